@@ -1,0 +1,1 @@
+"""Runs guests under limits. Knows nothing of pytest or Hypothesis."""

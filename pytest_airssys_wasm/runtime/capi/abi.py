@@ -1,0 +1,131 @@
+"""The C functions in use, with prototypes of our own: addresses are plain integers.
+
+`short` functions keep the GIL, for they return at once: giving it up would cost up to a switch interval (5 ms)
+beside a busy Python thread. `long` functions release it, because they enter guest code or do real work.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from ctypes import CFUNCTYPE, PYFUNCTYPE, c_bool, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p, sizeof
+from importlib.metadata import version as installed_version
+from typing import TYPE_CHECKING, Any
+
+from wasmtime import _bindings, _ffi
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SUPPORTED_MAJOR = 50
+"""The bindings change with wasmtime's major version; pyproject.toml states the same range."""
+
+WASMTIME_VERSION = installed_version("wasmtime")
+
+_EXPECTED_SIZES = {
+    "wasmtime_component_val": 32,
+    "wasmtime_component_func": 32,
+    "wasmtime_component_instance": 16,
+    "wasmtime_instance": 16,
+    "wasmtime_func": 16,
+    "wasmtime_val": 32,
+    "wasmtime_extern": 32,
+    "wasmtime_linear_memory": 32,
+    "wasmtime_memory_creator": 24,
+    "wasm_byte_vec_t": 16,
+    "wasm_frame_vec_t": 16,
+}
+
+
+class UnsupportedWasmtime(ImportError):
+    """The installed wasmtime's C bindings are not the ones this package was tested with."""
+
+
+def _check() -> None:
+    problems = []
+    if int(WASMTIME_VERSION.split(".")[0]) != SUPPORTED_MAJOR:
+        problems.append(f"version {WASMTIME_VERSION} is not in the tested range {SUPPORTED_MAJOR}.*")
+    for name, size in _EXPECTED_SIZES.items():
+        struct = getattr(_bindings, name, None)
+        if struct is None or sizeof(struct) != size:
+            problems.append(f"C struct {name} is not {size} bytes")
+    if problems:
+        raise UnsupportedWasmtime(
+            "the installed wasmtime cannot be used: " + "; ".join(problems) + f". Install wasmtime=={SUPPORTED_MAJOR}.*"
+        )
+
+
+_check()
+
+
+def short(name: str, result: Any, *arguments: Any) -> Callable[..., Any]:
+    """A C function that returns at once; called with the GIL held."""
+    return PYFUNCTYPE(result, *arguments)((name, _ffi.dll))
+
+
+def long(name: str, result: Any, *arguments: Any) -> Callable[..., Any]:
+    """A C function that may run guest code or take a while; called without the GIL."""
+    return CFUNCTYPE(result, *arguments)((name, _ffi.dll))
+
+
+VAL_BYTES = 32
+"""Size of `wasmtime_val_t` and of `wasmtime_component_val_t`."""
+
+P = c_void_p
+
+# errors and traps
+error_new = short("wasmtime_error_new", P, c_char_p)
+error_delete = short("wasmtime_error_delete", None, P)
+error_message = short("wasmtime_error_message", None, P, P)
+error_exit_status = short("wasmtime_error_exit_status", c_bool, P, P)
+error_wasm_trace = short("wasmtime_error_wasm_trace", None, P, P)
+trap_code = short("wasmtime_trap_code", c_bool, P, P)
+trap_new = short("wasmtime_trap_new", P, c_char_p, c_size_t)
+trap_new_code = short("wasmtime_trap_new_code", P, c_int)
+frame_func_name = short("wasmtime_frame_func_name", P, P)
+frame_func_index = short("wasm_frame_func_index", c_uint32, P)
+frame_module_name = short("wasmtime_frame_module_name", P, P)
+frame_module_offset = short("wasm_frame_module_offset", c_size_t, P)
+frame_vec_delete = short("wasm_frame_vec_delete", None, P)
+byte_vec_delete = short("wasm_byte_vec_delete", None, P)
+
+# engine and store
+config_host_memory_creator_set = short("wasmtime_config_host_memory_creator_set", None, P, P)
+engine_increment_epoch = short("wasmtime_engine_increment_epoch", None, P)
+store_new = short("wasmtime_store_new", P, P, P, P)
+store_context = short("wasmtime_store_context", P, P)
+# Deleting a store unmaps its memories and may run host destructors.
+store_delete = long("wasmtime_store_delete", None, P)
+store_limiter = short("wasmtime_store_limiter", None, P, *[ctypes.c_int64] * 5)
+store_epoch_deadline_callback = short("wasmtime_store_epoch_deadline_callback", None, P, P, P, P)
+context_set_fuel = short("wasmtime_context_set_fuel", P, P, c_uint64)
+context_get_fuel = short("wasmtime_context_get_fuel", P, P, P)
+context_set_epoch_deadline = short("wasmtime_context_set_epoch_deadline", None, P, c_uint64)
+context_set_wasi = short("wasmtime_context_set_wasi", P, P, P)
+
+# components
+component_linker_instantiate = long("wasmtime_component_linker_instantiate", P, P, P, P, P)
+component_instance_get_func = short("wasmtime_component_instance_get_func", c_bool, P, P, P, P)
+component_func_call = long("wasmtime_component_func_call", P, P, P, P, c_size_t, P, c_size_t)
+component_linker_add_func = short(
+    "wasmtime_component_linker_instance_add_func", P, P, c_char_p, c_size_t, P, P, P
+)
+component_linker_add_resource = short(
+    "wasmtime_component_linker_instance_add_resource", P, P, c_char_p, c_size_t, P, P, P, P
+)
+resource_any_drop = long("wasmtime_component_resource_any_drop", P, P, P)
+resource_any_delete = short("wasmtime_component_resource_any_delete", None, P)
+resource_any_clone = short("wasmtime_component_resource_any_clone", P, P)
+resource_any_owned = short("wasmtime_component_resource_any_owned", c_bool, P)
+resource_any_to_host = short("wasmtime_component_resource_any_to_host", P, P, P, P)
+resource_host_new = short("wasmtime_component_resource_host_new", P, c_bool, c_uint32, c_uint32)
+resource_host_delete = short("wasmtime_component_resource_host_delete", None, P)
+resource_host_rep = short("wasmtime_component_resource_host_rep", c_uint32, P)
+resource_host_to_any = short("wasmtime_component_resource_host_to_any", P, P, P, P)
+
+# modules
+linker_instantiate = long("wasmtime_linker_instantiate", P, P, P, P, P, P)
+linker_define_func = short(
+    "wasmtime_linker_define_func", P, P, c_char_p, c_size_t, c_char_p, c_size_t, P, P, P, P
+)
+instance_export_get = short("wasmtime_instance_export_get", c_bool, P, P, c_char_p, c_size_t, P)
+func_call = long("wasmtime_func_call", P, P, P, P, c_size_t, P, c_size_t, P)

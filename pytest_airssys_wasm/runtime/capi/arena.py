@@ -1,0 +1,52 @@
+"""Memory for the values that are lowered for one execution: taken bit by bit, given back all at once."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+from typing import Any
+
+_CHUNK_BYTES = 4096
+_LARGE_BYTES = 2**20
+# Absent on systems without transparent huge pages.
+_HUGE_PAGES: int | None = getattr(mmap, "MADV_HUGEPAGE", None)
+
+
+class Arena:
+    """A bump allocator. What it hands out lives as long as the arena, and holds arbitrary bytes at first."""
+
+    __slots__ = ("_chunks", "_end", "_next")
+
+    def __init__(self) -> None:
+        self._chunks: list[Any] = []
+        self._next = self._end = 8  # not 0, so that even empty allocations are no null pointers
+
+    def allocate(self, size_bytes: int) -> int:
+        """The address of `size_bytes` bytes, aligned to 8."""
+        address = self._next
+        following = address + ((size_bytes + 7) & -8)
+        if following > self._end:
+            return self._grow(size_bytes)
+        self._next = following
+        return address
+
+    def _grow(self, size_bytes: int) -> int:
+        if size_bytes >= _LARGE_BYTES:
+            return self._map(size_bytes)
+        # Each chunk is twice the last one, so that many small values take few chunks.
+        chunk_bytes = max(_CHUNK_BYTES << min(len(self._chunks), 8), (size_bytes + 7) & -8)
+        chunk = (ctypes.c_char * chunk_bytes)()
+        self._chunks.append(chunk)
+        address = ctypes.addressof(chunk)
+        self._next = address + ((size_bytes + 7) & -8)
+        self._end = address + chunk_bytes
+        return address
+
+    def _map(self, size_bytes: int) -> int:
+        # A fresh mapping costs a page fault every 4 KiB when it is written; with huge pages, every 2 MiB.
+        mapping = mmap.mmap(-1, size_bytes)
+        if _HUGE_PAGES is not None:
+            mapping.madvise(_HUGE_PAGES)
+        chunk = (ctypes.c_char * size_bytes).from_buffer(mapping)
+        self._chunks.append(chunk)
+        return ctypes.addressof(chunk)

@@ -1,0 +1,148 @@
+"""wasmtime's errors and traps, read into plain data and freed.
+
+A component's error and a module's trap are one C type underneath (`Box<Error>`), so the trap code, the message
+and the backtrace are read the same way from both; the check at the end of this file guards that at first use.
+"""
+
+from __future__ import annotations
+
+from ctypes import byref, c_int, c_size_t, c_uint8, string_at
+from dataclasses import dataclass
+
+from wasmtime._bindings import wasmtime_trap_code_enum
+
+from pytest_airssys_wasm.runtime.capi import abi
+
+_MESSAGE_BYTES = 4_000
+"""What is kept of a message: the guest's own names may make it megabytes long."""
+_FRAMES = 64
+_NAME_CHARACTERS = 200
+
+INTERRUPT = wasmtime_trap_code_enum.WASMTIME_TRAP_CODE_INTERRUPT.value
+
+_KINDS = {
+    member.value: member.name.removeprefix("WASMTIME_TRAP_CODE_").lower().replace("_", "-")
+    for member in wasmtime_trap_code_enum
+} | {wasmtime_trap_code_enum.WASMTIME_TRAP_CODE_UNREACHABLE_CODE_REACHED.value: "unreachable"}
+
+
+@dataclass(frozen=True, slots=True)
+class RawFrame:
+    """One frame of a guest's backtrace."""
+
+    function: str | None
+    index: int
+    module: str | None
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An error of wasmtime's, as data."""
+
+    kind: str | None
+    """Kebab-cased name of the trap code; `None` for the errors that have none."""
+    cause: str
+    """The innermost cause, in wasmtime's words. Guest names stand before it, never in it."""
+    message: str
+    """The whole message, cut in the middle when long."""
+    frames: tuple[RawFrame, ...]
+    """Innermost first."""
+    exit_status: int | None
+    """What the guest passed to WASI's exit."""
+
+
+def take(error: int) -> Failure:
+    """Read the error (or trap) at this address and free it."""
+    try:
+        message = _message(error)
+        cause = message.rpartition("Caused by:\n")[2].strip()
+        return Failure(_kind(error), cause, message, _frames(error), _exit_status(error))
+    finally:
+        abi.error_delete(error)
+
+
+def new_error(message: str) -> int:
+    """A wasmtime error with this text; ownership passes to the C side that it is returned to."""
+    address: int = abi.error_new(message.encode("utf-8", "replace").replace(b"\0", b""))
+    return address
+
+
+def new_interrupt() -> int:
+    """An error that carries the trap code `interrupt`."""
+    address: int = abi.trap_new_code(INTERRUPT)
+    return address
+
+
+def new_trap(message: str) -> int:
+    """A trap with this text, for host functions of modules."""
+    text = message.encode("utf-8", "replace")
+    address: int = abi.trap_new(text, len(text))
+    return address
+
+
+def _kind(error: int) -> str | None:
+    code = c_uint8()
+    if not abi.trap_code(error, byref(code)):
+        return None
+    return _KINDS.get(code.value, f"trap-code-{code.value}")
+
+
+def _exit_status(error: int) -> int | None:
+    status = c_int()
+    return status.value if abi.error_exit_status(error, byref(status)) else None
+
+
+def _message(error: int) -> str:
+    vector = (c_size_t * 2)()
+    abi.error_message(error, vector)
+    size, data = vector
+    try:
+        if size <= _MESSAGE_BYTES:
+            return string_at(data, size).decode("utf-8", "replace")
+        half = _MESSAGE_BYTES // 2
+        head, tail = string_at(data, half), string_at(data + size - half, half)
+        return head.decode("utf-8", "replace") + "\n…\n" + tail.decode("utf-8", "replace")
+    finally:
+        abi.byte_vec_delete(vector)
+
+
+def _frames(error: int) -> tuple[RawFrame, ...]:
+    vector = (c_size_t * 2)()
+    abi.error_wasm_trace(error, vector)
+    count, data = vector
+    try:
+        pointers = (c_size_t * min(count, _FRAMES)).from_address(data) if count else ()
+        return tuple(
+            RawFrame(
+                _name(abi.frame_func_name(frame)),
+                abi.frame_func_index(frame),
+                _name(abi.frame_module_name(frame)),
+                abi.frame_module_offset(frame),
+            )
+            for frame in pointers
+        )
+    finally:
+        abi.frame_vec_delete(vector)
+
+
+def _name(vector: int | None) -> str | None:
+    if not vector:
+        return None
+    size, data = (c_size_t * 2).from_address(vector)
+    # Four bytes a character at most: a 99 KB name is read no further than it will be shown.
+    name = string_at(data, min(size, 4 * _NAME_CHARACTERS)).decode("utf-8", "replace")
+    return name if len(name) <= _NAME_CHARACTERS else name[:_NAME_CHARACTERS] + "…"
+
+
+def _check() -> None:
+    """Show that a trap read through the error functions, and an error through the trap ones, is what it was."""
+    interrupt = take(new_interrupt())
+    plain = take(new_error("plain"))
+    if interrupt.kind != "interrupt" or plain.kind is not None or plain.cause != "plain":
+        raise abi.UnsupportedWasmtime(
+            f"wasmtime {abi.WASMTIME_VERSION} does not let trap codes be read from errors"
+        )
+
+
+_check()

@@ -1,0 +1,87 @@
+"""What `WasmEngine.load` returns: a compiled component or core module, with its typed imports and exports."""
+
+from __future__ import annotations
+
+import difflib
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+from pytest_airssys_wasm.runtime.errors import LinkError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from pytest_airssys_wasm.runtime.engine import WasmEngine
+    from pytest_airssys_wasm.runtime.instance import Instance
+    from pytest_airssys_wasm.runtime.manifest import Manifest
+    from pytest_airssys_wasm.runtime.run import Run
+    from pytest_airssys_wasm.runtime.store import LimitedStore
+
+
+class UnknownExport(LinkError, LookupError):
+    """The guest exports no function or interface of this name; the message names the near ones."""
+
+    def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
+        known = sorted(known)
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or known[:5]
+        hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "; it exports none"
+        super().__init__(f"{what} has no export {name!r}{hint}")
+
+
+class Component(ABC):
+    """A compiled guest, to be instantiated in any number of stores. Immutable, and safe to share between threads."""
+
+    def __init__(
+        self, engine: WasmEngine, raw: Any, name: str, path: Path | None, manifest: Manifest | None
+    ) -> None:
+        self.engine = engine
+        self.raw = raw
+        """wasmtime's own object."""
+        self.name = name
+        self.path = path
+        """The file it was loaded from, if it was."""
+        self.manifest = manifest
+        """The `Component.toml` beside that file, if there is one."""
+
+    @property
+    @abstractmethod
+    def kind(self) -> str:
+        """`component` or `module`."""
+
+    @property
+    @abstractmethod
+    def exports(self) -> Any:
+        """The typed exports: a mapping of names, printable as text."""
+
+    @property
+    @abstractmethod
+    def imports(self) -> Any:
+        """The typed imports: a mapping of names, printable as text."""
+
+    @abstractmethod
+    def link(self, store: LimitedStore) -> Callable[[Run], Instance]:
+        """Resolve the imports; the result instantiates, on a guest thread.
+
+        Raises `LinkError` naming every import that is missing or has the wrong type.
+        """
+
+    @abstractmethod
+    def prepare(self, function: str, args: Sequence[Any], run: Run) -> Callable[[Instance, Run], Any]:
+        """Lower the arguments of a call; the result makes the call, on a guest thread.
+
+        Raises `UnknownExport`, or `TypeError`/`ValueError` naming the place in `args` that does not fit.
+        """
+
+    @abstractmethod
+    def function_names(self) -> Mapping[str, str]:
+        """Every function that can be called: its full name (`iface#func` inside an interface) and its type."""
+
+    def __repr__(self) -> str:
+        return f"<{self.kind} {self.name}>"
+
+
+def check_argument_count(function: str, expected: Sequence[str], given: int) -> None:
+    """Raise a `TypeError` that shows the signature when the number of arguments is wrong."""
+    if len(expected) != given:
+        raise TypeError(f"{function}({', '.join(expected)}) takes {len(expected)} argument(s), got {given}")

@@ -1,0 +1,93 @@
+"""WasmEngine: one compiler with one set of settings, and what all its stores share."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from _thread import get_ident
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import wasmtime
+
+from pytest_airssys_wasm.runtime.binary import Kind, read_module, to_binary
+from pytest_airssys_wasm.runtime.capi import abi
+from pytest_airssys_wasm.runtime.capi.callbacks import Callbacks
+from pytest_airssys_wasm.runtime.capi.memory import MemoryCreator
+from pytest_airssys_wasm.runtime.capi.stores import EpochCallback, address
+from pytest_airssys_wasm.runtime.modules import CoreModule
+from pytest_airssys_wasm.runtime.settings import new_config
+from pytest_airssys_wasm.runtime.store import LimitedStore
+from pytest_airssys_wasm.runtime.workers import WorkerPool
+
+if TYPE_CHECKING:
+    from pytest_airssys_wasm.runtime.component import Component
+    from pytest_airssys_wasm.runtime.host import HostFunctions
+    from pytest_airssys_wasm.runtime.limits import ResourceLimits
+    from pytest_airssys_wasm.runtime.memory import MemoryAccount
+    from pytest_airssys_wasm.runtime.run import Run
+    from pytest_airssys_wasm.runtime.usage import Execution
+    from pytest_airssys_wasm.runtime.wasi import Wasi
+
+
+class WasmEngine:
+    """Loads guests and runs them under limits. Safe to share between threads; one per process is enough.
+
+    `cache` keeps compiled guests on disk; `None` compiles anew in each process.
+    """
+
+    def __init__(self) -> None:
+        self.current: dict[int, Run] = {}
+        """The run that each guest thread is in, by thread identity."""
+        self.workers = WorkerPool()
+        self.callbacks = Callbacks()
+        self.epoch_callback = EpochCallback(self._is_stopped)
+        self._memories = MemoryCreator(self._payer)
+        config = new_config()
+        self._memories.install(address(config))
+        self.raw = wasmtime.Engine(config)
+        self.address = address(self.raw)
+        self.bare_linker = wasmtime.Linker(self.raw)
+        self._close = weakref.finalize(self, _close, self.workers)
+
+    @property
+    def live_memories(self) -> int:
+        """How many linear memories exist in all stores of this engine."""
+        return self._memories.live
+
+    def execute(
+        self,
+        component: Component,
+        function: str,
+        *args: Any,
+        limits: ResourceLimits,
+        host: HostFunctions | None = None,
+        wasi: Wasi | None = None,
+    ) -> Execution:
+        """One call in a fresh store: instantiate, call, drop, as one execution with one budget.
+
+        Returns the value and the usage. Raises the `WasmError` that the execution ended with, and what
+        `Instance.call` raises for a name or an argument that does not fit.
+        """
+        with LimitedStore(self, limits, host=host, wasi=wasi) as store:
+            return store.execute(component, function, *args)
+
+    def interrupt(self) -> None:
+        """Make every guest of this engine ask whether it is to stop."""
+        abi.engine_increment_epoch(self.address)
+
+    def close(self) -> None:
+        """End the idle guest threads. Stores that are still open go on to work."""
+        self._close()
+
+    def _is_stopped(self) -> bool:
+        run = self.current.get(get_ident())
+        return run is None or run.is_stopped()
+
+    def _payer(self) -> MemoryAccount | None:
+        run = self.current.get(get_ident())
+        return None if run is None else run.account
+
+
+def _close(workers: WorkerPool) -> None:
+    workers.close()

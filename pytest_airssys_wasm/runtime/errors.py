@@ -1,0 +1,156 @@
+"""The error tree: one class for each verdict that is not `ok`. `judgement.py` decides which one is raised."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pytest_airssys_wasm.runtime.usage import Usage
+
+
+class Verdict(str, Enum):
+    """How an execution ended: a closed set, kebab-case in data."""
+
+    OK = "ok"
+    OUT_OF_FUEL = "out-of-fuel"
+    TIMEOUT = "timeout"
+    OUT_OF_MEMORY = "out-of-memory"
+    RESOURCE_LIMIT = "resource-limit"
+    TRAP = "trap"
+    EXIT = "exit"
+    HOST_ERROR = "host-error"
+    RUNTIME_DIED = "runtime-died"
+    LINK_ERROR = "link-error"
+    INVALID_COMPONENT = "invalid-component"
+    INVALID_CONFIG = "invalid-config"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One frame of the guest's backtrace, innermost first."""
+
+    function: str | None
+    module: str | None
+    offset: int
+    """Byte offset in the binary."""
+
+    def __str__(self) -> str:
+        name = self.function or "<unnamed>"
+        return f"{self.module}!{name}" if self.module else name
+
+
+class WasmError(Exception):
+    """Base of all errors that this package raises about a guest, its limits or its configuration."""
+
+    verdict: ClassVar[Verdict]
+    usage: Usage | None = None
+    """What the execution cost; `None` when no guest code had started."""
+    frames: Sequence[Frame] = ()
+    """The guest's backtrace where there is one, innermost frame first."""
+
+
+class OutOfFuel(WasmError):
+    """The fuel budget was spent."""
+
+    verdict = Verdict.OUT_OF_FUEL
+
+
+class ExecutionTimeout(WasmError):
+    """The wall clock ran out, in guest code, in a host function or in a WASI call."""
+
+    verdict = Verdict.TIMEOUT
+
+
+class OutOfMemory(WasmError):
+    """The memory limit refused a growth or an initial size, and the guest failed because of it."""
+
+    verdict = Verdict.OUT_OF_MEMORY
+
+
+class ResourceLimitExceeded(WasmError):
+    """A counted resource went over its limit."""
+
+    verdict = Verdict.RESOURCE_LIMIT
+
+    def __init__(self, message: str, resource: str) -> None:
+        super().__init__(message)
+        self.resource = resource
+        """Which one: `tables`, `table-elements`, `instances`, `memories`, `host-transfer`, `output`, `handles` …"""
+
+
+class ComponentTrapped(WasmError):
+    """The guest trapped."""
+
+    verdict = Verdict.TRAP
+
+    def __init__(self, message: str, kind: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+        """The kebab-cased name of wasmtime's trap code (`unreachable`, `stack-overflow` …)."""
+
+
+class GuestExit(WasmError):
+    """The guest ended itself through WASI with a status other than 0."""
+
+    verdict = Verdict.EXIT
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class HostFunctionError(WasmError):
+    """A host function raised; `__cause__` is the original exception."""
+
+    verdict = Verdict.HOST_ERROR
+
+
+class RuntimeDied(WasmError):
+    """The process that ran the guest died, hung or broke the protocol."""
+
+    verdict = Verdict.RUNTIME_DIED
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        """`signal`, `status`, `memory`, `silence` or `garbage`."""
+
+
+class LinkError(WasmError):
+    """Imports are missing or have the wrong type."""
+
+    verdict = Verdict.LINK_ERROR
+
+    def __init__(self, message: str, imports: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.imports = tuple(imports)
+        """Every such import, by name."""
+
+
+class InvalidComponent(WasmError):
+    """The bytes are no valid component or module, or not the one that is needed."""
+
+    verdict = Verdict.INVALID_COMPONENT
+
+
+class InvalidConfiguration(WasmError):
+    """A manifest, limit, marker or option is wrong: says where, what was given, and what would be right."""
+
+    verdict = Verdict.INVALID_CONFIG
+
+    def __init__(self, where: str, given: object, wanted: str) -> None:
+        super().__init__(where, given, wanted)
+        self.where = where
+        self.given = given
+        self.wanted = wanted
+
+    def __str__(self) -> str:
+        given = repr(self.given)
+        return f"{self.where}: expected {self.wanted}, got {given if len(given) <= 200 else given[:200] + '…'}"

@@ -1,0 +1,149 @@
+"""Host functions: Python callables that serve a guest's imports."""
+
+from __future__ import annotations
+
+from _thread import get_ident
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from pytest_airssys_wasm.runtime.run import Run
+
+F = TypeVar("F", bound="Callable[..., Any]")
+C = TypeVar("C", bound=type)
+
+
+class HostCallStopped(Exception):
+    """The execution was stopped while the host function ran: the guest does not get its result. Internal."""
+
+
+class HostFunctions:
+    """What a guest may import, by name: `"wait"` for a root import, `"pkg:name/iface@1.0.0#func"` inside an
+    interface, and `"env#log"` for a core module's import `log` from `env`.
+
+    Arguments and results are mapped as documented for values. A function that raises ends the execution with
+    `HostFunctionError`, whose `__cause__` is what it raised. Registering a name again replaces it.
+    """
+
+    def __init__(self) -> None:
+        self._functions: dict[tuple[str, str], Callable[..., Any]] = {}
+        self._resources: dict[tuple[str, str], type] = {}
+
+    @overload
+    def register(self, name: str, function: F) -> F: ...
+    @overload
+    def register(self, name: str) -> Callable[[F], F]: ...
+    def register(self, name: str, function: Callable[..., Any] | None = None) -> Any:
+        """Serve the import `name` with `function`; a decorator without the second argument."""
+
+        def add(function: F) -> F:
+            if not callable(function):
+                raise InvalidConfiguration(f"host function {name!r}", function, "a callable")
+            self._functions[_split(name)] = function
+            return function
+
+        return add if function is None else add(function)
+
+    @overload
+    def register_resource(self, name: str, implementation: C) -> C: ...
+    @overload
+    def register_resource(self, name: str) -> Callable[[C], C]: ...
+    def register_resource(self, name: str, implementation: type | None = None) -> Any:
+        """Serve the imported resource `"pkg:name/iface@1.0.0#counter"` with a class; a decorator without it.
+
+        The constructor, methods and static functions of the resource are those of the class, in snake_case. A
+        method `drop`, if there is one, is called when the guest drops its handle.
+        """
+
+        def add(implementation: C) -> C:
+            if not isinstance(implementation, type):
+                raise InvalidConfiguration(f"host resource {name!r}", implementation, "a class")
+            self._resources[_split(name)] = implementation
+            return implementation
+
+        return add if implementation is None else add(implementation)
+
+    def find(self, interface: str, name: str) -> Callable[..., Any] | None:
+        """The function that serves `name` of `interface` (empty for the root), with a resource's functions."""
+        found = self._functions.get((interface, name))
+        return found or self._find_resource_function(interface, name)
+
+    def find_resource(self, interface: str, name: str) -> type | None:
+        """The class that serves this resource."""
+        return self._resources.get((interface, name))
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Everything registered, as it was named."""
+        return sorted(
+            f"{interface}#{name}" if interface else name for interface, name in {**self._functions, **self._resources}
+        )
+
+    def merged(self, other: HostFunctions) -> HostFunctions:
+        """A new registry with both; `other` wins where both have a name."""
+        both = HostFunctions()
+        both._functions = {**self._functions, **other._functions}
+        both._resources = {**self._resources, **other._resources}
+        return both
+
+    def _find_resource_function(self, interface: str, name: str) -> Callable[..., Any] | None:
+        # WIT names them `[constructor]counter`, `[method]counter.add`, `[static]counter.max`.
+        role, bracket, rest = name.partition("]")
+        if not bracket:
+            return None
+        resource, _, function = rest.partition(".")
+        implementation = self._resources.get((interface, resource))
+        if implementation is None:
+            return None
+        if role == "[constructor":
+            return implementation
+        attribute = function.replace("-", "_")
+        if role == "[static":
+            return getattr(implementation, attribute, None)
+        if not callable(getattr(implementation, attribute, None)):
+            return None
+        return lambda self, *args: getattr(self, attribute)(*args)
+
+
+def serve_import(
+    name: str,
+    function: Callable[..., Any],
+    lift: Callable[[int, Run], Sequence[Any]],
+    lower: Callable[[Any, int, Run], None],
+    current: Mapping[int, Run],
+) -> Callable[[int, int, int], None]:
+    """What a C callback calls for the import `name`: convert, call, convert back, and keep what was raised."""
+
+    def serve(_context: int, args: int, results: int) -> None:
+        run = current[get_ident()]
+        run.host_calls += 1
+        if run.fuel_meter is not None:
+            run.fuel_left = run.fuel_meter()
+        try:
+            values = lift(args, run)
+            run.in_host = True
+            try:
+                value = function(*values)
+            finally:
+                run.in_host = False
+            if run.is_stopped():
+                raise HostCallStopped
+            lower(value, results, run)
+        except BaseException as error:
+            run.host_error = error
+            run.host_name = name
+            raise
+
+    return serve
+
+
+def _split(name: str) -> tuple[str, str]:
+    if not isinstance(name, str) or not name or name.endswith("#"):
+        raise InvalidConfiguration(
+            "host function name", name, "'name', 'pkg:name/iface@1.0.0#name' or 'module#name'"
+        )
+    interface, _, function = name.rpartition("#")
+    return interface, function

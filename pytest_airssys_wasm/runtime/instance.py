@@ -1,0 +1,93 @@
+"""Calling what an instance exports."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pytest_airssys_wasm.runtime.component import UnknownExport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_airssys_wasm.runtime.component import Component
+    from pytest_airssys_wasm.runtime.store import LimitedStore
+
+
+class Instance:
+    """A component or module instantiated in a store.
+
+    Call an export by its exact name, or as an attribute in snake_case. Exports inside an interface are reached
+    through `instance["pkg:name/iface@1.0.0"]`, or called as `"pkg:name/iface@1.0.0#function"`.
+    """
+
+    def __init__(self, store: LimitedStore, component: Component, raw: Any) -> None:
+        self.store = store
+        self.component = component
+        self.raw = raw
+        """The C struct of the instance; only valid together with its store."""
+        self.functions: dict[str, Any] = {}
+        """C structs of the functions called so far."""
+
+    def call(self, name: str, /, *args: Any) -> Any:
+        """Call an export: one execution. Returns its value, or raises the `WasmError` that it ended with.
+
+        Raises `UnknownExport` for a name that is not exported, `TypeError` or `ValueError` naming the place in
+        `args` for a value that does not fit, and `StoreUnusable` for a store that is closed or busy.
+        """
+        component = self.component
+
+        def prepare(run: Any) -> Callable[[Any], Any]:
+            call = component.prepare(name, args, run)
+            return lambda run: call(self, run)
+
+        return self.store.run(prepare)
+
+    def __getitem__(self, interface: str) -> Interface:
+        """The exported interface of this exact name."""
+        return Interface(self, interface)
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        return _attribute(self, "", name)
+
+    def __dir__(self) -> list[str]:
+        names = (name for name in self.component.function_names() if "#" not in name)
+        return [*super().__dir__(), *map(snake_case, names)]
+
+    def __repr__(self) -> str:
+        return f"<instance of {self.component!r}>"
+
+
+class Interface:
+    """The functions that an instance exports inside one interface."""
+
+    def __init__(self, instance: Instance, name: str) -> None:
+        self._instance = instance
+        self._name = name
+        if not any(full.startswith(name + "#") for full in instance.component.function_names()):
+            interfaces = {full.partition("#")[0] for full in instance.component.function_names() if "#" in full}
+            raise UnknownExport(repr(instance.component), name, interfaces)
+
+    def call(self, name: str, /, *args: Any) -> Any:
+        """As `Instance.call`."""
+        return self._instance.call(f"{self._name}#{name}", *args)
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        return _attribute(self._instance, self._name + "#", name)
+
+    def __repr__(self) -> str:
+        return f"<interface {self._name} of {self._instance!r}>"
+
+
+def snake_case(name: str) -> str:
+    """A WIT name as a Python attribute."""
+    return name.replace("-", "_")
+
+
+def _attribute(instance: Instance, prefix: str, attribute: str) -> Callable[..., Any]:
+    if attribute.startswith("__"):
+        raise AttributeError(attribute)
+    for full in instance.component.function_names():
+        if full.startswith(prefix) and snake_case(full[len(prefix) :]) == attribute.rstrip("_"):
+            return lambda *args: instance.call(full, *args)
+    local = [snake_case(full[len(prefix) :]) for full in instance.component.function_names() if full.startswith(prefix)]
+    raise AttributeError(str(UnknownExport(repr(instance.component), attribute, local)))

@@ -1,0 +1,144 @@
+"""Resource limits of a store and its executions, and the units they are written in."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, fields
+from typing import ClassVar
+
+from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
+
+MAX_U64 = 2**64 - 1
+
+# More than any address space: a larger number is a slip of the pen, and wasmtime-py would wrap it silently.
+_MAX_MEMORY_BYTES = 2**48
+
+_SIZE_UNITS = {
+    "": 1,
+    "B": 1,
+    "KB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "KIB": 2**10,
+    "MIB": 2**20,
+    "GIB": 2**30,
+}
+_DURATION_UNITS_MS = {"": 1.0, "MS": 1.0, "S": 1_000.0, "MIN": 60_000.0}
+_QUANTITY = re.compile(r"\s*([0-9][0-9_]*(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*")
+
+
+def parse_size(value: object, where: str = "memory") -> int:
+    """Bytes from an int (`1048576`) or a string with a unit (`"1 MiB"`, `"512KiB"`, `"1_000_000"`).
+
+    Raises `InvalidConfiguration`, naming `where`, for anything else.
+    """
+    if isinstance(value, str):
+        number, factor = _split(value, _SIZE_UNITS, where, "a size such as 1048576, 512 KiB or 1 MiB")
+        size = number * factor
+        if size != int(size):
+            raise InvalidConfiguration(where, value, "a whole number of bytes")
+        return int(size)
+    return _whole(value, where, _MAX_MEMORY_BYTES, "a size in bytes such as 1048576, or '1 MiB'")
+
+
+def parse_duration_ms(value: object, where: str = "timeout_ms") -> float:
+    """Milliseconds from a number, or a string with a unit (`"100ms"`, `"0.5 s"`, `"1 min"`).
+
+    Raises `InvalidConfiguration`, naming `where`, for anything that is not finite and non-negative.
+    """
+    wanted = "a finite, non-negative number of milliseconds such as 100 or 2.5"
+    if isinstance(value, str):
+        number, factor = _split(value, _DURATION_UNITS_MS, where, wanted + ", or '100ms', '2 s'")
+        return number * factor
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise InvalidConfiguration(where, value, wanted)
+    try:
+        milliseconds = float(value)
+    except OverflowError:
+        raise InvalidConfiguration(where, value, wanted) from None
+    if not math.isfinite(milliseconds) or milliseconds < 0:
+        raise InvalidConfiguration(where, value, wanted)
+    return milliseconds
+
+
+def parse_fuel(value: object, where: str = "fuel") -> int:
+    """Fuel units from an int, or a string of digits (`"10_000"`); anything outside u64 is `InvalidConfiguration`."""
+    return parse_count(value, where)
+
+
+def parse_count(value: object, where: str) -> int:
+    """A number of things within u64, from an int or a string of digits."""
+    wanted = f"a whole number from 0 to {MAX_U64}"
+    if isinstance(value, str):
+        number, _ = _split(value, {"": 1}, where, wanted)
+        value = int(number) if number == int(number) else value
+    return _whole(value, where, MAX_U64, wanted)
+
+
+def _whole(value: object, where: str, most: int, wanted: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidConfiguration(where, value, wanted)
+    if not 0 <= value <= most:
+        raise InvalidConfiguration(where, value, f"{wanted} (from 0 to {most})" if most != MAX_U64 else wanted)
+    return value
+
+
+def _split(text: str, units: dict[str, float] | dict[str, int], where: str, wanted: str) -> tuple[float, float]:
+    match = _QUANTITY.fullmatch(text)
+    if match is None or match[2].upper() not in units:
+        raise InvalidConfiguration(where, text, wanted)
+    digits = match[1].replace("_", "")
+    number = float(digits) if "." in digits else int(digits)
+    return number, units[match[2].upper()]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResourceLimits:
+    """What a store and each execution in it may use. Immutable; `None` means unlimited.
+
+    `memory` is mandatory on purpose. Sizes and durations may be given with units (`"1 MiB"`, `"2 s"`); the
+    fields then hold the plain numbers. Counts, memory and output hold for the store's life; fuel, timeout and
+    transfer for each execution (one instantiation or one call).
+
+    Raises `InvalidConfiguration` for a value out of range, naming the field.
+    """
+
+    DEFAULT_FUEL: ClassVar[int] = 1_000_000
+    DEFAULT_TIMEOUT_MS: ClassVar[float] = 100
+
+    memory: int
+    """Bytes of all linear memories and GC heaps of the store together."""
+    fuel: int | None = DEFAULT_FUEL
+    """Units per execution."""
+    timeout_ms: float | None = DEFAULT_TIMEOUT_MS
+    """Milliseconds of wall clock per execution."""
+    tables: int = 16
+    table_elements: int = 20_000
+    """Elements of any one table. Real guests were seen to use up to 7,700."""
+    instances: int = 64
+    """Core instances. Real components were seen to use up to 14."""
+    memories: int = 16
+    transfer: int = 16 * 2**20
+    """Bytes lifted out of and lowered into the guest per execution."""
+    output: int = 2**20
+    """Bytes of captured stdout and stderr together."""
+
+    def __post_init__(self) -> None:
+        """Turn every field into its plain number, or say what is wrong with it."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name in ("fuel", "timeout_ms") and value is None:
+                continue
+            if field.name in ("memory", "transfer", "output"):
+                plain: float = parse_size(value, field.name)
+            elif field.name == "timeout_ms":
+                plain = parse_duration_ms(value)
+            else:
+                plain = parse_count(value, field.name)
+            object.__setattr__(self, field.name, plain)
+
+    @property
+    def memory_bytes(self) -> int:
+        """`memory`, under a name that carries its unit."""
+        return self.memory

@@ -1,0 +1,173 @@
+"""Core modules: linking, instantiating and calling."""
+
+from __future__ import annotations
+
+from ctypes import byref, c_char, c_void_p
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import wasmtime
+
+from pytest_airssys_wasm.runtime import core_values
+from pytest_airssys_wasm.runtime.capi import abi, failures
+from pytest_airssys_wasm.runtime.capi.stores import address
+from pytest_airssys_wasm.runtime.component import Component, UnknownExport, check_argument_count
+from pytest_airssys_wasm.runtime.errors import LinkError
+from pytest_airssys_wasm.runtime.host import serve_import
+from pytest_airssys_wasm.runtime.instance import Instance
+from pytest_airssys_wasm.runtime.run import GuestFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pytest_airssys_wasm.runtime.binary import CoreFunction, ModuleShape
+    from pytest_airssys_wasm.runtime.run import Run
+    from pytest_airssys_wasm.runtime.store import LimitedStore
+
+_WASI_P1 = "wasi_snapshot_preview1"
+
+
+class CoreModule(Component):
+    """A core WebAssembly module."""
+
+    kind = "module"
+
+    def __init__(self, shape: ModuleShape, **known: Any) -> None:
+        super().__init__(**known)
+        self.shape = shape
+        """What its sections declare."""
+
+    @cached_property
+    def exports(self) -> dict[str, Any]:
+        return {export.name: export.type for export in self.shape.exports}
+
+    @cached_property
+    def imports(self) -> dict[str, Any]:
+        return {f"{one.module}#{one.name}": one.type for one in self.shape.imports}
+
+    @cached_property
+    def _functions(self) -> dict[str, CoreFunction]:
+        return {export.name: export.type for export in self.shape.exports if export.is_function}
+
+    def function_names(self) -> dict[str, str]:
+        return {name: str(function) for name, function in self._functions.items()}
+
+    def link(self, store: LimitedStore) -> Callable[[Run], Instance]:
+        linker = self._linker(store)
+        reactor = "_initialize" in self._functions and "_start" not in self._functions
+
+        def instantiate(run: Run) -> Instance:
+            raw, trap = (c_char * 16)(), c_void_p()
+            _raise(
+                abi.linker_instantiate(
+                    address(linker), store.raw.context, address(self.raw), raw, byref(trap)
+                ),
+                trap,
+            )
+            instance = Instance(store, self, raw)
+            if reactor:
+                self.prepare("_initialize", (), run)(instance, run)
+            return instance
+
+        return instantiate
+
+    def prepare(self, function: str, args: Sequence[Any], run: Run) -> Callable[[Instance, Run], Any]:
+        found = self._functions.get(function)
+        if found is None:
+            raise UnknownExport(repr(self), function, self._functions)
+        check_argument_count(function, found.params, len(args))
+        odd = core_values.unsupported(found.results)
+        if odd:
+            raise TypeError(f"{function}: results of type {', '.join(odd)} have no Python value")
+        lowered = (c_char * (abi.VAL_BYTES * max(1, len(found.params))))()
+        core_values.lower(found.params, args, lowered)
+        run.transfer.charge(8 * len(args))
+
+        def call(instance: Instance, run: Run) -> Any:
+            results, trap = (c_char * (abi.VAL_BYTES * max(1, len(found.results))))(), c_void_p()
+            context = instance.store.raw.context
+            _raise(
+                abi.func_call(
+                    context,
+                    _function(instance, function),
+                    lowered,
+                    len(found.params),
+                    results,
+                    len(found.results),
+                    byref(trap),
+                ),
+                trap,
+            )
+            values = core_values.lift(found.results, results)
+            run.transfer.charge(8 * len(values))
+            return values[0] if len(values) == 1 else values or None
+
+        return call
+
+    def _linker(self, store: LimitedStore) -> wasmtime.Linker:
+        if not self.shape.imports:
+            return self.engine.bare_linker
+        linker = wasmtime.Linker(self.engine.raw)
+        if store.wasi is not None:
+            linker.define_wasi()
+        missing = []
+        for one in self.shape.imports:
+            if one.module == _WASI_P1 and store.wasi is not None:
+                continue
+            served = store.host.find(one.module, one.name) if store.host and one.is_function else None
+            if served is None:
+                hint = " (grant it with wasi=Wasi())" if one.module == _WASI_P1 else ""
+                missing.append(f"{one.module}#{one.name}: {one.type}{hint}")
+                continue
+            self.engine.callbacks.define_in_module(
+                linker, one.module, one.name, _function_type(one.type), self._serve(one, served)
+            )
+        if missing:
+            raise LinkError(
+                f"{self!r} needs imports that nothing provides:\n  " + "\n  ".join(missing),
+                [text.partition(":")[0] for text in missing],
+            )
+        return linker
+
+    def _serve(self, one: Any, function: Callable[..., Any]) -> Callable[[int, int, int], None]:
+        params, results = one.type.params, one.type.results
+        current = self.engine.current
+
+        def lift(source: int, _run: Run) -> Sequence[Any]:
+            buffer = (c_char * (abi.VAL_BYTES * len(params))).from_address(source) if params else b""
+            return core_values.lift(params, buffer)
+
+        def lower(value: Any, target: int, _run: Run) -> None:
+            values = () if not results else (value,) if len(results) == 1 else tuple(value)
+            if len(values) != len(results) or (not results and value is not None):
+                raise TypeError(f"returned {value!r}, expected {len(results)} result(s)")
+            if results:
+                buffer = (c_char * (abi.VAL_BYTES * len(results))).from_address(target)
+                core_values.lower(results, values, buffer, where="result")
+
+        return serve_import(f"{one.module}#{one.name}", function, lift, lower, current)
+
+
+def _function(instance: Instance, name: str) -> Any:
+    found = instance.functions.get(name)
+    if found is None:
+        extern, encoded = (c_char * 32)(), name.encode()
+        if not abi.instance_export_get(instance.store.raw.context, instance.raw, encoded, len(encoded), extern):
+            raise UnknownExport(repr(instance.component), name, instance.component.function_names())
+        found = (c_char * 16).from_buffer_copy(extern, 8)
+        instance.functions[name] = found
+    return found
+
+
+def _function_type(function: CoreFunction) -> wasmtime.FuncType:
+    types = {name: getattr(wasmtime.ValType, name) for name in ("i32", "i64", "f32", "f64")}
+    odd = core_values.unsupported([*function.params, *function.results])
+    if odd:
+        raise LinkError(f"an import with values of type {', '.join(odd)} cannot be served from Python")
+    return wasmtime.FuncType([types[name]() for name in function.params], [types[name]() for name in function.results])
+
+
+def _raise(error: int | None, trap: c_void_p) -> None:
+    address = error or trap.value
+    if address:
+        raise GuestFailed(failures.take(address))

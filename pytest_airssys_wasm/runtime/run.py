@@ -1,0 +1,115 @@
+"""One execution while it runs: what the guest's thread, the callbacks and the waiting caller tell each other."""
+
+from __future__ import annotations
+
+import _thread
+from enum import Enum
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from pytest_airssys_wasm.runtime.limits import MAX_U64
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_airssys_wasm.runtime.capi.failures import Failure
+    from pytest_airssys_wasm.runtime.limits import ResourceLimits
+    from pytest_airssys_wasm.runtime.memory import MemoryAccount
+    from pytest_airssys_wasm.runtime.transfer import Transfer
+
+
+class Stop(Enum):
+    """Why an execution is told to end."""
+
+    TIMEOUT = "timeout"
+    OUTPUT = "output"
+    CANCELLED = "cancelled"
+
+
+class GuestFailed(Exception):
+    """wasmtime reported an error for the entry into guest code. Internal: judged before anybody sees it."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.cause)
+        self.failure = failure
+
+
+class Run:
+    """The state of one execution. The guest's thread writes its results before it releases `done`."""
+
+    __slots__ = (
+        "_mutex",
+        "abandoned",
+        "account",
+        "done",
+        "error",
+        "finished",
+        "finished_at",
+        "fuel_budget",
+        "fuel_left",
+        "fuel_meter",
+        "host_calls",
+        "host_error",
+        "host_name",
+        "in_host",
+        "limits",
+        "started_at",
+        "stop",
+        "transfer",
+        "value",
+        "wake",
+    )
+
+    def __init__(
+        self, limits: ResourceLimits, fuel_budget: int | None, account: MemoryAccount, transfer: Transfer
+    ) -> None:
+        self.limits = limits
+        self.fuel_budget = fuel_budget
+        self.account = account
+        self.transfer = transfer
+        self.stop: Stop | None = None
+        self.host_error: BaseException | None = None
+        self.host_name = ""
+        """Of the import whose function raised it."""
+        self.host_calls = 0
+        self.in_host = False
+        self.value: Any = None
+        self.error: BaseException | None = None
+        self.fuel_left: int | None = None
+        """At the end, or at the last host call."""
+        self.fuel_meter: Callable[[], int] | None = None
+        self.started_at = monotonic()
+        self.finished_at: float | None = None
+        self.done = _thread.allocate_lock()
+        self.done.acquire()
+        self._mutex = _thread.allocate_lock()
+        self.wake: Callable[[], None] | None = None
+        """Ends the caller's wait where that is not on `done` alone."""
+        self.finished = False
+        self.abandoned = False
+
+    @property
+    def fuel_at_start(self) -> int:
+        """What the store's fuel counter was set to."""
+        return MAX_U64 if self.fuel_budget is None else self.fuel_budget
+
+    def is_stopped(self) -> bool:
+        """Whether the guest should end now; asked by the epoch callback, host calls and long conversions."""
+        return self.stop is not None
+
+    def finish(self) -> bool:
+        """The guest's thread is through. False when the caller has given up and will not look any more."""
+        with self._mutex:
+            self.finished_at = monotonic()
+            if not self.abandoned:
+                if self.wake is not None:
+                    self.wake()  # before `finished` is seen: then the caller may close what it wakes
+                self.finished = True
+        self.done.release()
+        return self.finished
+
+    def abandon(self) -> bool:
+        """The caller gives up. False when the guest's thread was through already."""
+        with self._mutex:
+            self.abandoned = not self.finished
+        return self.abandoned

@@ -1,0 +1,222 @@
+"""LimitedStore: what a guest lives in. One budget, one memory account, one deadline, released whatever happens."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from _thread import get_ident
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from pytest_airssys_wasm.runtime.capi.stores import RawStore
+from pytest_airssys_wasm.runtime.deadline import keep_time, wait_done
+from pytest_airssys_wasm.runtime.errors import WasmError
+from pytest_airssys_wasm.runtime.instance import Instance
+from pytest_airssys_wasm.runtime.judgement import judge, measure
+from pytest_airssys_wasm.runtime.memory import MemoryAccount
+from pytest_airssys_wasm.runtime.output import CapturedOutput
+from pytest_airssys_wasm.runtime.run import Run, Stop
+from pytest_airssys_wasm.runtime.transfer import Transfer
+from pytest_airssys_wasm.runtime.usage import Execution, Usage, add_usage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from pytest_airssys_wasm.runtime.component import Component
+    from pytest_airssys_wasm.runtime.engine import WasmEngine
+    from pytest_airssys_wasm.runtime.host import HostFunctions
+    from pytest_airssys_wasm.runtime.limits import ResourceLimits
+    from pytest_airssys_wasm.runtime.wasi import Wasi
+
+T = TypeVar("T")
+
+
+class StoreUnusable(RuntimeError):
+    """The store is closed, was given up on, or is in use by a call that has not returned."""
+
+
+class LimitedStore:
+    """A wasmtime store under `limits`. A context manager; `close` releases everything, and is called for you.
+
+    `host` serves the guest's imports, `wasi` grants what it may see of the machine; both default to nothing.
+    With `fuel_per="store"` all executions share one fuel budget; else each has its own.
+
+    One thread at a time may use a store, and a host function may not call back into the store that calls it:
+    both are `StoreUnusable`.
+    """
+
+    def __init__(
+        self,
+        engine: WasmEngine,
+        limits: ResourceLimits,
+        *,
+        host: HostFunctions | None = None,
+        wasi: Wasi | None = None,
+        fuel_per: Literal["execution", "store"] = "execution",
+    ) -> None:
+        self.engine = engine
+        self.limits = limits
+        self.host = host
+        self.wasi = wasi
+        self.usage: Usage | None = None
+        """What the last execution used."""
+        self.total: Usage | None = None
+        """What all executions so far used: sums, and the highest peak."""
+        self._fuel_left = limits.fuel if fuel_per == "store" else None
+        self._shares_fuel = fuel_per == "store"
+        self._account = MemoryAccount(limits.memory)
+        self._busy = threading.Lock()
+        self._unusable: str | None = None
+        self._output = CapturedOutput(limits.output) if wasi is not None and not wasi.inherit else None
+        self.raw = RawStore(
+            engine.address,
+            engine.epoch_callback,
+            table_elements=limits.table_elements,
+            instances=limits.instances,
+            tables=limits.tables,
+            memories=limits.memories,
+        )
+        # Holds the engine, which must outlive its stores, and not the store.
+        self._release = weakref.finalize(self, _release, self.raw, self._output, engine)
+        if wasi is not None:
+            self.raw.set_wasi(wasi.configure(self._output))
+
+    def instantiate(self, component: Component) -> Instance:
+        """Link and instantiate: one execution. Raises `LinkError` before anything runs, else what it ends with."""
+        return self.run(lambda _run: component.link(self))
+
+    def execute(self, component: Component, function: str, *args: Any) -> Execution:
+        """Instantiate and call `function` as one execution, with one budget and one deadline."""
+
+        def prepare(run: Run) -> Callable[[Run], Any]:
+            instantiate = component.link(self)
+            call = component.prepare(function, args, run)
+            return lambda run: call(instantiate(run), run)
+
+        value = self.run(prepare)
+        assert self.usage is not None
+        return Execution(value=value, usage=self.usage)
+
+    def run(self, prepare: Callable[[Run], Callable[[Run], T]]) -> T:
+        """One execution: `prepare` on this thread, what it returns on a guest thread, under the limits.
+
+        Returns the value, or raises what the execution ended with. What `prepare` raises is raised as it is:
+        nothing has run then.
+        """
+        self._claim()
+        run = Run(self.limits, self._budget(), self._account, self._transfer())
+        try:
+            self._begin(run, prepare(run))
+            keep_time(
+                run,
+                self.limits.timeout_ms,
+                self.engine.interrupt,
+                wait_done if self._output is None else self._output.wait,
+            )
+        finally:
+            self._end(run)
+        error = judge(run)
+        if error is not None:
+            if isinstance(error, WasmError):
+                self._record(error.usage)
+            raise error
+        self._record(measure(run))
+        value: T = run.value
+        return value
+
+    @property
+    def stdout(self) -> bytes:
+        """What the guest wrote to stdout so far, up to the output limit."""
+        return b"" if self._output is None else self._output.text("stdout")
+
+    @property
+    def stderr(self) -> bytes:
+        """What the guest wrote to stderr so far, up to the output limit."""
+        return b"" if self._output is None else self._output.text("stderr")
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether the store can run something: not closed, and not given up on."""
+        return self._unusable is None
+
+    def close(self) -> None:
+        """Release the store and all that is in it. Calling it again does nothing."""
+        if self._unusable is None:
+            self._claim()
+            self._unusable = "it was closed"
+            self._busy.release()
+            self._release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _claim(self) -> None:
+        if not self._busy.acquire(blocking=False):
+            running = self.engine.current.get(get_ident())
+            if running is not None and running.account is self._account:
+                raise StoreUnusable("a host function may not call back into the store that is calling it")
+            raise StoreUnusable("this store is in use by another thread: a store runs one execution at a time")
+        if self._unusable is not None:
+            self._busy.release()
+            raise StoreUnusable(f"this store cannot be used any more: {self._unusable}")
+
+    def _transfer(self) -> Transfer:
+        return Transfer(self.limits.transfer)
+
+    def _budget(self) -> int | None:
+        return self._fuel_left if self._shares_fuel else self.limits.fuel
+
+    def _begin(self, run: Run, enter: Callable[[Run], T]) -> None:
+        raw, current = self.raw, self.engine.current
+        self._account.begin()
+        run.fuel_meter = raw.fuel_left
+        run.started_at = monotonic()
+        if self._output is not None:
+            run.wake = self._output.wake
+        if self.limits.timeout_ms == 0:
+            run.stop = Stop.TIMEOUT
+
+        def job() -> None:
+            identity = get_ident()
+            current[identity] = run
+            try:
+                raw.begin(run.fuel_at_start, stopped=run.is_stopped())
+                run.value = enter(run)
+            except BaseException as error:  # noqa: BLE001 the caller judges whatever was raised, and raises it
+                run.error = error
+            run.fuel_left = raw.fuel_left()
+            del current[identity]
+            if not run.finish():
+                raw.delete()
+
+        self.engine.workers.run(job)
+
+    def _end(self, run: Run) -> None:
+        if run.abandoned:
+            # The guest's thread deletes the store when it comes back; without readers it cannot block on output.
+            self._release.detach()
+            if self._output is not None:
+                self._output.close()
+            self._unusable = "its guest was blocked in a call at the deadline and had to be given up"
+        elif self._shares_fuel and run.fuel_budget is not None:
+            self._fuel_left = run.fuel_left
+        self._busy.release()
+
+    def _record(self, usage: Usage | None) -> None:
+        if usage is not None:
+            self.usage = usage
+            self.total = usage if self.total is None else add_usage(self.total, usage)
+
+
+def _release(raw: RawStore, output: CapturedOutput | None, _engine: WasmEngine) -> None:
+    raw.delete()
+    if output is not None:
+        output.close()

@@ -67,7 +67,9 @@ class Component(ABC):
         """
 
     @abstractmethod
-    def prepare(self, function: str, args: Sequence[Any], run: Run) -> Callable[[Instance, Run], Any]:
+    def prepare(
+        self, function: str, args: Sequence[Any], run: Run, store: LimitedStore
+    ) -> Callable[[Instance, Run], Any]:
         """Lower the arguments of a call; the result makes the call, on a guest thread.
 
         Raises `UnknownExport`, or `TypeError`/`ValueError` naming the place in `args` that does not fit.

@@ -61,6 +61,14 @@ def keep_time(
         raise
 
 
+def cancel(run: Run, interrupt: Callable[[], None]) -> bool:
+    """End a run that nobody waits for any more, at the end of the process. Whether its guest came back."""
+    run.stop = run.stop or Stop.CANCELLED
+    run.wake = None
+    _end(run, _INTERRUPTED_GRACE_S, interrupt, wait_done)
+    return run.finished
+
+
 def _end(
     run: Run, grace_s: float, interrupt: Callable[[], None], wait: Callable[[Run, float | None], bool]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import weakref
 from _thread import get_ident
@@ -9,18 +10,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import wasmtime
+import wasmtime.component
 
-from pytest_airssys_wasm.runtime.binary import Kind, read_module, to_binary
+from pytest_airssys_wasm.runtime.binary import read_module, to_binary
 from pytest_airssys_wasm.runtime.capi import abi
 from pytest_airssys_wasm.runtime.capi.callbacks import Callbacks
 from pytest_airssys_wasm.runtime.capi.memory import MemoryCreator
 from pytest_airssys_wasm.runtime.capi.stores import EpochCallback, address
+from pytest_airssys_wasm.runtime.components import WitComponent
+from pytest_airssys_wasm.runtime.errors import InvalidComponent
+from pytest_airssys_wasm.runtime.manifest import Manifest, load_manifest
 from pytest_airssys_wasm.runtime.modules import CoreModule
-from pytest_airssys_wasm.runtime.settings import new_config
+from pytest_airssys_wasm.runtime.settings import fingerprint, new_config
 from pytest_airssys_wasm.runtime.store import LimitedStore
 from pytest_airssys_wasm.runtime.workers import WorkerPool
 
 if TYPE_CHECKING:
+    from pytest_airssys_wasm.runtime.cache import CompileCache
     from pytest_airssys_wasm.runtime.component import Component
     from pytest_airssys_wasm.runtime.host import HostFunctions
     from pytest_airssys_wasm.runtime.limits import ResourceLimits
@@ -36,7 +42,8 @@ class WasmEngine:
     `cache` keeps compiled guests on disk; `None` compiles anew in each process.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, cache: CompileCache | None = None) -> None:
+        self.cache = cache
         self.current: dict[int, Run] = {}
         """The run that each guest thread is in, by thread identity."""
         self.workers = WorkerPool()
@@ -48,12 +55,55 @@ class WasmEngine:
         self.raw = wasmtime.Engine(config)
         self.address = address(self.raw)
         self.bare_linker = wasmtime.Linker(self.raw)
+        self.bare_component_linker = wasmtime.component.Linker(self.raw)
         self._close = weakref.finalize(self, _close, self.workers)
 
     @property
     def live_memories(self) -> int:
         """How many linear memories exist in all stores of this engine."""
         return self._memories.live
+
+    def load(self, source: str | os.PathLike[str] | bytes) -> Component:
+        """Compile a guest: a path to a binary or WAT file, its bytes, or WAT text (which begins with `(`).
+
+        A `Component.toml` beside the file is read too. Raises `InvalidComponent` for anything that is no valid
+        component or module, `FileNotFoundError` for a missing file, `InvalidConfiguration` for a bad manifest.
+        """
+        if isinstance(source, bytes):
+            return self._load(source, "<bytes>", None)
+        if isinstance(source, str) and source.lstrip().startswith(("(", ";;")):
+            return self._load(source.encode(), "<text>", None)
+        path = Path(source)
+        return self._load(path.read_bytes(), path.name, path)
+
+    def _load(self, content: bytes, name: str, path: Path | None) -> Component:
+        kind, binary = to_binary(content, name)
+        # Text is translated at each load, which is cheap, and then hashed as the binary it became.
+        digest = self.cache.digest(path) if self.cache and path and binary is content else None
+        compiler: Any = wasmtime.component.Component if kind == "component" else wasmtime.Module
+        known: dict[str, Any] = {"engine": self, "name": name, "path": path, "manifest": _manifest_beside(path)}
+        shape = read_module(binary) if kind == "module" else None
+        try:
+            raw = self._compiled(compiler, binary, digest, name)
+        except wasmtime.WasmtimeError as error:
+            raise InvalidComponent(f"{name}: {error}") from None
+        return WitComponent(raw=raw, **known) if shape is None else CoreModule(shape, raw=raw, **known)
+
+    def _compiled(self, compiler: Any, binary: bytes, digest: str | None, name: str) -> Any:
+        if self.cache is None:
+            return compiler(self.raw, binary)
+        digest = digest or hashlib.sha256(binary).hexdigest()
+        key = f"{digest[:40]}-{abi.WASMTIME_VERSION}-{fingerprint()}"
+
+        def load(path: Path) -> Any:
+            try:
+                return compiler.deserialize_file(self.raw, str(path))
+            except wasmtime.WasmtimeError as error:
+                raise ValueError(str(error)) from None
+
+        return self.cache.fetch(
+            key, name, len(binary), load, lambda: compiler(self.raw, binary), lambda made: bytes(made.serialize())
+        )
 
     def execute(
         self,
@@ -87,6 +137,11 @@ class WasmEngine:
     def _payer(self) -> MemoryAccount | None:
         run = self.current.get(get_ident())
         return None if run is None else run.account
+
+
+def _manifest_beside(path: Path | None) -> Manifest | None:
+    manifest = path.parent / "Component.toml" if path else None
+    return load_manifest(manifest) if manifest and manifest.is_file() else None
 
 
 def _close(workers: WorkerPool) -> None:

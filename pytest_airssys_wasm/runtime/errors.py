@@ -140,6 +140,15 @@ class InvalidComponent(WasmError):
     verdict = Verdict.INVALID_COMPONENT
 
 
+class _Nothing:
+    def __repr__(self) -> str:
+        return "nothing"
+
+
+NOTHING = _Nothing()
+"""What was given where something had to be."""
+
+
 class InvalidConfiguration(WasmError):
     """A manifest, limit, marker or option is wrong: says where, what was given, and what would be right."""
 

@@ -37,7 +37,7 @@ class Instance:
         component = self.component
 
         def prepare(run: Any) -> Callable[[Any], Any]:
-            call = component.prepare(name, args, run)
+            call = component.prepare(name, args, run, self.store)
             return lambda run: call(self, run)
 
         return self.store.run(prepare)

@@ -17,6 +17,7 @@ from pytest_airssys_wasm.runtime.errors import (
     Frame,
     GuestExit,
     HostFunctionError,
+    LinkError,
     OutOfFuel,
     OutOfMemory,
     ResourceLimitExceeded,
@@ -37,6 +38,7 @@ _RESOURCES = (
     (re.compile(r"too much data is being copied between the host and the guest"), "host-transfer"),
     (re.compile(r"resource table has no free keys|table has no free keys|too many handles"), "handles"),
 )
+_LINK = re.compile(r"component imports |unknown import|incompatible import type")
 # The same for traps, with the name of the trap code that the same fault has elsewhere.
 _TRAPS = (
     (re.compile(r"thrown Wasm exception"), "uncaught-exception"),
@@ -44,7 +46,7 @@ _TRAPS = (
     (re.compile(r"string pointer/length out of bounds|(string|list) .*out of bounds"), "string-out-of-bounds"),
     (re.compile(r"list pointer/length out of bounds"), "list-out-of-bounds"),
     (re.compile(r"pointer out of bounds of memory"), "memory-out-of-bounds"),
-    (re.compile(r"pointer not aligned|unaligned pointer"), "unaligned-pointer"),
+    (re.compile(r".*pointer (is )?not aligned|unaligned pointer"), "unaligned-pointer"),
     (re.compile(r"discriminant \d+ out of range|invalid variant discriminant|invalid \w+ discriminant"), "invalid-discriminant"),
     (re.compile(r"converted integer out of range for `char`|invalid `?char"), "invalid-char"),
     (re.compile(r"invalid utf-?(8|16)|incomplete utf-8"), "invalid-string-encoding"),
@@ -125,6 +127,8 @@ def _verdict(run: Run) -> BaseException | None:
     for pattern, resource in _RESOURCES:
         if kind is None and pattern.match(failure.cause):
             return ResourceLimitExceeded(failure.cause, resource)
+    if kind is None and _LINK.match(failure.cause):
+        return LinkError(failure.message)
     return _trap(failure)
 
 

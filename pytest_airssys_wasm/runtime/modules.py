@@ -66,12 +66,14 @@ class CoreModule(Component):
             )
             instance = Instance(store, self, raw)
             if reactor:
-                self.prepare("_initialize", (), run)(instance, run)
+                self.prepare("_initialize", (), run, store)(instance, run)
             return instance
 
         return instantiate
 
-    def prepare(self, function: str, args: Sequence[Any], run: Run) -> Callable[[Instance, Run], Any]:
+    def prepare(
+        self, function: str, args: Sequence[Any], run: Run, store: LimitedStore
+    ) -> Callable[[Instance, Run], Any]:
         found = self._functions.get(function)
         if found is None:
             raise UnknownExport(repr(self), function, self._functions)

@@ -8,6 +8,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.runtime.limits import MAX_U64
+from pytest_airssys_wasm.runtime.transfer import Transfer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.capi.failures import Failure
     from pytest_airssys_wasm.runtime.limits import ResourceLimits
     from pytest_airssys_wasm.runtime.memory import MemoryAccount
-    from pytest_airssys_wasm.runtime.transfer import Transfer
 
 
 class Stop(Enum):
@@ -48,6 +48,7 @@ class Run:
         "fuel_budget",
         "fuel_left",
         "fuel_meter",
+        "handles",
         "host_calls",
         "host_error",
         "host_name",
@@ -61,13 +62,15 @@ class Run:
     )
 
     def __init__(
-        self, limits: ResourceLimits, fuel_budget: int | None, account: MemoryAccount, transfer: Transfer
+        self, limits: ResourceLimits, fuel_budget: int | None, account: MemoryAccount
     ) -> None:
         self.limits = limits
         self.fuel_budget = fuel_budget
         self.account = account
-        self.transfer = transfer
+        self.transfer = Transfer(limits.transfer, self.is_stopped)
         self.stop: Stop | None = None
+        self.handles: list[int] = []
+        """Resource handles that conversions took over; freed when the guest's thread is through."""
         self.host_error: BaseException | None = None
         self.host_name = ""
         """Of the import whose function raised it."""

@@ -8,15 +8,16 @@ from _thread import get_ident
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from pytest_airssys_wasm.runtime.capi import abi
 from pytest_airssys_wasm.runtime.capi.stores import RawStore
-from pytest_airssys_wasm.runtime.deadline import keep_time, wait_done
+from pytest_airssys_wasm.runtime.deadline import cancel, keep_time, wait_done
 from pytest_airssys_wasm.runtime.errors import WasmError
 from pytest_airssys_wasm.runtime.instance import Instance
 from pytest_airssys_wasm.runtime.judgement import judge, measure
 from pytest_airssys_wasm.runtime.memory import MemoryAccount
 from pytest_airssys_wasm.runtime.output import CapturedOutput
+from pytest_airssys_wasm.runtime.resources import Resources
 from pytest_airssys_wasm.runtime.run import Run, Stop
-from pytest_airssys_wasm.runtime.transfer import Transfer
 from pytest_airssys_wasm.runtime.usage import Execution, Usage, add_usage
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class LimitedStore:
         self._fuel_left = limits.fuel if fuel_per == "store" else None
         self._shares_fuel = fuel_per == "store"
         self._account = MemoryAccount(limits.memory)
+        self.resources = Resources(self)
         self._busy = threading.Lock()
         self._unusable: str | None = None
         self._output = CapturedOutput(limits.output) if wasi is not None and not wasi.inherit else None
@@ -79,8 +81,9 @@ class LimitedStore:
             tables=limits.tables,
             memories=limits.memories,
         )
+        self._running: list[Run] = []
         # Holds the engine, which must outlive its stores, and not the store.
-        self._release = weakref.finalize(self, _release, self.raw, self._output, engine)
+        self._release = weakref.finalize(self, _release, self.raw, self._output, engine, self._running)
         if wasi is not None:
             self.raw.set_wasi(wasi.configure(self._output))
 
@@ -93,7 +96,7 @@ class LimitedStore:
 
         def prepare(run: Run) -> Callable[[Run], Any]:
             instantiate = component.link(self)
-            call = component.prepare(function, args, run)
+            call = component.prepare(function, args, run, self)
             return lambda run: call(instantiate(run), run)
 
         value = self.run(prepare)
@@ -107,7 +110,7 @@ class LimitedStore:
         nothing has run then.
         """
         self._claim()
-        run = Run(self.limits, self._budget(), self._account, self._transfer())
+        run = Run(self.limits, self._budget(), self._account)
         try:
             self._begin(run, prepare(run))
             keep_time(
@@ -168,9 +171,6 @@ class LimitedStore:
             self._busy.release()
             raise StoreUnusable(f"this store cannot be used any more: {self._unusable}")
 
-    def _transfer(self) -> Transfer:
-        return Transfer(self.limits.transfer)
-
     def _budget(self) -> int | None:
         return self._fuel_left if self._shares_fuel else self.limits.fuel
 
@@ -193,13 +193,17 @@ class LimitedStore:
             except BaseException as error:  # noqa: BLE001 the caller judges whatever was raised, and raises it
                 run.error = error
             run.fuel_left = raw.fuel_left()
+            for handle in run.handles:
+                abi.resource_any_delete(handle)
             del current[identity]
             if not run.finish():
                 raw.delete()
 
+        self._running.append(run)
         self.engine.workers.run(job)
 
     def _end(self, run: Run) -> None:
+        self._running.clear()
         if run.abandoned:
             # The guest's thread deletes the store when it comes back; without readers it cannot block on output.
             self._release.detach()
@@ -216,7 +220,11 @@ class LimitedStore:
             self.total = usage if self.total is None else add_usage(self.total, usage)
 
 
-def _release(raw: RawStore, output: CapturedOutput | None, _engine: WasmEngine) -> None:
-    raw.delete()
+def _release(
+    raw: RawStore, output: CapturedOutput | None, engine: WasmEngine, running: list[Run]
+) -> None:
+    # Only at the end of the process can a guest still run in here, for a thread that will not go on.
+    if all(cancel(run, engine.interrupt) for run in running):
+        raw.delete()
     if output is not None:
         output.close()

@@ -1,0 +1,64 @@
+"""Hypothesis strategies for what a user may write: limits, and manifests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hypothesis import strategies as st
+
+from pytest_airssys_wasm.runtime.limits import MAX_U64, ResourceLimits
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
+
+PAGE_BYTES = 65_536
+
+
+def fuels(max_fuel: int = 100_000) -> SearchStrategy[int]:
+    """Fuel budgets: mostly small, with the edges."""
+    return st.one_of(st.sampled_from([0, 1, 2, 10]), st.integers(0, max_fuel), st.just(MAX_U64))
+
+
+def memory_sizes(max_bytes: int = 64 * PAGE_BYTES) -> SearchStrategy[int]:
+    """Memory limits: whole pages, one byte off, and anything."""
+    pages = st.integers(0, max_bytes // PAGE_BYTES).map(lambda pages: pages * PAGE_BYTES)
+    return st.one_of(pages, pages.map(lambda size: max(0, size - 1)), st.integers(0, max_bytes))
+
+
+def timeouts_ms(max_ms: float = 30) -> SearchStrategy[float]:
+    """Timeouts: from none at all to a few milliseconds."""
+    return st.one_of(st.sampled_from([0.0, 0.001, 1.0]), st.floats(0, max_ms))
+
+
+def resource_limits() -> SearchStrategy[ResourceLimits]:
+    """Any limits that a guest can be run under in a test: fuel or a short timeout always bounds them."""
+    return st.builds(
+        ResourceLimits,
+        memory=memory_sizes(),
+        fuel=st.one_of(st.none(), fuels()),
+        timeout_ms=timeouts_ms(),
+        tables=st.integers(0, 4),
+        table_elements=st.integers(0, 200),
+        instances=st.integers(0, 8),
+        memories=st.integers(0, 4),
+    )
+
+
+def manifest_texts() -> SearchStrategy[str]:
+    """`Component.toml` texts: valid ones, ones with something wrong, and noise."""
+    value = st.one_of(
+        st.integers(-(2**65), 2**65).map(str),
+        st.floats().map(str),
+        st.text(max_size=12).map(lambda text: '"' + text.replace("\\", "").replace('"', "") + '"'),
+        st.sampled_from(["true", "[]", "{}", "1048576", "[1]", "1979-05-27"]),
+    )
+    key = st.sampled_from(
+        ["name", "version", "wasm", "max_bytes", "max_fuel", "timeout_ms", "timeout_seconds", "call", "verdict", "x"]
+    )
+    line = st.one_of(
+        st.tuples(key, value).map(lambda pair: f"{pair[0]} = {pair[1]}"),
+        st.sampled_from(["[component]", "[resources.memory]", "[resources.cpu]", "[[tests]]", "[resources]", "#"]),
+    )
+    minimal = '[component]\nname = "a"\nversion = "1"\n[resources.memory]\nmax_bytes = 1048576\n'
+    lines = st.lists(line, max_size=12).map("\n".join)
+    return st.one_of(lines, lines.map(lambda text: minimal + text), st.text(max_size=60))

@@ -1,0 +1,236 @@
+"""Compiled guests on disk: content-addressed, shared by processes, bounded, private to the user.
+
+A compiled artefact is machine code that will be run, and wasmtime accepts one with a flipped byte. So the folder
+must belong to the user and be writable by nobody else, and each entry carries a checksum in its name: one file is
+an entry, complete or absent. CRC-32 finds what damages files; against who could write here no sum would help.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mmap
+import os
+import tempfile
+import threading
+import time
+import warnings
+import zlib
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from filelock import FileLock, Timeout
+from platformdirs import user_cache_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+T = TypeVar("T")
+
+DEFAULT_MAX_BYTES = 2**30
+_TICK_S = 1.0
+_SETTLED_NS = 2_000_000_000
+"""A file changed less than this ago may change again without its time stamps showing it."""
+
+
+class CacheUnavailable(UserWarning):
+    """The compile cache is not used; the message says why. Guests are compiled anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompileProgress:
+    """A compilation (here, or in another process) that is still going on."""
+
+    name: str
+    size_bytes: int
+    elapsed_s: float
+
+
+class CompileCache:
+    """Artefacts in `directory` (`None`: the user's cache folder), at most `max_bytes` of them together.
+
+    `on_progress` is called about every second while a compilation goes on, on the thread that waits for it.
+    A folder that cannot be used, or that others could write to, is a `CacheUnavailable` warning, never an error.
+    """
+
+    def __init__(
+        self,
+        directory: Path | None = None,
+        max_bytes: int = DEFAULT_MAX_BYTES,
+        on_progress: Callable[[CompileProgress], None] | None = None,
+    ) -> None:
+        self.directory = directory or user_cache_path("pytest-airssys-wasm", appauthor=False)
+        self.max_bytes = max_bytes
+        self.on_progress = on_progress
+        self._is_usable: bool | None = None
+
+    def digest(self, path: Path) -> str:
+        """SHA-256 of a file's content, without reading it when path, size and time stamps are as they were."""
+        stat = path.stat()
+        signature = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, stat.st_dev]
+        note = self.directory / f"{_hash(os.fsencode(path.resolve()))}.source"
+        if self._usable():
+            with suppress(OSError, ValueError):
+                known = json.loads(note.read_bytes())
+                if isinstance(known, dict) and known.get("signature") == signature:
+                    return str(known["digest"])
+        digest = _hash(path.read_bytes())
+        if self._usable() and time.time_ns() - max(stat.st_mtime_ns, stat.st_ctime_ns) > _SETTLED_NS:
+            with suppress(OSError):
+                self._write(note, json.dumps({"signature": signature, "digest": digest}).encode())
+        return digest
+
+    def fetch(
+        self,
+        key: str,
+        name: str,
+        size_bytes: int,
+        load: Callable[[Path], T],
+        compile_: Callable[[], T],
+        serialize: Callable[[T], bytes],
+    ) -> T:
+        """The compiled guest under `key`: mapped by `load` where it is there and sound, else by `compile_`.
+
+        `load` may raise `ValueError` for an entry it cannot use. Processes that ask for one key at the same time
+        compile it once between them.
+        """
+        if not self._usable():
+            return self._compile(name, size_bytes, compile_)
+        found = self._load(key, load)
+        if found is not None:
+            return found
+        with self._alone(key, name, size_bytes):
+            found = self._load(key, load)
+            if found is None:
+                found = self._compile(name, size_bytes, compile_)
+                self._store(key, serialize(found))
+        return found
+
+    def clear(self) -> None:
+        """Remove every entry. Guests that are in use stay usable."""
+        if self._usable():
+            for path in self.directory.iterdir():
+                if path.suffix in (".cwasm", ".source", ".lock", ".part"):
+                    path.unlink(missing_ok=True)
+
+    def _usable(self) -> bool:
+        if self._is_usable is None:
+            problem = self._problem()
+            self._is_usable = problem is None
+            if problem is not None:
+                warnings.warn(f"the compile cache {self.directory} is not used: {problem}", CacheUnavailable, stacklevel=4)
+        return self._is_usable
+
+    def _problem(self) -> str | None:
+        try:
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            stat = self.directory.stat()
+        except OSError as error:
+            return str(error)
+        if stat.st_uid != os.geteuid():
+            return f"it belongs to user {stat.st_uid}, and compiled guests are code that would be run"
+        if stat.st_mode & 0o022:
+            return f"others can write to it (mode {stat.st_mode & 0o777:o}): use chmod 700"
+        if not os.access(self.directory, os.W_OK | os.X_OK):
+            return "it cannot be written to"
+        return None
+
+    def _load(self, key: str, load: Callable[[Path], T]) -> T | None:
+        for path in self.directory.glob(f"{key}.*.cwasm"):
+            try:
+                if _is_sound(path):
+                    found = load(path)
+                    os.utime(path)  # what was used last is removed last
+                    return found
+            except FileNotFoundError:
+                continue
+            except (OSError, ValueError):
+                pass
+            path.unlink(missing_ok=True)
+        return None
+
+    def _store(self, key: str, artefact: bytes) -> None:
+        try:
+            self._write(self.directory / f"{key}.{zlib.crc32(artefact):08x}.cwasm", artefact)
+            self._evict()
+        except OSError as error:
+            warnings.warn(f"the compile cache {self.directory}: {error}", CacheUnavailable, stacklevel=5)
+
+    def _write(self, path: Path, content: bytes) -> None:
+        descriptor, part = tempfile.mkstemp(suffix=".part", dir=self.directory)  # mode 0600
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+            Path(part).replace(path)
+        except BaseException:
+            Path(part).unlink(missing_ok=True)
+            raise
+
+    def _evict(self) -> None:
+        entries = []
+        for path in self.directory.glob("*.cwasm"):
+            with suppress(FileNotFoundError):
+                stat = path.stat()
+                entries.append((stat.st_mtime_ns, stat.st_size, path))
+        total_bytes = sum(size for _, size, _ in entries)
+        for _, size, path in sorted(entries):
+            if total_bytes <= self.max_bytes:
+                break
+            path.unlink(missing_ok=True)
+            total_bytes -= size
+
+    @contextmanager
+    def _alone(self, key: str, name: str, size_bytes: int) -> Iterator[None]:
+        lock = FileLock(self.directory / f"{key}.lock", mode=0o600)
+        started = time.monotonic()
+        while True:
+            try:
+                lock.acquire(timeout=_TICK_S)
+                break
+            except Timeout:  # the holder compiles; the system frees the lock should it die
+                self._tell(name, size_bytes, started)
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _compile(self, name: str, size_bytes: int, compile_: Callable[[], T]) -> T:
+        if self.on_progress is None:
+            return compile_()
+        outcome: list[T] = []
+        raised: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                outcome.append(compile_())
+            except BaseException as error:  # noqa: BLE001 raised again on the waiting thread
+                raised.append(error)
+
+        thread = threading.Thread(target=run, name="airssys-wasm-compile", daemon=True)
+        started = time.monotonic()
+        thread.start()
+        while thread.is_alive():
+            thread.join(_TICK_S)
+            if thread.is_alive():
+                self._tell(name, size_bytes, started)
+        if raised:
+            raise raised[0]
+        return outcome[0]
+
+    def _tell(self, name: str, size_bytes: int, started: float) -> None:
+        if self.on_progress is not None:
+            self.on_progress(CompileProgress(name, size_bytes, time.monotonic() - started))
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _is_sound(path: Path) -> bool:
+    with path.open("rb") as file:
+        if not os.fstat(file.fileno()).st_size:
+            return False
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return path.name.split(".")[-2] == f"{zlib.crc32(content):08x}"

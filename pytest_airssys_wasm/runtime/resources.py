@@ -1,0 +1,172 @@
+"""Resources: handles that a guest gives out, and Python objects that serve the resources it imports."""
+
+from __future__ import annotations
+
+from ctypes import byref, c_void_p
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from pytest_airssys_wasm.runtime.capi import abi, failures
+from pytest_airssys_wasm.runtime.errors import WasmError
+from pytest_airssys_wasm.runtime.run import GuestFailed
+from pytest_airssys_wasm.runtime.values import WrongType
+from pytest_airssys_wasm.runtime.wit import BorrowType, OwnType
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from pytest_airssys_wasm.runtime.components import WitComponent
+    from pytest_airssys_wasm.runtime.instance import Instance
+    from pytest_airssys_wasm.runtime.run import Run
+    from pytest_airssys_wasm.runtime.store import LimitedStore
+
+
+
+class Resource:
+    """A handle of a resource that a guest implements. A context manager; its methods are attributes in snake_case.
+
+    `drop` runs the guest's destructor, as an execution of its own. A handle passed to the guest by value (`own`)
+    is the guest's from then on, and cannot be used any more.
+    """
+
+    def __init__(self, pointer: int, store: LimitedStore, instance: Instance | None, prefix: str, name: str) -> None:
+        self._pointer: int | None = pointer
+        self._store = store
+        self._instance = instance
+        self._prefix = prefix
+        self._name = name
+
+    def drop(self) -> None:
+        """Give the handle back; the guest's destructor runs. Calling it again does nothing."""
+        if self._pointer is None or not self._store.is_usable:
+            return
+        pointer = self._take()
+
+        def enter(_run: Run) -> None:
+            error = abi.resource_any_drop(self._store.raw.context, pointer)
+            abi.resource_any_delete(pointer)
+            if error:
+                raise GuestFailed(failures.take(error))
+
+        self._store.run(lambda _run: enter)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        # After a failure the instance cannot be entered any more, and its store takes the resource with it.
+        if not isinstance(error, WasmError):
+            self.drop()
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name.startswith("_") or self._instance is None:
+            raise AttributeError(name)
+        for role, lead in (("method", (self,)), ("static", ())):
+            prefix = f"{self._prefix}[{role}]{self._name}."
+            for full in self._instance.component.function_names():
+                if full.startswith(prefix) and full[len(prefix) :].replace("-", "_") == name.rstrip("_"):
+                    instance = self._instance
+                    return lambda *args: instance.call(full, *lead, *args)
+        raise AttributeError(f"resource {self._name!r} has no method {name!r}")
+
+    def __repr__(self) -> str:
+        state = "" if self._pointer is not None else " (dropped or given away)"
+        return f"<resource {self._name}{state}>"
+
+    def __del__(self) -> None:
+        pointer, self._pointer = self._pointer, None
+        if pointer is not None:
+            abi.resource_any_delete(pointer)
+
+    def _peek(self) -> int:
+        if self._pointer is None:
+            raise ValueError(f"the resource {self._name!r} was dropped or given away")
+        return self._pointer
+
+    def _take(self) -> int:
+        pointer = self._peek()
+        self._pointer = None
+        return pointer
+
+
+class Resources:
+    """The resources of one store, as conversions between handles and Python objects."""
+
+    def __init__(self, store: LimitedStore) -> None:
+        self._store = store
+        self._objects: dict[int, Any] = {}
+        self._representations = count(1)
+        self._types: dict[tuple[str, str], int] = {}
+
+    def type_id(self, interface: str, name: str) -> int:
+        """The number by which wasmtime knows this host resource in this store."""
+        return self._types.setdefault((interface, name), len(self._types) + 1)
+
+    def destroy(self, representation: int) -> None:
+        """The guest dropped its last handle of a host resource."""
+        served = self._objects.pop(representation, None)
+        drop = getattr(served, "drop", None)
+        if callable(drop):
+            drop()
+
+    def attach(self, run: Run, component: WitComponent, instance: Instance | None) -> None:
+        """Convert the resources of `component` in this run. Needs the instance to offer methods on handles."""
+
+        def lift(pointer: int, type_: OwnType | BorrowType) -> object:
+            return self._lift(pointer, type_, component, instance, run)
+
+        def lower(value: object, type_: OwnType | BorrowType) -> int:
+            return self._lower(value, type_, component, run)
+
+        run.transfer.lift_resource = lift
+        run.transfer.lower_resource = lower
+
+    def _lift(
+        self, pointer: int, type_: OwnType | BorrowType, component: WitComponent, instance: Instance | None, run: Run
+    ) -> object:
+        host = c_void_p()
+        error = abi.resource_any_to_host(self._store.raw.context, pointer, byref(host))
+        if error:
+            abi.error_delete(error)
+            prefix = component.prefix_of(type_.resource)
+            return Resource(pointer, self._store, instance, prefix, type_.resource.name)
+        representation = abi.resource_host_rep(host)
+        abi.resource_host_delete(host)
+        run.handles.append(pointer)
+        if isinstance(type_, OwnType):
+            return self._objects.pop(representation)
+        return self._objects[representation]
+
+    def _lower(self, value: object, type_: OwnType | BorrowType, component: WitComponent, run: Run) -> int:
+        if isinstance(value, Resource):
+            if value._store is not self._store:
+                raise ValueError(f"the resource {type_.resource} belongs to another store")
+            if isinstance(type_, BorrowType):
+                return value._peek()
+            pointer = value._take()
+        else:
+            pointer = self._lower_object(value, type_, component)
+        run.handles.append(pointer)
+        return pointer
+
+    def _lower_object(self, value: object, type_: OwnType | BorrowType, component: WitComponent) -> int:
+        home = component.imported_home(type_.resource)
+        served = self._store.host.find_resource(*home) if home and self._store.host else None
+        if home is None or served is None or not isinstance(value, served):
+            wanted = served.__name__ if served else "a Resource that the guest gave out"
+            raise WrongType(f"{type_} ({wanted})", value)
+        representation = next(self._representations)
+        self._objects[representation] = value
+        host = abi.resource_host_new(isinstance(type_, OwnType), representation, self.type_id(*home))
+        handle = c_void_p()
+        error = abi.resource_host_to_any(self._store.raw.context, host, byref(handle))
+        abi.resource_host_delete(host)
+        if error:
+            raise ValueError(failures.take(error).cause)
+        assert handle.value is not None
+        return handle.value

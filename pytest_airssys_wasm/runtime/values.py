@@ -1,0 +1,119 @@
+"""Python values that WIT values are mapped to, where Python has none of its own."""
+
+from __future__ import annotations
+
+import keyword
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+def attribute_name(name: str) -> str:
+    """A WIT name as a Python attribute: snake_case, with `_` behind a Python keyword (`class` -> `class_`)."""
+    snake = name.replace("-", "_")
+    return snake + "_" if keyword.iskeyword(snake) else snake
+
+
+class Record:
+    """A WIT record: fields as attributes in snake_case. Equal to another record with equal fields."""
+
+    __slots__ = ("_fields",)
+
+    def __init__(self, fields: Mapping[str, Any] | None = None, /, **named: Any) -> None:
+        pairs = {**(fields or {}), **named}
+        object.__setattr__(self, "_fields", {attribute_name(name): value for name, value in pairs.items()})
+
+    @classmethod
+    def of(cls, fields: dict[str, Any]) -> Record:
+        """A record of these fields, already named as attributes."""
+        record = cls.__new__(cls)
+        object.__setattr__(record, "_fields", fields)
+        return record
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "_fields":  # not set yet: copying and unpickling ask before they fill in
+            raise AttributeError(name)
+        try:
+            return self._fields[name]
+        except KeyError:
+            raise AttributeError(f"record has no field {name!r}; it has {', '.join(self._fields)}") from None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError("records are immutable")
+
+    def __eq__(self, other: object) -> bool:
+        return self._fields == other._fields if isinstance(other, Record) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(tuple(self._fields.items()))
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self._fields]
+
+    def __repr__(self) -> str:
+        return f"Record({', '.join(f'{name}={value!r}' for name, value in self._fields.items())})"
+
+    def __reduce__(self) -> tuple[type[Record], tuple[dict[str, Any]]]:
+        return Record, (self._fields,)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields, by attribute name."""
+        return dict(self._fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A case of a WIT variant, with its payload (`None` where the case has none)."""
+
+    case: str
+    payload: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Some:
+    """The value of an option whose payload is an option itself. Other options are the value or `None`."""
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Ok:
+    """The success of a WIT result."""
+
+    value: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Err:
+    """The failure of a WIT result."""
+
+    error: Any = None
+
+
+class Mismatch(Exception):
+    """A value does not fit its WIT type. Knows the path to it, which grows on the way out."""
+
+    def __init__(self, expected: str, given: object) -> None:
+        super().__init__(expected, given)
+        self.expected = expected
+        self.given = given
+        self._steps: list[str] = []
+
+    def at(self, step: str) -> Mismatch:
+        """The same, one step further out (`.price`, `[3]`, `args[0]`)."""
+        self._steps.append(step)
+        return self
+
+    def __str__(self) -> str:
+        given = repr(self.given)
+        path = "".join(reversed(self._steps))
+        given = given if len(given) <= 100 else given[:100] + "…"
+        return f"{path + ': ' if path else ''}expected {self.expected}, got {given}"
+
+
+class WrongType(Mismatch, TypeError):
+    """A value of another type."""
+
+
+class WrongValue(Mismatch, ValueError):
+    """A value of the right type that is out of range."""

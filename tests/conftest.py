@@ -1,0 +1,22 @@
+"""What the tests of every room share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_airssys_wasm.runtime.engine import WasmEngine
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[WasmEngine]:
+    """One engine for all tests of the runtime."""
+    from pytest_airssys_wasm.runtime.engine import WasmEngine
+
+    engine = WasmEngine()
+    yield engine
+    engine.close()

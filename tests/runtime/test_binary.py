@@ -1,0 +1,129 @@
+"""What is read of a guest's bytes, and that no bytes whatever bring the loader down."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+
+import pytest
+import wasmtime
+
+from pytest_airssys_wasm.runtime.binary import CoreFunction, read_module, to_binary
+from pytest_airssys_wasm.runtime.errors import InvalidComponent
+
+RICH = """(module
+  (type $array (array (mut i64)))
+  (rec (type $node (struct (field (ref null $node)) (field (mut i8)))))
+  (import "env" "f" (func (param i32 v128) (result externref)))
+  (import "env" "m" (memory 1 2)) (import "env" "t" (table 1 funcref)) (import "env" "g" (global (mut i64)))
+  (memory 3) (table 5 10 externref) (tag $tag)
+  (func (export "refs") (param (ref null $array)) (result funcref) ref.null func)
+  (func (export "many") (result i32 i64 f32 f64) i32.const 1 i64.const 2 f32.const 3 f64.const 4)
+  (memory $big (export "memory") 2) (global (export "global") i32 (i32.const 7)))"""
+
+
+def test_the_types_of_imports_and_exports_are_read():
+    shape = read_module(wasmtime.wat2wasm(RICH))
+    assert [(one.module, one.name, str(one.type)) for one in shape.imports] == [
+        ("env", "f", "(func (param i32 v128) (result externref))"),
+        ("env", "m", "(memory 1 2)"),
+        ("env", "t", "(table 1)"),
+        ("env", "g", "(global i64)"),
+    ]
+    types = {one.name: one.type for one in shape.exports}
+    assert types["many"] == CoreFunction((), ("i32", "i64", "f32", "f64"))
+    assert str(types["refs"]) == "(func (param (ref null 0)) (result funcref))"
+    assert str(types["memory"]) == "(memory 2)"
+    assert [memory.minimum for memory in shape.memories] == [1, 3, 2]
+
+
+def test_text_and_binaries_are_told_apart():
+    assert to_binary(b"(module)", "t")[0] == "module"
+    assert to_binary(b"  ;; comment\n(component)", "t")[0] == "component"
+    assert to_binary(bytes(wasmtime.wat2wasm("(component)")), "t")[0] == "component"
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        (b"", "empty"),
+        (b"\0asm\1", "truncated"),
+        (b"\0asm\x02\0\0\0", "version"),
+        (b"\x7fELF\x02", "ELF"),
+        (b"PK\x03\x04", "zip"),
+        (b"(module", "not valid WebAssembly text"),
+        (b"fn main() {}", "begin with"),
+        (b"\xff\xfe\x00", "neither"),
+    ],
+)
+def test_what_is_no_guest_is_refused_with_the_reason(source, reason):
+    with pytest.raises(InvalidComponent, match=reason):
+        to_binary(source, "guest.wasm")
+
+
+def mutations(seed, count):
+    """Damaged copies of valid binaries, and random bytes behind a valid preamble."""
+    chance = random.Random(seed)
+    component = """(component (core module $m (func (export "f") (result i32) i32.const 42))
+      (core instance $i (instantiate $m)) (func (export "f") (result u32) (canon lift (core func $i "f"))))"""
+    originals = [bytes(wasmtime.wat2wasm(text)) for text in (RICH, component)]
+    for _ in range(count):
+        binary = bytearray(chance.choice(originals))
+        way = chance.randrange(4)
+        if way == 0:
+            for _ in range(chance.randint(1, 8)):
+                binary[chance.randrange(len(binary))] = chance.randrange(256)
+        elif way == 1:
+            del binary[chance.randrange(len(binary)) :]
+        elif way == 2:
+            at = chance.randrange(len(binary))
+            binary[at:at] = chance.randbytes(chance.randint(1, 20))
+        else:
+            binary = bytearray(binary[:8] + chance.randbytes(chance.randint(0, 200)))
+        yield bytes(binary)
+
+
+def test_two_thousand_damaged_binaries_load_or_are_invalid_components(engine):
+    outcomes = {"loaded": 0, "refused": 0}
+    for binary in mutations(seed=1, count=2_000):
+        try:
+            guest = engine.load(binary)
+            list(guest.exports), list(guest.imports), guest.function_names()
+            outcomes["loaded"] += 1
+        except InvalidComponent:
+            outcomes["refused"] += 1
+    assert outcomes["refused"] > 1_000
+    assert outcomes["loaded"] > 10
+
+
+def test_damaged_modules_that_load_also_run_to_a_verdict():
+    # In a process of its own: what is tried here is that it survives.
+    script = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from test_binary import mutations
+from pytest_airssys_wasm.runtime.engine import WasmEngine
+from pytest_airssys_wasm.runtime.errors import WasmError
+from pytest_airssys_wasm.runtime.limits import ResourceLimits
+engine = WasmEngine()
+ran = 0
+for binary in mutations(seed=2, count=600):
+    try:
+        guest = engine.load(binary)
+    except WasmError:
+        continue
+    for name in guest.function_names():
+        try:
+            engine.execute(guest, name, limits=ResourceLimits(memory="1 MiB", fuel=1_000))
+        except (WasmError, TypeError):
+            pass
+        ran += 1
+print("ran", ran > 0)
+"""
+    from pathlib import Path
+
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(Path(__file__).parent)], capture_output=True, text=True, timeout=300
+    )
+    assert (done.returncode, done.stdout) == (0, "ran True\n"), done.stderr[-2_000:]

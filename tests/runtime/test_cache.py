@@ -1,0 +1,216 @@
+"""The compile cache: one compilation between processes, damage found, bounds kept, nobody else's code loaded."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import warnings
+
+import pytest
+
+from pytest_airssys_wasm.runtime.cache import CacheUnavailable, CompileCache
+from pytest_airssys_wasm.runtime.engine import WasmEngine
+from pytest_airssys_wasm.runtime.limits import ResourceLimits
+
+LIMITS = ResourceLimits(memory="1 MiB")
+GUEST = '(module (func (export "f") (result i32) i32.const 42))'
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return CompileCache(tmp_path / "cache")
+
+
+def entries(cache):
+    return sorted(cache.directory.glob("*.cwasm"))
+
+
+def run(cache, guest=GUEST):
+    engine = WasmEngine(cache)
+    try:
+        return engine.execute(engine.load(guest), "f", limits=LIMITS).value
+    finally:
+        engine.close()
+
+
+class Counted:
+    """Stands for the engine: counts what was compiled and loaded."""
+
+    def __init__(self, cache):
+        self.cache = cache
+        self.events = []
+
+    def fetch(self, key="k", content=b"artefact"):
+        def load(path):
+            self.events.append("load")
+            return path.read_bytes()
+
+        def compile_():
+            self.events.append("compile")
+            return content
+
+        return self.cache.fetch(key, "name", 1, load, compile_, lambda made: made)
+
+
+def test_a_second_engine_maps_what_the_first_compiled(cache):
+    assert run(cache) == 42
+    (entry,) = entries(cache)
+    before = entry.stat().st_ino
+    assert run(cache) == 42
+    assert [path.stat().st_ino for path in entries(cache)] == [before]
+
+
+def test_components_and_modules_are_cached_alike(cache):
+    component = """(component (core module $m (func (export "f") (result i32) i32.const 42))
+      (core instance $i (instantiate $m)) (func (export "f") (result u32) (canon lift (core func $i "f"))))"""
+    assert (run(cache, component), run(cache, component)) == (42, 42)
+    assert len(entries(cache)) == 1
+
+
+@pytest.mark.parametrize("where", [0, 0.3, 0.6, 0.999])
+def test_a_flipped_byte_is_found_and_compiled_again(cache, where):
+    run(cache)
+    (entry,) = entries(cache)
+    content = bytearray(entry.read_bytes())
+    content[int(len(content) * where)] ^= 1
+    entry.write_bytes(content)
+    assert run(cache) == 42
+    assert entries(cache)[0].read_bytes() != bytes(content)
+
+
+@pytest.mark.parametrize("content", [b"", b"x", b"x" * 100_000])
+def test_a_damaged_entry_is_replaced(cache, content):
+    run(cache)
+    entries(cache)[0].write_bytes(content)
+    assert run(cache) == 42
+
+
+def test_an_entry_that_wasmtime_refuses_is_replaced(cache):
+    import zlib
+
+    run(cache)
+    (entry,) = entries(cache)
+    key = entry.name.rsplit(".", 2)[0]
+    entry.unlink()
+    (cache.directory / f"{key}.{zlib.crc32(b'no artefact'):08x}.cwasm").write_bytes(b"no artefact")
+    assert run(cache) == 42
+    assert len(entries(cache)) == 1
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o702])
+def test_a_folder_that_others_can_write_to_is_not_used(tmp_path, mode):
+    folder = tmp_path / "open"
+    folder.mkdir()
+    folder.chmod(mode)
+    counted = Counted(CompileCache(folder))
+    with pytest.warns(CacheUnavailable, match="chmod 700"):
+        assert counted.fetch() == b"artefact"
+    assert list(folder.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_is_no_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.warns(CacheUnavailable):
+        assert Counted(CompileCache(tmp_path / "file" / "cache")).fetch() == b"artefact"
+
+
+def test_the_folder_and_its_files_are_private(cache):
+    run(cache)
+    assert cache.directory.stat().st_mode & 0o777 == 0o700
+    assert entries(cache)[0].stat().st_mode & 0o777 == 0o600
+
+
+def test_the_least_recently_used_entry_goes_first(tmp_path):
+    cache = CompileCache(tmp_path / "cache", max_bytes=250)
+    counted = Counted(cache)
+    for age, key in ((3, "a"), (2, "b")):
+        counted.fetch(key, key.encode() * 100)
+        os.utime(next(cache.directory.glob(f"{key}.*")), ns=(0, 10**18 - age * 10**9))
+    counted.fetch("a")  # used again: now b is the oldest
+    counted.fetch("c", b"c" * 100)
+    assert {path.name[0] for path in entries(cache)} == {"a", "c"}
+
+
+def test_clearing_leaves_loaded_guests_usable(cache):
+    engine = WasmEngine(cache)
+    guest = engine.load(GUEST)
+    cache.clear()
+    assert entries(cache) == []
+    assert engine.execute(guest, "f", limits=LIMITS).value == 42
+    engine.close()
+
+
+def test_processes_that_start_together_compile_once(tmp_path):
+    script = """
+import sys, time
+from pathlib import Path
+from pytest_airssys_wasm.runtime.cache import CompileCache
+def compile_():
+    print("compiled", flush=True)
+    time.sleep(0.5)  # long enough for the others to arrive
+    return b"x"
+CompileCache(Path(sys.argv[1])).fetch("k", "n", 1, lambda path: path.read_bytes(), compile_, lambda made: made)
+"""
+    processes = [
+        subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "c")], stdout=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    outputs = [process.communicate(timeout=60)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0] * 4
+    assert "".join(outputs).count("compiled") == 1
+
+
+def test_a_source_that_has_not_changed_is_not_hashed_again(cache, tmp_path, monkeypatch):
+    source = tmp_path / "guest.wasm"
+    source.write_bytes(b"one")
+    os.utime(source, ns=(10**18, 10**18))
+    monkeypatch.setattr("pytest_airssys_wasm.runtime.cache._SETTLED_NS", 0)
+    first = cache.digest(source)
+    monkeypatch.setattr("pathlib.Path.read_bytes", _forbid(source, source.__class__.read_bytes))
+    assert cache.digest(source) == first
+
+
+def test_a_source_that_has_changed_is_hashed_again(cache, tmp_path):
+    source = tmp_path / "guest.wasm"
+    source.write_bytes(b"one")
+    first = cache.digest(source)
+    source.write_bytes(b"two")
+    assert cache.digest(source) != first
+
+
+def test_a_long_compilation_says_that_it_goes_on(tmp_path, monkeypatch):
+    import threading
+
+    told = []
+    monkeypatch.setattr("pytest_airssys_wasm.runtime.cache._TICK_S", 0.01)
+    go_on = threading.Event()
+
+    def on_progress(progress):
+        told.append(progress)
+        go_on.set()
+
+    cache = CompileCache(tmp_path / "cache", on_progress=on_progress)
+    cache.fetch("k", "big.wasm", 18_000_000, lambda path: b"", lambda: go_on.wait(30) and b"x", lambda made: made)
+    assert (told[0].name, told[0].size_bytes) == ("big.wasm", 18_000_000)
+    assert told[0].elapsed_s > 0
+
+
+def test_an_error_of_the_compiler_is_raised_as_it_is(tmp_path):
+    def fail():
+        raise ValueError("no")
+
+    cache = CompileCache(tmp_path / "cache", on_progress=lambda progress: None)
+    with pytest.raises(ValueError, match="no"):
+        cache.fetch("k", "n", 1, lambda path: b"", fail, lambda made: made)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert Counted(cache).fetch() == b"artefact"
+
+
+def _forbid(path, read_bytes):
+    def read(self):
+        assert self != path
+        return read_bytes(self)
+
+    return read

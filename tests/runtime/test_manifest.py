@@ -1,0 +1,127 @@
+"""`Component.toml`: what is accepted, and that every error says where and what would be right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
+from pytest_airssys_wasm.runtime.manifest import load_manifest, parse_manifest, parse_memory_range
+
+MINIMAL = '[component]\nname = "a"\nversion = "0.1.0"\n[resources.memory]\nmax_bytes = 1048576\n'
+FULL = (
+    MINIMAL
+    + """[resources.cpu]
+max_fuel = 1_000
+timeout_ms = 2.5
+[[tests]]
+name = "adds"
+call = "add"
+args = [1, 2]
+returns = 3
+[[tests]]
+name = "spins"
+call = "spin"
+verdict = "out-of-fuel"
+"""
+)
+PATH = Path("dir/Component.toml")
+
+
+def test_a_minimal_manifest_leaves_the_cpu_limits_open():
+    manifest = parse_manifest(MINIMAL, PATH)
+    assert (manifest.name, manifest.memory_bytes, manifest.max_fuel, manifest.timeout_ms) == ("a", 1048576, None, None)
+    assert manifest.wasm == Path("dir/a.wasm")
+
+
+def test_a_full_manifest_is_read_whole(tmp_path):
+    (tmp_path / "Component.toml").write_text(FULL)
+    manifest = load_manifest(tmp_path / "Component.toml")
+    assert (manifest.max_fuel, manifest.timeout_ms) == (1_000, 2.5)
+    assert [test.name for test in manifest.tests] == ["adds", "spins"]
+    assert manifest.tests[0].args == [1, 2]
+
+
+def test_seconds_are_accepted_instead_of_milliseconds():
+    assert parse_manifest(MINIMAL + "[resources.cpu]\ntimeout_seconds = 0.5\n", PATH).timeout_ms == 500
+
+
+def test_the_path_of_the_binary_is_relative_to_the_manifest():
+    text = MINIMAL.replace('name = "a"', 'name = "a"\nwasm = "target/a.wasm"')
+    assert parse_manifest(text, PATH).wasm == Path("dir/target/a.wasm")
+
+
+def test_the_platform_range_can_be_widened():
+    text = MINIMAL.replace("1048576", "16777216")
+    with pytest.raises(InvalidConfiguration, match="stack-size"):
+        parse_manifest(text, PATH)
+    assert parse_manifest(text, PATH, memory_range=parse_memory_range("64 KiB..32 MiB")).memory_bytes == 16777216
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[component", "Component.toml: expected valid TOML"),
+        (MINIMAL.split("[resources")[0], r"\[resources.memory\] max_bytes: expected a value"),
+        (MINIMAL.replace("max_bytes = 1048576", ""), r"\[resources.memory\] max_bytes: expected a value"),
+        (MINIMAL.replace("max_bytes", "max_byte"), r"Component.toml:5: \[resources.memory\] max_byte: .*did you mean max_bytes"),
+        (MINIMAL.replace("1048576", '"1"'), r":5: \[resources.memory\] max_bytes: expected a whole number, got '1'"),
+        (MINIMAL.replace("1048576", "524287"), r"from 524288 to 4194304 bytes, got 524287"),
+        (MINIMAL.replace("1048576", "4194305"), r"from 524288 to 4194304 bytes.*got 4194305"),
+        (MINIMAL.replace("1048576", "true"), "expected a whole number, got True"),
+        (MINIMAL.replace('"a"', '""'), r"\[component\] name: expected a text that is not empty"),
+        (MINIMAL.replace('version = "0.1.0"\n', ""), r"\[component\] version: expected a value"),
+        (MINIMAL + "[resources.cpu]\nmax_fuel = -1", "max_fuel: expected a whole number from 0"),
+        (MINIMAL + "[resources.cpu]\nmax_fuel = true", "max_fuel: expected a whole number, got True"),
+        (MINIMAL + "[resources.cpu]\ntimeout_ms = nan", "timeout_ms: expected a finite"),
+        (MINIMAL + "[resources.cpu]\ntimeout_ms = -1", "timeout_ms: expected a finite"),
+        (MINIMAL + "[resources.cpu]\ntimeout_ms = 1\ntimeout_seconds = 1", "not both"),
+        (MINIMAL + "[extra]\n", "extra: expected no such key"),
+        (MINIMAL + '[[tests]]\nname = "x"\ncall = "y"\n', "either returns or verdict"),
+        (MINIMAL + '[[tests]]\nname = "x"\ncall = 1\nreturns = 1\n', "call: expected a text, got 1"),
+    ],
+)
+def test_an_error_names_the_place_the_value_and_what_would_be_right(text, message):
+    with pytest.raises(InvalidConfiguration, match=message):
+        parse_manifest(text, PATH)
+
+
+def test_cpu_limits_can_be_made_mandatory():
+    with pytest.raises(InvalidConfiguration, match="max_fuel and timeout_ms"):
+        parse_manifest(MINIMAL, PATH, require_cpu_limits=True)
+    parse_manifest(FULL, PATH, require_cpu_limits=True)
+
+
+def test_a_manifest_that_is_no_text_is_an_error(tmp_path):
+    (tmp_path / "Component.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(InvalidConfiguration, match="UTF-8"):
+        load_manifest(tmp_path / "Component.toml")
+
+
+@pytest.mark.parametrize("text", ["", "1", "4 MiB..1 MiB", "a..b", "1..2..3"])
+def test_a_wrong_range_is_an_error(text):
+    with pytest.raises(InvalidConfiguration, match="wasm_memory_range"):
+        parse_memory_range(text)
+
+
+@given(st.text())
+def test_any_text_gives_a_manifest_or_an_error_that_names_the_place(text):
+    _parses_or_names_the_place(text)
+
+
+@given(st.data())
+def test_any_mutation_of_a_manifest_gives_a_manifest_or_an_error_that_names_the_place(data):
+    start = data.draw(st.integers(0, len(FULL)))
+    end = data.draw(st.integers(start, min(len(FULL), start + 12)))
+    inserted = data.draw(st.one_of(st.text(max_size=8), st.sampled_from(["-", "nan", "[[", "1e999", "true", '"', "\n"])))
+    _parses_or_names_the_place(FULL[:start] + inserted + FULL[end:])
+
+
+def _parses_or_names_the_place(text):
+    try:
+        parse_manifest(text, PATH)
+    except InvalidConfiguration as error:
+        assert str(PATH) in str(error)

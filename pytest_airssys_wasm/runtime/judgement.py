@@ -106,6 +106,9 @@ def _verdict(run: Run) -> BaseException | None:
         return ExecutionTimeout(f"the timeout of {run.limits.timeout_ms:g} ms ran out")
     if run.stop is Stop.OUTPUT:
         return ResourceLimitExceeded(f"the guest wrote more than {run.limits.output:,} bytes of output", "output")
+    if run.stop is Stop.CANCELLED:
+        # The process is ending under this thread: threading lets SystemExit end it without a word.
+        return SystemExit()
     if run.error is None:
         return None
     if failure is not None and failure.exit_status is not None:

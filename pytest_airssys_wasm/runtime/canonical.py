@@ -76,11 +76,11 @@ class Layouts:
         if isinstance(type_, VariantType):
             return self._sum(len(type_.cases), [payload for _, payload in type_.cases])
         if isinstance(type_, OptionType):
-            return self._sum(2, [type_.payload])
+            return self._sum(2, [type_.payload], objects=isinstance(type_.payload, OptionType))
         if isinstance(type_, ResultType):
             return self._sum(2, [type_.ok, type_.err])
         if isinstance(type_, EnumType):
-            return self._sum(len(type_.cases), [])
+            return self._sum(len(type_.cases), [], objects=0)
         if isinstance(type_, FlagsType):
             count = len(type_.names)
             size_bytes = 1 if count <= 8 else 2 if count <= 16 else 4 * _blocks(count, 32)
@@ -98,12 +98,12 @@ class Layouts:
             objects += field.objects
         return Layout(_aligned(size_bytes, align_bytes), align_bytes, objects)
 
-    def _sum(self, cases: int, payloads: Iterable[WitType | None]) -> Layout:
+    def _sum(self, cases: int, payloads: Iterable[WitType | None], objects: int = 1) -> Layout:
         tag_bytes = 1 if cases <= 2**8 else 2 if cases <= 2**16 else 4
         present = [self.of(payload) for payload in payloads if payload is not None]
         align_bytes = max([tag_bytes, *(payload.align_bytes for payload in present)])
         size_bytes = _aligned(tag_bytes, align_bytes) + max([0, *(payload.size_bytes for payload in present)])
-        objects = 1 + max([0, *(payload.objects for payload in present)])
+        objects += max([0, *(payload.objects for payload in present)])
         return Layout(_aligned(size_bytes, align_bytes), align_bytes, objects)
 
 

@@ -79,6 +79,13 @@ class Component(ABC):
     def function_names(self) -> Mapping[str, str]:
         """Every function that can be called: its full name (`iface#func` inside an interface) and its type."""
 
+    @abstractmethod
+    def parameter_types(self, function: str) -> tuple[Any, ...]:
+        """The types of a function's parameters: WIT types, or a module's value types by name.
+
+        Raises `UnknownExport`.
+        """
+
     def __repr__(self) -> str:
         return f"<{self.kind} {self.name}>"
 

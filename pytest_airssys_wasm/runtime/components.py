@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from pytest_airssys_wasm.runtime.run import Run
     from pytest_airssys_wasm.runtime.store import LimitedStore
+    from pytest_airssys_wasm.runtime.wit import WitType
     from pytest_airssys_wasm.runtime.world import Item
 
 
@@ -74,6 +75,11 @@ class WitComponent(Component):
 
     def function_names(self) -> dict[str, str]:
         return {name: str(function) for name, function in self._functions.items()}
+
+    def parameter_types(self, function: str) -> tuple[WitType, ...]:
+        if function not in self._functions:
+            raise UnknownExport(repr(self), function, self._functions)
+        return tuple(type_ for _, type_ in self._functions[function].params)
 
     def prefix_of(self, resource: Resource) -> str:
         """What stands before the names of this exported resource's functions: `iface#`, or nothing."""

@@ -52,6 +52,11 @@ class CoreModule(Component):
     def function_names(self) -> dict[str, str]:
         return {name: str(function) for name, function in self._functions.items()}
 
+    def parameter_types(self, function: str) -> tuple[str, ...]:
+        if function not in self._functions:
+            raise UnknownExport(repr(self), function, self._functions)
+        return self._functions[function].params
+
     def link(self, store: LimitedStore) -> Callable[[Run], Instance]:
         linker = self._linker(store)
         reactor = "_initialize" in self._functions and "_start" not in self._functions

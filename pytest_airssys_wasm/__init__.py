@@ -1,0 +1,106 @@
+"""Run WebAssembly components under hard limits, and prove that the limits hold.
+
+The public names. Each is imported on first use, so that a pytest run which uses nothing of the plugin loads
+neither wasmtime nor hypothesis.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pytest_airssys_wasm.runtime.component import Component, UnknownExport
+    from pytest_airssys_wasm.runtime.engine import WasmEngine
+    from pytest_airssys_wasm.runtime.errors import (
+        ComponentTrapped,
+        ExecutionTimeout,
+        Frame,
+        GuestExit,
+        HostFunctionError,
+        InvalidComponent,
+        InvalidConfiguration,
+        LinkError,
+        OutOfFuel,
+        OutOfMemory,
+        ResourceLimitExceeded,
+        RuntimeDied,
+        Verdict,
+        WasmError,
+    )
+    from pytest_airssys_wasm.runtime.host import HostFunctions
+    from pytest_airssys_wasm.runtime.instance import Instance, Interface
+    from pytest_airssys_wasm.runtime.limits import ResourceLimits
+    from pytest_airssys_wasm.runtime.store import LimitedStore, StoreUnusable
+    from pytest_airssys_wasm.runtime.usage import Execution, FuelMetrics, Usage
+    from pytest_airssys_wasm.runtime.wasi import Wasi
+
+_ROOMS = {
+    "component": ("Component", "UnknownExport"),
+    "engine": ("WasmEngine",),
+    "errors": (
+        "ComponentTrapped",
+        "ExecutionTimeout",
+        "Frame",
+        "GuestExit",
+        "HostFunctionError",
+        "InvalidComponent",
+        "InvalidConfiguration",
+        "LinkError",
+        "OutOfFuel",
+        "OutOfMemory",
+        "ResourceLimitExceeded",
+        "RuntimeDied",
+        "Verdict",
+        "WasmError",
+    ),
+    "host": ("HostFunctions",),
+    "instance": ("Instance", "Interface"),
+    "limits": ("ResourceLimits",),
+    "store": ("LimitedStore", "StoreUnusable"),
+    "usage": ("Execution", "FuelMetrics", "Usage"),
+    "wasi": ("Wasi",),
+}
+_MODULE_OF = {name: f"{__name__}.runtime.{room}" for room, names in _ROOMS.items() for name in names}
+
+__all__ = [
+    "Component",
+    "ComponentTrapped",
+    "Execution",
+    "ExecutionTimeout",
+    "Frame",
+    "FuelMetrics",
+    "GuestExit",
+    "HostFunctionError",
+    "HostFunctions",
+    "Instance",
+    "Interface",
+    "InvalidComponent",
+    "InvalidConfiguration",
+    "LimitedStore",
+    "LinkError",
+    "OutOfFuel",
+    "OutOfMemory",
+    "ResourceLimitExceeded",
+    "ResourceLimits",
+    "RuntimeDied",
+    "StoreUnusable",
+    "UnknownExport",
+    "Usage",
+    "Verdict",
+    "Wasi",
+    "WasmEngine",
+    "WasmError",
+]
+
+# Hidden from type checkers, which would take it as a licence for any name.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        if name not in _MODULE_OF:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(_MODULE_OF[name]), name)
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

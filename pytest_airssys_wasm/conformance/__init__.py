@@ -1,0 +1,1 @@
+"""The conformance suite: cases as data, a runner, a judge. Knows no test framework."""

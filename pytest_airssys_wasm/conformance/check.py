@@ -1,0 +1,130 @@
+"""What must be true of a suite as a whole: each sentence it finds is a fault in the data, for whoever writes cases."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pytest_airssys_wasm.conformance.bounds import as_bounds
+from pytest_airssys_wasm.conformance.imports import REFERENCE_IMPORTS
+from pytest_airssys_wasm.conformance.loader import find_chapters, source_text
+from pytest_airssys_wasm.conformance.model import FIGURES, Bounds
+from pytest_airssys_wasm.conformance.protocol import CAPABILITIES
+from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from pytest_airssys_wasm.conformance.loader import CaseFile, ChapterFile
+    from pytest_airssys_wasm.conformance.model import Actor, Case
+
+_KEBAB_CASE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_COMMENT = re.compile(r"\s*;;[^\n]*\n|\s*\(;.*?;\)", re.DOTALL)
+
+
+def faults(root: Path | None = None, fixtures: Path | None = None) -> list[str]:
+    """The faults of the suite under `root` (the bundled one when `None`), each naming its file."""
+    found: list[str] = []
+    owners: dict[str, str] = {}
+    names: Counter[str] = Counter()
+    for chapter in find_chapters(root):
+        found += _chapter_faults(chapter, owners, fixtures)
+        names.update(case.name for case in chapter.cases())
+    found += [f"the case name {name!r} is used {count} times" for name, count in names.items() if count > 1]
+    return found
+
+
+def _chapter_faults(chapter: ChapterFile, owners: dict[str, str], fixtures: Path | None) -> Iterator[str]:
+    try:
+        requirements = chapter.load().requirements
+    except InvalidConfiguration as error:
+        yield str(error)
+        return
+    for identifier in requirements:
+        if identifier in owners:
+            yield f"{chapter.path}: requirement {identifier} is also one of {owners[identifier]}"
+        owners[identifier] = chapter.name
+    unproved = set(requirements)
+    for file in chapter.cases():
+        try:
+            case = file.load()
+            problems = [*_case_faults(case, file, fixtures)]
+        except InvalidConfiguration as error:
+            yield str(error)
+            continue
+        unproved.discard(case.requirement)
+        if case.requirement not in requirements:
+            problems.append(f"requirement: {case.requirement} is not in {chapter.path.name}")
+        yield from (f"{file.path}: {problem}" for problem in problems)
+    yield from (f"{chapter.path}: requirement {identifier} has no case" for identifier in sorted(unproved))
+
+
+def _case_faults(case: Case, file: CaseFile, fixtures: Path | None) -> Iterator[str]:
+    if not _KEBAB_CASE.fullmatch(file.name):
+        yield "the file's name is not in kebab case"
+    for need in case.needs:
+        if need not in CAPABILITIES:
+            yield f"needs: {need!r} is no capability"
+    needed = {*case.needs}
+    actors = case.cast()
+    for name, count in Counter(actor.name for actor in actors).items():
+        if count > 1:
+            yield f"actors: {name!r} is used {count} times"
+    for actor in actors:
+        yield from _actor_faults(actor, str(file.path), fixtures)
+        missing = {*_implied(actor, str(file.path), fixtures)} - needed
+        yield from (f"needs: {need!r} is missing" for need in sorted(missing))
+    if (case.concurrency > 1 or (len(actors) > 1 and case.schedule == "at-once")) and "concurrent" not in needed:
+        yield "needs: 'concurrent' is missing"
+    watched = case.expect.host_rss_growth_mib is not None or case.expect.open_files_growth is not None
+    if watched and "host-rss" not in needed:
+        yield "needs: 'host-rss' is missing"
+
+
+def _actor_faults(actor: Actor, where: str, fixtures: Path | None) -> Iterator[str]:
+    for name in actor.imports or ():
+        if name not in REFERENCE_IMPORTS:
+            yield f"imports: {name!r} is no reference import"
+    known: set[str] = set()
+    for index, step in enumerate(actor.steps, 1):
+        before = actor.steps[index - 2] if index > 1 else None
+        if before and not before.expect.may_go_on and not step.fresh and step.phase != "configure":
+            yield f"steps[{index - 1}]: the store of the step before is gone: `fresh = true` is missing"
+        if step.name in known:
+            yield f"steps[{index - 1}].name: {step.name!r} is used twice"
+        if step.name:
+            known.add(step.name)
+    for index, step in enumerate(actor.steps):
+        expectations = [getattr(step.expect, name) for name in FIGURES]
+        try:
+            expectations.append(as_bounds(step.expect.value))
+        except msgspec.ValidationError as error:
+            yield f"steps[{index}].expect.value: {error}"
+        for bounds in expectations:
+            if isinstance(bounds, Bounds):
+                for name in (bounds.of, bounds.same_as):
+                    if name is not None and name not in known:
+                        yield f"steps[{index}].expect: there is no step {name!r}"
+    if not actor.steps:
+        yield f"actor {actor.name!r} has no steps"
+
+
+def _implied(actor: Actor, where: str, fixtures: Path | None) -> Iterator[str]:
+    """The capabilities that an actor needs as anyone can see."""
+    if any(step.phase == "configure" for step in actor.steps):
+        yield "manifest"
+    if all(step.phase == "configure" for step in actor.steps):
+        return
+    text = source_text(actor, where, fixtures)
+    while comment := _COMMENT.match(text):
+        text = text[comment.end() :]
+    is_component = text.lstrip().startswith("(component")
+    yield "component" if is_component else "module"
+    if actor.imports:
+        yield "imports"
+    if actor.wasi is not None:
+        yield "wasi-p2" if is_component else "wasi-p1"

@@ -1,0 +1,94 @@
+"""TOML text into a declared model, or an error that names file, table and key."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+import tomli
+
+from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Model = TypeVar("Model")
+
+_EXPECTED = re.compile(r"Expected (?P<wanted>.*?)(?:, got .*)?", re.DOTALL)
+_UNKNOWN = re.compile(r"Object contains unknown field `(?P<key>.*)`", re.DOTALL)
+_MISSING = re.compile(r"Object missing required field `(?P<key>.*)`", re.DOTALL)
+
+
+def decode_toml(path: Path, model: type[Model]) -> Model:
+    """The file's content as a `model`.
+
+    Raises `InvalidConfiguration` when the file cannot be read, is no TOML, or does not fit the model.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidConfiguration(str(path), str(error), "a readable UTF-8 file") from error
+    try:
+        data = tomli.loads(text)
+    except tomli.TOMLDecodeError as error:
+        raise InvalidConfiguration(str(path), str(error), "TOML") from error
+    try:
+        return msgspec.convert(data, model)
+    except msgspec.ValidationError as error:
+        raise _located(str(path), data, model, str(error)) from error
+
+
+def _located(file: str, data: Any, model: type[Any], message: str) -> InvalidConfiguration:
+    text, _, path = message.partition(" - at `")
+    path = _with_keys(data, model, path.removesuffix("`").removeprefix("$"))
+    given: Any = _at(data, path)
+    wanted = text
+    if unknown := _UNKNOWN.fullmatch(text):
+        path, wanted = f"{path}.{unknown['key']}", "no such key"
+        given = _at(data, path)
+    elif missing := _MISSING.fullmatch(text):
+        path, wanted, given = f"{path}.{missing['key']}", "this key", "nothing"
+    elif expected := _EXPECTED.fullmatch(text):
+        wanted = expected["wanted"]
+    place = path.removeprefix(".")
+    return InvalidConfiguration(f"{file}: {place}" if place else file, given, wanted)
+
+
+def _with_keys(data: Any, model: type[Any], path: str) -> str:
+    """msgspec writes `[...]` for any key of a table with free keys: find out which one."""
+    while "[...]" in path:
+        before, _, after = path.partition("[...]")
+        table = _at(data, before)
+        for key, value in table.items():
+            alone = _replaced(data, _keys(before), {key: value})
+            try:
+                msgspec.convert(alone, model)
+            except msgspec.ValidationError:
+                path, data = f"{before}.{key}{after}", alone
+                break
+        else:
+            break
+    return path
+
+
+def _keys(path: str) -> list[str | int]:
+    return [int(part) if part.isdigit() else part for part in re.findall(r"[^.\[\]]+", path)]
+
+
+def _at(data: Any, path: str) -> Any:
+    for key in _keys(path):
+        try:
+            data = data[key]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return data
+
+
+def _replaced(data: Any, keys: list[str | int], value: Any) -> Any:
+    if not keys:
+        return value
+    first, *rest = keys
+    if isinstance(first, int):
+        return [_replaced(item, rest, value) if i == first else item for i, item in enumerate(data)]
+    return {**data, first: _replaced(data[first], rest, value)}

@@ -1,0 +1,69 @@
+"""The reference imports: what a runtime offers its guests so that cases can reach into the host.
+
+A component imports them as root functions, a core module from the module `host`, with the same names:
+
+    noop: func()                          returns at once
+    echo: func(value: u32) -> u32         returns what it got
+    sleep-ms: func(milliseconds: u32)     blocks the guest for that long
+    fail: func()                          fails, in whatever way a host function of the runtime can
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from pytest_airssys_wasm.runtime.host import HostFunctions
+
+MODULE = "host"
+"""The import module from which core modules take them."""
+
+
+class ReferenceFailure(Exception):
+    """What `fail` raises."""
+
+
+def _noop() -> None:
+    pass
+
+
+def _echo(value: int) -> int:
+    return value
+
+
+def _sleep_ms(milliseconds: int) -> None:
+    time.sleep(milliseconds / 1_000)
+
+
+def _fail() -> None:
+    raise ReferenceFailure("the reference import `fail` was called")
+
+
+REFERENCE_IMPORTS: Mapping[str, Callable[..., int | None]] = {
+    "noop": _noop,
+    "echo": _echo,
+    "sleep-ms": _sleep_ms,
+    "fail": _fail,
+}
+
+
+def reference_host(names: Iterable[str]) -> HostFunctions:
+    """The host functions with these names, for components and modules alike.
+
+    Raises `InvalidConfiguration` for a name that is none of them.
+    """
+    from pytest_airssys_wasm.runtime.host import HostFunctions
+
+    host = HostFunctions()
+    for name in names:
+        function = REFERENCE_IMPORTS.get(name)
+        if function is None:
+            raise InvalidConfiguration("imports", name, f"one of {', '.join(REFERENCE_IMPORTS)}")
+        host.register(name, function)
+        host.register(f"{MODULE}#{name}", function)
+    return host

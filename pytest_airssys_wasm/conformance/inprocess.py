@@ -1,0 +1,167 @@
+"""The bundled runtime in this process, behind the adapter protocol's messages."""
+
+from __future__ import annotations
+
+import os
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from msgspec import UNSET
+
+from pytest_airssys_wasm.conformance import wire
+from pytest_airssys_wasm.conformance.imports import reference_host
+from pytest_airssys_wasm.conformance.limits_on_wire import UNLIMITED, limits_from_wire
+from pytest_airssys_wasm.conformance.protocol import (
+    CAPABILITIES,
+    MESSAGE_CHARACTERS,
+    HelloAnswer,
+    RunAnswer,
+    StepAnswer,
+)
+from pytest_airssys_wasm.runtime.engine import WasmEngine
+from pytest_airssys_wasm.runtime.errors import (
+    ComponentTrapped,
+    GuestExit,
+    InvalidConfiguration,
+    ResourceLimitExceeded,
+    Verdict,
+    WasmError,
+)
+from pytest_airssys_wasm.runtime.store import LimitedStore
+from pytest_airssys_wasm.runtime.wasi import Wasi
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pytest_airssys_wasm.conformance.protocol import ConfigureRequest, RunRequest
+    from pytest_airssys_wasm.runtime.component import Component
+    from pytest_airssys_wasm.runtime.limits import ResourceLimits
+    from pytest_airssys_wasm.runtime.usage import Usage
+
+_NOT_HERE = frozenset({"session", "async-host", "host-rss"})
+
+
+class InProcessRuntime:
+    """Answers requests with one `WasmEngine`. Safe to use from several threads."""
+
+    def __init__(self, engine: WasmEngine) -> None:
+        self._engine = engine
+        self._loaded: dict[str, Component] = {}
+
+    def hello(self) -> HelloAnswer:
+        """Name, version and capabilities."""
+        import wasmtime
+
+        return HelloAnswer(
+            id=0,
+            runtime="pytest-airssys-wasm on wasmtime-py",
+            version=wasmtime.__version__,
+            capabilities=[name for name in CAPABILITIES if name not in _NOT_HERE],
+        )
+
+    def process_ids(self) -> tuple[int, ...]:
+        """This process."""
+        return (os.getpid(),)
+
+    def run(self, request: RunRequest) -> RunAnswer:
+        """Run the steps in one new store, up to the first that is not `ok`."""
+        return RunAnswer(id=request.id, steps=[*self._steps(request)])
+
+    def configure(self, request: ConfigureRequest) -> RunAnswer:
+        """Read a manifest, and tell the limits it means."""
+        from pytest_airssys_wasm.runtime.manifest import parse_manifest
+
+        try:
+            limits = parse_manifest(request.manifest).limits
+        except InvalidConfiguration as error:
+            return RunAnswer(id=request.id, steps=[_failed(error)])
+        found = {
+            "memory_bytes": limits.memory,
+            "fuel": UNLIMITED if limits.fuel is None else limits.fuel,
+            "timeout_ms": UNLIMITED if limits.timeout_ms is None else limits.timeout_ms,
+        }
+        return RunAnswer(id=request.id, steps=[StepAnswer(verdict=Verdict.OK, limits=found)])
+
+    def _steps(self, request: RunRequest) -> Iterator[StepAnswer]:
+        try:
+            limits = limits_from_wire(request.limits)
+            component = self._load(request.component)
+            store = self._store(request, limits)
+        except WasmError as error:
+            yield _failed(error, phase="instantiate")
+            return
+        with store:
+            instantiated, instance = _measured(store, lambda: store.instantiate(component))
+            if instantiated.verdict is not Verdict.OK:
+                yield _at_instantiation(instantiated)
+                return
+            for step in request.steps:
+                if step.call is None:
+                    yield _at_instantiation(instantiated)
+                    continue
+                name, args = step.call, [wire.decode(arg) for arg in step.args]
+                answer, value = _measured(store, lambda name=name, args=args: instance.call(name, *args))
+                if answer.verdict is not Verdict.OK:
+                    yield answer
+                    return
+                yield _with_value(answer, value)
+
+    def _load(self, path: str) -> Component:
+        # Cases are repeated thousands of times, and a component is immutable.
+        component = self._loaded.get(path)
+        if component is None:
+            component = self._loaded[path] = self._engine.load(path)
+        return component
+
+    def _store(self, request: RunRequest, limits: ResourceLimits) -> LimitedStore:
+        return LimitedStore(
+            self._engine,
+            limits,
+            host=reference_host(request.imports) if request.imports else None,
+            wasi=None if request.wasi is None else Wasi(**request.wasi),
+            fuel_per="store" if request.fuel_per == "run" else "execution",
+        )
+
+
+def _measured(store: LimitedStore, execute: Callable[[], Any]) -> tuple[StepAnswer, Any]:
+    started = perf_counter()
+    try:
+        value = execute()
+    except WasmError as error:
+        return _failed(error, elapsed_ms=(perf_counter() - started) * 1_000), None
+    elapsed_ms = (perf_counter() - started) * 1_000
+    return StepAnswer(verdict=Verdict.OK, elapsed_ms=elapsed_ms, **_figures(store.usage)), value
+
+
+def _failed(error: WasmError, **known: Any) -> StepAnswer:
+    return StepAnswer(
+        verdict=error.verdict,
+        trap=error.kind if isinstance(error, ComponentTrapped) else None,
+        resource=error.resource if isinstance(error, ResourceLimitExceeded) else None,
+        code=error.code if isinstance(error, GuestExit) else None,
+        message=str(error)[:MESSAGE_CHARACTERS],
+        **_figures(error.usage),
+        **known,
+    )
+
+
+def _figures(usage: Usage | None) -> dict[str, Any]:
+    if usage is None:
+        return {}
+    return {
+        "fuel_consumed": usage.fuel.consumed if usage.fuel.is_exact else None,
+        "peak_memory_bytes": usage.peak_memory_bytes,
+        "denied_growths": usage.denied_growths,
+    }
+
+
+def _at_instantiation(answer: StepAnswer) -> StepAnswer:
+    from msgspec import structs
+
+    return structs.replace(answer, phase="instantiate")
+
+
+def _with_value(answer: StepAnswer, value: Any) -> StepAnswer:
+    from msgspec import structs
+
+    return structs.replace(answer, value=UNSET if value is UNSET else wire.encode(value))

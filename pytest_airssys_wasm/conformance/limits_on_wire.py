@@ -1,0 +1,61 @@
+"""The limits of a case in the protocol's form, and back into this package's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from msgspec import UNSET, structs
+
+from pytest_airssys_wasm.conformance import wire
+from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
+from pytest_airssys_wasm.runtime.limits import ResourceLimits, parse_count, parse_duration_ms, parse_size
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pytest_airssys_wasm.conformance.model import CaseLimits
+
+UNLIMITED = "unlimited"
+
+_WIRE_NAMES = {"memory": "memory_bytes", "transfer": "transfer_bytes", "output": "output_bytes"}
+_OWN_NAMES = {wire_name: name for name, wire_name in _WIRE_NAMES.items()}
+
+
+def limits_on_wire(limits: CaseLimits) -> dict[str, Any]:
+    """Plain numbers under the protocol's names; a value that makes no sense is left as it is, to be refused."""
+    return {
+        _WIRE_NAMES.get(name, name): _plain(name, value)
+        for name, value in structs.asdict(limits).items()
+        if value is not UNSET
+    }
+
+
+def limits_from_wire(limits: Mapping[str, Any]) -> ResourceLimits:
+    """The limits that a request means.
+
+    Raises `InvalidConfiguration` for a missing memory limit, an unknown name or a wrong value.
+    """
+    known = {_WIRE_NAMES.get(name, name) for name in ResourceLimits.__dataclass_fields__}
+    for name, value in limits.items():
+        if name not in known:
+            raise InvalidConfiguration(f"limits.{name}", value, "no such limit")
+    if "memory_bytes" not in limits:
+        raise InvalidConfiguration("limits.memory_bytes", "nothing", "a number of bytes: memory has no default")
+    arguments = {
+        _OWN_NAMES.get(name, name): None if value == UNLIMITED and name in ("fuel", "timeout_ms") else value
+        for name, value in limits.items()
+    }
+    return ResourceLimits(**arguments)
+
+
+def _plain(name: str, value: Any) -> Any:
+    value = wire.from_toml(value)
+    try:
+        if name in ("memory", "transfer", "output"):
+            return parse_size(value)
+        if name == "timeout_ms":
+            duration_ms = parse_duration_ms(value)
+            return int(duration_ms) if duration_ms == int(duration_ms) else duration_ms
+        return parse_count(value, name)
+    except InvalidConfiguration:
+        return value

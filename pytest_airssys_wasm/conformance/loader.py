@@ -1,0 +1,79 @@
+"""Finds chapters and cases by their file names, and reads them when they are asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pytest_airssys_wasm.conformance.data import data_folder
+from pytest_airssys_wasm.conformance.decode import decode_toml
+from pytest_airssys_wasm.conformance.model import Case, Chapter
+from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytest_airssys_wasm.conformance.model import Actor
+
+CHAPTER_FILE = "chapter.toml"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseFile:
+    """A case by its place; its content is read on demand."""
+
+    chapter: str
+    name: str
+    path: Path
+
+    @property
+    def node_id(self) -> str:
+        """`conformance/<chapter>/<case>`."""
+        return f"conformance/{self.chapter}/{self.name}"
+
+    def load(self) -> Case:
+        """The case. Raises `InvalidConfiguration`, naming file, table and key."""
+        return decode_toml(self.path, Case)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChapterFile:
+    """A chapter by its place; its content is read on demand."""
+
+    name: str
+    path: Path
+
+    def load(self) -> Chapter:
+        """Title and requirements. Raises `InvalidConfiguration`, naming file, table and key."""
+        return decode_toml(self.path, Chapter)
+
+    def cases(self) -> tuple[CaseFile, ...]:
+        """The chapter's cases in alphabetical order."""
+        files = sorted(self.path.parent.glob("*.toml"))
+        return tuple(
+            CaseFile(chapter=self.name, name=file.stem, path=file) for file in files if file.name != CHAPTER_FILE
+        )
+
+
+def find_chapters(root: Path | None = None) -> tuple[ChapterFile, ...]:
+    """The chapters under `root` (the bundled suite when `None`), in alphabetical order."""
+    folder = data_folder("conformance") if root is None else root
+    return tuple(
+        ChapterFile(name=file.parent.name, path=file) for file in sorted(folder.glob(f"*/{CHAPTER_FILE}"))
+    )
+
+
+def source_text(actor: Actor, where: str, fixtures: Path | None = None) -> str:
+    """The WAT of the actor's component, inline or from the fixtures folder.
+
+    Raises `InvalidConfiguration`, beginning with `where`, when there is none.
+    """
+    if actor.wat is not None:
+        return actor.wat
+    if actor.fixture is None:
+        raise InvalidConfiguration(f"{where}: fixture", "nothing", "a file in fixtures/, or `wat`")
+    path = (data_folder("fixtures") if fixtures is None else fixtures) / actor.fixture
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidConfiguration(f"{where}: fixture", actor.fixture, "a WAT file in fixtures/") from error

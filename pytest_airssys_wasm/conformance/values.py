@@ -1,0 +1,94 @@
+"""Values of this package's mapping in the protocol's encoding, by their types."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any
+
+from pytest_airssys_wasm.conformance import wire
+from pytest_airssys_wasm.runtime.values import Err, Ok, Record, Some, Variant
+from pytest_airssys_wasm.runtime.wit import (
+    FlagsType,
+    ListType,
+    OptionType,
+    Primitive,
+    RecordType,
+    ResultType,
+    TupleType,
+    VariantType,
+)
+
+
+def encode(value: Any) -> Any:
+    """A Python value as JSON can carry it."""
+    if isinstance(value, Ok):
+        return {"ok": encode(value.value)}
+    if isinstance(value, Err):
+        return {"err": encode(value.error)}
+    if isinstance(value, Some):
+        return {"some": encode(value.value)}
+    if isinstance(value, Variant):
+        return {"case": value.case, "value": encode(value.payload)}
+    if isinstance(value, Record):
+        return {name.rstrip("_").replace("_", "-"): encode(item) for name, item in value.as_dict().items()}
+    if isinstance(value, (list, tuple)):
+        return [encode(item) for item in value]
+    return wire.encode(value)
+
+
+def decode(value: Any, type_: Any) -> Any:
+    """The Python value of this type (a WIT type, or the name of a core one) that JSON carried.
+
+    What does not fit is returned as it is: the conversion into the guest names the place.
+    """
+    if isinstance(type_, str) or isinstance(type_, Primitive):
+        return _scalar(value, str(type_))
+    if isinstance(type_, ListType):
+        return _list(value, type_)
+    if isinstance(type_, TupleType) and isinstance(value, list) and len(value) == len(type_.elements):
+        return tuple(map(decode, value, type_.elements))
+    if isinstance(type_, RecordType) and isinstance(value, dict):
+        types = dict(type_.fields)
+        return {name: decode(item, types[name]) if name in types else item for name, item in value.items()}
+    if isinstance(type_, VariantType) and isinstance(value, dict) and value.get("case") in dict(type_.cases):
+        payload = dict(type_.cases)[value["case"]]
+        return Variant(value["case"], None if payload is None else decode(value.get("value"), payload))
+    if isinstance(type_, OptionType):
+        return _option(value, type_)
+    if isinstance(type_, ResultType) and isinstance(value, dict):
+        if "ok" in value:
+            return Ok(None if type_.ok is None else decode(value["ok"], type_.ok))
+        if "err" in value:
+            return Err(None if type_.err is None else decode(value["err"], type_.err))
+    if isinstance(type_, FlagsType) and isinstance(value, list):
+        return frozenset(value)
+    return value
+
+
+def _scalar(value: Any, name: str) -> Any:
+    number = wire.number(value)
+    if name in ("f32", "f64"):
+        if isinstance(value, str) and value in ("nan", "inf", "-inf"):
+            return float(value)
+        return value if number is None else float(number)
+    if name not in ("string", "char", "bool") and isinstance(number, int):
+        return number
+    return value
+
+
+def _list(value: Any, type_: ListType) -> Any:
+    if isinstance(value, dict) and isinstance(value.get("bytes"), str):
+        try:
+            return base64.b64decode(value["bytes"], validate=True)
+        except binascii.Error:
+            return value
+    return [decode(item, type_.element) for item in value] if isinstance(value, list) else value
+
+
+def _option(value: Any, type_: OptionType) -> Any:
+    if value is None:
+        return None
+    if isinstance(type_.payload, OptionType) and isinstance(value, dict) and value.keys() == {"some"}:
+        return Some(decode(value["some"], type_.payload))
+    return decode(value, type_.payload)

@@ -1,0 +1,75 @@
+"""The protocol's encoding of values, and when two encoded values are the same.
+
+64-bit integers are numbers or decimal strings, non-finite floats are strings, `list<u8>` is `{"bytes": base64}`,
+a variant `{"case", "value"}`, a result `{"ok"}` or `{"err"}`, flags a list, char and enum strings, a record an object.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+_DECIMAL = re.compile(r"-?[0-9]+")
+
+
+def from_toml(value: Any) -> Any:
+    """A value written in a case: `{}` is null, and `inf` and `nan` become strings."""
+    if isinstance(value, dict):
+        return {key: from_toml(item) for key, item in value.items()} if value else None
+    if isinstance(value, list):
+        return [from_toml(item) for item in value]
+    return _plain_float(value) if isinstance(value, float) else value
+
+
+def encode(value: Any) -> Any:
+    """A Python value of this package's mapping, as JSON can carry it."""
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float):
+        return _plain_float(value)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return {"bytes": base64.b64encode(bytes(value)).decode("ascii")}
+    if isinstance(value, (frozenset, set)):
+        return sorted(value)
+    if isinstance(value, (list, tuple)):
+        return [encode(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): encode(item) for key, item in value.items()}
+    return str(value)
+
+
+def same(expected: Any, got: Any) -> bool:
+    """Whether two encoded values are the same, whichever way their numbers were written."""
+    if isinstance(expected, bool) or isinstance(got, bool):
+        return expected is got
+    if isinstance(expected, dict) and isinstance(got, dict):
+        return expected.keys() == got.keys() and all(same(item, got[key]) for key, item in expected.items())
+    if isinstance(expected, list) and isinstance(got, list):
+        return len(expected) == len(got) and all(map(same, expected, got))
+    if isinstance(expected, str) and isinstance(got, str):
+        return expected == got
+    left, right = number(expected), number(got)
+    if left is None or right is None:
+        return expected is None and got is None
+    # Equal zeros of different sign are different floats.
+    return left == right and math.copysign(1, left) == math.copysign(1, right)
+
+
+def number(value: Any) -> int | float | None:
+    """The number that this encodes, or `None` when it is none."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, str):
+        return int(value) if _DECIMAL.fullmatch(value) and len(value) <= 20 else None
+    return value if isinstance(value, (int, float)) else None
+
+
+def _plain_float(value: float) -> Any:
+    if math.isnan(value):
+        return "nan"
+    if math.isinf(value):
+        return "inf" if value > 0 else "-inf"
+    return value

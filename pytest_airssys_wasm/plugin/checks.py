@@ -1,0 +1,54 @@
+"""Wrong markers are found when tests are collected, before any of them runs.
+
+A limit over its ceiling is a usage error. It is found in the process that collects, which under xdist is a
+worker whose `UsageError` nobody sees: so it is reported like any collection error, and decides the exit code.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_airssys_wasm.plugin import markers
+from pytest_airssys_wasm.plugin.options import SETTINGS, OverCeiling, Settings, check_ceiling
+from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
+
+_IS_USAGE_ERROR = "airssys_wasm_usage_error"
+
+
+def check_markers(collector: pytest.Collector, collected: pytest.CollectReport) -> pytest.CollectReport:
+    """The report as it is, or a failed one when a marker of a collected test is wrong."""
+    settings = collector.config.stash[SETTINGS]
+    for item in collected.result or ():
+        if isinstance(item, pytest.Item):
+            try:
+                _check(item, settings)
+            except InvalidConfiguration as error:
+                failed = pytest.CollectReport(collector.nodeid, "failed", f"{item.nodeid}: {error}", [])
+                setattr(failed, _IS_USAGE_ERROR, isinstance(error, OverCeiling))
+                return failed
+    return collected
+
+
+class CeilingWatch:
+    """A plugin of its own, for what it remembers from the collection to the end."""
+
+    def __init__(self) -> None:
+        self._found = False
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """See the reports, those of workers too."""
+        self._found = self._found or getattr(report, _IS_USAGE_ERROR, False)
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """After a limit over its ceiling the exit code is that of a usage error."""
+        if self._found:
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
+
+
+def _check(item: pytest.Item, settings: Settings) -> None:
+    seen: set[str] = set()
+    for name, data in markers.of_item(item):
+        if name in ("fuel", "memory", "timeout_ms") and name not in seen:
+            value = data.fuel if isinstance(data, markers.FuelMark) else data
+            check_ceiling(settings, name, value, f"marker {name}")
+        seen.add(name)

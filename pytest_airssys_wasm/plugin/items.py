@@ -1,0 +1,83 @@
+"""A conformance case as a pytest item: run, judge, and a failure shown from data alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_airssys_wasm.plugin.runtime_under_test import the_runner
+from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pytest_airssys_wasm.conformance.judge import Finding
+    from pytest_airssys_wasm.conformance.loader import CaseFile
+    from pytest_airssys_wasm.conformance.model import Case
+
+
+class CaseFailed(Exception):
+    """A case whose runtime did not do what is required."""
+
+    def __init__(self, case: Case, findings: Sequence[Finding]) -> None:
+        super().__init__("; ".join(finding.sentence for finding in findings))
+        self.case = case
+        self.findings = findings
+
+
+class CaseItem(pytest.Item):
+    """One case of the suite."""
+
+    def __init__(self, *, case_file: CaseFile, **known: Any) -> None:
+        super().__init__(**known)
+        self.case_file = case_file
+        self.add_marker(pytest.mark.conformance)
+
+    def runtest(self) -> None:
+        """Run the case and judge it. Skips when the runtime lacks a capability that the case needs."""
+        from pytest_airssys_wasm.conformance.judge import judge
+        from pytest_airssys_wasm.conformance.runner import missing_capabilities
+
+        case = self.case_file.load()
+        runner = the_runner(self.config)
+        missing = missing_capabilities(case, runner.runtime)
+        if missing:
+            pytest.skip(f"the runtime has no {', '.join(missing)}")
+        findings = judge(case, runner.run(case, str(self.case_file.path)))
+        if findings:
+            raise CaseFailed(case, findings)
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """The case, its requirement and the findings; a traceback only where this package is at fault."""
+        error = excinfo.value
+        if isinstance(error, CaseFailed):
+            return "\n".join(self._lines(error))
+        if isinstance(error, InvalidConfiguration):
+            return str(error)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Any, int | None, str]:
+        """Where the case is written, and its name."""
+        return self.path, None, self.nodeid
+
+    def _lines(self, error: CaseFailed) -> list[str]:
+        requirement = self._requirement(error.case.requirement)
+        return [
+            error.case.summary,
+            f"{error.case.requirement}: {requirement}",
+            "",
+            *(f"  {finding.sentence}" for finding in error.findings),
+            "",
+            f"case: {self.case_file.path}",
+            f"rerun: pytest --airssys-wasm {self.nodeid}",
+        ]
+
+    def _requirement(self, identifier: str) -> str:
+        from pytest_airssys_wasm.conformance.decode import decode_toml
+        from pytest_airssys_wasm.conformance.loader import CHAPTER_FILE
+        from pytest_airssys_wasm.conformance.model import Chapter
+
+        requirements = decode_toml(self.case_file.path.with_name(CHAPTER_FILE), Chapter).requirements
+        found = requirements.get(identifier)
+        return "a requirement that the chapter does not list" if found is None else found.sentence

@@ -1,0 +1,52 @@
+"""The value of the fixture `component`: an instance that comes to be when it is first used."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_airssys_wasm.runtime.instance import Instance, Interface
+
+
+class LazyInstance:
+    """Stands for an `Instance`: the guest is loaded and instantiated by the first call, look-up or attribute.
+
+    What that raises is raised where the test uses it, so that a test can expect it; and again on later uses.
+    """
+
+    def __init__(self, name: str, instantiate: Callable[[], Instance]) -> None:
+        self._name = name
+        self._instantiate = instantiate
+        self._instance: Instance | None = None
+        self._error: BaseException | None = None
+
+    def call(self, name: str, /, *args: Any) -> Any:
+        """As `Instance.call`."""
+        return self._open().call(name, *args)
+
+    def __getitem__(self, interface: str) -> Interface:
+        return self._open()[interface]
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self._open(), name)
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *(() if self._instance is None else dir(self._instance))]
+
+    def __repr__(self) -> str:
+        return f"<{self._name}, not instantiated yet>" if self._instance is None else repr(self._instance)
+
+    def _open(self) -> Instance:
+        if self._error is not None:
+            raise self._error
+        if self._instance is None:
+            try:
+                self._instance = self._instantiate()
+            except Exception as error:
+                self._error = error
+                raise
+        return self._instance

@@ -1,0 +1,220 @@
+"""Command line options and ini keys: declared in one table, resolved once into `Settings`.
+
+A value on the command line wins over the ini file. Every value is checked when pytest starts, so that a wrong
+one is a usage error even in a run whose tests would not have needed it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import pytest
+
+from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
+from pytest_airssys_wasm.runtime.limits import parse_duration_ms, parse_fuel, parse_size
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given(Generic[T]):
+    """A value that somebody gave, and where: for messages."""
+
+    value: T
+    where: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """One setting: its ini key, the flag of the same stem, and how its text is read."""
+
+    key: str
+    help: str
+    parse: Callable[[Any, str], Any] | None = None
+    """From what was given and where; `None` for a switch."""
+    metavar: str | None = None
+    has_flag: bool = True
+
+    @property
+    def flag(self) -> str:
+        """`--wasm-fuel` for `wasm_fuel`."""
+        return "--" + self.key.replace("_", "-")
+
+
+def _parse_memory_range(value: Any, where: str) -> tuple[int, int]:
+    from pytest_airssys_wasm.runtime.manifest import parse_memory_range
+
+    try:
+        return parse_memory_range(value)
+    except InvalidConfiguration as error:
+        raise InvalidConfiguration(where, value, error.wanted) from None
+
+
+def _parse_folder(value: Any, where: str) -> Path:
+    if not str(value).strip():
+        raise InvalidConfiguration(where, value, "a directory")
+    return Path(value).expanduser()
+
+
+OPTIONS = (
+    Option(key="airssys_wasm", help="Run the bundled conformance suite of WebAssembly resource limits."),
+    Option(
+        key="wasm_fuel",
+        metavar="N",
+        parse=parse_fuel,
+        help="Fuel of each execution, where no marker gives one.",
+    ),
+    Option(
+        key="wasm_memory",
+        metavar="SIZE",
+        parse=parse_size,
+        help="Memory of each store (1048576, '1 MiB'), where no marker gives one. There is no default.",
+    ),
+    Option(
+        key="wasm_timeout_ms",
+        metavar="N",
+        parse=parse_duration_ms,
+        help="Wall clock of each execution in ms (100, '2 s'), where no marker gives one.",
+    ),
+    Option(
+        key="wasm_cache_dir",
+        metavar="DIR",
+        parse=_parse_folder,
+        help="Where compiled components are kept (default: the user's cache folder).",
+    ),
+    Option(key="wasm_cache_clear", help="Remove the compiled components from the cache before the run."),
+    Option(
+        key="wasm_memory_range",
+        has_flag=False,
+        parse=_parse_memory_range,
+        help="What a Component.toml may ask for as memory (default: '512 KiB..4 MiB').",
+    ),
+    Option(
+        key="wasm_require_cpu_limits",
+        has_flag=False,
+        help="Whether every Component.toml must state max_fuel and a timeout.",
+    ),
+    Option(
+        key="wasm_max_fuel", has_flag=False, parse=parse_fuel, help="The most fuel that any test may ask for."
+    ),
+    Option(
+        key="wasm_max_memory",
+        has_flag=False,
+        parse=parse_size,
+        help="The most memory that any test may ask for.",
+    ),
+    Option(
+        key="wasm_max_timeout_ms",
+        has_flag=False,
+        parse=parse_duration_ms,
+        help="The longest timeout in ms that any test may ask for.",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the command line and the ini file say, checked. `None` where they say nothing."""
+
+    airssys_wasm: bool = False
+    wasm_fuel: Given[int] | None = None
+    wasm_memory: Given[int] | None = None
+    wasm_timeout_ms: Given[float] | None = None
+    wasm_cache_dir: Path | None = None
+    wasm_cache_clear: bool = False
+    wasm_memory_range: tuple[int, int] | None = None
+    wasm_require_cpu_limits: bool = False
+    wasm_max_fuel: int | None = None
+    wasm_max_memory: int | None = None
+    wasm_max_timeout_ms: float | None = None
+    flags: tuple[str, ...] = field(default=())
+    """The limits on the command line, as they were written there: for commands that reproduce a test."""
+
+
+SETTINGS = pytest.StashKey[Settings]()
+
+_LIMITS = ("wasm_fuel", "wasm_memory", "wasm_timeout_ms")
+
+
+def declare(parser: pytest.Parser) -> None:
+    """Offer the options and the ini keys to pytest."""
+    group = parser.getgroup("airssys-wasm", "WebAssembly components under limits")
+    for option in OPTIONS:
+        if option.parse is None:
+            parser.addini(option.key, option.help, type="bool", default=False)
+        else:
+            parser.addini(option.key, option.help, type="string", default=None)
+        if option.has_flag and option.parse is None:
+            group.addoption(option.flag, action="store_true", default=None, help=option.help)
+        elif option.has_flag:
+            group.addoption(option.flag, metavar=option.metavar, default=None, help=option.help)
+
+
+def read_settings(config: pytest.Config) -> Settings:
+    """Command line over ini file, every value checked, limits against their ceilings.
+
+    Raises `pytest.UsageError` naming the option or the ini key.
+    """
+    try:
+        given = {option.key: _given(config, option) for option in OPTIONS}
+        settings = _collect(config, given)
+        for key in _LIMITS:
+            limit = getattr(settings, key)
+            if limit is not None:
+                check_ceiling(settings, key.removeprefix("wasm_"), limit.value, limit.where)
+    except InvalidConfiguration as error:
+        raise pytest.UsageError(str(error)) from None
+    return settings
+
+
+class OverCeiling(InvalidConfiguration):
+    """A limit asks for more than the ini file lets any test have."""
+
+
+def check_ceiling(settings: Settings, limit: str, value: float | None, where: str) -> None:
+    """Raise `OverCeiling` when `fuel`, `memory` or `timeout_ms` is over the ceiling in the ini file."""
+    key = f"wasm_max_{limit}"
+    ceiling = getattr(settings, key)
+    if ceiling is not None and (value is None or value > ceiling):
+        asked: object = "unlimited" if value is None else value
+        raise OverCeiling(where, asked, f"at most {ceiling:,} (the ceiling {key} of the ini file)")
+
+
+def _given(config: pytest.Config, option: Option) -> Given[Any] | None:
+    value, where = (config.getoption(option.flag), option.flag) if option.has_flag else (None, "")
+    if value is None:
+        value, where = _ini(config, option.key), f"ini value {option.key}"
+    if value is None or option.parse is None:
+        return None if value is None else Given(value=value, where=where)
+    return Given(value=option.parse(value, where), where=where)
+
+
+def _ini(config: pytest.Config, key: str) -> Any:
+    try:
+        return config.getini(key)
+    except (ValueError, TypeError) as error:  # older pytest lets what its own parsing raises through
+        raise pytest.UsageError(f"ini value {key}: {error}") from None
+
+
+def _collect(config: pytest.Config, given: dict[str, Given[Any] | None]) -> Settings:
+    values: dict[str, Any] = {
+        key: one if one is None or key in _LIMITS else one.value for key, one in given.items()
+    }
+    folder = values["wasm_cache_dir"]
+    if folder is not None:
+        from_ini = config.getoption("--wasm-cache-dir") is None and config.inipath is not None
+        base = config.inipath.parent if from_ini and config.inipath else config.invocation_params.dir
+        values["wasm_cache_dir"] = base / folder
+    values["flags"] = tuple(
+        text
+        for option in OPTIONS
+        if option.key in _LIMITS and config.getoption(option.flag) is not None
+        for text in (option.flag, str(config.getoption(option.flag)))
+    )
+    assert values.keys() == {one.name for one in fields(Settings)}
+    return Settings(**values)

@@ -1,0 +1,78 @@
+"""Which command line arguments mean cases of the bundled suite, and which mean files."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+ROOT = "conformance"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """The arguments, parted."""
+
+    files: tuple[str, ...]
+    """What pytest is to collect itself."""
+    node_ids: tuple[str, ...]
+    """Node ids of cases, chapters or the whole suite; empty when all of it is meant."""
+
+    def holds(self, node_id: str) -> bool:
+        """Whether this node, or something below it, is selected."""
+        return not self.node_ids or any(
+            _is_within(node_id, chosen) or _is_within(chosen, node_id) for chosen in self.node_ids
+        )
+
+
+def select(config: pytest.Config, known: Iterable[str], suite: Path) -> Selection:
+    """Part the arguments. One that is a file or folder means that, unless it lies in the `suite` folder.
+
+    `known` are the node ids of chapters and cases. Raises `pytest.UsageError` for a case that does not exist.
+    """
+    files: list[str] = []
+    chosen: list[str] = []
+    known = {ROOT, *known}
+    for argument in config.args:
+        node_id = _node_id(config, argument, suite)
+        if node_id is None:
+            files.append(argument)
+        elif node_id in known:
+            chosen.append(node_id)
+        else:
+            near = difflib.get_close_matches(node_id, known, n=3) or sorted(known - {ROOT})[:3]
+            raise pytest.UsageError(
+                f"there is no conformance case or chapter {node_id}; near: {', '.join(near)}"
+            )
+    if not chosen:
+        return Selection(files=tuple(files), node_ids=())
+    return Selection(files=tuple(files), node_ids=tuple(chosen))
+
+
+def _node_id(config: pytest.Config, argument: str, suite: Path) -> str | None:
+    """The node id an argument means: as it stands, as pytest shows it in a subfolder, or as a suite file."""
+    if "::" in argument:
+        return None
+    place = Path(os.path.normpath(config.invocation_params.dir / argument))
+    if place.exists():
+        inside = _relative(place, suite)
+        return None if inside is None else "/".join((ROOT, *inside.with_suffix("").parts))
+    if _is_within(argument, ROOT):
+        return argument.rstrip("/")
+    shown = _relative(place, config.rootpath)
+    return shown.as_posix() if shown is not None and shown.parts[:1] == (ROOT,) else None
+
+
+def _relative(path: Path, base: Path) -> Path | None:
+    return path.relative_to(base) if path.is_relative_to(base) else None
+
+
+def _is_within(node_id: str, above: str) -> bool:
+    return node_id == above or node_id.startswith(above + "/")

@@ -1,0 +1,72 @@
+"""Failures caused by a guest or a setting are shown where the test caused them, not inside this package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import _pytest
+import pluggy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pytest
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+_MACHINERY = tuple(Path(module.__file__ or "").resolve().parent for module in (_pytest, pluggy))
+_EVERYDAY = (TypeError, ValueError, LookupError, AttributeError)
+
+
+def hide_package(config: pytest.Config, excinfo: pytest.ExceptionInfo[BaseException]) -> bool:
+    """Take this package's frames out of what is shown of an error, unless `--full-trace` was asked for.
+
+    Only for errors that the package raises on purpose. Returns whether no frame of the user's is left then:
+    such an error is best shown by its message alone.
+    """
+    if config.getoption("fulltrace") or not _is_on_purpose(excinfo):
+        return False
+    for cause in _causes(excinfo.value):
+        cause.__traceback__ = _without_package(cause.__traceback__)
+    if not any(_is_users(Path(entry.path)) for entry in excinfo.traceback):
+        return True
+    # Built anew from the raw frames: pytest's own cutting goes back to them.
+    excinfo.traceback = type(excinfo.traceback)(_without_package(excinfo.tb) or excinfo.tb)
+    return False
+
+
+def _is_on_purpose(excinfo: pytest.ExceptionInfo[BaseException]) -> bool:
+    """Our own classes; and the everyday ones with which wrong names and arguments are refused."""
+    if type(excinfo.value).__module__.startswith(f"{_PACKAGE.name}."):
+        return True
+    return isinstance(excinfo.value, _EVERYDAY) and _is_ours(Path(excinfo.traceback[-1].path))
+
+
+def _is_ours(path: Path) -> bool:
+    return path.is_relative_to(_PACKAGE)
+
+
+def _is_users(path: Path) -> bool:
+    return not any(path.is_relative_to(folder) for folder in (_PACKAGE, *_MACHINERY))
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    seen = {id(error)}
+    cause = error.__cause__ or error.__context__
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+
+
+def _without_package(traceback: TracebackType | None) -> TracebackType | None:
+    kept: list[TracebackType] = []
+    while traceback is not None:
+        if not _is_ours(Path(traceback.tb_frame.f_code.co_filename)):
+            kept.append(traceback)
+        traceback = traceback.tb_next
+    rebuilt: TracebackType | None = None
+    for one in reversed(kept):
+        rebuilt = TracebackType(rebuilt, one.tb_frame, one.tb_lasti, one.tb_lineno)
+    return rebuilt

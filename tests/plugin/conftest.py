@@ -1,0 +1,104 @@
+"""A project of its own for each test, in which pytest runs as a process of its own.
+
+A process, because in one process a second pytest enables faulthandler again, after which the next hardware trap
+of a guest would kill both.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+WAT = """(module (memory (export "memory") 1)
+  (func (export "add") (param i32 i32) (result i32) local.get 0 local.get 1 i32.add)
+  (func (export "count") (param i32) (loop local.get 0 i32.const 1 i32.sub local.tee 0 br_if 0))
+  (func (export "grow") (param i32) (result i32) local.get 0 memory.grow)
+  (func (export "must-grow") (param i32) local.get 0 memory.grow i32.const -1 i32.eq (if (then unreachable)))
+  (func $inner unreachable)
+  (func (export "boom") call $inner)
+  (global $calls (mut i32) (i32.const 0))
+  (func (export "calls") (result i32)
+    global.get $calls i32.const 1 i32.add global.set $calls global.get $calls))"""
+
+_RESULT = re.compile(r"^(PASSED|FAILED|ERROR|XFAIL|XPASS) (\S+)", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a pytest run ended."""
+
+    code: int
+    text: str
+
+    @property
+    def results(self) -> dict[str, str]:
+        """Outcome of each test by node id; errors of fixtures and of collection too."""
+        return {node_id: outcome.lower() for outcome, node_id in _RESULT.findall(self.text)}
+
+    def count(self, what: str) -> int:
+        """The number before `passed`, `failed`, `errors` … in pytest's last line."""
+        found = re.search(rf"\b(\d+) {what}", self.text.splitlines()[-1])
+        return int(found[1]) if found else 0
+
+
+class Project:
+    """A folder with tests, and pytest in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.environment = {
+            key: value for key, value in os.environ.items() if not key.startswith(("PYTEST_", "COV_CORE_"))
+        }
+        self.environment["XDG_CACHE_HOME"] = str(folder.parent / "user-cache")
+
+    def write(self, **files: str) -> None:
+        """Write files; `test_a` is `test_a.py`, `pytest_ini` is `pytest.ini`, `x_wat` is `x.wat`."""
+        for name, content in files.items():
+            for ending in ("ini", "toml", "wat", "wit"):
+                if name.endswith("_" + ending):
+                    self.path(f"{name.removesuffix('_' + ending)}.{ending}").write_text(dedent(content))
+                    break
+            else:
+                self.path(f"{name}.py").write_text(dedent(content))
+
+    def path(self, name: str) -> Path:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def run(self, *arguments: str, cwd: Path | None = None) -> Ran:
+        """Run pytest with `-W error`."""
+        command = [sys.executable, "-m", "pytest", "-rA", "-W", "error", *arguments]
+        done = subprocess.run(
+            command,
+            cwd=cwd or self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        return Ran(done.returncode, done.stdout)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """An empty project."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    return Project(folder)
+
+
+@pytest.fixture
+def guest(project: Project) -> Project:
+    """A project with the guest `kernels.wat`."""
+    project.path("kernels.wat").write_text(WAT)
+    return project

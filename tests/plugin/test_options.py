@@ -1,0 +1,163 @@
+"""Options and ini keys: every value is checked at the start, and every setting has an effect."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from pytest_airssys_wasm.plugin.options import OPTIONS, Settings
+from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
+
+BAD = {
+    "wasm_fuel": ["-1", "many", "1.5", "18446744073709551616", ""],
+    "wasm_memory": ["-1", "3 potatoes", "1.5 B", ""],
+    "wasm_timeout_ms": ["-1", "soon", "nan", "inf", ""],
+    "wasm_memory_range": ["4 MiB", "4 MiB..1 MiB", "a..b", ""],
+    "wasm_max_fuel": ["-1", "all"],
+    "wasm_max_memory": ["-1", "all"],
+    "wasm_max_timeout_ms": ["-1", "all"],
+    "wasm_cache_dir": [""],
+    "airssys_wasm": ["perhaps"],
+    "wasm_cache_clear": ["perhaps"],
+    "wasm_require_cpu_limits": ["perhaps"],
+}
+
+
+def test_every_setting_is_tried_here():
+    assert set(BAD) == {option.key for option in OPTIONS}
+    assert set(BAD) | {"flags"} == set(Settings.__dataclass_fields__)
+
+
+@pytest.mark.parametrize(("key", "value"), [(key, values[0]) for key, values in BAD.items()])
+def test_a_bad_ini_value_is_a_usage_error_even_when_nothing_uses_it(project, key, value):
+    project.write(pytest_ini=f"[pytest]\n{key} = {value}\n", test_a="def test_a(): pass")
+    ran = project.run()
+    assert ran.code == pytest.ExitCode.USAGE_ERROR
+    assert re.search(rf"ERROR: ini value {key}: ", ran.text)
+    assert "Traceback" not in ran.text
+
+
+@pytest.mark.parametrize("key", [option.key for option in OPTIONS if option.has_flag and option.parse])
+def test_a_bad_value_on_the_command_line_is_a_usage_error(project, key):
+    flag = "--" + key.replace("_", "-")
+    ran = project.run(f"{flag}={BAD[key][0]}")
+    assert ran.code == pytest.ExitCode.USAGE_ERROR
+    assert f"ERROR: {flag}: expected" in ran.text
+    assert "Traceback" not in ran.text
+
+
+@pytest.mark.parametrize("option", [one for one in OPTIONS if one.parse], ids=lambda option: option.key)
+def test_no_bad_value_is_read_as_something(option):
+    for value in BAD[option.key]:
+        with pytest.raises(InvalidConfiguration, match="^here: expected"):
+            option.parse(value, "here")
+
+
+@pytest.mark.parametrize(
+    ("limit", "asked", "ceiling"), [("fuel", "11", "10"), ("memory", "2 MiB", "1 MiB"), ("timeout_ms", "2 s", "1 s")]
+)
+def test_a_session_limit_over_its_ceiling_is_a_usage_error(project, limit, asked, ceiling):
+    flag = f"--wasm-{limit.replace('_', '-')}={asked}"
+    ran = project.run(flag, "-o", f"wasm_max_{limit}={ceiling}")
+    assert ran.code == pytest.ExitCode.USAGE_ERROR
+    assert f"(the ceiling wasm_max_{limit} of the ini file)" in ran.text
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_marker_over_its_ceiling_is_a_usage_error(project, workers):
+    project.write(
+        pytest_ini="[pytest]\nwasm_max_fuel = 10\n",
+        test_a="""
+            import pytest
+            @pytest.mark.fuel(10)
+            @pytest.mark.fuel(1000)
+            def test_closest_is_fine(): pass
+            @pytest.mark.fuel(11)
+            def test_over(): pass
+        """,
+    )
+    ran = project.run("-n", workers)
+    assert ran.code == pytest.ExitCode.USAGE_ERROR
+    assert "test_a.py::test_over: marker fuel: expected at most 10" in ran.text
+
+
+def test_the_platform_range_and_mandatory_cpu_limits_reach_the_manifest(guest):
+    guest.write(
+        Component_toml="""
+            [component]
+            name = "kernels"
+            version = "0.1.0"
+            [resources.memory]
+            max_bytes = 8388608
+        """,
+        test_a="""
+            import pytest
+            @pytest.mark.component("kernels.wat")
+            def test_a(wasm_limits):
+                assert wasm_limits.memory == 2**23
+        """,
+    )
+    ran = guest.run()
+    assert ran.results == {"test_a.py::test_a": "error"}
+    assert "[resources.memory] max_bytes: expected from 524288 to 4194304 bytes" in ran.text
+    assert guest.run("-o", "wasm_memory_range=1 MiB..8 MiB").results == {"test_a.py::test_a": "passed"}
+    ran = guest.run("-o", "wasm_memory_range=1 MiB..8 MiB", "-o", "wasm_require_cpu_limits=true")
+    assert ran.results == {"test_a.py::test_a": "error"}
+    assert "[resources.cpu]" in ran.text
+
+
+def test_the_cache_is_where_it_was_asked_for_and_can_be_cleared(guest):
+    guest.write(
+        test_a="""
+            import pytest
+            @pytest.mark.component("kernels.wat")
+            @pytest.mark.memory("1 MiB")
+            def test_a(component):
+                assert component.add(1, 2) == 3
+        """
+    )
+
+    def entries(folder):
+        return sorted(path.name for path in folder.glob("*.cwasm"))
+
+    place = guest.folder / "compiled"
+    place.mkdir(mode=0o700)
+    (place / "stale.00000000.cwasm").write_bytes(b"")
+    assert guest.run("--wasm-cache-dir=compiled").code == 0
+    assert len(entries(place)) == 2
+    assert guest.run("-o", "wasm_cache_dir=compiled", "--wasm-cache-clear", "-n", "2").code == 0
+    assert len(entries(place)) == 1
+
+
+def test_a_cache_folder_in_the_ini_file_is_relative_to_it(guest):
+    guest.write(
+        pytest_ini="[pytest]\nwasm_cache_dir = compiled\n",
+        test_a="def test_a(wasm_engine, pytestconfig):\n"
+        "    assert wasm_engine.cache.directory == pytestconfig.rootpath / 'compiled'\n",
+    )
+    below = guest.folder / "below"
+    below.mkdir()
+    assert guest.run("..", cwd=below).code == 0
+
+
+def test_without_the_plugin_its_options_are_unknown(project):
+    project.write(test_a="def test_a(): pass")
+    assert project.run("-p", "no:airssys_wasm").code == 0
+    assert project.run("-p", "no:airssys_wasm", "--wasm-fuel=1").code == pytest.ExitCode.USAGE_ERROR
+
+
+def test_settings_may_stand_in_pyproject(project):
+    project.write(
+        pyproject_toml="""
+            [tool.pytest.ini_options]
+            wasm_fuel = 1000
+            wasm_memory = "1 MiB"
+            wasm_require_cpu_limits = true
+        """,
+        test_a="""
+            def test_a(wasm_limits):
+                assert (wasm_limits.memory, wasm_limits.fuel) == (2**20, 1000)
+        """,
+    )
+    assert project.run().code == 0

@@ -1,4 +1,4 @@
-"""What must be true of a suite as a whole: each sentence it finds is a fault in the data, for whoever writes cases."""
+"""What must be true of a suite as a whole. Each sentence it finds is a fault in the data."""
 
 from __future__ import annotations
 
@@ -78,7 +78,8 @@ def _case_faults(case: Case, file: CaseFile, fixtures: Path | None) -> Iterator[
         yield from _actor_faults(actor, str(file.path), fixtures)
         missing = {*_implied(actor, str(file.path), fixtures)} - needed
         yield from (f"needs: {need!r} is missing" for need in sorted(missing))
-    if (case.concurrency > 1 or (len(actors) > 1 and case.schedule == "at-once")) and "concurrent" not in needed:
+    at_once = case.concurrency > 1 or (len(actors) > 1 and case.schedule == "at-once")
+    if at_once and "concurrent" not in needed:
         yield "needs: 'concurrent' is missing"
     watched = case.expect.host_rss_growth_mib is not None or case.expect.open_files_growth is not None
     if watched and "host-rss" not in needed:
@@ -106,9 +107,9 @@ def _actor_faults(actor: Actor, where: str, fixtures: Path | None) -> Iterator[s
             yield f"steps[{index}].expect.value: {error}"
         for bounds in expectations:
             if isinstance(bounds, Bounds):
-                for name in (bounds.of, bounds.same_as):
-                    if name is not None and name not in known:
-                        yield f"steps[{index}].expect: there is no step {name!r}"
+                for other in (bounds.of, bounds.same_as):
+                    if other is not None and other not in known:
+                        yield f"steps[{index}].expect: there is no step {other!r}"
     if not actor.steps:
         yield f"actor {actor.name!r} has no steps"
 

@@ -56,7 +56,7 @@ def _located(file: str, data: Any, model: type[Any], message: str) -> InvalidCon
 
 
 def _with_keys(data: Any, model: type[Any], path: str) -> str:
-    """msgspec writes `[...]` for any key of a table with free keys: find out which one."""
+    """The path with the key that msgspec means where it writes `[...]`: any of a table with free keys."""
     while "[...]" in path:
         before, _, after = path.partition("[...]")
         table = _at(data, before)

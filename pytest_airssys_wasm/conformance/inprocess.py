@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+from functools import partial
+from importlib import metadata
+from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from msgspec import UNSET
+from msgspec import structs
 
-from pytest_airssys_wasm.conformance import wire
 from pytest_airssys_wasm.conformance.imports import reference_host
-from pytest_airssys_wasm.conformance.limits_on_wire import UNLIMITED, limits_from_wire
+from pytest_airssys_wasm.conformance.limits_on_wire import limits_from_wire
 from pytest_airssys_wasm.conformance.protocol import (
     CAPABILITIES,
     MESSAGE_CHARACTERS,
@@ -18,7 +20,7 @@ from pytest_airssys_wasm.conformance.protocol import (
     RunAnswer,
     StepAnswer,
 )
-from pytest_airssys_wasm.runtime.engine import WasmEngine
+from pytest_airssys_wasm.conformance.values import decode, encode
 from pytest_airssys_wasm.runtime.errors import (
     ComponentTrapped,
     GuestExit,
@@ -27,15 +29,18 @@ from pytest_airssys_wasm.runtime.errors import (
     Verdict,
     WasmError,
 )
+from pytest_airssys_wasm.runtime.limits import ResourceLimits
+from pytest_airssys_wasm.runtime.manifest import parse_manifest
 from pytest_airssys_wasm.runtime.store import LimitedStore
 from pytest_airssys_wasm.runtime.wasi import Wasi
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from pytest_airssys_wasm.conformance.protocol import ConfigureRequest, RunRequest
     from pytest_airssys_wasm.runtime.component import Component
-    from pytest_airssys_wasm.runtime.limits import ResourceLimits
+    from pytest_airssys_wasm.runtime.engine import WasmEngine
+    from pytest_airssys_wasm.runtime.instance import Instance
     from pytest_airssys_wasm.runtime.usage import Usage
 
 _NOT_HERE = frozenset({"session", "async-host", "host-rss"})
@@ -50,17 +55,15 @@ class InProcessRuntime:
 
     def hello(self) -> HelloAnswer:
         """Name, version and capabilities."""
-        import wasmtime
-
         return HelloAnswer(
             id=0,
             runtime="pytest-airssys-wasm on wasmtime-py",
-            version=wasmtime.__version__,
+            version=metadata.version("wasmtime"),
             capabilities=[name for name in CAPABILITIES if name not in _NOT_HERE],
         )
 
     def process_ids(self) -> tuple[int, ...]:
-        """This process."""
+        """The process that this is."""
         return (os.getpid(),)
 
     def run(self, request: RunRequest) -> RunAnswer:
@@ -69,16 +72,15 @@ class InProcessRuntime:
 
     def configure(self, request: ConfigureRequest) -> RunAnswer:
         """Read a manifest, and tell the limits it means."""
-        from pytest_airssys_wasm.runtime.manifest import parse_manifest
-
         try:
-            limits = parse_manifest(request.manifest).limits
+            manifest = parse_manifest(request.manifest, Path("Component.toml"))
         except InvalidConfiguration as error:
             return RunAnswer(id=request.id, steps=[_failed(error)])
+        fuel, timeout_ms = manifest.max_fuel, manifest.timeout_ms
         found = {
-            "memory_bytes": limits.memory,
-            "fuel": UNLIMITED if limits.fuel is None else limits.fuel,
-            "timeout_ms": UNLIMITED if limits.timeout_ms is None else limits.timeout_ms,
+            "memory_bytes": manifest.memory_bytes,
+            "fuel": ResourceLimits.DEFAULT_FUEL if fuel is None else fuel,
+            "timeout_ms": ResourceLimits.DEFAULT_TIMEOUT_MS if timeout_ms is None else timeout_ms,
         }
         return RunAnswer(id=request.id, steps=[StepAnswer(verdict=Verdict.OK, limits=found)])
 
@@ -91,20 +93,18 @@ class InProcessRuntime:
             yield _failed(error, phase="instantiate")
             return
         with store:
-            instantiated, instance = _measured(store, lambda: store.instantiate(component))
-            if instantiated.verdict is not Verdict.OK:
-                yield _at_instantiation(instantiated)
+            answer, instance = _measured(store, partial(store.instantiate, component), phase="instantiate")
+            if answer.verdict is not Verdict.OK:
+                yield answer
                 return
             for step in request.steps:
-                if step.call is None:
-                    yield _at_instantiation(instantiated)
-                    continue
-                name, args = step.call, [wire.decode(arg) for arg in step.args]
-                answer, value = _measured(store, lambda name=name, args=args: instance.call(name, *args))
+                if step.call is not None:
+                    answer, value = _measured(store, partial(_call, instance, step.call, step.args))
+                    if answer.verdict is Verdict.OK:
+                        answer = structs.replace(answer, value=encode(value))
+                yield answer
                 if answer.verdict is not Verdict.OK:
-                    yield answer
                     return
-                yield _with_value(answer, value)
 
     def _load(self, path: str) -> Component:
         # Cases are repeated thousands of times, and a component is immutable.
@@ -123,14 +123,21 @@ class InProcessRuntime:
         )
 
 
-def _measured(store: LimitedStore, execute: Callable[[], Any]) -> tuple[StepAnswer, Any]:
+def _call(instance: Instance, name: str, args: Sequence[Any]) -> Any:
+    types = instance.component.parameter_types(name)
+    # Of a wrong count, the call itself says what would be right.
+    decoded = map(decode, args, types) if len(types) == len(args) else args
+    return instance.call(name, *decoded)
+
+
+def _measured(store: LimitedStore, execute: Callable[[], Any], **known: Any) -> tuple[StepAnswer, Any]:
     started = perf_counter()
     try:
         value = execute()
     except WasmError as error:
-        return _failed(error, elapsed_ms=(perf_counter() - started) * 1_000), None
+        return _failed(error, elapsed_ms=(perf_counter() - started) * 1_000, **known), None
     elapsed_ms = (perf_counter() - started) * 1_000
-    return StepAnswer(verdict=Verdict.OK, elapsed_ms=elapsed_ms, **_figures(store.usage)), value
+    return StepAnswer(verdict=Verdict.OK, elapsed_ms=elapsed_ms, **_figures(store.usage), **known), value
 
 
 def _failed(error: WasmError, **known: Any) -> StepAnswer:
@@ -153,15 +160,3 @@ def _figures(usage: Usage | None) -> dict[str, Any]:
         "peak_memory_bytes": usage.peak_memory_bytes,
         "denied_growths": usage.denied_growths,
     }
-
-
-def _at_instantiation(answer: StepAnswer) -> StepAnswer:
-    from msgspec import structs
-
-    return structs.replace(answer, phase="instantiate")
-
-
-def _with_value(answer: StepAnswer, value: Any) -> StepAnswer:
-    from msgspec import structs
-
-    return structs.replace(answer, value=UNSET if value is UNSET else wire.encode(value))

@@ -1,4 +1,4 @@
-"""What is true of every answer of a right runtime, whatever the case: judged always, so that no figure can lie."""
+"""What is true of every answer of a right runtime, whatever the case. Judged always: no figure can lie."""
 
 from __future__ import annotations
 

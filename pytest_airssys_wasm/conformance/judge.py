@@ -1,4 +1,4 @@
-"""Judges what was seen against what a case expects. Pure: the findings are data, and an empty list is a pass."""
+"""Judges what was seen against what a case expects. Pure: findings are data, and an empty list is a pass."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ class Finding:
         place = [f"actor {self.actor}"] if self.actor else []
         if self.step is not None:
             place.append(f"step {self.step}" + (f" ({self.step_name})" if self.step_name else ""))
-        text = f"{', '.join(place) or 'the whole case'}: {self.field}: expected {self.expected}, got {self.got!r}"
+        where = ", ".join(place) or "the whole case"
+        text = f"{where}: {self.field}: expected {self.expected}, got {self.got!r}"
         if self.times > 1:
             text += f" ({self.times} times)"
         return text + (f": {self.message}" if self.message else "")
@@ -63,10 +64,9 @@ def judge(case: Case, observation: Observation) -> list[Finding]:
 
 
 def _judge_pass(actor: Actor, seen: Seen) -> Iterator[Finding]:
-    named = {
-        step.name: answer for step, answer in zip(actor.steps, seen.answers, strict=True) if step.name and answer
-    }
-    for index, (step, answer) in enumerate(zip(actor.steps, seen.answers, strict=True), 1):
+    pairs = [*zip(actor.steps, seen.answers, strict=True)]
+    named = {step.name: answer for step, answer in pairs if step.name and answer}
+    for index, (step, answer) in enumerate(pairs, 1):
         for finding in (*_judge_always(actor, answer), *_judge_step(step.expect, answer, named)):
             yield replace(
                 finding,

@@ -22,7 +22,7 @@ _OWN_NAMES = {wire_name: name for name, wire_name in _WIRE_NAMES.items()}
 
 
 def limits_on_wire(limits: CaseLimits) -> dict[str, Any]:
-    """Plain numbers under the protocol's names; a value that makes no sense is left as it is, to be refused."""
+    """Plain numbers under the protocol's names; a value that makes no sense stays as it is, to be refused."""
     return {
         _WIRE_NAMES.get(name, name): _plain(name, value)
         for name, value in structs.asdict(limits).items()
@@ -40,8 +40,10 @@ def limits_from_wire(limits: Mapping[str, Any]) -> ResourceLimits:
         if name not in known:
             raise InvalidConfiguration(f"limits.{name}", value, "no such limit")
     if "memory_bytes" not in limits:
-        raise InvalidConfiguration("limits.memory_bytes", "nothing", "a number of bytes: memory has no default")
-    arguments = {
+        raise InvalidConfiguration(
+            "limits.memory_bytes", "nothing", "a number of bytes: memory has no default"
+        )
+    arguments: dict[str, Any] = {
         _OWN_NAMES.get(name, name): None if value == UNLIMITED and name in ("fuel", "timeout_ms") else value
         for name, value in limits.items()
     }

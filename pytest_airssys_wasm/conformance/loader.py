@@ -51,7 +51,9 @@ class ChapterFile:
         """The chapter's cases in alphabetical order."""
         files = sorted(self.path.parent.glob("*.toml"))
         return tuple(
-            CaseFile(chapter=self.name, name=file.stem, path=file) for file in files if file.name != CHAPTER_FILE
+            CaseFile(chapter=self.name, name=file.stem, path=file)
+            for file in files
+            if file.name != CHAPTER_FILE
         )
 
 

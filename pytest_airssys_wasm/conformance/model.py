@@ -122,7 +122,7 @@ class Step(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class CaseLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Limits as they are given to the runtime, wrong ones included. What is absent is left to its defaults."""
+    """Limits as they are given to the runtime, wrong ones included. What is absent has its defaults."""
 
     memory: Any = UNSET
     fuel: Any = UNSET

@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from msgspec import UNSET, Struct
 
-from pytest_airssys_wasm.runtime.errors import Verdict
+from pytest_airssys_wasm.runtime.errors import Verdict  # noqa: TC001 msgspec looks it up at run time
 
 PROTOCOL = 1
 
@@ -36,7 +36,7 @@ CAPABILITIES: dict[str, str] = {
     "exceptions": "throw and try_table",
     "function-references": "call_ref and typed references",
     "gc": "structs and arrays",
-    "host-rss": "the runtime's resident memory can be measured from outside (the driver's, not the runtime's)",
+    "host-rss": "its resident memory can be measured from outside (named by the driver, not by the runtime)",
 }
 """What a case can need. A runtime names those it has in its answer to `hello`."""
 
@@ -59,7 +59,7 @@ class RunRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fiel
     """Run these steps in one new store. The first implies an instantiation, which has a budget of its own.
 
     `limits` holds `memory_bytes`, `fuel`, `timeout_ms`, `tables`, `table_elements`, `instances`, `memories`,
-    `transfer_bytes`, `output_bytes`. What is absent is left to the runtime's defaults; fuel and timeout may be
+    `transfer_bytes`, `output_bytes`. What is absent has the runtime's defaults; fuel and timeout may be
     `"unlimited"`; a value that makes no sense is to be answered with `invalid-config`.
     """
 
@@ -116,7 +116,7 @@ class StepAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class RunAnswer(Struct, frozen=True, kw_only=True):
-    """One answer a step, in order. After a step that is not `ok` the store is gone: nothing more is answered."""
+    """One answer a step, in order. After one that is not `ok` the store is gone: nothing more is answered."""
 
     id: int
     steps: list[StepAnswer]

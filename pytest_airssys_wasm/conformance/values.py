@@ -42,7 +42,7 @@ def decode(value: Any, type_: Any) -> Any:
 
     What does not fit is returned as it is: the conversion into the guest names the place.
     """
-    if isinstance(type_, str) or isinstance(type_, Primitive):
+    if isinstance(type_, (str, Primitive)):
         return _scalar(value, str(type_))
     if isinstance(type_, ListType):
         return _list(value, type_)

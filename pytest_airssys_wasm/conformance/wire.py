@@ -1,7 +1,8 @@
 """The protocol's encoding of values, and when two encoded values are the same.
 
-64-bit integers are numbers or decimal strings, non-finite floats are strings, `list<u8>` is `{"bytes": base64}`,
-a variant `{"case", "value"}`, a result `{"ok"}` or `{"err"}`, flags a list, char and enum strings, a record an object.
+64-bit integers are numbers or decimal strings, non-finite floats are strings, `list<u8>` is
+`{"bytes": base64}`, a variant `{"case", "value"}`, a result `{"ok"}` or `{"err"}`, flags are a list, char and
+enum strings, a record an object.
 """
 
 from __future__ import annotations

@@ -6,42 +6,52 @@ worker whose `UsageError` nobody sees: so it is reported like any collection err
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from pytest_airssys_wasm.plugin import markers
-from pytest_airssys_wasm.plugin.options import SETTINGS, OverCeiling, Settings, check_ceiling
+from pytest_airssys_wasm.plugin.options import OverCeiling, check_ceiling
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from pytest_airssys_wasm.plugin.options import Settings
 
 _IS_USAGE_ERROR = "airssys_wasm_usage_error"
 
 
-def check_markers(collector: pytest.Collector, collected: pytest.CollectReport) -> pytest.CollectReport:
-    """The report as it is, or a failed one when a marker of a collected test is wrong."""
-    settings = collector.config.stash[SETTINGS]
-    for item in collected.result or ():
-        if isinstance(item, pytest.Item):
-            try:
-                _check(item, settings)
-            except InvalidConfiguration as error:
-                failed = pytest.CollectReport(collector.nodeid, "failed", f"{item.nodeid}: {error}", [])
-                setattr(failed, _IS_USAGE_ERROR, isinstance(error, OverCeiling))
-                return failed
-    return collected
-
-
-class CeilingWatch:
+class MarkerChecks:
     """A plugin of its own, for what it remembers from the collection to the end."""
 
-    def __init__(self) -> None:
-        self._found = False
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._found_usage_error = False
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(
+        self, collector: pytest.Collector
+    ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+        """Turn a wrong marker into a collection error that names the test."""
+        collected = yield
+        for item in collected.result or ():
+            if isinstance(item, pytest.Item):
+                try:
+                    _check(item, self._settings)
+                except InvalidConfiguration as error:
+                    failed = pytest.CollectReport(collector.nodeid, "failed", f"{item.nodeid}: {error}", [])
+                    setattr(failed, _IS_USAGE_ERROR, isinstance(error, OverCeiling))
+                    return failed
+        return collected
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """See the reports, those of workers too."""
-        self._found = self._found or getattr(report, _IS_USAGE_ERROR, False)
+        self._found_usage_error = self._found_usage_error or getattr(report, _IS_USAGE_ERROR, False)
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """After a limit over its ceiling the exit code is that of a usage error."""
-        if self._found:
+        if self._found_usage_error:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
 

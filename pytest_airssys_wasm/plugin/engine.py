@@ -1,19 +1,24 @@
-"""One engine for a pytest process: made on first use, closed when pytest ends."""
+"""What a pytest process shares: one engine and one suite runner. Made on first use, released at the end."""
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_airssys_wasm.plugin.options import SETTINGS
-from pytest_airssys_wasm.plugin.progress import teller
 
 if TYPE_CHECKING:
+    from pytest_airssys_wasm.conformance.runner import CaseRunner
     from pytest_airssys_wasm.runtime.cache import CompileCache
     from pytest_airssys_wasm.runtime.engine import WasmEngine
 
 _ENGINE = pytest.StashKey["WasmEngine"]()
+_RUNNER = pytest.StashKey["CaseRunner"]()
+_RELEASE = pytest.StashKey[ExitStack]()
 
 
 def the_engine(config: pytest.Config) -> WasmEngine:
@@ -21,15 +26,27 @@ def the_engine(config: pytest.Config) -> WasmEngine:
     if _ENGINE not in config.stash:
         from pytest_airssys_wasm.runtime.engine import WasmEngine
 
-        config.stash[_ENGINE] = WasmEngine(cache=_cache(config))
+        config.stash[_ENGINE] = engine = WasmEngine(cache=_cache(config))
+        _at_end(config).callback(engine.close)
     return config.stash[_ENGINE]
 
 
-def close_engine(config: pytest.Config) -> None:
-    """Close the engine, if one was made."""
-    if _ENGINE in config.stash:
-        config.stash[_ENGINE].close()
-        del config.stash[_ENGINE]
+def the_runner(config: pytest.Config) -> CaseRunner:
+    """The runner of conformance cases, over the same engine."""
+    if _RUNNER not in config.stash:
+        from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime
+        from pytest_airssys_wasm.conformance.runner import CaseRunner
+
+        runtime = InProcessRuntime(the_engine(config))
+        scratch = _at_end(config).enter_context(TemporaryDirectory(prefix="airssys-wasm-"))
+        config.stash[_RUNNER] = CaseRunner(runtime, Path(scratch))
+    return config.stash[_RUNNER]
+
+
+def release(config: pytest.Config) -> None:
+    """Close what was made, in the reverse order."""
+    if _RELEASE in config.stash:
+        config.stash[_RELEASE].close()
 
 
 def clear_cache(config: pytest.Config) -> None:
@@ -38,7 +55,12 @@ def clear_cache(config: pytest.Config) -> None:
         _cache(config).clear()
 
 
+def _at_end(config: pytest.Config) -> ExitStack:
+    return config.stash.setdefault(_RELEASE, ExitStack())
+
+
 def _cache(config: pytest.Config) -> CompileCache:
+    from pytest_airssys_wasm.plugin.progress import teller
     from pytest_airssys_wasm.runtime.cache import CompileCache
 
     return CompileCache(config.stash[SETTINGS].wasm_cache_dir, on_progress=teller(config))

@@ -12,7 +12,6 @@ from pytest_airssys_wasm.plugin.lazy import LazyInstance
 from pytest_airssys_wasm.plugin.limits import resolve
 from pytest_airssys_wasm.plugin.options import SETTINGS
 from pytest_airssys_wasm.plugin.sources import Source, find_folder, find_source
-from pytest_airssys_wasm.plugin.worlds import check_world
 from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidConfiguration
 
 if TYPE_CHECKING:
@@ -93,6 +92,8 @@ def component(_wasm_source: Source, wasm_engine: WasmEngine, limited_store: Limi
     def instantiate() -> Instance:
         loaded = wasm_engine.load(_wasm_source.content)
         if _wasm_source.world is not None:
+            from pytest_airssys_wasm.plugin.worlds import check_world
+
             check_world(loaded, _wasm_source.world, _wasm_source.world_name)
         return limited_store.instantiate(loaded)
 

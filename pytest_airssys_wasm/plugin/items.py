@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_airssys_wasm.plugin.runtime_under_test import the_runner
+from pytest_airssys_wasm.plugin.engine import the_runner
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class CaseItem(pytest.Item):
         runner = the_runner(self.config)
         missing = missing_capabilities(case, runner.runtime)
         if missing:
-            pytest.skip(f"the runtime has no {', '.join(missing)}")
+            raise pytest.skip.Exception(f"the runtime has no {', '.join(missing)}", _use_item_location=True)
         findings = judge(case, runner.run(case, str(self.case_file.path)))
         if findings:
             raise CaseFailed(case, findings)
@@ -59,7 +59,7 @@ class CaseItem(pytest.Item):
 
     def reportinfo(self) -> tuple[Any, int | None, str]:
         """Where the case is written, and its name."""
-        return self.path, None, self.nodeid
+        return self.path, 0, self.nodeid
 
     def _lines(self, error: CaseFailed) -> list[str]:
         requirement = self._requirement(error.case.requirement)

@@ -197,7 +197,7 @@ def _given(config: pytest.Config, option: Option) -> Given[Any] | None:
 def _ini(config: pytest.Config, key: str) -> Any:
     try:
         return config.getini(key)
-    except (ValueError, TypeError) as error:  # older pytest lets what its own parsing raises through
+    except (ValueError, TypeError, pytest.UsageError) as error:  # pytest's own parsing; some name no key
         raise pytest.UsageError(f"ini value {key}: {error}") from None
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import difflib
 from abc import ABC, abstractmethod
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.runtime.errors import LinkError
+from pytest_airssys_wasm.runtime.values import attribute_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -78,6 +80,15 @@ class Component(ABC):
     @abstractmethod
     def function_names(self) -> Mapping[str, str]:
         """Every function that can be called: its full name (`iface#func` inside an interface) and its type."""
+
+    @cached_property
+    def attributes(self) -> dict[str, dict[str, str]]:
+        """By interface (empty for the root): Python attribute -> full name of a function."""
+        found: dict[str, dict[str, str]] = {}
+        for full in self.function_names():
+            interface, _, name = full.rpartition("#")
+            found.setdefault(interface, {})[attribute_name(name)] = full
+        return found
 
     @abstractmethod
     def parameter_types(self, function: str) -> tuple[Any, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.runtime.component import UnknownExport
@@ -50,8 +51,7 @@ class Instance:
         return _attribute(self, "", name)
 
     def __dir__(self) -> list[str]:
-        names = (name for name in self.component.function_names() if "#" not in name)
-        return [*super().__dir__(), *map(snake_case, names)]
+        return [*super().__dir__(), *self.component.attributes.get("", ())]
 
     def __repr__(self) -> str:
         return f"<instance of {self.component!r}>"
@@ -63,31 +63,25 @@ class Interface:
     def __init__(self, instance: Instance, name: str) -> None:
         self._instance = instance
         self._name = name
-        if not any(full.startswith(name + "#") for full in instance.component.function_names()):
-            interfaces = {full.partition("#")[0] for full in instance.component.function_names() if "#" in full}
-            raise UnknownExport(repr(instance.component), name, interfaces)
+        if not name or name not in instance.component.attributes:
+            raise UnknownExport(repr(instance.component), name, filter(None, instance.component.attributes))
 
     def call(self, name: str, /, *args: Any) -> Any:
         """As `Instance.call`."""
         return self._instance.call(f"{self._name}#{name}", *args)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        return _attribute(self._instance, self._name + "#", name)
+        return _attribute(self._instance, self._name, name)
 
     def __repr__(self) -> str:
         return f"<interface {self._name} of {self._instance!r}>"
 
 
-def snake_case(name: str) -> str:
-    """A WIT name as a Python attribute."""
-    return name.replace("-", "_")
-
-
-def _attribute(instance: Instance, prefix: str, attribute: str) -> Callable[..., Any]:
+def _attribute(instance: Instance, interface: str, attribute: str) -> Callable[..., Any]:
+    known = instance.component.attributes.get(interface, {})
+    full = known.get(attribute)
+    if full is not None:
+        return partial(instance.call, full)
     if attribute.startswith("__"):
         raise AttributeError(attribute)
-    for full in instance.component.function_names():
-        if full.startswith(prefix) and snake_case(full[len(prefix) :]) == attribute.rstrip("_"):
-            return lambda *args: instance.call(full, *args)
-    local = [snake_case(full[len(prefix) :]) for full in instance.component.function_names() if full.startswith(prefix)]
-    raise AttributeError(str(UnknownExport(repr(instance.component), attribute, local)))
+    raise AttributeError(str(UnknownExport(repr(instance.component), attribute, known)))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_airssys_wasm.runtime.capi import abi, failures
 from pytest_airssys_wasm.runtime.errors import WasmError
 from pytest_airssys_wasm.runtime.run import GuestFailed
-from pytest_airssys_wasm.runtime.values import WrongType
+from pytest_airssys_wasm.runtime.values import WrongType, attribute_name
 from pytest_airssys_wasm.runtime.wit import BorrowType, OwnType
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Resource:
         for role, lead in (("method", (self,)), ("static", ())):
             prefix = f"{self._prefix}[{role}]{self._name}."
             for full in self._instance.component.function_names():
-                if full.startswith(prefix) and full[len(prefix) :].replace("-", "_") == name.rstrip("_"):
+                if full.startswith(prefix) and attribute_name(full[len(prefix) :]) == name:
                     instance = self._instance
                     return lambda *args: instance.call(full, *lead, *args)
         raise AttributeError(f"resource {self._name!r} has no method {name!r}")

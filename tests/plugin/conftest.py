@@ -102,3 +102,39 @@ def guest(project: Project) -> Project:
     """A project with the guest `kernels.wat`."""
     project.path("kernels.wat").write_text(WAT)
     return project
+
+
+CASES = {
+    "alpha": {
+        "adds-up": "summary = 'One and one are two'\n[[steps]]\ncall = 'add'\nargs = [1, 1]\nexpect = { value = 2 }",
+        "traps-are-fatal": "summary = 'A trap is a trap'\n[[steps]]\ncall = 'boom'\n"
+        "expect = { verdict = 'trap', trap = 'unreachable' }",
+        "wants-three": "summary = 'One and one are three'\n[[steps]]\ncall = 'add'\nargs = [1, 1]\nexpect = { value = 3 }",
+    },
+    "beta": {
+        "needs-a-session": "needs = ['session']\nsummary = 'Is skipped'\n[[steps]]\ncall = 'add'\nargs = [1, 1]",
+        "is-not-read": "summary = 'Has a key too many'\nrequirment = 'X'\n[[steps]]\ncall = 'add'",
+    },
+}
+
+
+@pytest.fixture
+def suite(project: Project) -> Project:
+    """A project whose plugin finds a small suite of its own: cases that pass, fail, skip and are wrong."""
+    for chapter, cases in CASES.items():
+        project.path(f"data/conformance/{chapter}/chapter.toml").write_text(
+            f"title = '{chapter}'\n[requirements.{chapter.upper()}-1]\nsentence = 'It is as {chapter} says'\norigin = 'a test'\n"
+        )
+        for name, text in cases.items():
+            project.path(f"data/conformance/{chapter}/{name}.toml").write_text(
+                f"requirement = '{chapter.upper()}-1'\nwat = '''{WAT}'''\n"
+                + text.replace("[[steps]]", "limits = { memory = '1 MiB' }\n[[steps]]")
+            )
+    project.write(
+        conftest="""
+            from pathlib import Path
+            from pytest_airssys_wasm.conformance import data
+            data.data_folder = lambda name: Path(__file__).parent / "data" / name
+        """
+    )
+    return project

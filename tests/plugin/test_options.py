@@ -70,8 +70,8 @@ def test_a_marker_over_its_ceiling_is_a_usage_error(project, workers):
         pytest_ini="[pytest]\nwasm_max_fuel = 10\n",
         test_a="""
             import pytest
-            @pytest.mark.fuel(10)
             @pytest.mark.fuel(1000)
+            @pytest.mark.fuel(10)
             def test_closest_is_fine(): pass
             @pytest.mark.fuel(11)
             def test_over(): pass

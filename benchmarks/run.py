@@ -1,0 +1,169 @@
+"""Costs as ratios against the same work done by hand with wasmtime-py, in one run: `python benchmarks/run.py`.
+
+Each pair is timed alternately, and the median of the ratios is shown: both sides see the same machine.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import wasmtime
+from wasmtime import component as wc
+
+from pytest_airssys_wasm.runtime.cache import CompileCache
+from pytest_airssys_wasm.runtime.engine import WasmEngine
+from pytest_airssys_wasm.runtime.errors import WasmError
+from pytest_airssys_wasm.runtime.limits import ResourceLimits
+from pytest_airssys_wasm.runtime.settings import SETTINGS
+from pytest_airssys_wasm.runtime.store import LimitedStore
+
+INVENTORY = Path(__file__).parents[1] / "fixtures" / "guests" / "inventory" / "inventory.wasm"
+ECHO = "demo:inventory/echo@1.0.0"
+LIMITS = ResourceLimits(memory="64 MiB", fuel=10**12, timeout_ms=60_000, transfer="64 MiB")
+ADD = """(component (core module $m (memory (export "memory") 1)
+    (func (export "add") (param i32 i32) (result i32) local.get 0 local.get 1 i32.add))
+  (core instance $i (instantiate $m))
+  (func (export "add") (param "a" s32) (param "b" s32) (result s32) (canon lift (core func $i "add"))))"""
+
+
+def hand_config() -> wasmtime.Config:
+    """The settings of `WasmEngine`, by hand."""
+    config = wasmtime.Config()
+    for name, value in SETTINGS.items():
+        setattr(config, name, value)
+    return config
+
+
+def by_hand_store(engine: wasmtime.Engine) -> wasmtime.Store:
+    """A store with the limits that wasmtime-py offers."""
+    store = wasmtime.Store(engine)
+    store.set_limits(64 * 2**20, 20_000, 64, 16, 16)
+    store.set_fuel(10**12)
+    store.set_epoch_deadline(10**6)
+    return store
+
+
+def seconds(work: Callable[[], object], times: int) -> float:
+    """How long `times` repetitions take, each."""
+    start = time.perf_counter()
+    for _ in range(times):
+        work()
+    return (time.perf_counter() - start) / times
+
+
+def compare(name: str, ours: Callable[[], object], hand: Callable[[], object], times: int, rounds: int = 7) -> None:
+    """Print the median ratio of both, and the median times."""
+    pairs = [(seconds(ours, times), seconds(hand, times)) for _ in range(rounds)]
+    ratio = statistics.median(a / b for a, b in pairs)
+    micros = [statistics.median(column) * 1e6 for column in zip(*pairs)]
+    print(f"{name:34} {ratio:8.2f}   {micros[0]:12.1f} µs   {micros[1]:12.1f} µs")
+
+
+def main() -> None:
+    """Print the table."""
+    engine, hand = WasmEngine(), wasmtime.Engine(hand_config())
+    print(f"{'':34} {'ratio':>8}   {'here':>12}      {'by hand':>12}")
+
+    add, hand_add = engine.load(ADD), wc.Component(hand, ADD)
+
+    def one_shot_by_hand() -> None:
+        store = by_hand_store(hand)
+        instance = wc.Linker(hand).instantiate(store, hand_add)
+        instance.get_func(store, "add")(store, 1, 2)
+        store.get_fuel()
+        store.close()
+
+    compare("one-shot execute", lambda: engine.execute(add, "add", 1, 2, limits=LIMITS), one_shot_by_hand, 500)
+
+    inventory, hand_inventory = engine.load(INVENTORY), wc.Component.from_file(hand, INVENTORY)
+    with LimitedStore(engine, LIMITS) as limited:
+        instance, echo = limited.instantiate(add), limited.instantiate(inventory)[ECHO]
+        store = by_hand_store(hand)
+        linker = wc.Linker(hand)
+        with linker.root() as root, root.add_instance("demo:inventory/types@1.0.0"):
+            pass
+        hand_instance = linker.instantiate(store, hand_add)
+        hand_guest = linker.instantiate(store, hand_inventory)
+        interface = hand_guest.get_export_index(store, ECHO)
+
+        def function(name: str) -> Callable[..., object]:
+            found = hand_guest.get_func(store, hand_guest.get_export_index(store, name, interface))
+
+            def call(*args: object) -> object:
+                store.set_fuel(10**12)
+                store.set_epoch_deadline(10**6)
+                value = found(store, *args)
+                store.get_fuel()
+                return value
+
+            return call
+
+        hand_function = hand_instance.get_func(store, "add")
+
+        def add_by_hand() -> None:
+            store.set_fuel(10**12)
+            store.set_epoch_deadline(10**6)
+            hand_function(store, 1, 2)
+            store.get_fuel()
+
+        compare("repeated call, two ints", lambda: instance.add(1, 2), add_by_hand, 2_000)
+        record = wc.Record()
+        for key, value in (("width", 1), ("height", 2), ("weight", 0.5)):
+            setattr(record, key, value)
+        size = {"width": 1, "height": 2, "weight": 0.5}
+        echo_size, echo_bytes = function("echo-size"), function("echo-bytes")
+        compare("repeated call, record", lambda: echo.echo_size(size), lambda: echo_size(record), 1_000)
+        mebibyte = bytes(2**20)
+        compare("repeated call, 1 MiB list<u8>", lambda: echo.echo_bytes(mebibyte), lambda: echo_bytes(mebibyte), 1, 3)
+
+    with tempfile.TemporaryDirectory() as folder:
+        cached = WasmEngine(CompileCache(Path(folder)))
+
+        def cold() -> None:
+            cached.cache.clear() if cached.cache else None
+            cached.load(INVENTORY)
+
+        compare("load, cold", cold, lambda: wc.Component.from_file(hand, INVENTORY), 1, 5)
+        cached.load(INVENTORY)
+        artefact = wc.Component.from_file(hand, INVENTORY).serialize()
+        compare("load, warm (by hand: from bytes)", lambda: cached.load(INVENTORY), lambda: wc.Component.deserialize(hand, artefact), 20)
+
+    soak(engine)
+
+
+def soak(engine: WasmEngine) -> None:
+    """Print the growth of resident memory over 10,000 executions that end in every way."""
+    guest = engine.load(
+        """(module (memory 1) (func (export "ok")) (func (export "trap") unreachable) (func (export "spin") (loop br 0))
+        (func (export "hoard") i32.const 999 memory.grow i32.const -1 i32.eq (if (then unreachable))))"""
+    )
+    limits = ResourceLimits(memory="1 MiB", fuel=1_000)
+
+    def round_trip(times: int) -> None:
+        for number in range(times):
+            try:
+                engine.execute(guest, ("ok", "trap", "spin", "hoard")[number % 4], limits=limits)
+            except WasmError:
+                pass
+
+    round_trip(1_000)
+    before, files = resident_mib(), len(os.listdir("/proc/self/fd"))
+    round_trip(10_000)
+    print(f"RSS over 10,000 executions: {resident_mib() - before:+.1f} MiB, files {len(os.listdir('/proc/self/fd')) - files:+d}")
+
+
+def resident_mib() -> float:
+    """Resident memory of this process."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**20
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -5,14 +5,15 @@ Each pair is timed alternately, and the median of the ratios is shown: both side
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import wasmtime
 from wasmtime import component as wc
@@ -23,6 +24,9 @@ from pytest_airssys_wasm.runtime.errors import WasmError
 from pytest_airssys_wasm.runtime.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.settings import SETTINGS
 from pytest_airssys_wasm.runtime.store import LimitedStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 INVENTORY = Path(__file__).parents[1] / "fixtures" / "guests" / "inventory" / "inventory.wasm"
 ECHO = "demo:inventory/echo@1.0.0"
@@ -133,7 +137,12 @@ def main() -> None:
         compare("load, cold", cold, lambda: wc.Component.from_file(hand, INVENTORY), 1, 5)
         cached.load(INVENTORY)
         artefact = wc.Component.from_file(hand, INVENTORY).serialize()
-        compare("load, warm (by hand: from bytes)", lambda: cached.load(INVENTORY), lambda: wc.Component.deserialize(hand, artefact), 20)
+        compare(
+            "load, warm (by hand: from bytes)",
+            lambda: cached.load(INVENTORY),
+            lambda: wc.Component.deserialize(hand, artefact),
+            20,
+        )
 
     soak(engine)
 
@@ -148,15 +157,15 @@ def soak(engine: WasmEngine) -> None:
 
     def round_trip(times: int) -> None:
         for number in range(times):
-            try:
+            with contextlib.suppress(WasmError):
                 engine.execute(guest, ("ok", "trap", "spin", "hoard")[number % 4], limits=limits)
-            except WasmError:
-                pass
 
     round_trip(1_000)
     before, files = resident_mib(), len(os.listdir("/proc/self/fd"))
     round_trip(10_000)
-    print(f"RSS over 10,000 executions: {resident_mib() - before:+.1f} MiB, files {len(os.listdir('/proc/self/fd')) - files:+d}")
+    print(
+        f"RSS over 10,000 executions: {resident_mib() - before:+.1f} MiB, files {len(os.listdir('/proc/self/fd')) - files:+d}"
+    )
 
 
 def resident_mib() -> float:

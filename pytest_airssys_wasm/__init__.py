@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pytest_airssys_wasm.runtime.cache import CacheUnavailable, CompileCache
     from pytest_airssys_wasm.runtime.component import Component, UnknownExport
     from pytest_airssys_wasm.runtime.engine import WasmEngine
     from pytest_airssys_wasm.runtime.errors import (
@@ -31,11 +32,15 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.host import HostFunctions
     from pytest_airssys_wasm.runtime.instance import Instance, Interface
     from pytest_airssys_wasm.runtime.limits import ResourceLimits
+    from pytest_airssys_wasm.runtime.manifest import Manifest
+    from pytest_airssys_wasm.runtime.resources import Resource
     from pytest_airssys_wasm.runtime.store import LimitedStore, StoreUnusable
     from pytest_airssys_wasm.runtime.usage import Execution, FuelMetrics, Usage
+    from pytest_airssys_wasm.runtime.values import Err, Ok, Record, Some, Variant
     from pytest_airssys_wasm.runtime.wasi import Wasi
 
 _ROOMS = {
+    "cache": ("CacheUnavailable", "CompileCache"),
     "component": ("Component", "UnknownExport"),
     "engine": ("WasmEngine",),
     "errors": (
@@ -57,15 +62,21 @@ _ROOMS = {
     "host": ("HostFunctions",),
     "instance": ("Instance", "Interface"),
     "limits": ("ResourceLimits",),
+    "manifest": ("Manifest",),
+    "resources": ("Resource",),
     "store": ("LimitedStore", "StoreUnusable"),
     "usage": ("Execution", "FuelMetrics", "Usage"),
+    "values": ("Err", "Ok", "Record", "Some", "Variant"),
     "wasi": ("Wasi",),
 }
 _MODULE_OF = {name: f"{__name__}.runtime.{room}" for room, names in _ROOMS.items() for name in names}
 
 __all__ = [
+    "CacheUnavailable",
+    "CompileCache",
     "Component",
     "ComponentTrapped",
+    "Err",
     "Execution",
     "ExecutionTimeout",
     "Frame",
@@ -79,14 +90,20 @@ __all__ = [
     "InvalidConfiguration",
     "LimitedStore",
     "LinkError",
+    "Manifest",
+    "Ok",
     "OutOfFuel",
     "OutOfMemory",
+    "Record",
+    "Resource",
     "ResourceLimitExceeded",
     "ResourceLimits",
     "RuntimeDied",
+    "Some",
     "StoreUnusable",
     "UnknownExport",
     "Usage",
+    "Variant",
     "Verdict",
     "Wasi",
     "WasmEngine",

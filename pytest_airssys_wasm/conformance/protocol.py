@@ -18,7 +18,8 @@ MESSAGE_CHARACTERS = 2_000
 CAPABILITIES: dict[str, str] = {
     "component": "loads Component Model binaries",
     "module": "loads core modules",
-    "fuel": "limits and counts fuel",
+    "fuel": "limits and counts fuel, at about one unit an instruction",
+    "fuel-as-wasmtime": "counts fuel exactly as wasmtime does",
     "timeout": "limits wall-clock time",
     "memory": "limits memory and tells its peak",
     "counts": "limits tables, table elements, instances and memories",

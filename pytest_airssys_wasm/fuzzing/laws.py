@@ -97,7 +97,7 @@ def more_fuel_never_hurts(engine: WasmEngine, subjects: Sequence[Subject]) -> No
     @_law
     @given(st.sampled_from(subjects), st.integers(0, 100_000), st.integers(0, 100_000))
     def holds(subject: Subject, fuel: int, more: int) -> None:
-        limits = ResourceLimits(memory="4 MiB", fuel=fuel, timeout_ms=None)
+        limits = ResourceLimits(memory=4 * 2**20, fuel=fuel, timeout_ms=None)
         if run(engine, subject, limits).verdict is Verdict.OK:
             assert run(engine, subject, _with(limits, fuel=min(MAX_U64, fuel + more))).verdict is Verdict.OK
 
@@ -159,7 +159,11 @@ LAWS: dict[str, Callable[[WasmEngine, Sequence[Subject]], None]] = {
 def _law(test: Any) -> Any:
     # The same examples every time in CI. A deadline would be a timed test.
     return settings(
-        derandomize="CI" in os.environ, max_examples=_EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+        derandomize="CI" in os.environ,
+        max_examples=_EXAMPLES,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
     )(test)
 
 

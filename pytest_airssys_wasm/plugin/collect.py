@@ -6,19 +6,41 @@ They hang below the session itself, not below a file, so that they are there in 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_airssys_wasm import fuzzing
 from pytest_airssys_wasm.conformance.data import data_folder
 from pytest_airssys_wasm.conformance.loader import find_chapters
 from pytest_airssys_wasm.plugin.items import CaseItem
+from pytest_airssys_wasm.plugin.laws import LAW_NAMES, LAWS, LawItem
 from pytest_airssys_wasm.plugin.selection import ROOT, Selection, select
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
-    from pytest_airssys_wasm.conformance.loader import ChapterFile
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chapter:
+    """A chapter and how its items are made: cases from data, or laws."""
+
+    name: str
+    path: Path
+    items: dict[str, Callable[..., pytest.Item]]
+    """By name; called with the parent and the keywords of a node."""
+
+    @property
+    def node_id(self) -> str:
+        """`conformance/<chapter>`."""
+        return f"{ROOT}/{self.name}"
+
+    def node_ids(self) -> Iterator[str]:
+        """Of the chapter and of its items."""
+        yield self.node_id
+        yield from (f"{self.node_id}/{name}" for name in self.items)
 
 
 class SuiteHooks:
@@ -28,8 +50,8 @@ class SuiteHooks:
     """
 
     def __init__(self, config: pytest.Config) -> None:
-        self._chapters = find_chapters()
-        known = [node_id for chapter in self._chapters for node_id in _node_ids(chapter)]
+        self._chapters = tuple(_chapters())
+        known = [node_id for chapter in self._chapters for node_id in chapter.node_ids()]
         self._selection = select(config, known, data_folder("conformance"))
 
     @pytest.hookimpl(wrapper=True)
@@ -59,7 +81,7 @@ class SuiteHooks:
 class SuiteCollector(pytest.Collector):
     """The suite: collects chapters."""
 
-    def __init__(self, *, chapters: tuple[ChapterFile, ...], selection: Selection, **known: Any) -> None:
+    def __init__(self, *, chapters: tuple[Chapter, ...], selection: Selection, **known: Any) -> None:
         super().__init__(**known)
         self._chapters = chapters
         self._selection = selection
@@ -67,12 +89,11 @@ class SuiteCollector(pytest.Collector):
     def collect(self) -> Iterator[pytest.Collector]:
         """The selected chapters, in alphabetical order."""
         for chapter in self._chapters:
-            node_id = f"{ROOT}/{chapter.name}"
-            if self._selection.holds(node_id):
+            if self._selection.holds(chapter.node_id):
                 yield ChapterCollector.from_parent(
                     self,
                     name=chapter.name,
-                    nodeid=node_id,
+                    nodeid=chapter.node_id,
                     path=chapter.path,
                     chapter=chapter,
                     selection=self._selection,
@@ -82,20 +103,27 @@ class SuiteCollector(pytest.Collector):
 class ChapterCollector(pytest.Collector):
     """A chapter: collects cases."""
 
-    def __init__(self, *, chapter: ChapterFile, selection: Selection, **known: Any) -> None:
+    def __init__(self, *, chapter: Chapter, selection: Selection, **known: Any) -> None:
         super().__init__(**known)
         self._chapter = chapter
         self._selection = selection
 
     def collect(self) -> Iterator[pytest.Item]:
-        """The selected cases, in alphabetical order."""
-        for case in self._chapter.cases():
-            if self._selection.holds(case.node_id):
-                yield CaseItem.from_parent(
-                    self, name=case.name, nodeid=case.node_id, path=case.path, case_file=case
-                )
+        """The selected items, in alphabetical order."""
+        for name, make in self._chapter.items.items():
+            node_id = f"{self._chapter.node_id}/{name}"
+            if self._selection.holds(node_id):
+                yield make(self, name=name, nodeid=node_id)
 
 
-def _node_ids(chapter: ChapterFile) -> Iterator[str]:
-    yield f"{ROOT}/{chapter.name}"
-    yield from (case.node_id for case in chapter.cases())
+def _chapters() -> Iterator[Chapter]:
+    """Those from data in alphabetical order, and the laws, which need the longest, last."""
+    for file in find_chapters():
+        cases = {case.name: _maker(CaseItem, path=case.path, case_file=case) for case in file.cases()}
+        yield Chapter(name=file.name, path=file.path, items=cases)
+    path = Path(fuzzing.__file__).with_name("laws.py")
+    yield Chapter(name=LAWS, path=path, items={name: _maker(LawItem, path=path) for name in LAW_NAMES})
+
+
+def _maker(kind: type[pytest.Item], **own: Any) -> Callable[..., pytest.Item]:
+    return lambda parent, **node: kind.from_parent(parent, **own, **node)

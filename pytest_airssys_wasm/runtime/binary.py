@@ -131,7 +131,9 @@ def to_binary(source: bytes, name: str) -> tuple[Kind, bytes]:
     """
     if source[:4] == _MAGIC:
         if len(source) < 8:
-            raise InvalidComponent(f"{name}: truncated: {len(source)} bytes are not even a WebAssembly preamble (8 bytes)")
+            raise InvalidComponent(
+                f"{name}: truncated: {len(source)} bytes are not even a WebAssembly preamble (8 bytes)"
+            )
         kind = _VERSIONS.get(source[4:8])
         if kind is None:
             raise InvalidComponent(f"{name}: unknown WebAssembly version and layer {source[4:8].hex(' ')}")
@@ -150,7 +152,9 @@ def _from_text(source: bytes, name: str) -> tuple[Kind, bytes]:
     try:
         text = source.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise InvalidComponent(f"{name}: neither a WebAssembly binary (it would begin with 00 61 73 6d) nor text") from None
+        raise InvalidComponent(
+            f"{name}: neither a WebAssembly binary (it would begin with 00 61 73 6d) nor text"
+        ) from None
     if "\0" in text or not text.lstrip().startswith(("(", ";;")):
         raise InvalidComponent(f"{name}: neither a WebAssembly binary nor WebAssembly text (it would begin with '(')")
     try:

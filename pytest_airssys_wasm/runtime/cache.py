@@ -120,7 +120,9 @@ class CompileCache:
             problem = self._problem()
             self._is_usable = problem is None
             if problem is not None:
-                warnings.warn(f"the compile cache {self.directory} is not used: {problem}", CacheUnavailable, stacklevel=4)
+                warnings.warn(
+                    f"the compile cache {self.directory} is not used: {problem}", CacheUnavailable, stacklevel=4
+                )
         return self._is_usable
 
     def _problem(self) -> str | None:

@@ -34,9 +34,7 @@ class UnknownExport(LinkError, LookupError):
 class Component(ABC):
     """A compiled guest, to be instantiated in any number of stores. Immutable, and safe to share between threads."""
 
-    def __init__(
-        self, engine: WasmEngine, raw: Any, name: str, path: Path | None, manifest: Manifest | None
-    ) -> None:
+    def __init__(self, engine: WasmEngine, raw: Any, name: str, path: Path | None, manifest: Manifest | None) -> None:
         self.engine = engine
         self.raw = raw
         """wasmtime's own object."""

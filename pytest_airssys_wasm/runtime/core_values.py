@@ -11,10 +11,15 @@ from typing import TYPE_CHECKING, Any
 from pytest_airssys_wasm.runtime.capi.abi import VAL_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 _KINDS = {"i32": 0, "i64": 1, "f32": 2, "f64": 3}  # wasmtime_valkind_t
-_SLOTS = {"i32": struct.Struct("<B7xi"), "i64": struct.Struct("<B7xq"), "f32": struct.Struct("<B7xf"), "f64": struct.Struct("<B7xd")}
+_SLOTS = {
+    "i32": struct.Struct("<B7xi"),
+    "i64": struct.Struct("<B7xq"),
+    "f32": struct.Struct("<B7xf"),
+    "f64": struct.Struct("<B7xd"),
+}
 
 
 def lower(types: Sequence[str], values: Sequence[Any], target: Any, offset: int = 0, where: str = "args") -> None:
@@ -39,9 +44,7 @@ def lower(types: Sequence[str], values: Sequence[Any], target: Any, offset: int 
 
 def lift(types: Sequence[str], source: Any, offset: int = 0) -> tuple[Any, ...]:
     """Read one Python value for each type from consecutive `wasmtime_val_t`s."""
-    return tuple(
-        _SLOTS[name].unpack_from(source, offset + index * VAL_BYTES)[1] for index, name in enumerate(types)
-    )
+    return tuple(_SLOTS[name].unpack_from(source, offset + index * VAL_BYTES)[1] for index, name in enumerate(types))
 
 
 def unsupported(types: Sequence[str]) -> list[str]:

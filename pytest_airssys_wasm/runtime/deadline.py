@@ -69,9 +69,7 @@ def cancel(run: Run, interrupt: Callable[[], None]) -> bool:
     return run.finished
 
 
-def _end(
-    run: Run, grace_s: float, interrupt: Callable[[], None], wait: Callable[[Run, float | None], bool]
-) -> None:
+def _end(run: Run, grace_s: float, interrupt: Callable[[], None], wait: Callable[[Run, float | None], bool]) -> None:
     until = monotonic() + grace_s
     while not run.finished:
         interrupt()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import weakref
 from _thread import get_ident
 from pathlib import Path
@@ -26,6 +25,8 @@ from pytest_airssys_wasm.runtime.store import LimitedStore
 from pytest_airssys_wasm.runtime.workers import WorkerPool
 
 if TYPE_CHECKING:
+    import os
+
     from pytest_airssys_wasm.runtime.cache import CompileCache
     from pytest_airssys_wasm.runtime.component import Component
     from pytest_airssys_wasm.runtime.host import HostFunctions

@@ -142,8 +142,6 @@ def serve_import(
 
 def _split(name: str) -> tuple[str, str]:
     if not isinstance(name, str) or not name or name.endswith("#"):
-        raise InvalidConfiguration(
-            "host function name", name, "'name', 'pkg:name/iface@1.0.0#name' or 'module#name'"
-        )
+        raise InvalidConfiguration("host function name", name, "'name', 'pkg:name/iface@1.0.0#name' or 'module#name'")
     interface, _, function = name.rpartition("#")
     return interface, function

@@ -47,7 +47,10 @@ _TRAPS = (
     (re.compile(r"list pointer/length out of bounds"), "list-out-of-bounds"),
     (re.compile(r"pointer out of bounds of memory"), "memory-out-of-bounds"),
     (re.compile(r".*pointer (is )?not aligned|unaligned pointer"), "unaligned-pointer"),
-    (re.compile(r"discriminant \d+ out of range|invalid variant discriminant|invalid \w+ discriminant"), "invalid-discriminant"),
+    (
+        re.compile(r"discriminant \d+ out of range|invalid variant discriminant|invalid \w+ discriminant"),
+        "invalid-discriminant",
+    ),
     (re.compile(r"converted integer out of range for `char`|invalid `?char"), "invalid-char"),
     (re.compile(r"invalid utf-?(8|16)|incomplete utf-8"), "invalid-string-encoding"),
     (re.compile(r"cannot enter component instance"), "cannot-enter-component"),

@@ -82,7 +82,7 @@ def compile_lift(type_: WitType) -> Lift:
 
 def _text(address: int) -> str:
     size, data = NAME.unpack_from(MEMORY, address)
-    return str(MEMORY[data : data + size], "utf-8")
+    return bytes(BYTES[data : data + size]).decode()
 
 
 def _primitive(name: str) -> Lift:
@@ -102,10 +102,10 @@ def _primitive(name: str) -> Lift:
 def _string(address: int, transfer: Transfer) -> str:
     size, data = NAME.unpack_from(MEMORY, address + PAYLOAD)
     transfer.charge(size)
-    encoded = MEMORY[data : data + size]
+    encoded = bytes(BYTES[data : data + size])
     if not encoded.isascii():
         transfer.charge(3 * size)  # one character outside the BMP makes each one four bytes
-    return str(encoded, "utf-8")
+    return encoded.decode()
 
 
 def _list(element: WitType) -> Lift:
@@ -144,8 +144,9 @@ def _bulk(element: WitType) -> Callable[[int, int], Any] | None:
     def numbers(data: int, count: int) -> list[Any]:
         if not count:
             return []
-        view = BYTES[data : data + VAL_BYTES * count].cast(code)
-        return view[PAYLOAD // width :: VAL_BYTES // width].tolist()
+        view: Any = BYTES[data : data + VAL_BYTES * count].cast(code)  # type: ignore[call-overload]  # a format code
+        values: list[Any] = view[PAYLOAD // width :: VAL_BYTES // width].tolist()
+        return values
 
     return (lambda data, count: list(map(chr, numbers(data, count)))) if name == "char" else numbers
 

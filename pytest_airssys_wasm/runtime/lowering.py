@@ -183,7 +183,8 @@ def _list(type_: ListType) -> Lower:
             if width == 1:
                 view[PAYLOAD::VAL_BYTES] = packed.tobytes()
             else:
-                view.cast(code)[PAYLOAD // width :: VAL_BYTES // width] = memoryview(packed)
+                column: Any = view.cast(code)  # type: ignore[call-overload]  # a format code
+                column[PAYLOAD // width :: VAL_BYTES // width] = memoryview(packed)
         else:
             _each(value, data, lower, transfer)
         VECTOR.pack_into(MEMORY, address, KINDS["list"], count, data)

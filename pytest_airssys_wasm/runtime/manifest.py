@@ -5,14 +5,16 @@ from __future__ import annotations
 import difflib
 import re
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import tomli
 
 from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidConfiguration
 from pytest_airssys_wasm.runtime.limits import parse_count, parse_duration_ms, parse_size
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PLATFORM_RANGE = (512 * 1024, 4 * 1024 * 1024)
 """Bytes of memory that the airssys platform accepts, both ends included."""
@@ -135,7 +137,7 @@ def parse_manifest(
 def parse_memory_range(value: str | tuple[object, object]) -> tuple[int, int]:
     """`"512 KiB..4 MiB"` (or with `-` between) as bytes. Raises `InvalidConfiguration`."""
     where = "wasm_memory_range"
-    parts: list[object] = re.split(r"\.\.|-|–", value) if isinstance(value, str) else list(value)
+    parts: list[object] = re.split(r"\.\.|-", value) if isinstance(value, str) else list(value)
     if len(parts) != 2:
         raise InvalidConfiguration(where, value, "two sizes such as '512 KiB..4 MiB'")
     low, high = (parse_size(part, where) for part in parts)
@@ -192,11 +194,18 @@ _KNOWN: dict[str, tuple[str, ...]] = {
     "resources.cpu": _Cpu.__struct_fields__,
     "tests": ManifestTest.__struct_fields__,
 }
-_WORDS = {"int": "a whole number", "str": "a text", "float": "a number", "object": "a table", "array": "an array", "bool": "true or false"}
+_WORDS = {
+    "int": "a whole number",
+    "str": "a text",
+    "float": "a number",
+    "object": "a table",
+    "array": "an array",
+    "bool": "true or false",
+}
 
 
 def _translate(place: _Place, raw: dict[str, Any], message: str) -> InvalidConfiguration:
-    """msgspec's sentence, in the words of the manifest: table, key, value, what would be right."""
+    """Msgspec's sentence, in the words of the manifest: table, key, value, what would be right."""
     what, _, at = message.partition(" - at `$")
     steps = [step for step in re.split(r"[.\[\]`]+", at) if step]
     table = ".".join(step for step in steps if not step.isdigit() and step != "...")
@@ -215,7 +224,9 @@ def _translate(place: _Place, raw: dict[str, Any], message: str) -> InvalidConfi
         )
     table, _, key = table.rpartition(".")
     value = value_at(raw, steps)
-    wanted = " or ".join(_WORDS.get(word, word) for word in (quoted[0].split(" | ") if quoted else [what]) if word != "null")
+    wanted = " or ".join(
+        _WORDS.get(word, word) for word in (quoted[0].split(" | ") if quoted else [what]) if word != "null"
+    )
     return place.error(table, key, value, wanted)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import wasmtime
 
 from pytest_airssys_wasm.runtime import core_values
+from pytest_airssys_wasm.runtime.binary import CoreFunction
 from pytest_airssys_wasm.runtime.capi import abi, failures
 from pytest_airssys_wasm.runtime.capi.stores import address
 from pytest_airssys_wasm.runtime.component import Component, UnknownExport, check_argument_count
@@ -20,7 +21,7 @@ from pytest_airssys_wasm.runtime.run import GuestFailed
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pytest_airssys_wasm.runtime.binary import CoreFunction, ModuleShape
+    from pytest_airssys_wasm.runtime.binary import ModuleShape
     from pytest_airssys_wasm.runtime.run import Run
     from pytest_airssys_wasm.runtime.store import LimitedStore
 
@@ -47,7 +48,7 @@ class CoreModule(Component):
 
     @cached_property
     def _functions(self) -> dict[str, CoreFunction]:
-        return {export.name: export.type for export in self.shape.exports if export.is_function}
+        return {one.name: one.type for one in self.shape.exports if isinstance(one.type, CoreFunction)}
 
     def function_names(self) -> dict[str, str]:
         return {name: str(function) for name, function in self._functions.items()}
@@ -64,9 +65,7 @@ class CoreModule(Component):
         def instantiate(run: Run) -> Instance:
             raw, trap = (c_char * 16)(), c_void_p()
             _raise(
-                abi.linker_instantiate(
-                    address(linker), store.raw.context, address(self.raw), raw, byref(trap)
-                ),
+                abi.linker_instantiate(address(linker), store.raw.context, address(self.raw), raw, byref(trap)),
                 trap,
             )
             instance = Instance(store, self, raw)
@@ -121,8 +120,8 @@ class CoreModule(Component):
         for one in self.shape.imports:
             if one.module == _WASI_P1 and store.wasi is not None:
                 continue
-            served = store.host.find(one.module, one.name) if store.host and one.is_function else None
-            if served is None:
+            served = store.host.find(one.module, one.name) if store.host else None
+            if served is None or not isinstance(one.type, CoreFunction):
                 hint = " (grant it with wasi=Wasi())" if one.module == _WASI_P1 else ""
                 missing.append(f"{one.module}#{one.name}: {one.type}{hint}")
                 continue

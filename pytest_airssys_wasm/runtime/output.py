@@ -44,7 +44,7 @@ class CapturedOutput:
         return f"/dev/fd/{self._writers[name]}"
 
     def opened(self) -> None:
-        """wasmtime has its own descriptors now: ours are closed, so that the pipe ends with the guest."""
+        """Wasmtime has its own descriptors now: ours are closed, so that the pipe ends with the guest."""
         while self._writers:
             os.close(self._writers.popitem()[1])
 

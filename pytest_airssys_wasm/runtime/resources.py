@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.store import LimitedStore
 
 
-
 class Resource:
     """A handle of a resource that a guest implements. A context manager; its methods are attributes in snake_case.
 

@@ -61,9 +61,7 @@ class Run:
         "wake",
     )
 
-    def __init__(
-        self, limits: ResourceLimits, fuel_budget: int | None, account: MemoryAccount
-    ) -> None:
+    def __init__(self, limits: ResourceLimits, fuel_budget: int | None, account: MemoryAccount) -> None:
         self.limits = limits
         self.fuel_budget = fuel_budget
         self.account = account

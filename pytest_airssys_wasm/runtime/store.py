@@ -12,7 +12,6 @@ from pytest_airssys_wasm.runtime.capi import abi
 from pytest_airssys_wasm.runtime.capi.stores import RawStore
 from pytest_airssys_wasm.runtime.deadline import cancel, keep_time, wait_done
 from pytest_airssys_wasm.runtime.errors import WasmError
-from pytest_airssys_wasm.runtime.instance import Instance
 from pytest_airssys_wasm.runtime.judgement import judge, measure
 from pytest_airssys_wasm.runtime.memory import MemoryAccount
 from pytest_airssys_wasm.runtime.output import CapturedOutput
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.component import Component
     from pytest_airssys_wasm.runtime.engine import WasmEngine
     from pytest_airssys_wasm.runtime.host import HostFunctions
+    from pytest_airssys_wasm.runtime.instance import Instance
     from pytest_airssys_wasm.runtime.limits import ResourceLimits
     from pytest_airssys_wasm.runtime.wasi import Wasi
 
@@ -220,11 +220,13 @@ class LimitedStore:
             self.total = usage if self.total is None else add_usage(self.total, usage)
 
 
-def _release(
-    raw: RawStore, output: CapturedOutput | None, engine: WasmEngine, running: list[Run]
-) -> None:
-    # Only at the end of the process can a guest still run in here, for a thread that will not go on.
-    if all(cancel(run, engine.interrupt) for run in running):
-        raw.delete()
+def _release(raw: RawStore, output: CapturedOutput | None, engine: WasmEngine, running: list[Run]) -> None:
+    if running:
+        # Only at the end of the process can a guest still run in here, for a thread that will not go on; that
+        # thread may be waiting for the output, so it stays open.
+        if all(cancel(run, engine.interrupt) for run in running):
+            raw.delete()
+        return
+    raw.delete()
     if output is not None:
         output.close()

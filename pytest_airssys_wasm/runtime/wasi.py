@@ -48,7 +48,9 @@ class Wasi:
         if not isinstance(self.inherit, bool):
             raise InvalidConfiguration("wasi.inherit", self.inherit, "True or False")
         if not isinstance(self.preopen, Mapping):
-            raise InvalidConfiguration("wasi.preopen", self.preopen, "{guest directory: (host directory, 'ro' or 'rw')}")
+            raise InvalidConfiguration(
+                "wasi.preopen", self.preopen, "{guest directory: (host directory, 'ro' or 'rw')}"
+            )
         for guest, grant in self.preopen.items():
             where = f"wasi.preopen[{guest!r}]"
             if not isinstance(grant, Sequence) or len(grant) != 2 or grant[1] not in ("ro", "rw"):

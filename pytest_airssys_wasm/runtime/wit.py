@@ -23,7 +23,6 @@ class Primitive(_Spelled):
     name: str
 
 
-
 @dataclass(frozen=True, slots=True)
 class ListType(_Spelled):
     """`list<element>`."""
@@ -120,21 +119,21 @@ class StreamType(_Spelled):
     payload: WitType | None
 
 
-WitType = Union[
-    Primitive,
-    ListType,
-    TupleType,
-    RecordType,
-    VariantType,
-    EnumType,
-    FlagsType,
-    OptionType,
-    ResultType,
-    OwnType,
-    BorrowType,
-    FutureType,
-    StreamType,
-]
+WitType = (
+    Primitive
+    | ListType
+    | TupleType
+    | RecordType
+    | VariantType
+    | EnumType
+    | FlagsType
+    | OptionType
+    | ResultType
+    | OwnType
+    | BorrowType
+    | FutureType
+    | StreamType
+)
 """The type of a value."""
 
 Names = Union["Mapping[WitType, str]", "dict[WitType, str]"]
@@ -235,9 +234,51 @@ def spell_function(function: FunctionType, names: Names | None = None) -> str:
 
 
 _KEYWORDS = frozenset(
-    "as async bool borrow char constructor enum export f32 f64 flags from func future import include interface "
-    "list map option own package record resource result s16 s32 s64 s8 static stream string tuple type u16 u32 "
-    "u64 u8 use variant with world _".split()
+    [
+        "as",
+        "async",
+        "bool",
+        "borrow",
+        "char",
+        "constructor",
+        "enum",
+        "export",
+        "f32",
+        "f64",
+        "flags",
+        "from",
+        "func",
+        "future",
+        "import",
+        "include",
+        "interface",
+        "list",
+        "map",
+        "option",
+        "own",
+        "package",
+        "record",
+        "resource",
+        "result",
+        "s16",
+        "s32",
+        "s64",
+        "s8",
+        "static",
+        "stream",
+        "string",
+        "tuple",
+        "type",
+        "u16",
+        "u32",
+        "u64",
+        "u8",
+        "use",
+        "variant",
+        "with",
+        "world",
+        "_",
+    ]
 )
 
 

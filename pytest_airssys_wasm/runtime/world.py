@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING
 
 from pytest_airssys_wasm.runtime.wit import (
     EnumType,
@@ -21,7 +20,7 @@ from pytest_airssys_wasm.runtime.wit import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +43,7 @@ class Interface:
     items: Mapping[str, Item] = field(default_factory=dict)
 
 
-Item = Union[FunctionType, Interface, Resource, Opaque, WitType]
+Item = FunctionType | Interface | Resource | Opaque | WitType
 """What a name in a world or an interface stands for."""
 
 

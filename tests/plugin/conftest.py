@@ -1,7 +1,7 @@
 """A project of its own for each test, in which pytest runs as a process of its own.
 
-A process, because in one process a second pytest enables faulthandler again, after which the next hardware trap
-of a guest would kill both.
+A process, because in one process a second pytest enables faulthandler again, after which the next hardware
+trap of a guest would kill both.
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from textwrap import dedent
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 WAT = """(module (memory (export "memory") 1)
   (func (export "add") (param i32 i32) (result i32) local.get 0 local.get 1 i32.add)
@@ -105,36 +108,49 @@ def guest(project: Project) -> Project:
 
 
 CASES = {
-    "alpha": {
-        "adds-up": "summary = 'One and one are two'\n[[steps]]\ncall = 'add'\nargs = [1, 1]\nexpect = { value = 2 }",
-        "traps-are-fatal": "summary = 'A trap is a trap'\n[[steps]]\ncall = 'boom'\n"
-        "expect = { verdict = 'trap', trap = 'unreachable' }",
-        "wants-three": "summary = 'One and one are three'\n[[steps]]\ncall = 'add'\nargs = [1, 1]\nexpect = { value = 3 }",
-    },
-    "beta": {
-        "needs-a-session": "needs = ['session']\nsummary = 'Is skipped'\n[[steps]]\ncall = 'add'\nargs = [1, 1]",
-        "is-not-read": "summary = 'Has a key too many'\nrequirment = 'X'\n[[steps]]\ncall = 'add'",
-    },
+    "alpha/adds-up": ("One and one are two", "call = 'add'\nargs = [1, 1]\nexpect = { value = 2 }"),
+    "alpha/traps-are-fatal": (
+        "A trap is a trap",
+        "call = 'boom'\nexpect = { verdict = 'trap', trap = 'unreachable' }",
+    ),
+    "alpha/wants-three": ("One and one are three", "call = 'add'\nargs = [1, 1]\nexpect = { value = 3 }"),
+    "beta/needs-a-session": ("Is skipped'\nneeds = ['session']#", "call = 'add'"),
+    "beta/is-not-read": ("Has a key too many'\nrequirment = 'X", "call = 'add'"),
 }
 
 
 @pytest.fixture
 def suite(project: Project) -> Project:
-    """A project whose plugin finds a small suite of its own: cases that pass, fail, skip and are wrong."""
-    for chapter, cases in CASES.items():
-        project.path(f"data/conformance/{chapter}/chapter.toml").write_text(
-            f"title = '{chapter}'\n[requirements.{chapter.upper()}-1]\nsentence = 'It is as {chapter} says'\norigin = 'a test'\n"
+    """A project whose plugin finds a suite of its own: cases that pass, fail, skip or are wrong; laws."""
+    for place, (summary, step) in CASES.items():
+        name = place.partition("/")[0].upper() + "-1"
+        project.path(f"data/conformance/{place}.toml").write_text(
+            f"requirement = '{name}'\nsummary = '{summary}'\nwat = '''{WAT}'''\n"
+            f"limits = {{ memory = '1 MiB' }}\n[[steps]]\n{step}\n"
         )
-        for name, text in cases.items():
-            project.path(f"data/conformance/{chapter}/{name}.toml").write_text(
-                f"requirement = '{chapter.upper()}-1'\nwat = '''{WAT}'''\n"
-                + text.replace("[[steps]]", "limits = { memory = '1 MiB' }\n[[steps]]")
-            )
+        project.path(f"data/conformance/{place}").with_name("chapter.toml").write_text(
+            f"title = 'A chapter'\n[requirements.{name}]\nsentence = 'It is as {name} says'\norigin = 'a test'\n"
+        )
     project.write(
         conftest="""
             from pathlib import Path
             from pytest_airssys_wasm.conformance import data
+            from pytest_airssys_wasm.fuzzing import laws
+            from pytest_airssys_wasm.plugin import laws as names
+            from hypothesis import given, settings, strategies
+
+            @settings(database=None)
+            @given(strategies.integers())
+            def broken(number):
+                assert number < 10
+
+            def never(engine, subjects):
+                "No number is greater than nine"
+                broken()
+
             data.data_folder = lambda name: Path(__file__).parent / "data" / name
+            laws.LAWS = {"never": never, "always": lambda engine, subjects: None}
+            names.LAW_NAMES = ("always", "never")
         """
     )
     return project

@@ -1,4 +1,4 @@
-"""Which limits hold: built-in defaults < Component.toml < ini < command line < marker, the closest of them."""
+"""Which limits hold: defaults < Component.toml < ini < command line < marker, the closest of them."""
 
 from __future__ import annotations
 
@@ -67,7 +67,9 @@ def test_memory_has_the_same_precedence_and_no_default(present):
 
 def test_layers_mix_limit_by_limit():
     limits = resolve(
-        Item(pytest.mark.timeout_ms(7)), Settings(wasm_fuel=given(5)), manifest(memory=3, fuel=4, timeout_ms=6)
+        Item(pytest.mark.timeout_ms(7)),
+        Settings(wasm_fuel=given(5)),
+        manifest(memory=3, fuel=4, timeout_ms=6),
     )
     assert (limits.memory, limits.fuel, limits.timeout_ms) == (3, 5, 7)
 
@@ -97,7 +99,9 @@ def test_a_limit_up_to_its_ceiling_is_fine_and_over_it_is_not(limit):
 def test_unlimited_is_over_any_ceiling(limit):
     with pytest.raises(OverCeiling, match="got 'unlimited'"):
         resolve(
-            Item(pytest.mark.memory(1), getattr(pytest.mark, limit)(None)), Settings(**{f"wasm_max_{limit}": 1}), None
+            Item(pytest.mark.memory(1), getattr(pytest.mark, limit)(None)),
+            Settings(**{f"wasm_max_{limit}": 1}),
+            None,
         )
 
 

@@ -25,7 +25,8 @@ mark = pytest.mark
         (
             mark.wasi(args=["a"], preopen={"/d": ("here", "ro")}),
             markers.WasiMark(
-                grants={"args": ["a"], "env": {}, "stdin": "", "inherit": False}, preopen={"/d": ("here", "ro")}
+                grants={"args": ["a"], "env": {}, "stdin": "", "inherit": False},
+                preopen={"/d": ("here", "ro")},
             ),
         ),
     ],
@@ -41,10 +42,19 @@ def test_a_right_marker_is_data(written, data):
         (mark.component(), "missing a required argument: 'source'"),
         (mark.component(3), "marker component: source: expected a path, WebAssembly text or bytes, got 3"),
         (mark.component(""), "marker component: source: expected a path"),
-        (mark.component("a", manifest=1), "marker component: manifest: expected the path of a Component.toml, got 1"),
-        (mark.component("a", world=["x"]), "marker component: world: expected the path of a WIT file, got ['x']"),
+        (
+            mark.component("a", manifest=1),
+            "marker component: manifest: expected the path of a Component.toml, got 1",
+        ),
+        (
+            mark.component("a", world=["x"]),
+            "marker component: world: expected the path of a WIT file, got ['x']",
+        ),
         (mark.component("a", wrld="w"), "unexpected keyword argument 'wrld'"),
-        (mark.fuel(10, pre="call"), "unexpected keyword argument 'pre': expected fuel(n, *, per='call'), got fuel("),
+        (
+            mark.fuel(10, pre="call"),
+            "unexpected keyword argument 'pre': expected fuel(n, *, per='call'), got fuel(",
+        ),
         (mark.fuel(10, per="session"), "marker fuel: per: expected 'call' or 'test', got 'session'"),
         (mark.fuel(-1), "marker fuel: n: expected a whole number from 0 to 18446744073709551615, got -1"),
         (mark.fuel(2**64), "got 18446744073709551616"),
@@ -66,7 +76,10 @@ def test_a_right_marker_is_data(written, data):
         (mark.wasi(env={"A": 1}), "marker wasi: wasi.env"),
         (mark.wasi(stdin=3), "marker wasi: wasi.stdin"),
         (mark.wasi(preopen=["/d"]), "marker wasi: preopen: expected {guest directory:"),
-        (mark.wasi(preopen={"/d": "here"}), "marker wasi: preopen['/d']: expected (host directory, 'ro' or 'rw')"),
+        (
+            mark.wasi(preopen={"/d": "here"}),
+            "marker wasi: preopen['/d']: expected (host directory, 'ro' or 'rw')",
+        ),
         (mark.wasi(preopen={"/d": ("here", "rx")}), "marker wasi: preopen['/d']"),
     ],
     ids=lambda value: repr(markers.Written(value.mark)) if isinstance(value, pytest.MarkDecorator) else "",

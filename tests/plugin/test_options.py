@@ -50,12 +50,13 @@ def test_a_bad_value_on_the_command_line_is_a_usage_error(project, key):
 @pytest.mark.parametrize("option", [one for one in OPTIONS if one.parse], ids=lambda option: option.key)
 def test_no_bad_value_is_read_as_something(option):
     for value in BAD[option.key]:
-        with pytest.raises(InvalidConfiguration, match="^here: expected"):
+        with pytest.raises(InvalidConfiguration, match=r"^here: expected"):
             option.parse(value, "here")
 
 
 @pytest.mark.parametrize(
-    ("limit", "asked", "ceiling"), [("fuel", "11", "10"), ("memory", "2 MiB", "1 MiB"), ("timeout_ms", "2 s", "1 s")]
+    ("limit", "asked", "ceiling"),
+    [("fuel", "11", "10"), ("memory", "2 MiB", "1 MiB"), ("timeout_ms", "2 s", "1 s")],
 )
 def test_a_session_limit_over_its_ceiling_is_a_usage_error(project, limit, asked, ceiling):
     flag = f"--wasm-{limit.replace('_', '-')}={asked}"

@@ -8,7 +8,15 @@ import pytest
 
 ADDS, TRAPS, WRONG = (f"conformance/alpha/{name}" for name in ("adds-up", "traps-are-fatal", "wants-three"))
 SKIPPED, UNREADABLE = (f"conformance/beta/{name}" for name in ("needs-a-session", "is-not-read"))
-ENDINGS = {ADDS: "passed", TRAPS: "passed", WRONG: "failed", UNREADABLE: "failed"}
+HOLDS, BROKEN = (f"conformance/laws/{name}" for name in ("always", "never"))
+ENDINGS = {
+    ADDS: "passed",
+    TRAPS: "passed",
+    WRONG: "failed",
+    UNREADABLE: "failed",
+    HOLDS: "passed",
+    BROKEN: "failed",
+}
 
 
 def test_without_the_option_nothing_of_the_suite_is_there(suite):
@@ -22,7 +30,7 @@ def test_the_suite_runs_in_a_folder_without_tests(suite):
     assert ran.results == ENDINGS
     assert ran.count("skipped") == 1
     assert "the runtime has no session" in ran.text
-    assert "collected 5 items" in ran.text
+    assert "collected 7 items" in ran.text
 
 
 def test_the_ini_file_can_ask_for_the_suite(suite):
@@ -33,14 +41,17 @@ def test_the_ini_file_can_ask_for_the_suite(suite):
 def test_the_projects_own_tests_run_beside_it(suite):
     suite.write(test_own="def test_own(): pass")
     assert suite.run("--airssys-wasm").results == {"test_own.py::test_own": "passed", **ENDINGS}
-    assert suite.run("--airssys-wasm", "test_own.py").results == {"test_own.py::test_own": "passed", **ENDINGS}
+    assert suite.run("--airssys-wasm", "test_own.py").results == {
+        "test_own.py::test_own": "passed",
+        **ENDINGS,
+    }
 
 
 def test_a_failure_is_told_from_data(suite):
     text = suite.run("--airssys-wasm").text
     for line in (
         "One and one are three",
-        "ALPHA-1: It is as alpha says",
+        "ALPHA-1: It is as ALPHA-1 says",
         "step 1 (add): value: expected 3, got 2",
         f"rerun: pytest --airssys-wasm {WRONG}",
         "beta/is-not-read.toml",
@@ -50,6 +61,12 @@ def test_a_failure_is_told_from_data(suite):
     assert "beta/needs-a-session.toml:1: the runtime has no session" in text
     assert "Traceback" not in text
     assert "plugin/items.py" not in text
+
+
+def test_a_broken_law_is_told_with_its_smallest_example(suite):
+    text = suite.run("--airssys-wasm", BROKEN).text
+    for line in ("never does not hold", "Falsifying example", "number=10", f"--airssys-wasm {BROKEN}"):
+        assert line in text
 
 
 def test_two_workers_give_the_same_verdicts(suite):
@@ -69,10 +86,20 @@ def test_two_workers_give_the_same_verdicts(suite):
         ((ADDS, "test_own.py"), {ADDS: "passed", "test_own.py::test_own": "passed"}),
         (("data/conformance/alpha/adds-up.toml",), {ADDS: "passed"}),
         (("-k", "adds"), {ADDS: "passed"}),
+        (("-k", "always"), {HOLDS: "passed"}),
         (("-k", "alpha and not wants"), {ADDS: "passed", TRAPS: "passed"}),
         (("-m", "conformance"), ENDINGS),
         (("-m", "not conformance"), {"test_own.py::test_own": "passed"}),
-        ((f"--deselect={WRONG}", "--deselect=conformance/beta", "-m", "conformance"), {ADDS: "passed", TRAPS: "passed"}),
+        (
+            (
+                f"--deselect={WRONG}",
+                "--deselect=conformance/beta",
+                "--deselect=conformance/laws",
+                "-m",
+                "conformance",
+            ),
+            {ADDS: "passed", TRAPS: "passed"},
+        ),
         (("-x", "-p", "no:randomly", "conformance"), {ADDS: "passed", TRAPS: "passed", WRONG: "failed"}),
     ],
     ids=str,
@@ -110,15 +137,15 @@ def test_last_failed_comes_back_alone_or_first(suite):
     suite.write(test_own="def test_own(): pass")
     suite.run("--airssys-wasm")
     again = suite.run("--airssys-wasm", "--lf")
-    assert again.results == {WRONG: "failed", UNREADABLE: "failed"}
-    assert "rerun previous 2 failures" in again.text
+    assert again.results == {WRONG: "failed", UNREADABLE: "failed", BROKEN: "failed"}
+    assert "rerun previous 3 failures" in again.text
     first = suite.run("--airssys-wasm", "--ff", "-v").text
     assert first.index(f"{WRONG} FAILED") < first.index(f"{ADDS} PASSED")
 
 
 def test_collect_only_lists_the_node_ids(suite):
     listed = suite.run("--airssys-wasm", "--collect-only", "-q").text.splitlines()
-    assert listed[:5] == sorted([*ENDINGS, SKIPPED], key=listed.index)
+    assert listed[:7] == sorted([*ENDINGS, SKIPPED], key=listed.index)
     tree = suite.run("--airssys-wasm", "--collect-only").text
     assert "<SuiteCollector conformance>" in tree
     assert "<CaseItem adds-up>" in tree
@@ -126,10 +153,10 @@ def test_collect_only_lists_the_node_ids(suite):
 
 def test_junit_has_every_case(suite):
     suite.run("--airssys-wasm", "--junitxml=out.xml")
-    cases = ElementTree.parse(suite.folder / "out.xml").findall(".//testcase")  # noqa: S314 written by pytest
+    cases = ElementTree.parse(suite.folder / "out.xml").findall(".//testcase")
     assert {case.get("name") for case in cases} == {one.replace("/", ".") for one in (*ENDINGS, SKIPPED)}
     failed = {case.get("name") for case in cases if case.find("failure") is not None}
-    assert failed == {WRONG.replace("/", "."), UNREADABLE.replace("/", ".")}
+    assert failed == {one.replace("/", ".") for one in (WRONG, UNREADABLE, BROKEN)}
 
 
 def test_strict_markers_pass(suite):
@@ -138,4 +165,5 @@ def test_strict_markers_pass(suite):
 
 def test_the_bundled_suite_is_found_without_a_checkout_beside_it(project):
     ran = project.run("--airssys-wasm", "--collect-only", "-q")
-    assert "conformance/fuel/" in ran.text, ran.text
+    assert "conformance/fuel/" in ran.text
+    assert "conformance/laws/more-fuel-never-hurts" in ran.text

@@ -206,9 +206,7 @@ def test_fuel_and_deadline_hold_in_many_threads_at_once(engine):
     def work():
         for fuel, timeout_ms, expected in ((1_000, 10_000, OutOfFuel), (None, 5, ExecutionTimeout)):
             with pytest.raises(expected):
-                engine.execute(
-                    guest, "spin", limits=ResourceLimits(memory="1 MiB", fuel=fuel, timeout_ms=timeout_ms)
-                )
+                engine.execute(guest, "spin", limits=ResourceLimits(memory="1 MiB", fuel=fuel, timeout_ms=timeout_ms))
             endings.append(expected)
 
     threads = [threading.Thread(target=work) for _ in range(8)]

@@ -62,9 +62,9 @@ def test_a_wasi_import_without_a_grant():
 
 
 def test_a_lone_surrogate_as_char():
-    assert tried(
-        r'show(lambda: engine.execute(engine.load(ECHO_CHAR), "run", "\ud800", limits=LIMITS))'
-    ).startswith("WrongValue args[0]: expected char")
+    assert tried(r'show(lambda: engine.execute(engine.load(ECHO_CHAR), "run", "\ud800", limits=LIMITS))').startswith(
+        "WrongValue args[0]: expected char"
+    )
 
 
 def test_an_instance_called_after_its_store_is_closed_or_through_another_one():

@@ -67,7 +67,10 @@ def test_the_platform_range_can_be_widened():
         ("[component", "Component.toml: expected valid TOML"),
         (MINIMAL.split("[resources")[0], r"\[resources.memory\] max_bytes: expected a value"),
         (MINIMAL.replace("max_bytes = 1048576", ""), r"\[resources.memory\] max_bytes: expected a value"),
-        (MINIMAL.replace("max_bytes", "max_byte"), r"Component.toml:5: \[resources.memory\] max_byte: .*did you mean max_bytes"),
+        (
+            MINIMAL.replace("max_bytes", "max_byte"),
+            r"Component.toml:5: \[resources.memory\] max_byte: .*did you mean max_bytes",
+        ),
         (MINIMAL.replace("1048576", '"1"'), r":5: \[resources.memory\] max_bytes: expected a whole number, got '1'"),
         (MINIMAL.replace("1048576", "524287"), r"from 524288 to 4194304 bytes, got 524287"),
         (MINIMAL.replace("1048576", "4194305"), r"from 524288 to 4194304 bytes.*got 4194305"),
@@ -116,7 +119,9 @@ def test_any_text_gives_a_manifest_or_an_error_that_names_the_place(text):
 def test_any_mutation_of_a_manifest_gives_a_manifest_or_an_error_that_names_the_place(data):
     start = data.draw(st.integers(0, len(FULL)))
     end = data.draw(st.integers(start, min(len(FULL), start + 12)))
-    inserted = data.draw(st.one_of(st.text(max_size=8), st.sampled_from(["-", "nan", "[[", "1e999", "true", '"', "\n"])))
+    inserted = data.draw(
+        st.one_of(st.text(max_size=8), st.sampled_from(["-", "nan", "[[", "1e999", "true", '"', "\n"]))
+    )
     _parses_or_names_the_place(FULL[:start] + inserted + FULL[end:])
 
 

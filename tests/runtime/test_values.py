@@ -107,7 +107,7 @@ def echo(engine, inventory):
 def same(one, other):
     """Equality under which NaN is itself, and 0.0 is not -0.0."""
     if isinstance(one, float):
-        return math.isnan(one) and math.isnan(other) or struct.pack("d", one) == struct.pack("d", other)
+        return (math.isnan(one) and math.isnan(other)) or struct.pack("d", one) == struct.pack("d", other)
     if isinstance(one, (list, tuple)):
         return len(one) == len(other) and all(map(same, one, other))
     return one == other and type(one) is type(other)
@@ -177,7 +177,12 @@ ITEM = dict(
         ("echo-pair", (1,), ValueError, "args[0]: expected tuple<u8, s64> (2 elements), got (1,)"),
         ("echo-unit", "ton", ValueError, "args[0]: expected enum, one of piece, kilogram, litre, got 'ton'"),
         ("echo-handling", "cold", TypeError, "args[0]: expected flags, a set of fragile, cold, flammable, got 'cold'"),
-        ("echo-handling", {"hot"}, ValueError, "args[0]: expected flags, a set of fragile, cold, flammable, got {'hot'}"),
+        (
+            "echo-handling",
+            {"hot"},
+            ValueError,
+            "args[0]: expected flags, a set of fragile, cold, flammable, got {'hot'}",
+        ),
         ("echo-condition", "fresh", TypeError, "expected Variant (variant of fresh, expires, damaged, returned)"),
         ("echo-condition", Variant("lost"), ValueError, "expected variant of fresh, expires, damaged, returned"),
         ("echo-condition", Variant("fresh", 1), ValueError, "args[0].fresh: expected no payload, got 1"),

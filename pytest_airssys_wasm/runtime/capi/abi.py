@@ -106,9 +106,7 @@ context_set_wasi = short("wasmtime_context_set_wasi", P, P, P)
 component_linker_instantiate = long("wasmtime_component_linker_instantiate", P, P, P, P, P)
 component_instance_get_func = short("wasmtime_component_instance_get_func", c_bool, P, P, P, P)
 component_func_call = long("wasmtime_component_func_call", P, P, P, P, c_size_t, P, c_size_t)
-component_linker_add_func = short(
-    "wasmtime_component_linker_instance_add_func", P, P, c_char_p, c_size_t, P, P, P
-)
+component_linker_add_func = short("wasmtime_component_linker_instance_add_func", P, P, c_char_p, c_size_t, P, P, P)
 component_linker_add_resource = short(
     "wasmtime_component_linker_instance_add_resource", P, P, c_char_p, c_size_t, P, P, P, P
 )
@@ -124,8 +122,6 @@ resource_host_to_any = short("wasmtime_component_resource_host_to_any", P, P, P,
 
 # modules
 linker_instantiate = long("wasmtime_linker_instantiate", P, P, P, P, P, P)
-linker_define_func = short(
-    "wasmtime_linker_define_func", P, P, c_char_p, c_size_t, c_char_p, c_size_t, P, P, P, P
-)
+linker_define_func = short("wasmtime_linker_define_func", P, P, c_char_p, c_size_t, c_char_p, c_size_t, P, P, P, P)
 instance_export_get = short("wasmtime_instance_export_get", c_bool, P, P, c_char_p, c_size_t, P)
 func_call = long("wasmtime_func_call", P, P, P, P, c_size_t, P, c_size_t, P)

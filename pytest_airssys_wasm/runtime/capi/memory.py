@@ -127,7 +127,7 @@ class MemoryCreator:
             return failures.new_error("the host cannot reserve memory")
         identity = next(self._ids)
         self._mappings[identity] = mapping
-        (c_void_p * 4).from_address(out)[:] = (identity, *self._addresses)
+        (c_void_p * 4).from_address(out)[:] = [identity, *self._addresses]
         return None
 
     def _get(self, identity: int, size_out: int, capacity_out: int) -> int:

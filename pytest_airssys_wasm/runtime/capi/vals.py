@@ -89,7 +89,7 @@ def check_layout() -> None:
         _bindings.wasm_byte_vec_t: NAME_BYTES,
     }
     wrong += [struct.__name__ for struct, size in sizes.items() if ctypes.sizeof(struct) != size]
-    wrong += [f"union.{name}" for name, _ in union._fields_ if getattr(union, name).offset != 0]
+    wrong += [f"union.{name}" for name in (entry[0] for entry in union._fields_) if getattr(union, name).offset != 0]
     if wrong:
         raise UnsupportedWasmtime(f"wasmtime lays component values out differently: {', '.join(wrong)}")
 

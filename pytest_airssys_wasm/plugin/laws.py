@@ -1,0 +1,59 @@
+"""The limit laws as pytest items: `conformance/laws/<law>`. Hypothesis is loaded when the first one runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_airssys_wasm.plugin.engine import the_engine
+
+if TYPE_CHECKING:
+    from pytest_airssys_wasm.fuzzing.laws import Subject
+    from pytest_airssys_wasm.runtime.engine import WasmEngine
+
+LAWS = "laws"
+
+# Named here too, so that collecting them does not load Hypothesis; a test holds both lists together.
+LAW_NAMES = (
+    "closed-verdicts",
+    "ends-in-time",
+    "manifests-are-judged",
+    "more-fuel-never-hurts",
+    "peak-below-limit",
+    "repeatable",
+)
+
+_SUBJECTS = pytest.StashKey["list[Subject]"]()
+
+
+class LawItem(pytest.Item):
+    """One law, tried on every fixture under limits that Hypothesis chooses."""
+
+    def __init__(self, **known: Any) -> None:
+        super().__init__(**known)
+        self.add_marker(pytest.mark.conformance)
+
+    def runtest(self) -> None:
+        """Try the law. Raises `AssertionError` with the smallest example that breaks it."""
+        from pytest_airssys_wasm.fuzzing.laws import LAWS
+
+        engine = the_engine(self.config)
+        LAWS[self.name](engine, self._subjects(engine))
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """What broke the law: the assertion, and Hypothesis' falsifying example."""
+        notes = getattr(excinfo.value, "__notes__", [])
+        rerun = f"rerun: pytest --airssys-wasm {self.nodeid}"
+        return "\n".join([f"{self.name} does not hold", str(excinfo.getrepr(style="short")), *notes, rerun])
+
+    def reportinfo(self) -> tuple[Any, int | None, str]:
+        """The law's name."""
+        return self.path, None, self.nodeid
+
+    def _subjects(self, engine: WasmEngine) -> list[Subject]:
+        if _SUBJECTS not in self.config.stash:
+            from pytest_airssys_wasm.fuzzing.subjects import bundled_subjects
+
+            self.config.stash[_SUBJECTS] = bundled_subjects(engine)
+        return self.config.stash[_SUBJECTS]

@@ -156,9 +156,7 @@ def _judge_together(actor: Actor, passes: Sequence[Seen]) -> Iterator[Finding]:
             known = [answer.elapsed_ms for answer in given if answer.elapsed_ms is not None]
             fastest = min(known) if known else None
             if not holds(step.expect.fastest_ms, fastest, _getter({}, "elapsed_ms")):
-                yield place(
-                    Finding(field="fastest_ms", expected=in_words(step.expect.fastest_ms), got=fastest)
-                )
+                yield place(Finding(field="fastest_ms", expected=in_words(step.expect.fastest_ms), got=fastest))
 
 
 def _judge_whole(case: Case, observation: Observation) -> Iterator[Finding]:

@@ -40,9 +40,7 @@ def limits_from_wire(limits: Mapping[str, Any]) -> ResourceLimits:
         if name not in known:
             raise InvalidConfiguration(f"limits.{name}", value, "no such limit")
     if "memory_bytes" not in limits:
-        raise InvalidConfiguration(
-            "limits.memory_bytes", "nothing", "a number of bytes: memory has no default"
-        )
+        raise InvalidConfiguration("limits.memory_bytes", "nothing", "a number of bytes: memory has no default")
     arguments: dict[str, Any] = {
         _OWN_NAMES.get(name, name): None if value == UNLIMITED and name in ("fuel", "timeout_ms") else value
         for name, value in limits.items()

@@ -51,18 +51,14 @@ class ChapterFile:
         """The chapter's cases in alphabetical order."""
         files = sorted(self.path.parent.glob("*.toml"))
         return tuple(
-            CaseFile(chapter=self.name, name=file.stem, path=file)
-            for file in files
-            if file.name != CHAPTER_FILE
+            CaseFile(chapter=self.name, name=file.stem, path=file) for file in files if file.name != CHAPTER_FILE
         )
 
 
 def find_chapters(root: Path | None = None) -> tuple[ChapterFile, ...]:
     """The chapters under `root` (the bundled suite when `None`), in alphabetical order."""
     folder = data_folder("conformance") if root is None else root
-    return tuple(
-        ChapterFile(name=file.parent.name, path=file) for file in sorted(folder.glob(f"*/{CHAPTER_FILE}"))
-    )
+    return tuple(ChapterFile(name=file.parent.name, path=file) for file in sorted(folder.glob(f"*/{CHAPTER_FILE}")))
 
 
 def source_text(actor: Actor, where: str, fixtures: Path | None = None) -> str:

@@ -25,8 +25,11 @@ def the_engine(config: pytest.Config) -> WasmEngine:
     """The engine, with the compile cache of the settings."""
     if _ENGINE not in config.stash:
         from pytest_airssys_wasm.runtime.engine import WasmEngine
+        from pytest_airssys_wasm.runtime.manifest import PLATFORM_RANGE
 
-        config.stash[_ENGINE] = engine = WasmEngine(cache=_cache(config))
+        config.stash[_ENGINE] = engine = WasmEngine(
+            _cache(config), memory_range=config.stash[SETTINGS].wasm_memory_range or PLATFORM_RANGE
+        )
         _at_end(config).callback(engine.close)
     return config.stash[_ENGINE]
 

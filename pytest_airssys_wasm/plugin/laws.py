@@ -42,14 +42,19 @@ class LawItem(pytest.Item):
         LAWS[self.name](engine, self._subjects(engine))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """What broke the law: the assertion, and Hypothesis' falsifying example."""
-        notes = getattr(excinfo.value, "__notes__", [])
+        """The law and the smallest example that breaks it; a traceback where something else went wrong."""
+        error = excinfo.value
+        if not isinstance(error, AssertionError):
+            return super().repr_failure(excinfo, style)
+        from pytest_airssys_wasm.fuzzing.laws import LAWS
+
+        notes = getattr(error, "__notes__", ())
         rerun = f"rerun: pytest --airssys-wasm {self.nodeid}"
-        return "\n".join([f"{self.name} does not hold", str(excinfo.getrepr(style="short")), *notes, rerun])
+        return "\n".join([LAWS[self.name].__doc__ or self.name, "", str(error), *notes, "", rerun])
 
     def reportinfo(self) -> tuple[Any, int | None, str]:
         """The law's name."""
-        return self.path, None, self.nodeid
+        return self.path, 0, self.nodeid
 
     def _subjects(self, engine: WasmEngine) -> list[Subject]:
         if _SUBJECTS not in self.config.stash:

@@ -43,10 +43,7 @@ def _defaults(settings: Settings) -> dict[str, Any]:
     """The built-in defaults; nobody asked for them, so a lower ceiling lowers them."""
     defaults = {"fuel": ResourceLimits.DEFAULT_FUEL, "timeout_ms": ResourceLimits.DEFAULT_TIMEOUT_MS}
     ceilings = {"fuel": settings.wasm_max_fuel, "timeout_ms": settings.wasm_max_timeout_ms}
-    return {
-        name: value if (top := ceilings[name]) is None else min(value, top)
-        for name, value in defaults.items()
-    }
+    return {name: value if (top := ceilings[name]) is None else min(value, top) for name, value in defaults.items()}
 
 
 def _of_manifest(manifest: Manifest | None) -> dict[str, Any]:

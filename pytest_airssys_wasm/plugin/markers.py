@@ -153,9 +153,7 @@ def read(mark: pytest.Mark) -> Any:
     try:
         bound = inspect.signature(reader).bind(*mark.args, **mark.kwargs)
     except TypeError as error:
-        raise InvalidConfiguration(
-            f"marker {mark.name}: {error}", Written(mark), _SIGNATURES[mark.name]
-        ) from None
+        raise InvalidConfiguration(f"marker {mark.name}: {error}", Written(mark), _SIGNATURES[mark.name]) from None
     try:
         return reader(*bound.args, **bound.kwargs)
     except InvalidConfiguration as error:

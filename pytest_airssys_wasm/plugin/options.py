@@ -99,9 +99,7 @@ OPTIONS = (
         has_flag=False,
         help="Whether every Component.toml must state max_fuel and a timeout.",
     ),
-    Option(
-        key="wasm_max_fuel", has_flag=False, parse=parse_fuel, help="The most fuel that any test may ask for."
-    ),
+    Option(key="wasm_max_fuel", has_flag=False, parse=parse_fuel, help="The most fuel that any test may ask for."),
     Option(
         key="wasm_max_memory",
         has_flag=False,
@@ -202,9 +200,7 @@ def _ini(config: pytest.Config, key: str) -> Any:
 
 
 def _collect(config: pytest.Config, given: dict[str, Given[Any] | None]) -> Settings:
-    values: dict[str, Any] = {
-        key: one if one is None or key in _LIMITS else one.value for key, one in given.items()
-    }
+    values: dict[str, Any] = {key: one if one is None or key in _LIMITS else one.value for key, one in given.items()}
     folder = values["wasm_cache_dir"]
     if folder is not None:
         from_ini = config.getoption("--wasm-cache-dir") is None and config.inipath is not None

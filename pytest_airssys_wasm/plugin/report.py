@@ -34,9 +34,7 @@ def header(settings: Settings) -> str:
     from platformdirs import user_cache_path
 
     fuel = settings.wasm_fuel.value if settings.wasm_fuel else ResourceLimits.DEFAULT_FUEL
-    timeout_ms = (
-        settings.wasm_timeout_ms.value if settings.wasm_timeout_ms else ResourceLimits.DEFAULT_TIMEOUT_MS
-    )
+    timeout_ms = settings.wasm_timeout_ms.value if settings.wasm_timeout_ms else ResourceLimits.DEFAULT_TIMEOUT_MS
     memory = _bytes(settings.wasm_memory.value) if settings.wasm_memory else "as each test says"
     folder = settings.wasm_cache_dir or user_cache_path("pytest-airssys-wasm", appauthor=False)
     return (

@@ -48,9 +48,7 @@ def select(config: pytest.Config, known: Iterable[str], suite: Path) -> Selectio
             chosen.append(node_id)
         else:
             near = difflib.get_close_matches(node_id, known, n=3) or sorted(known - {ROOT})[:3]
-            raise pytest.UsageError(
-                f"there is no conformance case or chapter {node_id}; near: {', '.join(near)}"
-            )
+            raise pytest.UsageError(f"there is no conformance case or chapter {node_id}; near: {', '.join(near)}")
     if not chosen:
         return Selection(files=tuple(files), node_ids=())
     return Selection(files=tuple(files), node_ids=tuple(chosen))

@@ -34,9 +34,7 @@ def check_world(component: Component, file: Path, world: str | None) -> None:
     name, exports = read_exports(file, world)
     missing = [export for export in exports if export not in component.exports]
     if missing:
-        raise InvalidComponent(
-            f"{component!r} does not implement world {name} of {file}: no {', no '.join(missing)}"
-        )
+        raise InvalidComponent(f"{component!r} does not implement world {name} of {file}: no {', no '.join(missing)}")
 
 
 def read_exports(file: Path, world: str | None) -> tuple[str, tuple[str, ...]]:
@@ -52,11 +50,7 @@ def read_exports(file: Path, world: str | None) -> tuple[str, tuple[str, ...]]:
     if world is None and len(bodies) == 1:
         world = next(iter(bodies))
     if world is None or world not in bodies:
-        wanted = (
-            f"one of its worlds, as {file.name}#name: {', '.join(bodies)}"
-            if bodies
-            else "a file with a world"
-        )
+        wanted = f"one of its worlds, as {file.name}#name: {', '.join(bodies)}" if bodies else "a file with a world"
         raise InvalidConfiguration(str(file), NOTHING if world is None else world, wanted)
     return world, tuple(_exports(file, text, bodies, world, set()))
 
@@ -72,9 +66,7 @@ def _exports(file: Path, text: str, bodies: dict[str, str], world: str, seen: se
         if what == "include":
             included = rest.split()[0].lstrip("%")
             if included not in bodies:
-                raise InvalidConfiguration(
-                    f"{file}: world {world}: include", included, "a world of the same file"
-                )
+                raise InvalidConfiguration(f"{file}: world {world}: include", included, "a world of the same file")
             if included not in seen:
                 yield from _exports(file, text, bodies, included, seen)
         elif inline := _INLINE.match(rest):

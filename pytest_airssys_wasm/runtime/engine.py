@@ -17,8 +17,8 @@ from pytest_airssys_wasm.runtime.capi.callbacks import Callbacks
 from pytest_airssys_wasm.runtime.capi.memory import MemoryCreator
 from pytest_airssys_wasm.runtime.capi.stores import EpochCallback, address
 from pytest_airssys_wasm.runtime.components import WitComponent
-from pytest_airssys_wasm.runtime.errors import InvalidComponent
-from pytest_airssys_wasm.runtime.manifest import Manifest, load_manifest
+from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidComponent, InvalidConfiguration
+from pytest_airssys_wasm.runtime.manifest import PLATFORM_RANGE, Manifest, load_manifest
 from pytest_airssys_wasm.runtime.modules import CoreModule
 from pytest_airssys_wasm.runtime.settings import fingerprint, new_config
 from pytest_airssys_wasm.runtime.store import LimitedStore
@@ -40,10 +40,12 @@ if TYPE_CHECKING:
 class WasmEngine:
     """Loads guests and runs them under limits. Safe to share between threads; one per process is enough.
 
-    `cache` keeps compiled guests on disk; `None` compiles anew in each process.
+    `cache` keeps compiled guests on disk; `None` compiles anew in each process. `memory_range` are the bytes of
+    memory, both ends included, that a manifest beside a component may ask for.
     """
 
-    def __init__(self, cache: CompileCache | None = None) -> None:
+    def __init__(self, cache: CompileCache | None = None, *, memory_range: tuple[int, int] = PLATFORM_RANGE) -> None:
+        self._memory_range = memory_range
         self.cache = cache
         self.current: dict[int, Run] = {}
         """The run that each guest thread is in, by thread identity."""
@@ -82,7 +84,12 @@ class WasmEngine:
         # Text is translated at each load, which is cheap, and then hashed as the binary it became.
         digest = self.cache.digest(path) if self.cache and path and binary is content else None
         compiler: Any = wasmtime.component.Component if kind == "component" else wasmtime.Module
-        known: dict[str, Any] = {"engine": self, "name": name, "path": path, "manifest": _manifest_beside(path)}
+        known: dict[str, Any] = {
+            "engine": self,
+            "name": name,
+            "path": path,
+            "manifest": _manifest_beside(path, self._memory_range),
+        }
         shape = read_module(binary) if kind == "module" else None
         try:
             raw = self._compiled(compiler, binary, digest, name)
@@ -111,15 +118,21 @@ class WasmEngine:
         component: Component,
         function: str,
         *args: Any,
-        limits: ResourceLimits,
+        limits: ResourceLimits | None = None,
         host: HostFunctions | None = None,
         wasi: Wasi | None = None,
     ) -> Execution:
         """One call in a fresh store: instantiate, call, drop, as one execution with one budget.
 
+        `limits` default to those of the component's manifest; without one they must be given.
+
         Returns the value and the usage. Raises the `WasmError` that the execution ended with, and what
         `Instance.call` raises for a name or an argument that does not fit.
         """
+        if limits is None:
+            if component.manifest is None:
+                raise InvalidConfiguration("limits", NOTHING, "ResourceLimits, or a Component.toml beside it")
+            limits = component.manifest.limits()
         with LimitedStore(self, limits, host=host, wasi=wasi) as store:
             return store.execute(component, function, *args)
 
@@ -140,9 +153,9 @@ class WasmEngine:
         return None if run is None else run.account
 
 
-def _manifest_beside(path: Path | None) -> Manifest | None:
+def _manifest_beside(path: Path | None, memory_range: tuple[int, int]) -> Manifest | None:
     manifest = path.parent / "Component.toml" if path else None
-    return load_manifest(manifest) if manifest and manifest.is_file() else None
+    return load_manifest(manifest, memory_range=memory_range) if manifest and manifest.is_file() else None
 
 
 def _close(workers: WorkerPool) -> None:

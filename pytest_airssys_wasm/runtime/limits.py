@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, fields
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
@@ -123,6 +123,22 @@ class ResourceLimits:
     """Bytes lifted out of and lowered into the guest per execution."""
     output: int = 2**20
     """Bytes of captured stdout and stderr together."""
+
+    if TYPE_CHECKING:
+        # The fields are plain numbers; what they are made from may have units.
+        def __init__(
+            self,
+            *,
+            memory: int | str,
+            fuel: int | str | None = DEFAULT_FUEL,
+            timeout_ms: float | str | None = DEFAULT_TIMEOUT_MS,
+            tables: int = ...,
+            table_elements: int = ...,
+            instances: int = ...,
+            memories: int = ...,
+            transfer: int | str = ...,
+            output: int | str = ...,
+        ) -> None: ...
 
     def __post_init__(self) -> None:
         """Turn every field into its plain number, or say what is wrong with it."""

@@ -17,7 +17,7 @@ from pytest_airssys_wasm.runtime.memory import MemoryAccount
 from pytest_airssys_wasm.runtime.output import CapturedOutput
 from pytest_airssys_wasm.runtime.resources import Resources
 from pytest_airssys_wasm.runtime.run import Run, Stop
-from pytest_airssys_wasm.runtime.usage import Execution, Usage, add_usage
+from pytest_airssys_wasm.runtime.usage import Execution, Tally, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,10 +64,9 @@ class LimitedStore:
         self.wasi = wasi
         self.usage: Usage | None = None
         """What the last execution used."""
-        self.total: Usage | None = None
-        """What all executions so far used: sums, and the highest peak."""
         self._fuel_left = limits.fuel if fuel_per == "store" else None
         self._shares_fuel = fuel_per == "store"
+        self._tally = Tally(limits.fuel if self._shares_fuel else None)
         self._account = MemoryAccount(limits.memory)
         self.resources = Resources(self)
         self._busy = threading.Lock()
@@ -129,6 +128,11 @@ class LimitedStore:
         self._record(measure(run))
         value: T = run.value
         return value
+
+    @property
+    def total(self) -> Usage | None:
+        """What all executions so far used: sums, and the highest peak; `max_fuel` only where they share a budget."""
+        return self._tally.usage()
 
     @property
     def stdout(self) -> bytes:
@@ -217,7 +221,7 @@ class LimitedStore:
     def _record(self, usage: Usage | None) -> None:
         if usage is not None:
             self.usage = usage
-            self.total = usage if self.total is None else add_usage(self.total, usage)
+            self._tally.add(usage)
 
 
 def _release(raw: RawStore, output: CapturedOutput | None, engine: WasmEngine, running: list[Run]) -> None:

@@ -57,22 +57,42 @@ class Usage:
     """Bytes lifted out of and lowered into the guest."""
 
 
-def add_usage(one: Usage, other: Usage) -> Usage:
-    """Both together: sums, the highest peak, and the budget only where both had the same."""
-    same_budget = one.fuel.max_fuel == other.fuel.max_fuel
-    return Usage(
-        fuel=FuelMetrics(
-            max_fuel=one.fuel.max_fuel if same_budget else None,
-            consumed=one.fuel.consumed + other.fuel.consumed,
-            is_exact=one.fuel.is_exact and other.fuel.is_exact,
-        ),
-        wall_ms=one.wall_ms + other.wall_ms,
-        peak_memory_bytes=max(one.peak_memory_bytes, other.peak_memory_bytes),
-        memory_limit_bytes=other.memory_limit_bytes,
-        denied_growths=one.denied_growths + other.denied_growths,
-        host_calls=one.host_calls + other.host_calls,
-        host_transfer_bytes=one.host_transfer_bytes + other.host_transfer_bytes,
-    )
+class Tally:
+    """Usage added up over executions."""
+
+    __slots__ = ("_last", "_max_fuel", "consumed", "denied", "exact", "host_calls", "moved", "peak", "wall_ms")
+
+    def __init__(self, max_fuel: int | None) -> None:
+        self._max_fuel = max_fuel
+        self._last: Usage | None = None
+        self.consumed = self.peak = self.denied = self.host_calls = self.moved = 0
+        self.wall_ms = 0.0
+        self.exact = True
+
+    def add(self, usage: Usage) -> None:
+        """One more execution."""
+        self._last = usage
+        self.consumed += usage.fuel.consumed
+        self.exact = self.exact and usage.fuel.is_exact
+        self.wall_ms += usage.wall_ms
+        self.peak = max(self.peak, usage.peak_memory_bytes)
+        self.denied += usage.denied_growths
+        self.host_calls += usage.host_calls
+        self.moved += usage.host_transfer_bytes
+
+    def usage(self) -> Usage | None:
+        """The sums, and the highest peak; `None` before the first execution."""
+        if self._last is None:
+            return None
+        return Usage(
+            fuel=FuelMetrics(max_fuel=self._max_fuel, consumed=self.consumed, is_exact=self.exact),
+            wall_ms=self.wall_ms,
+            peak_memory_bytes=self.peak,
+            memory_limit_bytes=self._last.memory_limit_bytes,
+            denied_growths=self.denied,
+            host_calls=self.host_calls,
+            host_transfer_bytes=self.moved,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,11 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from pytest_airssys_wasm.runtime.errors import HostFunctionError, LinkError
+from pytest_airssys_wasm.runtime.errors import (
+    ComponentTrapped,
+    ExecutionTimeout,
+    GuestExit,
+    HostFunctionError,
+    InvalidConfiguration,
+    LinkError,
+    OutOfFuel,
+    OutOfMemory,
+)
 from pytest_airssys_wasm.runtime.host import HostFunctions
 from pytest_airssys_wasm.runtime.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.store import LimitedStore
 from pytest_airssys_wasm.runtime.values import Err, Ok, Variant
+from pytest_airssys_wasm.runtime.wasi import Wasi
 
 GUESTS = Path(__file__).parents[2] / "fixtures" / "guests"
 LIMITS = ResourceLimits(memory="4 MiB", fuel=100_000_000, timeout_ms=30_000)
@@ -102,3 +112,111 @@ def test_a_host_function_that_returns_the_wrong_type_says_where(engine, guest):
     host.register(f"{HOST}#lookup", lambda key: Ok(1))
     with pytest.raises(HostFunctionError, match=r"lookup raised WrongType: result.ok: expected string, got 1"):
         engine.execute(guest, "relay", "x", limits=LIMITS, host=host)
+
+
+@pytest.fixture(scope="module")
+def words(engine):
+    return engine.load(GUESTS / "word-count" / "word-count.wasm")
+
+
+def test_rust_panics_and_names_its_frames(engine, words):
+    tally = engine.execute(words, "count", "one two three", limits=LIMITS).value
+    assert (tally.words, tally.letters, tally.longest) == (3, 11, "three")
+    assert engine.execute(words, "frequencies", "a b a", limits=LIMITS).value == [("a", 2), ("b", 1)]
+    with pytest.raises(ComponentTrapped) as caught:
+        engine.execute(words, "nth", "a b", 7, limits=LIMITS)
+    assert caught.value.kind == "unreachable"
+    assert any("panic" in (frame.function or "") for frame in caught.value.frames)
+
+
+def test_rust_out_of_memory_is_out_of_memory_though_it_traps(engine, words):
+    with pytest.raises(OutOfMemory) as caught:
+        engine.execute(words, "hoard", 64 * 2**20, limits=LIMITS)
+    assert isinstance(caught.value.__cause__, ComponentTrapped)
+    assert caught.value.usage.denied_growths >= 1
+
+
+def test_rust_recursion_ends_in_a_trap(engine, words):
+    unmetered = ResourceLimits(memory="4 MiB", fuel=None, timeout_ms=30_000)
+    with pytest.raises(ComponentTrapped, match="call stack exhausted"):
+        engine.execute(words, "recurse", 2**31, limits=unmetered)
+
+
+def test_assemblyscript_aborts_and_hoards(engine):
+    guest = engine.load(GUESTS / "as-transform" / "as-transform.wasm")
+    with pytest.raises(ComponentTrapped):
+        engine.execute(guest, "fail", "no", limits=LIMITS)
+    with pytest.raises(OutOfMemory):
+        engine.execute(guest, "hoard", 65_536, 2**31, limits=LIMITS)
+
+
+RUN = "wasi:cli/run@0.2.12#run"
+
+
+@pytest.fixture(scope="module")
+def greeter(engine):
+    return engine.load(GUESTS / "greeter" / "greeter.wasm")
+
+
+def test_a_command_sees_what_it_is_granted_and_prints(engine, greeter, tmp_path):
+    (tmp_path / "note.txt").write_text("from a file")
+    wasi = Wasi(
+        args=["greeter", "Ada", "--env", "--cat=/in/note.txt"], env={"COLOUR": "red"}, preopen={"/in": (tmp_path, "ro")}
+    )
+    with LimitedStore(engine, LIMITS, wasi=wasi) as store:
+        assert store.instantiate(greeter).call(RUN) == Ok()
+        assert b"Ada" in store.stdout
+        assert b"COLOUR=red" in store.stdout
+        assert b"from a file" in store.stdout
+
+
+def test_nothing_is_granted_by_default(engine, greeter, monkeypatch):
+    monkeypatch.setenv("SECRET", "hidden")
+    with LimitedStore(engine, LIMITS, wasi=Wasi(args=["greeter", "--env"])) as store:
+        store.instantiate(greeter).call(RUN)
+        assert b"hidden" not in store.stdout
+
+
+def test_a_read_only_directory_cannot_be_written(engine, greeter, tmp_path):
+    wasi = Wasi(args=["greeter", "--save=/in/new.txt"], preopen={"/in": (tmp_path, "ro")})
+    with LimitedStore(engine, LIMITS, wasi=wasi) as store:
+        instance = store.instantiate(greeter)
+        with pytest.raises(GuestExit):
+            instance.call(RUN)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_exit_status_of_a_module_is_passed_on(engine):
+    module = engine.load(GUESTS / "greeter" / "greeter-module.wasm")
+    with pytest.raises(GuestExit) as caught:
+        engine.execute(module, "_start", limits=LIMITS, wasi=Wasi(args=["greeter", "--exit=7"]))
+    assert caught.value.code == 7
+
+
+@pytest.mark.parametrize("binary", ["greeter.wasm", "greeter-module.wasm"])
+def test_a_guest_asleep_in_wasi_ends_at_the_deadline(engine, binary):
+    guest = engine.load(GUESTS / "greeter" / binary)
+    limits = ResourceLimits(memory="4 MiB", fuel=None, timeout_ms=100)
+    with pytest.raises(ExecutionTimeout) as caught:
+        function = RUN if guest.kind == "component" else "_start"
+        engine.execute(guest, function, limits=limits, wasi=Wasi(args=["greeter", "--sleep=3000"]))
+    assert 100 <= caught.value.usage.wall_ms < 2_000
+
+
+def test_stdin_is_what_was_given(engine, greeter):
+    with LimitedStore(engine, LIMITS, wasi=Wasi(args=["greeter"], stdin="Grace\n")) as store:
+        assert store.instantiate(greeter).call(RUN) == Ok()
+
+
+def test_limits_come_from_the_manifest_beside_the_component(engine, tmp_path):
+    binary = (GUESTS / "text-transform" / "text-transform.wasm").read_bytes()
+    (tmp_path / "text-transform.wasm").write_bytes(binary)
+    (tmp_path / "Component.toml").write_text(
+        '[component]\nname = "text-transform"\nversion = "1"\n[resources.memory]\nmax_bytes = 1048576\n'
+        "[resources.cpu]\nmax_fuel = 500\n"
+    )
+    guest = engine.load(tmp_path / "text-transform.wasm")
+    with pytest.raises(OutOfFuel, match="500"):
+        engine.execute(guest, "transform", "a long text that costs more")
+    with pytest.raises(InvalidConfiguration, match="limits: expected ResourceLimits"):
+        engine.execute(engine.load(GUESTS / "text-transform" / "text-transform.wasm"), "transform", "x")

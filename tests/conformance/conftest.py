@@ -1,0 +1,97 @@
+"""What the tests of this room share: cases from text, observations by hand, and suites in a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from textwrap import dedent
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+import tomli
+
+from pytest_airssys_wasm.conformance.model import Case
+from pytest_airssys_wasm.conformance.observation import Observation, Seen
+from pytest_airssys_wasm.conformance.protocol import HelloAnswer, RunAnswer, StepAnswer
+from pytest_airssys_wasm.runtime.errors import Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+HEAD = 'requirement = "R-1"\nsummary = "A case"\nwat = "(module)"\n'
+
+
+@pytest.fixture
+def make_case() -> Callable[[str], Case]:
+    """A case from TOML, under a head that every case has."""
+    return lambda text: msgspec.convert(tomli.loads(HEAD + dedent(text)), Case)
+
+
+@pytest.fixture
+def answer() -> Callable[..., StepAnswer]:
+    """An answer, `ok` unless said otherwise."""
+
+    def make(verdict: str = "ok", **fields: Any) -> StepAnswer:
+        return StepAnswer(verdict=Verdict(verdict), **fields)
+
+    return make
+
+
+@pytest.fixture
+def observed() -> Callable[..., Observation]:
+    """One repetition after the other of the only actor, each a list of answers."""
+
+    def make(*repetitions: list[StepAnswer | None], **measured: Any) -> Observation:
+        seen = tuple(
+            Seen(actor="", copy=0, repetition=number, answers=tuple(answers))
+            for number, answers in enumerate(repetitions)
+        )
+        return Observation(seen=seen, **{"elapsed_ms": 1.0, **measured})
+
+    return make
+
+
+class ScriptedRuntime:
+    """Gives every step the same answer, up to the first that is not ok; remembers what it was asked."""
+
+    def __init__(self, *answers: StepAnswer) -> None:
+        self.answers = answers
+        self.requests: list[Any] = []
+
+    def hello(self) -> HelloAnswer:
+        return HelloAnswer(id=0, runtime="scripted", version="1", capabilities=["module", "fuel"])
+
+    def process_ids(self) -> tuple[int, ...]:
+        return (1,)
+
+    def run(self, request: Any) -> RunAnswer:
+        self.requests.append(request)
+        given = [self.answers[index % len(self.answers)] for index in range(len(request.steps))]
+        failed = next((i for i, one in enumerate(given, 1) if one.verdict is not Verdict.OK), len(given))
+        return RunAnswer(id=request.id, steps=given[:failed])
+
+    def configure(self, request: Any) -> RunAnswer:
+        self.requests.append(request)
+        return RunAnswer(id=request.id, steps=[self.answers[0]])
+
+
+@pytest.fixture
+def scripted() -> type[ScriptedRuntime]:
+    """A runtime that answers from a script."""
+    return ScriptedRuntime
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Callable[..., Path]:
+    """A suite in a folder: file names (`chapter/case.toml`) to contents."""
+
+    def write(**files: str) -> Path:
+        root = tmp_path / "conformance"
+        for name, text in files.items():
+            file = root / name.replace("__", "/").replace("_", "-")
+            file = file.with_suffix(".toml")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(dedent(text), encoding="utf-8")
+        return root
+
+    return write

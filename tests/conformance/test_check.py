@@ -1,0 +1,130 @@
+"""Faults of a suite as a whole are found, each with the file that is at fault."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_airssys_wasm.conformance.check import faults
+
+CHAPTER = """
+title = "A chapter"
+[requirements.R-1]
+sentence = "It holds"
+origin = "somewhere"
+"""
+GOOD = """
+requirement = "R-1"
+summary = "A case"
+needs = ["module"]
+wat = "(module)"
+[[steps]]
+call = "f"
+"""
+
+
+def with_needs(*needs):
+    return GOOD.replace('["module"]', str(["module", *needs]))
+
+
+def test_a_good_suite_has_none(suite):
+    assert faults(suite(a__chapter=CHAPTER, a__case=GOOD)) == []
+
+
+FAULTY = {
+    "a requirement that nobody lists": (GOOD.replace("R-1", "R-9"), "R-9 is not in chapter.toml"),
+    "a capability that does not exist": (with_needs("magic"), "'magic' is no capability"),
+    "a module that says it is none": (GOOD.replace('["module"]', "[]"), "'module' is missing"),
+    "a component that says it is a module": (
+        GOOD.replace("(module)", ";; a comment\\n(; another ;) (component)"),
+        "'component' is missing",
+    ),
+    "an import that is not declared": ('imports = ["noop"]' + GOOD, "'imports' is missing"),
+    "an import that does not exist": (
+        'imports = ["teleport"]' + with_needs("imports"),
+        "'teleport' is no reference import",
+    ),
+    "a grant that is not declared": ("wasi = {}" + GOOD, "'wasi-p1' is missing"),
+    "copies that are not declared": ("concurrency = 2" + GOOD, "'concurrent' is missing"),
+    "a manifest that is not declared": (
+        GOOD.replace('call = "f"', 'phase = "configure"').replace('["module"]', "[]"),
+        "'manifest' is missing",
+    ),
+    "a measurement that is not declared": (
+        GOOD + "[expect]\nhost_rss_growth_mib = { max = 1 }\n",
+        "'host-rss' is missing",
+    ),
+    "a store that is gone": (
+        GOOD + '[steps.expect]\nverdict = "trap"\n[[steps]]\ncall = "f"\n',
+        "`fresh = true` is missing",
+    ),
+    "a name that nobody has": (
+        GOOD + '[steps.expect]\nfuel_consumed = { same_as = "first" }\n',
+        "there is no step 'first'",
+    ),
+    "a value compared with nobody": (
+        GOOD + '[steps.expect]\nvalue = { same_as = "first" }\n',
+        "there is no step 'first'",
+    ),
+    "bounds of a value that are none": (
+        GOOD + "[steps.expect]\nvalue = { may_be_unknown = true }\n",
+        "expect.value",
+    ),
+    "a name given twice": (
+        GOOD + 'name = "x"\n[[steps]]\ncall = "f"\nname = "x"\n',
+        "'x' is used twice",
+    ),
+    "a fixture that is not there": (GOOD.replace('wat = "(module)"', 'fixture = "gone.wat"'), "gone.wat"),
+    "a case that does not load": (GOOD + "[nonsense]\n", "nonsense"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTY)
+def test_a_fault_is_found_in_its_file(suite, name):
+    text, saying = FAULTY[name]
+    found = faults(suite(a__chapter=CHAPTER, a__good=GOOD, a__faulty=text))
+    assert len(found) == 1
+    assert "faulty.toml" in found[0]
+    assert saying in found[0]
+
+
+def test_a_file_name_says_its_claim_in_kebab_case(suite):
+    root = suite(a__chapter=CHAPTER, a__case=GOOD)
+    (root / "a" / "case.toml").rename(root / "a" / "My Case.toml")
+    assert [fault for fault in faults(root) if "kebab case" in fault]
+
+
+def test_a_requirement_without_a_case_is_a_fault(suite):
+    (found,) = faults(suite(a__chapter=CHAPTER))
+    assert found.endswith("requirement R-1 has no case")
+
+
+def test_a_requirement_belongs_to_one_chapter(suite):
+    found = faults(suite(a__chapter=CHAPTER, b__chapter=CHAPTER, a__one=GOOD, b__two=GOOD))
+    assert len(found) == 1
+    assert "R-1 is also one of a" in found[0]
+
+
+def test_a_case_name_is_used_once_in_the_suite(suite):
+    other = CHAPTER.replace("R-1", "R-2")
+    found = faults(
+        suite(a__chapter=CHAPTER, b__chapter=other, a__same=GOOD, b__same=GOOD.replace("R-1", "R-2"))
+    )
+    assert found == ["the case name 'same' is used 2 times"]
+
+
+def test_two_actors_have_two_names(suite):
+    actors = GOOD.partition("[[steps]]")[0].replace('["module"]', '["module", "concurrent"]')
+    actors += '[[actors]]\nname = "a"\nsteps = [{ call = "f" }]\n' * 2
+    found = faults(suite(a__chapter=CHAPTER, a__case=actors))
+    assert len(found) == 1
+    assert "'a' is used 2 times" in found[0]
+
+
+def test_an_actor_does_something(suite):
+    text = GOOD.partition("[[steps]]")[0] + '[[actors]]\nname = "idle"\n'
+    assert [fault for fault in faults(suite(a__chapter=CHAPTER, a__case=text)) if "has no steps" in fault]
+
+
+def test_a_chapter_that_does_not_load_is_a_fault(suite):
+    (found,) = faults(suite(a__chapter="titel = 1", a__case=GOOD))
+    assert "chapter.toml" in found

@@ -1,0 +1,200 @@
+"""What is shown: one line in the header, and under a failing test what its guest used and how to see it again."""
+
+from __future__ import annotations
+
+import re
+from types import SimpleNamespace
+
+import pytest
+
+from pytest_airssys_wasm.plugin import progress
+
+HEAD = """
+import pytest
+pytestmark = [pytest.mark.component("kernels.wat"), pytest.mark.memory("1 MiB")]
+"""
+
+
+def section(ran) -> str:
+    return ran.text.partition("- WebAssembly -")[2].partition("\n====")[0]
+
+
+def test_the_header_names_version_limits_and_cache(project):
+    text = project.run().text
+    assert re.search(
+        r"^wasm: wasmtime \d+\.\S+, memory as each test says, fuel 1,000,000, timeout 100 ms, cache /", text, re.M
+    )
+    text = project.run("--wasm-memory=2 MiB", "--wasm-fuel=500", "--wasm-timeout-ms=2 s", "--wasm-cache-dir=c").text
+    assert f"memory 2 MiB, fuel 500, timeout 2000 ms, cache {project.folder}/c" in text
+
+
+def test_a_limit_failure_shows_limit_use_share_verdict_frames_and_command(guest):
+    guest.write(
+        test_a=HEAD
+        + """
+@pytest.mark.fuel(1000)
+def test_fuel(component):
+    component.count(10**6)
+"""
+    )
+    ran = guest.run("--wasm-timeout-ms=3 s")
+    told = section(ran)
+    for line in (
+        "verdict  out-of-fuel",
+        "fuel     1,000 of 1,000 (100 %)",
+        "of 3000 ms (",
+        "memory   peak 64 KiB of 1 MiB (6.2 %)",
+        "guest frames, innermost first:",
+        "rerun    pytest --wasm-timeout-ms '3 s' test_a.py::test_fuel",
+    ):
+        assert line in told
+    assert "OutOfFuel: the fuel budget of 1,000 was spent" in ran.text
+    assert "component.count(10**6)" in ran.text
+    assert "runtime/store.py" not in ran.text
+    assert "runtime/store.py" in guest.run("--full-trace").text
+
+
+def test_a_refused_growth_is_told(guest):
+    guest.write(test_a=HEAD + "\ndef test_memory(component):\n    component.must_grow(100)\n")
+    told = section(guest.run())
+    assert "verdict  out-of-memory" in told
+    assert "1 growth(s) refused" in told
+
+
+def test_a_failed_assertion_shows_the_last_execution_and_what_the_guest_wrote(guest):
+    guest.write(
+        test_a=HEAD
+        + '''
+WAT = """(module
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0) "\\\\10\\\\00\\\\00\\\\00\\\\06\\\\00\\\\00\\\\00")
+  (data (i32.const 16) "hello\\\\n")
+  (func (export "greet") (result i32) (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8))))"""
+
+@pytest.mark.wasi()
+@pytest.mark.component(WAT)
+def test_value(component):
+    assert component.greet() == 28
+'''
+    )
+    told = section(guest.run())
+    assert "verdict" not in told
+    assert "of the last execution:" in told
+    assert "guest stdout:\n  hello\n" in told
+    assert "rerun    pytest test_a.py::test_value" in told
+
+
+def test_passing_tests_and_tests_without_a_guest_get_no_section(guest):
+    guest.write(
+        test_a=HEAD
+        + """
+def test_passes(component):
+    component.add(1, 2)
+
+def test_other():
+    assert 1 == 2
+"""
+    )
+    assert "WebAssembly" not in guest.run().text
+
+
+def test_wrong_names_and_arguments_are_shown_at_the_line_that_wrote_them(guest):
+    guest.write(
+        test_a=HEAD
+        + """
+def test_count(component):
+    component.add(1)
+
+def test_type(component):
+    component.add(1, "x")
+
+def test_name(component):
+    component.ad(1, 2)
+
+def test_own_type_error():
+    len(3)
+"""
+    )
+    text = guest.run().text
+    for message in ("takes 2 argument(s), got 1", "args[1]: expected i32, got 'x'", "did you mean 'add'"):
+        assert message in text
+    assert "/pytest_airssys_wasm/" not in text
+    assert "len(3)" in text
+
+
+def test_the_cause_of_a_host_error_is_shown_from_its_own_line(guest):
+    guest.write(
+        importing_wat='(module (import "env" "f" (func $f)) (func (export "run") call $f))',
+        test_a=HEAD
+        + """
+@pytest.mark.component("importing.wat")
+def test_host(component, wasm_host):
+    def serve():
+        raise KeyError("lost")
+    wasm_host.register("env#f", serve)
+    component.run()
+""",
+    )
+    text = guest.run().text
+    assert 'raise KeyError("lost")' in text
+    assert "verdict  host-error" in text
+    assert "/pytest_airssys_wasm/" not in text
+
+
+def test_the_command_that_reproduces_a_test_works_where_pytest_was_started(guest):
+    guest.write(pytest_ini="[pytest]\n", test_a=HEAD + "\ndef test_boom(component):\n    component.boom()\n")
+    below = guest.folder / "below"
+    below.mkdir()
+    told = section(guest.run("..", cwd=below))
+    assert "rerun    pytest ../test_a.py::test_boom" in told
+    assert guest.run("../test_a.py::test_boom", cwd=below).count("failed") == 1
+
+
+def test_sections_come_back_from_workers(guest):
+    guest.write(test_a=HEAD + "\ndef test_boom(component):\n    component.boom()\n")
+    assert "verdict  trap" in section(guest.run("-n", "2"))
+
+
+class Terminal:
+    def __init__(self):
+        self.lines = []
+
+    def ensure_newline(self): ...
+
+    def flush(self): ...
+
+    def write_line(self, line):
+        self.lines.append(line)
+
+
+def telling(elapsed, name="app.wasm"):
+    return SimpleNamespace(name=name, size_bytes=18_400_000, elapsed_s=elapsed)
+
+
+def test_a_long_compilation_says_so_and_a_short_one_does_not():
+    terminal = Terminal()
+    plugins = {"terminalreporter": terminal}
+    tell = progress.teller(SimpleNamespace(pluginmanager=SimpleNamespace(getplugin=plugins.get)))
+    for elapsed in (1.0, 2.0, 3.0, 11.9, 12.1, 13.0, 22.3):
+        tell(telling(elapsed))
+    tell(telling(1.0, "other.wasm"))
+    tell(telling(2.5, "app.wasm"))
+    assert terminal.lines == [f"wasm: compiling app.wasm (18.4 MB), {seconds} s so far" for seconds in (2, 12, 22, 2)]
+
+
+def test_the_line_gets_past_capture(guest):
+    guest.write(
+        conftest="""
+            from types import SimpleNamespace
+            import pytest
+            @pytest.fixture
+            def slow(wasm_engine):
+                wasm_engine.cache.on_progress(SimpleNamespace(name="app.wasm", size_bytes=2600, elapsed_s=3.2))
+        """,
+        test_a="def test_a(slow): print('captured')\n",
+    )
+    for arguments in ((), ("-s",), ("-n", "2"), ("-p", "no:terminal")):
+        ran = guest.run(*arguments)
+        assert ran.code == 0, ran.text
+        assert "wasm: compiling app.wasm (2.6 kB), 3 s so far" in ran.text

@@ -62,7 +62,7 @@ def test_the_manifest_of_the_docs_is_accepted():
 
 
 @pytest.mark.parametrize(
-    "document", sorted((ROOT / "docs").glob("*.md")) + [ROOT / "README.md"], ids=lambda path: path.name
+    "document", [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"], ids=lambda path: path.name
 )
 def test_links_between_documents_lead_somewhere(document):
     for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text("utf-8")):

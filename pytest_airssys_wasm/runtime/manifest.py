@@ -11,7 +11,7 @@ import msgspec
 import tomli
 
 from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidConfiguration
-from pytest_airssys_wasm.runtime.limits import parse_count, parse_duration_ms, parse_size
+from pytest_airssys_wasm.runtime.limits import ResourceLimits, parse_count, parse_duration_ms, parse_size
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,6 +72,14 @@ class Manifest:
     max_fuel: int | None
     timeout_ms: float | None
     tests: tuple[ManifestTest, ...]
+
+    def limits(self) -> ResourceLimits:
+        """The limits that it means, with the built-in defaults for what it leaves open."""
+        return ResourceLimits(
+            memory=self.memory_bytes,
+            fuel=ResourceLimits.DEFAULT_FUEL if self.max_fuel is None else self.max_fuel,
+            timeout_ms=ResourceLimits.DEFAULT_TIMEOUT_MS if self.timeout_ms is None else self.timeout_ms,
+        )
 
 
 def load_manifest(

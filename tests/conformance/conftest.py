@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from pytest_airssys_wasm.runtime.errors import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 HEAD = 'requirement = "R-1"\nsummary = "A case"\nwat = "(module)"\n'
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from types import SimpleNamespace
 
-import pytest
-
 from pytest_airssys_wasm.plugin import progress
 
 HEAD = """

@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import math
 import re
-from collections.abc import Mapping
 from typing import Any
 
 _DECIMAL = re.compile(r"-?[0-9]+")
@@ -26,19 +25,15 @@ def from_toml(value: Any) -> Any:
 
 
 def encode(value: Any) -> Any:
-    """A Python value of this package's mapping, as JSON can carry it."""
+    """A Python value that holds no others, as JSON can carry it. A resource is its description."""
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, float):
         return _plain_float(value)
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return {"bytes": base64.b64encode(bytes(value)).decode("ascii")}
-    if isinstance(value, (frozenset, set)):
+    if isinstance(value, bytes):
+        return {"bytes": base64.b64encode(value).decode("ascii")}
+    if isinstance(value, frozenset):
         return sorted(value)
-    if isinstance(value, (list, tuple)):
-        return [encode(item) for item in value]
-    if isinstance(value, Mapping):
-        return {str(key): encode(item) for key, item in value.items()}
     return str(value)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -36,20 +37,16 @@ def teller(config: pytest.Config) -> Callable[[CompileProgress], None]:
 def _write(config: pytest.Config, line: str) -> None:
     capture = config.pluginmanager.getplugin("capturemanager")
     reporter = config.pluginmanager.getplugin("terminalreporter")
-    if capture is None:
-        _show(reporter, line)
-    else:
-        with capture.global_and_fixture_disabled():
-            _show(reporter, line)
-
-
-def _show(reporter: pytest.TerminalReporter | None, line: str) -> None:
-    if reporter is None:  # an xdist worker: its stderr is the controller's
-        print(line, file=sys.stderr, flush=True)
-    else:
-        reporter.ensure_newline()
-        reporter.write_line(line)
-        reporter.flush()
+    # What the reporter of an xdist worker writes is lost; its stderr is the controller's.
+    if hasattr(config, "workerinput"):
+        reporter = None
+    with nullcontext() if capture is None else capture.global_and_fixture_disabled():
+        if reporter is None:
+            print(line, file=sys.stderr, flush=True)
+        else:
+            reporter.ensure_newline()
+            reporter.write_line(line)
+            reporter.flush()
 
 
 def _size(size_bytes: int) -> str:

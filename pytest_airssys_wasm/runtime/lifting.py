@@ -22,7 +22,7 @@ from pytest_airssys_wasm.runtime.capi.vals import (
     RECORD_ENTRY_VALUE,
 )
 from pytest_airssys_wasm.runtime.sizes import NUMBERS, fixed_size
-from pytest_airssys_wasm.runtime.values import Err, Ok, Record, Some, Variant, attribute_name
+from pytest_airssys_wasm.runtime.values import Err, Ok, Record, Some, Variant, field_name, make_record
 from pytest_airssys_wasm.runtime.wit import (
     BorrowType,
     EnumType,
@@ -153,13 +153,13 @@ def _bulk(element: WitType) -> Callable[[int, int], Any] | None:
 
 def _record(type_: RecordType) -> Lift:
     fields = [
-        (attribute_name(name), index * RECORD_ENTRY_BYTES + RECORD_ENTRY_VALUE, compile_lift(field))
+        (field_name(name), index * RECORD_ENTRY_BYTES + RECORD_ENTRY_VALUE, compile_lift(field))
         for index, (name, field) in enumerate(type_.fields)
     ]
 
     def lift(address: int, transfer: Transfer) -> Record:
         _, data = NAME.unpack_from(MEMORY, address + PAYLOAD)
-        return Record.of({name: lift_field(data + offset, transfer) for name, offset, lift_field in fields})
+        return make_record({name: lift_field(data + offset, transfer) for name, offset, lift_field in fields})
 
     return lift
 

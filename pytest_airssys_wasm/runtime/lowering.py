@@ -6,12 +6,12 @@ What they allocate belongs to the transfer account and lives as long as it. A va
 
 from __future__ import annotations
 
-import math
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from ctypes import addressof, c_char
 from functools import lru_cache
 from struct import Struct
+from struct import error as StructError  # noqa: N812 it is a class
 from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.runtime.capi.abi import VAL_BYTES
@@ -30,7 +30,17 @@ from pytest_airssys_wasm.runtime.capi.vals import (
     VECTOR,
 )
 from pytest_airssys_wasm.runtime.sizes import NUMBERS, fixed_size
-from pytest_airssys_wasm.runtime.values import Err, Mismatch, Ok, Some, Variant, WrongType, WrongValue, attribute_name
+from pytest_airssys_wasm.runtime.values import (
+    Err,
+    Mismatch,
+    Ok,
+    Record,
+    Some,
+    Variant,
+    WrongType,
+    WrongValue,
+    field_name,
+)
 from pytest_airssys_wasm.runtime.wit import (
     BorrowType,
     EnumType,
@@ -108,15 +118,14 @@ def _bool(value: Any, address: int, transfer: Transfer) -> None:
 
 def _integer(name: str) -> Lower:
     slot, kind = Struct(f"<B7x{NUMBERS[name]}"), KINDS[name]
-    bits = int(name[1:])
-    low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if name[0] == "s" else (0, 2**bits - 1)
 
     def lower(value: Any, address: int, transfer: Transfer) -> None:
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise WrongType(name, value)
-        if not low <= value <= high:
-            raise WrongValue(name, value)
-        slot.pack_into(MEMORY, address, kind, value)
+        if type(value) is not int:
+            value = _whole(name, value)
+        try:
+            slot.pack_into(MEMORY, address, kind, value)
+        except StructError:
+            raise WrongValue(name, value) from None
 
     return lower
 
@@ -125,14 +134,35 @@ def _float(name: str) -> Lower:
     slot, kind = Struct(f"<B7x{NUMBERS[name]}"), KINDS[name]
 
     def lower(value: Any, address: int, transfer: Transfer) -> None:
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise WrongType(name, value)
+        if type(value) is not float:
+            value = _real(name, value)
         try:
             slot.pack_into(MEMORY, address, kind, value)
         except OverflowError:
             raise WrongValue(f"{name} (this number is too large)", value) from None
 
     return lower
+
+
+def _whole(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise WrongType(name, value)
+    return int(value)
+
+
+def _real(name: str, value: Any) -> float:
+    """The float of an int that loses nothing, or of a subclass of float."""
+    if isinstance(value, float):
+        return float(value)
+    whole = _whole(name, value)
+    try:
+        real = float(whole)
+        (stored,) = Struct(f"<{NUMBERS[name]}").unpack(Struct(f"<{NUMBERS[name]}").pack(real))
+    except OverflowError:
+        stored = None
+    if stored != whole:
+        raise WrongValue(f"{name} (it cannot hold this int exactly)", value)
+    return real
 
 
 def _char(value: Any, address: int, transfer: Transfer) -> None:
@@ -151,7 +181,7 @@ def _string(value: Any, address: int, transfer: Transfer) -> None:
     if not isinstance(value, str):
         raise WrongType("string", value)
     try:
-        encoded = value.encode()
+        encoded = str.encode(value)  # wasmtime aborts the process on anything but UTF-8
     except UnicodeEncodeError:
         raise WrongValue("string (without lone surrogates)", value) from None
     transfer.charge(len(encoded))
@@ -168,12 +198,16 @@ def _list(type_: ListType) -> Lower:
     is_bytes = name == "u8"
 
     def lower_list(value: Any, address: int, transfer: Transfer) -> None:
+        if isinstance(value, memoryview) and (not is_bytes or value.format not in ("B", "c")):
+            if is_bytes:
+                raise WrongType("list<u8> (bytes)", value)
+            value = value.tolist()
         if isinstance(value, (str, Mapping)) or not isinstance(value, (Sequence, memoryview, bytearray, array)):
             raise WrongType(str(type_) + (" (bytes)" if is_bytes else ""), value)
-        if isinstance(value, memoryview):
-            value = value.tobytes() if is_bytes else value.tolist()
+        transfer.charge(len(value) * cost)
+        # A copy, for its length must not change under way: there is memory for so many, and all of it is read.
+        value = bytes(value) if isinstance(value, (bytes, bytearray, memoryview)) else tuple(value)
         count = len(value)
-        transfer.charge(count * cost)
         data = transfer.allocate(VAL_BYTES * count)
         packed = _packed(name, code, value) if code is not None and count else None
         if packed is not None:
@@ -204,8 +238,8 @@ def _each(values: Iterable[Any], data: int, lower: Lower, transfer: Transfer) ->
 
 def _packed(name: str, code: str, values: Any) -> Any | None:
     """All of `values` as one array, or `None` where one does not fit: going through them finds which."""
-    if isinstance(values, (bytes, bytearray)) and name == "u8":
-        return memoryview(values).cast("B")
+    if isinstance(values, bytes) and name == "u8":
+        return memoryview(values)
     kinds = set(map(type, values))
     wanted: set[type] = {bool} if name == "bool" else {str} if name == "char" else {int}
     if name in ("f32", "f64"):
@@ -216,16 +250,17 @@ def _packed(name: str, code: str, values: Any) -> Any | None:
         if name == "char":
             codes = array(code, map(ord, values))
             return None if any(0xD800 <= one <= 0xDFFF for one in set(codes)) else codes
-        packed = array(code, values)
-    except (OverflowError, TypeError, ValueError):
+        # `array` would make an infinity of a number that is too large for f32; `struct` refuses it.
+        packed = array(code, Struct(f"<{len(values)}f").pack(*values) if name == "f32" else values)
+    except (OverflowError, StructError, TypeError, ValueError):
         return None
-    # array makes an infinity of a number that is too large for f32
-    return None if name == "f32" and any(map(math.isinf, packed)) and not any(map(math.isinf, values)) else packed
+    # Python compares ints with floats exactly; a NaN among them only fails to be told here.
+    return packed if int not in kinds or name[0] != "f" or tuple(packed) == values else None
 
 
 def _record(type_: RecordType) -> Lower:
     fields = [
-        (name, attribute_name(name), _constant(name), index * RECORD_ENTRY_BYTES, compile_lower(field))
+        (name, field_name(name), _constant(name), index * RECORD_ENTRY_BYTES, compile_lower(field))
         for index, (name, field) in enumerate(type_.fields)
     ]
     size_bytes, kind = RECORD_ENTRY_BYTES * len(fields), KINDS["record"]
@@ -233,6 +268,8 @@ def _record(type_: RecordType) -> Lower:
     shown = f"record {{{', '.join(name for name, *_ in fields)}}}"
 
     def lower(value: Any, address: int, transfer: Transfer) -> None:
+        if isinstance(value, Record):
+            value = value.as_dict()
         is_mapping = isinstance(value, Mapping)
         if is_mapping and not value.keys() <= known:
             unknown = ", ".join(sorted(map(str, value.keys() - known)))
@@ -269,6 +306,7 @@ def _tuple(type_: TupleType) -> Lower:
     def lower(value: Any, address: int, transfer: Transfer) -> None:
         if not isinstance(value, (tuple, list)):
             raise WrongType(str(type_), value)
+        value = tuple(value)
         if len(value) != len(elements):
             raise WrongValue(f"{type_} ({len(elements)} elements)", value)
         data = transfer.allocate(VAL_BYTES * len(elements))
@@ -291,7 +329,7 @@ def _variant(type_: VariantType) -> Lower:
     def lower(value: Any, address: int, transfer: Transfer) -> None:
         if not isinstance(value, Variant):
             raise WrongType(f"Variant ({shown})", value)
-        if value.case not in cases:
+        if not isinstance(value.case, str) or value.case not in cases:
             raise WrongValue(shown, value)
         (text, length), lower_payload = cases[value.case]
         payload = _payload(value.payload, lower_payload, f".{value.case}", transfer)
@@ -334,9 +372,12 @@ def _flags(type_: FlagsType) -> Lower:
     shown = f"flags, a set of {', '.join(names)}"
 
     def lower(value: Any, address: int, transfer: Transfer) -> None:
-        if isinstance(value, str) or not isinstance(value, Iterable):
+        if isinstance(value, (str, Mapping)) or not isinstance(value, Iterable):
             raise WrongType(shown, value)
-        chosen = sorted(set(value), key=str)
+        given = list(value)
+        if not all(isinstance(name, str) for name in given):
+            raise WrongType(shown, value)
+        chosen = sorted(set(given))
         if not names.keys() >= set(chosen):
             raise WrongValue(shown, value)
         data = transfer.allocate(NAME_BYTES * len(chosen))

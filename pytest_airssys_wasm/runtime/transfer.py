@@ -2,11 +2,11 @@
 
 A value is charged before its Python object is made:
 
-- its size in the canonical ABI (u32 4 bytes, string and list 8, records the sum of their fields, aligned …), but
-  at least 32 bytes for each Python object beside plain numbers, bools and chars that it can consist of;
-- a list: that size of its element for every element, and at least 1 byte;
-- a string: also its UTF-8 bytes, or the bytes that Python needs for it where those are more (4 for each
-  character as soon as one is outside the BMP).
+- numbers, bools and chars: their size in the canonical ABI (u32 4 bytes, bool 1);
+- all else: 32 bytes for the object, and what its parts are charged (the largest case, where there are several);
+- a list: also that much of its element for every element;
+- a string: also its UTF-8 bytes, and four times as many when it comes out of a guest and is not ASCII, for one
+  character outside the BMP makes a whole Python string four bytes a character.
 """
 
 from __future__ import annotations

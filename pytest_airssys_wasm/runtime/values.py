@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keyword
+import reprlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,21 +17,23 @@ def attribute_name(name: str) -> str:
     return snake + "_" if keyword.iskeyword(snake) else snake
 
 
+def field_name(name: str) -> str:
+    """A record's field as an attribute of `Record`: as `attribute_name`, and `as-dict` is `as_dict_`."""
+    attribute = attribute_name(name)
+    return attribute + "_" if hasattr(Record, attribute) else attribute
+
+
 class Record:
-    """A WIT record: fields as attributes in snake_case. Equal to another record with equal fields."""
+    """A WIT record: fields as attributes in snake_case. Equal to another record with equal fields.
+
+    Fields whose name is a Python keyword, or `as-dict`, have a `_` behind.
+    """
 
     __slots__ = ("_fields",)
 
     def __init__(self, fields: Mapping[str, Any] | None = None, /, **named: Any) -> None:
         pairs = {**(fields or {}), **named}
-        object.__setattr__(self, "_fields", {attribute_name(name): value for name, value in pairs.items()})
-
-    @classmethod
-    def of(cls, fields: dict[str, Any]) -> Record:
-        """A record of these fields, already named as attributes."""
-        record = cls.__new__(cls)
-        object.__setattr__(record, "_fields", fields)
-        return record
+        object.__setattr__(self, "_fields", {field_name(name): value for name, value in pairs.items()})
 
     def __getattr__(self, name: str) -> Any:
         if name == "_fields":  # not set yet: copying and unpickling ask before they fill in
@@ -47,7 +50,7 @@ class Record:
         return self._fields == other._fields if isinstance(other, Record) else NotImplemented
 
     def __hash__(self) -> int:
-        return hash(tuple(self._fields.items()))
+        return hash(frozenset(self._fields.items()))
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self._fields]
@@ -55,12 +58,20 @@ class Record:
     def __repr__(self) -> str:
         return f"Record({', '.join(f'{name}={value!r}' for name, value in self._fields.items())})"
 
-    def __reduce__(self) -> tuple[type[Record], tuple[dict[str, Any]]]:
-        return Record, (self._fields,)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return make_record, (self._fields,)
 
     def as_dict(self) -> dict[str, Any]:
         """The fields, by attribute name."""
         return dict(self._fields)
+
+
+def make_record(fields: dict[str, Any]) -> Record:
+    """A record of these fields, which are named as attributes already."""
+    # No method of `Record`: a field of that name could not be reached.
+    record = Record.__new__(Record)
+    object.__setattr__(record, "_fields", fields)
+    return record
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +118,8 @@ class Mismatch(Exception):
         return self
 
     def __str__(self) -> str:
-        given = repr(self.given)
         path = "".join(reversed(self._steps))
-        given = given if len(given) <= 100 else given[:100] + "…"
-        return f"{path + ': ' if path else ''}expected {self.expected}, got {given}"
+        return f"{path + ': ' if path else ''}expected {self.expected}, got {shown(self.given)}"
 
 
 class WrongType(Mismatch, TypeError):
@@ -119,3 +128,15 @@ class WrongType(Mismatch, TypeError):
 
 class WrongValue(Mismatch, ValueError):
     """A value of the right type that is out of range."""
+
+
+_SHOWN = reprlib.Repr()
+_SHOWN.maxlevel, _SHOWN.maxstring, _SHOWN.maxother, _SHOWN.maxlong = 3, 100, 100, 100
+
+
+def shown(value: object) -> str:
+    """A value in an error message: of a large one, its beginning."""
+    try:
+        return _SHOWN.repr(value)
+    except Exception:  # noqa: BLE001 any `__repr__` may raise, and that of an int of thousands of digits does
+        return f"{type(value).__name__} that cannot be shown"

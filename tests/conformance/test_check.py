@@ -106,9 +106,7 @@ def test_a_requirement_belongs_to_one_chapter(suite):
 
 def test_a_case_name_is_used_once_in_the_suite(suite):
     other = CHAPTER.replace("R-1", "R-2")
-    found = faults(
-        suite(a__chapter=CHAPTER, b__chapter=other, a__same=GOOD, b__same=GOOD.replace("R-1", "R-2"))
-    )
+    found = faults(suite(a__chapter=CHAPTER, b__chapter=other, a__same=GOOD, b__same=GOOD.replace("R-1", "R-2")))
     assert found == ["the case name 'same' is used 2 times"]
 
 

@@ -83,6 +83,12 @@ WRONG_CASES = {
         "str",
         "1",
     ),
+    "a variable of the second actor": (
+        CASE + '[[actors]]\nname = "a"\n[[actors]]\nname = "b"\n[actors.wasi.env]\nBAD = 1\n',
+        "actors[1].wasi.env.BAD",
+        "str",
+        "1",
+    ),
     "no step at all": (CASE, "case.toml", "either `[[steps]]` or `[[actors]]`", ""),
     "steps beside actors": (
         CASE + '[[steps]]\ncall = "f"\n[[actors]]\nname = "a"\n',
@@ -91,7 +97,7 @@ WRONG_CASES = {
         "",
     ),
     "no repetition": (CASE + "repeat = 0\n[[steps]]\ncall = 'f'\n", "case.toml", "at least 1", ""),
-    "text that is no TOML": (CASE + "steps = [\n", "case.toml", "TOML", "line 4"),
+    "text that is no TOML": (CASE + "steps == 3\n", "case.toml", "TOML", "line 3"),
 }
 
 

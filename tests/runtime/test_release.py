@@ -58,4 +58,5 @@ def test_ten_thousand_executions_leave_nothing_behind(engine):
     after = resident_mib(), len(os.listdir("/proc/self/fd")), threading.active_count(), engine.live_memories
     assert verdicts >= {"ok", "trap", "out-of-fuel", "resource-limit", "exit", "host-error", "out-of-memory"}
     assert after[0] - before[0] < 32
-    assert after[1:] == before[1:]
+    # "At most": stores that earlier tests had to give up on may be released meanwhile.
+    assert all(now <= then for now, then in zip(after[1:], before[1:]))

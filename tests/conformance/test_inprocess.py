@@ -1,0 +1,160 @@
+"""The bundled runtime answers the protocol's requests, and what it answers can be written as JSON."""
+
+from __future__ import annotations
+
+import os
+
+import msgspec
+import pytest
+
+from pytest_airssys_wasm.conformance import measure
+from pytest_airssys_wasm.conformance.imports import REFERENCE_IMPORTS, reference_host
+from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime
+from pytest_airssys_wasm.conformance.protocol import (
+    CAPABILITIES,
+    ConfigureRequest,
+    Request,
+    RunAnswer,
+    RunRequest,
+    StepRequest,
+)
+from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
+
+COMPONENT = """
+(component
+  (import "echo" (func $echo (param "value" u32) (result u32)))
+  (core func $echo' (canon lower (func $echo)))
+  (core module $m
+    (import "" "echo" (func $echo (param i32) (result i32)))
+    (memory 1)
+    (func (export "ask") (param i32) (result i32) (call $echo (local.get 0)))
+    (func (export "trap") unreachable)
+    (func (export "loop") (loop $again (br $again))))
+  (core instance $i (instantiate $m (with "" (instance (export "echo" (func $echo'))))))
+  (func (export "ask") (param "value" u32) (result u32) (canon lift (core func $i "ask")))
+  (func (export "trap") (canon lift (core func $i "trap")))
+  (func (export "loop") (canon lift (core func $i "loop"))))
+"""
+
+
+@pytest.fixture
+def runtime(engine):
+    """The bundled runtime."""
+    return InProcessRuntime(engine)
+
+
+@pytest.fixture
+def ask(runtime, tmp_path):
+    """Run steps (name and arguments, or `None` for an instantiation) in one store; every answer goes over JSON."""
+
+    def run(*steps, wat=COMPONENT, imports=("echo",), fuel_per="step", **limits):
+        path = tmp_path / "guest.wat"
+        path.write_text(wat, encoding="utf-8")
+        request = RunRequest(
+            id=7,
+            component=str(path),
+            limits={"memory_bytes": 2**20, "timeout_ms": 10_000, **limits},
+            steps=[StepRequest() if step is None else StepRequest(call=step[0], args=[*step[1:]]) for step in steps],
+            imports=[*imports],
+            fuel_per=fuel_per,
+        )
+        asked = msgspec.json.decode(msgspec.json.encode(request), type=Request)
+        answered = msgspec.json.decode(msgspec.json.encode(runtime.run(asked)), type=RunAnswer)
+        assert answered.id == 7
+        return answered.steps
+
+    return run
+
+
+def test_steps_are_answered_one_by_one_with_what_they_cost(ask):
+    first, second = ask(("ask", 5), ("ask", "6"))
+    assert (first.verdict, first.value, second.value) == ("ok", 5, 6)
+    assert first.fuel_consumed == second.fuel_consumed > 0
+    assert (first.peak_memory_bytes, first.denied_growths) == (65_536, 0)
+    assert first.elapsed_ms > 0
+
+
+def test_after_a_failure_nothing_more_is_answered(ask):
+    _, second = ask(("ask", 1), ("trap",), ("ask", 2))
+    assert (second.verdict, second.trap) == ("trap", "unreachable")
+    assert second.message
+
+
+def test_steps_share_one_budget_where_the_request_says_so(ask):
+    (once,) = ask(("ask", 1))
+    alone = ask(*[("ask", 1)] * 3, fuel=2 * once.fuel_consumed)
+    shared = ask(*[("ask", 1)] * 3, fuel=2 * once.fuel_consumed, fuel_per="run")
+    assert [answer.verdict for answer in alone] == ["ok"] * 3
+    assert shared[-1].verdict == "out-of-fuel"
+
+
+def test_a_step_without_a_call_answers_for_the_instantiation(ask):
+    (answer,) = ask(None)
+    assert (answer.verdict, answer.phase) == ("ok", "instantiate")
+
+
+def test_a_failing_instantiation_is_the_answer_of_the_first_step(ask):
+    (answer,) = ask(("ask", 1), memory_bytes=1)
+    assert (answer.verdict, answer.phase) == ("out-of-memory", "instantiate")
+
+
+def test_an_import_that_is_not_granted_is_a_link_error(ask):
+    (answer,) = ask(("ask", 1), imports=())
+    assert (answer.verdict, answer.phase) == ("link-error", "instantiate")
+    assert "echo" in answer.message
+
+
+def test_limits_that_make_no_sense_are_answered_before_anything_runs(ask):
+    (answer,) = ask(("loop",), fuel=-1)
+    assert (answer.verdict, answer.fuel_consumed) == ("invalid-config", None)
+
+
+def test_a_file_that_is_no_component_is_answered_as_such(ask):
+    (answer,) = ask(("f",), wat="(module")
+    assert (answer.verdict, answer.phase) == ("invalid-component", "instantiate")
+
+
+def test_a_count_that_is_not_exact_is_not_told(ask):
+    (answer,) = ask(("loop",), fuel="unlimited", timeout_ms=5)
+    assert (answer.verdict, answer.fuel_consumed) == ("timeout", None)
+
+
+def test_a_manifest_is_answered_with_the_limits_that_it_means(runtime):
+    text = '[component]\nname = "a"\nversion = "1"\n[resources.memory]\nmax_bytes = 1048576\n'
+    (answer,) = runtime.configure(ConfigureRequest(id=1, manifest=text)).steps
+    assert answer.limits == {"memory_bytes": 1_048_576, "fuel": 1_000_000, "timeout_ms": 100}
+
+
+def test_a_wrong_manifest_is_answered_with_its_place(runtime):
+    (answer,) = runtime.configure(ConfigureRequest(id=1, manifest="[component]\n")).steps
+    assert answer.verdict == "invalid-config"
+    assert "Component.toml" in answer.message
+
+
+def test_the_runtime_says_who_it_is(runtime):
+    hello = runtime.hello()
+    assert "wasmtime" in hello.runtime
+    assert {"component", "module", "fuel", "timeout", "memory"} <= set(hello.capabilities) <= set(CAPABILITIES)
+    assert runtime.process_ids() == (os.getpid(),)
+
+
+def test_the_reference_imports_serve_components_and_modules():
+    host = reference_host(REFERENCE_IMPORTS)
+    for name, function in REFERENCE_IMPORTS.items():
+        assert host.find("", name) is host.find("host", name) is function
+
+
+def test_a_reference_import_that_does_not_exist_is_refused():
+    with pytest.raises(InvalidConfiguration, match="teleport"):
+        reference_host(["teleport"])
+
+
+@pytest.mark.skipif(not measure.can_measure(), reason="this system does not tell")
+def test_memory_and_files_of_a_process_are_seen_from_outside(tmp_path):
+    own = (os.getpid(),)
+    size, files = measure.resident_mib(own), measure.open_files(own)
+    kept = bytearray(os.urandom(32 * 2**20))
+    with (tmp_path / "file").open("w", encoding="utf-8"):
+        assert measure.open_files(own) == files + 1
+    assert measure.resident_mib(own) > size + 16
+    assert len(kept) == 32 * 2**20

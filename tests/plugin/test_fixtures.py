@@ -322,7 +322,6 @@ def test_a_manifest_elsewhere_can_be_named(guest):
     )
 
 
-@pytest.mark.xfail(strict=True, reason="WasmEngine.load judges the manifest beside a file by the platform's range")
 def test_a_wider_platform_range_holds_for_the_component_too(guest):
     passes(
         guest,

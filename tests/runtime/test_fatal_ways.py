@@ -10,7 +10,7 @@ import textwrap
 import pytest
 
 PRELUDE = """
-import faulthandler, signal, sys, threading, time
+import faulthandler, os, signal, sys, threading, time
 from pytest_airssys_wasm.runtime.engine import WasmEngine
 from pytest_airssys_wasm.runtime.errors import *
 from pytest_airssys_wasm.runtime.host import HostFunctions
@@ -108,7 +108,7 @@ def test_sigint_while_a_host_function_runs():
     out = tried(
         """
         def host():
-            signal.raise_signal(signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)  # as Ctrl-C: to the process
             while True:
                 time.sleep(0.01)
         show(lambda: engine.execute(engine.load(CALLS), "run", limits=LIMITS, host=host_of(host)))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 HEAD = """
 import pytest
 from pytest_airssys_wasm import *

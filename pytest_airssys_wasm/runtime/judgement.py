@@ -36,14 +36,22 @@ _RESOURCES = (
     (re.compile(r"resource limit exceeded: instance count"), "instances"),
     (re.compile(r"table minimum size of \d+ elements exceeds table limits"), "table-elements"),
     (re.compile(r"too much data is being copied between the host and the guest"), "host-transfer"),
-    (re.compile(r"resource table has no free keys|table has no free keys|too many handles"), "handles"),
+    (
+        re.compile(
+            r"cannot allocate another handle|resource table has no free keys|table has no free keys|too many handles"
+        ),
+        "handles",
+    ),
 )
 _LINK = re.compile(r"component imports |unknown import|incompatible import type")
 # The same for traps, with the name of the trap code that the same fault has elsewhere.
 _TRAPS = (
     (re.compile(r"thrown Wasm exception"), "uncaught-exception"),
     (re.compile(r"GC heap out of memory"), "allocation-too-large"),
-    (re.compile(r"string pointer/length out of bounds|(string|list) .*out of bounds"), "string-out-of-bounds"),
+    (re.compile(r"string pointer/length out of bounds"), "string-out-of-bounds"),
+    (re.compile(r"realloc return: beyond end of memory"), "memory-out-of-bounds"),
+    (re.compile(r"realloc return: result not aligned"), "unaligned-pointer"),
+    (re.compile(r"borrow handles still remain"), "borrow-not-returned"),
     (re.compile(r"list pointer/length out of bounds"), "list-out-of-bounds"),
     (re.compile(r"pointer out of bounds of memory"), "memory-out-of-bounds"),
     (re.compile(r".*pointer (is )?not aligned|unaligned pointer"), "unaligned-pointer"),
@@ -91,8 +99,13 @@ def _fuel(run: Run) -> FuelMetrics:
     failure = _failure(run)
     # An abandoned run knows what was left at its last host call, if it made one.
     consumed = 0 if run.fuel_left is None else run.fuel_at_start - run.fuel_left
-    is_exact = run.finished and (failure is None or failure.kind in _EXACT_FUEL_KINDS)
+    is_exact = run.finished and (failure is None or _bills_the_last_frame(failure))
     return FuelMetrics(max_fuel=run.fuel_budget, consumed=consumed, is_exact=is_exact)
+
+
+def _bills_the_last_frame(failure: Failure) -> bool:
+    # A full GC heap ends the guest like a hardware trap does, in the middle of a frame, and carries no code.
+    return failure.kind in _EXACT_FUEL_KINDS and not failure.cause.startswith("GC heap out of memory")
 
 
 def _failure(run: Run) -> Failure | None:

@@ -126,7 +126,7 @@ def suite(project: Project) -> Project:
         name = place.partition("/")[0].upper() + "-1"
         project.path(f"data/conformance/{place}.toml").write_text(
             f"requirement = '{name}'\nsummary = '{summary}'\nwat = '''{WAT}'''\n"
-            f"limits = {{ memory = '1 MiB' }}\n[[steps]]\n{step}\n"
+            f"limits = {{ memory = '1 MiB', timeout_ms = 20000 }}\n[[steps]]\n{step}\n"
         )
         project.path(f"data/conformance/{place}").with_name("chapter.toml").write_text(
             f"title = 'A chapter'\n[requirements.{name}]\nsentence = 'It is as {name} says'\norigin = 'a test'\n"

@@ -6,7 +6,8 @@ HEAD = """
 import pytest
 from pytest_airssys_wasm import *
 
-pytestmark = [pytest.mark.component("kernels.wat"), pytest.mark.memory("1 MiB")]
+# A time no busy machine takes: these tests are not about it.
+pytestmark = [pytest.mark.component("kernels.wat"), pytest.mark.memory("1 MiB"), pytest.mark.timeout_ms(20_000)]
 """
 
 
@@ -191,11 +192,12 @@ def test_a_fixture_can_be_overridden(guest):
             from pytest_airssys_wasm import ResourceLimits
             @pytest.fixture
             def wasm_limits():
-                return ResourceLimits(memory="64 KiB", fuel=77)
+                return ResourceLimits(memory="64 KiB", fuel=77, timeout_ms=20_000)
         """,
         test_a="""
             import pytest
             @pytest.mark.component("kernels.wat")
+            @pytest.mark.timeout_ms(20_000)
             def test_a(component, limited_store):
                 assert limited_store.limits.fuel == 77
                 assert component.grow(1) == -1
@@ -292,11 +294,13 @@ def test_a_guest_may_stand_in_the_test_itself(project):
 
             @pytest.mark.component(WAT)
             @pytest.mark.memory(0)
+            @pytest.mark.timeout_ms(20_000)
             def test_text(component):
                 assert component.run() == 7
 
             @pytest.mark.component(WAT.encode())
             @pytest.mark.memory(0)
+            @pytest.mark.timeout_ms(20_000)
             def test_bytes(component):
                 assert component.run() == 7
         """,
@@ -334,6 +338,7 @@ def test_a_wider_platform_range_holds_for_the_component_too(guest):
         test_a="""
             import pytest
             @pytest.mark.component("kernels.wat")
+            @pytest.mark.timeout_ms(20_000)
             def test_a(component):
                 assert component.add(1, 2) == 3
         """,

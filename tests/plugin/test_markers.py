@@ -124,7 +124,7 @@ def test_every_marker_is_registered(guest):
             @pytest.mark.component("kernels.wat")
             @pytest.mark.fuel(10)
             @pytest.mark.memory("1 MiB")
-            @pytest.mark.timeout_ms(100)
+            @pytest.mark.timeout_ms(20_000)
             @pytest.mark.wasm_limits(tables=1)
             @pytest.mark.wasi()
             @pytest.mark.conformance

@@ -114,6 +114,7 @@ def test_the_cache_is_where_it_was_asked_for_and_can_be_cleared(guest):
             import pytest
             @pytest.mark.component("kernels.wat")
             @pytest.mark.memory("1 MiB")
+            @pytest.mark.timeout_ms(20_000)
             def test_a(component):
                 assert component.add(1, 2) == 3
         """
@@ -127,8 +128,18 @@ def test_the_cache_is_where_it_was_asked_for_and_can_be_cleared(guest):
     (place / "stale.00000000.cwasm").write_bytes(b"")
     assert guest.run("--wasm-cache-dir=compiled").code == 0
     assert len(entries(place)) == 2
+    guest.write(
+        conftest="""
+            import pytest
+            @pytest.hookimpl(trylast=True)
+            def pytest_configure(config):
+                if not hasattr(config, "workerinput"):
+                    (config.rootpath / "compiled/after-clearing.00000000.cwasm").write_bytes(b"")
+        """
+    )
     assert guest.run("-o", "wasm_cache_dir=compiled", "--wasm-cache-clear", "-n", "2").code == 0
-    assert len(entries(place)) == 1
+    assert len(entries(place)) == 2
+    assert "after-clearing.00000000.cwasm" in entries(place)
 
 
 def test_a_cache_folder_in_the_ini_file_is_relative_to_it(guest):

@@ -135,11 +135,12 @@ def test_a_folder_of_the_same_name_stays_the_projects_own(suite):
 
 
 def test_last_failed_comes_back_alone_or_first(suite):
-    suite.write(test_own="def test_own(): pass")
+    suite.write(test_own="def test_own(): assert 1 == 2", test_fine="def test_fine(): pass")
     suite.run("--airssys-wasm")
     again = suite.run("--airssys-wasm", "--lf")
-    assert again.results == {WRONG: "failed", UNREADABLE: "failed", BROKEN: "failed"}
-    assert "rerun previous 3 failures" in again.text
+    wrong = ("test_own.py::test_own", WRONG, UNREADABLE, BROKEN)
+    assert again.results == dict.fromkeys(wrong, "failed")
+    assert "rerun previous 4 failures" in again.text
     first = suite.run("--airssys-wasm", "--ff", "-v").text
     assert first.index(f"{WRONG} FAILED") < first.index(f"{ADDS} PASSED")
 

@@ -81,3 +81,9 @@ def test_limits_made_by_the_strategy_are_limits():
         find(laws.resource_limits(), lambda limits: limits.fuel == 0), fuel=0
     )
     assert isinstance(find(laws.resource_limits(), lambda limits: True), ResourceLimits)
+
+
+def test_the_laws_are_tried_on_the_guests_of_the_suite(engine):
+    from pytest_airssys_wasm.fuzzing.subjects import bundled_subjects
+
+    assert len(bundled_subjects(engine)) > 50

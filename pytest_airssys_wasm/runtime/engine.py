@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 import wasmtime
 import wasmtime.component
 
-from pytest_airssys_wasm.runtime.binary import read_module, to_binary
+from pytest_airssys_wasm.runtime.binary import to_binary
 from pytest_airssys_wasm.runtime.capi import abi
 from pytest_airssys_wasm.runtime.capi.callbacks import Callbacks
 from pytest_airssys_wasm.runtime.capi.memory import MemoryCreator
 from pytest_airssys_wasm.runtime.capi.stores import EpochCallback, address
 from pytest_airssys_wasm.runtime.components import WitComponent
+from pytest_airssys_wasm.runtime.core_sections import read_module
 from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidComponent, InvalidConfiguration
 from pytest_airssys_wasm.runtime.manifest import PLATFORM_RANGE, Manifest, load_manifest
 from pytest_airssys_wasm.runtime.modules import CoreModule

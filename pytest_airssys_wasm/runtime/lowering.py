@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from ctypes import addressof, c_char
 from functools import lru_cache
 from struct import Struct
-from struct import error as StructError  # noqa: N812 it is a class
 from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.runtime.capi.abi import VAL_BYTES
@@ -29,6 +28,8 @@ from pytest_airssys_wasm.runtime.capi.vals import (
     TAGGED,
     VECTOR,
 )
+from pytest_airssys_wasm.runtime.lowering_scalars import lower_scalar
+from pytest_airssys_wasm.runtime.packing import pack
 from pytest_airssys_wasm.runtime.sizes import NUMBERS, fixed_size
 from pytest_airssys_wasm.runtime.values import (
     Err,
@@ -73,7 +74,7 @@ def compile_lower(type_: WitType) -> Lower:
     Raises `TypeError` for types that have no Python value (futures, streams, error contexts).
     """
     if isinstance(type_, Primitive):
-        return _primitive(type_.name)
+        return lower_scalar(type_.name)
     if isinstance(type_, ListType):
         return _list(type_)
     if isinstance(type_, RecordType):
@@ -95,101 +96,6 @@ def compile_lower(type_: WitType) -> Lower:
     raise TypeError(f"values of type {type_} cannot be passed from Python")
 
 
-def _primitive(name: str) -> Lower:
-    if name == "string":
-        return _string
-    if name == "char":
-        return _char
-    if name == "bool":
-        return _bool
-    if name in ("f32", "f64"):
-        return _float(name)
-    if name in NUMBERS:
-        return _integer(name)
-    raise TypeError(f"values of type {name} cannot be passed from Python")
-
-
-def _bool(value: Any, address: int, transfer: Transfer) -> None:
-    if not isinstance(value, bool):
-        raise WrongType("bool", value)
-    BYTES[address] = KINDS["bool"]
-    BYTES[address + PAYLOAD] = value
-
-
-def _integer(name: str) -> Lower:
-    slot, kind = Struct(f"<B7x{NUMBERS[name]}"), KINDS[name]
-
-    def lower(value: Any, address: int, transfer: Transfer) -> None:
-        if type(value) is not int:
-            value = _whole(name, value)
-        try:
-            slot.pack_into(MEMORY, address, kind, value)
-        except StructError:
-            raise WrongValue(name, value) from None
-
-    return lower
-
-
-def _float(name: str) -> Lower:
-    slot, kind = Struct(f"<B7x{NUMBERS[name]}"), KINDS[name]
-
-    def lower(value: Any, address: int, transfer: Transfer) -> None:
-        if type(value) is not float:
-            value = _real(name, value)
-        try:
-            slot.pack_into(MEMORY, address, kind, value)
-        except OverflowError:
-            raise WrongValue(f"{name} (this number is too large)", value) from None
-
-    return lower
-
-
-def _whole(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise WrongType(name, value)
-    return int(value)
-
-
-def _real(name: str, value: Any) -> float:
-    """The float of an int that loses nothing, or of a subclass of float."""
-    if isinstance(value, float):
-        return float(value)
-    whole = _whole(name, value)
-    try:
-        real = float(whole)
-        (stored,) = Struct(f"<{NUMBERS[name]}").unpack(Struct(f"<{NUMBERS[name]}").pack(real))
-    except OverflowError:
-        stored = None
-    if stored != whole:
-        raise WrongValue(f"{name} (it cannot hold this int exactly)", value)
-    return real
-
-
-def _char(value: Any, address: int, transfer: Transfer) -> None:
-    if not isinstance(value, str):
-        raise WrongType("char", value)
-    # A surrogate is no Unicode scalar value; wasmtime aborts the process when it is given one.
-    if len(value) != 1 or "\ud800" <= value <= "\udfff":
-        raise WrongValue("char (one Unicode scalar value)", value)
-    _CHAR.pack_into(MEMORY, address, KINDS["char"], ord(value))
-
-
-_CHAR = Struct("<B7xI")
-
-
-def _string(value: Any, address: int, transfer: Transfer) -> None:
-    if not isinstance(value, str):
-        raise WrongType("string", value)
-    try:
-        encoded = str.encode(value)  # wasmtime aborts the process on anything but UTF-8
-    except UnicodeEncodeError:
-        raise WrongValue("string (without lone surrogates)", value) from None
-    transfer.charge(len(encoded))
-    data = transfer.allocate(len(encoded))
-    BYTES[data : data + len(encoded)] = encoded
-    VECTOR.pack_into(MEMORY, address, KINDS["string"], len(encoded), data)
-
-
 def _list(type_: ListType) -> Lower:
     element = type_.element
     cost, lower = max(1, fixed_size(element)), compile_lower(element)
@@ -209,7 +115,7 @@ def _list(type_: ListType) -> Lower:
         value = bytes(value) if isinstance(value, (bytes, bytearray, memoryview)) else tuple(value)
         count = len(value)
         data = transfer.allocate(VAL_BYTES * count)
-        packed = _packed(name, code, value) if code is not None and count else None
+        packed = pack(name, code, value) if code is not None and count else None
         if packed is not None:
             assert code is not None
             view, width = BYTES[data : data + VAL_BYTES * count], Struct(f"<{code}").size
@@ -234,28 +140,6 @@ def _each(values: Iterable[Any], data: int, lower: Lower, transfer: Transfer) ->
             lower(value, data + index * VAL_BYTES, transfer)
         except Mismatch as error:
             raise error.at(f"[{index}]")
-
-
-def _packed(name: str, code: str, values: Any) -> Any | None:
-    """All of `values` as one array, or `None` where one does not fit: going through them finds which."""
-    if isinstance(values, bytes) and name == "u8":
-        return memoryview(values)
-    kinds = set(map(type, values))
-    wanted: set[type] = {bool} if name == "bool" else {str} if name == "char" else {int}
-    if name in ("f32", "f64"):
-        wanted = {int, float}
-    if not kinds <= wanted:
-        return None
-    try:
-        if name == "char":
-            codes = array(code, map(ord, values))
-            return None if any(0xD800 <= one <= 0xDFFF for one in set(codes)) else codes
-        # `array` would make an infinity of a number that is too large for f32; `struct` refuses it.
-        packed = array(code, Struct(f"<{len(values)}f").pack(*values) if name == "f32" else values)
-    except (OverflowError, StructError, TypeError, ValueError):
-        return None
-    # Python compares ints with floats exactly; a NaN among them only fails to be told here.
-    return packed if int not in kinds or name[0] != "f" or tuple(packed) == values else None
 
 
 def _record(type_: RecordType) -> Lower:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import wasmtime
 
 from pytest_airssys_wasm.runtime import core_values
-from pytest_airssys_wasm.runtime.binary import CoreFunction
 from pytest_airssys_wasm.runtime.capi import abi, failures
 from pytest_airssys_wasm.runtime.capi.stores import address
 from pytest_airssys_wasm.runtime.component import Component, UnknownExport, check_argument_count
+from pytest_airssys_wasm.runtime.core_types import CoreFunction
 from pytest_airssys_wasm.runtime.errors import LinkError
 from pytest_airssys_wasm.runtime.host import serve_import
 from pytest_airssys_wasm.runtime.instance import Instance
@@ -21,7 +21,7 @@ from pytest_airssys_wasm.runtime.run import GuestFailed
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pytest_airssys_wasm.runtime.binary import ModuleShape
+    from pytest_airssys_wasm.runtime.core_types import ModuleShape
     from pytest_airssys_wasm.runtime.run import Run
     from pytest_airssys_wasm.runtime.store import LimitedStore
 

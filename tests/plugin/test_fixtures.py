@@ -51,8 +51,9 @@ def test_instantiation(component):
     with pytest.raises(ComponentTrapped) as caught:
         component.run()
     assert caught.value.kind == "unreachable"
-    with pytest.raises(ComponentTrapped):
+    with pytest.raises(ComponentTrapped) as again:
         component.run()
+    assert again.value is caught.value
 
 @pytest.mark.component("broken.wat")
 def test_loading(component):

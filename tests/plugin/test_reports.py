@@ -125,13 +125,18 @@ def test_own_type_error():
 def test_the_cause_of_a_host_error_is_shown_from_its_own_line(guest):
     guest.write(
         importing_wat='(module (import "env" "f" (func $f)) (func (export "run") call $f))',
+        conftest="""
+            import pytest
+            @pytest.fixture(autouse=True)
+            def imports(wasm_host):
+                @wasm_host.register("env#f")
+                def serve():
+                    raise KeyError("lost")
+        """,
         test_a=HEAD
         + """
 @pytest.mark.component("importing.wat")
-def test_host(component, wasm_host):
-    def serve():
-        raise KeyError("lost")
-    wasm_host.register("env#f", serve)
+def test_host(component):
     component.run()
 """,
     )

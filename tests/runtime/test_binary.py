@@ -9,7 +9,9 @@ import sys
 import pytest
 import wasmtime
 
-from pytest_airssys_wasm.runtime.binary import CoreFunction, read_module, to_binary
+from pytest_airssys_wasm.runtime.binary import to_binary
+from pytest_airssys_wasm.runtime.core_sections import read_module
+from pytest_airssys_wasm.runtime.core_types import CoreFunction
 from pytest_airssys_wasm.runtime.errors import InvalidComponent
 
 RICH = """(module

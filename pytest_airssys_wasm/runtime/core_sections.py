@@ -1,0 +1,226 @@
+"""Reads the sections of a core module that declare something; code, data and custom sections are passed over.
+
+Reading a function's type through wasmtime-py aborts the process when it has v128 or typed references, so the
+types of a module's imports and exports are read here. wasmtime stays the judge of what is valid.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pytest_airssys_wasm.runtime.core_types import (
+    CoreFunction,
+    CoreType,
+    Declared,
+    ModuleExport,
+    ModuleImport,
+    ModuleShape,
+    Other,
+)
+from pytest_airssys_wasm.runtime.errors import InvalidComponent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_VALUE_TYPES = {
+    0x7F: "i32",
+    0x7E: "i64",
+    0x7D: "f32",
+    0x7C: "f64",
+    0x7B: "v128",
+    0x70: "funcref",
+    0x6F: "externref",
+    0x6E: "anyref",
+    0x6D: "eqref",
+    0x6C: "i31ref",
+    0x6B: "structref",
+    0x6A: "arrayref",
+    0x69: "exnref",
+    0x71: "nullref",
+    0x72: "nullexternref",
+    0x73: "nullfuncref",
+    0x74: "nullexnref",
+}
+
+
+_HEAP_TYPES = {code: name.removesuffix("ref") or name for code, name in _VALUE_TYPES.items() if code < 0x75}
+
+
+def read_module(binary: bytes) -> ModuleShape:
+    """What a core module declares. Reads no code, data or custom sections.
+
+    Raises `InvalidComponent` where the sections are malformed.
+    """
+    try:
+        return _Sections(binary).shape()
+    except (IndexError, UnicodeDecodeError, _Malformed) as error:
+        raise InvalidComponent(f"malformed module: {error or type(error).__name__}") from None
+
+
+class _Malformed(Exception):
+    pass
+
+
+class _Reader:
+    """A cursor over bytes. Runs past the end with IndexError."""
+
+    def __init__(self, data: memoryview) -> None:
+        self.data = data
+        self.at = 0
+
+    def byte(self) -> int:
+        value = self.data[self.at]
+        self.at += 1
+        return value
+
+    def number(self, bits: int = 64) -> int:
+        value = shift = 0
+        while True:
+            byte = self.byte()
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if not byte & 0x80:
+                return value
+            if shift >= bits + 7:
+                raise _Malformed("a number is too long")
+
+    def take(self, count: int) -> memoryview:
+        if count > len(self.data) - self.at:
+            raise _Malformed("a section runs past the end")
+        self.at += count
+        return self.data[self.at - count : self.at]
+
+    def name(self) -> str:
+        return bytes(self.take(self.number())).decode()
+
+    def each(self) -> Iterator[int]:
+        return iter(range(self.number(32)))
+
+
+class _Sections:
+    """The sections of one module, read in order."""
+
+    def __init__(self, binary: bytes) -> None:
+        self._types: list[CoreFunction | None] = []
+        self._functions: list[CoreType] = []
+        self._memories: list[Declared] = []
+        self._tables: list[Declared] = []
+        self._globals: list[CoreType] = []
+        self._tags: list[CoreType] = []
+        self._imports: list[ModuleImport] = []
+        self._exports: list[tuple[str, int, int]] = []
+        readers = {1: self._type, 2: self._import, 3: self._function, 4: self._table, 5: self._memory, 7: self._export}
+        reader = _Reader(memoryview(binary)[8:])
+        while reader.at < len(reader.data):
+            section = reader.byte()
+            body = _Reader(reader.take(reader.number(32)))
+            if section in readers:
+                readers[section](body)
+
+    def shape(self) -> ModuleShape:
+        spaces = (self._functions, self._tables, self._memories, self._globals, self._tags)
+        names = ("function", "table", "memory", "global", "tag")
+        exports = []
+        for name, kind, index in self._exports:
+            known = spaces[kind] if kind < len(spaces) else ()
+            type_ = known[index] if index < len(known) else Other(names[kind] if kind < len(names) else "unknown")
+            exports.append(ModuleExport(name, type_))
+        return ModuleShape(tuple(self._imports), tuple(exports), tuple(self._memories), tuple(self._tables))
+
+    def _type(self, body: _Reader) -> None:
+        for _ in body.each():
+            code = body.byte()
+            group = body.number(32) if code == 0x4E else None
+            if group is None:
+                body.at -= 1
+            for _ in range(1 if group is None else group):
+                self._types.append(self._one_type(body))
+
+    def _one_type(self, body: _Reader) -> CoreFunction | None:
+        code = body.byte()
+        if code in (0x50, 0x4F):  # sub, sub final
+            for _ in body.each():
+                body.number(32)
+            code = body.byte()
+        if code == 0x60:
+            params = tuple(self._value_type(body) for _ in body.each())
+            return CoreFunction(params, tuple(self._value_type(body) for _ in body.each()))
+        if code not in (0x5F, 0x5E):  # struct, array
+            raise _Malformed(f"unknown type form 0x{code:02x}")
+        for _ in body.each() if code == 0x5F else range(1):
+            if body.data[body.at] in (0x78, 0x77):  # packed i8, i16
+                body.at += 1
+            else:
+                self._value_type(body)
+            body.byte()
+        return None
+
+    def _value_type(self, body: _Reader) -> str:
+        code = body.byte()
+        if code in (0x63, 0x64):
+            heap = body.data[body.at]
+            if heap in _HEAP_TYPES:
+                body.at += 1
+                text = _HEAP_TYPES[heap]
+            else:
+                text = str(body.number(33))
+            return f"(ref {'null ' if code == 0x63 else ''}{text})"
+        if code not in _VALUE_TYPES:
+            raise _Malformed(f"unknown value type 0x{code:02x}")
+        return _VALUE_TYPES[code]
+
+    def _limits(self, body: _Reader, what: Literal["memory", "table"]) -> Declared:
+        flags = body.byte()
+        minimum = body.number()
+        maximum = body.number() if flags & 1 else None
+        page_bytes = 1 << (body.number(32) & 63) if flags & 8 else 65536
+        return Declared(what, minimum, maximum, page_bytes)
+
+    def _import(self, body: _Reader) -> None:
+        for _ in body.each():
+            module, name, kind = body.name(), body.name(), body.byte()
+            type_: CoreType
+            if kind == 0:
+                type_ = self._function_type(body.number(32))
+                self._functions.append(type_)
+            elif kind == 1:
+                self._value_type(body)
+                type_ = self._limits(body, "table")
+                self._tables.append(type_)
+            elif kind == 2:
+                type_ = self._limits(body, "memory")
+                self._memories.append(type_)
+            elif kind == 3:
+                type_ = Other(f"global {self._value_type(body)}")
+                body.byte()
+                self._globals.append(type_)
+            elif kind == 4:
+                body.byte()
+                type_ = Other(f"tag {body.number(32)}")
+                self._tags.append(type_)
+            else:
+                raise _Malformed(f"unknown import kind {kind}")
+            self._imports.append(ModuleImport(module, name, type_))
+
+    def _function_type(self, index: int) -> CoreType:
+        found = self._types[index] if index < len(self._types) else None
+        return found or Other(f"func (type {index})")
+
+    def _function(self, body: _Reader) -> None:
+        for _ in body.each():
+            self._functions.append(self._function_type(body.number(32)))
+
+    def _table(self, body: _Reader) -> None:
+        for _ in body.each():
+            if body.data[body.at] == 0x40:  # with an initialiser, whose end only a decoder of code would find
+                return
+            self._value_type(body)
+            self._tables.append(self._limits(body, "table"))
+
+    def _memory(self, body: _Reader) -> None:
+        for _ in body.each():
+            self._memories.append(self._limits(body, "memory"))
+
+    def _export(self, body: _Reader) -> None:
+        for _ in body.each():
+            self._exports.append((body.name(), body.byte(), body.number(32)))

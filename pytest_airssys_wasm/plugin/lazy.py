@@ -35,7 +35,7 @@ class LazyInstance:
         return getattr(self._open(), name)
 
     def __dir__(self) -> list[str]:
-        return [*super().__dir__(), *(() if self._instance is None else dir(self._instance))]
+        return sorted({*super().__dir__(), *(() if self._instance is None else dir(self._instance))})
 
     def __repr__(self) -> str:
         return f"<{self._name}, not instantiated yet>" if self._instance is None else repr(self._instance)

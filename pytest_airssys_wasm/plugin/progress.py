@@ -42,7 +42,7 @@ def _write(config: pytest.Config, line: str) -> None:
         reporter = None
     with nullcontext() if capture is None else capture.global_and_fixture_disabled():
         if reporter is None:
-            print(line, file=sys.stderr, flush=True)
+            print(f"\n{line}", file=sys.stderr, flush=True)
         else:
             reporter.ensure_newline()
             reporter.write_line(line)

@@ -38,7 +38,7 @@ def hide_package(config: pytest.Config, excinfo: pytest.ExceptionInfo[BaseExcept
 
 def _is_on_purpose(excinfo: pytest.ExceptionInfo[BaseException]) -> bool:
     """Our own classes; and the everyday ones with which wrong names and arguments are refused."""
-    if type(excinfo.value).__module__.startswith(f"{_PACKAGE.name}."):
+    if type(excinfo.value).__module__.partition(".")[0] == _PACKAGE.name:
         return True
     return isinstance(excinfo.value, _EVERYDAY) and _is_ours(Path(excinfo.traceback[-1].path))
 

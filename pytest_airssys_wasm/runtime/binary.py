@@ -50,7 +50,7 @@ def _from_text(source: bytes, name: str) -> tuple[Kind, bytes]:
         raise InvalidComponent(
             f"{name}: neither a WebAssembly binary (it would begin with 00 61 73 6d) nor text"
         ) from None
-    if "\0" in text or not text.lstrip().startswith(("(", ";;")):
+    if not text.lstrip().startswith(("(", ";;")):
         raise InvalidComponent(f"{name}: neither a WebAssembly binary nor WebAssembly text (it would begin with '(')")
     try:
         binary = bytes(wasmtime.wat2wasm(text))

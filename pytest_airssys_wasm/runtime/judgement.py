@@ -115,8 +115,8 @@ def _failure(run: Run) -> Failure | None:
 def _verdict(run: Run) -> BaseException | None:
     failure = _failure(run)
     kind = failure.kind if failure else None
-    ended_early = not run.finished or run.error is not None
-    if kind == "out-of-fuel" or (ended_early and run.fuel_budget is not None and run.fuel_left == 0):
+    # Without its code, a guest that was stopped with no fuel left has hit both limits.
+    if kind == "out-of-fuel" or (run.stop is Stop.TIMEOUT and run.fuel_budget is not None and run.fuel_left == 0):
         return OutOfFuel(f"the fuel budget of {run.fuel_budget:,} was spent")
     if run.stop is Stop.TIMEOUT:
         return ExecutionTimeout(f"the timeout of {run.limits.timeout_ms:g} ms ran out")

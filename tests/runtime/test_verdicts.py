@@ -64,6 +64,21 @@ def test_equal_runs_cost_equal_fuel(engine, kernels):
     assert len({engine.execute(kernels, "count", 1_000, limits=LIMITS).usage.fuel.consumed for _ in range(5)}) == 1
 
 
+def test_a_host_function_that_fails_on_the_last_fuel_is_a_host_error(engine):
+    host = HostFunctions()
+
+    @host.register("env#host")
+    def fail():
+        raise ValueError("no")
+
+    guest = engine.load('(module (import "env" "host" (func $host)) (func (export "f") call $host))')
+    enough = ending(engine, guest, "f", host=host)
+    exactly = ResourceLimits(memory="1 MiB", fuel=enough.usage.fuel.consumed)
+    error = ending(engine, guest, "f", limits=exactly, host=host)
+    assert type(error) is HostFunctionError
+    assert error.usage.fuel.is_exhausted
+
+
 @pytest.mark.parametrize("function", ["spin", "deep"])
 def test_the_fuel_budget_ends_loops_and_recursion(engine, kernels, function):
     error = ending(engine, kernels, function, limits=ResourceLimits(memory="1 MiB", fuel=1_000, timeout_ms=5_000))

@@ -52,6 +52,13 @@ class WasmError(Exception):
     verdict: ClassVar[Verdict]
     usage: Usage | None = None
     """What the execution cost; `None` when no guest code had started."""
+    __module__ = "pytest_airssys_wasm"  # where users import it from, and what pytest shows
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if cls.__module__.startswith("pytest_airssys_wasm."):
+            cls.__module__ = "pytest_airssys_wasm"
+
     frames: Sequence[Frame] = ()
     """The guest's backtrace where there is one, innermost frame first."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, fields
+from fractions import Fraction
 from typing import TYPE_CHECKING, ClassVar
 
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
@@ -24,8 +25,11 @@ _SIZE_UNITS = {
     "MIB": 2**20,
     "GIB": 2**30,
 }
-_DURATION_UNITS_MS = {"": 1.0, "MS": 1.0, "S": 1_000.0, "MIN": 60_000.0}
-_QUANTITY = re.compile(r"\s*([0-9][0-9_]*(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*")
+_DURATION_UNITS_MS = {"": 1, "MS": 1, "S": 1_000, "MIN": 60_000}
+_QUANTITY = re.compile(r"\s*([0-9](?:_?[0-9])*(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*")
+
+# Longer than any number in range: Python itself refuses to read one of some thousand digits.
+_MAX_QUANTITY_CHARACTERS = 64
 
 
 def parse_size(value: object, where: str = "memory") -> int:
@@ -34,10 +38,11 @@ def parse_size(value: object, where: str = "memory") -> int:
     Raises `InvalidConfiguration`, naming `where`, for anything else.
     """
     if isinstance(value, str):
-        number, factor = _split(value, _SIZE_UNITS, where, "a size such as 1048576, 512 KiB or 1 MiB")
-        size = number * factor
-        if size != int(size):
+        size = _quantity(value, _SIZE_UNITS, where, "a size such as 1048576, 512 KiB or 1 MiB")
+        if size.denominator != 1:
             raise InvalidConfiguration(where, value, "a whole number of bytes")
+        if size > _MAX_MEMORY_BYTES:
+            raise InvalidConfiguration(where, value, f"a size from 0 to {_MAX_MEMORY_BYTES} bytes")
         return int(size)
     return _whole(value, where, _MAX_MEMORY_BYTES, "a size in bytes such as 1048576, or '1 MiB'")
 
@@ -49,8 +54,7 @@ def parse_duration_ms(value: object, where: str = "timeout_ms") -> float:
     """
     wanted = "a finite, non-negative number of milliseconds such as 100 or 2.5"
     if isinstance(value, str):
-        number, factor = _split(value, _DURATION_UNITS_MS, where, wanted + ", or '100ms', '2 s'")
-        return number * factor
+        return float(_quantity(value, _DURATION_UNITS_MS, where, wanted + ", or '100ms', '2 s'"))
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise InvalidConfiguration(where, value, wanted)
     try:
@@ -71,8 +75,8 @@ def parse_count(value: object, where: str) -> int:
     """A number of things within u64, from an int or a string of digits."""
     wanted = f"a whole number from 0 to {MAX_U64}"
     if isinstance(value, str):
-        number, _ = _split(value, {"": 1}, where, wanted)
-        value = int(number) if number == int(number) else value
+        number = _quantity(value, {"": 1}, where, wanted)
+        value = int(number) if number.denominator == 1 else value
     return _whole(value, where, MAX_U64, wanted)
 
 
@@ -84,13 +88,12 @@ def _whole(value: object, where: str, most: int, wanted: str) -> int:
     return value
 
 
-def _split(text: str, units: dict[str, float] | dict[str, int], where: str, wanted: str) -> tuple[float, float]:
-    match = _QUANTITY.fullmatch(text)
+def _quantity(text: str, units: dict[str, int], where: str, wanted: str) -> Fraction:
+    """Exactly what is written: as floats, 1.001 MB would be no whole number of bytes."""
+    match = _QUANTITY.fullmatch(text) if len(text) <= _MAX_QUANTITY_CHARACTERS else None
     if match is None or match[2].upper() not in units:
         raise InvalidConfiguration(where, text, wanted)
-    digits = match[1].replace("_", "")
-    number = float(digits) if "." in digits else int(digits)
-    return number, units[match[2].upper()]
+    return Fraction(match[1].replace("_", "")) * units[match[2].upper()]
 
 
 @dataclass(frozen=True, kw_only=True)

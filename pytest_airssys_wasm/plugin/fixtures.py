@@ -60,12 +60,13 @@ def limited_store(
     """A store under this test's limits, with its host functions and WASI grants; closed after the test."""
     from pytest_airssys_wasm.runtime.store import LimitedStore
 
+    source = _source(request.node)
     fuel: markers.FuelMark | None = markers.closest(request.node, "fuel")
     store = LimitedStore(
         wasm_engine,
         wasm_limits,
         host=wasm_host,
-        wasi=_wasi(request.node),
+        wasi=_wasi(request.node) or (source.manifest.wasi if source and source.manifest else None),
         fuel_per="store" if fuel is not None and fuel.per == "test" else "execution",
     )
     request.node.stash[STORE] = store
@@ -90,7 +91,7 @@ def component(_wasm_source: Source, wasm_engine: WasmEngine, limited_store: Limi
     """The guest that the marker `component` names, in `limited_store`; instantiated on first use."""
 
     def instantiate() -> Instance:
-        loaded = wasm_engine.load(_wasm_source.content)
+        loaded = wasm_engine.load(_wasm_source.content, manifest=_wasm_source.manifest)
         if _wasm_source.world is not None:
             from pytest_airssys_wasm.plugin.worlds import check_world
 

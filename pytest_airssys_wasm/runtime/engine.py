@@ -27,8 +27,10 @@ from pytest_airssys_wasm.runtime.workers import WorkerPool
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Callable
 
     from pytest_airssys_wasm.runtime.cache import CompileCache
+    from pytest_airssys_wasm.runtime.call import Finished
     from pytest_airssys_wasm.runtime.component import Component
     from pytest_airssys_wasm.runtime.host import HostFunctions
     from pytest_airssys_wasm.runtime.limits import ResourceLimits
@@ -42,12 +44,20 @@ class WasmEngine:
     """Loads guests and runs them under limits. Safe to share between threads; one per process is enough.
 
     `cache` keeps compiled guests on disk; `None` compiles anew in each process. `memory_range` are the bytes of
-    memory, both ends included, that a manifest beside a component may ask for.
+    memory, both ends included, that a manifest beside a component may ask for. `on_execution` is told how each
+    execution ended, on the thread that waited for it.
     """
 
-    def __init__(self, cache: CompileCache | None = None, *, memory_range: tuple[int, int] = PLATFORM_RANGE) -> None:
+    def __init__(
+        self,
+        cache: CompileCache | None = None,
+        *,
+        memory_range: tuple[int, int] = PLATFORM_RANGE,
+        on_execution: Callable[[Finished], None] | None = None,
+    ) -> None:
         self._memory_range = memory_range
         self.cache = cache
+        self.on_execution = on_execution
         self.current: dict[int, Run] = {}
         """The run that each guest thread is in, by thread identity."""
         self.workers = WorkerPool()
@@ -67,20 +77,22 @@ class WasmEngine:
         """How many linear memories exist in all stores of this engine."""
         return self._memories.live
 
-    def load(self, source: str | os.PathLike[str] | bytes) -> Component:
+    def load(self, source: str | os.PathLike[str] | bytes, *, manifest: Manifest | None = None) -> Component:
         """Compile a guest: a path to a binary or WAT file, its bytes, or WAT text (which begins with `(`).
 
-        A `Component.toml` beside the file is read too. Raises `InvalidComponent` for anything that is no valid
-        component or module, `FileNotFoundError` for a missing file, `InvalidConfiguration` for a bad manifest.
+        A `Component.toml` beside the file is read too, unless a `manifest` is given. Raises `InvalidComponent` for
+        anything that is no valid component or module, `FileNotFoundError` for a missing file,
+        `InvalidConfiguration` for a bad manifest.
         """
         if isinstance(source, bytes):
-            return self._load(source, "<bytes>", None)
+            return self._load(source, "<bytes>", None, manifest)
         if isinstance(source, str) and source.lstrip().startswith(("(", ";;")):
-            return self._load(source.encode(), "<text>", None)
+            return self._load(source.encode(), "<text>", None, manifest)
         path = Path(source)
-        return self._load(path.read_bytes(), path.name, path)
+        content = path.read_bytes()
+        return self._load(content, path.name, path, manifest or _manifest_beside(path, self._memory_range))
 
-    def _load(self, content: bytes, name: str, path: Path | None) -> Component:
+    def _load(self, content: bytes, name: str, path: Path | None, manifest: Manifest | None) -> Component:
         kind, binary = to_binary(content, name)
         # Text is translated at each load, which is cheap, and then hashed as the binary it became.
         digest = self.cache.digest(path) if self.cache and path and binary is content else None
@@ -89,7 +101,7 @@ class WasmEngine:
             "engine": self,
             "name": name,
             "path": path,
-            "manifest": _manifest_beside(path, self._memory_range),
+            "manifest": manifest,
         }
         shape = read_module(binary) if kind == "module" else None
         try:
@@ -154,9 +166,9 @@ class WasmEngine:
         return None if run is None else run.account
 
 
-def _manifest_beside(path: Path | None, memory_range: tuple[int, int]) -> Manifest | None:
-    manifest = path.parent / "Component.toml" if path else None
-    return load_manifest(manifest, memory_range=memory_range) if manifest and manifest.is_file() else None
+def _manifest_beside(path: Path, memory_range: tuple[int, int]) -> Manifest | None:
+    manifest = path.parent / "Component.toml"
+    return load_manifest(manifest, memory_range=memory_range) if manifest.is_file() else None
 
 
 def _close(workers: WorkerPool) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pytest_airssys_wasm.runtime.call import Call
     from pytest_airssys_wasm.runtime.usage import Usage
 
 
@@ -61,6 +62,11 @@ class WasmError(Exception):
 
     frames: Sequence[Frame] = ()
     """The guest's backtrace where there is one, innermost frame first."""
+    call: Call | None = None
+    """What was executed; `None` when no guest code had started."""
+    stdout: bytes = b""
+    """What the guest wrote up to then, within the output limit; empty where WASI is not granted."""
+    stderr: bytes = b""
 
 
 class OutOfFuel(WasmError):

@@ -41,7 +41,7 @@ class Instance:
             call = component.prepare(name, args, run, self.store)
             return lambda run: call(self, run)
 
-        return self.store.run(prepare)
+        return self.store.run(prepare, component, name, args)
 
     def __getitem__(self, interface: str) -> Interface:
         """The exported interface of this exact name."""

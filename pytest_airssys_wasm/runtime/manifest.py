@@ -5,59 +5,22 @@ from __future__ import annotations
 import difflib
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 import tomli
 
-from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidConfiguration
+from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidConfiguration, Verdict
 from pytest_airssys_wasm.runtime.limits import ResourceLimits, parse_count, parse_duration_ms, parse_size
+from pytest_airssys_wasm.runtime.manifest_messages import Place, translate
+from pytest_airssys_wasm.runtime.manifest_tables import CpuTable, Document, ManifestTest, WasiTable
+from pytest_airssys_wasm.runtime.wasi import Wasi
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 PLATFORM_RANGE = (512 * 1024, 4 * 1024 * 1024)
 """Bytes of memory that the airssys platform accepts, both ends included."""
-
-
-class ManifestTest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One `[[tests]]` entry: a check that an author writes without Python."""
-
-    name: str
-    call: str
-    args: list[Any] = []
-    returns: Any = msgspec.UNSET
-    verdict: str | msgspec.UnsetType = msgspec.UNSET
-    trap: str | msgspec.UnsetType = msgspec.UNSET
-    max_fuel: int | msgspec.UnsetType = msgspec.UNSET
-
-
-class _Component(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    name: str
-    version: str
-    wasm: str | None = None
-    description: str | None = None
-
-
-class _Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    max_bytes: int
-
-
-class _Cpu(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    max_fuel: int | None = None
-    timeout_ms: float | None = None
-    timeout_seconds: float | None = None
-
-
-class _Resources(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    memory: _Memory
-    cpu: _Cpu | None = None
-
-
-class _Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    component: _Component
-    resources: _Resources
-    tests: list[ManifestTest] = []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +34,8 @@ class Manifest:
     memory_bytes: int
     max_fuel: int | None
     timeout_ms: float | None
+    wasi: Wasi | None
+    """What the table `[wasi]` grants; `None` without it: WASI is not linked then."""
     tests: tuple[ManifestTest, ...]
 
     def limits(self) -> ResourceLimits:
@@ -106,11 +71,11 @@ def parse_manifest(
         raise InvalidConfiguration(str(path), _line(text, error), f"valid TOML: {error}") from None
     except RecursionError:
         raise InvalidConfiguration(str(path), "deeply nested values", "valid TOML") from None
-    place = _Place(path, text)
+    place = Place(path, text)
     try:
-        document = msgspec.convert(raw, _Document)
+        document = msgspec.convert(raw, Document)
     except msgspec.ValidationError as error:
-        raise _translate(place, raw, str(error)) from None
+        raise translate(place, raw, str(error)) from None
     component, memory = document.component, document.resources.memory
     for key in ("name", "version"):
         if not getattr(component, key).strip():
@@ -124,7 +89,7 @@ def parse_manifest(
                 "or widen the ini value wasm_memory_range"
             )
         raise place.error("resources.memory", "max_bytes", memory.max_bytes, f"from {low} to {high} bytes{hint}")
-    cpu = document.resources.cpu or _Cpu()
+    cpu = document.resources.cpu or CpuTable()
     if require_cpu_limits and (cpu.max_fuel is None or (cpu.timeout_ms is None and cpu.timeout_seconds is None)):
         raise InvalidConfiguration(
             f"{path}: [resources.cpu]", NOTHING, "max_fuel and timeout_ms (wasm_require_cpu_limits is set)"
@@ -138,7 +103,8 @@ def parse_manifest(
         memory_bytes=memory.max_bytes,
         max_fuel=None if cpu.max_fuel is None else parse_count(cpu.max_fuel, place.name("resources.cpu", "max_fuel")),
         timeout_ms=_timeout(cpu, place),
-        tests=tuple(_checked(test, place) for test in document.tests),
+        wasi=None if document.wasi is None else _grants(document.wasi, place),
+        tests=_checked(document.tests, place),
     )
 
 
@@ -154,24 +120,7 @@ def parse_memory_range(value: str | tuple[object, object]) -> tuple[int, int]:
     return low, high
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where in which file: for messages."""
-
-    path: Path
-    text: str
-
-    def name(self, table: str, key: str) -> str:
-        line = next(
-            (n for n, line in enumerate(self.text.splitlines(), 1) if re.match(rf"\s*{re.escape(key)}\s*=", line)), None
-        )
-        return f"{self.path}{f':{line}' if line else ''}: [{table}] {key}"
-
-    def error(self, table: str, key: str, given: object, wanted: str) -> InvalidConfiguration:
-        return InvalidConfiguration(self.name(table, key), given, wanted)
-
-
-def _timeout(cpu: _Cpu, place: _Place) -> float | None:
+def _timeout(cpu: CpuTable, place: Place) -> float | None:
     if cpu.timeout_ms is not None and cpu.timeout_seconds is not None:
         raise place.error("resources.cpu", "timeout_seconds", cpu.timeout_seconds, "timeout_ms or this, not both")
     if cpu.timeout_ms is not None:
@@ -181,68 +130,56 @@ def _timeout(cpu: _Cpu, place: _Place) -> float | None:
     return None
 
 
-def _checked(test: ManifestTest, place: _Place) -> ManifestTest:
-    if (test.returns is msgspec.UNSET) == (test.verdict is msgspec.UNSET):
-        given = NOTHING if test.returns is msgspec.UNSET else "both"
-        raise place.error("tests", f"{test.name!r}", given, "either returns or verdict")
-    return test
+def _grants(table: WasiTable, place: Place) -> Wasi:
+    """A manifest may come with a guest from anywhere: it grants no more of the host than the folder it lies in."""
+    home = place.path.parent.resolve()
+    preopen: dict[str, tuple[Path, Literal["ro"]]] = {}
+    for guest, folder in table.preopen.items():
+        host = (home / folder).resolve()
+        if not host.is_relative_to(home):
+            raise place.error("wasi.preopen", guest, folder, "a folder below that of the manifest")
+        preopen[guest] = (host, "ro")
+    try:
+        return Wasi(args=tuple(table.args), env=table.env, stdin=table.stdin.encode(), preopen=preopen)
+    except InvalidConfiguration as error:
+        _, _, key = error.where.partition(".")
+        raise place.error("wasi", key, error.given, error.wanted) from None
+
+
+def _checked(tests: list[ManifestTest], place: Place) -> tuple[ManifestTest, ...]:
+    seen: set[str] = set()
+    for test in tests:
+        where = f"{place.path}: [[tests]] {test.name!r}"
+        if not test.name.strip() or not test.name.isprintable() or test.name in seen:
+            wanted = "a name of its own" if test.name in seen else "a printable name on one line"
+            raise InvalidConfiguration(f"{place.path}: [[tests]] name", test.name, wanted)
+        seen.add(test.name)
+        _check_outcome(test, where)
+        if test.max_fuel is not msgspec.UNSET:
+            parse_count(test.max_fuel, f"{where} max_fuel")
+    return tuple(tests)
+
+
+def _check_outcome(test: ManifestTest, where: str) -> None:
+    """One outcome is expected: a value, or a verdict, or the kind of a trap."""
+    returns, verdict, trap = (given is not msgspec.UNSET for given in (test.returns, test.verdict, test.trap))
+    if returns and (verdict or trap):
+        raise InvalidConfiguration(where, "both", "either returns, or verdict and trap")
+    if not (returns or verdict or trap):
+        raise InvalidConfiguration(where, NOTHING, "returns, verdict or trap: what is expected of the call")
+    known = [str(one) for one in Verdict]
+    if verdict and test.verdict not in known:
+        near = difflib.get_close_matches(str(test.verdict), known, n=1)
+        raise InvalidConfiguration(
+            f"{where} verdict",
+            test.verdict,
+            f"one of {', '.join(known)}" + (f"; did you mean {near[0]}?" if near else ""),
+        )
+    if trap and verdict and test.verdict != Verdict.TRAP:
+        raise InvalidConfiguration(f"{where} trap", test.trap, f"none beside the verdict {test.verdict}")
 
 
 def _line(text: str, error: tomli.TOMLDecodeError) -> str:
     number = getattr(error, "lineno", None)
     lines = text.splitlines()
     return lines[number - 1] if number and number <= len(lines) else "this text"
-
-
-_KNOWN: dict[str, tuple[str, ...]] = {
-    "": _Document.__struct_fields__,
-    "component": _Component.__struct_fields__,
-    "resources": _Resources.__struct_fields__,
-    "resources.memory": _Memory.__struct_fields__,
-    "resources.cpu": _Cpu.__struct_fields__,
-    "tests": ManifestTest.__struct_fields__,
-}
-_WORDS = {
-    "int": "a whole number",
-    "str": "a text",
-    "float": "a number",
-    "object": "a table",
-    "array": "an array",
-    "bool": "true or false",
-}
-
-
-def _translate(place: _Place, raw: dict[str, Any], message: str) -> InvalidConfiguration:
-    """Msgspec's sentence, in the words of the manifest: table, key, value, what would be right."""
-    what, _, at = message.partition(" - at `$")
-    steps = [step for step in re.split(r"[.\[\]`]+", at) if step]
-    table = ".".join(step for step in steps if not step.isdigit() and step != "...")
-    quoted = re.findall(r"`([^`]+)`", what)
-    if what.startswith("Object contains unknown field") and quoted:
-        near = difflib.get_close_matches(quoted[0], _KNOWN.get(table, ()), n=1)
-        wanted = f"one of {', '.join(_KNOWN.get(table, ()))}" + (f"; did you mean {near[0]}?" if near else "")
-        return place.error(table, quoted[0], value_at(raw, [*steps, quoted[0]]), f"no such key, but {wanted}")
-    if what.startswith("Object missing required field") and quoted:
-        if quoted[0] in ("resources", "memory"):
-            table, quoted = "resources.memory", ["max_bytes"]
-        return InvalidConfiguration(
-            f"{place.path}: [{table or quoted[0]}] {quoted[0]}",
-            NOTHING,
-            "a value: it is required" + (", memory has no default" if quoted[0] == "max_bytes" else ""),
-        )
-    table, _, key = table.rpartition(".")
-    value = value_at(raw, steps)
-    wanted = " or ".join(
-        _WORDS.get(word, word) for word in (quoted[0].split(" | ") if quoted else [what]) if word != "null"
-    )
-    return place.error(table, key, value, wanted)
-
-
-def value_at(raw: Any, steps: list[str]) -> Any:
-    """What stands at this path of keys and indices in decoded TOML; `None` where nothing does."""
-    for step in steps:
-        if isinstance(raw, dict):
-            raw = raw.get(step)
-        elif isinstance(raw, list) and step.isdigit() and int(step) < len(raw):
-            raw = raw[int(step)]
-    return raw

@@ -31,9 +31,18 @@ class Resource:
     is the guest's from then on, and cannot be used any more.
     """
 
-    def __init__(self, pointer: int, store: LimitedStore, instance: Instance | None, prefix: str, name: str) -> None:
+    def __init__(
+        self,
+        pointer: int,
+        store: LimitedStore,
+        component: WitComponent,
+        instance: Instance | None,
+        prefix: str,
+        name: str,
+    ) -> None:
         self._pointer: int | None = pointer
         self._store = store
+        self._component = component
         self._instance = instance
         self._prefix = prefix
         self._name = name
@@ -50,7 +59,7 @@ class Resource:
             if error:
                 raise GuestFailed(failures.take(error))
 
-        self._store.run(lambda _run: enter)
+        self._store.run(lambda _run: enter, self._component, f"{self._prefix}[drop]{self._name}", ())
 
     def __enter__(self) -> Self:
         return self
@@ -133,7 +142,7 @@ class Resources:
         if error:
             abi.error_delete(error)
             prefix = component.prefix_of(type_.resource)
-            return Resource(pointer, self._store, instance, prefix, type_.resource.name)
+            return Resource(pointer, self._store, component, instance, prefix, type_.resource.name)
         representation = abi.resource_host_rep(host)
         abi.resource_host_delete(host)
         run.handles.append(pointer)

@@ -8,6 +8,7 @@ from _thread import get_ident
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from pytest_airssys_wasm.runtime.call import Call, Finished
 from pytest_airssys_wasm.runtime.capi import abi
 from pytest_airssys_wasm.runtime.capi.stores import RawStore
 from pytest_airssys_wasm.runtime.deadline import cancel, keep_time, wait_done
@@ -20,7 +21,7 @@ from pytest_airssys_wasm.runtime.run import Run, Stop
 from pytest_airssys_wasm.runtime.usage import Execution, Tally, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import TracebackType
 
     from typing_extensions import Self
@@ -69,6 +70,7 @@ class LimitedStore:
         self._tally = Tally(limits.fuel if self._shares_fuel else None)
         self._account = MemoryAccount(limits.memory)
         self.resources = Resources(self)
+        self._executions = 0
         self._busy = threading.Lock()
         self._unusable: str | None = None
         self._output = CapturedOutput(limits.output) if wasi is not None and not wasi.inherit else None
@@ -88,7 +90,7 @@ class LimitedStore:
 
     def instantiate(self, component: Component) -> Instance:
         """Link and instantiate: one execution. Raises `LinkError` before anything runs, else what it ends with."""
-        return self.run(lambda _run: component.link(self))
+        return self.run(lambda _run: component.link(self), component, None, ())
 
     def execute(self, component: Component, function: str, *args: Any) -> Execution:
         """Instantiate and call `function` as one execution, with one budget and one deadline."""
@@ -98,17 +100,34 @@ class LimitedStore:
             call = component.prepare(function, args, run, self)
             return lambda run: call(instantiate(run), run)
 
-        value = self.run(prepare)
+        value = self.run(prepare, component, function, args)
         assert self.usage is not None
-        return Execution(value=value, usage=self.usage)
+        return Execution(value=value, usage=self.usage, stdout=self.stdout, stderr=self.stderr)
 
-    def run(self, prepare: Callable[[Run], Callable[[Run], T]]) -> T:
+    def run(
+        self,
+        prepare: Callable[[Run], Callable[[Run], T]],
+        component: Component,
+        function: str | None,
+        args: Sequence[Any],
+    ) -> T:
         """One execution: `prepare` on this thread, what it returns on a guest thread, under the limits.
+
+        `component`, `function` and `args` say what it is, for the error that it may end with.
 
         Returns the value, or raises what the execution ended with. What `prepare` raises is raised as it is:
         nothing has run then.
         """
         self._claim()
+        call = Call(
+            component=component,
+            function=function,
+            args=args,
+            limits=self.limits,
+            host=self.host,
+            wasi=self.wasi,
+            nth=self._executions,
+        )
         run = Run(self.limits, self._budget(), self._account)
         try:
             self._begin(run, prepare(run))
@@ -121,11 +140,12 @@ class LimitedStore:
         finally:
             self._end(run)
         error = judge(run)
+        usage = error.usage if isinstance(error, WasmError) else None
+        self._record(Finished(call=call, usage=usage or measure(run), error=error))
         if error is not None:
             if isinstance(error, WasmError):
-                self._record(error.usage)
+                error.call, error.stdout, error.stderr = call, self.stdout, self.stderr
             raise error
-        self._record(measure(run))
         value: T = run.value
         return value
 
@@ -218,10 +238,12 @@ class LimitedStore:
             self._fuel_left = run.fuel_left
         self._busy.release()
 
-    def _record(self, usage: Usage | None) -> None:
-        if usage is not None:
-            self.usage = usage
-            self._tally.add(usage)
+    def _record(self, finished: Finished) -> None:
+        self._executions += 1
+        self.usage = finished.usage
+        self._tally.add(finished.usage)
+        if self.engine.on_execution is not None:
+            self.engine.on_execution(finished)
 
 
 def _release(raw: RawStore, output: CapturedOutput | None, engine: WasmEngine, running: list[Run]) -> None:

@@ -101,3 +101,6 @@ class Execution:
 
     value: Any
     usage: Usage
+    stdout: bytes = b""
+    """What the guest wrote, up to the output limit; empty where WASI is not granted."""
+    stderr: bytes = b""

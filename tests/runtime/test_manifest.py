@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 from pytest_airssys_wasm.runtime.manifest import load_manifest, parse_manifest, parse_memory_range
+from pytest_airssys_wasm.runtime.wasi import Wasi
 
 MINIMAL = '[component]\nname = "a"\nversion = "0.1.0"\n[resources.memory]\nmax_bytes = 1048576\n'
 FULL = (
@@ -61,6 +62,9 @@ def test_the_platform_range_can_be_widened():
     assert parse_manifest(text, PATH, memory_range=parse_memory_range("64 KiB..32 MiB")).memory_bytes == 16777216
 
 
+ENTRY = "[[tests]]\nname = 'x'\ncall = 'y'\n"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -83,7 +87,22 @@ def test_the_platform_range_can_be_widened():
         (MINIMAL + "[resources.cpu]\ntimeout_ms = -1", "timeout_ms: expected a finite"),
         (MINIMAL + "[resources.cpu]\ntimeout_ms = 1\ntimeout_seconds = 1", "not both"),
         (MINIMAL + "[extra]\n", "extra: expected no such key"),
-        (MINIMAL + '[[tests]]\nname = "x"\ncall = "y"\n', "either returns or verdict"),
+        (MINIMAL + ENTRY, "returns, verdict or trap"),
+        (MINIMAL + ENTRY + "returns = 1\nverdict = 'trap'", "either returns, or verdict and trap, got 'both'"),
+        (MINIMAL + ENTRY + "verdict = 'out-of-feul'", "did you mean out-of-fuel"),
+        (MINIMAL + ENTRY + "verdict = 'timeout'\ntrap = 'unreachable'", "none beside the verdict timeout"),
+        (MINIMAL + ENTRY + "returns = 1\nmax_fuel = -1", "max_fuel: expected a whole number from 0"),
+        (MINIMAL + 2 * (ENTRY + "returns = 1\n"), "a name of its own, got 'x'"),
+        (MINIMAL + ENTRY.replace("'x'", r'"x\ny"') + "returns = 1\n", "a printable name on one line"),
+        (MINIMAL + "[wasi]\nargs = ['a', 1]", r"\[wasi.args\] 1: expected a text|args.*expected a text, got 1"),
+        (MINIMAL + "[wasi]\nenv = { 'A=B' = 'x' }", r"\[wasi\] env: expected a mapping"),
+        (MINIMAL + "[wasi]\nstdout = 1", "no such key, but one of args, env, stdin, preopen"),
+        (
+            MINIMAL + "[wasi.preopen]\n'/' = '..'",
+            r"\[wasi.preopen\] /: expected a folder below that of the manifest, got '..'",
+        ),
+        (MINIMAL + "[wasi.preopen]\n'/' = '/etc'", "a folder below"),
+        (MINIMAL + "[wasi.preopen]\n'/' = 'missing'", "an existing directory"),
         (MINIMAL + '[[tests]]\nname = "x"\ncall = 1\nreturns = 1\n', "call: expected a text, got 1"),
     ],
 )
@@ -130,3 +149,21 @@ def _parses_or_names_the_place(text):
         parse_manifest(text, PATH)
     except InvalidConfiguration as error:
         assert str(PATH) in str(error)
+
+
+def test_wasi_is_granted_as_it_is_written_and_files_only_below_the_manifest(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "out").symlink_to("/")
+    path = tmp_path / "Component.toml"
+    assert parse_manifest(MINIMAL, path).wasi is None
+    assert parse_manifest(MINIMAL + "[wasi]", path).wasi == Wasi()
+    table = "[wasi]\nargs = ['a']\nenv = { A = 'b' }\nstdin = 'c'\n[wasi.preopen]\n'/d' = 'data'"
+    granted = Wasi(args=("a",), env={"A": "b"}, stdin=b"c", preopen={"/d": (tmp_path / "data", "ro")})
+    assert parse_manifest(MINIMAL + table, path).wasi == granted
+    with pytest.raises(InvalidConfiguration, match="below that of the manifest"):
+        parse_manifest(MINIMAL + "[wasi.preopen]\n'/' = 'out/etc'", path)
+
+
+def test_a_trap_alone_is_an_expectation():
+    (test,) = parse_manifest(MINIMAL + ENTRY + "trap = 'unreachable'", PATH).tests
+    assert test.trap == "unreachable"

@@ -11,14 +11,16 @@ from pytest_airssys_wasm.runtime.errors import LinkError
 from pytest_airssys_wasm.runtime.values import attribute_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from pytest_airssys_wasm.runtime.engine import WasmEngine
+    from pytest_airssys_wasm.runtime.host import HostFunctions
     from pytest_airssys_wasm.runtime.instance import Instance
     from pytest_airssys_wasm.runtime.manifest import Manifest
     from pytest_airssys_wasm.runtime.run import Run
     from pytest_airssys_wasm.runtime.store import LimitedStore
+    from pytest_airssys_wasm.runtime.wasi import Wasi
 
 
 class UnknownExport(LinkError, LookupError):
@@ -43,6 +45,10 @@ class Component(ABC):
         """The file it was loaded from, if it was."""
         self.manifest = manifest
         """The `Component.toml` beside that file, if there is one."""
+        self.load_ms = 0.0
+        """How long loading took."""
+        self.was_compiled = True
+        """Whether it had to be compiled for that; `False` where the compile cache had it."""
 
     @property
     @abstractmethod
@@ -58,6 +64,10 @@ class Component(ABC):
     @abstractmethod
     def imports(self) -> Any:
         """The typed imports: a mapping of names, printable as text."""
+
+    @abstractmethod
+    def missing_imports(self, host: HostFunctions | None, wasi: Wasi | None) -> Iterator[tuple[str, str]]:
+        """Name and type of every import that neither the host functions nor the WASI grants provide."""
 
     @abstractmethod
     def link(self, store: LimitedStore) -> Callable[[Run], Instance]:
@@ -91,6 +101,13 @@ class Component(ABC):
     @abstractmethod
     def parameter_types(self, function: str) -> tuple[Any, ...]:
         """The types of a function's parameters: WIT types, or a module's value types by name.
+
+        Raises `UnknownExport`.
+        """
+
+    @abstractmethod
+    def result_types(self, function: str) -> tuple[Any, ...]:
+        """The types of a function's results: at most one WIT type, or a module's value types by name.
 
         Raises `UnknownExport`.
         """

@@ -12,7 +12,7 @@ from pytest_airssys_wasm.runtime.capi.stores import address
 from pytest_airssys_wasm.runtime.component import Component, UnknownExport, check_argument_count
 from pytest_airssys_wasm.runtime.instance import Instance
 from pytest_airssys_wasm.runtime.lifting import compile_lift
-from pytest_airssys_wasm.runtime.linking import new_linker, value_types
+from pytest_airssys_wasm.runtime.linking import missing_imports, new_linker, value_types
 from pytest_airssys_wasm.runtime.lowering import compile_lower
 from pytest_airssys_wasm.runtime.run import GuestFailed
 from pytest_airssys_wasm.runtime.sizes import fixed_size
@@ -22,10 +22,12 @@ from pytest_airssys_wasm.runtime.wit_reader import read_world
 from pytest_airssys_wasm.runtime.world import World, flatten, functions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from pytest_airssys_wasm.runtime.host import HostFunctions
     from pytest_airssys_wasm.runtime.run import Run
     from pytest_airssys_wasm.runtime.store import LimitedStore
+    from pytest_airssys_wasm.runtime.wasi import Wasi
     from pytest_airssys_wasm.runtime.wit import WitType
     from pytest_airssys_wasm.runtime.world import Item
 
@@ -81,6 +83,12 @@ class WitComponent(Component):
             raise UnknownExport(repr(self), function, self._functions)
         return tuple(type_ for _, type_ in self._functions[function].params)
 
+    def result_types(self, function: str) -> tuple[WitType, ...]:
+        if function not in self._functions:
+            raise UnknownExport(repr(self), function, self._functions)
+        result = self._functions[function].result
+        return () if result is None else (result,)
+
     def prefix_of(self, resource: Resource) -> str:
         """What stands before the names of this exported resource's functions: `iface#`, or nothing."""
         home = _home(self.exports, resource)
@@ -89,6 +97,9 @@ class WitComponent(Component):
     def imported_home(self, resource: Resource) -> tuple[str, str] | None:
         """Interface and name under which this resource is imported."""
         return _home(self.imports, resource)
+
+    def missing_imports(self, host: HostFunctions | None, wasi: Wasi | None) -> Iterator[tuple[str, str]]:
+        return missing_imports(self, host, wasi)
 
     def link(self, store: LimitedStore) -> Callable[[Run], Instance]:
         linker = new_linker(self, store) if self.imports else self.engine.bare_component_linker

@@ -6,6 +6,7 @@ import hashlib
 import weakref
 from _thread import get_ident
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import wasmtime
@@ -93,6 +94,7 @@ class WasmEngine:
         return self._load(content, path.name, path, manifest or _manifest_beside(path, self._memory_range))
 
     def _load(self, content: bytes, name: str, path: Path | None, manifest: Manifest | None) -> Component:
+        started = perf_counter()
         kind, binary = to_binary(content, name)
         # Text is translated at each load, which is cheap, and then hashed as the binary it became.
         digest = self.cache.digest(path) if self.cache and path and binary is content else None
@@ -105,14 +107,17 @@ class WasmEngine:
         }
         shape = read_module(binary) if kind == "module" else None
         try:
-            raw = self._compiled(compiler, binary, digest, name)
+            raw, was_compiled = self._compiled(compiler, binary, digest, name)
         except wasmtime.WasmtimeError as error:
             raise InvalidComponent(f"{name}: {error}") from None
-        return WitComponent(raw=raw, **known) if shape is None else CoreModule(shape, raw=raw, **known)
+        component = WitComponent(raw=raw, **known) if shape is None else CoreModule(shape, raw=raw, **known)
+        component.load_ms, component.was_compiled = (perf_counter() - started) * 1_000, was_compiled
+        return component
 
-    def _compiled(self, compiler: Any, binary: bytes, digest: str | None, name: str) -> Any:
+    def _compiled(self, compiler: Any, binary: bytes, digest: str | None, name: str) -> tuple[Any, bool]:
         if self.cache is None:
-            return compiler(self.raw, binary)
+            return compiler(self.raw, binary), True
+        compiled = []
         digest = digest or hashlib.sha256(binary).hexdigest()
         key = f"{digest[:40]}-{abi.WASMTIME_VERSION}-{fingerprint()}"
 
@@ -122,9 +127,12 @@ class WasmEngine:
             except wasmtime.WasmtimeError as error:
                 raise ValueError(str(error)) from None
 
-        return self.cache.fetch(
-            key, name, len(binary), load, lambda: compiler(self.raw, binary), lambda made: bytes(made.serialize())
-        )
+        def compile_() -> Any:
+            compiled.append(True)
+            return compiler(self.raw, binary)
+
+        raw = self.cache.fetch(key, name, len(binary), load, compile_, lambda made: bytes(made.serialize()))
+        return raw, bool(compiled)
 
     def execute(
         self,

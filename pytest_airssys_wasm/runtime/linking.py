@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from typing import TYPE_CHECKING, Any
 
 import wasmtime.component
@@ -20,11 +21,18 @@ from pytest_airssys_wasm.runtime.world import Opaque, flatten
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from pytest_airssys_wasm.runtime.component import Component
     from pytest_airssys_wasm.runtime.components import WitComponent
+    from pytest_airssys_wasm.runtime.host import HostFunctions
     from pytest_airssys_wasm.runtime.run import Run
     from pytest_airssys_wasm.runtime.store import LimitedStore
+    from pytest_airssys_wasm.runtime.wasi import Wasi
     from pytest_airssys_wasm.runtime.wit import WitType
     from pytest_airssys_wasm.runtime.world import Item
+
+_WASI = re.compile(r"wasi:(cli|clocks|filesystem|io|random|sockets)/[\w-]+@0\.2\.\d+")
+"""What `wasmtime.component.Linker.add_wasip2` provides; wasmtime serves older patch versions by newer ones."""
+WASI_NOT_GRANTED = "WASI is not granted: wasi=Wasi() in Python, [wasi] in Component.toml"
 
 
 def new_linker(component: WitComponent, store: LimitedStore) -> Any:
@@ -32,19 +40,13 @@ def new_linker(component: WitComponent, store: LimitedStore) -> Any:
 
     Raises `LinkError` naming every import that nothing provides, with its WIT type.
     """
-    missing = list(_missing(component, store))
-    if missing:
-        raise LinkError(
-            f"{component!r} needs imports that nothing provides:\n  "
-            + "\n  ".join(f"{name}: {why}" for name, why in missing),
-            [name for name, _ in missing],
-        )
+    check_imports(component, store.host, store.wasi)
     linker = wasmtime.component.Linker(component.engine.raw)
     if store.wasi is not None:
         linker.add_wasip2()
     with linker.root() as root:
         for interface, items in _by_interface(component.imports).items():
-            if interface.startswith("wasi:"):
+            if is_wasi(interface):
                 continue
             if interface:
                 with root.add_instance(interface) as target:
@@ -66,28 +68,46 @@ def value_types(function: FunctionType) -> Iterator[WitType]:
         yield function.result
 
 
-def _missing(component: WitComponent, store: LimitedStore) -> Iterator[tuple[str, str]]:
-    host = store.host
+def is_wasi(interface: str) -> bool:
+    """Whether wasmtime itself can provide this interface."""
+    return _WASI.fullmatch(interface) is not None
+
+
+def check_imports(component: Component, host: HostFunctions | None, wasi: Wasi | None) -> None:
+    """Raise `LinkError` naming every import that neither `host` nor `wasi` provides, with its type."""
+    missing = list(component.missing_imports(host, wasi))
+    if missing:
+        raise LinkError(
+            f"{component!r} needs imports that nothing provides:\n  "
+            + "\n  ".join(f"{name}: {why}" for name, why in missing),
+            [name for name, _ in missing],
+        )
+
+
+def missing_imports(
+    component: WitComponent, host: HostFunctions | None, wasi: Wasi | None
+) -> Iterator[tuple[str, str]]:
+    """Full name and WIT type of each import that nothing provides, and why where that is not plain."""
     for interface, name, item in flatten(component.imports):
         full = full_name(interface, name)
-        if interface.startswith("wasi:"):
-            if store.wasi is None and isinstance(item, FunctionType):
-                yield full, f"{item} (grant it with wasi=Wasi())"
+        if is_wasi(interface):
+            if wasi is None and isinstance(item, FunctionType):
+                yield full, f"{item} ({WASI_NOT_GRANTED})"
         elif isinstance(item, FunctionType):
             odd = without_python_value(item)
             if odd is not None:
                 yield full, f"{item}, which the host cannot serve: values of type {odd} have no Python value"
             elif host is None or host.find(interface, name) is None:
-                yield full, _near(str(item), full, store)
+                yield full, _near(str(item), full, host)
         elif isinstance(item, Resource):
             if host is None or host.find_resource(interface, name) is None:
-                yield full, _near("resource", full, store)
+                yield full, _near("resource", full, host)
         elif isinstance(item, Opaque):
             yield full, f"{item}, which the host cannot provide"
 
 
-def _near(text: str, full: str, store: LimitedStore) -> str:
-    names = store.host.names if store.host is not None else ()
+def _near(text: str, full: str, host: HostFunctions | None) -> str:
+    names = host.names if host is not None else ()
     near = difflib.get_close_matches(full, names, n=1, cutoff=0.8)
     return f"{text} (registered is the similar {near[0]})" if near else text
 

@@ -16,14 +16,17 @@ from pytest_airssys_wasm.runtime.core_types import CoreFunction
 from pytest_airssys_wasm.runtime.errors import LinkError
 from pytest_airssys_wasm.runtime.host import serve_import
 from pytest_airssys_wasm.runtime.instance import Instance
+from pytest_airssys_wasm.runtime.linking import WASI_NOT_GRANTED, check_imports
 from pytest_airssys_wasm.runtime.run import GuestFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from pytest_airssys_wasm.runtime.core_types import ModuleShape
+    from pytest_airssys_wasm.runtime.host import HostFunctions
     from pytest_airssys_wasm.runtime.run import Run
     from pytest_airssys_wasm.runtime.store import LimitedStore
+    from pytest_airssys_wasm.runtime.wasi import Wasi
 
 _WASI_P1 = "wasi_snapshot_preview1"
 
@@ -57,6 +60,19 @@ class CoreModule(Component):
         if function not in self._functions:
             raise UnknownExport(repr(self), function, self._functions)
         return self._functions[function].params
+
+    def result_types(self, function: str) -> tuple[str, ...]:
+        if function not in self._functions:
+            raise UnknownExport(repr(self), function, self._functions)
+        return self._functions[function].results
+
+    def missing_imports(self, host: HostFunctions | None, wasi: Wasi | None) -> Iterator[tuple[str, str]]:
+        for one in self.shape.imports:
+            if one.module == _WASI_P1 and wasi is not None:
+                continue
+            if host is None or host.find(one.module, one.name) is None or not isinstance(one.type, CoreFunction):
+                hint = f" ({WASI_NOT_GRANTED})" if one.module == _WASI_P1 else ""
+                yield f"{one.module}#{one.name}", f"{one.type}{hint}"
 
     def link(self, store: LimitedStore) -> Callable[[Run], Instance]:
         linker = self._linker(store)
@@ -113,25 +129,17 @@ class CoreModule(Component):
     def _linker(self, store: LimitedStore) -> wasmtime.Linker:
         if not self.shape.imports:
             return self.engine.bare_linker
+        check_imports(self, store.host, store.wasi)
         linker = wasmtime.Linker(self.engine.raw)
         if store.wasi is not None:
             linker.define_wasi()
-        missing = []
         for one in self.shape.imports:
             if one.module == _WASI_P1 and store.wasi is not None:
                 continue
             served = store.host.find(one.module, one.name) if store.host else None
-            if served is None or not isinstance(one.type, CoreFunction):
-                hint = " (grant it with wasi=Wasi())" if one.module == _WASI_P1 else ""
-                missing.append(f"{one.module}#{one.name}: {one.type}{hint}")
-                continue
+            assert served is not None and isinstance(one.type, CoreFunction)  # noqa: PT018 `check_imports` has asked
             self.engine.callbacks.define_in_module(
                 linker, one.module, one.name, _function_type(one.type), self._serve(one, served)
-            )
-        if missing:
-            raise LinkError(
-                f"{self!r} needs imports that nothing provides:\n  " + "\n  ".join(missing),
-                [text.partition(":")[0] for text in missing],
             )
         return linker
 

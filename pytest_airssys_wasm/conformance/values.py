@@ -83,7 +83,11 @@ def _list(value: Any, type_: ListType) -> Any:
             return base64.b64decode(value["bytes"], validate=True)
         except binascii.Error:
             return value
-    return [decode(item, type_.element) for item in value] if isinstance(value, list) else value
+    if not isinstance(value, list):
+        return value
+    if str(type_.element) == "u8" and all(type(item) is int and 0 <= item < 256 for item in value):
+        return bytes(value)
+    return [decode(item, type_.element) for item in value]
 
 
 def _option(value: Any, type_: OptionType) -> Any:

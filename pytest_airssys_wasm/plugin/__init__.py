@@ -30,6 +30,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     options.declare(parser)
 
 
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Offer the hook by which others provide host functions."""
+    from pytest_airssys_wasm.plugin import hookspecs
+
+    pluginmanager.add_hookspecs(hookspecs)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Check the settings; with `--airssys-wasm`, find the suite."""
     markers.declare(config)
@@ -40,6 +47,10 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_airssys_wasm.plugin.collect import SuiteHooks
 
         config.pluginmanager.register(SuiteHooks(config))
+    if settings.airssys_wasm or settings.wasm_component:
+        from pytest_airssys_wasm.plugin.validation import ValidationHooks
+
+        config.pluginmanager.register(ValidationHooks(config))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 STORE = pytest.StashKey["LimitedStore"]()
 """On an item: the store that its test used."""
-_SOURCE = pytest.StashKey["Source | None"]()
+SOURCE = pytest.StashKey["Source | None"]()
+"""On an item: the guest that it is about."""
 
 
 @pytest.fixture(scope="session")
@@ -43,11 +44,13 @@ def wasm_limits(request: pytest.FixtureRequest) -> ResourceLimits:
 
 
 @pytest.fixture
-def wasm_host() -> HostFunctions:
+def wasm_host(request: pytest.FixtureRequest) -> HostFunctions:
     """Host functions for this test's guest: register them before `component` is first used."""
     from pytest_airssys_wasm.runtime.host import HostFunctions
 
-    return HostFunctions()
+    host = HostFunctions()
+    request.node.ihook.pytest_wasm_host(host=host, item=request.node)
+    return host
 
 
 @pytest.fixture
@@ -60,13 +63,12 @@ def limited_store(
     """A store under this test's limits, with its host functions and WASI grants; closed after the test."""
     from pytest_airssys_wasm.runtime.store import LimitedStore
 
-    source = _source(request.node)
     fuel: markers.FuelMark | None = markers.closest(request.node, "fuel")
     store = LimitedStore(
         wasm_engine,
         wasm_limits,
         host=wasm_host,
-        wasi=_wasi(request.node) or (source.manifest.wasi if source and source.manifest else None),
+        wasi=grants(request.node),
         fuel_per="store" if fuel is not None and fuel.per == "test" else "execution",
     )
     request.node.stash[STORE] = store
@@ -102,15 +104,17 @@ def component(_wasm_source: Source, wasm_engine: WasmEngine, limited_store: Limi
 
 
 def _source(item: pytest.Item) -> Source | None:
-    if _SOURCE not in item.stash:
-        item.stash[_SOURCE] = find_source(item, item.config.stash[SETTINGS])
-    return item.stash[_SOURCE]
+    if SOURCE not in item.stash:
+        item.stash[SOURCE] = find_source(item, item.config.stash[SETTINGS])
+    return item.stash[SOURCE]
 
 
-def _wasi(item: pytest.Item) -> Wasi | None:
+def grants(item: pytest.Item) -> Wasi | None:
+    """What the item's guest may see of the machine: as its closest `wasi` marker says, else its manifest."""
     mark: markers.WasiMark | None = markers.closest(item, "wasi")
     if mark is None:
-        return None
+        source = _source(item)
+        return source.manifest.wasi if source and source.manifest else None
     from pytest_airssys_wasm.runtime.wasi import Wasi
 
     preopen = {guest: (find_folder(item, host), access) for guest, (host, access) in mark.preopen.items()}

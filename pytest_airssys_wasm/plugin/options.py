@@ -6,7 +6,8 @@ one is a usage error even in a run whose tests would not have needed it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+import os
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -39,6 +40,8 @@ class Option:
     """From what was given and where; `None` for a switch."""
     metavar: str | None = None
     has_flag: bool = True
+    is_list: bool = False
+    """Whether it may be given several times, and one a line in the ini file."""
 
     @property
     def flag(self) -> str:
@@ -61,8 +64,25 @@ def _parse_folder(value: Any, where: str) -> Path:
     return Path(value).expanduser()
 
 
+def _parse_file(value: Any, where: str) -> Path:
+    if not str(value).strip():
+        raise InvalidConfiguration(where, value, "the path of a .wasm or .wat file")
+    return Path(value).expanduser()
+
+
 OPTIONS = (
-    Option(key="airssys_wasm", help="Run the bundled conformance suite of WebAssembly resource limits."),
+    Option(
+        key="airssys_wasm",
+        help="Run the bundled conformance suite of WebAssembly resource limits, and validate every Component.toml "
+        "under the arguments.",
+    ),
+    Option(
+        key="wasm_component",
+        metavar="PATH",
+        is_list=True,
+        parse=_parse_file,
+        help="Validate this component or module too, with the Component.toml beside it where there is one. Repeatable.",
+    ),
     Option(
         key="wasm_fuel",
         metavar="N",
@@ -120,6 +140,7 @@ class Settings:
     """What the command line and the ini file say, checked. `None` where they say nothing."""
 
     airssys_wasm: bool = False
+    wasm_component: tuple[Path, ...] = ()
     wasm_fuel: Given[int] | None = None
     wasm_memory: Given[int] | None = None
     wasm_timeout_ms: Given[float] | None = None
@@ -145,12 +166,15 @@ def declare(parser: pytest.Parser) -> None:
     for option in OPTIONS:
         if option.parse is None:
             parser.addini(option.key, option.help, type="bool", default=False)
+        elif option.is_list:
+            parser.addini(option.key, option.help, type="linelist", default=None)
         else:
             parser.addini(option.key, option.help, type="string", default=None)
         if option.has_flag and option.parse is None:
             group.addoption(option.flag, action="store_true", default=None, help=option.help)
         elif option.has_flag:
-            group.addoption(option.flag, metavar=option.metavar, default=None, help=option.help)
+            action = "append" if option.is_list else "store"
+            group.addoption(option.flag, action=action, metavar=option.metavar, default=None, help=option.help)
 
 
 def read_settings(config: pytest.Config) -> Settings:
@@ -161,6 +185,9 @@ def read_settings(config: pytest.Config) -> Settings:
     try:
         given = {option.key: _given(config, option) for option in OPTIONS}
         settings = _collect(config, given)
+        for path in settings.wasm_component:
+            if not path.is_file():
+                raise InvalidConfiguration("--wasm-component", str(path), "an existing .wasm or .wat file")
         for key in _LIMITS:
             limit = getattr(settings, key)
             if limit is not None:
@@ -189,7 +216,12 @@ def _given(config: pytest.Config, option: Option) -> Given[Any] | None:
         value, where = _ini(config, option.key), f"ini value {option.key}"
     if value is None or option.parse is None:
         return None if value is None else Given(value=value, where=where)
-    return Given(value=option.parse(value, where), where=where)
+    parsed = [option.parse(one, where) for one in (value if option.is_list else [value])]
+    is_from_ini = where != option.flag and config.inipath is not None
+    base = config.inipath.parent if is_from_ini and config.inipath else config.invocation_params.dir
+    # Paths are relative to where they were written.
+    placed = [Path(os.path.normpath(base / one)) if isinstance(one, Path) else one for one in parsed]
+    return Given(value=tuple(placed) if option.is_list else placed[0], where=where)
 
 
 def _ini(config: pytest.Config, key: str) -> Any:
@@ -200,17 +232,12 @@ def _ini(config: pytest.Config, key: str) -> Any:
 
 
 def _collect(config: pytest.Config, given: dict[str, Given[Any] | None]) -> Settings:
-    values: dict[str, Any] = {key: one if one is None or key in _LIMITS else one.value for key, one in given.items()}
-    folder = values["wasm_cache_dir"]
-    if folder is not None:
-        from_ini = config.getoption("--wasm-cache-dir") is None and config.inipath is not None
-        base = config.inipath.parent if from_ini and config.inipath else config.invocation_params.dir
-        values["wasm_cache_dir"] = base / folder
+    said = {key: one for key, one in given.items() if one is not None}
+    values: dict[str, Any] = {key: one if key in _LIMITS else one.value for key, one in said.items()}
     values["flags"] = tuple(
         text
         for option in OPTIONS
         if option.key in _LIMITS and config.getoption(option.flag) is not None
         for text in (option.flag, str(config.getoption(option.flag)))
     )
-    assert values.keys() == {one.name for one in fields(Settings)}
     return Settings(**values)

@@ -23,13 +23,11 @@ class Selection:
     files: tuple[str, ...]
     """What pytest is to collect itself."""
     node_ids: tuple[str, ...]
-    """Node ids of cases, chapters or the whole suite; empty when all of it is meant."""
+    """Node ids of cases, chapters or the whole suite."""
 
     def holds(self, node_id: str) -> bool:
         """Whether this node, or something below it, is selected."""
-        return not self.node_ids or any(
-            _is_within(node_id, chosen) or _is_within(chosen, node_id) for chosen in self.node_ids
-        )
+        return any(_is_within(node_id, chosen) or _is_within(chosen, node_id) for chosen in self.node_ids)
 
 
 def select(config: pytest.Config, known: Iterable[str], suite: Path) -> Selection:
@@ -49,8 +47,8 @@ def select(config: pytest.Config, known: Iterable[str], suite: Path) -> Selectio
         else:
             near = difflib.get_close_matches(node_id, known, n=3) or sorted(known - {ROOT})[:3]
             raise pytest.UsageError(f"there is no conformance case or chapter {node_id}; near: {', '.join(near)}")
-    if not chosen:
-        return Selection(files=tuple(files), node_ids=())
+    if not chosen and not any("::" in argument for argument in files):
+        chosen.append(ROOT)  # single tests of other files were asked for otherwise
     return Selection(files=tuple(files), node_ids=tuple(chosen))
 
 

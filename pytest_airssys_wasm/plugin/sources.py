@@ -56,7 +56,7 @@ def find_source(item: pytest.Item, settings: Settings) -> Source | None:
     world, _, world_name = os.fspath(mark.world or "").partition("#")
     return Source(
         content=content if isinstance(content, (Path, bytes)) else str(content),
-        manifest=None if manifest is None else _read_manifest(manifest, settings),
+        manifest=None if manifest is None else read_manifest(manifest, settings),
         world=find_file(item, world, "marker component: world") if world else None,
         world_name=world_name or None,
     )
@@ -86,7 +86,8 @@ def _is_text(source: str | os.PathLike[str]) -> bool:
     return isinstance(source, str) and source.lstrip().startswith(("(", ";;"))
 
 
-def _read_manifest(path: Path, settings: Settings) -> Manifest:
+def read_manifest(path: Path, settings: Settings) -> Manifest:
+    """A manifest under the platform's rules in `settings`. Raises `InvalidConfiguration`."""
     from pytest_airssys_wasm.runtime.manifest import PLATFORM_RANGE, load_manifest
 
     return load_manifest(

@@ -37,8 +37,9 @@ def hide_package(config: pytest.Config, excinfo: pytest.ExceptionInfo[BaseExcept
 
 
 def _is_on_purpose(excinfo: pytest.ExceptionInfo[BaseException]) -> bool:
-    """Our own classes; and the everyday ones with which wrong names and arguments are refused."""
-    if type(excinfo.value).__module__.partition(".")[0] == _PACKAGE.name:
+    """The runtime's own classes; and the everyday ones with which wrong names and arguments are refused."""
+    module = type(excinfo.value).__module__
+    if module == _PACKAGE.name or module.startswith(f"{_PACKAGE.name}.runtime."):
         return True
     return isinstance(excinfo.value, _EVERYDAY) and _is_ours(Path(excinfo.traceback[-1].path))
 

@@ -1,0 +1,1 @@
+"""What running a guest again teaches. Knows no pytest."""

@@ -1,0 +1,108 @@
+"""How much of a limit would have been enough: one more run with that limit lifted, where it is cheap and safe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from pytest_airssys_wasm.runtime.errors import Verdict, WasmError
+from pytest_airssys_wasm.runtime.linking import is_wasi
+from pytest_airssys_wasm.runtime.resources import Resource
+from pytest_airssys_wasm.runtime.store import LimitedStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_airssys_wasm.runtime.call import Call
+    from pytest_airssys_wasm.runtime.limits import ResourceLimits
+    from pytest_airssys_wasm.runtime.usage import Usage
+
+MOST_MS = 1_000.0
+"""What a re-run may take."""
+MOST_MEMORY_BYTES = 256 * 2**20
+_TIMES = 64
+"""How much more of a limit that cannot be lifted altogether a re-run gets."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enough:
+    """What one run with the limit lifted showed."""
+
+    limit: str
+    """`fuel`, `timeout_ms`, `memory`, `transfer` or `output`."""
+    tried: float | None
+    """What it was raised to; `None` for unlimited."""
+    verdict: Verdict
+    """How the guest ended then."""
+    needed: float | None
+    """What it used then, where it returned: units of fuel, milliseconds or bytes."""
+
+
+def how_much_is_enough(error: WasmError) -> Enough | None:
+    """Run again what ended with `error`, with the limit that ended it lifted.
+
+    `None` where that cannot be told: no limit ended it, the call could touch the host, or what came before it in
+    its store cannot be repeated.
+    """
+    call = error.call
+    name = _limit_of(error)
+    if call is None or name is None or not _can_be_repeated(call, error):
+        return None
+    limits = _lifted(call.limits, name)
+    with LimitedStore(call.component.engine, limits, wasi=call.wasi) as store:
+        verdict = _repeat(store, call)
+        usage = store.usage
+        written = len(store.stdout) + len(store.stderr)
+    if usage is None or (name == "timeout_ms" and verdict is Verdict.OUT_OF_FUEL):
+        return None
+    needed = _MEASURES[name](usage, written) if verdict is Verdict.OK else None
+    return Enough(limit=name, tried=getattr(limits, name), verdict=verdict, needed=needed)
+
+
+def _limit_of(error: WasmError) -> str | None:
+    names = {Verdict.OUT_OF_FUEL: "fuel", Verdict.TIMEOUT: "timeout_ms", Verdict.OUT_OF_MEMORY: "memory"}
+    resources = {"host-transfer": "transfer", "output": "output"}
+    return names.get(error.verdict) or resources.get(getattr(error, "resource", ""))
+
+
+def _can_be_repeated(call: Call, error: WasmError) -> bool:
+    first = call.nth == 0 or (call.nth == 1 and call.function is not None)
+    own_budget = error.usage is not None and error.usage.fuel.max_fuel == call.limits.fuel
+    wasi = call.wasi
+    confined = wasi is None or not (wasi.inherit or any(access == "rw" for _, access in wasi.preopen.values()))
+    alone = all(is_wasi(name.partition("#")[0]) or name.startswith("wasi_") for name in call.component.imports)
+    plain = not any(isinstance(argument, Resource) for argument in call.args)
+    return first and own_budget and confined and alone and plain and (call.function or "").find("[drop]") < 0
+
+
+def _lifted(limits: ResourceLimits, name: str) -> ResourceLimits:
+    more: dict[str, Any] = {"timeout_ms": MOST_MS}
+    if name == "fuel":
+        more["fuel"] = None
+    elif name == "memory":
+        more["memory"] = max(limits.memory, min(MOST_MEMORY_BYTES, _TIMES * limits.memory))
+    elif name != "timeout_ms":
+        more[name] = _TIMES * getattr(limits, name)
+    return replace(limits, **more)
+
+
+def _repeat(store: LimitedStore, call: Call) -> Verdict:
+    try:
+        if call.nth == 0 and call.function is not None:
+            store.execute(call.component, call.function, *call.args)
+            return Verdict.OK
+        instance = store.instantiate(call.component)
+        if call.function is not None:
+            instance.call(call.function, *call.args)
+    except WasmError as error:
+        return error.verdict
+    return Verdict.OK
+
+
+_MEASURES: dict[str, Callable[[Usage, int], float]] = {
+    "fuel": lambda usage, _: usage.fuel.consumed,
+    "timeout_ms": lambda usage, _: usage.wall_ms,
+    "memory": lambda usage, _: usage.peak_memory_bytes,
+    "transfer": lambda usage, _: usage.host_transfer_bytes,
+    "output": lambda _, written: written,
+}

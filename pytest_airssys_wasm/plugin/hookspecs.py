@@ -1,0 +1,18 @@
+"""The hooks that this plugin calls, for a conftest.py or another plugin to implement."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pytest
+
+    from pytest_airssys_wasm.runtime.host import HostFunctions
+
+
+def pytest_wasm_host(host: HostFunctions, item: pytest.Item) -> None:
+    """Register host functions that guests may import: `host.register("pkg:name/iface@1.0.0#func", function)`.
+
+    Called for each test and each check of a component, before the fixture `wasm_host` hands `host` out. `item`
+    is that test. A conftest.py serves the tests below its folder; a plugin serves the whole session.
+    """

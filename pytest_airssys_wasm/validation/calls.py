@@ -1,0 +1,102 @@
+"""One call of an export, with arguments as a manifest writes them, and its outcome as data that can be compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pytest_airssys_wasm.conformance import wire
+from pytest_airssys_wasm.conformance.values import decode, encode
+from pytest_airssys_wasm.runtime.component import UnknownExport
+from pytest_airssys_wasm.runtime.errors import Verdict, WasmError
+from pytest_airssys_wasm.runtime.wave import write_call, write_value
+from pytest_airssys_wasm.validation.findings import Unfit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pytest_airssys_wasm.runtime.component import Component
+    from pytest_airssys_wasm.runtime.instance import Instance
+    from pytest_airssys_wasm.runtime.usage import Usage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """A call that is to be made."""
+
+    text: str
+    """In WAVE notation, for messages."""
+    function: str
+    args: tuple[Any, ...]
+    results: tuple[Any, ...]
+    """The types of what it returns."""
+
+    def expect(self, written: Any) -> Any:
+        """A value that a manifest expects, as `Outcome.value` holds values."""
+        return encode(_decode_results(wire.from_toml(written), self.results))
+
+    def show(self, encoded: Any) -> str:
+        """Such a value in WAVE notation, for messages."""
+        if not self.results:
+            return "nothing" if encoded is None else str(encoded)
+        if len(self.results) == 1:
+            return write_value(decode(encoded, self.results[0]), self.results[0])
+        return f"({', '.join(map(str, encoded))})" if isinstance(encoded, list) else str(encoded)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a call ended."""
+
+    error: WasmError | None
+    value: Any
+    """Encoded as the adapter protocol carries values; `None` where it did not return."""
+    usage: Usage
+    output: tuple[bytes, bytes]
+
+    @property
+    def verdict(self) -> Verdict:
+        """`ok` where it returned."""
+        return Verdict.OK if self.error is None else self.error.verdict
+
+
+def plan(component: Component, function: str, args: Sequence[Any]) -> Planned:
+    """Read the arguments by their types. Raises `Unfit` where the component has no such export."""
+    try:
+        types, results = component.parameter_types(function), component.result_types(function)
+    except UnknownExport as error:
+        raise Unfit(str(error), f"call one of its exports: {', '.join(component.function_names()) or 'none'}") from None
+    if len(types) != len(args):
+        signature = component.function_names()[function]
+        raise Unfit(
+            f"{function} takes {len(types)} argument(s), got {len(args)}",
+            f"write args as its type says: {function}: {signature}",
+        )
+    decoded = tuple(decode(wire.from_toml(value), type_) for value, type_ in zip(args, types))
+    return Planned(text=write_call(function, decoded, types), function=function, args=decoded, results=tuple(results))
+
+
+def make(instance: Instance, planned: Planned) -> Outcome:
+    """Call it. Raises `Unfit` for an argument that does not fit its type."""
+    store = instance.store
+    error, value = None, None
+    try:
+        value = encode(instance.call(planned.function, *planned.args))
+    except WasmError as raised:
+        error = raised
+    except (TypeError, ValueError) as raised:
+        signature = instance.component.function_names()[planned.function]
+        raise Unfit(
+            f"{planned.function} cannot be called: {raised}",
+            f"write args as its type says: {planned.function}: {signature}",
+        ) from None
+    assert store.usage is not None
+    return Outcome(error=error, value=value, usage=store.usage, output=(store.stdout, store.stderr))
+
+
+def _decode_results(value: Any, types: Sequence[Any]) -> Any:
+    if len(types) == 1:
+        return decode(value, types[0])
+    if isinstance(value, list) and len(value) == len(types):
+        return tuple(map(decode, value, types))
+    return value

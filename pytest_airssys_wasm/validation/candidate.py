@@ -1,0 +1,98 @@
+"""What is validated: a binary, what is declared of it, and what it would be given."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from pytest_airssys_wasm.runtime.binary import to_binary
+from pytest_airssys_wasm.runtime.errors import InvalidComponent, InvalidConfiguration, WasmError
+from pytest_airssys_wasm.runtime.limits import ResourceLimits
+from pytest_airssys_wasm.runtime.store import LimitedStore
+from pytest_airssys_wasm.validation.findings import Blocked, Unfit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from pytest_airssys_wasm.runtime.component import Component
+    from pytest_airssys_wasm.runtime.engine import WasmEngine
+    from pytest_airssys_wasm.runtime.host import HostFunctions
+    from pytest_airssys_wasm.runtime.instance import Instance
+    from pytest_airssys_wasm.runtime.manifest import Manifest
+    from pytest_airssys_wasm.runtime.wasi import Wasi
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A component that may be fit."""
+
+    engine: WasmEngine
+    wasm: Path
+    manifest: Manifest | None
+    declared_limits: ResourceLimits | InvalidConfiguration
+    """Or why there are none."""
+    host: HostFunctions
+    wasi: Wasi | None
+
+    def load(self) -> Component:
+        """Compile it, or take it from the compile cache. Raises `Unfit` when it is no component or module."""
+        try:
+            return self.engine.load(self.wasm, manifest=self.manifest)
+        except (FileNotFoundError, IsADirectoryError):
+            raise Unfit(f"there is no file {self.wasm}", _build_it(self.manifest)) from None
+        except OSError as error:
+            raise Unfit(f"{self.wasm} cannot be read: {error.strerror}", "make it readable") from None
+        except InvalidComponent as error:
+            raise Unfit(
+                f"it is no valid component or module: {error}",
+                "build it for WebAssembly (for example wasm32-wasip2), and look at it with `wasm-tools validate`",
+            ) from error
+
+    def read(self) -> bytes:
+        """The binary, translated where the file holds WebAssembly text. Raises as `load`, which comes before it."""
+        return to_binary(self.wasm.read_bytes(), self.wasm.name)[1]
+
+    @property
+    def limits(self) -> ResourceLimits:
+        """The limits it is to run under. Raises `Unfit` where none are given, or not allowed ones."""
+        if isinstance(self.declared_limits, ResourceLimits):
+            return self.declared_limits
+        error = self.declared_limits
+        raise Unfit(str(error), "give it limits that the platform allows, in a Component.toml beside it") from None
+
+    @contextmanager
+    def instantiated(self) -> Iterator[Instance]:
+        """An instance in a store of its own.
+
+        Raises `Blocked` for what the checks `loads`, `limits`, `imports` and `instantiates` report.
+        """
+        component = self.need("loads", self.load)
+        limits = self.need("limits", lambda: self.limits)
+        missing = [name for name, _ in component.missing_imports(self.host, self.wasi)]
+        if missing:
+            raise Blocked("imports", f"nothing provides {missing[0]}")
+        with LimitedStore(self.engine, limits, host=self.host, wasi=self.wasi) as store:
+            try:
+                instance = store.instantiate(component)
+            except WasmError as error:
+                raise Blocked("instantiates", str(error)) from error
+            yield instance
+
+    @staticmethod
+    def need(check: str, get: Callable[[], T]) -> T:
+        """What another check is about; raises `Blocked` where that check fails."""
+        try:
+            return get()
+        except Unfit as unfit:
+            raise Blocked(check, unfit.reason) from unfit
+
+
+def _build_it(manifest: Manifest | None) -> str:
+    if manifest is None:
+        return "build it first"
+    return f"build it first, or correct wasm under [component] in {manifest.path}"

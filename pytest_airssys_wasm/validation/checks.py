@@ -1,0 +1,114 @@
+"""The checks that every component gets. Each returns a note of one line, or raises `Unfit` or `Blocked`."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from pytest_airssys_wasm.runtime.errors import WasmError
+from pytest_airssys_wasm.runtime.linking import is_wasi
+from pytest_airssys_wasm.runtime.needs import exceeded, read_needs
+from pytest_airssys_wasm.runtime.store import LimitedStore
+from pytest_airssys_wasm.validation.determinism import check_determinism
+from pytest_airssys_wasm.validation.findings import Unfit
+from pytest_airssys_wasm.validation.remedies import remedy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_airssys_wasm.runtime.component import Component
+    from pytest_airssys_wasm.validation.candidate import Candidate
+
+
+def check_manifest(candidate: Candidate) -> str:
+    """What the manifest means; that it can be read is known by then."""
+    manifest = candidate.manifest
+    assert manifest is not None
+    limits = manifest.limits()
+    return (
+        f"memory {limits.memory:,} bytes, fuel {limits.fuel:,}, timeout {limits.timeout_ms:g} ms, "
+        f"{len(manifest.tests)} test(s)"
+    )
+
+
+def check_loads(candidate: Candidate) -> str:
+    """The binary is valid, and the platform's compiler takes it."""
+    return _loading(candidate.load())
+
+
+def check_imports(candidate: Candidate) -> str:
+    """Every import is WASI that is granted, or served by a registered host function."""
+    component = candidate.need("loads", candidate.load)
+    missing = list(component.missing_imports(candidate.host, candidate.wasi))
+    if not missing:
+        return f"{len(component.imports)} import(s), all provided" if component.imports else "it imports nothing"
+    only_wasi = all(_is_wasi(name) for name, _ in missing)
+    listed = [f"{name}: {why}" for name, why in missing]
+    if only_wasi:
+        interfaces = sorted({name.partition("#")[0] for name, _ in missing})
+        raise Unfit(
+            f"it imports WASI, which is not granted: {', '.join(interfaces)}",
+            "write a table [wasi] into its Component.toml: an empty one links WASI and grants nothing of the machine",
+        )
+    raise Unfit(
+        f"nothing provides {len(listed)} of its imports: {'; '.join(listed)}",
+        "register them in a conftest.py beside it, in a fixture that overrides `wasm_host` or in the hook "
+        f"`pytest_wasm_host`: host.register({missing[0][0]!r}, function)",
+    )
+
+
+def check_limits(candidate: Candidate) -> str:
+    """What the binary declares fits into the limits, before any of its code runs."""
+    component = candidate.need("loads", candidate.load)
+    limits = candidate.limits
+    needs = read_needs(candidate.read())
+    over = exceeded(needs, limits)
+    if over:
+        raise Unfit(
+            "; ".join(one.sentence for one in over),
+            "declare less (C and Rust: link with -z stack-size=65536 and a smaller --initial-memory), "
+            "or raise the limit" + (f" in {component.manifest.path}" if component.manifest else ""),
+        )
+    return f"declares {sum(needs.memories):,} bytes of memory of {limits.memory:,}"
+
+
+def check_instantiates(candidate: Candidate) -> str:
+    """It instantiates within its limits: twice, because the second time shows the warm cost."""
+    component = candidate.need("loads", candidate.load)
+    candidate.need("limits", lambda: check_limits(candidate))
+    candidate.need("imports", lambda: check_imports(candidate))
+    times_ms: list[float] = []
+    for _ in range(2):
+        started = perf_counter()
+        with LimitedStore(candidate.engine, candidate.limits, host=candidate.host, wasi=candidate.wasi) as store:
+            try:
+                store.instantiate(component)
+            except WasmError as error:
+                raise Unfit(f"instantiation ended with {error.verdict}: {error}", remedy(error)) from error
+            times_ms.append((perf_counter() - started) * 1_000)
+            usage = store.usage
+    assert usage is not None
+    return (
+        f"{_loading(component)}; cold {times_ms[0]:.2g} ms, warm {times_ms[1]:.2g} ms; "
+        f"fuel {usage.fuel.consumed:,}, peak {usage.peak_memory_bytes:,} bytes"
+    )
+
+
+CHECKS: dict[str, Callable[[Candidate], str]] = {
+    "manifest": check_manifest,
+    "loads": check_loads,
+    "imports": check_imports,
+    "limits": check_limits,
+    "instantiates": check_instantiates,
+    "deterministic": check_determinism,
+}
+"""By the name of the pytest item, in the order in which a reader wants to know."""
+
+
+def _loading(component: Component) -> str:
+    return f"{'compiled' if component.was_compiled else 'from the cache'} in {component.load_ms:.3g} ms"
+
+
+def _is_wasi(name: str) -> bool:
+    interface, _, _ = name.partition("#")
+    return is_wasi(interface) or interface == "wasi_snapshot_preview1"

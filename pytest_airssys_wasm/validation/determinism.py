@@ -1,0 +1,100 @@
+"""The same call in fresh stores does the same: same value, same fuel, same output."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_airssys_wasm.runtime.errors import Verdict
+from pytest_airssys_wasm.validation.calls import Planned, make, plan
+from pytest_airssys_wasm.validation.findings import Unfit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_airssys_wasm.runtime.component import Component
+    from pytest_airssys_wasm.runtime.manifest_tables import ManifestTest
+    from pytest_airssys_wasm.validation.calls import Outcome
+    from pytest_airssys_wasm.validation.candidate import Candidate
+
+RUNS = 4
+"""How often each call is made. Two would miss a coin toss every second time."""
+
+# Imports whose answers differ from run to run, and what to say of them.
+_SOURCES = {
+    "wasi:random": "random numbers",
+    "wasi:clocks": "clocks",
+    "wasi_snapshot_preview1#random_get": "random numbers",
+    "wasi_snapshot_preview1#clock_time_get": "clocks",
+}
+
+
+def check_determinism(candidate: Candidate) -> str:
+    """Each call of `[[tests]]`, or without any each export that takes no arguments; and the instantiation."""
+    with candidate.instantiated() as instance:
+        component = instance.component
+        cost = instance.store.usage
+        assert cost is not None
+        calls = _calls(candidate, component)
+    for _ in range(1, RUNS):
+        with candidate.instantiated() as instance:
+            again = instance.store.usage
+            assert again is not None
+            if again.fuel.consumed != cost.fuel.consumed:
+                raise _differs(
+                    component, "instantiation used", f"{cost.fuel.consumed:,}", f"{again.fuel.consumed:,} fuel"
+                )
+    for planned in calls:
+        outcome = _call(candidate, planned)
+        for _ in range(1, RUNS):
+            _compare(component, planned, outcome, _call(candidate, planned))
+    return f"{len(calls)} call(s) and the instantiation, {RUNS} times each"
+
+
+def _calls(candidate: Candidate, component: Component) -> list[Planned]:
+    tests = candidate.manifest.tests if candidate.manifest else ()
+    found = {planned.text: planned for planned in _planned(component, tests)}
+    if not found:
+        without_arguments = (name for name in component.function_names() if not component.parameter_types(name))
+        found = {name: plan(component, name, ()) for name in without_arguments}
+    return list(found.values())
+
+
+def _planned(component: Component, tests: tuple[ManifestTest, ...]) -> Iterator[Planned]:
+    for test in tests:
+        try:
+            yield plan(component, test.call, test.args)
+        except Unfit:  # that entry's own check says so
+            continue
+
+
+def _call(candidate: Candidate, planned: Planned) -> Outcome | None:
+    with candidate.instantiated() as instance:
+        try:
+            return make(instance, planned)
+        except Unfit:  # as above
+            return None
+
+
+def _compare(component: Component, planned: Planned, first: Outcome | None, again: Outcome | None) -> None:
+    if first is None or again is None or Verdict.TIMEOUT in (first.verdict, again.verdict):
+        return  # how far a guest gets in a given time says nothing about it
+    what = planned.text
+    if first.verdict != again.verdict:
+        raise _differs(component, f"{what} ended with", str(first.verdict), str(again.verdict))
+    if first.value != again.value:
+        raise _differs(component, f"{what} returned", planned.show(first.value), planned.show(again.value))
+    if first.usage.fuel != again.usage.fuel:
+        raise _differs(
+            component, f"{what} used", f"{first.usage.fuel.consumed:,}", f"{again.usage.fuel.consumed:,} fuel"
+        )
+    if first.output != again.output:
+        raise _differs(component, f"{what} wrote", repr(first.output)[:200], repr(again.output)[:200])
+
+
+def _differs(component: Component, what: str, first: str, again: str) -> Unfit:
+    suspects = {text for name in component.imports for start, text in _SOURCES.items() if name.startswith(start)}
+    hint = f"; it imports {' and '.join(sorted(suspects))} from WASI" if suspects else ""
+    return Unfit(
+        f"{what} {first}, and in a fresh store {again}{hint}",
+        "take randomness and time as arguments, not from imports; give hash maps a fixed seed",
+    )

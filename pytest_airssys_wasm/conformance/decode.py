@@ -33,10 +33,15 @@ def decode_toml(path: Path, model: type[Model]) -> Model:
         data = tomli.loads(text)
     except tomli.TOMLDecodeError as error:
         raise InvalidConfiguration(str(path), str(error), "TOML") from error
+    return convert(data, model, str(path))
+
+
+def convert(data: Any, model: type[Model], file: str) -> Model:
+    """What a file holds, as a `model`. Raises `InvalidConfiguration`, beginning with `file`, when it does not fit."""
     try:
         return msgspec.convert(data, model)
     except msgspec.ValidationError as error:
-        raise _located(str(path), data, model, str(error)) from error
+        raise _located(file, data, model, str(error)) from error
 
 
 def _located(file: str, data: Any, model: type[Any], message: str) -> InvalidConfiguration:

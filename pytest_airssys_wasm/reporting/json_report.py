@@ -1,0 +1,43 @@
+"""The report as JSON: for machines, and to be read back."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from pytest_airssys_wasm.conformance.decode import convert
+from pytest_airssys_wasm.reporting.model import FORMAT, Report
+from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def render(report: Report) -> str:
+    """Indented JSON. A lone surrogate, for which UTF-8 has no bytes, becomes a question mark."""
+    text = json.dumps(msgspec.to_builtins(report), ensure_ascii=False, allow_nan=False, indent=1)
+    return text.encode("utf-8", "replace").decode("utf-8") + "\n"
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of what `render` writes."""
+    return msgspec.json.schema(Report)
+
+
+def read(path: Path) -> Report:
+    """The report in a file that `render` wrote.
+
+    Raises `InvalidConfiguration`, naming file and place, where it is no such file.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InvalidConfiguration(str(path), str(error), "a readable file") from error
+    except (ValueError, RecursionError) as error:  # of decoding and of parsing
+        raise InvalidConfiguration(str(path), str(error), "JSON") from error
+    written = data.get("format", "nothing") if isinstance(data, dict) else FORMAT
+    if written != FORMAT:
+        raise InvalidConfiguration(f"{path}: format", written, f"{FORMAT}, which this version reads")
+    return convert(data, Report, str(path))

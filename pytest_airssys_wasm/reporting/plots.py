@@ -1,0 +1,189 @@
+"""What the page draws: small data, however many executions there were."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pytest_airssys_wasm.reporting import figures
+from pytest_airssys_wasm.reporting.rows import OK, fuel_used_percent, memory_used_percent
+from pytest_airssys_wasm.reporting.text import cut, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from pytest_airssys_wasm.reporting.model import ExecutionRecord, Report
+
+MOST_BARS = 60
+MOST_LANES = 60
+BINS = 128
+_MOST_NAME = 100
+_FAR = 100
+"""A limit this many times over all consumption is not drawn: it would leave no room for what was consumed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bar:
+    """How near one resource of one test came to its limit."""
+
+    percent: float | None
+    """Share of the limit, 100 at most; `None` when there was no limit."""
+    figure: str
+    mark: str
+    """Why the limit is remarkable, if it is: `out-of-fuel`, `2 growths refused`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestBars:
+    """The two bars of one test, each for the execution that came nearest to its limit."""
+
+    __test__ = False
+
+    test: str
+    outcome: str
+    fuel: Bar
+    memory: Bar
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bin:
+    """Calls that consumed about the same."""
+
+    at: int
+    """0 to `BINS` - 1, from the left end of the axis to its right end."""
+    ok: int
+    other: int
+    """Calls that ended with another verdict than `ok`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lane:
+    """The distribution of fuel over the calls of one export."""
+
+    component: str
+    export: str | None
+    calls: int
+    figure: str
+    """Smallest and largest amount."""
+    bins: tuple[Bin, ...]
+    limits: tuple[float, ...]
+    """Places on the axis, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Axis:
+    """A logarithmic axis, from 10 to the power of `low` to 10 to the power of `high` units of fuel."""
+
+    low: int
+    high: int
+
+    def place(self, fuel: int) -> float:
+        """0 at the left end, 1 at the right end. No fuel stands where one unit does."""
+        return min(1.0, max(0.0, (math.log10(max(1, fuel)) - self.low) / (self.high - self.low)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plots:
+    """All that is drawn, and how much there was to draw."""
+
+    tests: tuple[TestBars, ...]
+    tests_in_all: int
+    axis: Axis
+    lanes: tuple[Lane, ...]
+    lanes_in_all: int
+    bins: int = BINS
+
+
+def plots(report: Report) -> Plots:
+    """The tests that failed or came nearest to a limit, and the exports with the widest distributions."""
+    bars = _bars(report)
+    axis = _axis(report.executions)
+    groups: defaultdict[tuple[str, str | None], list[ExecutionRecord]] = defaultdict(list)
+    for execution in report.executions:
+        groups[execution.component, execution.export].append(execution)
+    widest = sorted(groups.values(), key=_spread, reverse=True)[:MOST_LANES]
+    widest.sort(key=lambda group: (group[0].component, group[0].export is not None, group[0].export or ""))
+    return Plots(
+        tests=tuple(bars[:MOST_BARS]),
+        tests_in_all=len(bars),
+        axis=axis,
+        lanes=tuple(_lane(group, axis) for group in widest),
+        lanes_in_all=len(groups),
+    )
+
+
+def _bars(report: Report) -> list[TestBars]:
+    outcomes = {test.test: test.outcome for test in report.tests}
+    groups: defaultdict[str, list[ExecutionRecord]] = defaultdict(list)
+    for execution in report.executions:
+        groups[execution.test].append(execution)
+    bars = [
+        TestBars(test=_name(test), outcome=outcomes.get(test, ""), fuel=_fuel(group), memory=_memory(group))
+        for test, group in groups.items()
+    ]
+    return sorted(bars, key=lambda bar: (bar.outcome != "failed", -max(bar.fuel.percent or 0, bar.memory.percent or 0)))
+
+
+def _fuel(group: Sequence[ExecutionRecord]) -> Bar:
+    worst = max(group, key=lambda execution: (fuel_used_percent(execution) or 0, execution.fuel_consumed))
+    share = fuel_used_percent(worst)
+    limit = figures.UNLIMITED if worst.fuel_limit is None else figures.count(worst.fuel_limit)
+    used = figures.fuel(worst.fuel_consumed, is_exact=worst.fuel_is_exact)
+    stopped = any(execution.verdict == "out-of-fuel" for execution in group)
+    return Bar(
+        percent=None if share is None else min(100.0, share),
+        figure=f"{used} of {limit}" + ("" if share is None else f" ({figures.percent(share)})"),
+        mark="out-of-fuel" if stopped else "",
+    )
+
+
+def _memory(group: Sequence[ExecutionRecord]) -> Bar:
+    worst = max(group, key=lambda execution: (memory_used_percent(execution), execution.peak_memory_bytes))
+    share = memory_used_percent(worst)
+    stopped = any(execution.verdict == "out-of-memory" for execution in group)
+    refused = sum(execution.denied_growths for execution in group)
+    return Bar(
+        percent=min(100.0, share),
+        figure=(
+            f"{figures.size(worst.peak_memory_bytes)} of {figures.size(worst.memory_limit_bytes)} "
+            f"({figures.percent(share)})"
+        ),
+        mark="out-of-memory" if stopped else f"{refused:,} growth(s) refused" if refused else "",
+    )
+
+
+def _axis(executions: Iterable[ExecutionRecord]) -> Axis:
+    amounts = [max(1, execution.fuel_consumed) for execution in executions] or [1]
+    near = [limit for execution in executions if (limit := execution.fuel_limit) and limit <= _FAR * max(amounts)]
+    low = math.floor(math.log10(min(amounts)))
+    return Axis(low=low, high=max(low + 1, math.ceil(math.log10(max(*amounts, *near, 1)))))
+
+
+def _spread(group: Sequence[ExecutionRecord]) -> tuple[float, int]:
+    amounts = [max(1, execution.fuel_consumed) for execution in group]
+    return max(amounts) / min(amounts), len(group)
+
+
+def _lane(group: Sequence[ExecutionRecord], axis: Axis) -> Lane:
+    counts: Counter[tuple[int, bool]] = Counter()
+    for execution in group:
+        place = min(BINS - 1, int(axis.place(execution.fuel_consumed) * BINS))
+        counts[place, execution.verdict == OK] += 1
+    limits = {execution.fuel_limit for execution in group if execution.fuel_limit is not None}
+    low, high = (choose(execution.fuel_consumed for execution in group) for choose in (min, max))
+    is_exact = all(execution.fuel_is_exact for execution in group)
+    largest = figures.fuel(high, is_exact=is_exact)
+    return Lane(
+        component=_name(group[0].component),
+        export=None if group[0].export is None else _name(group[0].export),
+        calls=len(group),
+        figure=largest if low == high else f"{figures.fuel(low, is_exact=is_exact)} to {largest}",
+        bins=tuple(Bin(at=at, ok=counts[at, True], other=counts[at, False]) for at in sorted({at for at, _ in counts})),
+        limits=tuple(sorted({axis.place(limit) for limit in limits if limit <= 10**axis.high})),
+    )
+
+
+def _name(text: str) -> str:
+    return cut(printable(text), _MOST_NAME)

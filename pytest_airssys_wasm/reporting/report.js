@@ -1,0 +1,176 @@
+"use strict";
+// Filters the tests, sorts the table, draws the plots. All text goes in as text, never as markup.
+
+const AT_FIRST = 100; // tests shown before "Show all" is asked for
+
+const SVG = "http://www.w3.org/2000/svg";
+function svg(name, attributes, ...children) {
+  const element = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  element.append(...children);
+  return element;
+}
+function html(name, className, ...children) {
+  const element = document.createElement(name);
+  element.className = className;
+  element.append(...children);
+  return element;
+}
+
+// -- tests
+
+const filter = document.querySelector(".filter");
+if (filter) {
+  const tests = Array.from(document.querySelectorAll("#test-list > details"), (element) => ({
+    element,
+    outcome: element.dataset.outcome,
+    text: element.firstElementChild.textContent.toLowerCase(),
+  }));
+  const showAll = document.getElementById("show-all");
+  const told = filter.querySelector("output");
+  let most = AT_FIRST;
+  const apply = () => {
+    const outcome = filter.elements.outcome.value;
+    const words = filter.elements.text.value.toLowerCase().split(/\s+/);
+    let found = 0;
+    for (const test of tests) {
+      const fits = (!outcome || test.outcome === outcome) && words.every((word) => test.text.includes(word));
+      if (fits) found += 1;
+      test.element.hidden = !fits || found > most;
+    }
+    showAll.hidden = found <= most;
+    showAll.textContent = `Show all ${found.toLocaleString("en")}`;
+    told.textContent = found > most ? `${most} of ${found.toLocaleString("en")} shown` : `${found.toLocaleString("en")} shown`;
+  };
+  filter.hidden = false;
+  filter.addEventListener("input", apply);
+  filter.addEventListener("submit", (event) => event.preventDefault());
+  showAll.addEventListener("click", () => {
+    most = Infinity;
+    apply();
+  });
+  apply();
+}
+
+// -- table
+
+for (const table of document.querySelectorAll("table.sortable")) {
+  const titles = Array.from(table.tHead.rows[0].cells);
+  titles.forEach((title, column) => {
+    const button = html("button", "", ...title.childNodes);
+    button.type = "button";
+    title.append(button);
+    if (!title.hasAttribute("aria-sort")) title.setAttribute("aria-sort", "none");
+    button.addEventListener("click", () => {
+      // Figures begin with the largest, which is what one looks for.
+      const first = column === 0 ? "ascending" : "descending";
+      const other = column === 0 ? "descending" : "ascending";
+      const order = title.getAttribute("aria-sort") === first ? other : first;
+      titles.forEach((each) => each.setAttribute("aria-sort", each === title ? order : "none"));
+      const sign = order === "ascending" ? 1 : -1;
+      const value = (row) => Number(row.cells[column].dataset.value);
+      const compare = (a, b) => (a === b ? 0 : a < b ? -1 : 1); // two infinities have no difference
+      const body = table.tBodies[0];
+      body.append(...Array.from(body.rows).sort((a, b) => sign * compare(value(a), value(b))));
+    });
+  });
+}
+
+// -- plots
+
+const data = JSON.parse(document.getElementById("data").textContent);
+
+function drawBar(name, bar) {
+  const image = svg("svg", { role: "img", "aria-label": `${name}: ${bar.figure} ${bar.mark}` });
+  image.append(svg("rect", { class: "ground", width: "100%", height: "100%" }));
+  if (bar.percent !== null) {
+    const size = { width: `${bar.percent}%`, height: "100%" };
+    image.append(svg("rect", { class: bar.mark ? "used bad" : "used", ...size }));
+    if (bar.mark) image.append(svg("rect", { fill: "url(#hatch)", ...size }));
+    image.append(svg("line", { class: "edge", x1: "100%", x2: "100%", y1: 0, y2: "100%" }));
+  }
+  const figure = html("div", "figure", `${name} ${bar.figure}`);
+  if (bar.mark) figure.append(" ", html("span", "mark", bar.mark));
+  return html("div", "bar", image, figure);
+}
+
+function drawBars(place) {
+  for (const test of data.tests) {
+    const label = html("div", "label", html("code", "", test.test));
+    if (test.outcome) label.prepend(html("span", `badge ${test.outcome}`, test.outcome), " ");
+    place.append(label, drawBar("fuel", test.fuel), drawBar("memory", test.memory));
+  }
+  const more = data.tests_in_all - data.tests.length;
+  if (more > 0) place.append(html("p", "note whole", `${more.toLocaleString("en")} more tests are not drawn.`));
+}
+
+function decade(exponent) {
+  const units = ["", "k", "M", "G", "T", "P", "E"];
+  return 10 ** (exponent % 3) + units[Math.floor(exponent / 3)];
+}
+
+function drawAxis() {
+  const { low, high } = data.axis;
+  const image = svg("svg", { class: "axis", "aria-hidden": "true" });
+  const step = Math.ceil((high - low) / 8);
+  for (let exponent = low; exponent <= high; exponent += step) {
+    const x = `${(100 * (exponent - low)) / (high - low)}%`;
+    const anchor = exponent === low ? "start" : exponent === high ? "end" : "middle";
+    image.append(svg("text", { x, y: "0.9rem", "text-anchor": anchor }, decade(exponent)));
+  }
+  return image;
+}
+
+function calls(lane) {
+  return lane.calls === 1 ? "1 call" : `${lane.calls.toLocaleString("en")} calls`;
+}
+
+function drawLane(lane) {
+  const { low, high } = data.axis;
+  const title = `${lane.component} ${lane.export ?? "instantiate"}: ${calls(lane)}, fuel ${lane.figure}`;
+  const image = svg("svg", { class: "lane", role: "img", "aria-label": title }, svg("title", {}, title));
+  image.append(svg("rect", { class: "ground", width: "100%", height: "100%" }));
+  for (let exponent = low + 1; exponent < high; exponent += 1) {
+    const x = `${(100 * (exponent - low)) / (high - low)}%`;
+    image.append(svg("line", { class: "tick", x1: x, x2: x, y1: 0, y2: "100%" }));
+  }
+  const most = Math.max(...lane.bins.map((bin) => bin.ok + bin.other));
+  const width = `${100 / data.bins}%`;
+  for (const bin of lane.bins) {
+    // One call among thousands is seen, too.
+    const height = (count) => (count ? Math.max(12, (92 * count) / most) : 0);
+    const x = `${(100 * bin.at) / data.bins}%`;
+    const other = height(bin.other);
+    const all = Math.min(92, other + height(bin.ok));
+    image.append(svg("rect", { class: "used", x, width, y: `${100 - all}%`, height: `${all}%` }));
+    if (other) {
+      const size = { x, width, y: `${100 - other}%`, height: `${other}%` };
+      image.append(svg("rect", { class: "used bad", ...size }), svg("rect", { fill: "url(#hatch)", ...size }));
+    }
+  }
+  for (const limit of lane.limits) {
+    const x = `${100 * limit}%`;
+    image.append(svg("line", { class: "limit", x1: x, x2: x, y1: 0, y2: "100%" }));
+  }
+  return image;
+}
+
+function drawLanes(place) {
+  let component = null;
+  place.append(html("div", "axis-space"), drawAxis());
+  for (const lane of data.lanes) {
+    if (lane.component !== component) place.append(html("div", "label whole", html("strong", "", lane.component)));
+    component = lane.component;
+    const name = lane.export === null ? html("em", "", "instantiate") : html("code", "", lane.export);
+    const figure = html("span", "meta", `${calls(lane)}, ${lane.figure}`);
+    place.append(html("div", "label", name, " ", figure), drawLane(lane));
+  }
+  place.append(html("div", "axis-space"), drawAxis());
+  const more = data.lanes_in_all - data.lanes.length;
+  if (more > 0) place.append(html("p", "note whole", `${more.toLocaleString("en")} more exports, of narrower spread, are not drawn.`));
+}
+
+const bars = document.getElementById("bars");
+if (bars) drawBars(bars);
+const lanes = document.getElementById("lanes");
+if (lanes) drawLanes(lanes);

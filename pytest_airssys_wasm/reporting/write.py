@@ -1,0 +1,52 @@
+"""Writes a report to a file, in the format that its suffix names."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytest_airssys_wasm.reporting.model import Report
+
+SUFFIXES = (".json", ".md", ".html")
+
+
+def check_path(path: Path, where: str = "report") -> None:
+    """Raise `InvalidConfiguration`, beginning with `where`, unless a report can have this name."""
+    if path.suffix.lower() not in SUFFIXES or path.is_dir():
+        raise InvalidConfiguration(where, str(path), f"a file name that ends in {', '.join(SUFFIXES)}")
+
+
+def write(report: Report, path: Path) -> None:
+    """Make the file, and the folders it is in. Who reads it meanwhile sees the old one or the new one, whole.
+
+    Raises `InvalidConfiguration` where `check_path` does, and `OSError` where the file cannot be written.
+    """
+    check_path(path)
+    text = _render(report, path.suffix.lower())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        unfinished.write_bytes(text.encode("utf-8"))
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _render(report: Report, suffix: str) -> str:
+    # What a format needs is loaded for it alone.
+    if suffix == ".json":
+        from pytest_airssys_wasm.reporting import json_report
+
+        return json_report.render(report)
+    if suffix == ".md":
+        from pytest_airssys_wasm.reporting import markdown
+
+        return markdown.render(report)
+    from pytest_airssys_wasm.reporting import html
+
+    return html.render(report)

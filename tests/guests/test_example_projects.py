@@ -1,0 +1,85 @@
+"""The example projects, as their authors have them: built by the command of their README, in a folder of their own, and tested."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+PROJECTS = ["c", "javascript", "python", "rust"]
+COMMITTED = {"c": "json-minify.wasm"}
+"""Binaries that come out byte for byte the same with the pinned toolchains."""
+
+
+def build_command(project):
+    _, _, section = (EXAMPLES / project / "README.md").read_text("utf-8").partition("## Build\n")
+    (block,) = re.findall(r"^```sh\n(.*?)^```", section.partition("\n## ")[0], re.DOTALL | re.MULTILINE)
+    return block.strip()
+
+
+def missing_tool(project):
+    """What must be there to build this project, and is not."""
+    commands = {
+        "c": ["make", "node", "npm"],
+        "javascript": ["node", "npm"],
+        "python": [],
+        "rust": ["make", "node", "npm"],
+    }
+    modules = {"c": ["ziglang"], "python": ["componentize_py"]}
+    absent = [tool for tool in commands[project] if not shutil.which(tool)]
+    absent += [module for module in modules.get(project, []) if not importlib.util.find_spec(module)]
+    if project == "rust" and not has_rust_target("wasm32-unknown-unknown"):
+        absent.append("cargo and rustc with the target wasm32-unknown-unknown")
+    return ", ".join(absent)
+
+
+def has_rust_target(target):
+    if not shutil.which("cargo") or not shutil.which("rustc"):
+        return False
+    asked = subprocess.run(["rustc", "--print", "target-libdir", "--target", target], capture_output=True, text=True)
+    return asked.returncode == 0 and Path(asked.stdout.strip()).is_dir()
+
+
+def run(command, folder):
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    env = {**os.environ, "PATH": path, "PYTHON": sys.executable}
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout[-3_000:] + done.stderr[-3_000:]
+    return done.stdout
+
+
+@pytest.mark.guests
+@pytest.mark.parametrize("project", PROJECTS)
+def test_a_project_is_built_by_its_command_and_its_tests_pass(project, tmp_path):
+    if missing := missing_tool(project):
+        pytest.skip(f"not here: {missing}")
+    folder = tmp_path / project
+    built = shutil.ignore_patterns("*.wasm", "node_modules", "build", "target", "__pycache__")
+    shutil.copytree(EXAMPLES / project, folder, ignore=built)
+    run(["sh", "-euc", build_command(project)], folder)
+    (guest,) = folder.glob("*.wasm")
+    if guest.name == COMMITTED.get(project):
+        assert guest.read_bytes() == (EXAMPLES / project / guest.name).read_bytes()
+    output = run([sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider"], folder)
+    assert re.search(r"\d+ passed", output)
+    assert "skipped" not in output
+
+
+def test_the_examples_pin_the_toolchains_of_the_fixtures(monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES.parent / "fixtures" / "guests")
+    toolchains = importlib.import_module("toolchains")
+    pinned = [line for file in EXAMPLES.glob("*/requirements.txt") for line in file.read_text().split() if "==" in line]
+    assert len(pinned) == 2
+    assert set(pinned) <= {f"{name}=={version}" for name, version in toolchains.PYPI.items()}
+    packages = [json.loads(file.read_text())["devDependencies"] for file in EXAMPLES.glob("*/package.json")]
+    assert len(packages) == 3
+    assert all(toolchains.NPM[name] == version for package in packages for name, version in package.items())

@@ -43,6 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
     settings = config.stash[options.SETTINGS] = options.read_settings(config)
     config.pluginmanager.register(checks.MarkerChecks(settings))
     engine.clear_cache(config)
+    _record(config, settings)
     if settings.airssys_wasm:
         from pytest_airssys_wasm.plugin.collect import SuiteHooks
 
@@ -51,6 +52,25 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_airssys_wasm.plugin.validation import ValidationHooks
 
         config.pluginmanager.register(ValidationHooks(config))
+
+
+def _record(config: pytest.Config, settings: options.Settings) -> None:
+    """Keep records of executions, where somebody will read them."""
+    wanted = settings.wasm_report or settings.wasm_summary or config.get_verbosity() > 0
+    if not wanted and not config.getoption("xmlpath", None):
+        return
+    from pytest_airssys_wasm.plugin.records import Collection, Recorder
+
+    recorder = Recorder()
+    config.pluginmanager.register(recorder)
+    config.stash[engine.WATCHER] = recorder.see
+    if hasattr(config, "workerinput"):
+        return
+    from pytest_airssys_wasm.plugin.summary import Summary
+
+    collection = Collection()
+    config.pluginmanager.register(collection)
+    config.pluginmanager.register(Summary(config, collection))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -12,10 +12,15 @@ import pytest
 from pytest_airssys_wasm.plugin.options import SETTINGS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pytest_airssys_wasm.conformance.runner import CaseRunner
     from pytest_airssys_wasm.runtime.cache import CompileCache
+    from pytest_airssys_wasm.runtime.call import Finished
     from pytest_airssys_wasm.runtime.engine import WasmEngine
 
+WATCHER = pytest.StashKey["Callable[[Finished], None]"]()
+"""Who is told of each execution, where somebody wants to know."""
 _ENGINE = pytest.StashKey["WasmEngine"]()
 _RUNNER = pytest.StashKey["CaseRunner"]()
 _RELEASE = pytest.StashKey[ExitStack]()
@@ -28,7 +33,9 @@ def the_engine(config: pytest.Config) -> WasmEngine:
         from pytest_airssys_wasm.runtime.manifest import PLATFORM_RANGE
 
         config.stash[_ENGINE] = engine = WasmEngine(
-            _cache(config), memory_range=config.stash[SETTINGS].wasm_memory_range or PLATFORM_RANGE
+            _cache(config),
+            memory_range=config.stash[SETTINGS].wasm_memory_range or PLATFORM_RANGE,
+            on_execution=config.stash.get(WATCHER, None),
         )
         _at_end(config).callback(engine.close)
     return config.stash[_ENGINE]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_airssys_wasm.plugin.engine import the_runner
+from pytest_airssys_wasm.plugin.records import KIND, REQUIREMENT
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class CaseItem(pytest.Item):
         super().__init__(**known)
         self.case_file = case_file
         self.add_marker(pytest.mark.conformance)
+        self.stash[KIND] = "case"
 
     def runtest(self) -> None:
         """Run the case and judge it. Skips when the runtime lacks a capability that the case needs."""
@@ -40,6 +42,7 @@ class CaseItem(pytest.Item):
         from pytest_airssys_wasm.conformance.runner import missing_capabilities
 
         case = self.case_file.load()
+        self.stash[REQUIREMENT] = case.requirement
         runner = the_runner(self.config)
         missing = missing_capabilities(case, runner.runtime)
         if missing:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_airssys_wasm.plugin.engine import the_engine
+from pytest_airssys_wasm.plugin.records import KIND
 
 if TYPE_CHECKING:
     from pytest_airssys_wasm.fuzzing.laws import Subject
@@ -33,6 +34,7 @@ class LawItem(pytest.Item):
     def __init__(self, **known: Any) -> None:
         super().__init__(**known)
         self.add_marker(pytest.mark.conformance)
+        self.stash[KIND] = "law"
 
     def runtest(self) -> None:
         """Try the law. Raises `AssertionError` with the smallest example that breaks it."""

@@ -70,6 +70,14 @@ def _parse_file(value: Any, where: str) -> Path:
     return Path(value).expanduser()
 
 
+def _parse_report(value: Any, where: str) -> Path:
+    from pytest_airssys_wasm.reporting.write import check_path
+
+    path = Path(value).expanduser()
+    check_path(path, where)
+    return path
+
+
 OPTIONS = (
     Option(
         key="airssys_wasm",
@@ -109,6 +117,14 @@ OPTIONS = (
     ),
     Option(key="wasm_cache_clear", help="Remove the compiled components from the cache before the run."),
     Option(
+        key="wasm_report",
+        metavar="FILE",
+        is_list=True,
+        parse=_parse_report,
+        help="Write every execution to this file: .json, .md or .html. Repeatable.",
+    ),
+    Option(key="wasm_summary", help="Show what each export used of its limits, also without -v."),
+    Option(
         key="wasm_memory_range",
         has_flag=False,
         parse=_parse_memory_range,
@@ -144,6 +160,8 @@ class Settings:
     wasm_fuel: Given[int] | None = None
     wasm_memory: Given[int] | None = None
     wasm_timeout_ms: Given[float] | None = None
+    wasm_report: tuple[Path, ...] = ()
+    wasm_summary: bool = False
     wasm_cache_dir: Path | None = None
     wasm_cache_clear: bool = False
     wasm_memory_range: tuple[int, int] | None = None

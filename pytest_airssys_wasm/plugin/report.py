@@ -34,14 +34,16 @@ def header(settings: Settings) -> str:
     """Version of wasmtime, the limits in force where no marker says otherwise, and the cache."""
     from platformdirs import user_cache_path
 
+    folder = settings.wasm_cache_dir or user_cache_path("pytest-airssys-wasm", appauthor=False)
+    return f"wasm: wasmtime {version('wasmtime')}, {limits_text(settings)}, cache {folder}"
+
+
+def limits_text(settings: Settings) -> str:
+    """The limits in force where no marker or manifest says otherwise."""
     fuel = settings.wasm_fuel.value if settings.wasm_fuel else ResourceLimits.DEFAULT_FUEL
     timeout_ms = settings.wasm_timeout_ms.value if settings.wasm_timeout_ms else ResourceLimits.DEFAULT_TIMEOUT_MS
     memory = section.size_text(settings.wasm_memory.value) if settings.wasm_memory else "as each test says"
-    folder = settings.wasm_cache_dir or user_cache_path("pytest-airssys-wasm", appauthor=False)
-    return (
-        f"wasm: wasmtime {version('wasmtime')}, memory {memory}, fuel {fuel:,}, timeout {timeout_ms:g} ms, "
-        f"cache {folder}"
-    )
+    return f"memory {memory}, fuel {fuel:,}, timeout {timeout_ms:g} ms"
 
 
 def add_section(item: pytest.Item, report: pytest.TestReport, raised: BaseException) -> None:

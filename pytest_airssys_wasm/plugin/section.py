@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from pytest_airssys_wasm.runtime.errors import Verdict
-from pytest_airssys_wasm.runtime.wave import write_call
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from pytest_airssys_wasm.analysis.enough import Enough
-    from pytest_airssys_wasm.runtime.call import Call
     from pytest_airssys_wasm.runtime.errors import WasmError
     from pytest_airssys_wasm.runtime.limits import ResourceLimits
     from pytest_airssys_wasm.runtime.usage import Usage
@@ -27,7 +25,7 @@ def error_lines(error: WasmError, enough: Enough | None) -> Iterator[str]:
     """What ended an execution, and how much it used."""
     yield f"verdict  {error.verdict}"
     if error.call is not None:
-        yield f"call     {call_text(error.call)}"
+        yield f"call     {_printable(error.call.text)}"
         yield from usage_lines(error.usage, error.call.limits)
     if enough is not None:
         yield f"enough   {enough_text(enough)}"
@@ -58,17 +56,6 @@ def output_lines(stdout: bytes, stderr: bytes) -> Iterator[str]:
         if written:
             yield f"guest {name}:"
             yield from (f"  {_printable(line)}" for line in _text(written).splitlines())
-
-
-def call_text(call: Call) -> str:
-    """The call in WAVE notation."""
-    if call.function is None:
-        return f"instantiate {_cut(call.component.name)}"
-    try:
-        types = call.component.parameter_types(call.function)
-    except LookupError:  # a destructor has no export of its own
-        return _cut(call.function)
-    return write_call(call.function, call.args, types)
 
 
 def enough_text(enough: Enough) -> str:

@@ -12,6 +12,7 @@ import pytest
 from pytest_airssys_wasm.plugin import shown
 from pytest_airssys_wasm.plugin.fixtures import SOURCE, grants
 from pytest_airssys_wasm.plugin.options import SETTINGS
+from pytest_airssys_wasm.plugin.records import KIND
 from pytest_airssys_wasm.plugin.report import RERUN_FLAGS
 from pytest_airssys_wasm.plugin.sources import MANIFEST_NAME, Source, read_manifest
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
@@ -115,6 +116,7 @@ class CheckItem(pytest.Function):
         """The item that runs `function`, with the fixtures that it asks for. `source` is the guest, where known."""
         item: CheckItem = cls.from_parent(parent, name=name, callobj=function)
         item.stash[SOURCE] = source
+        item.stash[KIND] = "check"
         item.stash[RERUN_FLAGS] = _flags(parent)
         return item
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.runtime.errors import Verdict, WasmError
+from pytest_airssys_wasm.runtime.wave import write_call
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +31,17 @@ class Call:
     wasi: Wasi | None
     nth: int
     """How many executions there were in the same store before this one."""
+
+    @property
+    def text(self) -> str:
+        """The call in WAVE notation, cut where it is long."""
+        if self.function is None:
+            return f"instantiate {self.component.name}"
+        try:
+            types = self.component.parameter_types(self.function)
+        except LookupError:  # a destructor has no export of its own
+            return self.function
+        return write_call(self.function, self.args, types)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.call import Finished
     from pytest_airssys_wasm.runtime.engine import WasmEngine
 
-WATCHER = pytest.StashKey["Callable[[Finished], None]"]()
+WATCHER: pytest.StashKey[Callable[[Finished], None]] = pytest.StashKey()
 """Who is told of each execution, where somebody wants to know."""
 _ENGINE = pytest.StashKey["WasmEngine"]()
 _RUNNER = pytest.StashKey["CaseRunner"]()

@@ -11,12 +11,13 @@ import pytest
 
 from pytest_airssys_wasm.plugin import report as plugin_report
 from pytest_airssys_wasm.plugin.options import SETTINGS
-from pytest_airssys_wasm.plugin.records import Collection
 from pytest_airssys_wasm.reporting import rows, table, write
 from pytest_airssys_wasm.reporting.model import Report, RequirementRecord, SessionInfo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from pytest_airssys_wasm.plugin.records import Collection
 
 
 class Summary:
@@ -45,9 +46,8 @@ class Summary:
         """Show the table with `-v` or `--wasm-summary`, and where the files are."""
         settings = self._config.stash[SETTINGS]
         if settings.wasm_summary or self._config.get_verbosity() > 0:
-            lines = table.render(
-                rows.summarise(self._collection.executions), self._config.get_terminal_writer().fullwidth
-            )
+            columns = self._config.get_terminal_writer().fullwidth
+            lines = table.render(rows.summarise(self._collection.executions), columns)
             if lines:
                 terminalreporter.section("WebAssembly executions")
             for line in lines:

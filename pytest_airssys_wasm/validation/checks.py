@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from pytest_airssys_wasm.runtime.errors import WasmError
 from pytest_airssys_wasm.runtime.linking import is_wasi
-from pytest_airssys_wasm.runtime.needs import exceeded, read_needs
+from pytest_airssys_wasm.runtime.needs import exceeded
+from pytest_airssys_wasm.runtime.needs_reader import read_needs
 from pytest_airssys_wasm.runtime.store import LimitedStore
 from pytest_airssys_wasm.validation.determinism import check_determinism
 from pytest_airssys_wasm.validation.findings import Unfit
@@ -69,7 +70,8 @@ def check_limits(candidate: Candidate) -> str:
             "declare less (C and Rust: link with -z stack-size=65536 and a smaller --initial-memory), "
             "or raise the limit" + (f" in {component.manifest.path}" if component.manifest else ""),
         )
-    return f"declares {sum(needs.memories):,} bytes of memory of {limits.memory:,}"
+    least = "" if needs.is_complete else "at least "
+    return f"declares {least}{needs.memory_bytes:,} of {limits.memory:,} bytes of memory"
 
 
 def check_instantiates(candidate: Candidate) -> str:

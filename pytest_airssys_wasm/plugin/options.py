@@ -42,6 +42,8 @@ class Option:
     has_flag: bool = True
     is_list: bool = False
     """Whether it may be given several times, and one a line in the ini file."""
+    must_exist: bool = False
+    """Whether it is a file that has to be there."""
 
     @property
     def flag(self) -> str:
@@ -88,6 +90,7 @@ OPTIONS = (
         key="wasm_component",
         metavar="PATH",
         is_list=True,
+        must_exist=True,
         parse=_parse_file,
         help="Validate this component or module too, with the Component.toml beside it where there is one. Repeatable.",
     ),
@@ -203,9 +206,6 @@ def read_settings(config: pytest.Config) -> Settings:
     try:
         given = {option.key: _given(config, option) for option in OPTIONS}
         settings = _collect(config, given)
-        for path in settings.wasm_component:
-            if not path.is_file():
-                raise InvalidConfiguration("--wasm-component", str(path), "an existing .wasm or .wat file")
         for key in _LIMITS:
             limit = getattr(settings, key)
             if limit is not None:
@@ -239,6 +239,9 @@ def _given(config: pytest.Config, option: Option) -> Given[Any] | None:
     base = config.inipath.parent if is_from_ini and config.inipath else config.invocation_params.dir
     # Paths are relative to where they were written.
     placed = [Path(os.path.normpath(base / one)) if isinstance(one, Path) else one for one in parsed]
+    for one in placed if option.must_exist else ():
+        if not one.is_file():
+            raise InvalidConfiguration(where, str(one), "a file that is there")
     return Given(value=tuple(placed) if option.is_list else placed[0], where=where)
 
 

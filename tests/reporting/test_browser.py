@@ -89,7 +89,7 @@ def test_a_hostile_name_runs_nothing_and_the_plots_are_drawn(show, name):
 
 @pytest.mark.parametrize("width", [360, 1280])
 def test_nothing_is_wider_than_the_window(show, width):
-    long = "corpus:a-long-namespace/a-long-interface@1.0.0#a-long-function-name" * 3
+    long = "nowhere_to_break_a_line" * 20
     browser = show(
         report(
             tests=[outcome(test=long, reason=long)],

@@ -139,4 +139,5 @@ def test_a_huge_session_makes_a_page_that_a_browser_can_show():
     assert page.count("li") <= MOST_EXECUTIONS
     assert "500 more tests are left out here" in page.text()
     assert "3 more exports are left out here" in page.text()
+    assert page.count("tr") == 1 + MOST_ROWS
     assert len(page.elements) < 60_000

@@ -89,6 +89,7 @@ def test_a_summary_stays_below_what_github_takes():
     executions = [execution(component=long, export=f"{long}{n}") for n in range(MOST_ROWS + 7)]
     text = render(report(tests=tests, executions=executions))
     assert "… and 5 more failed tests." in text
+    assert text.count("\n- ") == MOST_FAILED
     assert "… and 7 more exports." in text
     assert len(text.encode()) < 2**20
     assert text.count("ok 1 |") == MOST_ROWS

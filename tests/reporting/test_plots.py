@@ -49,6 +49,12 @@ def test_an_unlimited_budget_has_a_figure_and_no_bar():
     assert (bar.fuel.percent, bar.fuel.figure) == (None, "≥100 of unlimited")
 
 
+def test_what_was_consumed_at_the_ends_of_the_axis_is_drawn_within_it():
+    drawn = plots(report(executions=[execution(fuel_consumed=fuel) for fuel in (0, 1, 10**6)]))
+    (lane,) = drawn.lanes
+    assert [(bin.at, bin.ok) for bin in lane.bins] == [(0, 2), (BINS - 1, 1)]
+
+
 def test_a_distant_limit_does_not_squeeze_the_axis():
     drawn = plots(report(executions=[execution(fuel_consumed=500, fuel_limit=2**64 - 1)]))
     assert (drawn.axis.low, drawn.axis.high) == (2, 3)

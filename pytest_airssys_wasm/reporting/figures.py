@@ -38,8 +38,10 @@ def percent(share: float | None) -> str:
     """A share in percent, rounded down: what is not used up does not look so."""
     if share is None:
         return "-"
+    if share >= 1000:  # no runtime that keeps its limits comes here
+        return ">999 %"
     if share >= 10:
-        return f"{math.floor(share):,} %"
+        return f"{math.floor(share)} %"
     return f"{math.floor(share * 10) / 10:g} %" if share >= 0.1 or not share else "<0.1 %"
 
 

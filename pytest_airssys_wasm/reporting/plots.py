@@ -12,7 +12,7 @@ from pytest_airssys_wasm.reporting.rows import OK, fuel_used_percent, memory_use
 from pytest_airssys_wasm.reporting.text import cut, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from pytest_airssys_wasm.reporting.model import ExecutionRecord, Report
 
@@ -154,11 +154,12 @@ def _memory(group: Sequence[ExecutionRecord]) -> Bar:
     )
 
 
-def _axis(executions: Iterable[ExecutionRecord]) -> Axis:
+def _axis(executions: Sequence[ExecutionRecord]) -> Axis:
     amounts = [max(1, execution.fuel_consumed) for execution in executions] or [1]
-    near = [limit for execution in executions if (limit := execution.fuel_limit) and limit <= _FAR * max(amounts)]
-    low = math.floor(math.log10(min(amounts)))
-    return Axis(low=low, high=max(low + 1, math.ceil(math.log10(max(*amounts, *near, 1)))))
+    most, low = max(amounts), math.floor(math.log10(min(amounts)))
+    limits = (execution.fuel_limit or 0 for execution in executions)
+    end = max(most, *(limit for limit in limits if limit <= _FAR * most), 1)
+    return Axis(low=low, high=max(low + 1, math.ceil(math.log10(end))))
 
 
 def _spread(group: Sequence[ExecutionRecord]) -> tuple[float, int]:

@@ -46,7 +46,7 @@ _COLUMNS = (
 
 
 def render(rows: Sequence[Row], columns: int) -> tuple[str, ...]:
-    """Lines of plain text, none wider than `columns` (as long as that is 60 or more); none without rows."""
+    """Lines of plain text, none wider than `columns` (as long as that is 72 or more); none without rows."""
     return tuple(_lines(rows, columns)) if rows else ()
 
 

@@ -1,0 +1,37 @@
+"""Figures: rounded so that none says more than is true."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_airssys_wasm.reporting.figures import milliseconds, percent, size
+
+
+@pytest.mark.parametrize(
+    ("share", "shown"),
+    [
+        (None, "-"),
+        (0.0, "0 %"),
+        (0.01, "<0.1 %"),
+        (0.1, "0.1 %"),
+        (9.99, "9.9 %"),
+        (10.0, "10 %"),
+        (99.99, "99 %"),
+        (100.0, "100 %"),
+        (1e9, ">999 %"),
+    ],
+)
+def test_a_share_is_rounded_down(share, shown):
+    assert percent(share) == shown
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"), [(0, "0 B"), (1023, "1023 B"), (1024, "1 KiB"), (1_600_000, "1.526 MiB"), (2**40, "1024 GiB")]
+)
+def test_a_size_is_in_the_largest_unit_that_it_fills(count, shown):
+    assert size(count) == shown
+
+
+@pytest.mark.parametrize(("time_ms", "shown"), [(0.126, "0.13"), (12.34, "12.3"), (1234.5, "1,234")])
+def test_a_time_has_three_digits_or_more(time_ms, shown):
+    assert milliseconds(time_ms) == shown

@@ -1,0 +1,143 @@
+"""The page: well-formed whatever the names are, runs only its own script, and says what it leaves out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from base64 import b64encode
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given, settings
+from records import HOSTILE, SESSION, execution, outcome, report, reports
+
+from pytest_airssys_wasm.reporting.html import MOST_EXECUTIONS, MOST_ROWS, MOST_TESTS, render
+from pytest_airssys_wasm.reporting.model import RequirementRecord
+
+VOID = {"meta", "input", "br", "wbr", "link"}
+
+
+class Page(HTMLParser):
+    """Elements, texts by element, and whether each is closed where it was opened."""
+
+    def __init__(self, text):
+        super().__init__(convert_charrefs=True)
+        self.open, self.elements, self.texts = [], [], []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.texts.append((self.open[-1] if self.open else "", data))
+
+    def text(self, tag=None):
+        return "".join(data for inside, data in self.texts if tag is None or inside == tag)
+
+    def count(self, tag):
+        return sum(name == tag for name, _ in self.elements)
+
+
+def everywhere(name):
+    """A report with the name in every place."""
+    return report(
+        session=type(SESSION)(**dict.fromkeys(SESSION.__struct_fields__, name) | {"duration_s": 1.0}),
+        tests=[outcome(test=name, outcome="failed", reason=name, requirement=name)],
+        requirements=[RequirementRecord(id=name, chapter=name, sentence=name)],
+        executions=[execution(test=name, component=name, export=name, verdict="trap", call=name, message=name)],
+    )
+
+
+PLAIN = Page(render(everywhere("plain")))
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_name_adds_no_element_and_no_attribute(name):
+    page = Page(render(everywhere(name)))
+    shape = [(tag, sorted(attributes)) for tag, attributes in page.elements]
+    assert shape == [(tag, sorted(attributes)) for tag, attributes in PLAIN.elements]
+
+
+@given(reports)
+@settings(max_examples=40)
+def test_whatever_the_names_are_the_page_is_whole_and_printable(written):
+    text = render(written)
+    text.encode("utf-8")
+    page = Page(text)
+    foreign = text.replace(page.text("script"), "").replace(page.text("style"), "")
+    assert all(line.isprintable() for line in foreign.split("\n"))
+    assert page.count("script") == 2
+    assert not [name for _, attributes in page.elements for name in attributes if name.startswith("on")]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_the_data_for_the_plots_stays_data(name):
+    text = render(everywhere(name))
+    (data,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
+    assert data.isascii()
+    assert not re.search(r"[<>&]", data)
+    assert len(json.loads(data)["tests"]) == 1
+
+
+def test_the_browser_may_run_this_script_and_reach_nothing():
+    text = render(everywhere("plain"))
+    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', text)
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+    assert rules["default-src"] == "'none'"
+    assert set(rules) == {"default-src", "script-src", "style-src", "base-uri", "form-action"}
+    for rule, pattern in (("script-src", r"<script>(.*?)</script>"), ("style-src", r"<style>(.*?)</style>")):
+        (content,) = re.findall(pattern, text, re.DOTALL)
+        assert rules[rule] == f"'sha256-{b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
+    assert not [name for _, attributes in Page(text).elements for name in attributes if name in ("src", "style")]
+    assert "http" not in text.replace("http-equiv", "").replace("http://www.w3.org/2000/svg", "")
+
+
+def test_failed_tests_come_first_with_the_executions_that_failed():
+    tests = [outcome(test="fine"), outcome(test="skips", outcome="skipped"), outcome(test="breaks", outcome="failed")]
+    executions = [execution(test="breaks") for _ in range(20)]
+    executions.append(execution(test="breaks", verdict="trap", call="run(7)", message="unreachable\nat main"))
+    text = render(report(tests=tests, executions=executions))
+    page = Page(text)
+    listed = [attributes["data-outcome"] for tag, attributes in page.elements if tag == "details"]
+    assert listed == ["failed", "skipped", "passed"]
+    assert text.index("breaks") < text.index("skips") < text.index("fine")
+    assert page.text("pre") == "run(7)unreachable\nat main\n"
+    assert "13 more execution(s), all of them in the JSON report" in page.text()
+
+
+def test_an_empty_session_makes_a_page_that_says_so():
+    page = Page(render(report()))
+    assert "No test was run." in page.text()
+    assert page.text().count("No guest was executed.") == 3
+    assert "untested" in page.text("span")
+    assert page.count("table") == 0
+
+
+def test_requirements_show_their_outcome():
+    requirements = [RequirementRecord(id="FUEL-1", chapter="fuel", sentence="Loops end.")]
+    page = Page(render(report(tests=[outcome(kind="case", requirement="FUEL-1")], requirements=requirements)))
+    assert "Loops end." in page.text("span")
+    assert page.text().count("passed") > Page(render(report(tests=[outcome()]))).text().count("passed")
+
+
+def test_a_huge_session_makes_a_page_that_a_browser_can_show():
+    tests = [outcome(test=f"t{n}", outcome="failed" if n % 50 == 0 else "passed") for n in range(MOST_TESTS + 500)]
+    executions = [execution(test=f"t{n % 2_500}", export=f"e{n % (MOST_ROWS + 3)}") for n in range(20_000)]
+    page = Page(render(report(tests=tests, executions=executions)))
+    assert page.count("details") == MOST_TESTS
+    assert page.count("li") <= MOST_EXECUTIONS
+    assert "500 more tests are left out here" in page.text()
+    assert "3 more exports are left out here" in page.text()
+    assert page.count("tr") == 1 + MOST_ROWS
+    assert len(page.elements) < 60_000

@@ -1,0 +1,95 @@
+"""Markdown: what CI summaries show, whatever guests and tests are called."""
+
+from __future__ import annotations
+
+import re
+
+from hypothesis import given
+from records import HOSTILE, execution, names, outcome, report, reports
+
+from pytest_airssys_wasm.reporting.markdown import MOST_FAILED, MOST_ROWS, escape, render
+from pytest_airssys_wasm.reporting.model import RequirementRecord
+from pytest_airssys_wasm.reporting.text import printable
+
+OWN_TAGS = ("<code>", "</code>", "<br>", "<!-- -->")
+
+
+def unescaped(text):
+    """What a Markdown reader makes of escaped text."""
+    plain = re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", text)
+    return re.sub(r"&#(\d+);", lambda found: chr(int(found[1])), plain)
+
+
+@given(names)
+def test_escaped_text_has_no_meaning_and_reads_as_itself(text):
+    escaped = escape(text)
+    bare = re.sub(r"&#\d+;|\\[`*_{}\[\]()#!~^]", "", escaped)
+    assert not re.search(r"[`*_{}\[\]()#!~^&<>|@$\\\"'\n]|://|www\.", bare, re.IGNORECASE)
+    assert unescaped(escaped) == printable(text)
+
+
+@given(reports)
+def test_no_name_breaks_a_line_a_cell_or_a_tag(written):
+    lines = render(written).splitlines()
+    table = [line for line in lines if line.startswith("|")]
+    for line in table:
+        assert line.count("|") in (14, 6)  # the two tables have 13 and 5 columns
+    for line in lines:
+        for tag in OWN_TAGS:
+            line = line.replace(tag, "")
+        assert not re.search(r"<[a-z/!]", line, re.IGNORECASE)
+        assert "@" not in line
+
+
+def test_the_head_counts_and_failures_come_first():
+    tests = [
+        outcome(test="a"),
+        outcome(test="b", outcome="failed", reason="AssertionError: 1 == 2"),
+        outcome(test="c", outcome="skipped", reason="no fuel"),
+        outcome(test="d", outcome="failed"),
+    ]
+    text = render(report(tests=tests, executions=[execution()]))
+    assert text.startswith("## WebAssembly: 1 passed, 2 failed, 1 skipped\n")
+    assert "1 executions in 41.5 s" in text
+    assert "- <code>b</code><br><code>AssertionError: 1 == 2</code>\n- <code>d</code>\n" in text
+    assert text.index("### Failed") < text.index("### Exports")
+
+
+def test_without_failures_executions_and_requirements_there_is_only_the_head():
+    assert "###" not in render(report(tests=[outcome()]))
+
+
+def test_requirements_are_counted_by_chapter():
+    requirements = [
+        RequirementRecord(id=id, chapter=chapter, sentence=f"{id} holds.")
+        for id, chapter in (("FUEL-1", "fuel"), ("MEM-1", "memory"), ("FUEL-2", "fuel"))
+    ]
+    tests = [
+        outcome(kind="case", requirement="FUEL-1"),
+        outcome(kind="case", requirement="FUEL-1", outcome="failed"),
+        outcome(kind="case", requirement="FUEL-2", outcome="skipped"),
+    ]
+    text = render(report(tests=tests, requirements=requirements))
+    assert "### Requirements: fuel (1 passed, 1 failed, 1 skipped)" in text
+    assert "| <code>FUEL-1</code> | FUEL-1 holds. | 1 | 1 | 0 |" in text
+    assert "| <code>FUEL-2</code> | FUEL-2 holds. | 0 | 0 | 1 |" in text
+    assert "### Requirements: memory (0 passed, 0 failed, 0 skipped)" in text
+
+
+def test_a_sentence_mentions_nobody():
+    record = RequirementRecord(id="A", chapter="@all", sentence="as @octocat says")
+    text = render(report(requirements=[record]))
+    assert "as &#64;<!-- -->octocat says" in text
+    assert "&#64;<!-- -->all" in text
+
+
+def test_a_summary_stays_below_what_github_takes():
+    long = "".join(HOSTILE) + "<" * 1_000
+    tests = [outcome(test=f"{long}{n}", outcome="failed", reason=long) for n in range(MOST_FAILED + 5)]
+    executions = [execution(component=long, export=f"{long}{n}") for n in range(MOST_ROWS + 7)]
+    text = render(report(tests=tests, executions=executions))
+    assert "… and 5 more failed tests." in text
+    assert text.count("\n- ") == MOST_FAILED
+    assert "… and 7 more exports." in text
+    assert len(text.encode()) < 2**20
+    assert text.count("ok 1 |") == MOST_ROWS

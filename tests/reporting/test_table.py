@@ -1,0 +1,78 @@
+"""The terminal's table: aligned, within its width, and nothing in it acts on the terminal."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from records import execution, executions
+
+from pytest_airssys_wasm.reporting.rows import summarise
+from pytest_airssys_wasm.reporting.table import render
+from pytest_airssys_wasm.reporting.text import width
+
+
+def table(*records, columns=200):
+    return render(summarise(records), columns)
+
+
+def test_without_rows_there_is_no_table():
+    assert table() == ()
+
+
+def test_a_wide_table_shows_every_figure():
+    lines = table(
+        execution(export=None, fuel_consumed=7),
+        execution(fuel_consumed=1_234_567, fuel_limit=2_000_000, wall_ms=12.34),
+        execution(fuel_consumed=1_000, verdict="trap", fuel_is_exact=False, fuel_limit=None, wall_ms=0.5),
+    )
+    assert lines == (
+        "  export         calls  fuel min  median    fuel max              fuel limit   used  peak memory"
+        "  memory limit  median ms  max ms  verdicts",
+        "guest",
+        "  (instantiate)      1         7       7           7                   1,000  0.7 %       64 KiB"
+        "         1 MiB       1.00    1.00  ok 1",
+        "  run                2    ≥1,000  ≥1,000  ≥1,234,567  2,000,000 to unlimited   61 %       64 KiB"
+        "         1 MiB       6.42    12.3  ok 1, trap 1",
+        "≥: of some calls only a lower bound is known",
+    )
+
+
+def test_a_narrow_table_keeps_what_matters_and_says_what_it_left_out():
+    lines = table(execution(export="corpus:text/transform@1.0.0#title-case", fuel_consumed=10**6), columns=80)
+    assert lines[0].split() == ["export", "calls", "fuel", "max", "used", "peak", "memory", "verdicts"]
+    assert lines[2].startswith("  corpus:")
+    assert "#title-case" in lines[2]
+    notes = " ".join(lines[3:])
+    assert notes.startswith("left out for want of room: fuel min, ")
+
+
+def test_the_largest_figures_fit_an_ordinary_terminal():
+    most = 2**64 - 1
+    record = execution(
+        fuel_consumed=most, fuel_is_exact=False, fuel_limit=1, peak_memory_bytes=most, verdict="invalid-component"
+    )
+    lines = table(record, columns=80)
+    assert max(map(width, lines)) <= 80
+    assert "≥18,446,744,073,709,551,615  >999 %  invalid-component 1" in lines[2]
+
+
+def test_many_verdicts_take_more_lines():
+    verdicts = ["ok", "out-of-fuel", "out-of-memory", "resource-limit", "host-error"]
+    lines = table(*(execution(verdict=verdict) for verdict in verdicts), columns=80)
+    column = lines[0].index("verdicts")
+    shown = [line[column:] for line in lines[2:] if not line.startswith(("left", "  memory"))]
+    assert " ".join(shown).startswith("ok 1, host-error 1, out-of-fuel 1, out-of-memory 1, resource-limit 1")
+
+
+@given(st.lists(executions, max_size=6), st.integers(72, 240))
+def test_whatever_the_names_are_each_line_is_printable_and_fits(records, columns):
+    for line in table(*records, columns=columns):
+        assert line.isprintable()
+        assert width(line) <= columns
+
+
+@given(st.lists(executions, min_size=1, max_size=6))
+def test_each_row_has_its_line(records):
+    rows = summarise(records)
+    lines = [line for line in render(rows, 400) if not line.startswith(("≥", "left out"))]
+    assert len(lines) == 1 + len({row.component for row in rows}) + len(rows)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 KIND = pytest.StashKey[str]()
 """On an item: what it is in reports; a Python test without it."""
+NOTE = "wasm_note"
+"""Name of the user property that holds what a passing check found."""
 REQUIREMENT = pytest.StashKey[str]()
 """On an item: the requirement that a conformance case is about."""
 _EXECUTIONS = "airssys_wasm_executions"
@@ -81,11 +83,11 @@ class Collection:
         )
         kind, requirement = getattr(report, _ABOUT, ("test", None))
         before = self._tests.get(report.nodeid)
-        said = report if before is None or _is_worse(report.outcome, before.outcome) else None
+        said = before is None or report.when == "call" or _is_worse(report.outcome, before.outcome)
         self._tests[report.nodeid] = TestRecord(
             test=report.nodeid,
             kind=kind,
-            outcome=report.outcome if before is None or said else before.outcome,
+            outcome=report.outcome if before is None or _is_worse(report.outcome, before.outcome) else before.outcome,
             duration_s=max(0.0, report.duration) + (before.duration_s if before else 0.0),
             reason=_reason(report) if said else before.reason if before else None,
             requirement=requirement,
@@ -137,7 +139,8 @@ def _is_worse(outcome: str, than: str) -> bool:
 
 def _reason(report: pytest.TestReport) -> str | None:
     if report.passed:
-        return None
+        note = dict(report.user_properties).get(NOTE)
+        return None if note is None else str(note)
     if hasattr(report, "wasxfail"):
         return f"expected to fail: {report.wasxfail}".removesuffix(": ")
     if isinstance(report.longrepr, tuple):  # of a skip: path, line, reason

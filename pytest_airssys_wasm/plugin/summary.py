@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from datetime import datetime, timezone
 from importlib.metadata import version
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pytest_airssys_wasm.plugin.records import Collection
+    from pytest_airssys_wasm.reporting.model import TestRecord
 
 
 class Summary:
@@ -43,9 +45,10 @@ class Summary:
                 session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Show the table with `-v` or `--wasm-summary`, and where the files are."""
+        """Show findings and costs with `-v` or `--wasm-summary`, and where the files are."""
         settings = self._config.stash[SETTINGS]
         if settings.wasm_summary or self._config.get_verbosity() > 0:
+            self._show_checks(terminalreporter)
             columns = self._config.get_terminal_writer().fullwidth
             lines = table.render(rows.summarise(self._collection.executions), columns)
             if lines:
@@ -57,6 +60,16 @@ class Summary:
             terminalreporter.line(f"wasm report: {', '.join(map(str, written))}")
         for problem in self._problems:
             terminalreporter.line(problem, red=True)
+
+    def _show_checks(self, terminalreporter: pytest.TerminalReporter) -> None:
+        passed = [one for one in self._collection.tests if one.kind == "check" and one.outcome == "passed"]
+        by_file = groupby(sorted(passed, key=_file), key=_file)
+        if passed:
+            terminalreporter.section("WebAssembly components")
+        for file, checks in by_file:
+            terminalreporter.line(file)
+            for one in checks:
+                terminalreporter.line(f"  {one.test.partition('::')[2]}: {one.reason}")
 
     def _report(self) -> Report:
         now = datetime.now(timezone.utc)
@@ -79,6 +92,10 @@ class Summary:
             requirements=requirements,
             executions=tuple(self._collection.executions),
         )
+
+
+def _file(test: TestRecord) -> str:
+    return test.test.partition("::")[0]
 
 
 def _requirements() -> Iterator[RequirementRecord]:

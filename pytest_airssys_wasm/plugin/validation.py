@@ -12,7 +12,7 @@ import pytest
 from pytest_airssys_wasm.plugin import shown
 from pytest_airssys_wasm.plugin.fixtures import SOURCE, grants
 from pytest_airssys_wasm.plugin.options import SETTINGS
-from pytest_airssys_wasm.plugin.records import KIND
+from pytest_airssys_wasm.plugin.records import KIND, NOTE
 from pytest_airssys_wasm.plugin.report import RERUN_FLAGS
 from pytest_airssys_wasm.plugin.sources import MANIFEST_NAME, Source, read_manifest
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.validation.candidate import Candidate
 
     Check = Callable[[Candidate], str]
-
-NOTE = "wasm_note"
-"""Name of the user property that holds what a passing check found."""
 
 
 class ValidationHooks:
@@ -48,11 +45,6 @@ class ValidationHooks:
         if file_path.name == MANIFEST_NAME and (self._all_manifests or file_path in self._named):
             return ManifestFile.from_parent(parent, path=file_path)
         return None
-
-    def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
-        """Show with `-v` what a passing check found."""
-        note = dict(report.user_properties).get(NOTE) if report.when == "call" and report.passed else None
-        return None if note is None else ("passed", ".", f"PASSED ({note})")
 
 
 def _place(argument: str, config: pytest.Config) -> Path:

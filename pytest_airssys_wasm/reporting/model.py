@@ -54,7 +54,10 @@ class TestRecord(Struct, frozen=True, kw_only=True):
     ]
     outcome: Annotated[str, Meta(pattern="^(passed|failed|skipped)$")]
     duration_s: Annotated[Amount, Meta(description="seconds")]
-    reason: Annotated[str | None, Meta(description="why it failed or was skipped, in one line")]
+    reason: Annotated[
+        str | None,
+        Meta(description="why it failed or was skipped, in one line; of a check that passed, what it found"),
+    ]
     requirement: Annotated[str | None, Meta(description="what a conformance case proves, such as `FUEL-3`")]
 
 

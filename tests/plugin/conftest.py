@@ -30,7 +30,7 @@ WAT = """(module (memory (export "memory") 1)
   (func (export "calls") (result i32)
     global.get $calls i32.const 1 i32.add global.set $calls global.get $calls))"""
 
-_RESULT = re.compile(r"^(PASSED|FAILED|ERROR|XFAIL|XPASS) (\S+)", re.MULTILINE)
+_RESULT = re.compile(r"^(PASSED|FAILED|ERROR|XFAIL|XPASS) (\S+::.*?|\S+)(?: - .*)?$", re.MULTILINE)
 
 
 @dataclass(frozen=True)

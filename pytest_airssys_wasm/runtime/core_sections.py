@@ -6,21 +6,21 @@ types of a module's imports and exports are read here. wasmtime stays the judge 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from pytest_airssys_wasm.runtime.byte_reader import Malformed, Reader, as_invalid_component
+from pytest_airssys_wasm.runtime.constants import read_constant
 from pytest_airssys_wasm.runtime.core_types import (
+    ActiveData,
     CoreFunction,
     CoreType,
     Declared,
+    ModuleContents,
     ModuleExport,
     ModuleImport,
     ModuleShape,
     Other,
 )
-from pytest_airssys_wasm.runtime.errors import InvalidComponent
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _VALUE_TYPES = {
     0x7F: "i32",
@@ -43,6 +43,9 @@ _VALUE_TYPES = {
 }
 
 
+_DECLARING = frozenset([1, 2, 3, 4, 5, 7])
+_HOLDING = frozenset([2, 4, 5, 11])
+"""Numbers of the sections that are read."""
 _HEAP_TYPES = {code: name.removesuffix("ref") or name for code, name in _VALUE_TYPES.items() if code < 0x75}
 
 
@@ -51,56 +54,27 @@ def read_module(binary: bytes) -> ModuleShape:
 
     Raises `InvalidComponent` where the sections are malformed.
     """
-    try:
-        return _Sections(binary).shape()
-    except (IndexError, UnicodeDecodeError, _Malformed) as error:
-        raise InvalidComponent(f"malformed module: {error or type(error).__name__}") from None
+    with as_invalid_component("module"):
+        sections = _Sections()
+        sections.read(Reader(memoryview(binary)[8:]), _DECLARING)
+        return sections.shape()
 
 
-class _Malformed(Exception):
-    pass
+def read_contents(binary: memoryview) -> ModuleContents:
+    """The memories, tables and data segments of a core module. Reads no code, types or custom sections.
 
-
-class _Reader:
-    """A cursor over bytes. Runs past the end with IndexError."""
-
-    def __init__(self, data: memoryview) -> None:
-        self.data = data
-        self.at = 0
-
-    def byte(self) -> int:
-        value = self.data[self.at]
-        self.at += 1
-        return value
-
-    def number(self, bits: int = 64) -> int:
-        value = shift = 0
-        while True:
-            byte = self.byte()
-            value |= (byte & 0x7F) << shift
-            shift += 7
-            if not byte & 0x80:
-                return value
-            if shift >= bits + 7:
-                raise _Malformed("a number is too long")
-
-    def take(self, count: int) -> memoryview:
-        if count > len(self.data) - self.at:
-            raise _Malformed("a section runs past the end")
-        self.at += count
-        return self.data[self.at - count : self.at]
-
-    def name(self) -> str:
-        return bytes(self.take(self.number())).decode()
-
-    def each(self) -> Iterator[int]:
-        return iter(range(self.number(32)))
+    Raises `Malformed`, `IndexError` or `UnicodeDecodeError` where these sections are malformed, or use what is
+    not known here.
+    """
+    sections = _Sections()
+    sections.read(Reader(binary[8:]), _HOLDING)
+    return sections.contents()
 
 
 class _Sections:
     """The sections of one module, read in order."""
 
-    def __init__(self, binary: bytes) -> None:
+    def __init__(self) -> None:
         self._types: list[CoreFunction | None] = []
         self._functions: list[CoreType] = []
         self._memories: list[Declared] = []
@@ -109,13 +83,22 @@ class _Sections:
         self._tags: list[CoreType] = []
         self._imports: list[ModuleImport] = []
         self._exports: list[tuple[str, int, int]] = []
-        readers = {1: self._type, 2: self._import, 3: self._function, 4: self._table, 5: self._memory, 7: self._export}
-        reader = _Reader(memoryview(binary)[8:])
-        while reader.at < len(reader.data):
-            section = reader.byte()
-            body = _Reader(reader.take(reader.number(32)))
-            if section in readers:
-                readers[section](body)
+        self._active_data: list[ActiveData] = []
+        self._data_bytes = 0
+        self._readers = {
+            1: self._type,
+            2: self._import,
+            3: self._function,
+            4: self._table,
+            5: self._memory,
+            7: self._export,
+            11: self._data,
+        }
+
+    def read(self, reader: Reader, sections: frozenset[int]) -> None:
+        for section, body in reader.sections():
+            if section in sections:
+                self._readers[section](body)
 
     def shape(self) -> ModuleShape:
         spaces = (self._functions, self._tables, self._memories, self._globals, self._tags)
@@ -127,7 +110,10 @@ class _Sections:
             exports.append(ModuleExport(name, type_))
         return ModuleShape(tuple(self._imports), tuple(exports), tuple(self._memories), tuple(self._tables))
 
-    def _type(self, body: _Reader) -> None:
+    def contents(self) -> ModuleContents:
+        return ModuleContents(tuple(self._memories), tuple(self._tables), tuple(self._active_data), self._data_bytes)
+
+    def _type(self, body: Reader) -> None:
         for _ in body.each():
             code = body.byte()
             group = body.number(32) if code == 0x4E else None
@@ -136,7 +122,7 @@ class _Sections:
             for _ in range(1 if group is None else group):
                 self._types.append(self._one_type(body))
 
-    def _one_type(self, body: _Reader) -> CoreFunction | None:
+    def _one_type(self, body: Reader) -> CoreFunction | None:
         code = body.byte()
         if code in (0x50, 0x4F):  # sub, sub final
             for _ in body.each():
@@ -146,7 +132,7 @@ class _Sections:
             params = tuple(self._value_type(body) for _ in body.each())
             return CoreFunction(params, tuple(self._value_type(body) for _ in body.each()))
         if code not in (0x5F, 0x5E):  # struct, array
-            raise _Malformed(f"unknown type form 0x{code:02x}")
+            raise Malformed(f"unknown type form 0x{code:02x}")
         for _ in body.each() if code == 0x5F else range(1):
             if body.data[body.at] in (0x78, 0x77):  # packed i8, i16
                 body.at += 1
@@ -155,7 +141,7 @@ class _Sections:
             body.byte()
         return None
 
-    def _value_type(self, body: _Reader) -> str:
+    def _value_type(self, body: Reader) -> str:
         code = body.byte()
         if code in (0x63, 0x64):
             heap = body.data[body.at]
@@ -166,17 +152,17 @@ class _Sections:
                 text = str(body.number(33))
             return f"(ref {'null ' if code == 0x63 else ''}{text})"
         if code not in _VALUE_TYPES:
-            raise _Malformed(f"unknown value type 0x{code:02x}")
+            raise Malformed(f"unknown value type 0x{code:02x}")
         return _VALUE_TYPES[code]
 
-    def _limits(self, body: _Reader, what: Literal["memory", "table"]) -> Declared:
+    def _limits(self, body: Reader, what: Literal["memory", "table"], is_imported: bool = False) -> Declared:
         flags = body.byte()
         minimum = body.number()
         maximum = body.number() if flags & 1 else None
         page_bytes = 1 << (body.number(32) & 63) if flags & 8 else 65536
-        return Declared(what, minimum, maximum, page_bytes)
+        return Declared(what, minimum, maximum, page_bytes, bool(flags & 4), is_imported)
 
-    def _import(self, body: _Reader) -> None:
+    def _import(self, body: Reader) -> None:
         for _ in body.each():
             module, name, kind = body.name(), body.name(), body.byte()
             type_: CoreType
@@ -185,10 +171,10 @@ class _Sections:
                 self._functions.append(type_)
             elif kind == 1:
                 self._value_type(body)
-                type_ = self._limits(body, "table")
+                type_ = self._limits(body, "table", is_imported=True)
                 self._tables.append(type_)
             elif kind == 2:
-                type_ = self._limits(body, "memory")
+                type_ = self._limits(body, "memory", is_imported=True)
                 self._memories.append(type_)
             elif kind == 3:
                 type_ = Other(f"global {self._value_type(body)}")
@@ -199,28 +185,43 @@ class _Sections:
                 type_ = Other(f"tag {body.number(32)}")
                 self._tags.append(type_)
             else:
-                raise _Malformed(f"unknown import kind {kind}")
+                raise Malformed(f"unknown import kind {kind}")
             self._imports.append(ModuleImport(module, name, type_))
 
     def _function_type(self, index: int) -> CoreType:
         found = self._types[index] if index < len(self._types) else None
         return found or Other(f"func (type {index})")
 
-    def _function(self, body: _Reader) -> None:
+    def _function(self, body: Reader) -> None:
         for _ in body.each():
             self._functions.append(self._function_type(body.number(32)))
 
-    def _table(self, body: _Reader) -> None:
+    def _table(self, body: Reader) -> None:
         for _ in body.each():
-            if body.data[body.at] == 0x40:  # with an initialiser, whose end only a decoder of code would find
-                return
+            has_initialiser = body.data[body.at] == 0x40
+            if has_initialiser:
+                body.take(2)
             self._value_type(body)
             self._tables.append(self._limits(body, "table"))
+            if has_initialiser:
+                read_constant(body)
 
-    def _memory(self, body: _Reader) -> None:
+    def _memory(self, body: Reader) -> None:
         for _ in body.each():
             self._memories.append(self._limits(body, "memory"))
 
-    def _export(self, body: _Reader) -> None:
+    def _export(self, body: Reader) -> None:
         for _ in body.each():
             self._exports.append((body.name(), body.byte(), body.number(32)))
+
+    def _data(self, body: Reader) -> None:
+        for number in body.each():
+            mode = body.number(32)
+            if mode > 2:
+                raise Malformed(f"unknown kind of data segment {mode}")
+            memory = body.number(32) if mode == 2 else 0
+            offset = None if mode == 1 else read_constant(body)
+            size_bytes = len(body.take(body.number(32)))
+            self._data_bytes += size_bytes
+            if mode != 1:
+                self._active_data.append(ActiveData(number, memory, offset, size_bytes))

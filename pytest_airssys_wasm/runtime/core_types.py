@@ -27,9 +27,33 @@ class Declared:
     minimum: int
     maximum: int | None
     page_bytes: int = 65536
+    is_64: bool = False
+    """Whether its addresses (or indices) have 64 bits."""
+    is_imported: bool = False
+
+    @property
+    def minimum_bytes(self) -> int:
+        """Of a memory: how large it begins."""
+        return self.minimum * self.page_bytes
 
     def __str__(self) -> str:
-        return f"({self.what} {self.minimum}{'' if self.maximum is None else f' {self.maximum}'})"
+        width = "i64 " if self.is_64 else ""
+        maximum = "" if self.maximum is None else f" {self.maximum}"
+        pages = "" if self.page_bytes == 65536 else f" (pagesize {self.page_bytes})"
+        return f"({self.what} {width}{self.minimum}{maximum}{pages})"
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveData:
+    """A data segment that is copied into a memory when the module is instantiated."""
+
+    number: int
+    """Among all data segments, from 0."""
+    memory: int
+    """The index of the memory."""
+    offset: int | None
+    """The constant it says it begins at, modulo 2**64; `None` where that is not known before instantiation."""
+    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,4 +103,17 @@ class ModuleShape:
     imports: tuple[ModuleImport, ...]
     exports: tuple[ModuleExport, ...]
     memories: tuple[Declared, ...]
+    """The imported ones first, as they are numbered; tables likewise."""
     tables: tuple[Declared, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleContents:
+    """The memories, tables and data segments of a core module."""
+
+    memories: tuple[Declared, ...]
+    """The imported ones first, as they are numbered; tables likewise."""
+    tables: tuple[Declared, ...]
+    active_data: tuple[ActiveData, ...]
+    data_bytes: int
+    """Of all data segments together, the passive ones too."""

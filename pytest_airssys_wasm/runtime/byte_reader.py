@@ -1,0 +1,84 @@
+"""A cursor over WebAssembly's binary encoding."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from pytest_airssys_wasm.runtime.errors import InvalidComponent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Malformed(Exception):
+    """The bytes are no valid encoding."""
+
+
+@contextmanager
+def as_invalid_component(what: str) -> Iterator[None]:
+    """Turn what a `Reader` raises into `InvalidComponent`."""
+    try:
+        yield
+    except IndexError:
+        raise InvalidComponent(f"malformed {what}: it ends too early") from None
+    except (UnicodeDecodeError, Malformed) as error:
+        raise InvalidComponent(f"malformed {what}: {error}") from None
+
+
+class Reader:
+    """A cursor over bytes. Runs past the end with `IndexError`."""
+
+    __slots__ = ("at", "data")
+
+    def __init__(self, data: memoryview) -> None:
+        self.data = data
+        self.at = 0
+
+    def sections(self) -> Iterator[tuple[int, Reader]]:
+        """The sections from here to the end: number and content. Raises `Malformed` for one that is cut off."""
+        while self.at < len(self.data):
+            section = self.byte()
+            yield section, Reader(self.take(self.number(32)))
+
+    def byte(self) -> int:
+        """The next byte."""
+        value = self.data[self.at]
+        self.at += 1
+        return value
+
+    def number(self, bits: int = 64) -> int:
+        """An unsigned number (LEB128). Raises `Malformed` when it has more bytes than `bits` need."""
+        value, _ = self._leb128(bits)
+        return value
+
+    def signed(self, bits: int) -> int:
+        """A signed number (LEB128)."""
+        value, shift = self._leb128(bits)
+        return value - (1 << shift) if value >> (shift - 1) else value
+
+    def _leb128(self, bits: int) -> tuple[int, int]:
+        value = shift = 0
+        while True:
+            byte = self.byte()
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if not byte & 0x80:
+                return value, shift
+            if shift >= bits:
+                raise Malformed("a number is too long")
+
+    def take(self, count: int) -> memoryview:
+        """The next `count` bytes, not copied. Raises `Malformed` where there are fewer."""
+        if count > len(self.data) - self.at:
+            raise Malformed("a section runs past the end")
+        self.at += count
+        return self.data[self.at - count : self.at]
+
+    def name(self) -> str:
+        """A name. Raises `UnicodeDecodeError`."""
+        return bytes(self.take(self.number(32))).decode()
+
+    def each(self) -> Iterator[int]:
+        """Once for each element of the vector that begins here."""
+        return iter(range(self.number(32)))

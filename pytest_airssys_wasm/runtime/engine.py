@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import wasmtime
 import wasmtime.component
 
-from pytest_airssys_wasm.runtime.binary import to_binary
+from pytest_airssys_wasm.runtime.binary import brief, to_binary
 from pytest_airssys_wasm.runtime.capi import abi
 from pytest_airssys_wasm.runtime.capi.callbacks import Callbacks
 from pytest_airssys_wasm.runtime.capi.memory import MemoryCreator
@@ -95,7 +95,7 @@ class WasmEngine:
         try:
             raw = self._compiled(compiler, binary, digest, name)
         except wasmtime.WasmtimeError as error:
-            raise InvalidComponent(f"{name}: {error}") from None
+            raise InvalidComponent(f"{name}: {brief(error)}") from None
         return WitComponent(raw=raw, **known) if shape is None else CoreModule(shape, raw=raw, **known)
 
     def _compiled(self, compiler: Any, binary: bytes, digest: str | None, name: str) -> Any:

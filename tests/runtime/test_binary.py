@@ -122,9 +122,9 @@ def test_every_form_that_wasmtime_accepts_is_read(engine):
         "e": "(func (param nullref nullexternref nullfuncref (ref i31) (ref eq) anyref (ref struct) (ref array)))",
     }
     assert str(guest.imports["#g"]) == (
-        "(func (param (ref null none) (ref nofunc) (ref noextern) (ref 2) (ref null 0)) (result v128 anyref))"
+        "(func (param nullref (ref nofunc) (ref noextern) (ref 2) (ref null 0)) (result v128 anyref))"
     )
-    assert str(guest.imports["#d"]) == "(func (param exnref (ref exn) (ref null noexn) nullexnref))"
+    assert str(guest.imports["#d"]) == "(func (param exnref (ref exn) nullexnref nullexnref))"
 
 
 def mutations(seed, count):

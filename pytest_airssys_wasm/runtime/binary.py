@@ -10,6 +10,8 @@ Kind = Literal["component", "module"]
 
 _MAGIC = b"\0asm"
 _VERSIONS: dict[bytes, Kind] = {b"\x01\0\0\0": "module", b"\x0d\0\x01\0": "component"}
+_MOST_CHARACTERS = 4_000
+_MOST_COLUMNS = 200
 _FOREIGN = {
     b"\x7fELF": "an ELF binary of this machine, not WebAssembly",
     b"!<arch>": "a static library, not WebAssembly",
@@ -25,20 +27,32 @@ def to_binary(source: bytes, name: str) -> tuple[Kind, bytes]:
     Raises `InvalidComponent` saying what `source` is instead.
     """
     if source[:4] == _MAGIC:
-        if len(source) < 8:
-            raise InvalidComponent(
-                f"{name}: truncated: {len(source)} bytes are not even a WebAssembly preamble (8 bytes)"
-            )
-        kind = _VERSIONS.get(source[4:8])
-        if kind is None:
-            raise InvalidComponent(f"{name}: unknown WebAssembly version and layer {source[4:8].hex(' ')}")
-        return kind, source
+        return _kind(source, name), source
     if not source.strip():
         raise InvalidComponent(f"{name}: empty")
     for magic, what in _FOREIGN.items():
         if source.startswith(magic):
             raise InvalidComponent(f"{name}: {what}")
     return _from_text(source, name)
+
+
+def brief(error: Exception) -> str:
+    """An error's message, of a length and in characters that can be shown.
+
+    wasmtime quotes lines and names of what it refuses, which may be megabytes long.
+    """
+    lines = str(error)[:_MOST_CHARACTERS].split("\n")
+    shown = (line if len(line) <= _MOST_COLUMNS else line[:_MOST_COLUMNS] + "…" for line in lines)
+    return "\n".join("".join(c if c.isprintable() else "\ufffd" for c in line) for line in shown)
+
+
+def _kind(binary: bytes, name: str) -> Kind:
+    if len(binary) < 8:
+        raise InvalidComponent(f"{name}: truncated: {len(binary)} bytes are not even a WebAssembly preamble (8 bytes)")
+    kind = _VERSIONS.get(binary[4:8])
+    if kind is None:
+        raise InvalidComponent(f"{name}: unknown WebAssembly version and layer {binary[4:8].hex(' ')}")
+    return kind
 
 
 def _from_text(source: bytes, name: str) -> tuple[Kind, bytes]:
@@ -55,5 +69,7 @@ def _from_text(source: bytes, name: str) -> tuple[Kind, bytes]:
     try:
         binary = bytes(wasmtime.wat2wasm(text))
     except wasmtime.WasmtimeError as error:
-        raise InvalidComponent(f"{name}: not valid WebAssembly text: {error}") from None
-    return _VERSIONS[binary[4:8]], binary
+        raise InvalidComponent(f"{name}: not valid WebAssembly text: {brief(error)}") from None
+    if binary[:4] != _MAGIC:  # text may hold any bytes as they are: (module binary "…")
+        raise InvalidComponent(f"{name}: WebAssembly text that holds no WebAssembly binary")
+    return _kind(binary, name), binary

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+_MOST_ELEMENTS = 1_000_000
+"""The largest of wasmtime's limits for vectors; each element becomes a Python object."""
+
+
 class Malformed(Exception):
     """The bytes are no valid encoding."""
 
@@ -80,5 +84,8 @@ class Reader:
         return bytes(self.take(self.number(32))).decode()
 
     def each(self) -> Iterator[int]:
-        """Once for each element of the vector that begins here."""
-        return iter(range(self.number(32)))
+        """Once for each element of the vector that begins here. Raises `Malformed` for more than wasmtime accepts."""
+        count = self.number(32)
+        if count > _MOST_ELEMENTS:
+            raise Malformed(f"{count:,} elements in one section")
+        return iter(range(count))

@@ -46,7 +46,13 @@ _VALUE_TYPES = {
 _DECLARING = frozenset([1, 2, 3, 4, 5, 7])
 _HOLDING = frozenset([2, 4, 5, 11])
 """Numbers of the sections that are read."""
-_HEAP_TYPES = {code: name.removesuffix("ref") or name for code, name in _VALUE_TYPES.items() if code < 0x75}
+_HEAP_TYPES = {
+    **{code: name.removesuffix("ref") for code, name in _VALUE_TYPES.items() if code <= 0x70},
+    0x71: "none",
+    0x72: "noextern",
+    0x73: "nofunc",
+    0x74: "noexn",
+}
 
 
 def read_module(binary: bytes) -> ModuleShape:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import wasmtime
 import wasmtime.component
 
-from pytest_airssys_wasm.runtime.binary import to_binary
+from pytest_airssys_wasm.runtime.binary import brief, to_binary
 from pytest_airssys_wasm.runtime.capi import abi
 from pytest_airssys_wasm.runtime.capi.callbacks import Callbacks
 from pytest_airssys_wasm.runtime.capi.memory import MemoryCreator
@@ -109,7 +109,7 @@ class WasmEngine:
         try:
             raw, was_compiled = self._compiled(compiler, binary, digest, name)
         except wasmtime.WasmtimeError as error:
-            raise InvalidComponent(f"{name}: {error}") from None
+            raise InvalidComponent(f"{name}: {brief(error)}") from None
         component = WitComponent(raw=raw, **known) if shape is None else CoreModule(shape, raw=raw, **known)
         component.load_ms, component.was_compiled = (perf_counter() - started) * 1_000, was_compiled
         return component

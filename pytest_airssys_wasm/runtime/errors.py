@@ -38,13 +38,18 @@ class Frame:
     """One frame of the guest's backtrace, innermost first."""
 
     function: str | None
+    """Its name as its author wrote it: of Rust and C++, the demangled one without hashes."""
     module: str | None
     offset: int
     """Byte offset in the binary."""
+    symbol: str | None = None
+    """Its name as the binary has it; `None` where the binary names no function."""
 
     def __str__(self) -> str:
         name = self.function or "<unnamed>"
-        return f"{self.module}!{name}" if self.module else name
+        line = f"{self.module}!{name}" if self.module else name
+        # The guest chose these names: one frame stays one line, and no terminal is sent commands.
+        return "".join(character if character.isprintable() else "\ufffd" for character in line)
 
 
 class WasmError(Exception):

@@ -76,7 +76,7 @@ def judge(run: Run) -> BaseException | None:
         error.usage = measure(run)
         if isinstance(run.error, GuestFailed):
             error.frames = tuple(
-                Frame(raw.function or f"<function {raw.index}>", raw.module, raw.offset)
+                Frame(raw.function or f"<function {raw.index}>", raw.module, raw.offset, raw.symbol)
                 for raw in run.error.failure.frames
             )
     return error

@@ -57,11 +57,74 @@ def test_text_and_binaries_are_told_apart():
         (b"(module", "not valid WebAssembly text"),
         (b"fn main() {}", "begin with"),
         (b"\xff\xfe\x00", "neither"),
+        (b'(module binary "foo")', "holds no WebAssembly binary"),
+        (b'(module binary "")', "holds no WebAssembly binary"),
+        (rb'(module binary "\00asm\01")', "truncated"),
+        (rb'(component binary "\00asm\09\00\01\00")', "version"),
     ],
 )
 def test_what_is_no_guest_is_refused_with_the_reason(source, reason):
     with pytest.raises(InvalidComponent, match=reason):
         to_binary(source, "guest.wasm")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "(module " + "x" * 10**6,
+        '(module (export "\x1b[2J' + "y" * 50_000 + '" (func 0)))',
+        f'(module (import "{"z" * 50_000}" "" (func (type 9))))',
+        "(module " + '(func (export "a"))' * 2 + ")",
+    ],
+)
+def test_what_is_refused_is_quoted_in_brief_and_safe_to_show(engine, source):
+    with pytest.raises(InvalidComponent) as caught:
+        engine.load(source)
+    text = str(caught.value)
+    assert 20 < len(text) < 5_000
+    assert text.replace("\n", "").isprintable()
+    assert max(map(len, text.split("\n"))) < 300
+
+
+def test_counts_that_wasmtime_would_not_accept_are_not_counted():
+    types = b"\xc1\x84\x3d" + b"\x60\0\0" * 1_000_001
+    length = b"".join(bytes([(len(types) >> shift) & 0x7F | (0x80 if shift < 21 else 0)]) for shift in (0, 7, 14, 21))
+    with pytest.raises(InvalidComponent, match="1,000,001"):
+        read_module(b"\0asm\1\0\0\0\1" + length + types)
+
+
+FORMS = """(module
+  (rec (type $a (sub (struct (field i8)))) (type $b (sub final $a (struct (field i8) (field (mut i16))))) (type $f (func)))
+  (rec) (type $c (array (mut f64))) (type $d (func (param exnref (ref exn) (ref null noexn) nullexnref)))
+  (type $e (func (param nullref nullexternref nullfuncref (ref i31) (ref eq) (ref null any) (ref struct) (ref array))))
+  (type $g (func (param (ref null none) (ref nofunc) (ref noextern) (ref $f) (ref null $a)) (result v128 anyref)))
+  (import "" "e" (func (type $e))) (import "" "g" (func (type $g))) (import "" "d" (func (type $d)))
+  (import "" "t" (table i64 1 2 (ref null $f))) (import "" "m" (memory i64 1 2)) (import "" "tag" (tag (param i32)))
+  (import "" "global" (global (mut (ref null $a))))
+  (memory $own i64 3 4) (table $first 4 (ref $f) (ref.func $nop)) (table $second i64 5 6 funcref)
+  (table $third 7 (ref null $c) (array.new_fixed $c 2 (f64.const 1) (f64.const 2)))
+  (table $fourth 8 externref (extern.convert_any (ref.i31 (i32.add (i32.const 1) (i32.const 2)))))
+  (table $fifth 9 (ref null $a) (struct.new $a (i32.const -1)))
+  (tag $tag (param i64)) (func $nop (type $f)) (global $v v128 (v128.const i64x2 1 2))
+  (export "own" (memory $own)) (export "second" (table $second)) (export "fifth" (table $fifth))
+  (export "tag" (tag $tag)) (export "v" (global $v)) (export "nop" (func $nop)) (export "e" (func 0)))"""
+
+
+def test_every_form_that_wasmtime_accepts_is_read(engine):
+    guest = engine.load(FORMS)
+    assert {name: str(type_) for name, type_ in guest.exports.items()} == {
+        "own": "(memory i64 3 4)",
+        "second": "(table i64 5 6)",
+        "fifth": "(table 9)",
+        "tag": "(tag)",
+        "v": "(global)",
+        "nop": "(func)",
+        "e": "(func (param nullref nullexternref nullfuncref (ref i31) (ref eq) anyref (ref struct) (ref array)))",
+    }
+    assert str(guest.imports["#g"]) == (
+        "(func (param nullref (ref nofunc) (ref noextern) (ref 2) (ref null 0)) (result v128 anyref))"
+    )
+    assert str(guest.imports["#d"]) == "(func (param exnref (ref exn) nullexnref nullexnref))"
 
 
 def mutations(seed, count):

@@ -12,9 +12,12 @@ from dataclasses import dataclass
 from wasmtime._bindings import wasmtime_trap_code_enum
 
 from pytest_airssys_wasm.runtime.capi import abi
+from pytest_airssys_wasm.runtime.capi.backtrace import NamedFrame, demangle
 
 _MESSAGE_BYTES = 4_000
 """What is kept of a message: the guest's own names may make it megabytes long."""
+_TEXT_BYTES = 64 * 1024
+"""What is read of a message in search of names."""
 _FRAMES = 64
 _NAME_CHARACTERS = 200
 
@@ -31,6 +34,9 @@ class RawFrame:
     """One frame of a guest's backtrace."""
 
     function: str | None
+    """Its name as its author wrote it."""
+    symbol: str | None
+    """Its name as the binary has it."""
     index: int
     module: str | None
     offset: int
@@ -55,9 +61,9 @@ class Failure:
 def take(error: int) -> Failure:
     """Read the error (or trap) at this address and free it."""
     try:
-        message = _message(error)
+        message, head = _message(error)
         cause = message.rpartition("Caused by:\n")[2].strip()
-        return Failure(_kind(error), cause, message, _frames(error), _exit_status(error))
+        return Failure(_kind(error), cause, message, _frames(error, head), _exit_status(error))
     finally:
         abi.error_delete(error)
 
@@ -93,46 +99,58 @@ def _exit_status(error: int) -> int | None:
     return status.value if abi.error_exit_status(error, byref(status)) else None
 
 
-def _message(error: int) -> str:
+def _message(error: int) -> tuple[str, bytes]:
+    """The message, cut in the middle when long, and how it begins."""
     vector = (c_size_t * 2)()
     abi.error_message(error, vector)
     size, data = vector
     try:
+        beginning = string_at(data, min(size, _TEXT_BYTES))
         if size <= _MESSAGE_BYTES:
-            return string_at(data, size).decode("utf-8", "replace")
+            return beginning.decode("utf-8", "replace"), beginning + b"\n"
         half = _MESSAGE_BYTES // 2
-        head, tail = string_at(data, half), string_at(data + size - half, half)
-        return head.decode("utf-8", "replace") + "\n…\n" + tail.decode("utf-8", "replace")
+        head, tail = beginning[:half], string_at(data + size - half, half)
+        message = head.decode("utf-8", "replace") + "\n…\n" + tail.decode("utf-8", "replace")
+        return message, beginning + b"\n" * (size <= _TEXT_BYTES)
     finally:
         abi.byte_vec_delete(vector)
 
 
-def _frames(error: int) -> tuple[RawFrame, ...]:
+def _frames(error: int, text: bytes) -> tuple[RawFrame, ...]:
     vector = (c_size_t * 2)()
     abi.error_wasm_trace(error, vector)
     count, data = vector
     try:
         pointers = (c_size_t * min(count, _FRAMES)).from_address(data) if count else ()
-        return tuple(
-            RawFrame(
+        frames = [
+            NamedFrame(
+                abi.frame_module_offset(frame),
+                _name(abi.frame_module_name(frame)),
                 _name(abi.frame_func_name(frame)),
                 abi.frame_func_index(frame),
-                _name(abi.frame_module_name(frame)),
-                abi.frame_module_offset(frame),
             )
             for frame in pointers
-        )
+        ]
     finally:
         abi.frame_vec_delete(vector)
+    return tuple(
+        RawFrame(_shown(function), _shown(frame.symbol), frame.number, _shown(frame.module), frame.offset)
+        for frame, function in zip(frames, demangle(text, frames, is_whole=count <= _FRAMES))
+    )
 
 
-def _name(vector: int | None) -> str | None:
+def _name(vector: int | None) -> bytes | None:
     if not vector:
         return None
     size, data = (c_size_t * 2).from_address(vector)
-    # Four bytes a character at most: a 99 KB name is read no further than it will be shown.
-    name = string_at(data, min(size, 4 * _NAME_CHARACTERS)).decode("utf-8", "replace")
-    return name if len(name) <= _NAME_CHARACTERS else name[:_NAME_CHARACTERS] + "…"
+    # One that is longer than all that is read of the message is never compared whole.
+    return string_at(data, min(size, _TEXT_BYTES))
+
+
+def _shown(name: bytes | str | None) -> str | None:
+    if isinstance(name, bytes):
+        name = name.decode("utf-8", "replace")
+    return name if name is None or len(name) <= _NAME_CHARACTERS else name[:_NAME_CHARACTERS] + "…"
 
 
 def _check() -> None:

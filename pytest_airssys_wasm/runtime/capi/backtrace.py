@@ -1,0 +1,75 @@
+"""Names of a guest's functions as their authors wrote them.
+
+wasmtime demangles names of Rust and C++ in the text that it prints of a backtrace, and only there. That text is made
+of names that the guest chose, so it is read along with the frames themselves: what stands where a frame's line must
+stand is believed, and from the first difference on all names stay as they are.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_HEAD = b"error while executing at wasm backtrace:\n"
+_LEGACY_HASH = re.compile(r"::h[0-9a-f]{16}$")
+_CRATE_HASH = re.compile(r"(?<=\w)\[[0-9a-f]{1,16}\]")
+
+
+class NamedFrame(NamedTuple):
+    """What a frame's line is made of."""
+
+    offset: int
+    module: bytes | None
+    symbol: bytes | None
+    number: int
+    """The function's, in its module."""
+
+
+def demangle(text: bytes, frames: Sequence[NamedFrame], *, is_whole: bool) -> list[str | None]:
+    """The name of each frame's function, without the hashes that Rust adds; `None` for one that has none.
+
+    `text` is wasmtime's message, or its beginning, and `frames` all of the backtrace, or its beginning.
+    """
+    printed = _printed(text, frames, is_whole)
+    printed += [None] * (len(frames) - len(printed))
+    return [
+        None if frame.symbol is None else _without_hashes(_decoded(name or frame.symbol), _decoded(frame.symbol))
+        for frame, name in zip(frames, printed)
+    ]
+
+
+def _printed(text: bytes, frames: Sequence[NamedFrame], is_whole: bool) -> list[bytes | None]:
+    if not text.startswith(_HEAD):
+        return []
+    names: list[bytes | None] = []
+    at = len(_HEAD)
+    for level, frame in enumerate(frames):
+        lead = b"%5d: %#8x - %s!" % (level, frame.offset, frame.module or b"<unknown>")
+        if not text.startswith(lead, at):
+            return names[:-1]  # the name before this went on where it seemed to end
+        at += len(lead)
+        symbol = b"<wasm function %d>" % frame.number if frame.symbol is None else frame.symbol
+        if text.startswith(symbol + b"\n", at):
+            end = at + len(symbol)
+        else:
+            # Demangled. A symbol with a line break would decide where its line ends, and what the next one is.
+            end = text.find(b"\n", at)
+            if b"\n" in symbol or end < 0:
+                return names
+        names.append(text[at:end])
+        at = end + 1
+    ends_here = not is_whole or text.startswith((b"\n", b"note: "), at) or at >= len(text)
+    return names if ends_here else names[:-1]
+
+
+def _decoded(name: bytes) -> str:
+    return name.decode("utf-8", "replace")
+
+
+def _without_hashes(name: str, symbol: str) -> str:
+    if symbol.startswith(("_R", "__R", "R")) and name != symbol:
+        return _CRATE_HASH.sub("", name)
+    return _LEGACY_HASH.sub("", name)

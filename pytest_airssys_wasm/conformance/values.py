@@ -31,7 +31,10 @@ def encode(value: Any) -> Any:
     if isinstance(value, Variant):
         return {"case": value.case, "value": encode(value.payload)}
     if isinstance(value, Record):
-        return {name.rstrip("_").replace("_", "-"): encode(item) for name, item in value.as_dict().items()}
+        value = value.as_dict()
+    if isinstance(value, dict):
+        # A record as well: `decode` makes a mapping of one.
+        return {name.rstrip("_").replace("_", "-"): encode(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [encode(item) for item in value]
     return wire.encode(value)

@@ -179,3 +179,10 @@ def test_what_the_wire_does_not_limit_has_the_defaults():
 def test_limits_that_make_no_sense_are_refused_by_name(limits, saying):
     with pytest.raises(InvalidConfiguration, match=saying):
         limits_from_wire(limits)
+
+
+def test_a_record_is_encoded_the_same_whether_it_was_returned_or_written():
+    place = RecordType((("line-number", U32), ("reason", TEXT)))
+    returned = Err(Record(line_number=2, reason="x"))
+    written = decode({"err": {"line-number": 2, "reason": "x"}}, ResultType(None, place))
+    assert encode(written) == encode(returned) == {"err": {"line-number": 2, "reason": "x"}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -76,3 +77,21 @@ def test_links_between_documents_lead_somewhere(document):
 def test_every_verdict_is_documented():
     text = (ROOT / "docs" / "usage.md").read_text("utf-8")
     assert [verdict for verdict in Verdict if f"`{verdict}`" not in text] == []
+
+
+def test_the_failures_on_their_page_are_what_the_tool_prints(tmp_path):
+    # A copy: pytest names files relative to the folder with the ini file.
+    for name in ("docs", "examples", "fixtures"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "docs/failures/page.py")], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert without_chance(done.stdout) == without_chance((ROOT / "docs/failures.md").read_text("utf-8"))
+
+
+def without_chance(text):
+    """What differs from run to run, taken out: times, and the numbers a guest drew."""
+    text = re.sub(r"[\d.]+ ms of (\d+ ms) \([\d.e-]+ %\)", r"some of \1", text)
+    return re.sub(r"roll\(\) returned -?\d+, and in a fresh store -?\d+", "roll() returned one, then another", text)

@@ -75,7 +75,7 @@ class ManifestFile(pytest.File):
         try:
             manifest = read_manifest(self.path, self.config.stash[SETTINGS])
         except InvalidConfiguration as error:
-            yield CheckItem.make(self, "manifest", _refusal(error), None)
+            yield CheckItem.make(self, "manifest", _refusal(error, self.path), None)
             return
         source = Source(content=manifest.wasm, manifest=manifest, world=None, world_name=None)
         for name, check in CHECKS.items():
@@ -123,7 +123,7 @@ class CheckItem(pytest.Function):
 
     def reportinfo(self) -> tuple[Any, int | None, str]:
         """The manifest or binary, and the check."""
-        return self.path, 0, self.name
+        return self.path, 0, self.nodeid
 
     def fails_elsewhere(self, check: str) -> bool:
         """Whether the check of this name runs in this session too, and so reports what blocks this one."""
@@ -151,9 +151,9 @@ def _runner(check: Check, source: Source) -> Callable[..., None]:
     return run
 
 
-def _refusal(error: InvalidConfiguration) -> Callable[[], None]:
+def _refusal(error: InvalidConfiguration, path: Path) -> Callable[[], None]:
     def run() -> None:
-        raise Unfit(str(error), "correct it: docs/manifest.md shows a whole manifest")
+        raise Unfit(str(error).replace(f"{path.parent}{os.sep}", ""), "correct it: docs/manifest.md shows a whole one")
 
     return run
 

@@ -68,8 +68,8 @@ def translate(place: Place, raw: dict[str, Any], message: str) -> InvalidConfigu
     quoted = re.findall(r"`([^`]+)`", what)
     if what.startswith("Object contains unknown field") and quoted:
         near = difflib.get_close_matches(quoted[0], _KNOWN.get(table, ()), n=1)
-        wanted = f"one of {', '.join(_KNOWN.get(table, ()))}" + (f"; did you mean {near[0]}?" if near else "")
-        return place.error(table, quoted[0], value_at(raw, [*steps, quoted[0]]), f"no such key, but {wanted}")
+        known = ", ".join(_KNOWN.get(table, ())) + (f"; did you mean {near[0]}?" if near else "")
+        return place.error(table, quoted[0], value_at(raw, [*steps, quoted[0]]), f"a known key ({known})")
     if what.startswith("Object missing required field") and quoted:
         if quoted[0] in ("resources", "memory"):
             table, quoted = "resources.memory", ["max_bytes"]

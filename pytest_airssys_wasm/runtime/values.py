@@ -106,6 +106,10 @@ class Err:
 class Mismatch(Exception):
     """A value does not fit its WIT type. Knows the path to it, which grows on the way out."""
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.__module__ = "pytest_airssys_wasm"  # what pytest shows of it
+
     def __init__(self, expected: str, given: object) -> None:
         super().__init__(expected, given)
         self.expected = expected

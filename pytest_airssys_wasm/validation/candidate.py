@@ -95,4 +95,4 @@ class Candidate:
 def _build_it(manifest: Manifest | None) -> str:
     if manifest is None:
         return "build it first"
-    return f"build it first, or correct wasm under [component] in {manifest.path}"
+    return "build it first, or correct wasm under [component]"

@@ -60,7 +60,7 @@ def check_imports(candidate: Candidate) -> str:
 
 def check_limits(candidate: Candidate) -> str:
     """What the binary declares fits into the limits, before any of its code runs."""
-    component = candidate.need("loads", candidate.load)
+    candidate.need("loads", candidate.load)
     limits = candidate.limits
     needs = read_needs(candidate.read())
     over = exceeded(needs, limits)
@@ -68,7 +68,7 @@ def check_limits(candidate: Candidate) -> str:
         raise Unfit(
             "; ".join(one.sentence for one in over),
             "declare less (C and Rust: link with -z stack-size=65536 and a smaller --initial-memory), "
-            "or raise the limit" + (f" in {component.manifest.path}" if component.manifest else ""),
+            "or raise the limit",
         )
     least = "" if needs.is_complete else "at least "
     return f"declares {least}{needs.memory_bytes:,} of {limits.memory:,} bytes of memory"

@@ -95,7 +95,7 @@ def test_a_sound_component_passes_every_check_and_its_own_tests(author):
         (HEAD.replace("max_bytes", "max_byte"), "did you mean max_bytes?"),
         (HEAD.replace("1048576", "5_000_000"), "from 524288 to 4194304 bytes"),
         (HEAD.replace("1048576", "'1 MiB'"), "expected a whole number, got '1 MiB'"),
-        (HEAD + "[resources.disk]\n", "disk: expected no such key"),
+        (HEAD + "[resources.disk]\n", "disk: expected a known key"),
         (HEAD + entry("x", "half", "verdict = 'fine'"), "expected one of ok, out-of-fuel"),
         ("[component", "expected valid TOML"),
     ],

@@ -1,0 +1,1 @@
+(module (memory (export "memory") 272))  ;; 17 MiB: what a C toolchain declares unless told otherwise

@@ -67,7 +67,13 @@ def test_the_manifest_of_the_docs_is_accepted():
 
 
 @pytest.mark.parametrize(
-    "document", [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"], ids=lambda path: path.name
+    "document",
+    [
+        path
+        for pattern in ("*.md", "docs/*.md", "examples/*.md", "examples/*/*.md")
+        for path in sorted(ROOT.glob(pattern))
+    ],
+    ids=lambda path: str(path.relative_to(ROOT)),
 )
 def test_links_between_documents_lead_somewhere(document):
     for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text("utf-8")):

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-PROJECTS = ["c", "javascript", "python", "rust"]
-COMMITTED = {"c": "json-minify.wasm"}
+PROJECTS = ["assemblyscript", "c", "javascript", "python", "rust"]
+COMMITTED = {"assemblyscript": "sparkline.wasm", "c": "json-minify.wasm"}
 """Binaries that come out byte for byte the same with the pinned toolchains."""
 
 
@@ -26,16 +26,17 @@ def build_command(project):
     return block.strip()
 
 
-def missing_tool(project):
+def missing_tools(project):
     """What must be there to build this project, and is not."""
-    commands = {
+    needs = {
+        "assemblyscript": ["node", "npm"],
         "c": ["make", "node", "npm"],
         "javascript": ["node", "npm"],
         "python": [],
         "rust": ["make", "node", "npm"],
     }
     modules = {"c": ["ziglang"], "python": ["componentize_py"]}
-    absent = [tool for tool in commands[project] if not shutil.which(tool)]
+    absent = [command for command in needs[project] if not shutil.which(command)]
     absent += [module for module in modules.get(project, []) if not importlib.util.find_spec(module)]
     if project == "rust" and not has_rust_target("wasm32-unknown-unknown"):
         absent.append("cargo and rustc with the target wasm32-unknown-unknown")
@@ -60,7 +61,7 @@ def run(command, folder):
 @pytest.mark.guests
 @pytest.mark.parametrize("project", PROJECTS)
 def test_a_project_is_built_by_its_command_and_its_tests_pass(project, tmp_path):
-    if missing := missing_tool(project):
+    if missing := missing_tools(project):
         pytest.skip(f"not here: {missing}")
     folder = tmp_path / project
     built = shutil.ignore_patterns("*.wasm", "node_modules", "build", "target", "__pycache__")
@@ -83,5 +84,7 @@ def test_the_examples_pin_the_toolchains_of_the_fixtures(monkeypatch):
     assert len(pinned) == 2
     assert set(pinned) <= {f"{name}=={version}" for name, version in toolchains.PYPI.items()}
     packages = [json.loads(file.read_text())["devDependencies"] for file in EXAMPLES.glob("*/package.json")]
-    assert len(packages) == 3
-    assert all(toolchains.NPM[name] == version for package in packages for name, version in package.items())
+    assert len(packages) == 4
+    versions = {pin for package in packages for pin in package.items()}
+    assert all(toolchains.NPM.get(name, version) == version for name, version in versions)
+    assert all(version[0].isdigit() for _, version in versions), "exact"

@@ -1,0 +1,9 @@
+// node component.mjs CORE WIT WORLD OUT ENCODING: makes a component of a core module that exports what the world names
+// (as `wasm-tools component embed` and `new` do). ENCODING is that of its strings: utf8 or utf16.
+import { readFile, writeFile } from "node:fs/promises";
+import { componentEmbed, componentNew } from "@bytecodealliance/jco-transpile/wasm-tools";
+
+const [core, wit, world, out, stringEncoding] = process.argv.slice(2);
+const binary = await readFile(core);
+const witSource = await readFile(wit, "utf8");
+await writeFile(out, await componentNew(await componentEmbed({ binary, witSource, world, stringEncoding }), []));

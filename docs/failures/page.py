@@ -16,8 +16,8 @@ COMMAND = 'pytest --airssys-wasm -m "not conformance" docs/failures'
 HEAD = f"""# Failures, as the tool shows them
 
 Every report below is printed by `{COMMAND}`;
-its sources are in [docs/failures](failures/), and `python docs/failures/page.py` writes this page. Fuel, memory and frames
-are the same on every machine; times are not.
+its sources are in [docs/failures](failures/), and `python docs/failures/page.py` writes this page. Fuel, memory and
+frames are the same on every machine; times are not.
 
 A report names the verdict, the call in [WAVE](https://github.com/bytecodealliance/wasm-tools/tree/main/crates/wasm-wave)
 notation, and use against limit. `enough` comes from running the call once more with that one limit lifted, for a second

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import wasmtime.component
@@ -78,10 +79,19 @@ def check_imports(component: Component, host: HostFunctions | None, wasi: Wasi |
     missing = list(component.missing_imports(host, wasi))
     if missing:
         raise LinkError(
-            f"{component!r} needs imports that nothing provides:\n  "
-            + "\n  ".join(f"{name}: {why}" for name, why in missing),
+            f"{component!r} needs imports that nothing provides:\n  " + "\n  ".join(_listed(missing)),
             [name for name, _ in missing],
         )
+
+
+def _listed(missing: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """A line each; of WASI, which comes in dozens, a line for each interface."""
+    for is_ungranted, group in groupby(missing, key=lambda one: WASI_NOT_GRANTED in one[1]):
+        if is_ungranted:
+            for interface, functions in groupby(group, key=lambda one: one[0].partition("#")[0]):
+                yield f"{interface}: {sum(1 for _ in functions)} function(s) ({WASI_NOT_GRANTED})"
+        else:
+            yield from (f"{name}: {why}" for name, why in group)
 
 
 def missing_imports(

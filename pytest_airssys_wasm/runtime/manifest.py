@@ -86,7 +86,7 @@ def parse_manifest(
         if memory.max_bytes > high:
             hint = (
                 "; C toolchains reserve large stacks: link with -Wl,-z,stack-size=65536, "
-                "or widen the ini value wasm_memory_range"
+                "or widen the ini value wasm_memory_range (in Python: WasmEngine(memory_range=…))"
             )
         raise place.error("resources.memory", "max_bytes", memory.max_bytes, f"from {low} to {high} bytes{hint}")
     cpu = document.resources.cpu or CpuTable()
@@ -175,6 +175,9 @@ def _check_outcome(test: ManifestTest, where: str) -> None:
             test.verdict,
             f"one of {', '.join(known)}" + (f"; did you mean {near[0]}?" if near else ""),
         )
+    if test.max_fuel is not msgspec.UNSET and test.verdict == Verdict.OUT_OF_FUEL:
+        wanted = "none beside out-of-fuel: it bounds what the call may use, and the budget is [resources.cpu] max_fuel"
+        raise InvalidConfiguration(f"{where} max_fuel", test.max_fuel, wanted)
     if trap and verdict and test.verdict != Verdict.TRAP:
         raise InvalidConfiguration(f"{where} trap", test.trap, f"none beside the verdict {test.verdict}")
 

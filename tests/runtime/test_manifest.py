@@ -92,6 +92,7 @@ ENTRY = "[[tests]]\nname = 'x'\ncall = 'y'\n"
         (MINIMAL + ENTRY + "verdict = 'out-of-feul'", "did you mean out-of-fuel"),
         (MINIMAL + ENTRY + "verdict = 'timeout'\ntrap = 'unreachable'", "none beside the verdict timeout"),
         (MINIMAL + ENTRY + "returns = 1\nmax_fuel = -1", "max_fuel: expected a whole number from 0"),
+        (MINIMAL + ENTRY + "verdict = 'out-of-fuel'\nmax_fuel = 1", "max_fuel: expected none beside out-of-fuel"),
         (MINIMAL + 2 * (ENTRY + "returns = 1\n"), "a name of its own, got 'x'"),
         (MINIMAL + ENTRY.replace("'x'", r'"x\ny"') + "returns = 1\n", "a printable name on one line"),
         (MINIMAL + "[wasi]\nargs = ['a', 1]", r"\[wasi.args\] 1: expected a text|args.*expected a text, got 1"),

@@ -74,16 +74,17 @@ class WasmEngine:
         component or module, `FileNotFoundError` for a missing file, `InvalidConfiguration` for a bad manifest.
         """
         if isinstance(source, bytes):
-            return self._load(source, "<bytes>", None)
+            return self._load(source, "<bytes>")
         if isinstance(source, str) and source.lstrip().startswith(("(", ";;")):
-            return self._load(source.encode(), "<text>", None)
+            return self._load(source.encode(), "<text>")
         path = Path(source)
-        return self._load(path.read_bytes(), path.name, path)
+        content, digest = self.cache.read(path) if self.cache else (path.read_bytes(), None)
+        return self._load(content, path.name, path, digest)
 
-    def _load(self, content: bytes, name: str, path: Path | None) -> Component:
+    def _load(self, content: bytes, name: str, path: Path | None = None, digest: str | None = None) -> Component:
         kind, binary = to_binary(content, name)
         # Text is translated at each load, which is cheap, and then hashed as the binary it became.
-        digest = self.cache.digest(path) if self.cache and path and binary is content else None
+        digest = digest if binary is content else None
         compiler: Any = wasmtime.component.Component if kind == "component" else wasmtime.Module
         known: dict[str, Any] = {
             "engine": self,

@@ -8,7 +8,6 @@ an entry, complete or absent. CRC-32 finds what damages files; against who could
 from __future__ import annotations
 
 import hashlib
-import json
 import mmap
 import os
 import tempfile
@@ -19,10 +18,13 @@ import zlib
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISVTX
 from typing import TYPE_CHECKING, TypeVar
 
 from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
+
+from pytest_airssys_wasm.runtime.cache_notes import new_note, noted_digest, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,8 +33,10 @@ T = TypeVar("T")
 
 DEFAULT_MAX_BYTES = 2**30
 _TICK_S = 1.0
-_SETTLED_NS = 2_000_000_000
-"""A file changed less than this ago may change again without its time stamps showing it."""
+
+
+_LEFTOVERS = {".part": 3_600, ".lock": 30 * 86_400, ".source": 30 * 86_400}
+"""Seconds after which a file of this kind goes: it was left by a process that was killed, or can be made again."""
 
 
 class CacheUnavailable(UserWarning):
@@ -66,21 +70,19 @@ class CompileCache:
         self.on_progress = on_progress
         self._is_usable: bool | None = None
 
-    def digest(self, path: Path) -> str:
-        """SHA-256 of a file's content, without reading it when path, size and time stamps are as they were."""
-        stat = path.stat()
-        signature = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, stat.st_dev]
+    def read(self, path: Path) -> tuple[bytes, str]:
+        """A file's content and the SHA-256 of it, not computed where path, size and time stamps are as they were."""
+        content, signature, is_settled = read_file(path)
+        if signature is None or not self._usable():
+            return content, _hash(content)
         note = self.directory / f"{_hash(os.fsencode(path.resolve()))}.source"
-        if self._usable():
-            with suppress(OSError, ValueError):
-                known = json.loads(note.read_bytes())
-                if isinstance(known, dict) and known.get("signature") == signature:
-                    return str(known["digest"])
-        digest = _hash(path.read_bytes())
-        if self._usable() and time.time_ns() - max(stat.st_mtime_ns, stat.st_ctime_ns) > _SETTLED_NS:
-            with suppress(OSError):
-                self._write(note, json.dumps({"signature": signature, "digest": digest}).encode())
-        return digest
+        digest = noted_digest(note, signature)
+        if digest is None:
+            digest = _hash(content)
+            if is_settled:
+                with suppress(OSError):
+                    self._write(note, new_note(signature, digest))
+        return content, digest
 
     def fetch(
         self,
@@ -128,15 +130,21 @@ class CompileCache:
     def _problem(self) -> str | None:
         try:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            stat = self.directory.stat()
+            return self._weakness(self.directory.stat())
         except OSError as error:
             return str(error)
+
+    def _weakness(self, stat: os.stat_result) -> str | None:
         if stat.st_uid != os.geteuid():
             return f"it belongs to user {stat.st_uid}, and compiled guests are code that would be run"
         if stat.st_mode & 0o022:
             return f"others can write to it (mode {stat.st_mode & 0o777:o}): use chmod 700"
         if not os.access(self.directory, os.W_OK | os.X_OK):
             return "it cannot be written to"
+        for parent in self.directory.resolve().parents:
+            mode = parent.stat().st_mode
+            if mode & 0o002 and not mode & S_ISVTX:
+                return f"anyone can put another in its place (mode {mode & 0o777:o} of {parent})"
         return None
 
     def _load(self, key: str, load: Callable[[Path], T]) -> T | None:
@@ -158,7 +166,10 @@ class CompileCache:
             self._write(self.directory / f"{key}.{zlib.crc32(artefact):08x}.cwasm", artefact)
             self._evict()
         except OSError as error:
-            warnings.warn(f"the compile cache {self.directory}: {error}", CacheUnavailable, stacklevel=5)
+            self._warn(error)
+
+    def _warn(self, error: Exception) -> None:
+        warnings.warn(f"the compile cache {self.directory}: {error}", CacheUnavailable, stacklevel=6)
 
     def _write(self, path: Path, content: bytes) -> None:
         descriptor, part = tempfile.mkstemp(suffix=".part", dir=self.directory)  # mode 0600
@@ -171,6 +182,11 @@ class CompileCache:
             raise
 
     def _evict(self) -> None:
+        for suffix, age_s in _LEFTOVERS.items():
+            for path in self.directory.glob(f"*{suffix}"):
+                with suppress(FileNotFoundError):
+                    if time.time() - path.stat().st_mtime > age_s:
+                        path.unlink()
         entries = []
         for path in self.directory.glob("*.cwasm"):
             with suppress(FileNotFoundError):
@@ -193,6 +209,9 @@ class CompileCache:
                 break
             except Timeout:  # the holder compiles; the system frees the lock should it die
                 self._tell(name, size_bytes, started)
+            except (OSError, NotImplementedError) as error:
+                self._warn(error)  # then each process compiles for itself
+                break
         try:
             yield
         finally:

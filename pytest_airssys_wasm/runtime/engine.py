@@ -86,18 +86,26 @@ class WasmEngine:
         `InvalidConfiguration` for a bad manifest.
         """
         if isinstance(source, bytes):
-            return self._load(source, "<bytes>", None, manifest)
+            return self._load(source, "<bytes>", manifest)
         if isinstance(source, str) and source.lstrip().startswith(("(", ";;")):
-            return self._load(source.encode(), "<text>", None, manifest)
+            return self._load(source.encode(), "<text>", manifest)
         path = Path(source)
-        content = path.read_bytes()
-        return self._load(content, path.name, path, manifest or _manifest_beside(path, self._memory_range))
+        content, digest = self.cache.read(path) if self.cache else (path.read_bytes(), None)
+        manifest = manifest or _manifest_beside(path, self._memory_range)
+        return self._load(content, path.name, manifest, path, digest)
 
-    def _load(self, content: bytes, name: str, path: Path | None, manifest: Manifest | None) -> Component:
+    def _load(
+        self,
+        content: bytes,
+        name: str,
+        manifest: Manifest | None,
+        path: Path | None = None,
+        digest: str | None = None,
+    ) -> Component:
         started = perf_counter()
         kind, binary = to_binary(content, name)
         # Text is translated at each load, which is cheap, and then hashed as the binary it became.
-        digest = self.cache.digest(path) if self.cache and path and binary is content else None
+        digest = digest if binary is content else None
         compiler: Any = wasmtime.component.Component if kind == "component" else wasmtime.Module
         known: dict[str, Any] = {
             "engine": self,

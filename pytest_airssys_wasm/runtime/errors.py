@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, ClassVar
 
+from pytest_airssys_wasm.runtime.values import shown
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -179,5 +181,8 @@ class InvalidConfiguration(WasmError):
         self.wanted = wanted
 
     def __str__(self) -> str:
-        given = repr(self.given)
+        try:
+            given = repr(self.given)
+        except Exception:  # noqa: BLE001 that of an int of thousands of digits raises
+            given = shown(self.given)
         return f"{self.where}: expected {self.wanted}, got {given if len(given) <= 200 else given[:200] + '…'}"

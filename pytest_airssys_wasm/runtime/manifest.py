@@ -55,7 +55,9 @@ def load_manifest(
     Raises `InvalidConfiguration` naming file, table, key, the offending value and what would be right.
     """
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")
+    except OSError as error:
+        raise InvalidConfiguration(str(path), error.strerror, "a file that can be read") from None
     except UnicodeDecodeError as error:
         raise InvalidConfiguration(str(path), f"byte 0x{error.object[error.start]:02x}", "UTF-8 text") from None
     return parse_manifest(text, path, memory_range=memory_range, require_cpu_limits=require_cpu_limits)
@@ -71,15 +73,20 @@ def parse_manifest(
         raise InvalidConfiguration(str(path), _line(text, error), f"valid TOML: {error}") from None
     except RecursionError:
         raise InvalidConfiguration(str(path), "deeply nested values", "valid TOML") from None
+    except ValueError as error:  # Python itself refuses an integer of some thousand digits
+        raise InvalidConfiguration(str(path), str(error), "numbers that can be read") from None
     place = Place(path, text)
     try:
         document = msgspec.convert(raw, Document)
     except msgspec.ValidationError as error:
         raise translate(place, raw, str(error)) from None
     component, memory = document.component, document.resources.memory
-    for key in ("name", "version"):
-        if not getattr(component, key).strip():
-            raise place.error("component", key, getattr(component, key), "a text that is not empty")
+    for key in ("name", "version", "wasm"):
+        text_of = getattr(component, key)
+        if text_of is not None and (not text_of.strip() or not text_of.isprintable()):
+            raise place.error("component", key, text_of, "a printable text that is not empty")
+    if "/" in component.name:
+        raise place.error("component", "name", component.name, "a name without slashes; a path is for the key wasm")
     low, high = memory_range
     if not low <= memory.max_bytes <= high:
         hint = ""
@@ -126,7 +133,8 @@ def _timeout(cpu: CpuTable, place: Place) -> float | None:
     if cpu.timeout_ms is not None:
         return parse_duration_ms(cpu.timeout_ms, place.name("resources.cpu", "timeout_ms"))
     if cpu.timeout_seconds is not None:
-        return 1_000 * parse_duration_ms(cpu.timeout_seconds, place.name("resources.cpu", "timeout_seconds"))
+        where = place.name("resources.cpu", "timeout_seconds")
+        return parse_duration_ms(1_000 * parse_duration_ms(cpu.timeout_seconds, where), where)
     return None
 
 

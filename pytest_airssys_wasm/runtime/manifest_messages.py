@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+_HEADER = re.compile(r"\s*\[\[?\s*([^\[\]]+?)\s*\]")
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where in which file: for messages."""
@@ -31,10 +34,21 @@ class Place:
 
     def name(self, table: str, key: str) -> str:
         """File, line where it can be found, table and key."""
-        line = next(
-            (n for n, line in enumerate(self.text.splitlines(), 1) if re.match(rf"\s*{re.escape(key)}\s*=", line)), None
-        )
+        line = self._line(table, key)
         return f"{self.path}{f':{line}' if line else ''}: [{table}] {key}"
+
+    def _line(self, table: str, key: str) -> int | None:
+        """Where the key stands in that table, as far as can be seen from the lines alone."""
+        current = ""
+        for number, line in enumerate(self.text.split("\n"), 1):
+            header = _HEADER.match(line)
+            if header:
+                current = header[1]
+                if current == (f"{table}.{key}" if table else key):
+                    return number
+            elif current == table and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*=", line):
+                return number
+        return None
 
     def error(self, table: str, key: str, given: object, wanted: str) -> InvalidConfiguration:
         """For this value."""

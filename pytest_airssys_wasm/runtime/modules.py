@@ -18,6 +18,7 @@ from pytest_airssys_wasm.runtime.host import serve_import
 from pytest_airssys_wasm.runtime.instance import Instance
 from pytest_airssys_wasm.runtime.linking import WASI_NOT_GRANTED, check_imports
 from pytest_airssys_wasm.runtime.run import GuestFailed
+from pytest_airssys_wasm.runtime.values import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -154,7 +155,7 @@ class CoreModule(Component):
         def lower(value: Any, target: int, _run: Run) -> None:
             values = () if not results else (value,) if len(results) == 1 else tuple(value)
             if len(values) != len(results) or (not results and value is not None):
-                raise TypeError(f"returned {value!r}, expected {len(results)} result(s)")
+                raise TypeError(f"returned {shown(value)}, expected {len(results)} result(s)")
             if results:
                 buffer = (c_char * (abi.VAL_BYTES * len(results))).from_address(target)
                 core_values.lower(results, values, buffer, where="result")

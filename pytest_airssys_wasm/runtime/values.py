@@ -5,6 +5,7 @@ from __future__ import annotations
 import keyword
 import reprlib
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -134,8 +135,30 @@ class WrongValue(Mismatch, ValueError):
     """A value of the right type that is out of range."""
 
 
-_SHOWN = reprlib.Repr()
-_SHOWN.maxlevel, _SHOWN.maxstring, _SHOWN.maxother, _SHOWN.maxlong = 3, 100, 100, 100
+class _Shown(reprlib.Repr):
+    """The beginning of large values, without first making all of their text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel, self.maxstring, self.maxother, self.maxlong = 3, 100, 100, 100
+
+    def repr1(self, x: Any, level: int) -> str:
+        if isinstance(x, (bytes, bytearray)) and len(x) > self.maxstring:
+            return f"{bytes(x[: self.maxstring // 2])!r} and {len(x) - self.maxstring // 2:,} bytes more"
+        if isinstance(x, (dict, set, frozenset)) and len(x) > _MOST_SORTED:
+            return f"<{type(x).__name__} of {len(x):,} elements>"
+        if isinstance(x, (Record, Variant, Some, Ok, Err)):
+            fields = x.as_dict() if isinstance(x, Record) else {name: getattr(x, name) for name in x.__slots__}
+            if level <= 0:
+                return f"{type(x).__name__}(...)"
+            parts = [f"{name}={self.repr1(value, level - 1)}" for name, value in islice(fields.items(), self.maxdict)]
+            return f"{type(x).__name__}({', '.join(parts + ['...'] * (len(fields) > self.maxdict))})"
+        return super().repr1(x, level)
+
+
+_MOST_SORTED = 1_000
+"""reprlib sorts them whole to show the first."""
+_SHOWN = _Shown()
 
 
 def shown(value: object) -> str:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+import shutil
 import subprocess
 import sys
+import time
 import warnings
+from pathlib import Path
 
 import pytest
 
@@ -161,22 +166,138 @@ CompileCache(Path(sys.argv[1])).fetch("k", "n", 1, lambda path: path.read_bytes(
     assert "".join(outputs).count("compiled") == 1
 
 
-def test_a_source_that_has_not_changed_is_not_hashed_again(cache, tmp_path, monkeypatch):
+@pytest.fixture
+def noted(cache, tmp_path, monkeypatch):
+    """A source that was read, and the note about it."""
     source = tmp_path / "guest.wasm"
     source.write_bytes(b"one")
-    os.utime(source, ns=(10**18, 10**18))
-    monkeypatch.setattr("pytest_airssys_wasm.runtime.cache._SETTLED_NS", 0)
-    first = cache.digest(source)
-    monkeypatch.setattr("pathlib.Path.read_bytes", _forbid(source, source.__class__.read_bytes))
-    assert cache.digest(source) == first
+    monkeypatch.setattr("pytest_airssys_wasm.runtime.cache_notes._SETTLED_NS", -(10**12))
+    assert cache.read(source) == (b"one", sha256(b"one"))
+    (note,) = cache.directory.glob("*.source")
+    return source, note
 
 
-def test_a_source_that_has_changed_is_hashed_again(cache, tmp_path):
-    source = tmp_path / "guest.wasm"
-    source.write_bytes(b"one")
-    first = cache.digest(source)
+def sha256(content):
+    return hashlib.sha256(content).hexdigest()
+
+
+def test_a_source_that_has_not_changed_is_not_hashed_again(cache, noted):
+    source, note = noted
+    note.write_text(note.read_text().replace(sha256(b"one"), "f" * 64))
+    assert cache.read(source) == (b"one", "f" * 64)
+
+
+def test_a_source_that_has_changed_is_hashed_again(cache, noted):
+    source, _ = noted
     source.write_bytes(b"two")
-    assert cache.digest(source) != first
+    assert cache.read(source) == (b"two", sha256(b"two"))
+
+
+def test_a_source_that_changed_just_now_is_not_noted(cache, tmp_path):
+    source = tmp_path / "guest.wasm"
+    source.write_bytes(b"one")
+    assert cache.read(source) == (b"one", sha256(b"one"))
+    assert list(cache.directory.glob("*.source")) == []
+
+
+@pytest.mark.parametrize(
+    "damage", ["", "{", "[" * 10_000, "[]", '{"signature": SIGNATURE}', '{"signature": SIGNATURE, "digest": "*"}']
+)
+def test_a_damaged_note_is_no_error(cache, noted, damage):
+    source, note = noted
+    note.write_text(damage.replace("SIGNATURE", str(json.loads(note.read_text())["signature"])))
+    assert cache.read(source) == (b"one", sha256(b"one"))
+
+
+class _Swapping:
+    """A file that a build replaces or rewrites while it is read."""
+
+    def __init__(self, file, change):
+        self.file, self.change = file, change
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.file.close()
+
+    def fileno(self):
+        return self.file.fileno()
+
+    def read(self):
+        self.change("before")
+        content = self.file.read()
+        self.change("after")
+        return content
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("way", ["replaced", "rewritten"])
+def test_a_source_that_changes_while_it_is_read_has_the_digest_of_what_was_read(cache, noted, monkeypatch, when, way):
+    source, _ = noted
+
+    def change(moment):
+        if moment == when and way == "rewritten":
+            source.write_bytes(b"two")
+        elif moment == when:
+            other = source.with_suffix(".new")
+            other.write_bytes(b"two")
+            other.replace(source)
+
+    open_ = Path.open
+
+    def opened(path, *how, **more):
+        file = open_(path, *how, **more)
+        return _Swapping(file, change) if path == source and how == ("rb",) else file
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", opened)
+        content, digest = cache.read(source)
+    assert digest == sha256(content)
+    assert cache.read(source) == (b"two", sha256(b"two"))
+
+
+def test_what_killed_processes_left_goes_after_a_while(cache):
+    Counted(cache).fetch()
+    kinds = {".part": 2 * 3_600, ".lock": 40 * 86_400, ".source": 40 * 86_400}
+    for suffix, age_s in kinds.items():
+        for name, age in (("old", age_s), ("new", 60)):
+            path = cache.directory / f"{name}{suffix}"
+            path.write_bytes(b"x")
+            os.utime(path, (time.time() - age,) * 2)
+    Counted(cache).fetch("other")
+    left = {path.name for path in cache.directory.iterdir()}
+    assert {f"new{suffix}" for suffix in kinds} <= left
+    assert not {f"old{suffix}" for suffix in kinds} & left
+
+
+def test_a_lock_that_cannot_be_taken_is_no_error(cache):
+    assert Counted(cache).fetch("other") == b"artefact"
+    (cache.directory / "k.lock").mkdir()
+    counted = Counted(cache)
+    with pytest.warns(CacheUnavailable, match="lock"):
+        assert counted.fetch() == b"artefact"
+    assert counted.events == ["compile"]
+
+
+def test_a_folder_that_vanishes_is_no_error(cache):
+    Counted(cache).fetch()
+    shutil.rmtree(cache.directory)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CacheUnavailable)
+        assert Counted(cache).fetch("other") == b"artefact"
+
+
+@pytest.mark.parametrize(("mode", "is_used"), [(0o777, False), (0o1777, True), (0o775, True)])
+def test_a_folder_within_one_where_anyone_can_replace_it_is_not_used(tmp_path, mode, is_used):
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(mode)
+    counted = Counted(CompileCache(tmp_path / "open" / "a" / "cache"))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        counted.fetch()
+    assert bool(caught) != is_used
+    assert bool(list((tmp_path / "open" / "a" / "cache").glob("*.cwasm"))) == is_used
 
 
 def test_a_long_compilation_says_that_it_goes_on(tmp_path, monkeypatch):
@@ -206,11 +327,3 @@ def test_an_error_of_the_compiler_is_raised_as_it_is(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert Counted(cache).fetch() == b"artefact"
-
-
-def _forbid(path, read_bytes):
-    def read(self):
-        assert self != path
-        return read_bytes(self)
-
-    return read

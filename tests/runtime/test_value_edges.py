@@ -6,16 +6,20 @@ that can always be shown; a field can have any name.
 
 from __future__ import annotations
 
+import tracemalloc
 from array import array
 from collections.abc import Sequence
 from itertools import count
 
 import pytest
 
+from pytest_airssys_wasm.runtime import core_values
+from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 from pytest_airssys_wasm.runtime.lifting import compile_lift
+from pytest_airssys_wasm.runtime.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.lowering import compile_lower
 from pytest_airssys_wasm.runtime.transfer import Transfer
-from pytest_airssys_wasm.runtime.values import Record, Variant
+from pytest_airssys_wasm.runtime.values import Err, Ok, Record, Some, Variant, shown
 from pytest_airssys_wasm.runtime.wit import FlagsType, ListType, Primitive, RecordType, TupleType, VariantType
 
 U8, U32, F32, F64, STRING = map(Primitive, ("u8", "u32", "f32", "f64", "string"))
@@ -107,6 +111,57 @@ def test_an_error_about_a_large_value_is_short():
     with pytest.raises(TypeError) as caught:
         there_and_back(U32, [["x" * 1_000_000] * 1_000] * 1_000)
     assert len(str(caught.value)) < 10_000
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (bytes(50 * 2**20), " and 52,428,750 bytes more"),
+        (bytearray(50 * 2**20), " and 52,428,750 bytes more"),
+        (Record(a=bytes(50 * 2**20), b=1), "Record(a=b'"),
+        (Ok([Variant("x", bytes(50 * 2**20))]), "Ok(value=[Variant(case='x', payload=b'"),
+        (Some(Some(Some(Some(Some(1))))), "Some(value=Some(value=Some(value=Some(...))))"),
+        (Record({f"f{number}": number for number in range(9)}), "f3=3, ...)"),
+        (dict.fromkeys(range(10**6)), "<dict of 1,000,000 elements>"),
+        (frozenset(range(10**6)), "<frozenset of 1,000,000 elements>"),
+        (Err(10**5_000), "that cannot be shown"),
+    ],
+    ids=count(),
+)
+def test_a_large_value_is_shown_by_its_beginning_without_making_all_of_its_text(value, text):
+    tracemalloc.start()
+    shown_text = shown(value)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert text in shown_text
+    assert len(shown_text) < 1_000
+    assert peak_bytes < 2**20
+
+
+@pytest.mark.parametrize(
+    ("type_", "value", "error", "message"),
+    [
+        ("i32", bytes(10**6), TypeError, "bytes more"),
+        ("i32", 2**32, ValueError, "got 4294967296"),
+        ("i64", 10**5_000, ValueError, "got int that cannot be shown"),
+        ("f64", "x", TypeError, "got 'x'"),
+        ("f64", 10**400, ValueError, "expected f64, got 1000"),
+        ("f32", 10**5_000, ValueError, "got int that cannot be shown"),
+        ("f32", 1e300, ValueError, "got 1e+300"),
+    ],
+    ids=count(),
+)
+def test_what_does_not_fit_a_core_type_is_refused_in_words(type_, value, error, message):
+    with pytest.raises(error, match=r"args\[0\]: expected") as caught:
+        core_values.lower([type_], [value], bytearray(64))
+    assert message in str(caught.value)
+    assert len(str(caught.value)) < 1_000
+
+
+def test_a_limit_that_cannot_be_shown_is_refused_in_words():
+    with pytest.raises(InvalidConfiguration) as caught:
+        ResourceLimits(memory=10**5_000)
+    assert "got int that cannot be shown" in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["of", "as-dict", "class", "self", "fields", "values", "items", "name"])

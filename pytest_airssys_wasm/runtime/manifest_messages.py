@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def _assigns(key: str, line: str) -> bool:
+    return re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*=", line) is not None
+
+
 _HEADER = re.compile(r"\s*\[\[?\s*([^\[\]]+?)\s*\]")
 
 
@@ -32,27 +36,35 @@ class Place:
     path: Path
     text: str
 
-    def name(self, table: str, key: str) -> str:
-        """File, line where it can be found, table and key."""
-        line = self._line(table, key)
-        return f"{self.path}{f':{line}' if line else ''}: [{table}] {key}"
+    def name(self, table: str, key: str, entry: int | None = None) -> str:
+        """File, line where it can be found, table and key. `entry` counts the tables of that name, from 0."""
+        line = self._line(table, key, entry or 0)
+        named = (
+            f"[{table}] "
+            if table and entry is None
+            else f"[[{table}]] entry {entry + 1}: "
+            if entry is not None
+            else ""
+        )
+        return f"{self.path}{f':{line}' if line else ''}: {named}{key}"
 
-    def _line(self, table: str, key: str) -> int | None:
+    def _line(self, table: str, key: str, entry: int) -> int | None:
         """Where the key stands in that table, as far as can be seen from the lines alone."""
-        current = ""
+        current, passed = "", -1
         for number, line in enumerate(self.text.split("\n"), 1):
             header = _HEADER.match(line)
             if header:
                 current = header[1]
+                passed += current == table
                 if current == (f"{table}.{key}" if table else key):
                     return number
-            elif current == table and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*=", line):
+            elif current == table and entry in (passed, 0) and _assigns(key, line):
                 return number
         return None
 
-    def error(self, table: str, key: str, given: object, wanted: str) -> InvalidConfiguration:
+    def error(self, table: str, key: str, given: object, wanted: str, entry: int | None = None) -> InvalidConfiguration:
         """For this value."""
-        return InvalidConfiguration(self.name(table, key), given, wanted)
+        return InvalidConfiguration(self.name(table, key, entry), given, wanted)
 
 
 _KNOWN: dict[str, tuple[str, ...]] = {
@@ -79,11 +91,12 @@ def translate(place: Place, raw: dict[str, Any], message: str) -> InvalidConfigu
     what, _, at = message.partition(" - at `$")
     steps = [step for step in re.split(r"[.\[\]`]+", at) if step]
     table = ".".join(step for step in steps if not step.isdigit() and step != "...")
+    entry = next((int(step) for step in steps if step.isdigit()), None) if table.startswith("tests") else None
     quoted = re.findall(r"`([^`]+)`", what)
     if what.startswith("Object contains unknown field") and quoted:
         near = difflib.get_close_matches(quoted[0], _KNOWN.get(table, ()), n=1)
         known = ", ".join(_KNOWN.get(table, ())) + (f"; did you mean {near[0]}?" if near else "")
-        return place.error(table, quoted[0], value_at(raw, [*steps, quoted[0]]), f"a known key ({known})")
+        return place.error(table, quoted[0], value_at(raw, [*steps, quoted[0]]), f"a known key ({known})", entry)
     if what.startswith("Object missing required field") and quoted:
         if quoted[0] in ("resources", "memory"):
             table, quoted = "resources.memory", ["max_bytes"]
@@ -97,7 +110,7 @@ def translate(place: Place, raw: dict[str, Any], message: str) -> InvalidConfigu
     wanted = " or ".join(
         _WORDS.get(word, word) for word in (quoted[0].split(" | ") if quoted else [what]) if word != "null"
     )
-    return place.error(table, key, value, wanted)
+    return place.error(table, key, value, wanted, entry)
 
 
 def value_at(raw: Any, steps: list[str]) -> Any:

@@ -37,11 +37,15 @@ SITUATIONS = (
     ("test_a_host_function_fails", "A host function fails", "Its own traceback comes first."),
     ("test_it_gives_up", "The guest exits", "What it wrote says why."),
     ("test_another_answer", "Another answer", "An ordinary assertion, with what the last execution used."),
-    ("unknown-key/Component.toml::manifest", "A mistake in the manifest", ""),
-    ("too-large/Component.toml::limits", "More memory than allowed, before any code runs", ""),
-    ("import/Component.toml::imports", "An import that nothing provides", ""),
-    ("random/Component.toml::deterministic", "Not deterministic", ""),
-    ("wrong-answer/Component.toml::tests[title-cases words]", "A `[[tests]]` entry that does not hold", ""),
+    ("manifest of docs/failures/unknown-key/Component.toml", "A mistake in the manifest", ""),
+    ("limits of docs/failures/too-large/Component.toml", "More memory than allowed, before any code runs", ""),
+    ("imports of docs/failures/import/Component.toml", "An import that nothing provides", ""),
+    ("deterministic of docs/failures/random/Component.toml", "Not deterministic", ""),
+    (
+        "tests[title-cases words] of docs/failures/wrong-answer/Component.toml",
+        "A `[[tests]]` entry that does not hold",
+        "",
+    ),
 )
 
 

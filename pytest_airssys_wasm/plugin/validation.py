@@ -123,7 +123,8 @@ class CheckItem(pytest.Function):
 
     def reportinfo(self) -> tuple[Any, int | None, str]:
         """The manifest or binary, and the check."""
-        return self.path, 0, self.nodeid
+        file, _, check = self.nodeid.partition("::")
+        return self.path, 0, f"{check} of {file}"
 
     def fails_elsewhere(self, check: str) -> bool:
         """Whether the check of this name runs in this session too, and so reports what blocks this one."""

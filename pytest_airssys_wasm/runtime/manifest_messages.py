@@ -39,10 +39,7 @@ class Place:
     def name(self, table: str, key: str, entry: int | None = None) -> str:
         """File, line where it can be found, table and key. `entry` counts the tables of that name, from 0."""
         line = self._line(table, key, entry or 0)
-        if entry is not None:
-            named = f"[[{table}]] entry {entry + 1}: "
-        else:
-            named = f"[{table}] " if table else ""
+        named = f"[[{table}]] entry {entry + 1}: " if entry is not None else f"[{table}] " if table else ""
         return f"{self.path}{f':{line}' if line else ''}: {named}{key}"
 
     def _line(self, table: str, key: str, entry: int) -> int | None:

@@ -61,7 +61,7 @@ def _record(config: pytest.Config, settings: options.Settings) -> None:
         return
     from pytest_airssys_wasm.plugin.records import Collection, Recorder
 
-    recorder = Recorder()
+    recorder = Recorder(config.rootpath)
     config.pluginmanager.register(recorder)
     config.stash[engine.WATCHER] = recorder.see
     if hasattr(config, "workerinput"):

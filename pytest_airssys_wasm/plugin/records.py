@@ -6,6 +6,7 @@ reports, from the workers to the controller.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,8 +16,10 @@ from pytest_airssys_wasm.reporting.model import ExecutionRecord, TestRecord
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
+    from pathlib import Path
 
     from pytest_airssys_wasm.runtime.call import Finished
+    from pytest_airssys_wasm.runtime.component import Component
 
 KIND = pytest.StashKey[str]()
 """On an item: what it is in reports; a Python test without it."""
@@ -32,14 +35,20 @@ _MOST_CHARACTERS = 2_000
 class Recorder:
     """A plugin of its own: watches the engine while tests run, and puts the records on their reports."""
 
-    def __init__(self) -> None:
+    def __init__(self, rootpath: Path) -> None:
+        self._rootpath = rootpath
         self._test: str | None = None
         self._found: list[ExecutionRecord] = []
 
     def see(self, finished: Finished) -> None:
         """An execution has ended. The conformance suite's own are no use of a component, and are left out."""
         if self._test is not None:
-            self._found.append(_record(self._test, finished))
+            self._found.append(_record(self._test, self._name(finished.call.component), finished))
+
+    def _name(self, component: Component) -> str:
+        """Where the guest is: file names alone are not unique in a session."""
+        path = component.path
+        return component.name if path is None else os.path.relpath(path, self._rootpath)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
@@ -94,12 +103,12 @@ class Collection:
         )
 
 
-def _record(test: str, finished: Finished) -> ExecutionRecord:
+def _record(test: str, component: str, finished: Finished) -> ExecutionRecord:
     call, usage = finished.call, finished.usage
     is_ok = finished.error is None
     return ExecutionRecord(
         test=test,
-        component=call.component.name,
+        component=component,
         export=call.function,
         verdict=str(finished.verdict),
         fuel_consumed=usage.fuel.consumed,

@@ -40,7 +40,9 @@ def test_fuel(component):
     told = section(ran)
     for line in (
         "verdict  out-of-fuel",
+        "call     count(1000000)",
         "fuel     1,000 of 1,000 (100 %)",
+        "enough   5,000,001 fuel: run again with this limit lifted, it returned",
         "of 20000 ms (",
         "memory   peak 64 KiB of 1 MiB (6.2 %)",
         "guest frames, innermost first:",
@@ -82,6 +84,43 @@ def test_value(component):
     assert "of the last execution:" in told
     assert "guest stdout:\n  hello\n" in told
     assert "rerun    pytest test_a.py::test_value" in told
+
+
+def test_a_one_shot_execution_has_its_section_too(guest):
+    guest.write(
+        test_a="""
+import pytest
+
+@pytest.mark.memory("1 MiB")
+@pytest.mark.timeout_ms(20_000)
+def test_one_shot(wasm_engine, wasm_limits):
+    try:
+        wasm_engine.execute(wasm_engine.load("kernels.wat"), "must-grow", 100, limits=wasm_limits)
+    except Exception as error:
+        raise AssertionError("of another kind") from error
+"""
+    )
+    told = section(guest.run())
+    for line in ("verdict  out-of-memory", "call     must-grow(100)", "enough   6.312 MiB: run", "::test_one_shot"):
+        assert line in told
+
+
+def test_re_runs_are_bounded_over_the_session(guest):
+    guest.write(
+        conftest="""
+            from pytest_airssys_wasm.plugin import report
+            report._RERUNS_S = 0.5
+        """,
+        test_a=HEAD
+        + """
+@pytest.mark.parametrize("number", range(4))
+def test_spins(component, number):
+    component.count(0)
+""",
+    )
+    text = guest.run("--wasm-fuel=10").text
+    assert text.count("\nenough   unknown: run again with this limit lifted, it had not returned after 1 s") == 1
+    assert text.count("\nverdict  out-of-fuel") == 4
 
 
 def test_passing_tests_and_tests_without_a_guest_get_no_section(guest):

@@ -1,0 +1,136 @@
+"""How much of a limit would have been enough: told where one more run can tell it without touching the host."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_airssys_wasm.analysis.enough import MOST_MEMORY_BYTES, how_much_is_enough
+from pytest_airssys_wasm.runtime.errors import Verdict, WasmError
+from pytest_airssys_wasm.runtime.host import HostFunctions
+from pytest_airssys_wasm.runtime.limits import ResourceLimits
+from pytest_airssys_wasm.runtime.store import LimitedStore
+from pytest_airssys_wasm.runtime.wasi import Wasi
+
+GUEST = r"""(module
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0) "\08\00\00\00\06\00\00\00hello\n")
+  (global $calls (mut i32) (i32.const 0))
+  (func (export "count") (param i32) (loop local.get 0 i32.const 1 i32.sub local.tee 0 br_if 0))
+  (func (export "spin") (loop br 0))
+  (func (export "grow") (param i32) local.get 0 memory.grow i32.const -1 i32.eq (if (then unreachable)))
+  (func (export "grow-and-spin") (param i32)
+    local.get 0 memory.grow i32.const -1 i32.eq (if (then unreachable)) (loop br 0))
+  (func (export "say") (param i32)
+    (loop (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))
+      local.get 0 i32.const 1 i32.sub local.tee 0 br_if 0))
+  (func (export "later") (global.set $calls (i32.add (global.get $calls) (i32.const 1)))
+    (if (i32.gt_u (global.get $calls) (i32.const 1)) (then (loop br 0)))))"""
+LIMITS = {"memory": "1 MiB", "fuel": 10_000, "timeout_ms": 20_000, "output": 100}
+
+
+@pytest.fixture
+def ended(engine):
+    """Calls an export of the guest; returns the error that it ended with."""
+
+    def call(name, *args, wasi=None, **limits):
+        with pytest.raises(WasmError) as caught:
+            engine.execute(
+                engine.load(GUEST), name, *args, limits=ResourceLimits(**{**LIMITS, **limits}), wasi=wasi or Wasi()
+            )
+        return caught.value
+
+    return call
+
+
+def test_of_fuel_it_is_what_the_call_consumes(engine, ended):
+    enough = how_much_is_enough(ended("count", 5_000))
+    assert (enough.limit, enough.tried, enough.verdict) == ("fuel", None, Verdict.OK)
+    limits = ResourceLimits(**{**LIMITS, "fuel": enough.needed})
+    assert engine.execute(engine.load(GUEST), "count", 5_000, limits=limits, wasi=Wasi()).usage.fuel.is_exhausted
+    with pytest.raises(WasmError):
+        less = ResourceLimits(**{**LIMITS, "fuel": enough.needed - 10})  # wasmtime looks at loops and calls only
+        engine.execute(engine.load(GUEST), "count", 5_000, limits=less, wasi=Wasi())
+
+
+def test_of_memory_it_is_the_peak(ended):
+    enough = how_much_is_enough(ended("grow", 30))
+    assert (enough.limit, enough.needed) == ("memory", 31 * 65536)
+
+
+def test_of_time_it_is_about_what_the_call_takes(ended):
+    enough = how_much_is_enough(ended("count", 3_000_000, fuel=None, timeout_ms=0))
+    assert enough.limit == "timeout_ms"
+    assert enough.verdict in (Verdict.OK, Verdict.TIMEOUT)
+    assert enough.needed is None or enough.needed > 0.1
+
+
+def test_of_output_it_is_what_was_written(ended):
+    assert how_much_is_enough(ended("say", 50)).needed == 300
+
+
+def test_an_endless_call_is_given_up_after_its_second(ended):
+    enough = how_much_is_enough(ended("spin"))
+    assert (enough.verdict, enough.needed) == (Verdict.TIMEOUT, None)
+
+
+def test_only_the_limit_that_ended_the_call_is_lifted(ended):
+    enough = how_much_is_enough(ended("grow-and-spin", 30))
+    assert (enough.limit, enough.verdict, enough.needed) == ("memory", Verdict.OUT_OF_FUEL, None)
+
+
+def test_a_re_run_does_not_get_all_the_memory_of_the_host(ended):
+    enough = how_much_is_enough(ended("grow", 65_000, memory="16 MiB"))
+    assert enough.tried == MOST_MEMORY_BYTES
+    assert enough.needed is None
+
+
+def test_nothing_is_told_where_no_limit_ended_the_call(engine):
+    guest = engine.load('(module (func (export "f") unreachable))')
+    with pytest.raises(WasmError) as caught:
+        engine.execute(guest, "f", limits=ResourceLimits(**LIMITS))
+    assert how_much_is_enough(caught.value) is None
+
+
+@pytest.mark.parametrize("access", ["ro", "rw"])
+def test_a_guest_that_could_change_files_is_not_run_again(ended, tmp_path, access):
+    error = ended("count", 5_000, wasi=Wasi(preopen={"/": (tmp_path, access)}))
+    assert (how_much_is_enough(error) is None) == (access == "rw")
+
+
+def test_a_guest_with_host_functions_is_not_run_again(engine):
+    calls = []
+    host = HostFunctions()
+    host.register("env#f", lambda: calls.append(1))
+    guest = engine.load('(module (import "env" "f" (func $f)) (func (export "g") call $f (loop br 0)))')
+    with pytest.raises(WasmError) as caught:
+        engine.execute(guest, "g", limits=ResourceLimits(**LIMITS), host=host)
+    assert how_much_is_enough(caught.value) is None
+    assert calls == [1]
+
+
+def test_a_call_that_others_came_before_is_not_run_again(engine):
+    with LimitedStore(engine, ResourceLimits(**LIMITS), wasi=Wasi()) as store:
+        instance = store.instantiate(engine.load(GUEST))
+        instance.later()
+        with pytest.raises(WasmError) as caught:
+            instance.later()
+    assert how_much_is_enough(caught.value) is None
+
+
+def test_the_first_call_of_an_instance_is_run_again_with_a_budget_of_its_own(engine):
+    with LimitedStore(engine, ResourceLimits(**LIMITS), wasi=Wasi()) as store:
+        instance = store.instantiate(engine.load(GUEST))
+        with pytest.raises(WasmError) as caught:
+            instance.count(5_000)
+    assert how_much_is_enough(caught.value).needed > 10_000
+
+
+def test_a_shared_budget_says_nothing_about_one_call(engine):
+    with LimitedStore(engine, ResourceLimits(**LIMITS), wasi=Wasi(), fuel_per="store") as store:
+        instance = store.instantiate(engine.load(GUEST))
+        with pytest.raises(WasmError) as caught:
+            instance.count(5_000)
+        assert caught.value.usage.fuel.max_fuel <= 10_000
+    shared = how_much_is_enough(caught.value)
+    assert shared is None or shared.needed > 10_000

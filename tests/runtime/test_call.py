@@ -1,0 +1,94 @@
+"""Who watches an engine is told of every execution; an error knows the call that it ended."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_airssys_wasm.runtime.engine import WasmEngine
+from pytest_airssys_wasm.runtime.errors import LinkError, OutOfFuel, Verdict
+from pytest_airssys_wasm.runtime.host import HostFunctions
+from pytest_airssys_wasm.runtime.limits import ResourceLimits
+from pytest_airssys_wasm.runtime.store import LimitedStore
+from pytest_airssys_wasm.runtime.wasi import Wasi
+
+LIMITS = ResourceLimits(memory="1 MiB", fuel=10_000, timeout_ms=20_000)
+GUEST = """(component
+  (core module $m
+    (func (export "add") (param i32 i32) (result i32) local.get 0 local.get 1 i32.add)
+    (func (export "spin") (loop br 0)))
+  (core instance $i (instantiate $m))
+  (func (export "add") (param "a" u32) (param "b" u32) (result u32) (canon lift (core func $i "add")))
+  (func (export "spin-it") (canon lift (core func $i "spin"))))"""
+
+
+@pytest.fixture
+def watched():
+    """An engine, and what its watcher was told."""
+    told = []
+    engine = WasmEngine(on_execution=told.append)
+    yield engine, told
+    engine.close()
+
+
+def test_each_execution_is_told_with_its_call_verdict_and_usage(watched):
+    engine, told = watched
+    guest = engine.load(GUEST)
+    with LimitedStore(engine, LIMITS) as store:
+        instance = store.instantiate(guest)
+        instance.add(1, 2)
+        with pytest.raises(OutOfFuel):
+            instance.spin_it()
+    engine.execute(guest, "add", 3, 4, limits=LIMITS)
+    assert [(one.call.text, str(one.verdict), one.call.nth) for one in told] == [
+        ("instantiate <text>", "ok", 0),
+        ("add(1, 2)", "ok", 1),
+        ("spin-it()", "out-of-fuel", 2),
+        ("add(3, 4)", "ok", 0),
+    ]
+    assert told[2].usage.fuel.consumed == 10_000
+    assert told[2].error.call is told[2].call
+
+
+def test_what_never_started_is_no_execution(watched):
+    engine, told = watched
+    guest = engine.load('(module (import "env" "f" (func)))')
+    with LimitedStore(engine, LIMITS) as store, pytest.raises(LinkError) as caught:
+        store.instantiate(guest)
+    assert told == []
+    assert caught.value.call is None
+    with LimitedStore(engine, LIMITS) as store, pytest.raises(TypeError):
+        store.instantiate(engine.load(GUEST)).add("x", 1)
+    assert [one.call.function for one in told] == [None]
+
+
+def test_what_is_no_exception_is_told_as_a_host_error(watched):
+    engine, told = watched
+    host = HostFunctions()
+
+    @host.register("env#f")
+    def leave():
+        raise KeyboardInterrupt
+
+    guest = engine.load('(module (import "env" "f" (func $f)) (func (export "g") call $f))')
+    with LimitedStore(engine, LIMITS, host=host) as store:
+        instance = store.instantiate(guest)
+        with pytest.raises(KeyboardInterrupt):
+            instance.g()
+        assert store.usage.host_calls == 1
+    assert told[-1].verdict is Verdict.HOST_ERROR
+
+
+def test_what_a_guest_wrote_is_on_the_execution_and_on_the_error(engine):
+    guest = engine.load(
+        r"""(module
+          (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+          (memory (export "memory") 1) (data (i32.const 0) "\08\00\00\00\06\00\00\00hello\n")
+          (func $say (export "say") (param i32)
+            (drop (call $write (local.get 0) (i32.const 0) (i32.const 1) (i32.const 100))))
+          (func (export "fail") (call $say (i32.const 2)) unreachable))"""
+    )
+    said = engine.execute(guest, "say", 1, limits=LIMITS, wasi=Wasi())
+    assert (said.stdout, said.stderr) == (b"hello\n", b"")
+    with pytest.raises(Exception, match="unreachable") as caught:
+        engine.execute(guest, "fail", limits=LIMITS, wasi=Wasi())
+    assert (caught.value.stdout, caught.value.stderr) == (b"", b"hello\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from pytest_airssys_wasm.runtime.errors import Verdict
+from pytest_airssys_wasm.runtime.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,7 +26,7 @@ def error_lines(error: WasmError, enough: Enough | None) -> Iterator[str]:
     """What ended an execution, and how much it used."""
     yield f"verdict  {error.verdict}"
     if error.call is not None:
-        yield f"call     {_printable(error.call.text)}"
+        yield f"call     {printable(error.call.text)}"
         yield from usage_lines(error.usage, error.call.limits)
     if enough is not None:
         yield f"enough   {enough_text(enough)}"
@@ -55,7 +56,7 @@ def output_lines(stdout: bytes, stderr: bytes) -> Iterator[str]:
     for name, written in (("stdout", stdout), ("stderr", stderr)):
         if written:
             yield f"guest {name}:"
-            yield from (f"  {_printable(line)}" for line in _text(written).splitlines())
+            yield from (f"  {printable(line)}" for line in _text(written).splitlines())
 
 
 def enough_text(enough: Enough) -> str:
@@ -95,10 +96,6 @@ def _text(written: bytes) -> str:
     return f"… ({len(text) - _MAX_OUTPUT:,} characters before)\n{text[-_MAX_OUTPUT:]}"
 
 
-def _printable(text: str) -> str:
-    return "".join(one if one.isprintable() or one == "\t" else "?" for one in text)
-
-
 def _cut(name: str) -> str:
-    printable = _printable(name)
-    return printable if len(printable) <= _MAX_NAME else printable[: _MAX_NAME - 1] + "…"
+    text = printable(name)
+    return text if len(text) <= _MAX_NAME else text[: _MAX_NAME - 1] + "…"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pytest_airssys_wasm.runtime.printable import printable
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -12,7 +14,8 @@ if TYPE_CHECKING:
 
 def message(excinfo: pytest.ExceptionInfo[BaseException], path: Path, reason: str, *more: str) -> Any:
     """What `repr_failure` returns for it. `path` is the file that is at fault."""
-    excinfo.value.args = ("\n".join((reason, *more)),)
+    reason = printable(reason)
+    excinfo.value.args = ("\n".join((reason, *map(printable, more))),)
     shown = excinfo.getrepr(style="value", chain=False)
     if shown.reprcrash is not None:
         shown.reprcrash.message = reason

@@ -14,6 +14,7 @@ from pytest_airssys_wasm.plugin import report as plugin_report
 from pytest_airssys_wasm.plugin.options import SETTINGS
 from pytest_airssys_wasm.reporting import rows, table, write
 from pytest_airssys_wasm.reporting.model import Report, RequirementRecord, SessionInfo
+from pytest_airssys_wasm.runtime.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,7 +70,7 @@ class Summary:
         for file, checks in by_file:
             terminalreporter.line(file)
             for one in checks:
-                terminalreporter.line(f"  {one.test.partition('::')[2]}: {one.reason}")
+                terminalreporter.line(f"  {one.test.partition('::')[2]}: {printable(one.reason or '')}")
 
     def _report(self) -> Report:
         now = datetime.now(timezone.utc)

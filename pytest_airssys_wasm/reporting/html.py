@@ -16,7 +16,8 @@ from pytest_airssys_wasm.reporting import figures
 from pytest_airssys_wasm.reporting.outcomes import OUTCOMES, by_chapter, failed_first, tally
 from pytest_airssys_wasm.reporting.plots import plots
 from pytest_airssys_wasm.reporting.rows import OK, fuel_used_percent, memory_used_percent, summarise
-from pytest_airssys_wasm.reporting.text import cut, printable
+from pytest_airssys_wasm.reporting.text import cut
+from pytest_airssys_wasm.runtime.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,8 @@ from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from pytest_airssys_wasm.reporting import figures
-from pytest_airssys_wasm.reporting.text import cut, printable, width
+from pytest_airssys_wasm.reporting.text import cut, width
+from pytest_airssys_wasm.runtime.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from pytest_airssys_wasm.runtime.errors import InvalidComponent
+from pytest_airssys_wasm.runtime.printable import printable_lines
 
 Kind = Literal["component", "module"]
 
@@ -43,7 +44,7 @@ def brief(error: Exception) -> str:
     """
     lines = str(error)[:_MOST_CHARACTERS].split("\n")
     shown = (line if len(line) <= _MOST_COLUMNS else line[:_MOST_COLUMNS] + "…" for line in lines)
-    return "\n".join("".join(c if c.isprintable() else "\ufffd" for c in line) for line in shown)
+    return printable_lines("\n".join(shown))
 
 
 def _kind(binary: bytes, name: str) -> Kind:

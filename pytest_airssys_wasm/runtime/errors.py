@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, ClassVar
 
+from pytest_airssys_wasm.runtime.printable import printable, printable_lines
 from pytest_airssys_wasm.runtime.values import shown
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Frame:
         name = self.function or "<unnamed>"
         line = f"{self.module}!{name}" if self.module else name
         # The guest chose these names: one frame stays one line, and no terminal is sent commands.
-        return "".join(character if character.isprintable() else "\ufffd" for character in line)
+        return printable(line)
 
 
 class WasmError(Exception):
@@ -74,6 +75,10 @@ class WasmError(Exception):
     stdout: bytes = b""
     """What the guest wrote up to then, within the output limit; empty where WASI is not granted."""
     stderr: bytes = b""
+
+    def __str__(self) -> str:
+        # Names of imports and exports stand in it, which a guest chooses.
+        return printable_lines(super().__str__())
 
 
 class OutOfFuel(WasmError):

@@ -14,6 +14,7 @@ from pytest_airssys_wasm.runtime.errors import LinkError
 from pytest_airssys_wasm.runtime.host import serve_import
 from pytest_airssys_wasm.runtime.lifting import compile_lift
 from pytest_airssys_wasm.runtime.lowering import compile_lower
+from pytest_airssys_wasm.runtime.printable import printable
 from pytest_airssys_wasm.runtime.sizes import fixed_size
 from pytest_airssys_wasm.runtime.values import Mismatch
 from pytest_airssys_wasm.runtime.wit import FunctionType, Resource, without_python_value
@@ -89,9 +90,9 @@ def _listed(missing: Sequence[tuple[str, str]]) -> Iterator[str]:
     for is_ungranted, group in groupby(missing, key=lambda one: WASI_NOT_GRANTED in one[1]):
         if is_ungranted:
             for interface, functions in groupby(group, key=lambda one: one[0].partition("#")[0]):
-                yield f"{interface}: {sum(1 for _ in functions)} function(s) ({WASI_NOT_GRANTED})"
+                yield f"{printable(interface)}: {sum(1 for _ in functions)} function(s) ({WASI_NOT_GRANTED})"
         else:
-            yield from (f"{name}: {why}" for name, why in group)
+            yield from (f"{printable(name)}: {why}" for name, why in group)
 
 
 def missing_imports(

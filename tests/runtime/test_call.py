@@ -92,3 +92,13 @@ def test_what_a_guest_wrote_is_on_the_execution_and_on_the_error(engine):
     with pytest.raises(Exception, match="unreachable") as caught:
         engine.execute(guest, "fail", limits=LIMITS, wasi=Wasi())
     assert (caught.value.stdout, caught.value.stderr) == (b"", b"hello\n")
+
+
+def test_a_name_that_the_guest_chose_sends_a_terminal_no_commands_and_makes_no_lines(engine):
+    guest = engine.load(r'(module (import "en\1b[31mv" "f\0ag" (func)) (func (export "x\1b[2J\0ay")))')
+    with pytest.raises(LinkError) as caught:
+        engine.execute(guest, "x", limits=LIMITS)
+    assert str(caught.value).splitlines()[1:] == [r"  en\x1b[31mv#f\ng: (func)"]
+    with pytest.raises(LinkError) as caught:
+        guest.parameter_types("z")
+    assert "\x1b" not in str(caught.value)

@@ -17,9 +17,9 @@ from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidConfiguration
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pytest_airssys_wasm.runtime.component import Component
     from pytest_airssys_wasm.runtime.engine import WasmEngine
     from pytest_airssys_wasm.runtime.host import HostFunctions
-    from pytest_airssys_wasm.runtime.instance import Instance
     from pytest_airssys_wasm.runtime.limits import ResourceLimits
     from pytest_airssys_wasm.runtime.store import LimitedStore
     from pytest_airssys_wasm.runtime.wasi import Wasi
@@ -92,15 +92,19 @@ def _wasm_source(request: pytest.FixtureRequest) -> Source:
 def component(_wasm_source: Source, wasm_engine: WasmEngine, limited_store: LimitedStore) -> LazyInstance:
     """The guest that the marker `component` names, in `limited_store`; instantiated on first use."""
 
-    def instantiate() -> Instance:
+    def load() -> Component:
         loaded = wasm_engine.load(_wasm_source.content, manifest=_wasm_source.manifest)
         if _wasm_source.world is not None:
             from pytest_airssys_wasm.plugin.worlds import check_world
 
             check_world(loaded, _wasm_source.world, _wasm_source.world_name)
-        return limited_store.instantiate(loaded)
+        return loaded
 
-    return LazyInstance(_wasm_source.name, instantiate)
+    return LazyInstance(
+        _wasm_source.name,
+        lambda: limited_store.instantiate(load()),
+        lambda: limited_store.instantiate_async(load()),
+    )
 
 
 def _source(item: pytest.Item) -> Source | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from pytest_airssys_wasm.runtime.instance import Instance, Interface
 
@@ -16,15 +16,31 @@ class LazyInstance:
     What that raises is raised where the test uses it, so that a test can expect it; and again on later uses.
     """
 
-    def __init__(self, name: str, instantiate: Callable[[], Instance]) -> None:
+    def __init__(
+        self,
+        name: str,
+        instantiate: Callable[[], Instance],
+        instantiate_async: Callable[[], Coroutine[Any, Any, Instance]],
+    ) -> None:
         self._name = name
         self._instantiate = instantiate
+        self._instantiate_async = instantiate_async
         self._instance: Instance | None = None
         self._error: BaseException | None = None
 
     def call(self, name: str, /, *args: Any) -> Any:
         """As `Instance.call`."""
         return self._open().call(name, *args)
+
+    async def call_async(self, name: str, /, *args: Any) -> Any:
+        """As `Instance.call_async`; the first use instantiates without blocking the event loop either."""
+        if self._instance is None and self._error is None:
+            try:
+                self._instance = await self._instantiate_async()
+            except Exception as error:
+                self._error = error
+                raise
+        return await self._open().call_async(name, *args)
 
     def __getitem__(self, interface: str) -> Interface:
         return self._open()[interface]

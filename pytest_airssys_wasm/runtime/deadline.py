@@ -24,7 +24,7 @@ GRACE_S = 0.008
 """How long a stopped guest has to come back. With it, even a blocked call ends within 10 ms of its deadline."""
 
 _INTERRUPTED_GRACE_S = 0.05
-_NUDGE_S = 0.001
+NUDGE_S = 0.001
 """An epoch that advances while the callback decides is lost on that run, so it is advanced until the guest ends."""
 
 
@@ -71,10 +71,11 @@ def cancel(run: Run, interrupt: Callable[[], None]) -> bool:
 
 def _end(run: Run, grace_s: float, interrupt: Callable[[], None], wait: Callable[[Run, float | None], bool]) -> None:
     until = monotonic() + grace_s
+    run.cancel_host()
     while not run.finished:
         interrupt()
-        if wait(run, _NUDGE_S) or run.finished:
+        if wait(run, NUDGE_S) or run.finished:
             return
-        if run.in_host or monotonic() >= until:
+        if run.is_blocked() or monotonic() >= until:
             run.abandon()
             return

@@ -158,12 +158,24 @@ class WasmEngine:
         Returns the value and the usage. Raises the `WasmError` that the execution ended with, and what
         `Instance.call` raises for a name or an argument that does not fit.
         """
-        if limits is None:
-            if component.manifest is None:
-                raise InvalidConfiguration("limits", NOTHING, "ResourceLimits, or a Component.toml beside it")
-            limits = component.manifest.limits()
-        with LimitedStore(self, limits, host=host, wasi=wasi) as store:
+        with LimitedStore(self, limits or _limits_of(component), host=host, wasi=wasi) as store:
             return store.execute(component, function, *args)
+
+    async def execute_async(
+        self,
+        component: Component,
+        function: str,
+        *args: Any,
+        limits: ResourceLimits | None = None,
+        host: HostFunctions | None = None,
+        wasi: Wasi | None = None,
+    ) -> Execution:
+        """As `execute`, without blocking the running asyncio event loop.
+
+        Cancelling the task that awaits it ends the guest and releases the store.
+        """
+        with LimitedStore(self, limits or _limits_of(component), host=host, wasi=wasi) as store:
+            return await store.execute_async(component, function, *args)
 
     def interrupt(self) -> None:
         """Make every guest of this engine ask whether it is to stop."""
@@ -185,6 +197,12 @@ class WasmEngine:
 def _manifest_beside(path: Path, memory_range: tuple[int, int]) -> Manifest | None:
     manifest = path.parent / "Component.toml"
     return load_manifest(manifest, memory_range=memory_range) if manifest.is_file() else None
+
+
+def _limits_of(component: Component) -> ResourceLimits:
+    if component.manifest is None:
+        raise InvalidConfiguration("limits", NOTHING, "ResourceLimits, or a Component.toml beside it")
+    return component.manifest.limits()
 
 
 def _close(workers: WorkerPool) -> None:

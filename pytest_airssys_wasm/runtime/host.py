@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from _thread import get_ident
+from inspect import iscoroutine
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
@@ -24,7 +25,8 @@ class HostFunctions:
     """What a guest may import, by name: `"wait"` for a root import, `"pkg:name/iface@1.0.0#func"` inside an
     interface, and `"env#log"` for a core module's import `log` from `env`.
 
-    Arguments and results are mapped as documented for values. A function that raises ends the execution with
+    Arguments and results are mapped as documented for values. A function may be `async def`: the guest waits for it,
+    an event loop that waits for the guest does not. A function that raises ends the execution with
     `HostFunctionError`, whose `__cause__` is what it raised. Registering a name again replaces it.
     """
 
@@ -127,6 +129,10 @@ def serve_import(
             run.in_host = True
             try:
                 value = function(*values)
+                if iscoroutine(value):
+                    from pytest_airssys_wasm.runtime.event_loop import wait_for
+
+                    value = wait_for(value, run)
             finally:
                 run.in_host = False
             if run.is_stopped():

@@ -35,13 +35,18 @@ class Instance:
         Raises `UnknownExport` for a name that is not exported, `TypeError` or `ValueError` naming the place in
         `args` for a value that does not fit, and `StoreUnusable` for a store that is closed or busy.
         """
-        component = self.component
+        return self.store.run(self._prepare(name, args), self.component, name, args)
 
+    async def call_async(self, name: str, /, *args: Any) -> Any:
+        """As `call`, without blocking the running event loop. Cancelling the task that awaits it ends the guest."""
+        return await self.store.run_async(self._prepare(name, args), self.component, name, args)
+
+    def _prepare(self, name: str, args: tuple[Any, ...]) -> Callable[[Any], Callable[[Any], Any]]:
         def prepare(run: Any) -> Callable[[Any], Any]:
-            call = component.prepare(name, args, run, self.store)
+            call = self.component.prepare(name, args, run, self.store)
             return lambda run: call(self, run)
 
-        return self.store.run(prepare, component, name, args)
+        return prepare
 
     def __getitem__(self, interface: str) -> Interface:
         """The exported interface of this exact name."""
@@ -69,6 +74,10 @@ class Interface:
     def call(self, name: str, /, *args: Any) -> Any:
         """As `Instance.call`."""
         return self._instance.call(f"{self._name}#{name}", *args)
+
+    async def call_async(self, name: str, /, *args: Any) -> Any:
+        """As `Instance.call_async`."""
+        return await self._instance.call_async(f"{self._name}#{name}", *args)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         return _attribute(self._instance, self._name, name)

@@ -48,6 +48,11 @@ class CapturedOutput:
         while self._writers:
             os.close(self._writers.popitem()[1])
 
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """The reading ends that are open, for an event loop to watch."""
+        return tuple(self._readers)
+
     def text(self, name: str) -> bytes:
         """What the guest wrote so far."""
         return bytes(self._captured[name])

@@ -11,6 +11,7 @@ from pytest_airssys_wasm.runtime.limits import MAX_U64
 from pytest_airssys_wasm.runtime.transfer import Transfer
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from pytest_airssys_wasm.runtime.capi.failures import Failure
@@ -54,8 +55,10 @@ class Run:
         "host_name",
         "in_host",
         "limits",
+        "loop",
         "started_at",
         "stop",
+        "stop_host",
         "transfer",
         "value",
         "wake",
@@ -74,6 +77,10 @@ class Run:
         """Of the import whose function raised it."""
         self.host_calls = 0
         self.in_host = False
+        self.loop: asyncio.AbstractEventLoop | None = None
+        """Of the coroutine that waits for the run, if one does."""
+        self.stop_host: Callable[[], object] | None = None
+        """Cancels the coroutine that serves an import just now."""
         self.value: Any = None
         self.error: BaseException | None = None
         self.fuel_left: int | None = None
@@ -97,6 +104,16 @@ class Run:
     def is_stopped(self) -> bool:
         """Whether the guest should end now; asked by the epoch callback, host calls and long conversions."""
         return self.stop is not None
+
+    def is_blocked(self) -> bool:
+        """Whether it is in a host function that nothing can end."""
+        return self.in_host and self.stop_host is None
+
+    def cancel_host(self) -> None:
+        """End the coroutine that serves an import just now, if there is one."""
+        stop = self.stop_host
+        if stop is not None:
+            stop()
 
     def finish(self) -> bool:
         """The guest's thread is through. False when the caller has given up and will not look any more."""

@@ -92,15 +92,27 @@ class LimitedStore:
         """Link and instantiate: one execution. Raises `LinkError` before anything runs, else what it ends with."""
         return self.run(lambda _run: component.link(self), component, None, ())
 
+    async def instantiate_async(self, component: Component) -> Instance:
+        """As `instantiate`, without blocking the running event loop."""
+        return await self.run_async(lambda _run: component.link(self), component, None, ())
+
     def execute(self, component: Component, function: str, *args: Any) -> Execution:
         """Instantiate and call `function` as one execution, with one budget and one deadline."""
+        return self._execution(self.run(self._both(component, function, args), component, function, args))
 
+    async def execute_async(self, component: Component, function: str, *args: Any) -> Execution:
+        """As `execute`, without blocking the running event loop."""
+        return self._execution(await self.run_async(self._both(component, function, args), component, function, args))
+
+    def _both(self, component: Component, function: str, args: Sequence[Any]) -> Callable[[Run], Callable[[Run], Any]]:
         def prepare(run: Run) -> Callable[[Run], Any]:
             instantiate = component.link(self)
             call = component.prepare(function, args, run, self)
             return lambda run: call(instantiate(run), run)
 
-        value = self.run(prepare, component, function, args)
+        return prepare
+
+    def _execution(self, value: Any) -> Execution:
         assert self.usage is not None
         return Execution(value=value, usage=self.usage, stdout=self.stdout, stderr=self.stderr)
 
@@ -118,19 +130,9 @@ class LimitedStore:
         Returns the value, or raises what the execution ended with. What `prepare` raises is raised as it is:
         nothing has run then.
         """
-        self._claim()
-        call = Call(
-            component=component,
-            function=function,
-            args=args,
-            limits=self.limits,
-            host=self.host,
-            wasi=self.wasi,
-            nth=self._executions,
-        )
-        run = Run(self.limits, self._budget(), self._account)
+        call, run = self._open(component, function, args)
         try:
-            self._begin(run, prepare(run))
+            self._begin(run, prepare(run), None if self._output is None else self._output.wake)
             keep_time(
                 run,
                 self.limits.timeout_ms,
@@ -139,13 +141,28 @@ class LimitedStore:
             )
         finally:
             self._end(run)
-        error = judge(run)
-        usage = error.usage if isinstance(error, WasmError) else None
-        self._record(Finished(call=call, usage=usage or measure(run), error=error))
-        if error is not None:
-            if isinstance(error, WasmError):
-                error.call, error.stdout, error.stderr = call, self.stdout, self.stderr
-            raise error
+        self._conclude(call, run)
+        value: T = run.value
+        return value
+
+    async def run_async(
+        self,
+        prepare: Callable[[Run], Callable[[Run], T]],
+        component: Component,
+        function: str | None,
+        args: Sequence[Any],
+    ) -> T:
+        """As `run`, on the running asyncio event loop, which goes on meanwhile. Cancelling it ends the guest."""
+        from pytest_airssys_wasm.runtime.event_loop import LoopClock
+
+        call, run = self._open(component, function, args)
+        try:
+            clock = LoopClock(run, self.engine.interrupt, self._output)
+            self._begin(run, prepare(run), clock.wake)
+            await clock.keep_time(self.limits.timeout_ms)
+        finally:
+            self._end(run)
+        self._conclude(call, run)
         value: T = run.value
         return value
 
@@ -195,16 +212,28 @@ class LimitedStore:
             self._busy.release()
             raise StoreUnusable(f"this store cannot be used any more: {self._unusable}")
 
+    def _open(self, component: Component, function: str | None, args: Sequence[Any]) -> tuple[Call, Run]:
+        self._claim()
+        call = Call(
+            component=component,
+            function=function,
+            args=args,
+            limits=self.limits,
+            host=self.host,
+            wasi=self.wasi,
+            nth=self._executions,
+        )
+        return call, Run(self.limits, self._budget(), self._account)
+
     def _budget(self) -> int | None:
         return self._fuel_left if self._shares_fuel else self.limits.fuel
 
-    def _begin(self, run: Run, enter: Callable[[Run], T]) -> None:
+    def _begin(self, run: Run, enter: Callable[[Run], T], wake: Callable[[], None] | None) -> None:
         raw, current = self.raw, self.engine.current
         self._account.begin()
         run.fuel_meter = raw.fuel_left
         run.started_at = monotonic()
-        if self._output is not None:
-            run.wake = self._output.wake
+        run.wake = wake
         if self.limits.timeout_ms == 0:
             run.stop = Stop.TIMEOUT
 
@@ -237,6 +266,16 @@ class LimitedStore:
         elif self._shares_fuel and run.fuel_budget is not None:
             self._fuel_left = run.fuel_left
         self._busy.release()
+
+    def _conclude(self, call: Call, run: Run) -> None:
+        """Judge the run, tell whoever watches, and raise what it ended with."""
+        error = judge(run)
+        usage = error.usage if isinstance(error, WasmError) else None
+        self._record(Finished(call=call, usage=usage or measure(run), error=error))
+        if error is not None:
+            if isinstance(error, WasmError):
+                error.call, error.stdout, error.stderr = call, self.stdout, self.stderr
+            raise error
 
     def _record(self, finished: Finished) -> None:
         self._executions += 1

@@ -387,3 +387,31 @@ def test_many(component, n):
     alone, together = guest.run(), guest.run("-n", "2")
     assert alone.results == together.results
     assert sorted(alone.results.values()) == ["failed"] * 4 + ["passed"] * 4
+
+
+def test_a_component_is_awaited_in_a_test_of_its_own_event_loop(guest):
+    guest.write(
+        test_a="""
+import asyncio
+import pytest
+
+@pytest.mark.component("kernels.wat")
+@pytest.mark.memory("1 MiB")
+@pytest.mark.timeout_ms(20_000)
+def test_async(component, limited_store):
+    async def calls():
+        return [await component.call_async("add", n, n) for n in range(3)]
+
+    assert asyncio.run(calls()) == [0, 2, 4]
+    assert limited_store.total.host_calls == 0
+    assert component.calls() == 1
+
+@pytest.mark.component("(module (func (export \\"f\\")) (start 0) (func unreachable) )")
+@pytest.mark.memory("1 MiB")
+def test_an_instantiation_that_fails_does_so_where_it_is_awaited(component):
+    for _ in range(2):
+        with pytest.raises(Exception):
+            asyncio.run(component.call_async("nothing"))
+"""
+    )
+    assert guest.run().count("passed") == 2

@@ -1,0 +1,152 @@
+"""Executions that an asyncio event loop waits for, and coroutines that guests wait for.
+
+The guest runs on a thread of its own, as always; the loop keeps the clock with a timer, reads captured output when
+there is some, and is told by the guest's thread when that is through. A coroutine that serves an import runs on
+the loop of its execution; where the caller is no coroutine, on a loop of its own on the guest's thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import weakref
+from contextlib import suppress
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from pytest_airssys_wasm.runtime.deadline import GRACE_S, NUDGE_S, cancel
+from pytest_airssys_wasm.runtime.run import Stop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from pytest_airssys_wasm.runtime.output import CapturedOutput
+    from pytest_airssys_wasm.runtime.run import Run
+
+
+class LoopClock:
+    """Keeps the time of one run on the running event loop. Made before the guest starts, on the loop's thread."""
+
+    def __init__(self, run: Run, interrupt: Callable[[], None], output: CapturedOutput | None) -> None:
+        self._run = run
+        self._interrupt = interrupt
+        self._output = output
+        self._loop = run.loop = asyncio.get_running_loop()
+        self._through = self._loop.create_future()
+        self._timer: asyncio.TimerHandle | None = None
+        self._give_up_at = 0.0
+
+    @property
+    def wake(self) -> Callable[[], None]:
+        """For the guest's thread to call when it is through.
+
+        Holds no clock: the thread would keep the waiting task alive, and a task that is collected ends its guest.
+        """
+        loop, waiting = self._loop, weakref.ref(self._through)
+
+        def end_wait() -> None:
+            through = waiting()
+            if through is not None and not through.done():
+                through.set_result(None)
+
+        def wake() -> None:
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(end_wait)
+
+        return wake
+
+    async def keep_time(self, timeout_ms: float | None) -> None:
+        """Wait for the run, and stop it at its deadline. Afterwards it is either finished or abandoned.
+
+        Cancelling the task that waits here stops the guest too.
+        """
+        run = self._run
+        watched = self._output.descriptors if self._output else ()
+        for descriptor in watched:
+            self._loop.add_reader(descriptor, self._read)
+        if timeout_ms is not None:
+            left_s = run.started_at + timeout_ms / 1_000 - monotonic()
+            self._timer = self._loop.call_later(max(0.0, left_s), self._stop, Stop.TIMEOUT)
+        try:
+            await self._through
+        except BaseException:
+            run.cancel_host()
+            cancel(run, self._interrupt)
+            raise
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+            for descriptor in watched:
+                self._loop.remove_reader(descriptor)
+        if not run.abandoned:
+            run.done.acquire()  # it wakes us a moment before
+            self._read()
+
+    def _stop(self, reason: Stop) -> None:
+        self._run.stop = self._run.stop or reason
+        self._run.cancel_host()
+        self._give_up_at = monotonic() + GRACE_S
+        self._nudge()
+
+    def _nudge(self) -> None:
+        """Interrupt the guest until it ends, or give up on one that is blocked."""
+        if self._run.finished:
+            return
+        self._interrupt()
+        if self._run.is_blocked() or monotonic() >= self._give_up_at:
+            self._run.abandon()
+            if not self._through.done():
+                self._through.set_result(None)
+        else:
+            self._timer = self._loop.call_later(NUDGE_S, self._nudge)
+
+    def _read(self) -> None:
+        if self._output is None:
+            return
+        self._output.drain()
+        if self._output.is_over and self._run.stop is None:
+            self._run.stop = Stop.OUTPUT
+            if not self._run.finished:
+                self._stop(Stop.OUTPUT)
+
+
+def wait_for(coroutine: Coroutine[Any, Any, Any], run: Run) -> Any:
+    """On the guest's thread: what `coroutine` returns or raises. Stopping the run cancels it."""
+    if run.loop is None:
+        return asyncio.run(_on_own_loop(coroutine, run))
+    future = asyncio.run_coroutine_threadsafe(coroutine, run.loop)
+    return _cancellable(run, future.cancel, lambda: _result(future))
+
+
+async def _on_own_loop(coroutine: Coroutine[Any, Any, Any], run: Run) -> Any:
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(coroutine)
+
+    def stop() -> None:
+        with suppress(RuntimeError):  # the loop is through
+            loop.call_soon_threadsafe(task.cancel)
+
+    run.stop_host = stop
+    try:
+        if run.is_stopped():
+            task.cancel()
+        return await task
+    finally:
+        run.stop_host = None
+
+
+def _cancellable(run: Run, stop: Callable[[], object], wait: Callable[[], Any]) -> Any:
+    run.stop_host = stop
+    try:
+        if run.is_stopped():
+            stop()
+        return wait()
+    finally:
+        run.stop_host = None
+
+
+def _result(future: concurrent.futures.Future[Any]) -> Any:
+    try:
+        return future.result()
+    except concurrent.futures.CancelledError:
+        raise asyncio.CancelledError from None

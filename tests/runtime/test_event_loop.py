@@ -1,0 +1,265 @@
+"""Executions that an event loop waits for: the loop goes on, and cancelling ends the guest."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+
+import pytest
+
+from pytest_airssys_wasm.runtime.errors import (
+    ExecutionTimeout,
+    HostFunctionError,
+    OutOfFuel,
+    ResourceLimitExceeded,
+)
+from pytest_airssys_wasm.runtime.host import HostFunctions
+from pytest_airssys_wasm.runtime.limits import ResourceLimits
+from pytest_airssys_wasm.runtime.store import LimitedStore, StoreUnusable
+from pytest_airssys_wasm.runtime.wasi import Wasi
+
+PLENTY = ResourceLimits(memory="1 MiB", fuel=None, timeout_ms=60_000)
+GUEST = """(component
+  (import "pause" (func $pause (param "ms" u32) (result u32)))
+  (core func $lowered (canon lower (func $pause)))
+  (core module $m
+    (import "host" "pause" (func $pause (param i32) (result i32)))
+    (func (export "add") (param i32 i32) (result i32) local.get 0 local.get 1 i32.add)
+    (func (export "spin") (loop br 0))
+    (func (export "pauses") (param $times i32) (param $ms i32) (result i32)
+      (local $sum i32)
+      (loop
+        (local.set $sum (i32.add (local.get $sum) (call $pause (local.get $ms))))
+        (br_if 0 (local.tee $times (i32.sub (local.get $times) (i32.const 1)))))
+      local.get $sum))
+  (core instance $i (instantiate $m (with "host" (instance (export "pause" (func $lowered))))))
+  (func (export "add") (param "a" u32) (param "b" u32) (result u32) (canon lift (core func $i "add")))
+  (func (export "spin") (canon lift (core func $i "spin")))
+  (func (export "pauses") (param "times" u32) (param "ms" u32) (result u32) (canon lift (core func $i "pauses"))))"""
+
+
+class Pauses:
+    """A host with the import `pause` as a coroutine, and what became of its calls."""
+
+    def __init__(self):
+        self.begun = self.ended = self.cancelled = 0
+        self.functions = HostFunctions()
+        self.functions.register("pause", self.pause)
+
+    async def pause(self, ms):
+        self.begun += 1
+        try:
+            await asyncio.sleep(ms / 1_000)
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        self.ended += 1
+        return 1
+
+
+@pytest.fixture
+def host():
+    return Pauses()
+
+
+@pytest.fixture
+def guest(engine):
+    return engine.load(GUEST)
+
+
+async def heartbeat(beats):
+    while True:
+        beats.append(time.monotonic())
+        await asyncio.sleep(0.001)
+
+
+async def with_heartbeat(awaitable):
+    """What the awaitable gives or raises, and how often another task ran meanwhile."""
+    beats = []
+    beating = asyncio.create_task(heartbeat(beats))
+    await asyncio.sleep(0)
+    try:
+        return await asyncio.gather(awaitable, return_exceptions=True), beats
+    finally:
+        beating.cancel()
+
+
+def test_a_value_and_its_usage_come_back(engine, guest, host):
+    done = asyncio.run(engine.execute_async(guest, "add", 1, 2, limits=PLENTY, host=host.functions))
+    plain = engine.execute(guest, "add", 1, 2, limits=PLENTY, host=host.functions)
+    assert done.value == plain.value == 3
+    assert done.usage.fuel == plain.usage.fuel
+
+
+def test_instances_are_called_one_after_the_other(engine, guest, host):
+    async def calls():
+        with LimitedStore(engine, PLENTY, host=host.functions) as store:
+            instance = await store.instantiate_async(guest)
+            return [await instance.call_async("add", n, n) for n in range(3)], instance.add(5, 5)
+
+    assert asyncio.run(calls()) == ([0, 2, 4], 10)
+
+
+def test_an_endless_guest_is_stopped_while_the_loop_goes_on(engine, guest, host):
+    limits = ResourceLimits(memory="1 MiB", fuel=None, timeout_ms=200)
+    (error,), beats = asyncio.run(
+        with_heartbeat(engine.execute_async(guest, "spin", limits=limits, host=host.functions))
+    )
+    assert isinstance(error, ExecutionTimeout)
+    assert error.usage.wall_ms < 5_000
+    assert len(beats) > 10
+
+
+def test_fuel_runs_out_as_it_does_without_a_loop(engine, guest, host):
+    limits = ResourceLimits(memory="1 MiB", fuel=10_000, timeout_ms=60_000)
+    with pytest.raises(OutOfFuel) as caught:
+        asyncio.run(engine.execute_async(guest, "spin", limits=limits, host=host.functions))
+    assert caught.value.usage.fuel.consumed == 10_000
+
+
+def test_a_cancelled_task_ends_its_guest_at_once(engine, guest, host):
+    async def cancelled():
+        task = asyncio.create_task(engine.execute_async(guest, "spin", limits=PLENTY, host=host.functions))
+        await asyncio.sleep(0.05)
+        task.cancel()
+        await task
+
+    started = time.monotonic()
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(cancelled())
+    assert time.monotonic() - started < 10
+    assert engine.live_memories == 0
+    assert not engine.current
+
+
+def test_a_time_limit_of_the_callers_ends_the_guest(engine, guest, host):
+    async def limited():
+        await asyncio.wait_for(engine.execute_async(guest, "spin", limits=PLENTY, host=host.functions), 0.05)
+
+    with pytest.raises(asyncio.TimeoutError):
+        asyncio.run(limited())
+    assert not engine.current
+
+
+def test_a_guest_waits_for_a_coroutine_and_the_loop_does_not(engine, guest, host):
+    execution = engine.execute_async(guest, "pauses", 5, 20, limits=PLENTY, host=host.functions)
+    (done,), beats = asyncio.run(with_heartbeat(execution))
+    assert done.value == 5
+    assert (host.begun, host.ended) == (5, 5)
+    assert len(beats) > 10
+
+
+def test_many_guests_wait_at_the_same_time(engine, guest, host):
+    async def together():
+        calls = (engine.execute_async(guest, "pauses", 10, 50, limits=PLENTY, host=host.functions) for _ in range(50))
+        return await asyncio.gather(*calls)
+
+    started = time.monotonic()
+    assert [done.value for done in asyncio.run(together())] == [10] * 50
+    assert time.monotonic() - started < 12.5  # one after the other it would be 25 s
+
+
+def test_a_coroutine_is_cancelled_at_the_guests_deadline(engine, guest, host):
+    limits = ResourceLimits(memory="1 MiB", fuel=None, timeout_ms=50)
+
+    async def late():
+        with LimitedStore(engine, limits, host=host.functions) as store:
+            with pytest.raises(ExecutionTimeout):
+                await store.execute_async(guest, "pauses", 1, 3_600_000)
+            assert store.is_usable  # its guest came back: nothing had to be given up
+        await asyncio.sleep(0)
+
+    asyncio.run(late())
+    assert host.cancelled == 1
+
+
+def test_a_coroutine_is_cancelled_with_the_task_that_waits_for_the_guest(engine, guest, host):
+    async def cancelled():
+        task = asyncio.create_task(
+            engine.execute_async(guest, "pauses", 1, 3_600_000, limits=PLENTY, host=host.functions)
+        )
+        while not host.begun:
+            await asyncio.sleep(0.001)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        while not host.cancelled:
+            await asyncio.sleep(0.001)
+
+    asyncio.run(asyncio.wait_for(cancelled(), 20))
+    assert not engine.current
+
+
+def test_what_a_coroutine_raises_is_a_host_error_with_its_cause(engine, guest):
+    host = HostFunctions()
+
+    @host.register("pause")
+    async def pause(ms):
+        raise KeyError(ms)
+
+    for execute in (engine.execute, lambda *args, **more: asyncio.run(engine.execute_async(*args, **more))):
+        with pytest.raises(HostFunctionError) as caught:
+            execute(guest, "pauses", 1, 7, limits=PLENTY, host=host)
+        assert repr(caught.value.__cause__) == "KeyError(7)"
+
+
+def test_without_a_loop_a_coroutine_has_one_of_its_own(engine, guest, host):
+    assert engine.execute(guest, "pauses", 3, 1, limits=PLENTY, host=host.functions).value == 3
+    limits = ResourceLimits(memory="1 MiB", fuel=None, timeout_ms=50)
+    with pytest.raises(ExecutionTimeout):
+        engine.execute(guest, "pauses", 1, 3_600_000, limits=limits, host=host.functions)
+    assert host.cancelled == 1
+
+
+def test_a_guest_blocked_in_the_host_is_given_up_while_the_loop_goes_on(engine, guest):
+    host = HostFunctions()
+    host.register("pause", lambda ms: time.sleep(ms / 1_000) or 1)
+    limits = ResourceLimits(memory="1 MiB", fuel=None, timeout_ms=50)
+    execution = engine.execute_async(guest, "pauses", 1, 2_000, limits=limits, host=host)
+    started = time.monotonic()
+    (error,), _ = asyncio.run(with_heartbeat(execution))
+    assert isinstance(error, ExecutionTimeout)
+    assert time.monotonic() - started < 1.5
+
+
+def test_output_is_read_and_bounded_while_the_loop_goes_on(engine):
+    guest = engine.load(
+        r"""(module
+          (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+          (memory (export "memory") 1) (data (i32.const 0) "\08\00\00\00\06\00\00\00hello\n")
+          (func $say (export "say") (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 100))))
+          (func (export "flood") (loop call $say br 0)))"""
+    )
+    said = asyncio.run(engine.execute_async(guest, "say", limits=PLENTY, wasi=Wasi()))
+    assert said.stdout == b"hello\n"
+    limits = ResourceLimits(memory="1 MiB", fuel=None, timeout_ms=60_000, output=100_000)
+    with pytest.raises(ResourceLimitExceeded, match="output"):
+        asyncio.run(engine.execute_async(guest, "flood", limits=limits, wasi=Wasi()))
+
+
+def test_a_store_runs_one_execution_at_a_time(engine, guest, host):
+    async def twice():
+        with LimitedStore(engine, PLENTY, host=host.functions) as store:
+            instance = await store.instantiate_async(guest)
+            first = asyncio.create_task(instance.call_async("pauses", 1, 50))
+            await asyncio.sleep(0.01)
+            with pytest.raises(StoreUnusable):
+                await instance.call_async("add", 1, 2)
+            assert await first == 1
+
+    asyncio.run(twice())
+
+
+def test_a_guest_does_not_outlive_a_loop_that_was_closed_over_it(engine, guest, host):
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(engine.execute_async(guest, "spin", limits=PLENTY, host=host.functions))
+    loop.run_until_complete(asyncio.sleep(0.01))
+    assert engine.current
+    loop.close()
+    del task
+    gc.collect()
+    until = time.monotonic() + 10
+    while engine.current and time.monotonic() < until:
+        time.sleep(0.01)
+    assert not engine.current

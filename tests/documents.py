@@ -8,6 +8,7 @@ A page is a folder of its own: its blocks are tried in order, and a comment abov
 Without a comment: `console` is run, and shows what comes out, `…` alone on a line for any lines; `python` is run as
 a script; `sh` and `yaml` use options that exist; `toml` is a manifest (or a part of one), a conformance case or
 pytest's settings; `ini` is pytest's settings; `wat` is WebAssembly text. A block of any other kind is a mistake.
+Test files that no `console` has run are run at the end of the page.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import tomli
 import wasmtime
@@ -28,11 +29,9 @@ from pytest_airssys_wasm.conformance.decode import convert
 from pytest_airssys_wasm.conformance.model import Case
 from pytest_airssys_wasm.runtime.manifest import parse_manifest
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-_BLOCK = re.compile(r"^(?:<!-- (?P<note>.*?) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
+_BLOCK = re.compile(r"^(?:<!-- (?P<note>[^\n]*) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
 _WIDTH = "100"
+_ANY_MEMORY = (0, 2**40)
 
 
 @dataclass(frozen=True)
@@ -76,6 +75,7 @@ class Folder:
     def __init__(self, path: Path) -> None:
         self.path = path / "work"
         self.path.mkdir()
+        self._has_new_tests = False
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST_", "COV_CORE_"))}
         self._environment = {
             **kept,
@@ -90,6 +90,7 @@ class Folder:
             return
         if block.file:
             self._write(block.file, block.text)
+            self._has_new_tests = self._has_new_tests or Path(block.file).name.startswith("test_")
         elif block.language in _KINDS:
             try:
                 _KINDS[block.language](self, block.text)
@@ -119,16 +120,26 @@ class Folder:
         )
         return done.returncode, done.stdout
 
+    def run_tests(self) -> None:
+        """Run the tests that no block has run. Raise `Untrue` when one fails."""
+        if self._has_new_tests:
+            code, output = self.run("-m", "pytest", "-q", "-W", "error", "--strict-markers")
+            if code:
+                raise Untrue(output)
+
     def _console(self, text):
         for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
             command, _, shown = part.partition("\n")
             program, *arguments = shlex.split(command, comments=True)
             if program not in ("pytest", "python"):
                 raise Untrue(f"only pytest and python are run, not {command!r}")
+            self._has_new_tests = False
             _, output = self.run(*(["-m", "pytest"] if program == "pytest" else []), *arguments)
             compare(command, shown, output.replace(str(self.path), "/work"))
 
     def _script(self, text):
+        if "def test_" in text:
+            raise Untrue("a test needs a comment that names its file")
         code, output = self.run("-W", "error", "-c", text)
         if code:
             raise Untrue(output)
@@ -144,15 +155,16 @@ class Folder:
                 (self.path / folder).mkdir(parents=True, exist_ok=True)
             head = "" if "component" in table else "[component]\nname = 'x'\nversion = '1'\n"
             memory = "" if "memory" in table.get("resources", {}) else "[resources.memory]\nmax_bytes = 1048576\n"
-            parse_manifest(f"{head}{memory}{text}", self.path / "Component.toml")
+            parse_manifest(f"{head}{memory}{text}", self.path / "Component.toml", memory_range=_ANY_MEMORY)
 
     def _settings(self, text, name="pytest.ini"):
         alone = self.path / "settings"
         alone.mkdir(exist_ok=True)
         (alone / name).write_text(text, "utf-8")
-        code, output = self.run("-m", "pytest", "--strict-config", "-W", "error", "-c", str(alone / name), str(alone))
+        strictly = ("--strict-config", "-W", "error", "--collect-only", "-q")
+        code, output = self.run("-m", "pytest", *strictly, "-c", str(alone / name), str(alone))
         (alone / name).unlink()
-        if code != 5:  # no tests collected
+        if code not in (0, 5):  # 5: no tests collected
             raise Untrue(output)
 
     def _shell(self, text):

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from documents import Folder, Untrue, blocks_of
+from documents import Block, Folder, Untrue, blocks_of
 
 from pytest_airssys_wasm.runtime.errors import Verdict
 
@@ -25,6 +25,7 @@ def test_every_block_of_a_page_is_true(page, tmp_path):
     folder = Folder(tmp_path)
     for block in blocks_of(page):
         folder.try_block(block)
+    folder.run_tests()
 
 
 def test_few_blocks_are_passed_over():
@@ -38,6 +39,7 @@ def test_few_blocks_are_passed_over():
         ("```console\n$ python -c 'print(1)'\n2\n```", "comes out:\n1"),
         ("```console\n$ rm x\n```", "only pytest and python are run"),
         ("```python\n1 / 0\n```", "ZeroDivisionError"),
+        ("```python\ndef test_a(): pass\n```", "needs a comment that names its file"),
         ("```toml\n[wasi]\nnet = true\n```", "no such key"),
         ("```ini\n[pytest]\nwasm_feul = 1\n```", "Unknown config option: wasm_feul"),
         ("```ini\n[pytest]\nwasm_fuel = much\n```", "expected a whole number"),
@@ -53,6 +55,13 @@ def test_an_untrue_block_is_found(text, complaint, tmp_path):
     with pytest.raises(Untrue, match=re.escape(complaint)) as found:
         Folder(tmp_path).try_block(block)
     assert str(found.value).startswith("page.md:3: ")
+
+
+def test_a_failing_test_of_a_page_is_found(tmp_path):
+    folder = Folder(tmp_path)
+    folder.try_block(Block("page.md:1", "file: test_a.py", "python", "def test_a():\n    assert 1 == 2\n"))
+    with pytest.raises(Untrue, match="assert 1 == 2"):
+        folder.run_tests()
 
 
 def test_every_fence_belongs_to_a_block_that_is_tried():
@@ -89,8 +98,14 @@ def headings(page):
 
 
 def test_every_verdict_is_documented():
-    text = (ROOT / "docs" / "usage.md").read_text("utf-8")
+    text = (ROOT / "docs" / "reference.md").read_text("utf-8")
     assert [verdict for verdict in Verdict if f"`{verdict}`" not in text] == []
+
+
+def test_the_reference_is_what_the_code_says():
+    printed = subprocess.run([sys.executable, ROOT / "docs" / "reference.py"], capture_output=True, text=True)
+    assert printed.returncode == 0, printed.stderr
+    assert printed.stdout == (ROOT / "docs" / "reference.md").read_text("utf-8"), "python docs/reference.py > docs/reference.md"
 
 
 def test_the_failures_on_their_page_are_what_the_tool_prints(tmp_path):

@@ -19,7 +19,9 @@ def test_the_guest_in_c_does_what_the_one_in_text_does(tmp_path):
         pytest.skip("not here: ziglang")
     text = PAGE.read_text("utf-8")
     for name in ("Component.toml", "collatz.c"):
-        (content,) = re.findall(rf"^<!-- file: {re.escape(name)} -->\n```\w+\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+        (content,) = re.findall(
+            rf"^<!-- file: {re.escape(name)} -->\n```\w+\n(.*?)^```", text, re.DOTALL | re.MULTILINE
+        )
         (tmp_path / name).write_text(content.replace("collatz.wat", "collatz.wasm"))
     (command,) = re.findall(r"^python (-m ziglang .*)$", text, re.MULTILINE)
     subprocess.run([sys.executable, *command.split()], cwd=tmp_path, check=True, timeout=300)

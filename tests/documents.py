@@ -29,7 +29,9 @@ from pytest_airssys_wasm.conformance.decode import convert
 from pytest_airssys_wasm.conformance.model import Case
 from pytest_airssys_wasm.runtime.manifest import parse_manifest
 
-_BLOCK = re.compile(r"^(?:<!-- (?P<note>[^\n]*) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
+_BLOCK = re.compile(
+    r"^(?:<!-- (?P<note>[^\n]*) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE
+)
 _WIDTH = "100"
 _ANY_MEMORY = (0, 2**40)
 

@@ -66,6 +66,12 @@ They act without any flag, on a test, its class or its module. Wrong arguments a
 `timeout_ms(None)` mean unlimited. `wasm_limits` markers merge, count by count; of `wasi` markers the closest wins
 whole. `world="file.wit#name"`: the guest must export all that this world exports.
 """
+LIMITS = """\
+In Python `ResourceLimits(memory="1 MiB", fuel=10_000, …)`; markers, options and manifests give them by the same names.
+An execution is one entry into guest code: an instantiation, or one call of an export. `WasmEngine.execute` does both as
+one, with one budget. Zero fuel and zero time are legal, and stop the guest at once. A test or check for which no memory
+is given anywhere is an error that names the ways to give it.
+"""
 CHECKED = """\
 Each `Component.toml` under the arguments of `pytest --airssys-wasm` gets all of them, and one more for each
 `[[tests]]` entry, `tests[<name>]`. A binary without a manifest, from `--wasm-component`, gets all but `manifest`. A
@@ -92,7 +98,7 @@ def _lines() -> Iterator[str]:
     yield from ("## Markers\n", MARKERS, *_markers(), "")
     yield from ("## Fixtures\n", *_fixtures(), "")
     yield from ("## Hooks\n", *_hooks())
-    yield from ("## Limits\n", *_limits(), "")
+    yield from ("## Limits\n", LIMITS, *_limits(), "")
     yield from ("## Checks\n", CHECKED, *_checks(), "")
     yield from ("## Verdicts and errors\n", VERDICTS, *_verdicts(), "")
     yield from ("## `Component.toml`\n", "[Explained, with examples](manifest.md).\n", *_manifest())

@@ -1,4 +1,5 @@
 """Costs as ratios against the same work done by hand with wasmtime-py, in one run: `python benchmarks/run.py`.
+`python benchmarks/run.py layers` shows only what the CPU layers cost inside the guest.
 
 Each pair is timed alternately, and the median of the ratios is shown: both sides see the same machine.
 """
@@ -144,7 +145,42 @@ def main() -> None:
             20,
         )
 
+    layers()
     soak(engine)
+
+
+LOOPS = {
+    "adds": "(local.set $s (i32.add (local.get $s) (local.get $n)))",
+    "memory": "(i32.store (i32.and (local.get $n) (i32.const 0xfffc)) (i32.add (i32.load (i32.and (local.get $n) (i32.const 0xfffc))) (i32.const 1)))",
+    "calls": "(local.set $s (call $f (local.get $s)))",
+}
+
+
+def layers() -> None:
+    """Print what each CPU layer makes of tight loops: time with it compiled in, over time without any."""
+    print(f"{'tight loop of':34} {'fuel':>8} {'deadline':>10} {'both':>8}")
+    for name, body in LOOPS.items():
+        wat = f"""(module (memory 1) (func $f (param i32) (result i32) (i32.xor (local.get 0) (i32.const 7)))
+            (func (export "run") (param $n i32) (result i32) (local $s i32)
+              (loop $l {body} (br_if $l (local.tee $n (i32.sub (local.get $n) (i32.const 1))))) (local.get $s)))"""
+        runs = [looper(wat, fuel=fuel, epoch=epoch) for fuel, epoch in ((0, 0), (1, 0), (0, 1), (1, 1))]
+        rounds = [[seconds(run, 1) for run in runs] for _ in range(15)]
+        ratios = [statistics.median(row[i] / row[0] for row in rounds) for i in (1, 2, 3)]
+        print(f"{name:34} {ratios[0]:8.2f} {ratios[1]:10.2f} {ratios[2]:8.2f}")
+
+
+def looper(wat: str, *, fuel: int, epoch: int) -> Callable[[], object]:
+    """Ten million rounds of the loop, compiled with these layers."""
+    config = hand_config()
+    config.consume_fuel, config.epoch_interruption = bool(fuel), bool(epoch)
+    engine = wasmtime.Engine(config)
+    store = wasmtime.Store(engine)
+    if fuel:
+        store.set_fuel(2**63)
+    if epoch:
+        store.set_epoch_deadline(10**6)
+    run = wasmtime.Instance(store, wasmtime.Module(engine, wat), []).exports(store)["run"]
+    return lambda: run(store, 10_000_000)
 
 
 def soak(engine: WasmEngine) -> None:
@@ -175,4 +211,4 @@ def resident_mib() -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(layers() if "layers" in sys.argv[1:] else main())

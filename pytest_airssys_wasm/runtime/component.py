@@ -33,6 +33,19 @@ class UnknownExport(LinkError, LookupError):
         super().__init__(f"{what} has no export {name!r}{hint}")
 
 
+class Items(dict[str, Any]):
+    """Names, and what they stand for. `str()` is text: WIT for a component, WebAssembly text for a module."""
+
+    __slots__ = ("_write",)
+
+    def __init__(self, items: Mapping[str, Any], write: Callable[[], str]) -> None:
+        super().__init__(items)
+        self._write = write
+
+    def __str__(self) -> str:
+        return self._write()
+
+
 class Component(ABC):
     """A compiled guest, to be instantiated in any number of stores. Immutable, and safe to share between threads."""
 
@@ -57,13 +70,13 @@ class Component(ABC):
 
     @property
     @abstractmethod
-    def exports(self) -> Any:
-        """The typed exports: a mapping of names, printable as text."""
+    def exports(self) -> Items:
+        """The typed exports by name; `str()` of it is WIT, of a module WebAssembly text."""
 
     @property
     @abstractmethod
-    def imports(self) -> Any:
-        """The typed imports: a mapping of names, printable as text."""
+    def imports(self) -> Items:
+        """The typed imports by name; `str()` of it is WIT, of a module WebAssembly text."""
 
     @abstractmethod
     def missing_imports(self, host: HostFunctions | None, wasi: Wasi | None) -> Iterator[tuple[str, str]]:

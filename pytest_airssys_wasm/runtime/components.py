@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.runtime.capi import abi, failures, vals
 from pytest_airssys_wasm.runtime.capi.stores import address
-from pytest_airssys_wasm.runtime.component import Component, UnknownExport, check_argument_count
+from pytest_airssys_wasm.runtime.component import Component, Items, UnknownExport, check_argument_count
 from pytest_airssys_wasm.runtime.instance import Instance
 from pytest_airssys_wasm.runtime.lifting import compile_lift
 from pytest_airssys_wasm.runtime.linking import missing_imports, new_linker, value_types
@@ -58,13 +58,13 @@ class WitComponent(Component):
         """The imports and exports, as WIT; `str()` of it is WIT text."""
         return read_world(self.raw, self.engine.raw)
 
-    @property
-    def exports(self) -> Mapping[str, Item]:
-        return self.world.exports
+    @cached_property
+    def exports(self) -> Items:
+        return Items(self.world.exports, lambda: str(World(exports=self.world.exports)))
 
-    @property
-    def imports(self) -> Mapping[str, Item]:
-        return self.world.imports
+    @cached_property
+    def imports(self) -> Items:
+        return Items(self.world.imports, lambda: str(World(imports=self.world.imports)))
 
     @cached_property
     def _functions(self) -> dict[str, FunctionType]:

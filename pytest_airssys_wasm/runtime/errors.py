@@ -75,6 +75,7 @@ class WasmError(Exception):
     stdout: bytes = b""
     """What the guest wrote up to then, within the output limit; empty where WASI is not granted."""
     stderr: bytes = b""
+    """The same."""
 
     def __str__(self) -> str:
         # Names of imports and exports stand in it, which a guest chooses.
@@ -129,6 +130,7 @@ class GuestExit(WasmError):
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
         self.code = code
+        """The status; of a component 1 for every failure."""
 
 
 class HostFunctionError(WasmError):
@@ -182,8 +184,11 @@ class InvalidConfiguration(WasmError):
     def __init__(self, where: str, given: object, wanted: str) -> None:
         super().__init__(where, given, wanted)
         self.where = where
+        """File, table and key, or the name of the option, ini key, marker or argument."""
         self.given = given
+        """The value that is wrong."""
         self.wanted = wanted
+        """What would be right."""
 
     def __str__(self) -> str:
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.runtime.component import UnknownExport
@@ -86,11 +85,28 @@ class Interface:
         return f"<interface {self._name} of {self._instance!r}>"
 
 
+class Function:
+    """An export, to be called. Its `repr` is what pytest shows of a failing assertion."""
+
+    __slots__ = ("_instance", "_name")
+
+    def __init__(self, instance: Instance, name: str) -> None:
+        self._instance = instance
+        self._name = name
+
+    def __call__(self, *args: Any) -> Any:
+        """As `Instance.call`."""
+        return self._instance.call(self._name, *args)
+
+    def __repr__(self) -> str:
+        return f"<{self._name} of {self._instance.component!r}>"
+
+
 def _attribute(instance: Instance, interface: str, attribute: str) -> Callable[..., Any]:
     known = instance.component.attributes.get(interface, {})
     full = known.get(attribute)
     if full is not None:
-        return partial(instance.call, full)
+        return Function(instance, full)
     if attribute.startswith("__"):
         raise AttributeError(attribute)
     raise AttributeError(str(UnknownExport(repr(instance.component), attribute, known)))

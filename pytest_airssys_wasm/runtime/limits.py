@@ -117,11 +117,13 @@ class ResourceLimits:
     timeout_ms: float | None = DEFAULT_TIMEOUT_MS
     """Milliseconds of wall clock per execution."""
     tables: int = 16
+    """How many."""
     table_elements: int = 20_000
     """Elements of any one table. Real guests were seen to use up to 7,700."""
     instances: int = 64
     """Core instances. Real components were seen to use up to 14."""
     memories: int = 16
+    """How many linear memories."""
     transfer: int = 16 * 2**20
     """Bytes lifted out of and lowered into the guest per execution."""
     output: int = 2**20

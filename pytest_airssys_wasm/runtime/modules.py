@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from ctypes import byref, c_char, c_void_p
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import wasmtime
 from pytest_airssys_wasm.runtime import core_values
 from pytest_airssys_wasm.runtime.capi import abi, failures
 from pytest_airssys_wasm.runtime.capi.stores import address
-from pytest_airssys_wasm.runtime.component import Component, UnknownExport, check_argument_count
+from pytest_airssys_wasm.runtime.component import Component, Items, UnknownExport, check_argument_count
 from pytest_airssys_wasm.runtime.core_types import CoreFunction
 from pytest_airssys_wasm.runtime.errors import LinkError
 from pytest_airssys_wasm.runtime.host import serve_import
@@ -43,12 +44,22 @@ class CoreModule(Component):
         """What its sections declare."""
 
     @cached_property
-    def exports(self) -> dict[str, Any]:
-        return {export.name: export.type for export in self.shape.exports}
+    def exports(self) -> Items:
+        exports = self.shape.exports
+        return Items(
+            {one.name: one.type for one in exports},
+            lambda: "".join(f"(export {json.dumps(one.name)} {one.type})\n" for one in exports),
+        )
 
     @cached_property
-    def imports(self) -> dict[str, Any]:
-        return {f"{one.module}#{one.name}": one.type for one in self.shape.imports}
+    def imports(self) -> Items:
+        imports = self.shape.imports
+        return Items(
+            {f"{one.module}#{one.name}": one.type for one in imports},
+            lambda: "".join(
+                f"(import {json.dumps(one.module)} {json.dumps(one.name)} {one.type})\n" for one in imports
+            ),
+        )
 
     @cached_property
     def _functions(self) -> dict[str, CoreFunction]:

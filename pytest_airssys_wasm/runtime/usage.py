@@ -13,6 +13,7 @@ class FuelMetrics:
     max_fuel: int | None
     """The budget the execution began with; `None` when it was unlimited."""
     consumed: int
+    """Units spent."""
     is_exact: bool = True
     """False when `consumed` is a lower bound. wasmtime does not bill the current frame after an interrupt or a
     hardware trap (out of bounds, division by zero), and the count of an execution that was given up on cannot
@@ -50,9 +51,11 @@ class Usage:
     peak_memory_bytes: int
     """The most that all memories of the store held together during the execution."""
     memory_limit_bytes: int
+    """The limit of that."""
     denied_growths: int
     """Memory growths (and initial sizes) that the limit refused during the execution."""
     host_calls: int
+    """Calls from the guest into host functions."""
     host_transfer_bytes: int
     """Bytes lifted out of and lowered into the guest."""
 
@@ -104,3 +107,4 @@ class Execution:
     stdout: bytes = b""
     """What the guest wrote, up to the output limit; empty where WASI is not granted."""
     stderr: bytes = b""
+    """The same."""

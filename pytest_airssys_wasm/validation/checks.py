@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def check_manifest(candidate: Candidate) -> str:
-    """What the manifest means; that it can be read is known by then."""
+    """The manifest is right: known keys, values in range. It says which limits that makes."""
     manifest = candidate.manifest
     assert manifest is not None
     limits = manifest.limits()

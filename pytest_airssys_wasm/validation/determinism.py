@@ -29,7 +29,9 @@ _SOURCES = {
 
 
 def check_determinism(candidate: Candidate) -> str:
-    """Each call of `[[tests]]`, or without any each export that takes no arguments; and the instantiation."""
+    """Each call does the same in fresh stores: the instantiation and those of `[[tests]]`, or without any `[[tests]]`
+    the exports that take no arguments.
+    """
     with candidate.instantiated() as instance:
         component = instance.component
         cost = instance.store.usage

@@ -271,6 +271,14 @@ def test_an_unknown_export_names_the_near_ones(engine, kernels):
         store.instantiate(kernels).grow_or_tra()
 
 
+def test_a_function_says_in_a_failed_assertion_which_one_it_is(engine):
+    guest = engine.load('(module (func (export "twice-it") (result i32) i32.const 42))')
+    with LimitedStore(engine, ResourceLimits(memory=0)) as store:
+        function = store.instantiate(guest).twice_it
+        assert repr(function) == "<twice-it of <module <text>>>"
+        assert function() == 42
+
+
 @pytest.mark.parametrize(
     ("args", "error", "message"),
     [

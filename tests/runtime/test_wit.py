@@ -124,6 +124,18 @@ def test_a_world_is_printed_with_each_package_once_and_each_name_used_from_its_h
     assert str(engine.load(WORLD).world) == WORLD_TEXT
 
 
+def test_imports_and_exports_are_mappings_that_print_as_text(engine):
+    guest = engine.load("""(component (import "log" (func (param "text" string)))
+        (core module $m (func (export "f") (result i32) i32.const 42)) (core instance $i (instantiate $m))
+        (func (export "answer") (result u32) (canon lift (core func $i "f"))))""")
+    assert [*guest.exports] == ["answer"]
+    assert str(guest.exports) == "package root:component;\n\nworld root {\n  export answer: func() -> u32;\n}\n"
+    assert "  import log: func(text: string);\n" in str(guest.imports)
+    module = engine.load('(module (import "env" "log" (func (param i32))) (memory (export "memory") 1))')
+    assert str(module.imports) == '(import "env" "log" (func (param i32)))\n'
+    assert str(module.exports) == '(export "memory" (memory 1))\n'
+
+
 def test_an_interface_that_is_imported_and_exported_is_printed_once(engine):
     text = str(
         engine.load("""

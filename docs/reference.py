@@ -1,0 +1,244 @@
+"""Prints docs/reference.md, from the code: `python docs/reference.py > docs/reference.md`."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+from typing import TYPE_CHECKING
+
+import sources
+
+import pytest_airssys_wasm
+from pytest_airssys_wasm.plugin import fixtures, hookspecs, markers
+from pytest_airssys_wasm.plugin.options import OPTIONS
+from pytest_airssys_wasm.runtime import errors, limits, manifest_tables
+from pytest_airssys_wasm.validation.checks import CHECKS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TABLES = ("ComponentTable", "MemoryTable", "CpuTable", "WasiTable", "ManifestTest")
+WORDS = {"int": "integer", "float": "number", "str": "string", "Any": "any", "list": "array", "dict": "table"}
+
+# Made by others of these.
+NOT_CONSTRUCTED = ("Component", "Instance", "Interface", "Resource")
+
+# Public by name because other rooms of this package use them, and promised to nobody.
+INTERNAL = {
+    "Component": ("attributes", "link", "missing_imports", "parameter_types", "prepare", "raw", "result_types"),
+    "CompileCache": ("fetch", "read"),
+    "HostFunctions": ("find", "find_resource"),
+    "Instance": ("functions", "raw"),
+    "LimitedStore": ("run",),
+    "Wasi": ("configure",),
+    "WasmEngine": ("current", "interrupt", "live_memories"),
+}
+
+CONTENTS = (
+    ("Options", "options-and-ini-keys"),
+    ("markers", "markers"),
+    ("fixtures", "fixtures"),
+    ("hooks", "hooks"),
+    ("limits", "limits"),
+    ("checks", "checks"),
+    ("verdicts", "verdicts-and-errors"),
+    ("`Component.toml`", "componenttoml"),
+    ("Python API", "python-api"),
+)
+SETTINGS = """\
+Every option has an ini key of the same stem, and the command line wins. Limits come, weakest first, from built-in
+defaults, `Component.toml`, ini, command line and markers, of which the closest wins. Every setting is checked when
+pytest starts; a wrong one is a usage error even where nothing uses it. Paths in the ini file are relative to that
+file, others to where pytest was started.
+"""
+CEILINGS = """
+`wasm_max_…` are ceilings. A command line over one is a usage error; a marker over one is a collection error and ends
+the run with the exit code of a usage error; a `Component.toml` over one is an error of the tests and checks that use
+it. A ceiling below a built-in default lowers the default.
+
+Cases of the suite and checks of components are ordinary pytest items: `-k`, `-m conformance`, `--lf`, `-n auto` and
+JUnit work on them. Node ids are `conformance/<chapter>/<case>` and `<path>/Component.toml::<check>`, or
+`<path>/x.wasm::<check>` for a binary without a manifest.
+"""
+MARKERS = """\
+They act without any flag, on a test, its class or its module. Wrong arguments are collection errors. `fuel(None)` and
+`timeout_ms(None)` mean unlimited. `wasm_limits` markers merge, count by count; of `wasi` markers the closest wins
+whole. `world="file.wit#name"`: the guest must export all that this world exports.
+"""
+LIMITS = """\
+In Python `ResourceLimits(memory="1 MiB", fuel=10_000, …)`; markers, options and manifests give them by the same names.
+An execution is one entry into guest code: an instantiation, or one call of an export. `WasmEngine.execute` does both as
+one, with one budget. Zero fuel and zero time are legal, and stop the guest at once. A test or check for which no memory
+is given anywhere is an error that names the ways to give it.
+"""
+CHECKED = """\
+Each `Component.toml` under the arguments of `pytest --airssys-wasm` gets all of them, and one more for each
+`[[tests]]` entry, `tests[<name>]`. A binary without a manifest, from `--wasm-component`, gets all but `manifest`. A
+check that says nothing because an earlier one fails is skipped and names it.
+"""
+VERDICTS = """\
+A closed set; in Python one exception each, all of them `WasmError`. When several are true of an execution:
+out-of-fuel, then timeout, then out-of-memory and resource-limit, then trap. A refused growth that the guest survives
+is `ok`, and `usage.denied_growths` shows it; an execution that traps after one is `out-of-memory`, with the trap as
+its cause.
+"""
+
+
+def reference() -> str:
+    """The page."""
+    return "\n".join(_lines()) + "\n"
+
+
+def _lines() -> Iterator[str]:
+    yield "# Reference\n"
+    yield "<!-- Printed by docs/reference.py: change the code, then run it again. -->\n"
+    yield " · ".join(f"[{name}](#{anchor})" for name, anchor in CONTENTS) + "\n"
+    yield from ("## Options and ini keys\n", SETTINGS, *_options(), CEILINGS)
+    yield from ("## Markers\n", MARKERS, *_markers(), "")
+    yield from ("## Fixtures\n", *_fixtures(), "")
+    yield from ("## Hooks\n", *_hooks())
+    yield from ("## Limits\n", LIMITS, *_limits(), "")
+    yield from ("## Checks\n", CHECKED, *_checks(), "")
+    yield from ("## Verdicts and errors\n", VERDICTS, *_verdicts(), "")
+    yield from ("## `Component.toml`\n", "[Explained, with examples](manifest.md).\n", *_manifest())
+    yield from ("## Python API\n", "`from pytest_airssys_wasm import …`. Values: [the mapping](values.md).\n", *_api())
+
+
+def _options() -> Iterator[str]:
+    yield from _head("option", "ini key", "")
+    for option in OPTIONS:
+        flag = f"`{option.flag}{' ' + option.metavar if option.metavar else ''}`" if option.has_flag else ""
+        yield _row(flag, f"`{option.key}`", option.help)
+
+
+def _markers() -> Iterator[str]:
+    class Config:
+        """Takes what the plugin tells pytest."""
+
+        def __init__(self) -> None:
+            self.lines: list[str] = []
+
+        def addinivalue_line(self, _name: str, line: str) -> None:
+            """A marker: signature and meaning."""
+            self.lines.append(line)
+
+    config = Config()
+    markers.declare(config)
+    yield from _head("marker", "")
+    for line in config.lines:
+        signature, meaning = re.findall(r"^(.*?\)|\w+): (.*)$", line)[0]
+        yield _row(f"`{signature}`", meaning)
+
+
+def _fixtures() -> Iterator[str]:
+    yield from _head("fixture", "scope", "")
+    for node in sources.functions(sources.tree(fixtures)):
+        decorators = [ast.unparse(one) for one in node.decorator_list]
+        if any("pytest.fixture" in one for one in decorators) and not node.name.startswith("_"):
+            yield _row(f"`{node.name}`", "session" if "session" in decorators[0] else "function", sources.doc(node))
+
+
+def _hooks() -> Iterator[str]:
+    for node in sources.functions(sources.tree(hookspecs)):
+        yield f"### `{sources.signature(node)}`\n"
+        yield f"{sources.paragraphs(node)}\n"
+
+
+def _limits() -> Iterator[str]:
+    node = sources.classes(limits)["ResourceLimits"]
+    yield f"{sources.paragraphs(node)}\n"
+    yield from _head("limit", "default", "")
+    for name, field in vars(limits.ResourceLimits)["__dataclass_fields__"].items():
+        if not field.type.startswith("ClassVar"):
+            default = "required" if name == "memory" else f"{field.default:,}"
+            yield _row(f"`{name}`", default, dict(sources.attributes(node)).get(name, ""))
+
+
+def _checks() -> Iterator[str]:
+    yield from _head("check", "passes when")
+    for name, check in CHECKS.items():
+        yield _row(f"`{name}`", sources.first_paragraph(check.__doc__))
+
+
+def _verdicts() -> Iterator[str]:
+    nodes = sources.classes(errors)
+    classes = {one.verdict: one for one in errors.WasmError.__subclasses__()}
+    yield from _head("verdict", "exception", "meaning", "attributes")
+    yield _row("`ok`", "", "It returned.", "")
+    for verdict in errors.Verdict:
+        if verdict in classes:
+            node = nodes[classes[verdict].__name__]
+            own = "; ".join(f"`{name}`: {text.rstrip('.')}" for name, text in sources.attributes(node))
+            yield _row(f"`{verdict}`", f"`{node.name}`", sources.doc(node), own)
+    yield "\nAll of them have:\n"
+    yield from _head("attribute", "")
+    for name, text in sources.attributes(nodes["WasmError"]):
+        yield _row(f"`{name}`", text)
+
+
+def _manifest() -> Iterator[str]:
+    nodes = sources.classes(manifest_tables)
+    for name in TABLES:
+        yield f"{sources.doc(nodes[name])}\n"
+        yield from _head("key", "type", "", "")
+        for field in nodes[name].body:
+            if isinstance(field, ast.AnnAssign):
+                key = ast.unparse(field.target)
+                needed = "required" if field.value is None else ""
+                yield _row(f"`{key}`", _toml_type(field.annotation), needed, dict(sources.attributes(nodes[name]))[key])
+        yield ""
+
+
+def _api() -> Iterator[str]:
+    for name in pytest_airssys_wasm.__all__:
+        module = importlib.import_module(pytest_airssys_wasm._MODULE_OF[name])
+        if (module is errors and name != "Frame") or name == "ResourceLimits":
+            continue  # shown above
+        node = sources.classes(module)[name]
+        fields = sources.dataclass_fields(node)
+        init = (
+            None if fields or name in NOT_CONSTRUCTED or sources.is_error(node) else sources.function(node, "__init__")
+        )
+        yield f"### `{sources.call(name, init.args) if init else name}`\n"
+        yield f"{sources.paragraphs(node)}\n"
+        members = [*_members(node)]
+        if members:
+            yield "\n".join(members) + "\n"
+
+
+def _members(node: ast.ClassDef) -> Iterator[str]:
+    leave_out = INTERNAL.get(node.name, ())
+    documented = dict(sources.attributes(node))
+    functions = {one.name: one for one in sources.functions(node) if not one.name.startswith("_")}
+    missing = set(leave_out) - {*documented, *functions}
+    assert not missing, f"{node.name} has no {missing}"
+    typed = {
+        name: f"`{annotation}`" + (f". {documented[name]}" if name in documented else "")
+        for name, annotation in sources.dataclass_fields(node).items()
+    }
+    for name, text in {**typed, **{name: text for name, text in documented.items() if name not in typed}}.items():
+        if name not in leave_out:
+            yield f"- `{name}`: {text}"
+    for name, function in functions.items():
+        if name not in leave_out:
+            is_property = any("property" in ast.unparse(one) for one in function.decorator_list)
+            yield f"- `{name if is_property else sources.signature(function)}`: {sources.doc(function)}"
+
+
+def _toml_type(annotation: ast.expr) -> str:
+    names = re.findall(r"\w+", ast.unparse(annotation).partition("[")[0].partition(" |")[0])
+    return WORDS[names[-1]]
+
+
+def _head(*titles: str) -> Iterator[str]:
+    yield _row(*titles)
+    yield "|" + "---|" * len(titles)
+
+
+def _row(*cells: str) -> str:
+    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+
+
+if __name__ == "__main__":
+    print(reference(), end="")

@@ -90,7 +90,8 @@ def _listed(missing: Sequence[tuple[str, str]]) -> Iterator[str]:
     for is_ungranted, group in groupby(missing, key=lambda one: WASI_NOT_GRANTED in one[1]):
         if is_ungranted:
             for interface, functions in groupby(group, key=lambda one: one[0].partition("#")[0]):
-                yield f"{printable(interface)}: {sum(1 for _ in functions)} function(s) ({WASI_NOT_GRANTED})"
+                names = ", ".join(name.partition("#")[2] for name, _ in functions)
+                yield printable(f"{interface}: {names} ({WASI_NOT_GRANTED})")
         else:
             yield from (f"{printable(name)}: {why}" for name, why in group)
 

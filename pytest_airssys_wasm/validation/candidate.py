@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from pytest_airssys_wasm.runtime.binary import to_binary
-from pytest_airssys_wasm.runtime.errors import InvalidComponent, InvalidConfiguration, WasmError
+from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidComponent, InvalidConfiguration, WasmError
 from pytest_airssys_wasm.runtime.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.store import LimitedStore
 from pytest_airssys_wasm.validation.findings import Blocked, Unfit
@@ -63,6 +63,11 @@ class Candidate:
         if isinstance(self.declared_limits, ResourceLimits):
             return self.declared_limits
         error = self.declared_limits
+        if error.given is NOTHING:
+            raise Unfit(
+                "no memory limit is given, and there is no default",
+                "write max_bytes under [resources.memory] of a Component.toml beside it, or give --wasm-memory '1 MiB'",
+            )
         raise Unfit(str(error), "give it limits that the platform allows, in a Component.toml beside it") from None
 
     @contextmanager

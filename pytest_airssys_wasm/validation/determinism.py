@@ -49,6 +49,8 @@ def check_determinism(candidate: Candidate) -> str:
         outcome = _call(candidate, planned)
         for _ in range(1, RUNS):
             _compare(component, planned, outcome, _call(candidate, planned))
+    if not calls:
+        return f"only the instantiation, {RUNS} times: there are no [[tests]], and no export takes no arguments"
     return f"{len(calls)} call(s) and the instantiation, {RUNS} times each"
 
 

@@ -249,7 +249,7 @@ def test_a_binary_without_any_memory_limit_fails_the_check_limits(project):
     project.environment["COLUMNS"] = "1000"
     found = failures(project.run("--wasm-component", "it.wasm"))
     assert list(found) == ["limits"]
-    assert "because there is no default" in found["limits"]
+    assert found["limits"] == "no memory limit is given, and there is no default"
 
 
 def test_a_named_binary_with_a_manifest_is_validated_once_under_the_manifests_name(author):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.cache import CacheUnavailable, CompileCache
     from pytest_airssys_wasm.runtime.component import Component, UnknownExport
+    from pytest_airssys_wasm.runtime.current import CurrentExecution, current_execution
     from pytest_airssys_wasm.runtime.engine import WasmEngine
     from pytest_airssys_wasm.runtime.errors import (
         ComponentTrapped,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.instance import Instance, Interface
     from pytest_airssys_wasm.runtime.limits import ResourceLimits
     from pytest_airssys_wasm.runtime.manifest import Manifest
+    from pytest_airssys_wasm.runtime.reference import ReferenceFunctions
     from pytest_airssys_wasm.runtime.resources import Resource
     from pytest_airssys_wasm.runtime.store import LimitedStore, StoreUnusable
     from pytest_airssys_wasm.runtime.usage import Execution, FuelMetrics, Usage
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 _ROOMS = {
     "cache": ("CacheUnavailable", "CompileCache"),
     "component": ("Component", "UnknownExport"),
+    "current": ("CurrentExecution", "current_execution"),
     "engine": ("WasmEngine",),
     "errors": (
         "ComponentTrapped",
@@ -63,6 +66,7 @@ _ROOMS = {
     "instance": ("Instance", "Interface"),
     "limits": ("ResourceLimits",),
     "manifest": ("Manifest",),
+    "reference": ("ReferenceFunctions",),
     "resources": ("Resource",),
     "store": ("LimitedStore", "StoreUnusable"),
     "usage": ("Execution", "FuelMetrics", "Usage"),
@@ -76,6 +80,7 @@ __all__ = [
     "CompileCache",
     "Component",
     "ComponentTrapped",
+    "CurrentExecution",
     "Err",
     "Execution",
     "ExecutionTimeout",
@@ -95,6 +100,7 @@ __all__ = [
     "OutOfFuel",
     "OutOfMemory",
     "Record",
+    "ReferenceFunctions",
     "Resource",
     "ResourceLimitExceeded",
     "ResourceLimits",
@@ -108,6 +114,7 @@ __all__ = [
     "Wasi",
     "WasmEngine",
     "WasmError",
+    "current_execution",
 ]
 
 # Hidden from type checkers, which would take it as a licence for any name.

@@ -14,6 +14,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from pytest_airssys_wasm.runtime.current import RUN
 from pytest_airssys_wasm.runtime.deadline import GRACE_S, NUDGE_S, cancel
 from pytest_airssys_wasm.runtime.run import Stop
 
@@ -114,7 +115,7 @@ def wait_for(coroutine: Coroutine[Any, Any, Any], run: Run) -> Any:
     """On the guest's thread: what `coroutine` returns or raises. Stopping the run cancels it."""
     if run.loop is None:
         return asyncio.run(_on_own_loop(coroutine, run))
-    future = asyncio.run_coroutine_threadsafe(coroutine, run.loop)
+    future = asyncio.run_coroutine_threadsafe(_in_context(coroutine, run), run.loop)
     return _cancellable(run, future.cancel, lambda: _result(future))
 
 
@@ -133,6 +134,11 @@ async def _on_own_loop(coroutine: Coroutine[Any, Any, Any], run: Run) -> Any:
         return await task
     finally:
         run.stop_host = None
+
+
+async def _in_context(coroutine: Coroutine[Any, Any, Any], run: Run) -> Any:
+    RUN.set(run)  # of this task alone
+    return await coroutine
 
 
 def _cancellable(run: Run, stop: Callable[[], object], wait: Callable[[], Any]) -> Any:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from _thread import get_ident
-from inspect import iscoroutine
+from inspect import Signature, iscoroutine, signature
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from pytest_airssys_wasm.runtime.current import RUN
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
 if TYPE_CHECKING:
@@ -73,6 +74,24 @@ class HostFunctions:
         found = self._functions.get((interface, name))
         return found or self._find_resource_function(interface, name)
 
+    def misfit(self, interface: str, name: str, count: int) -> str | None:
+        """What the function that serves this import takes, as text, when it cannot be called with `count` arguments.
+
+        `None` where it can, or where Python cannot tell.
+        """
+        function = self._functions.get((interface, name)) or self._resource_callable(interface, name)
+        try:
+            taken = signature(function) if function is not None else None
+        except (TypeError, ValueError):  # some callables in C say nothing of their parameters
+            return None
+        if taken is None:
+            return None
+        try:
+            taken.bind(*[None] * count)
+        except TypeError:
+            return str(taken.replace(return_annotation=Signature.empty))
+        return None
+
     def find_resource(self, interface: str, name: str) -> type | None:
         """The class that serves this resource."""
         return self._resources.get((interface, name))
@@ -92,22 +111,22 @@ class HostFunctions:
         return both
 
     def _find_resource_function(self, interface: str, name: str) -> Callable[..., Any] | None:
+        served = self._resource_callable(interface, name)
+        if served is None or not name.startswith("[method]"):
+            return served
+        attribute = name.rpartition(".")[2].replace("-", "_")
+        # By name on the object, which may have its own.
+        return lambda self, *args: getattr(self, attribute)(*args)
+
+    def _resource_callable(self, interface: str, name: str) -> Callable[..., Any] | None:
         # WIT names them `[constructor]counter`, `[method]counter.add`, `[static]counter.max`.
         role, bracket, rest = name.partition("]")
-        if not bracket:
-            return None
         resource, _, function = rest.partition(".")
-        implementation = self._resources.get((interface, resource))
-        if implementation is None:
-            return None
-        if role == "[constructor":
+        implementation = self._resources.get((interface, resource)) if bracket else None
+        if implementation is None or role == "[constructor":
             return implementation
-        attribute = function.replace("-", "_")
-        if role == "[static":
-            return getattr(implementation, attribute, None)
-        if not callable(getattr(implementation, attribute, None)):
-            return None
-        return lambda self, *args: getattr(self, attribute)(*args)
+        served = getattr(implementation, function.replace("-", "_"), None)
+        return served if callable(served) else None
 
 
 def serve_import(
@@ -127,6 +146,7 @@ def serve_import(
         try:
             values = lift(args, run)
             run.in_host = True
+            token = RUN.set(run)
             try:
                 value = function(*values)
                 if iscoroutine(value):
@@ -134,6 +154,7 @@ def serve_import(
 
                     value = wait_for(value, run)
             finally:
+                RUN.reset(token)
                 run.in_host = False
             if run.is_stopped():
                 raise HostCallStopped

@@ -92,6 +92,7 @@ def measure(run: Run) -> Usage:
         denied_growths=run.account.denied_growths,
         host_calls=run.host_calls,
         host_transfer_bytes=run.transfer.moved_bytes,
+        denied_capabilities=tuple(run.denied),
     )
 
 

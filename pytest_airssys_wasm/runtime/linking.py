@@ -111,6 +111,8 @@ def missing_imports(
                 yield full, f"{item}, which the host cannot serve: values of type {odd} have no Python value"
             elif host is None or host.find(interface, name) is None:
                 yield full, _near(str(item), full, host)
+            elif (takes := host.misfit(interface, name, len(item.params))) is not None:
+                yield full, f"{item} (registered is a function that takes {takes})"
         elif isinstance(item, Resource):
             if host is None or host.find_resource(interface, name) is None:
                 yield full, _near("resource", full, host)

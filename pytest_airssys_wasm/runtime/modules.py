@@ -85,6 +85,8 @@ class CoreModule(Component):
             if host is None or host.find(one.module, one.name) is None or not isinstance(one.type, CoreFunction):
                 hint = f" ({WASI_NOT_GRANTED})" if one.module == _WASI_P1 else ""
                 yield f"{one.module}#{one.name}", f"{one.type}{hint}"
+            elif (takes := host.misfit(one.module, one.name, len(one.type.params))) is not None:
+                yield f"{one.module}#{one.name}", f"{one.type} (registered is a function that takes {takes})"
 
     def link(self, store: LimitedStore) -> Callable[[Run], Instance]:
         linker = self._linker(store)

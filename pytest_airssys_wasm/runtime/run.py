@@ -42,6 +42,7 @@ class Run:
         "_mutex",
         "abandoned",
         "account",
+        "denied",
         "done",
         "error",
         "finished",
@@ -72,6 +73,8 @@ class Run:
         self.stop: Stop | None = None
         self.handles: list[int] = []
         """Resource handles that conversions took over; freed when the guest's thread is through."""
+        self.denied: list[str] = []
+        """Capabilities that the guest asked for and was not granted."""
         self.host_error: BaseException | None = None
         self.host_name = ""
         """Of the import whose function raised it."""

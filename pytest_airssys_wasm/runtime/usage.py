@@ -58,12 +58,28 @@ class Usage:
     """Calls from the guest into host functions."""
     host_transfer_bytes: int
     """Bytes lifted out of and lowered into the guest."""
+    denied_capabilities: tuple[str, ...] = ()
+    """What the guest asked its host functions for and was not granted; of very many, the first."""
+
+
+_MOST_DENIALS = 64
 
 
 class Tally:
     """Usage added up over executions."""
 
-    __slots__ = ("_last", "_max_fuel", "consumed", "denied", "exact", "host_calls", "moved", "peak", "wall_ms")
+    __slots__ = (
+        "_last",
+        "_max_fuel",
+        "consumed",
+        "denied",
+        "denied_capabilities",
+        "exact",
+        "host_calls",
+        "moved",
+        "peak",
+        "wall_ms",
+    )
 
     def __init__(self, max_fuel: int | None) -> None:
         self._max_fuel = max_fuel
@@ -71,6 +87,7 @@ class Tally:
         self.consumed = self.peak = self.denied = self.host_calls = self.moved = 0
         self.wall_ms = 0.0
         self.exact = True
+        self.denied_capabilities: tuple[str, ...] = ()
 
     def add(self, usage: Usage) -> None:
         """One more execution."""
@@ -82,6 +99,8 @@ class Tally:
         self.denied += usage.denied_growths
         self.host_calls += usage.host_calls
         self.moved += usage.host_transfer_bytes
+        if usage.denied_capabilities:
+            self.denied_capabilities = (*self.denied_capabilities, *usage.denied_capabilities)[:_MOST_DENIALS]
 
     def usage(self) -> Usage | None:
         """The sums, and the highest peak; `None` before the first execution."""
@@ -95,6 +114,7 @@ class Tally:
             denied_growths=self.denied,
             host_calls=self.host_calls,
             host_transfer_bytes=self.moved,
+            denied_capabilities=self.denied_capabilities,
         )
 
 

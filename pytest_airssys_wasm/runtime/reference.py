@@ -1,0 +1,138 @@
+"""Ready-made host functions: `sleep`, `read-file` and `http-get`, each behind a grant.
+
+Their WIT, in the interface that they are registered under:
+
+    variant failure { not-granted, not-found, too-large(u64), failed(string) }
+    record response { status: u16, body: list<u8> }
+    sleep: func(ms: u32);
+    read-file: func(path: string) -> result<list<u8>, failure>;
+    http-get: func(url: string) -> result<response, failure>;
+
+What is not granted is a `not-granted` to the guest and a line in `Usage.denied_capabilities`, and nothing is done.
+All three are coroutines: the event loop goes on meanwhile, and the guest's deadline cancels them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_airssys_wasm.runtime.current import current_execution
+from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
+from pytest_airssys_wasm.runtime.limits import parse_size
+from pytest_airssys_wasm.runtime.values import Err, Ok, Record, Variant
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pytest_airssys_wasm.runtime.host import HostFunctions
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_SHOWN_CHARACTERS = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReferenceFunctions:
+    """What the three functions may do: nothing but what is granted here.
+
+    Raises `InvalidConfiguration` for a root that is no directory and for sizes that are none.
+    """
+
+    sleep: bool = True
+    files: str | os.PathLike[str] | None = None
+    """The one folder below which files may be read. Symbolic links are not followed, and `..` leads nowhere."""
+    http: Sequence[str] = ()
+    """Hosts that may be asked: `"example.org"` on the default ports, `"127.0.0.1:8080"` on that one."""
+    most_bytes: int | str = 2**20
+    """The largest file, and the largest body of a response."""
+
+    def __post_init__(self) -> None:
+        """Check the grants now, so that the error names the grant and not the guest's first use of it."""
+        if self.files is not None and not Path(self.files).is_dir():
+            raise InvalidConfiguration("files", os.fspath(self.files), "an existing directory")
+        if isinstance(self.http, str):
+            raise InvalidConfiguration("http", self.http, "a sequence of hosts")
+        object.__setattr__(self, "most_bytes", parse_size(self.most_bytes, "most_bytes"))
+
+    def register(self, host: HostFunctions, interface: str = "") -> None:
+        """Serve the imports `sleep`, `read-file` and `http-get` of this interface, or of the root."""
+        prefix = f"{interface}#" if interface else ""
+        host.register(f"{prefix}sleep", self._sleep)
+        host.register(f"{prefix}read-file", self._read_file)
+        host.register(f"{prefix}http-get", self._http_get)
+
+    async def _sleep(self, ms: int) -> None:
+        if self.sleep:
+            await asyncio.sleep(ms / 1_000)
+        else:
+            current_execution().deny("sleep")
+
+    async def _read_file(self, path: str) -> Ok | Err:
+        if self.files is None:
+            return _denied(f"read-file {path}")
+        parts = path.split("/")
+        if path.startswith("/") or ".." in parts or "\0" in path:
+            return _denied(f"read-file {path}")
+        return await asyncio.to_thread(self._read, [part for part in parts if part not in ("", ".")])
+
+    def _read(self, parts: Sequence[str]) -> Ok | Err:
+        # Opened step by step from the root, each without following links: nothing can be exchanged in between.
+        with ExitStack() as opened:
+            try:
+                descriptor = os.open(os.fspath(self.files or "."), os.O_RDONLY | os.O_DIRECTORY)
+                opened.callback(os.close, descriptor)
+                for number, part in enumerate(parts, 1):
+                    kind = os.O_NONBLOCK if number == len(parts) else os.O_DIRECTORY
+                    descriptor = os.open(part, os.O_RDONLY | os.O_NOFOLLOW | kind, dir_fd=descriptor)
+                    opened.callback(os.close, descriptor)
+                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                    return Err(Variant("not-found"))
+                with open(descriptor, "rb", closefd=False) as file:
+                    content = file.read(int(self.most_bytes) + 1)
+            except OSError:  # links are refused by the same name as files that are not there
+                return Err(Variant("not-found"))
+        return self._bounded(content)
+
+    async def _http_get(self, url: str) -> Ok | Err:
+        import httpx
+
+        try:
+            asked = httpx.URL(url)
+        except httpx.InvalidURL:
+            return Err(Variant("failed", "no valid URL"))
+        if not self._may_ask(asked.scheme, asked.host, asked.port, has_user=bool(asked.userinfo)):
+            return _denied(f"http-get {asked.scheme}://{asked.host}")
+        content = bytearray()
+        # No redirects: they could lead anywhere. No proxies or credentials of the environment's either.
+        async with httpx.AsyncClient(follow_redirects=False, trust_env=False, timeout=None) as client:
+            try:
+                async with client.stream("GET", asked) as response:
+                    async for chunk in response.aiter_bytes():
+                        content += chunk
+                        if len(content) > int(self.most_bytes):
+                            break
+            except httpx.HTTPError as error:
+                return Err(Variant("failed", str(error)[:_SHOWN_CHARACTERS]))
+        body = self._bounded(bytes(content))
+        return Ok(Record(status=response.status_code, body=body.value)) if isinstance(body, Ok) else body
+
+    def _may_ask(self, scheme: str, host: str, port: int | None, *, has_user: bool) -> bool:
+        if scheme not in _DEFAULT_PORTS or has_user:
+            return False
+        is_default = port in (None, _DEFAULT_PORTS[scheme])
+        return f"{host}:{port or _DEFAULT_PORTS[scheme]}" in self.http or (is_default and host in self.http)
+
+    def _bounded(self, content: bytes) -> Ok | Err:
+        if len(content) > int(self.most_bytes):
+            return Err(Variant("too-large", int(self.most_bytes)))
+        return Ok(content)
+
+
+def _denied(capability: str) -> Err:
+    current_execution().deny(capability[:_SHOWN_CHARACTERS])
+    return Err(Variant("not-granted"))

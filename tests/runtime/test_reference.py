@@ -1,0 +1,215 @@
+"""The ready-made host functions do what is granted, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from pytest_airssys_wasm.runtime.current import current_execution
+from pytest_airssys_wasm.runtime.errors import ExecutionTimeout, InvalidConfiguration, LinkError
+from pytest_airssys_wasm.runtime.host import HostFunctions
+from pytest_airssys_wasm.runtime.limits import ResourceLimits
+from pytest_airssys_wasm.runtime.reference import ReferenceFunctions
+from pytest_airssys_wasm.runtime.values import Err, Ok, Variant
+
+LIMITS = ResourceLimits(memory="4 MiB", fuel=10_000_000, timeout_ms=20_000)
+# Passes its argument on to the import, and the result back as it lies in memory.
+GUEST = """(component
+  (import "reference" (instance $host
+    (type $f (variant (case "not-granted") (case "not-found") (case "too-large" u64) (case "failed" string)))
+    (export "failure" (type $failure (eq $f)))
+    (type $r (record (field "status" u16) (field "body" (list u8))))
+    (export "response" (type $response (eq $r)))
+    (export "sleep" (func (param "ms" u32)))
+    (export "read-file" (func (param "path" string) (result (result (list u8) (error $failure)))))
+    (export "http-get" (func (param "url" string) (result (result $response (error $failure)))))))
+  (alias export $host "failure" (type $failure))
+  (alias export $host "response" (type $response))
+  (core module $memory
+    (memory (export "memory") 8) (global $end (mut i32) (i32.const 1024))
+    (func (export "realloc") (param i32 i32 i32 i32) (result i32)
+      (local $at i32)
+      (local.set $at (i32.and (i32.add (global.get $end) (i32.const 7)) (i32.const -8)))
+      (global.set $end (i32.add (local.get $at) (local.get 3)))
+      local.get $at))
+  (core instance $mem (instantiate $memory))
+  (alias core export $mem "memory" (core memory $m))
+  (alias core export $mem "realloc" (core func $realloc))
+  (core func $sleep (canon lower (func $host "sleep")))
+  (core func $read (canon lower (func $host "read-file") (memory $m) (realloc $realloc)))
+  (core func $get (canon lower (func $host "http-get") (memory $m) (realloc $realloc)))
+  (core module $main
+    (import "host" "sleep" (func $sleep (param i32)))
+    (import "host" "read-file" (func $read (param i32 i32 i32)))
+    (import "host" "http-get" (func $get (param i32 i32 i32)))
+    (func (export "sleep") (param i32) (call $sleep (local.get 0)))
+    (func (export "read") (param i32 i32) (result i32)
+      (call $read (local.get 0) (local.get 1) (i32.const 64)) i32.const 64)
+    (func (export "get") (param i32 i32) (result i32)
+      (call $get (local.get 0) (local.get 1) (i32.const 64)) i32.const 64))
+  (core instance $i (instantiate $main (with "host" (instance
+    (export "sleep" (func $sleep)) (export "read-file" (func $read)) (export "http-get" (func $get))))))
+  (type $read-type (func (param "path" string) (result (result (list u8) (error $failure)))))
+  (type $get-type (func (param "url" string) (result (result $response (error $failure)))))
+  (func $nap (param "ms" u32) (canon lift (core func $i "sleep")))
+  (func $r (param "path" string) (result (result (list u8) (error $failure)))
+    (canon lift (core func $i "read") (memory $m) (realloc $realloc)))
+  (func $g (param "url" string) (result (result $response (error $failure)))
+    (canon lift (core func $i "get") (memory $m) (realloc $realloc)))
+  (instance $out (export "failure" (type $failure)) (export "response" (type $response))
+    (export "nap" (func $nap)) (export "read" (func $r)) (export "get" (func $g)))
+  (export "it" (instance $out)))"""
+
+
+@pytest.fixture
+def ask(engine):
+    """Calls an export of the guest under these grants: the value and what was denied; through a loop or without."""
+
+    def call(name, argument, *, through_loop=False, limits=LIMITS, **grants):
+        host = HostFunctions()
+        ReferenceFunctions(**grants).register(host, "reference")
+        guest = engine.load(GUEST)
+        if through_loop:
+            done = asyncio.run(engine.execute_async(guest, f"it#{name}", argument, limits=limits, host=host))
+        else:
+            done = engine.execute(guest, f"it#{name}", argument, limits=limits, host=host)
+        return done.value, done.usage.denied_capabilities
+
+    return call
+
+
+@pytest.fixture
+def files(tmp_path):
+    root = tmp_path / "root"
+    (root / "below").mkdir(parents=True)
+    (root / "below" / "note.txt").write_text("hello")
+    (root / "large").write_bytes(b"x" * 2_000)
+    (tmp_path / "secret").write_text("secret")
+    (root / "link").symlink_to(tmp_path / "secret")
+    (root / "out").symlink_to(tmp_path)
+    os.mkfifo(root / "pipe")
+    return root
+
+
+@pytest.mark.parametrize("through_loop", [True, False])
+def test_a_file_below_the_root_is_read(ask, files, through_loop):
+    for path in ("below/note.txt", "./below//note.txt"):
+        assert ask("read", path, files=files, through_loop=through_loop) == (Ok(b"hello"), ())
+
+
+@pytest.mark.parametrize("path", ["../secret", "below/../../secret", "/etc/passwd", "..", "a\0b"])
+def test_a_path_that_leads_out_is_denied_and_on_record(ask, files, path):
+    assert ask("read", path, files=files) == (Err(Variant("not-granted")), (f"read-file {path}",))
+
+
+@pytest.mark.parametrize("path", ["link", "out/secret", "missing", "below", "", ".", "pipe", "below/note.txt/x"])
+def test_what_is_no_plain_file_below_the_root_is_not_found(ask, files, path):
+    assert ask("read", path, files=files) == (Err(Variant("not-found")), ())
+
+
+def test_nothing_is_read_without_a_root(ask):
+    assert ask("read", "note.txt") == (Err(Variant("not-granted")), ("read-file note.txt",))
+
+
+def test_a_file_that_is_too_large_says_so(ask, files):
+    assert ask("read", "large", files=files, most_bytes=1_999)[0] == Err(Variant("too-large", 1_999))
+    assert ask("read", "large", files=files, most_bytes=2_000)[0] == Ok(b"x" * 2_000)
+
+
+@pytest.fixture
+def server():
+    """Serves on the loopback; the requests it saw."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            seen.append(self.path)
+            self.send_response(302 if self.path == "/away" else 200)
+            self.send_header("Location", "http://example.org/")
+            self.end_headers()
+            self.wfile.write(b"y" * (5_000 if self.path == "/large" else 2))
+
+        def log_message(self, *_): ...
+
+    seen = []
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"127.0.0.1:{server.server_port}", seen
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("through_loop", [True, False])
+def test_a_host_on_the_list_is_asked(ask, server, through_loop):
+    place, seen = server
+    answer, denied = ask("get", f"http://{place}/x?y=1", http=[place], through_loop=through_loop)
+    assert (answer.value.status, answer.value.body, denied) == (200, b"yy", ())
+    assert seen == ["/x?y=1"]
+
+
+def test_a_redirect_is_not_followed_and_a_large_body_not_kept(ask, server):
+    place, seen = server
+    assert ask("get", f"http://{place}/away", http=[place])[0].value.status == 302
+    assert ask("get", f"http://{place}/large", http=[place], most_bytes=100)[0] == Err(Variant("too-large", 100))
+    assert seen == ["/away", "/large"]
+
+
+@pytest.mark.parametrize(
+    "url", ["http://{place}/", "file:///etc/passwd", "http://user:word@{place}/", "ftp://{place}/"]
+)
+def test_what_is_not_on_the_list_is_not_asked_and_on_record(ask, server, url):
+    place, seen = server
+    granted = [place] if "user" in url or "ftp" in url else ["127.0.0.1", "example.org"]
+    answer, denied = ask("get", url.format(place=place), http=granted)
+    assert answer == Err(Variant("not-granted"))
+    assert len(denied) == 1
+    assert seen == []
+
+
+def test_a_host_that_does_not_answer_is_a_failure(ask):
+    answer, _ = ask("get", "http://127.0.0.1:9/", http=["127.0.0.1:9"])
+    assert answer.error.case == "failed"
+
+
+def test_a_sleep_ends_at_the_guests_deadline(ask):
+    limits = ResourceLimits(memory="4 MiB", fuel=None, timeout_ms=50)
+    for through_loop in (True, False):
+        with pytest.raises(ExecutionTimeout) as caught:
+            ask("nap", 3_600_000, limits=limits, through_loop=through_loop)
+        assert caught.value.usage.wall_ms < 5_000
+    assert ask("nap", 3_600_000, sleep=False) == (None, ("sleep",))
+
+
+@pytest.mark.parametrize("grants", [{"files": "/no/such/folder"}, {"http": "example.org"}, {"most_bytes": -1}])
+def test_a_grant_that_makes_no_sense_is_refused(grants):
+    with pytest.raises(InvalidConfiguration):
+        ReferenceFunctions(**grants)
+
+
+def test_a_host_function_sees_what_is_left(engine):
+    guest = engine.load('(module (import "env" "f" (func $f)) (func (export "g") call $f))')
+    seen = []
+    host = HostFunctions()
+    host.register("env#f", lambda: seen.append((current_execution().remaining_fuel, current_execution().remaining_ms)))
+    engine.execute(guest, "g", limits=LIMITS, host=host)
+    engine.execute(guest, "g", limits=ResourceLimits(memory=0, fuel=None, timeout_ms=None), host=host)
+    (fuel, ms), unlimited = seen
+    assert 9_999_000 < fuel < 10_000_000
+    assert 0 < ms < 20_000
+    assert unlimited == (None, None)
+    with pytest.raises(LookupError, match="no guest is calling"):
+        current_execution()
+
+
+def test_a_function_that_takes_other_arguments_is_named_before_anything_runs(engine):
+    guest = engine.load('(module (import "env" "f" (func (param i32 i32))) (func (export "g")))')
+    host = HostFunctions()
+    host.register("env#f", lambda only: None)
+    with pytest.raises(LinkError, match=r"env#f: .* \(registered is a function that takes \(only\)\)"):
+        engine.execute(guest, "g", limits=LIMITS, host=host)
+    for fitting in (lambda *all_of_them: None, lambda a, b, c=1: None, print):
+        host.register("env#f", fitting)
+        engine.execute(guest, "g", limits=LIMITS, host=host)

@@ -137,6 +137,11 @@ class LimitedStore:
                 self.engine.interrupt,
                 wait_done if self._output is None else self._output.wait,
             )
+        except BaseException:
+            if self._running:  # else `prepare` raised, and nothing has run
+                self.usage = measure(run)
+                self._tally.add(self.usage)
+            raise
         finally:
             self._end(run)
         error = judge(run)
@@ -227,6 +232,8 @@ class LimitedStore:
         self.engine.workers.run(job)
 
     def _end(self, run: Run) -> None:
+        if self._running and not run.finished and not run.abandoned:
+            cancel(run, self.engine.interrupt)  # a signal came before the wait, or while that ended the guest
         self._running.clear()
         if run.abandoned:
             # The guest's thread deletes the store when it comes back; without readers it cannot block on output.

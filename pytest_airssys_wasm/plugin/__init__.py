@@ -44,14 +44,14 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(checks.MarkerChecks(settings))
     engine.clear_cache(config)
     _record(config, settings)
-    if settings.airssys_wasm:
-        from pytest_airssys_wasm.plugin.collect import SuiteHooks
-
-        config.pluginmanager.register(SuiteHooks(config))
     if settings.airssys_wasm or settings.wasm_component:
         from pytest_airssys_wasm.plugin.validation import ValidationHooks
 
         config.pluginmanager.register(ValidationHooks(config))
+    if settings.airssys_wasm:  # parts the arguments, to which the binaries have been added by now
+        from pytest_airssys_wasm.plugin.collect import SuiteHooks
+
+        config.pluginmanager.register(SuiteHooks(config))
 
 
 def _record(config: pytest.Config, settings: options.Settings) -> None:

@@ -27,6 +27,8 @@ NOTE = "wasm_note"
 """Name of the user property that holds what a passing check found."""
 REQUIREMENT = pytest.StashKey[str]()
 """On an item: the requirement that a conformance case is about."""
+PROPERTIES = ("wasm_executions", "wasm_verdicts", "wasm_fuel", "wasm_wall_ms", "wasm_peak_memory_bytes")
+"""User properties of a test that ran guests: its executions together."""
 _EXECUTIONS = "airssys_wasm_executions"
 _ABOUT = "airssys_wasm_about"
 _MOST_CHARACTERS = 2_000
@@ -39,6 +41,7 @@ class Recorder:
         self._rootpath = rootpath
         self._test: str | None = None
         self._found: list[ExecutionRecord] = []
+        self._of_test: list[ExecutionRecord] = []
 
     def see(self, finished: Finished) -> None:
         """An execution has ended. The conformance suite's own are no use of a component, and are left out."""
@@ -60,11 +63,16 @@ class Recorder:
             self._test = None
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Put the records on the report of the phase that made them, and their sums among the user properties."""
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Put the records on the report of the phase that made them, and the test's sums among its user properties."""
         found, self._found = self._found, []
-        for name, value in _properties(found):
-            item.user_properties.append((name, value))
+        if call.when == "setup":  # of a test, or of another attempt at it
+            self._of_test = []
+        self._of_test += found
+        others = [one for one in item.user_properties if one[0] not in PROPERTIES]
+        item.user_properties[:] = [*others, *_properties(self._of_test)]
         report = yield
         # Plain data, because that is what xdist carries.
         setattr(report, _EXECUTIONS, [structs.astuple(one) for one in found])
@@ -78,11 +86,12 @@ class Collection:
     def __init__(self) -> None:
         self.executions: list[ExecutionRecord] = []
         self._tests: dict[str, TestRecord] = {}
+        self._ended: set[str] = set()
 
     @property
     def tests(self) -> tuple[TestRecord, ...]:
-        """How each test ended, in the order in which they ended."""
-        return tuple(self._tests.values())
+        """How each test ended, in the order in which they were started. One that was only set up has not ended."""
+        return tuple(one for one in self._tests.values() if one.test in self._ended)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take the records off the report."""
@@ -90,6 +99,11 @@ class Collection:
             ExecutionRecord(**dict(zip(ExecutionRecord.__struct_fields__, values)))
             for values in getattr(report, _EXECUTIONS, ())
         )
+        if report.outcome not in _WORSE:  # a rerun: another attempt follows, and that one counts
+            self._tests.pop(report.nodeid, None)
+            return
+        if report.when == "call" or not report.passed:
+            self._ended.add(report.nodeid)
         kind, requirement = getattr(report, _ABOUT, ("test", None))
         before = self._tests.get(report.nodeid)
         said = before is None or report.when == "call" or _is_worse(report.outcome, before.outcome)
@@ -129,14 +143,14 @@ def _record(test: str, component: str, finished: Finished) -> ExecutionRecord:
 def _properties(found: Sequence[ExecutionRecord]) -> list[tuple[str, Any]]:
     if not found:
         return []
-    verdicts = sorted({one.verdict for one in found})
-    return [
-        ("wasm_executions", len(found)),
-        ("wasm_verdicts", ", ".join(verdicts)),
-        ("wasm_fuel", sum(one.fuel_consumed for one in found)),
-        ("wasm_wall_ms", round(sum(one.wall_ms for one in found), 3)),
-        ("wasm_peak_memory_bytes", max(one.peak_memory_bytes for one in found)),
-    ]
+    values = (
+        len(found),
+        ", ".join(sorted({one.verdict for one in found})),
+        sum(one.fuel_consumed for one in found),
+        round(sum(one.wall_ms for one in found), 3),
+        max(one.peak_memory_bytes for one in found),
+    )
+    return list(zip(PROPERTIES, values))
 
 
 _WORSE = ("passed", "skipped", "failed")

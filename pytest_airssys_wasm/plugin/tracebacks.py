@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 import _pytest
 import pluggy
+import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import pytest
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _MACHINERY = tuple(Path(module.__file__ or "").resolve().parent for module in (_pytest, pluggy))
@@ -37,7 +36,11 @@ def hide_package(config: pytest.Config, excinfo: pytest.ExceptionInfo[BaseExcept
 
 
 def _is_on_purpose(excinfo: pytest.ExceptionInfo[BaseException]) -> bool:
-    """The runtime's own classes; and the everyday ones with which wrong names and arguments are refused."""
+    """The runtime's own classes; the everyday ones with which wrong names and arguments are refused; `pytest.fail`,
+    from a host function or in a signal handler that ends a test at its time limit.
+    """
+    if isinstance(excinfo.value, pytest.fail.Exception):
+        return True
     module = type(excinfo.value).__module__
     if module == _PACKAGE.name or module.startswith(f"{_PACKAGE.name}.runtime."):
         return True

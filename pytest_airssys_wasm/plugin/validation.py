@@ -41,10 +41,15 @@ class ValidationHooks:
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
         """A node for each manifest and for each binary that was named."""
         if file_path in self._named and file_path.name != MANIFEST_NAME:
-            return BinaryFile.from_parent(parent, path=file_path)
+            return BinaryFile.from_parent(parent, path=file_path, nodeid=_node_id(file_path, parent.config))
         if file_path.name == MANIFEST_NAME and (self._all_manifests or file_path in self._named):
-            return ManifestFile.from_parent(parent, path=file_path)
+            return ManifestFile.from_parent(parent, path=file_path, nodeid=_node_id(file_path, parent.config))
         return None
+
+
+def _node_id(path: Path, config: pytest.Config) -> str | None:
+    """Outside the rootdir the whole path, because pytest leaves it out there; else pytest's own."""
+    return None if path.is_relative_to(config.rootpath) else path.as_posix()
 
 
 def _place(argument: str, config: pytest.Config) -> Path:
@@ -111,6 +116,15 @@ class CheckItem(pytest.Function):
         item.stash[KIND] = "check"
         item.stash[RERUN_FLAGS] = _flags(parent)
         return item
+
+    @property
+    def id(self) -> Any:
+        """The node id as pytest reads it back from its cache, where `--lf` and `--sw` look for it.
+
+        pytest 9.2 parts what stands in brackets from the name when it reads a node id, but not when it makes one.
+        """
+        made = super().id
+        return type(made).parse(str(made))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """The reason, and what to do about it; a traceback only where this package or a host function is at fault."""

@@ -139,6 +139,9 @@ class LimitedStore:
                 self.engine.interrupt,
                 wait_done if self._output is None else self._output.wait,
             )
+        except BaseException:
+            self._interrupted(run)
+            raise
         finally:
             self._end(run)
         self._conclude(call, run)
@@ -160,6 +163,9 @@ class LimitedStore:
             clock = LoopClock(run, self.engine.interrupt, self._output)
             self._begin(run, prepare(run), clock.wake)
             await clock.keep_time(self.limits.timeout_ms)
+        except BaseException:
+            self._interrupted(run)
+            raise
         finally:
             self._end(run)
         self._conclude(call, run)
@@ -256,6 +262,8 @@ class LimitedStore:
         self.engine.workers.run(job)
 
     def _end(self, run: Run) -> None:
+        if self._running and not run.finished and not run.abandoned:
+            cancel(run, self.engine.interrupt)  # a signal came before the wait, or while that ended the guest
         self._running.clear()
         if run.abandoned:
             # The guest's thread deletes the store when it comes back; without readers it cannot block on output.
@@ -276,6 +284,12 @@ class LimitedStore:
             if isinstance(error, WasmError):
                 error.call, error.stdout, error.stderr = call, self.stdout, self.stderr
             raise error
+
+    def _interrupted(self, run: Run) -> None:
+        """Measure a run that its caller does not wait for any more: a signal, a cancelled task."""
+        if self._running:  # else `prepare` raised, and nothing has run
+            self.usage = measure(run)
+            self._tally.add(self.usage)
 
     def _record(self, finished: Finished) -> None:
         self._executions += 1

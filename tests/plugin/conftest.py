@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 WAT = """(module (memory (export "memory") 1)
@@ -60,6 +61,8 @@ class Project:
             key: value for key, value in os.environ.items() if not key.startswith(("PYTEST_", "COV_CORE_"))
         }
         self.environment["XDG_CACHE_HOME"] = str(folder.parent / "user-cache")
+        self.without: tuple[str, ...] = ("asyncio", "randomly")
+        """Plugins of others that are kept out: one warns about its own settings, one shuffles."""
 
     def write(self, **files: str) -> None:
         """Write files; `test_a` is `test_a.py`, `pytest_ini` is `pytest.ini`, `x_wat` is `x.wat`."""
@@ -78,7 +81,8 @@ class Project:
 
     def run(self, *arguments: str, cwd: Path | None = None) -> Ran:
         """Run pytest with `-W error`."""
-        command = [sys.executable, "-m", "pytest", "-rA", "-W", "error", *arguments]
+        without = (f"-pno:{plugin}" for plugin in self.without)
+        command = [sys.executable, "-m", "pytest", "-rA", "-W", "error", *without, *arguments]
         done = subprocess.run(
             command,
             cwd=cwd or self.folder,
@@ -121,7 +125,18 @@ CASES = {
 
 @pytest.fixture
 def suite(project: Project) -> Project:
-    """A project whose plugin finds a suite of its own: cases that pass, fail, skip or are wrong; laws."""
+    """A project whose plugin finds a suite of its own."""
+    return add_suite(project)
+
+
+@pytest.fixture(scope="session")
+def suite_at() -> Callable[[Path], Project]:
+    """Makes such a project in a folder, for several tests."""
+    return lambda folder: add_suite(Project(folder))
+
+
+def add_suite(project: Project) -> Project:
+    """Give it a suite of its own: cases that pass, fail, skip or are wrong; laws."""
     for place, (summary, step) in CASES.items():
         name = place.partition("/")[0].upper() + "-1"
         project.path(f"data/conformance/{place}.toml").write_text(

@@ -180,6 +180,23 @@ def test_what_is_no_error_passes_through_a_host_function(engine, raised):
         engine.execute(engine.load(CALLS), "once", limits=limits(5_000), host=host_of(host))
 
 
+@pytest.mark.parametrize("interrupted", ["keep_time", "wait_done"])
+def test_signals_before_the_wait_and_while_it_ends_leave_no_guest_running(engine, monkeypatch, interrupted):
+    def raise_it(*_):
+        raise KeyboardInterrupt
+
+    live = engine.live_memories
+    with LimitedStore(engine, limits(None)) as store:
+        instance = store.instantiate(engine.load(SPIN))
+        before = store.usage
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(f"pytest_airssys_wasm.runtime.store.{interrupted}", raise_it)
+            instance.spin()
+        assert store.usage is not before
+        instance.nop()
+    assert engine.live_memories == live
+
+
 def test_exceptions_of_parallel_host_functions_do_not_mix(engine):
     guest, wrong = engine.load(CALLS), []
 

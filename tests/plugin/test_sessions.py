@@ -1,0 +1,392 @@
+"""One project, whatever pytest is asked to do with it, and whichever plugins of others are there."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import xml.etree.ElementTree as ElementTree
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+GUEST = Path(__file__).parents[2] / "fixtures" / "guests" / "text-transform" / "text-transform.wasm"
+MANIFEST = """
+    [component]
+    name = "text-transform"
+    version = "0.1.0"
+    [resources.memory]
+    max_bytes = 1048576
+    [resources.cpu]
+    timeout_ms = 20000
+    [[tests]]
+    name = "title-cases words"
+    call = "transform"
+    args = ["hello world"]
+    returns = { ok = "Hello World" }
+    [[tests]]
+    name = "shouts, wrongly"
+    call = "transform"
+    args = ["hello world"]
+    returns = { ok = "HELLO WORLD" }
+    """
+TESTS_OF_TEXT = """
+    import pytest
+    from hypothesis import HealthCheck, given, settings, strategies
+    from pytest_airssys_wasm import Ok
+
+    pytestmark = pytest.mark.component("text-transform.wasm")
+
+    @pytest.mark.parametrize("text", ["one", "two words"])
+    def test_title(component, text):
+        assert component.transform(text) == Ok(text.title())
+
+    @pytest.mark.slow
+    def test_wrong(component):
+        assert component.transform("one") == Ok("two")
+
+    @pytest.mark.fuel(10)
+    def test_short_of_fuel(component):
+        component.transform("one")
+
+    @pytest.mark.xfail(strict=True)
+    def test_known(component):
+        assert component.transform("one") == Ok("two")
+
+    @settings(derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(strategies.from_regex("[a-z]{1,9}", fullmatch=True))
+    def test_any_word(component, word):
+        assert component.transform(word) == Ok(word.title())
+
+    @pytest.mark.asyncio
+    async def test_asyncio(component):
+        assert component.transform("one") == Ok("One")
+
+    @pytest.mark.anyio
+    async def test_anyio(component, anyio_backend):
+        assert component.transform("one") == Ok("One")
+    """
+HOSTED = """
+    (module
+      (import "env" "twice" (func $twice (param i32) (result i32)))
+      (import "env" "next" (func $next (result i32)))
+      (memory (export "memory") 1)
+      (func (export "four") (param i32) (result i32) (call $twice (call $twice (local.get 0))))
+      (func (export "take") (result i32) (call $next)))
+    """
+MANIFEST_OF_HOSTED = """
+    [component]
+    name = "hosted"
+    version = "0.1.0"
+    wasm = "hosted.wat"
+    [resources.memory]
+    max_bytes = 1048576
+    [resources.cpu]
+    timeout_ms = 20000
+    [[tests]]
+    name = "quadruples"
+    call = "four"
+    args = [3]
+    returns = 12
+    """
+TESTS_OF_HOSTED = """
+    import pytest
+
+    pytestmark = pytest.mark.component("hosted.wat")
+
+    @pytest.fixture
+    def first(component):
+        return component.take()
+
+    class TestHost:
+        def test_four(self, component):
+            assert component.four(3) == 12
+
+        def test_take(self, first, component):
+            assert [first, component.take()] == [0, 1]
+
+        @pytest.mark.slow
+        def test_wrong(self, component):
+            assert component.take() == 1
+    """
+CONFTEST_OF_HOSTED = """
+    import pytest
+
+    @pytest.fixture
+    def wasm_host(wasm_host):
+        numbers = iter(range(10))
+        wasm_host.register("env#next", lambda: next(numbers))
+        return wasm_host
+    """
+# What pytest's own reports say, in the process where the session ends: nothing of this plugin has a part in it.
+CONFTEST = """
+
+import json
+import pytest
+
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+
+def pytest_wasm_host(host, item):
+    host.register("env#twice", lambda number: 2 * number)
+
+class Outcomes:
+    def __init__(self):
+        self.found = []
+
+    def pytest_runtest_logreport(self, report):
+        if report.when == "call" or not report.passed:
+            self.found.append((report.nodeid, "xfailed" if hasattr(report, "wasxfail") else report.outcome))
+
+    def pytest_sessionfinish(self):
+        Path("outcomes.json").write_text(json.dumps(self.found))
+
+def pytest_configure(config):
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Outcomes())
+"""
+SHOUTS = "text/Component.toml::tests[shouts, wrongly]"
+TITLE_CASES = "text/Component.toml::tests[title-cases words]"
+FAILED = {
+    SHOUTS,
+    "text/test_text.py::test_wrong",
+    "text/test_text.py::test_short_of_fuel",
+    "host/test_host.py::TestHost::test_wrong",
+    "conformance/alpha/wants-three",
+    "conformance/beta/is-not-read",
+    "conformance/laws/never",
+}
+
+
+class Session:
+    """How a run of the project went: pytest's own outcomes, and the records of this plugin."""
+
+    def __init__(self, project, *arguments, cwd=None):
+        folder = cwd or project.folder
+        for name in ("outcomes.json", "records.json"):
+            (folder / name).unlink(missing_ok=True)
+        self.ran = project.run("--airssys-wasm", "--wasm-report=records.json", *arguments, cwd=cwd)
+        self.code = self.ran.code
+        assert "INTERNALERROR" not in self.ran.text, self.ran.text
+        for unwanted in ("Traceback", "warnings summary", "pytest_airssys_wasm/"):
+            assert unwanted not in self.ran.text, self.ran.text
+        self.in_order = json.loads((folder / "outcomes.json").read_text())
+        self.outcomes = Counter(map(tuple, self.in_order))
+        self.tests = {node_id for node_id, _ in self.in_order}
+        report = json.loads((folder / "records.json").read_text())
+        self.told = {test["test"]: test["outcome"] for test in report["tests"]}
+        self.executions = Counter(
+            json.dumps({key: value for key, value in one.items() if key != "wall_ms"}) for one in report["executions"]
+        )
+
+    @property
+    def table(self):
+        """The table of executions, without its times."""
+        _, _, below = self.ran.text.partition("WebAssembly executions ===")
+        rows = below.partition("\n=====")[0].splitlines()[1:]
+        cells = [re.split(r"\s{2,}", row.strip()) for row in rows]
+        return [[*row[:-3], row[-1]] if len(row) > 3 else row for row in cells]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory, suite_at):
+    """Two components with manifests, tests in Python, host functions, and a suite: some of each fail."""
+    folder = tmp_path_factory.mktemp("sessions") / "project"
+    folder.mkdir()
+    project = suite_at(folder)
+    project.without = ()
+    project.environment["COLUMNS"] = "200"  # then no column of the table is left out
+    with project.path("conftest.py").open("a") as conftest:
+        conftest.write(CONFTEST)
+    project.write(
+        pytest_ini="""
+            [pytest]
+            markers = slow: takes long
+            asyncio_default_fixture_loop_scope = function
+            """
+    )
+    shutil.copy(GUEST, project.path("text/text-transform.wasm"))
+    project.write(
+        **{
+            "text/Component_toml": MANIFEST,
+            "text/test_text": TESTS_OF_TEXT,
+            "host/hosted_wat": HOSTED,
+            "host/Component_toml": MANIFEST_OF_HOSTED,
+            "host/test_host": TESTS_OF_HOSTED,
+            "host/conftest": CONFTEST_OF_HOSTED,
+        }
+    )
+    return project
+
+
+@pytest.fixture(scope="module")
+def plain(project):
+    """The session that all others are compared with."""
+    session = Session(project, "-v", "-p", "no:randomly")
+    assert session.code == pytest.ExitCode.TESTS_FAILED
+    assert {test for test, outcome in session.in_order if outcome == "failed"} == FAILED
+    assert len(session.tests) == len(session.in_order) == 33
+    return session
+
+
+def test_the_records_tell_what_pytest_tells(plain):
+    assert plain.told == {test: "skipped" if outcome == "xfailed" else outcome for test, outcome in plain.in_order}
+    transforms = [one for one in plain.executions.elements() if json.loads(one)["export"] == "transform"]
+    assert ["transform", str(len(transforms))] in [row[:2] for row in plain.table]
+
+
+def test_what_a_check_found_is_shown_with_v_alone(project, plain):
+    note = "declares 131,072 of 1,048,576 bytes of memory"
+    assert f"text/Component.toml::limits PASSED ({note})" in plain.ran.text
+    quiet = Session(project, "text/Component.toml::limits").ran
+    assert quiet.results == {"text/Component.toml::limits": "passed"}
+    assert note not in quiet.text
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "-s --import-mode=importlib --doctest-modules --strict-markers --strict-config -p no:cacheprovider",
+        "-q --asyncio-mode=auto --cov=text --timeout=60 --timeout-method=thread --randomly-seed=2 -p no:xdist",
+        "-n2 --dist=load --cov=text --asyncio-mode=auto --randomly-seed=3",
+        "-n2 --dist=loadscope -p no:randomly -p no:cacheprovider -o junit_family=xunit1 --junitxml=out.xml",
+        "-n2 --dist=loadfile --import-mode=importlib --timeout=60",
+        "-n2 --dist=loadgroup --doctest-modules -p no:timeout -p no:cov -p no:rerunfailures",
+        "-n2 --dist=worksteal -v --strict-markers --strict-config --maxfail=99",
+    ],
+)
+def test_an_arrangement_changes_neither_outcomes_nor_records(project, plain, arguments):
+    session = Session(project, *arguments.split())
+    assert session.code == plain.code
+    assert session.outcomes == plain.outcomes
+    assert session.executions == plain.executions
+    assert session.table == (plain.table if "-v" in arguments.split() else [])
+
+
+def test_each_worker_runs_everything_with_dist_each(project, plain):
+    session = Session(project, "--dist=each", "--tx=2*popen")
+    assert session.code == plain.code
+    assert session.outcomes == plain.outcomes + plain.outcomes
+    assert session.executions == plain.executions + plain.executions
+    assert session.told == plain.told
+
+
+@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["here", "workers"])
+def test_last_failed_runs_exactly_what_failed(project, plain, workers):
+    Session(project, "--cache-clear", *workers)
+    again = Session(project, "--lf", *workers)
+    assert again.tests == FAILED
+    assert again.code == pytest.ExitCode.TESTS_FAILED
+    if not workers:
+        first = Session(project, "--ff", "-p", "no:randomly")
+        assert {test for test, _ in first.in_order[: len(FAILED)]} == FAILED
+        assert first.outcomes == plain.outcomes
+
+
+def test_stepwise_goes_on_at_the_check_that_failed(project):
+    arguments = ("--sw", "-p", "no:randomly", "text/Component.toml", "--deselect=conformance")
+    stopped = Session(project, "--cache-clear", *arguments)
+    assert stopped.code == pytest.ExitCode.INTERRUPTED
+    assert stopped.in_order[-1] == [SHOUTS, "failed"]
+    assert len(stopped.in_order) > 1
+    assert Session(project, *arguments).in_order == [[SHOUTS, "failed"]]
+
+
+def test_x_stops_at_the_first_failure(project, plain):
+    session = Session(project, "-x", "-p", "no:randomly")
+    assert session.code == pytest.ExitCode.TESTS_FAILED
+    failing = [outcome for _, outcome in plain.in_order].index("failed")
+    assert session.in_order == plain.in_order[: failing + 1]
+    assert session.told == {test: plain.told[test] for test, _ in session.in_order}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "selected"),
+    [
+        (("-k", "shouts or four"), {SHOUTS, "host/test_host.py::TestHost::test_four"}),
+        (("-m", "slow"), {"text/test_text.py::test_wrong", "host/test_host.py::TestHost::test_wrong"}),
+        ((TITLE_CASES, SHOUTS, "-n2"), {SHOUTS, TITLE_CASES}),
+        (
+            (SHOUTS, TITLE_CASES, "conformance/alpha/adds-up", f"--deselect={TITLE_CASES}"),
+            {SHOUTS, "conformance/alpha/adds-up"},
+        ),
+    ],
+    ids=["-k", "-m", "node-ids", "--deselect"],
+)
+def test_checks_are_selected_as_tests_are(project, plain, arguments, selected):
+    session = Session(project, *arguments)
+    assert session.tests == selected
+    assert session.told == {test: plain.told[test] for test in selected}
+
+
+@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["here", "workers"])
+def test_named_binaries_outside_the_rootdir_have_node_ids_of_their_own(project, tmp_path, workers):
+    sound, broken = tmp_path / "guest.wasm", tmp_path / "größer, aber kaputt" / "guest.wasm"
+    shutil.copy(GUEST, sound)
+    broken.parent.mkdir()
+    broken.write_bytes(b"no component")
+    named = [f"--wasm-component={path}" for path in (sound, sound, broken)]
+    where = (f"--rootdir={project.folder}", f"-c{project.folder}/pytest.ini")
+    others = ("conformance/alpha/adds-up", "host/test_host.py::TestHost::test_four")
+    arguments = (*named, *where, "--wasm-memory=1MiB", *others, str(tmp_path), *workers)
+    session = Session(project, "--cache-clear", *arguments)
+    checks = ("loads", "imports", "limits", "instantiates", "deterministic")
+    expected = {f"{path}::{check}" for path in (sound, broken) for check in checks}
+    assert session.tests == {*expected, *others}
+    assert len(session.in_order) == len(session.tests)
+    assert Session(project, "--lf", *arguments).in_order == [[f"{broken}::loads", "failed"]]
+
+
+def test_a_binary_that_goes_after_collection_is_told_by_the_check_loads(project):
+    shutil.copytree(project.folder / "text", project.folder / "gone")
+    project.path("gone/conftest.py").write_text(
+        "from pathlib import Path\n"
+        "def pytest_collection_finish(session):\n"
+        "    for name in ('Component.toml', 'text-transform.wasm'):\n"
+        "        Path(__file__).with_name(name).unlink()\n"
+    )
+    try:
+        session = Session(project, "gone/Component.toml", "--deselect=conformance")
+    finally:
+        shutil.rmtree(project.folder / "gone")
+    gone = dict(session.in_order)
+    assert gone.pop("gone/Component.toml::manifest") == "passed"
+    assert gone.pop("gone/Component.toml::loads") == "failed"
+    assert set(gone.values()) == {"skipped"}
+
+
+@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["here", "workers"])
+def test_node_ids_select_from_another_folder(project, workers):
+    session = Session(project, "../text/Component.toml::tests[shouts, wrongly]", *workers, cwd=project.folder / "host")
+    assert session.in_order == [[SHOUTS, "failed"]]
+    assert "rerun    pytest --airssys-wasm '../text/Component.toml::tests[shouts, wrongly]'" in session.ran.text
+
+
+def test_collecting_runs_nothing(project, plain):
+    session = Session(project, "--collect-only", "-q", "-p", "no:randomly", "-n2")
+    assert session.code == pytest.ExitCode.OK
+    assert session.in_order == []
+    assert not session.executions
+    assert [line for line in session.ran.text.splitlines() if line in plain.tests] == [
+        test for test, _ in plain.in_order
+    ]
+
+
+@pytest.mark.parametrize("arguments", ["", "-n2 --reruns=1 -o junit_family=xunit1"])
+def test_junit_has_the_sums_of_each_test_once(project, plain, arguments):
+    session = Session(project, "--junitxml=out.xml", *arguments.split())
+    expected = Counter(json.loads(one)["test"] for one in plain.executions.elements())
+    told = {}
+    for case in ElementTree.parse(project.folder / "out.xml").iter("testcase"):
+        properties = {one.get("name"): one.get("value") for one in case.iter("property")}
+        assert len(properties) == len(case.findall(".//property"))
+        told[f"{case.get('classname')}.{case.get('name')}"] = int(properties.get("wasm_executions", 0))
+    assert {test: count for test, count in told.items() if count} == {
+        re.sub(r"\.py::|::|/", ".", test): count for test, count in expected.items()
+    }
+    # Of several attempts the last one decides; all are recorded.
+    assert session.told == plain.told
+    attempts = {json.loads(one)["test"] for one in session.executions - plain.executions}
+    assert attempts == ({test for test in FAILED if test in expected} if "--reruns=1" in arguments else set())

@@ -239,7 +239,7 @@ def test_the_records_tell_what_pytest_tells(plain):
 
 def test_what_a_check_found_is_shown_with_v_alone(project, plain):
     note = "declares 131,072 of 1,048,576 bytes of memory"
-    assert f"text/Component.toml::limits PASSED ({note})" in plain.ran.text
+    assert f"  limits: {note}" in plain.ran.text
     quiet = Session(project, "text/Component.toml::limits").ran
     assert quiet.results == {"text/Component.toml::limits": "passed"}
     assert note not in quiet.text

@@ -28,9 +28,9 @@ NOT_CONSTRUCTED = ("Component", "Instance", "Interface", "Resource")
 INTERNAL = {
     "Component": ("attributes", "link", "missing_imports", "parameter_types", "prepare", "raw", "result_types"),
     "CompileCache": ("fetch", "read"),
-    "HostFunctions": ("find", "find_resource"),
+    "HostFunctions": ("find", "find_resource", "misfit"),
     "Instance": ("functions", "raw"),
-    "LimitedStore": ("run",),
+    "LimitedStore": ("run", "run_async"),
     "Wasi": ("configure",),
     "WasmEngine": ("current", "interrupt", "live_memories"),
 }
@@ -195,7 +195,12 @@ def _api() -> Iterator[str]:
         module = importlib.import_module(pytest_airssys_wasm._MODULE_OF[name])
         if (module is errors and name != "Frame") or name == "ResourceLimits":
             continue  # shown above
-        node = sources.classes(module)[name]
+        node = sources.classes(module).get(name)
+        if node is None:
+            function = next(one for one in sources.functions(sources.tree(module)) if one.name == name)
+            yield f"### `{sources.signature(function)}`\n"
+            yield f"{sources.paragraphs(function)}\n"
+            continue
         fields = sources.dataclass_fields(node)
         init = (
             None if fields or name in NOT_CONSTRUCTED or sources.is_error(node) else sources.function(node, "__init__")

@@ -6,7 +6,7 @@ import ast
 import re
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,19 +47,26 @@ def classes(module: ModuleType) -> dict[str, ast.ClassDef]:
     return {node.name: node for node in tree(module).body if isinstance(node, ast.ClassDef)}
 
 
-def functions(node: ast.Module | ast.ClassDef) -> Iterator[ast.FunctionDef]:
+def functions(node: ast.Module | ast.ClassDef) -> Iterator[Any]:
     for one in node.body:
-        if isinstance(one, ast.FunctionDef) and not any("overload" in ast.unparse(d) for d in one.decorator_list):
+        if isinstance(one, (ast.FunctionDef, ast.AsyncFunctionDef)) and not any(
+            "overload" in ast.unparse(d) for d in one.decorator_list
+        ):
             yield one
 
 
-def function(node: ast.ClassDef, name: str) -> ast.FunctionDef | None:
+def function(node: ast.ClassDef, name: str) -> Any:
     return next((one for one in functions(node) if one.name == name), None)
 
 
-def signature(node: ast.FunctionDef) -> str:
-    result = "" if node.returns is None or ast.unparse(node.returns) == "None" else f" -> {ast.unparse(node.returns)}"
-    return call(node.name, node.args) + result
+def signature(node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
+    if isinstance(node, ast.AsyncFunctionDef):
+        return f"await {call(node.name, node.args)}{_result(node)}"
+    return call(node.name, node.args) + _result(node)
+
+
+def _result(node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
+    return "" if node.returns is None or ast.unparse(node.returns) == "None" else f" -> {ast.unparse(node.returns)}"
 
 
 def call(name: str, arguments: ast.arguments) -> str:

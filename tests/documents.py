@@ -82,6 +82,7 @@ class Folder:
         self._environment = {
             **kept,
             "COLUMNS": _WIDTH,
+            "PYTEST_ADDOPTS": "-p no:asyncio -p no:randomly",  # warns of settings that no page needs; shows tests in any order
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
             "XDG_CACHE_HOME": str(path / "cache"),
         }

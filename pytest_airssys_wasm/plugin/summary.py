@@ -15,6 +15,7 @@ from pytest_airssys_wasm.plugin.options import SETTINGS
 from pytest_airssys_wasm.reporting import rows, table, write
 from pytest_airssys_wasm.reporting.model import Report, RequirementRecord, SessionInfo
 from pytest_airssys_wasm.runtime.printable import printable
+from pytest_airssys_wasm.validation import ORDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,7 +65,7 @@ class Summary:
 
     def _show_checks(self, terminalreporter: pytest.TerminalReporter) -> None:
         passed = [one for one in self._collection.tests if one.kind == "check" and one.outcome == "passed"]
-        by_file = groupby(sorted(passed, key=_file), key=_file)
+        by_file = groupby(sorted(passed, key=lambda one: (_file(one), _rank(one))), key=_file)
         if passed:
             terminalreporter.section("WebAssembly components")
         for file, checks in by_file:
@@ -97,6 +98,12 @@ class Summary:
 
 def _file(test: TestRecord) -> str:
     return test.test.partition("::")[0]
+
+
+def _rank(test: TestRecord) -> int:
+    """Checks in their order, whatever ran first; then the tests of the manifest."""
+    name = test.test.partition("::")[2]
+    return ORDER.index(name) if name in ORDER else len(ORDER)
 
 
 def _requirements() -> Iterator[RequirementRecord]:

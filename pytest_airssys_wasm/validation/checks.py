@@ -10,6 +10,7 @@ from pytest_airssys_wasm.runtime.linking import is_wasi
 from pytest_airssys_wasm.runtime.needs import exceeded
 from pytest_airssys_wasm.runtime.needs_reader import read_needs
 from pytest_airssys_wasm.runtime.store import LimitedStore
+from pytest_airssys_wasm.validation import ORDER
 from pytest_airssys_wasm.validation.determinism import check_determinism
 from pytest_airssys_wasm.validation.findings import Unfit
 from pytest_airssys_wasm.validation.remedies import remedy
@@ -96,15 +97,16 @@ def check_instantiates(candidate: Candidate) -> str:
     )
 
 
-CHECKS: dict[str, Callable[[Candidate], str]] = {
-    "manifest": check_manifest,
-    "loads": check_loads,
-    "imports": check_imports,
-    "limits": check_limits,
-    "instantiates": check_instantiates,
-    "deterministic": check_determinism,
-}
-"""By the name of the pytest item, in the order in which a reader wants to know."""
+_FUNCTIONS: tuple[Callable[[Candidate], str], ...] = (
+    check_manifest,
+    check_loads,
+    check_imports,
+    check_limits,
+    check_instantiates,
+    check_determinism,
+)
+CHECKS = dict(zip(ORDER, _FUNCTIONS))
+"""By the name of the pytest item."""
 
 
 def _loading(component: Component) -> str:

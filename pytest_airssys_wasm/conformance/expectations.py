@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -21,11 +22,21 @@ class Failures(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     reason: str
     cases: list[str]
     """Node ids."""
+    sometimes: bool = False
+    """Whether they pass at other times: what depends on the load of the machine. Neither ending is then an error."""
 
     def __post_init__(self) -> None:
         """A reason that says something, of something."""
         if not self.reason.strip() or not self.cases:
             raise ValueError("a `reason`, and at least one of `cases`")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownFailure:
+    """What is known of one case."""
+
+    reason: str
+    sometimes: bool
 
 
 class Expectations(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -34,22 +45,22 @@ class Expectations(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     failures: list[Failures] = []
 
 
-def read_expectations(path: Path, known: Collection[str]) -> dict[str, str]:
-    """The reason for each listed case.
+def read_expectations(path: Path, known: Collection[str]) -> dict[str, KnownFailure]:
+    """What is known of each listed case.
 
     Raises `InvalidConfiguration` for a file that is not as it must be, and for a case that is not `known` or
     listed twice.
     """
-    reasons: dict[str, str] = {}
+    found: dict[str, KnownFailure] = {}
     for index, group in enumerate(decode_toml(path, Expectations).failures):
         for case in group.cases:
             where = f"{path}: failures[{index}].cases"
-            if case in reasons:
+            if case in found:
                 raise InvalidConfiguration(where, case, "each case once")
             if case not in known:
                 near = difflib.get_close_matches(case, known, n=3)
                 raise InvalidConfiguration(
                     where, case, "a conformance case" + (f"; near: {', '.join(near)}" if near else "")
                 )
-            reasons[case] = " ".join(group.reason.split())
-    return reasons
+            found[case] = KnownFailure(reason=" ".join(group.reason.split()), sometimes=group.sometimes)
+    return found

@@ -24,6 +24,8 @@ from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
 
+    from pytest_airssys_wasm.conformance.expectations import KnownFailure
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chapter:
@@ -118,7 +120,7 @@ class ChapterCollector(pytest.Collector):
                 yield make(self, name=name, nodeid=node_id)
 
 
-def _expected_failures(config: pytest.Config) -> dict[str, str]:
+def _expected_failures(config: pytest.Config) -> dict[str, KnownFailure]:
     path = config.stash[SETTINGS].wasm_expectations
     if path is None:
         return {}
@@ -130,7 +132,7 @@ def _expected_failures(config: pytest.Config) -> dict[str, str]:
         raise pytest.UsageError(str(error)) from None
 
 
-def _chapters(failures: Mapping[str, str]) -> Iterator[Chapter]:
+def _chapters(failures: Mapping[str, KnownFailure]) -> Iterator[Chapter]:
     """Those from data in alphabetical order, and the laws, which need the longest, last."""
     for file in find_chapters():
         cases = {

@@ -14,6 +14,7 @@ from pytest_airssys_wasm.runtime.errors import InvalidConfiguration, RuntimeDied
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pytest_airssys_wasm.conformance.expectations import KnownFailure
     from pytest_airssys_wasm.conformance.judge import Finding
     from pytest_airssys_wasm.conformance.loader import CaseFile
     from pytest_airssys_wasm.conformance.model import Case
@@ -31,11 +32,13 @@ class CaseFailed(Exception):
 class CaseItem(pytest.Item):
     """One case of the suite."""
 
-    def __init__(self, *, case_file: CaseFile, known_failure: str | None, **known: Any) -> None:
+    def __init__(self, *, case_file: CaseFile, known_failure: KnownFailure | None, **known: Any) -> None:
         super().__init__(**known)
         self.case_file = case_file
         if known_failure is not None:
-            self.add_marker(pytest.mark.xfail(raises=CaseFailed, reason=known_failure, strict=True))
+            self.add_marker(
+                pytest.mark.xfail(raises=CaseFailed, reason=known_failure.reason, strict=not known_failure.sometimes)
+            )
         self.add_marker(pytest.mark.conformance)
         self.stash[KIND] = "case"
 

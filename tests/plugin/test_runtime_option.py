@@ -155,6 +155,13 @@ def test_a_known_failure_that_passes_fails_the_run(odd, workers):
     assert "[XPASS(strict)] it is off by one" in ran.text
 
 
+def test_what_fails_sometimes_may_pass(odd):
+    known = expect(odd, f"[[failures]]\nreason = 'load'\nsometimes = true\ncases = ['{ADDS}', '{WRONG}']\n")
+    ran = odd.run(ODD, known, ADDS, WRONG)
+    assert ran.results == {ADDS: "xpass", WRONG: "xfail"}
+    assert ran.code == 0
+
+
 def test_a_case_that_cannot_be_read_is_no_known_failure(odd):
     known = expect(odd, f"[[failures]]\nreason = 'x'\ncases = ['{UNREADABLE}']\n")
     assert odd.run(ODD, known, UNREADABLE).results == {UNREADABLE: "failed"}

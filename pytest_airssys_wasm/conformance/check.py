@@ -10,17 +10,19 @@ import msgspec
 
 from pytest_airssys_wasm.conformance.bounds import as_bounds
 from pytest_airssys_wasm.conformance.imports import REFERENCE_IMPORTS
+from pytest_airssys_wasm.conformance.limits_on_wire import limits_on_wire
 from pytest_airssys_wasm.conformance.loader import find_chapters, source_text
 from pytest_airssys_wasm.conformance.model import FIGURES, Bounds
 from pytest_airssys_wasm.conformance.protocol import CAPABILITIES
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
+from pytest_airssys_wasm.runtime.limits import ResourceLimits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from pytest_airssys_wasm.conformance.loader import CaseFile, ChapterFile
-    from pytest_airssys_wasm.conformance.model import Actor, Case
+    from pytest_airssys_wasm.conformance.model import Actor, Case, Expected
 
 _KEBAB_CASE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _COMMENT = re.compile(r"\s*;;[^\n]*\n|\s*\(;.*?;\)", re.DOTALL)
@@ -114,12 +116,22 @@ def _actor_faults(actor: Actor, where: str, fixtures: Path | None) -> Iterator[s
         yield f"actor {actor.name!r} has no steps"
 
 
+def _is_exact_fuel(expected: Expected | None, actor: Actor) -> bool:
+    """Whether only a runtime with wasmtime's costs can get this; none, and a budget spent whole, all can."""
+    if expected is None or isinstance(expected, Bounds):
+        return False
+    budget = limits_on_wire(actor.limits).get("fuel", ResourceLimits.DEFAULT_FUEL)
+    return expected not in (0, budget)
+
+
 def _implied(actor: Actor, where: str, fixtures: Path | None) -> Iterator[str]:
     """The capabilities that an actor needs as anyone can see."""
     if any(step.phase == "configure" for step in actor.steps):
         yield "manifest"
     if all(step.phase == "configure" for step in actor.steps):
         return
+    if any(_is_exact_fuel(step.expect.fuel_consumed, actor) for step in actor.steps):
+        yield "fuel-as-wasmtime"
     text = source_text(actor, where, fixtures)
     while comment := _COMMENT.match(text):
         text = text[comment.end() :]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_airssys_wasm.plugin import checks, engine, markers, options
+from pytest_airssys_wasm.plugin import checks, engine, foreign, markers, options
 from pytest_airssys_wasm.plugin.fixtures import (
     _wasm_source,
     component,
@@ -44,14 +44,16 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(checks.MarkerChecks(settings))
     engine.clear_cache(config)
     _record(config, settings)
+    # First: what it adds to the arguments is parted into cases and files with them.
     if settings.airssys_wasm or settings.wasm_component:
         from pytest_airssys_wasm.plugin.validation import ValidationHooks
 
         config.pluginmanager.register(ValidationHooks(config))
-    if settings.airssys_wasm:  # parts the arguments, to which the binaries have been added by now
+    if settings.runs_suite:
         from pytest_airssys_wasm.plugin.collect import SuiteHooks
 
         config.pluginmanager.register(SuiteHooks(config))
+        foreign.introduce(config)
 
 
 def _record(config: pytest.Config, settings: options.Settings) -> None:
@@ -75,14 +77,15 @@ def _record(config: pytest.Config, settings: options.Settings) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Release what the session made."""
+    foreign.release(config)
     engine.release(config)
 
 
-def pytest_report_header(config: pytest.Config) -> str:
-    """Version, limits and cache."""
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Version, limits and cache; and the foreign runtime."""
     from pytest_airssys_wasm.plugin import report
 
-    return report.header(config.stash[options.SETTINGS])
+    return report.header(config)
 
 
 @pytest.hookimpl(wrapper=True)

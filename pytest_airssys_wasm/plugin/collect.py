@@ -17,10 +17,14 @@ from pytest_airssys_wasm.conformance.data import data_folder
 from pytest_airssys_wasm.conformance.loader import find_chapters
 from pytest_airssys_wasm.plugin.items import CaseItem
 from pytest_airssys_wasm.plugin.laws import LAW_NAMES, LAWS, LawItem
+from pytest_airssys_wasm.plugin.options import SETTINGS
 from pytest_airssys_wasm.plugin.selection import ROOT, Selection, select
+from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator, Mapping
+
+    from pytest_airssys_wasm.conformance.expectations import KnownFailure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +54,7 @@ class SuiteHooks:
     """
 
     def __init__(self, config: pytest.Config) -> None:
-        self._chapters = tuple(_chapters())
+        self._chapters = tuple(_chapters(_expected_failures(config)))
         known = [node_id for chapter in self._chapters for node_id in chapter.node_ids()]
         self._selection = select(config, known, data_folder("conformance"))
 
@@ -116,10 +120,25 @@ class ChapterCollector(pytest.Collector):
                 yield make(self, name=name, nodeid=node_id)
 
 
-def _chapters() -> Iterator[Chapter]:
+def _expected_failures(config: pytest.Config) -> dict[str, KnownFailure]:
+    path = config.stash[SETTINGS].wasm_expectations
+    if path is None:
+        return {}
+    from pytest_airssys_wasm.conformance.expectations import read_expectations
+
+    try:
+        return read_expectations(path, [case.node_id for file in find_chapters() for case in file.cases()])
+    except InvalidConfiguration as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def _chapters(failures: Mapping[str, KnownFailure]) -> Iterator[Chapter]:
     """Those from data in alphabetical order, and the laws, which need the longest, last."""
     for file in find_chapters():
-        cases = {case.name: _maker(CaseItem, path=case.path, case_file=case) for case in file.cases()}
+        cases = {
+            case.name: _maker(CaseItem, path=case.path, case_file=case, known_failure=failures.get(case.node_id))
+            for case in file.cases()
+        }
         yield Chapter(name=file.name, path=file.path, items=cases)
     path = Path(fuzzing.__file__).with_name("laws.py")
     yield Chapter(name=LAWS, path=path, items={name: _maker(LawItem, path=path) for name in LAW_NAMES})

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_airssys_wasm.plugin.foreign import the_adapter
 from pytest_airssys_wasm.plugin.options import SETTINGS
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def the_runner(config: pytest.Config) -> CaseRunner:
         from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime
         from pytest_airssys_wasm.conformance.runner import CaseRunner
 
-        runtime = InProcessRuntime(the_engine(config))
+        runtime = the_adapter(config) or InProcessRuntime(the_engine(config))
         scratch = _at_end(config).enter_context(TemporaryDirectory(prefix="airssys-wasm-"))
         config.stash[_RUNNER] = CaseRunner(runtime, Path(scratch))
     return config.stash[_RUNNER]

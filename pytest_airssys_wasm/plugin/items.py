@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_airssys_wasm.plugin import foreign
 from pytest_airssys_wasm.plugin.engine import the_runner
 from pytest_airssys_wasm.plugin.records import KIND, REQUIREMENT
-from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
+from pytest_airssys_wasm.runtime.errors import InvalidConfiguration, RuntimeDied
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pytest_airssys_wasm.conformance.expectations import KnownFailure
     from pytest_airssys_wasm.conformance.judge import Finding
     from pytest_airssys_wasm.conformance.loader import CaseFile
     from pytest_airssys_wasm.conformance.model import Case
@@ -30,9 +32,13 @@ class CaseFailed(Exception):
 class CaseItem(pytest.Item):
     """One case of the suite."""
 
-    def __init__(self, *, case_file: CaseFile, **known: Any) -> None:
+    def __init__(self, *, case_file: CaseFile, known_failure: KnownFailure | None, **known: Any) -> None:
         super().__init__(**known)
         self.case_file = case_file
+        if known_failure is not None:
+            self.add_marker(
+                pytest.mark.xfail(raises=CaseFailed, reason=known_failure.reason, strict=not known_failure.sometimes)
+            )
         self.add_marker(pytest.mark.conformance)
         self.stash[KIND] = "case"
 
@@ -47,8 +53,10 @@ class CaseItem(pytest.Item):
         missing = missing_capabilities(case, runner.runtime)
         if missing:
             raise pytest.skip.Exception(f"the runtime has no {', '.join(missing)}", _use_item_location=True)
+        foreign.begin(self)
         findings = judge(case, runner.run(case, str(self.case_file.path)))
         if findings:
+            foreign.add_section(self)
             raise CaseFailed(case, findings)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
@@ -56,7 +64,7 @@ class CaseItem(pytest.Item):
         error = excinfo.value
         if isinstance(error, CaseFailed):
             return "\n".join(self._lines(error))
-        if isinstance(error, InvalidConfiguration):
+        if isinstance(error, (InvalidConfiguration, RuntimeDied)):
             return str(error)
         return super().repr_failure(excinfo, style)
 
@@ -73,7 +81,7 @@ class CaseItem(pytest.Item):
             *(f"  {finding.sentence}" for finding in error.findings),
             "",
             f"case: {self.case_file.path}",
-            f"rerun: pytest --airssys-wasm {self.nodeid}",
+            f"rerun: pytest {foreign.flags(self.config)} {self.nodeid}",
         ]
 
     def _requirement(self, identifier: str) -> str:

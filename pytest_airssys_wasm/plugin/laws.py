@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_airssys_wasm.plugin.engine import the_engine
+from pytest_airssys_wasm.plugin.options import SETTINGS
 from pytest_airssys_wasm.plugin.records import KIND
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ class LawItem(pytest.Item):
         super().__init__(**known)
         self.add_marker(pytest.mark.conformance)
         self.stash[KIND] = "law"
+        if self.config.stash[SETTINGS].wasm_runtime is not None:
+            self.add_marker(pytest.mark.skip(reason="the laws are tried on the bundled runtime only"))
 
     def runtest(self) -> None:
         """Try the law. Raises `AssertionError` with the smallest example that breaks it."""

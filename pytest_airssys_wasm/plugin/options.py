@@ -7,12 +7,21 @@ one is a usage error even in a run whose tests would not have needed it.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import pytest
 
+from pytest_airssys_wasm.plugin.option_values import (
+    Command,
+    parse_command,
+    parse_expectations,
+    parse_file,
+    parse_folder,
+    parse_memory_range,
+    parse_report,
+)
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 from pytest_airssys_wasm.runtime.limits import parse_duration_ms, parse_fuel, parse_size
 
@@ -51,35 +60,6 @@ class Option:
         return "--" + self.key.replace("_", "-")
 
 
-def _parse_memory_range(value: Any, where: str) -> tuple[int, int]:
-    from pytest_airssys_wasm.runtime.manifest import parse_memory_range
-
-    try:
-        return parse_memory_range(value)
-    except InvalidConfiguration as error:
-        raise InvalidConfiguration(where, value, error.wanted) from None
-
-
-def _parse_folder(value: Any, where: str) -> Path:
-    if not str(value).strip():
-        raise InvalidConfiguration(where, value, "a directory")
-    return Path(value).expanduser()
-
-
-def _parse_file(value: Any, where: str) -> Path:
-    if not str(value).strip():
-        raise InvalidConfiguration(where, value, "the path of a .wasm or .wat file")
-    return Path(value).expanduser()
-
-
-def _parse_report(value: Any, where: str) -> Path:
-    from pytest_airssys_wasm.reporting.write import check_path
-
-    path = Path(value).expanduser()
-    check_path(path, where)
-    return path
-
-
 OPTIONS = (
     Option(
         key="airssys_wasm",
@@ -91,8 +71,21 @@ OPTIONS = (
         metavar="PATH",
         is_list=True,
         must_exist=True,
-        parse=_parse_file,
+        parse=parse_file,
         help="Validate this component or module too, with the Component.toml beside it where there is one. Repeatable.",
+    ),
+    Option(
+        key="wasm_runtime",
+        metavar="CMD",
+        parse=parse_command,
+        help="Run the conformance suite against the runtime behind this adapter (docs/protocol.md).",
+    ),
+    Option(
+        key="wasm_expectations",
+        metavar="FILE",
+        must_exist=True,
+        parse=parse_expectations,
+        help="The cases that the runtime is known to fail, with reasons. One of them that passes fails the run.",
     ),
     Option(
         key="wasm_fuel",
@@ -115,7 +108,7 @@ OPTIONS = (
     Option(
         key="wasm_cache_dir",
         metavar="DIR",
-        parse=_parse_folder,
+        parse=parse_folder,
         help="Where compiled components are kept (default: the user's cache folder).",
     ),
     Option(key="wasm_cache_clear", help="Remove the compiled components from the cache before the run."),
@@ -123,14 +116,14 @@ OPTIONS = (
         key="wasm_report",
         metavar="FILE",
         is_list=True,
-        parse=_parse_report,
+        parse=parse_report,
         help="Write every execution to this file: .json, .md or .html. Repeatable.",
     ),
     Option(key="wasm_summary", help="Show what each export used of its limits, also without -v."),
     Option(
         key="wasm_memory_range",
         has_flag=False,
-        parse=_parse_memory_range,
+        parse=parse_memory_range,
         help="What a Component.toml may ask for as memory (default: '512 KiB..4 MiB').",
     ),
     Option(
@@ -160,6 +153,8 @@ class Settings:
 
     airssys_wasm: bool = False
     wasm_component: tuple[Path, ...] = ()
+    wasm_runtime: Command | None = None
+    wasm_expectations: Path | None = None
     wasm_fuel: Given[int] | None = None
     wasm_memory: Given[int] | None = None
     wasm_timeout_ms: Given[float] | None = None
@@ -174,6 +169,8 @@ class Settings:
     wasm_max_timeout_ms: float | None = None
     flags: tuple[str, ...] = field(default=())
     """The limits on the command line, as they were written there: for commands that reproduce a test."""
+    runs_suite: bool = False
+    """`--airssys-wasm`, or `--wasm-runtime` on the command line: in the ini file that only says which."""
 
 
 SETTINGS = pytest.StashKey[Settings]()
@@ -238,11 +235,17 @@ def _given(config: pytest.Config, option: Option) -> Given[Any] | None:
     is_from_ini = where != option.flag and config.inipath is not None
     base = config.inipath.parent if is_from_ini and config.inipath else config.invocation_params.dir
     # Paths are relative to where they were written.
-    placed = [Path(os.path.normpath(base / one)) if isinstance(one, Path) else one for one in parsed]
+    placed = [_placed(one, base) for one in parsed]
     for one in placed if option.must_exist else ():
         if not one.is_file():
             raise InvalidConfiguration(where, str(one), "a file that is there")
     return Given(value=tuple(placed) if option.is_list else placed[0], where=where)
+
+
+def _placed(value: Any, base: Path) -> Any:
+    if isinstance(value, Command):
+        return replace(value, folder=base)
+    return Path(os.path.normpath(base / value)) if isinstance(value, Path) else value
 
 
 def _ini(config: pytest.Config, key: str) -> Any:
@@ -261,4 +264,5 @@ def _collect(config: pytest.Config, given: dict[str, Given[Any] | None]) -> Sett
         if option.key in _LIMITS and config.getoption(option.flag) is not None
         for text in (option.flag, str(config.getoption(option.flag)))
     )
+    values["runs_suite"] = values.get("airssys_wasm", False) or config.getoption("--wasm-runtime") is not None
     return Settings(**values)

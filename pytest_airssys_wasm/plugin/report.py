@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_airssys_wasm.plugin import section
+from pytest_airssys_wasm.plugin import foreign, section
 from pytest_airssys_wasm.plugin.fixtures import STORE
 from pytest_airssys_wasm.plugin.options import SETTINGS
 from pytest_airssys_wasm.runtime.errors import WasmError
@@ -30,12 +30,16 @@ _RERUNS_S = 10.0
 _RERUNS_SPENT_S = pytest.StashKey[float]()
 
 
-def header(settings: Settings) -> str:
-    """Version of wasmtime, the limits in force where no marker says otherwise, and the cache."""
+def header(config: pytest.Config) -> list[str]:
+    """Version of wasmtime, the limits in force where no marker says otherwise, the cache; the foreign runtime."""
     from platformdirs import user_cache_path
 
+    settings = config.stash[SETTINGS]
     folder = settings.wasm_cache_dir or user_cache_path("pytest-airssys-wasm", appauthor=False)
-    return f"wasm: wasmtime {version('wasmtime')}, {limits_text(settings)}, cache {folder}"
+    lines = [f"wasm: wasmtime {version('wasmtime')}, {limits_text(settings)}, cache {folder}"]
+    if found := foreign.who(config):
+        lines.append(f"wasm suite: {' '.join(found)} ({settings.wasm_runtime})")
+    return lines
 
 
 def limits_text(settings: Settings) -> str:

@@ -59,7 +59,9 @@ def _node_id(config: pytest.Config, argument: str, suite: Path) -> str | None:
     place = Path(os.path.normpath(config.invocation_params.dir / argument))
     if place.exists():
         inside = _relative(place, suite)
-        return None if inside is None else "/".join((ROOT, *inside.with_suffix("").parts))
+        if inside is None:
+            return None
+        return "/".join((ROOT, *(inside.with_suffix("") if inside.name else inside).parts))
     if _is_within(argument, ROOT):
         return argument.rstrip("/")
     shown = _relative(place, config.rootpath)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_airssys_wasm.plugin import foreign
 from pytest_airssys_wasm.plugin import report as plugin_report
 from pytest_airssys_wasm.plugin.options import SETTINGS
 from pytest_airssys_wasm.reporting import rows, table, write
@@ -76,10 +77,11 @@ class Summary:
     def _report(self) -> Report:
         now = datetime.now(timezone.utc)
         tests = self._collection.tests
+        runtime, runtime_version = foreign.who(self._config) or ("wasmtime-py", version("wasmtime"))
         session = SessionInfo(
             tool_version=version("pytest-airssys-wasm"),
-            runtime="wasmtime-py",
-            runtime_version=version("wasmtime"),
+            runtime=runtime,
+            runtime_version=runtime_version,
             python_version=platform.python_version(),
             platform=f"{platform.system()} {platform.machine()}",
             started_at=self._started.isoformat(timespec="seconds"),

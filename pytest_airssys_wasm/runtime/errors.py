@@ -147,7 +147,7 @@ class RuntimeDied(WasmError):
     def __init__(self, message: str, reason: str) -> None:
         super().__init__(message)
         self.reason = reason
-        """`signal`, `status`, `memory`, `silence` or `garbage`."""
+        """`signal`, `status`, `memory`, `silence`, `garbage` or `refusal`."""
 
 
 class LinkError(WasmError):

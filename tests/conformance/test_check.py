@@ -53,6 +53,10 @@ FAULTY = {
         GOOD + "[expect]\nhost_rss_growth_mib = { max = 1 }\n",
         "'host-rss' is missing",
     ),
+    "an exact count of fuel that is not declared": (
+        GOOD + "[steps.expect]\nfuel_consumed = 7\n",
+        "'fuel-as-wasmtime' is missing",
+    ),
     "a store that is gone": (
         GOOD + '[steps.expect]\nverdict = "trap"\n[[steps]]\ncall = "f"\n',
         "`fresh = true` is missing",
@@ -126,3 +130,18 @@ def test_an_actor_does_something(suite):
 def test_a_chapter_that_does_not_load_is_a_fault(suite):
     (found,) = faults(suite(a__chapter="titel = 1", a__case=GOOD))
     assert "chapter.toml" in found
+
+
+@pytest.mark.parametrize(
+    "expected",
+    ["fuel_consumed = 0", "fuel_consumed = 1_000_000", "fuel_consumed = { min = 7 }", 'steady = ["fuel_consumed"]'],
+)
+def test_fuel_that_any_runtime_can_count_needs_no_costs_of_wasmtime(suite, expected):
+    assert faults(suite(a__chapter=CHAPTER, a__case=GOOD + f"[steps.expect]\n{expected}\n")) == []
+
+
+def test_the_costs_of_wasmtime_are_needed_where_the_budget_is_not_what_is_spent(suite):
+    case = GOOD.replace("[[steps]]", "[limits]\nfuel = 7\n[[steps]]")
+    assert faults(suite(a__chapter=CHAPTER, a__case=case + "[steps.expect]\nfuel_consumed = 7\n")) == []
+    (fault,) = faults(suite(a__chapter=CHAPTER, a__case=case + "[steps.expect]\nfuel_consumed = 1_000_000\n"))
+    assert fault.endswith("needs: 'fuel-as-wasmtime' is missing")

@@ -18,6 +18,8 @@ BAD = {
     "wasm_max_memory": ["-1", "all"],
     "wasm_max_timeout_ms": ["-1", "all"],
     "wasm_cache_dir": [""],
+    "wasm_runtime": ["'", "", "  "],
+    "wasm_expectations": ["nothing.toml", ""],
     "wasm_component": ["nothing.wasm", ""],
     "wasm_report": ["report.txt", "report", ""],
     "airssys_wasm": ["perhaps"],
@@ -29,7 +31,7 @@ BAD = {
 
 def test_every_setting_is_tried_here():
     assert set(BAD) == {option.key for option in OPTIONS}
-    assert set(BAD) | {"flags"} == set(Settings.__dataclass_fields__)
+    assert set(BAD) | {"flags", "runs_suite"} == set(Settings.__dataclass_fields__)
 
 
 @pytest.mark.parametrize(("key", "value"), [(key, values[0]) for key, values in BAD.items()])

@@ -1,0 +1,201 @@
+"""A runtime behind the adapter protocol: a process of its own, restarted when it dies, hangs or talks nonsense.
+
+One process serves all threads. Requests that the runner makes at once are sent at once, and answered in any order:
+the cases with `concurrency` are about stores beside each other in one process, which a pool of processes would
+keep apart by itself. An adapter without the capability `concurrent` is asked one thing at a time.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import weakref
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import structs
+
+from pytest_airssys_wasm.conformance.answers import read_hello, read_run
+from pytest_airssys_wasm.conformance.diary import Diary
+from pytest_airssys_wasm.conformance.group import session_members
+from pytest_airssys_wasm.conformance.limits_on_wire import UNLIMITED
+from pytest_airssys_wasm.conformance.process import AdapterProcess, before_request
+from pytest_airssys_wasm.conformance.protocol import (
+    MESSAGE_CHARACTERS,
+    ConfigureRequest,
+    HelloRequest,
+    RunAnswer,
+    RunRequest,
+    StepAnswer,
+)
+from pytest_airssys_wasm.runtime.errors import InvalidConfiguration, RuntimeDied, Verdict
+from pytest_airssys_wasm.runtime.limits import ResourceLimits
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from pytest_airssys_wasm.conformance.protocol import HelloAnswer
+
+_STARTS = 3
+"""After so many starts in a row without a `hello` no further one is tried."""
+_STDERR_CHARACTERS = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long an adapter may take."""
+
+    start_s: float = 30.0
+    """From its start to its answer to `hello`."""
+    grace_s: float = 2.0
+    """Of a request, beyond the timeouts of its steps."""
+    unlimited_s: float = 60.0
+    """For each step without a timeout."""
+
+
+class AdapterRuntime:
+    """Runs cases on the runtime behind `command`. Safe to use from several threads; close it when done."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        folder: Path | None = None,
+        patience: Patience | None = None,
+        line_bytes: int = 16 * 2**20,
+    ) -> None:
+        self.diary = Diary()
+        self._command = tuple(command)
+        self._folder = folder
+        self._patience = patience or Patience()
+        self._line_bytes = line_bytes
+        self._ids = itertools.count(1)
+        self._starting = threading.Lock()
+        self._one_at_a_time = threading.Lock()
+        self._hello: HelloAnswer | None = None
+        self._failed_starts: list[RuntimeDied] = []
+        self._processes: list[AdapterProcess] = []
+        # At the latest when the interpreter ends.
+        weakref.finalize(self, _close, self._processes)
+
+    def hello(self) -> HelloAnswer:
+        """Name, version and capabilities, as the adapter said when it was first started.
+
+        Raises `InvalidConfiguration` when the command cannot be run, `RuntimeDied` when it does not say hello
+        as it should.
+        """
+        if self._hello is None:
+            self._process()
+        assert self._hello is not None
+        return self._hello
+
+    def run(self, request: RunRequest) -> RunAnswer:
+        """Run the steps. An adapter that fails at it gives a step with the verdict `runtime-died`."""
+        return self._answer(request, len(request.steps), self._deadline_s(request))
+
+    def configure(self, request: ConfigureRequest) -> RunAnswer:
+        """Read a manifest."""
+        return self._answer(request, 1, self._patience.grace_s)
+
+    def process_ids(self) -> tuple[int, ...]:
+        """The adapter and what it has started; nothing when it cannot be started."""
+        try:
+            return session_members(self._process(for_request=False).process_id)
+        except RuntimeDied:
+            return ()
+
+    def close(self) -> None:
+        """End the process. A later request starts another."""
+        with self._starting:
+            _close(self._processes)
+
+    def _answer(self, request: RunRequest | ConfigureRequest, steps: int, deadline_s: float) -> RunAnswer:
+        try:
+            process = self._process()
+            is_concurrent = "concurrent" in self.hello().capabilities
+            with nullcontext() if is_concurrent else self._one_at_a_time:
+                line = self._exchange(process, request, deadline_s)
+            try:
+                answer = read_run(line, steps)
+            except RuntimeDied as error:
+                if error.reason == "garbage":
+                    process.kill()
+                raise
+        except RuntimeDied as error:
+            died = StepAnswer(verdict=Verdict.RUNTIME_DIED, message=self._told(error))
+            return RunAnswer(id=request.id, steps=[died])
+        return structs.replace(answer, id=request.id)
+
+    def _exchange(self, process: AdapterProcess, request: Any, deadline_s: float) -> bytes:
+        # Numbered here: the numbers of requests must differ, whoever makes them.
+        identifier = next(self._ids)
+        line = msgspec.json.encode(structs.replace(request, id=identifier))
+        return process.ask(identifier, line, deadline_s)
+
+    def _process(self, *, for_request: bool = True) -> AdapterProcess:
+        """The process, started and greeted if need be.
+
+        Raises `RuntimeDied` for a request when the last process ended while nothing was asked.
+        """
+        with self._starting:
+            if self._processes:
+                process = self._processes[-1]
+                if not process.is_over:
+                    return process
+                if (failure := process.untold) is not None:
+                    if for_request:
+                        process.untold = None
+                    raise before_request(failure)
+            if len(self._failed_starts) == _STARTS:
+                raise self._failed_starts[-1]
+            self._processes.clear()
+            process = self._started()
+            self._processes.append(process)
+            try:
+                line = self._exchange(process, HelloRequest(id=0), self._patience.start_s)
+                self._greet(read_hello(line))
+            except RuntimeDied as error:
+                process.kill()
+                failure = RuntimeDied(f"it did not start as it should: {error}", error.reason)
+                self._failed_starts.append(failure)
+                raise failure from None
+            self._failed_starts.clear()
+            return process
+
+    def _started(self) -> AdapterProcess:
+        try:
+            return AdapterProcess(self._command, folder=self._folder, line_bytes=self._line_bytes, diary=self.diary)
+        except (OSError, ValueError) as error:
+            text = f"a command that can be run ({error})"
+            raise InvalidConfiguration("adapter", " ".join(self._command), text) from None
+
+    def _greet(self, said: HelloAnswer) -> None:
+        before = self._hello or said
+        if structs.replace(said, id=before.id) != before:
+            raise RuntimeDied("it says another name, version or capabilities than when it was first started", "garbage")
+        self._hello = before
+
+    def _deadline_s(self, request: RunRequest) -> float:
+        timeout_ms = request.limits.get("timeout_ms", ResourceLimits.DEFAULT_TIMEOUT_MS)
+        if timeout_ms == UNLIMITED:
+            each_s = self._patience.unlimited_s
+        elif isinstance(timeout_ms, (int, float)) and 0 <= timeout_ms < 1_000 * threading.TIMEOUT_MAX:
+            each_s = timeout_ms / 1_000
+        else:
+            each_s = 0.0  # to be refused
+        # The instantiation before the first step has the whole timeout too.
+        return min((len(request.steps) + 1) * each_s + self._patience.grace_s, 86_400.0)
+
+    def _told(self, error: RuntimeDied) -> str:
+        text = f"{error.reason}: {error}"
+        if stderr := " / ".join(self.diary.stderr[-4:]):
+            text += f"; its stderr ends with: {stderr[-_STDERR_CHARACTERS:]}"
+        return text[:MESSAGE_CHARACTERS]
+
+
+def _close(processes: list[AdapterProcess]) -> None:
+    while processes:
+        processes.pop().close()

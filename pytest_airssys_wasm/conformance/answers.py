@@ -1,0 +1,107 @@
+"""An adapter's lines, decoded and checked: nothing of them is believed that the protocol does not allow."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+from msgspec import UNSET, Struct, structs
+
+from pytest_airssys_wasm.conformance.diary import printable, shown
+from pytest_airssys_wasm.conformance.protocol import (
+    CAPABILITIES,
+    MESSAGE_CHARACTERS,
+    PROTOCOL,
+    HelloAnswer,
+    RunAnswer,
+    StepAnswer,
+)
+from pytest_airssys_wasm.runtime.errors import RuntimeDied, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Answer = TypeVar("Answer")
+
+_MOST = 2**64
+_DEPTH = 200
+"""How deep a value may nest: no case goes deeper, and Python cannot show what does."""
+_NAME_CHARACTERS = 200
+
+
+class _Error(Struct, frozen=True):
+    error: str | None = None
+    protocol: int = PROTOCOL
+
+
+def read_hello(line: bytes) -> HelloAnswer:
+    """The answer to `hello`. Raises `RuntimeDied` when it is none, or names what does not exist."""
+    answer = _decoded(line, HelloAnswer)
+    for name in ("runtime", "version"):
+        text = getattr(answer, name)
+        if not text.strip() or len(text) > _NAME_CHARACTERS or printable(text) != text:
+            raise _garbage(f"{name}: expected a short printable text", line)
+    unknown = [name for name in answer.capabilities if name not in CAPABILITIES]
+    if unknown:
+        known = ", ".join(CAPABILITIES)
+        raise _garbage(f"capabilities: {unknown[0]!r} is none of {known}", line)
+    return answer
+
+
+def read_run(line: bytes, asked: int) -> RunAnswer:
+    """The answer to `run` or `configure` with so many steps. Raises `RuntimeDied` when it is none."""
+    answer = _decoded(line, RunAnswer)
+    if not 0 < len(answer.steps) <= asked:
+        raise _garbage(f"steps: {len(answer.steps)} answers to {asked} steps", line)
+    *before, last = answer.steps
+    if any(step.verdict is not Verdict.OK for step in before):
+        raise _garbage("steps: something is answered after a step that was not ok", line)
+    if last.verdict is Verdict.OK and len(answer.steps) < asked:
+        raise _garbage(f"steps: {len(answer.steps)} answers to {asked} steps, and the last of them is ok", line)
+    for step in answer.steps:
+        _check_numbers(step, line)
+    return structs.replace(answer, steps=[_shortened(step) for step in answer.steps])
+
+
+def _decoded(line: bytes, kind: type[Answer]) -> Answer:
+    try:
+        refusal = msgspec.json.decode(line, type=_Error)
+        if refusal.protocol != PROTOCOL:
+            raise _garbage(f"protocol: expected {PROTOCOL}, got {refusal.protocol}", line)
+        if refusal.error is not None:
+            raise RuntimeDied(f"it refused the request: {shown(refusal.error.encode('utf-8', 'replace'))}", "refusal")
+        return msgspec.json.decode(line, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _garbage(str(error), line) from None
+
+
+def _check_numbers(step: StepAnswer, line: bytes) -> None:
+    figures = [
+        getattr(step, name)
+        for name in ("code", "fuel_consumed", "elapsed_ms", "peak_memory_bytes", "denied_growths", "limits")
+    ]
+    level: list[Any] = [*figures, None if step.value is UNSET else step.value]
+    for _ in range(_DEPTH):
+        for one in level:
+            if isinstance(one, int) and abs(one) > _MOST:
+                raise _garbage("a number beyond 64 bits", line)
+        level = [inner for one in level for inner in _inside(one)]
+        if not level:
+            return
+    raise _garbage(f"a value nested deeper than {_DEPTH} levels", line)
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
+
+
+def _shortened(step: StepAnswer) -> StepAnswer:
+    if step.message is None:
+        return step
+    return structs.replace(step, message=step.message[:MESSAGE_CHARACTERS])
+
+
+def _garbage(what: str, line: bytes) -> RuntimeDied:
+    return RuntimeDied(f"its answer is not as it must be ({what}): {shown(line, 200)}", "garbage")

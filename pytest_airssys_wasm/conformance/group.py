@@ -1,0 +1,54 @@
+"""Process groups and sessions, asked and ended without a race for their numbers.
+
+A process that has ended keeps its number until somebody waits for it. Until then the number of its group cannot
+have become another's, and the group can be killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from pathlib import Path
+
+
+def exited(process_id: int) -> int | None:
+    """The status of a child that has ended, negative for a signal, `None` while it lives. Does not reap it."""
+    try:
+        found = os.waitid(os.P_PID, process_id, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return 0
+    if found is None:
+        return None
+    return found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
+
+
+def kill_group(group_id: int) -> None:
+    """End every process of the group. Its leader must not have been waited for."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group_id, signal.SIGKILL)
+
+
+def session_members(session_id: int) -> tuple[int, ...]:
+    """The living processes of a session, where the system tells; else its leader alone."""
+    if not Path("/proc/self/stat").exists():
+        return (session_id,)
+    return tuple(int(place.name) for place in Path("/proc").glob("[0-9]*") if _session(place) == session_id)
+
+
+def _session(place: Path) -> int | None:
+    try:
+        # The name, in brackets, may hold anything; what follows is state, parent, group, session.
+        after_name = (place / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2]
+    except OSError:
+        return None
+    state, _parent, _group, session = after_name.split()[:4]
+    return None if state == "Z" else int(session)
+
+
+def signal_name(number: int) -> str:
+    """`SIGSEGV` for 11."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -1,0 +1,257 @@
+"""An adapter's process: lines out, lines in, and an end whatever it does.
+
+One thread reads and writes all three pipes, none of which can block it; the threads that ask wait for their answer
+with a deadline. The process has a session of its own, and what is left of its group is killed with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import subprocess
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from pytest_airssys_wasm.conformance.correspondence import Correspondence
+from pytest_airssys_wasm.conformance.diary import shown
+from pytest_airssys_wasm.conformance.group import exited, kill_group, signal_name
+from pytest_airssys_wasm.runtime.errors import RuntimeDied
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from pytest_airssys_wasm.conformance.diary import Diary
+
+_CHUNK_BYTES = 65_536
+_TICK_S = 0.02
+"""How often a process is looked at whose pipes a child of it may be holding open."""
+_LAST_WORDS_S = 1.0
+"""How long a process may take to end once its input is closed."""
+_VOICELESS_S = 0.25
+"""How long it may take once its own output is closed."""
+_BURIAL_S = 10.0
+"""How long the end of a process is waited for, whatever keeps the thread that serves it."""
+_LAST_CHUNKS = 64
+"""What is read of each pipe after the end: a child that got away may write for ever."""
+
+
+class AdapterProcess:
+    """A started adapter. Raises `OSError` when it cannot be started."""
+
+    def __init__(self, command: Sequence[str], *, folder: Path | None, line_bytes: int, diary: Diary) -> None:
+        self._process = subprocess.Popen(
+            command,
+            cwd=folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            start_new_session=True,
+        )
+        assert self._process.stdin
+        assert self._process.stdout
+        assert self._process.stderr
+        self._stdin, self._stdout, self._stderr = self._process.stdin, self._process.stdout, self._process.stderr
+        self._diary = diary
+        self._letters = Correspondence(line_bytes)
+        self._lock = threading.Lock()
+        self._outbox = bytearray()
+        self._output_ended = False
+        self._failure: RuntimeDied | None = None
+        self._close_by: float | None = None
+        self._is_over = False
+        self._wake_in, self._wake_out = os.pipe()
+        self._selector = selectors.DefaultSelector()
+        self.untold: RuntimeDied | None = None
+        """How it failed while nothing was asked, so that nobody was told."""
+        for pipe in (self._stdin, self._stdout, self._stderr, self._wake_in, self._wake_out):
+            os.set_blocking(pipe if isinstance(pipe, int) else pipe.fileno(), False)
+        self._selector.register(self._stdout, selectors.EVENT_READ, self._read_stdout)
+        self._selector.register(self._stderr, selectors.EVENT_READ, self._read_stderr)
+        self._selector.register(self._wake_in, selectors.EVENT_READ, lambda: _read(self._wake_in))
+        self._thread = threading.Thread(target=self._serve, name="airssys-wasm-adapter", daemon=True)
+        self._thread.start()
+
+    @property
+    def process_id(self) -> int:
+        """Of the process that was started; also of its session and group."""
+        return self._process.pid
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing can be asked any more."""
+        return self._is_over
+
+    def ask(self, identifier: int, line: bytes, deadline_s: float) -> bytes:
+        """Send a line, and wait for the line that answers it.
+
+        Raises `RuntimeDied` when none comes in time, or the process ends or breaks the protocol before.
+        """
+        with self._lock:
+            if self._failure is not None or self._is_over:
+                self.untold = None
+                raise before_request(self._failure or RuntimeDied("it was closed", "status"))
+            waiting = self._letters.expect(identifier)
+            self._diary.sent(line)
+            self._outbox += line + b"\n"
+            self._wake()
+        if not waiting.done.wait(deadline_s):
+            late = RuntimeDied(f"no answer in {deadline_s:g} s", "silence")
+            self._condemn(late)
+            if not waiting.done.wait(_BURIAL_S):
+                raise late
+        if waiting.failure is not None:
+            raise waiting.failure
+        return waiting.line
+
+    def close(self) -> None:
+        """End it: its input is closed, and a moment later what is left is killed. Returns when it is gone."""
+        with self._lock:
+            self._close_by = self._close_by or time.monotonic() + _LAST_WORDS_S
+            self._wake()
+        self._thread.join()
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._condemn(RuntimeDied("it was killed", "signal"))
+        self._thread.join()
+
+    def _condemn(self, failure: RuntimeDied) -> None:
+        with self._lock:
+            self._failure = self._failure or failure
+            self._wake()
+
+    def _wake(self) -> None:
+        if not self._is_over:
+            with contextlib.suppress(BlockingIOError):
+                os.write(self._wake_out, b"\0")
+
+    # What follows runs on the thread that serves the pipes.
+
+    def _serve(self) -> None:
+        failure: RuntimeDied | None = None
+        try:
+            while self._failure is None and not self._should_close():
+                self._turn()
+        except RuntimeDied as error:
+            failure = error
+        finally:
+            self._finish(failure)
+
+    def _turn(self) -> None:
+        with self._lock:
+            self._write()
+            is_watched = bool(self._letters) or self._close_by is not None
+            is_full = bool(self._outbox)
+        if is_full:
+            self._selector.register(self._stdin, selectors.EVENT_WRITE, lambda: None)
+        for key, _ in self._selector.select(_TICK_S if is_watched else None):
+            key.data()
+        if is_full:
+            self._selector.unregister(self._stdin)
+        if self._output_ended:
+            self._await_end()
+        if exited(self._process.pid) is not None:
+            while self._read_stdout():  # an answer may have been its last act
+                pass
+            raise self._death()
+
+    def _should_close(self) -> bool:
+        if self._close_by is None:
+            return False
+        self._stdin.close()
+        return time.monotonic() > self._close_by
+
+    def _write(self) -> None:
+        if not self._outbox or self._stdin.closed:
+            return
+        try:
+            while self._outbox:
+                written = os.write(self._stdin.fileno(), self._outbox[:_CHUNK_BYTES])
+                del self._outbox[:written]
+        except BlockingIOError:
+            pass  # the pipe is full
+        except BrokenPipeError:
+            self._outbox.clear()  # its end, or its silence, will tell
+
+    def _read_stderr(self) -> bool:
+        chunk = _read(self._stderr.fileno())
+        if chunk == b"":
+            self._selector.unregister(self._stderr)
+        self._diary.complained(chunk or b"")
+        return bool(chunk)
+
+    def _read_stdout(self) -> bool:
+        """Whether something came."""
+        chunk = _read(self._stdout.fileno())
+        if not chunk:
+            self._output_ended = chunk == b""
+            return False
+        lines = self._letters.lines_of(chunk)
+        for line in lines:
+            self._diary.received(line)
+        self._letters.deliver(lines)
+        return True
+
+    def _await_end(self) -> None:
+        """Its output is closed: it has ended, or is about to, or lives on without a voice."""
+        limit = time.monotonic() + _VOICELESS_S
+        while exited(self._process.pid) is None:
+            if time.monotonic() > limit:
+                raise RuntimeDied("it closed its output and lives on", "silence")
+            time.sleep(_TICK_S / 4)
+
+    def _death(self) -> RuntimeDied:
+        status = exited(self._process.pid) or 0
+        begun = bytes(self._letters.begun)
+        left = f", having written {shown(begun, 200)} without a newline" if begun else ""
+        if status < 0:
+            return RuntimeDied(f"it was killed by {signal_name(-status)}{left}", "signal")
+        return RuntimeDied(f"it ended with status {status}{left}", "status")
+
+    def _finish(self, failure: RuntimeDied | None) -> None:
+        with self._lock:
+            self._failure = ended = self._failure or failure or RuntimeDied("it was closed", "status")
+        kill_group(self._process.pid)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_LAST_WORDS_S)  # of what is killed only the system can make it longer
+        self._selector.close()
+        self._read_last_words()
+        with self._lock:
+            for pipe in (self._stdin, self._stdout, self._stderr):
+                pipe.close()
+            os.close(self._wake_in)
+            os.close(self._wake_out)
+            was_told = self._letters.give_up(ended)
+            self.untold = None if was_told or self._close_by is not None else failure
+            self._is_over = True
+
+    def _read_last_words(self) -> None:
+        """What is still in the pipes, for reports."""
+        for _ in range(_LAST_CHUNKS):
+            if not (chunk := _read(self._stderr.fileno())):
+                break
+            self._diary.complained(chunk)
+        for _ in range(_LAST_CHUNKS):
+            if not (chunk := _read(self._stdout.fileno())):
+                break
+            for line in self._letters.lines_of(chunk):
+                self._diary.received(line)
+        if self._letters.begun:
+            self._diary.received(bytes(self._letters.begun))
+
+
+def before_request(failure: RuntimeDied) -> RuntimeDied:
+    """The failure as it is told to somebody whose request did not cause it."""
+    return RuntimeDied(f"before this request: {failure}", failure.reason)
+
+
+def _read(descriptor: int) -> bytes | None:
+    """A chunk, empty at the end; `None` when nothing is there yet."""
+    try:
+        return os.read(descriptor, _CHUNK_BYTES)
+    except BlockingIOError:
+        return None

@@ -1,0 +1,91 @@
+"""The runtime behind `--wasm-runtime`: started once in each process that runs cases, and asked who it is."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_airssys_wasm.plugin.options import SETTINGS
+from pytest_airssys_wasm.runtime.errors import InvalidConfiguration, RuntimeDied
+
+if TYPE_CHECKING:
+    from pytest_airssys_wasm.conformance.adapter import AdapterRuntime
+    from pytest_airssys_wasm.conformance.protocol import HelloAnswer
+
+SECTION = "adapter"
+_ADAPTER = pytest.StashKey["AdapterRuntime"]()
+_HELLO: pytest.StashKey[HelloAnswer] = pytest.StashKey()
+
+
+def introduce(config: pytest.Config) -> None:
+    """Ask the runtime who it is, before anything is collected.
+
+    Raises `pytest.UsageError` when it cannot be started or does not answer as it should.
+    """
+    settings = config.stash[SETTINGS]
+    if not settings.runs_suite or settings.wasm_runtime is None or hasattr(config, "workerinput"):
+        return
+    adapter = the_adapter(config)
+    assert adapter is not None
+    try:
+        config.stash[_HELLO] = adapter.hello()
+    except InvalidConfiguration as error:
+        raise pytest.UsageError(f"--wasm-runtime: expected {error.wanted}: {settings.wasm_runtime}") from None
+    except RuntimeDied as error:
+        said = "".join(f"\n  {line}" for line in (*adapter.diary.lines, *adapter.diary.stderr))
+        raise pytest.UsageError(f"--wasm-runtime: {settings.wasm_runtime}: {error}{said}") from None
+    finally:
+        if config.getoption("dist", "no") != "no" or _HELLO not in config.stash:
+            adapter.close()  # the workers have one each
+
+
+def the_adapter(config: pytest.Config) -> AdapterRuntime | None:
+    """The runtime of this process, not started yet; `None` where the suite runs on the bundled one."""
+    command = config.stash[SETTINGS].wasm_runtime
+    if command is None:
+        return None
+    if _ADAPTER not in config.stash:
+        from pytest_airssys_wasm.conformance.adapter import AdapterRuntime
+
+        config.stash[_ADAPTER] = AdapterRuntime(command.words, folder=command.folder)
+    return config.stash[_ADAPTER]
+
+
+def release(config: pytest.Config) -> None:
+    """End its process."""
+    if _ADAPTER in config.stash:
+        config.stash[_ADAPTER].close()
+
+
+def who(config: pytest.Config) -> tuple[str, str] | None:
+    """Name and version, where there is a foreign runtime that has been asked."""
+    hello = config.stash.get(_HELLO, None)
+    return None if hello is None else (hello.runtime, hello.version)
+
+
+def begin(item: pytest.Item) -> None:
+    """What the adapter writes from now on belongs to this case."""
+    adapter = the_adapter(item.config)
+    if adapter is not None:
+        adapter.diary.clear()
+
+
+def add_section(item: pytest.Item) -> None:
+    """Under a failing case, what the adapter was asked last, what it wrote, and the end of its stderr."""
+    adapter = the_adapter(item.config)
+    if adapter is None:
+        return
+    lines = [*adapter.diary.lines]
+    if adapter.diary.stderr:
+        lines += ["stderr:", *(f"  {line}" for line in adapter.diary.stderr)]
+    item.add_report_section("call", SECTION, "\n".join(lines))
+
+
+def flags(config: pytest.Config) -> str:
+    """What a command takes that runs a case of this suite again."""
+    settings = config.stash[SETTINGS]
+    if settings.wasm_runtime is None:
+        return "--airssys-wasm"
+    return shlex.join([f"--wasm-runtime={settings.wasm_runtime}"])

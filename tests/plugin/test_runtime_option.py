@@ -1,0 +1,200 @@
+"""`--wasm-runtime` drives the suite through an adapter, `--wasm-expectations` names what it is known to fail."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from textwrap import dedent
+
+import pytest
+
+from pytest_airssys_wasm.conformance.group import session_members
+
+ADDS, TRAPS, WRONG = (f"conformance/alpha/{name}" for name in ("adds-up", "traps-are-fatal", "wants-three"))
+UNREADABLE = "conformance/beta/is-not-read"
+BUNDLED = f"--wasm-runtime={shlex.quote(sys.executable)} -m pytest_airssys_wasm.adapter"
+ODD = f"--wasm-runtime={shlex.quote(sys.executable)} odd.py"
+
+ODD_ADAPTER = """
+    import json, os, sys
+    with open("processes", "a") as file:
+        file.write(f"{os.getpid()}\\n")
+    for line in sys.stdin:
+        request = json.loads(line)
+        if request["op"] == "hello":
+            answer = {"runtime": "odd-runtime", "version": "7.1", "capabilities": ["module", "fuel"]}
+        elif request["steps"][0]["call"] == "boom":
+            print("about to \\x1b[31mcrash", file=sys.stderr, flush=True)
+            os.abort()
+        else:
+            answer = {"steps": [{"verdict": "ok", "value": 2}]}
+        print(json.dumps({"id": request["id"], **answer}), flush=True)
+"""
+
+
+@pytest.fixture
+def odd(suite):
+    """A suite, and a runtime that adds rightly and dies of a trap."""
+    suite.path("odd.py").write_text(dedent(ODD_ADAPTER))
+    return suite
+
+
+def processes(project):
+    return [int(line) for line in project.path("processes").read_text().split()]
+
+
+def expect(project, text):
+    project.path("known.toml").write_text(text)
+    return "--wasm-expectations=known.toml"
+
+
+def test_the_suite_runs_on_the_foreign_runtime_and_the_laws_do_not(odd):
+    ran = odd.run(ODD)
+    assert ran.results == {ADDS: "passed", TRAPS: "failed", WRONG: "failed", UNREADABLE: "failed"}
+    assert ran.count("skipped") == 3
+    assert "the laws are tried on the bundled runtime only" in ran.text
+    assert "the runtime has no session" in ran.text
+    assert [line for line in ran.text.splitlines() if line.startswith("wasm suite: odd-runtime 7.1 (")]
+    assert "Traceback" not in ran.text
+
+
+def test_the_bundled_runtime_is_its_own_adapter(suite):
+    ran = suite.run(BUNDLED, "--airssys-wasm", ADDS, TRAPS, WRONG)
+    assert ran.results == {ADDS: "passed", TRAPS: "passed", WRONG: "failed"}
+    assert "step 1 (add): value: expected 3, got 2" in ran.text
+
+
+def test_a_failing_case_shows_what_the_adapter_was_asked_wrote_and_said(odd):
+    text = odd.run(ODD, TRAPS, ADDS).text
+    for line in (
+        "verdict: expected trap, got 'runtime-died': signal: it was killed by SIGABRT",
+        "- Captured adapter call -",
+        '> {"op":"run","id":',
+        "  about to \\x1b[31mcrash",
+        f"{TRAPS}",
+    ):
+        assert line in text
+    assert "\x1b" not in text
+    (rerun,) = (line for line in text.splitlines() if line.startswith("rerun: "))
+    assert shlex.split(rerun)[1:] == ["pytest", ODD, TRAPS]
+    shown = odd.run(ODD, WRONG).text
+    assert '"value": 2' in shown
+    assert "about to" not in shown
+
+
+def test_each_worker_has_one_adapter_and_none_is_left(odd):
+    ran = odd.run(ODD, "-n", "2", ADDS, WRONG)
+    assert ran.results == {ADDS: "passed", WRONG: "failed"}
+    # The controller's says hello; each worker starts its own with its first case.
+    assert len(processes(odd)) == 3
+    assert [one for one in processes(odd) if session_members(one)] == []
+
+
+def test_without_workers_one_process_serves_the_session(odd):
+    assert odd.run(ODD, ADDS, WRONG).count("passed") == 1
+    assert len(processes(odd)) == 1
+
+
+def test_the_ini_file_says_which_runtime_but_not_that_the_suite_runs(odd):
+    odd.write(
+        pytest_ini=f"[pytest]\nwasm_runtime = {sys.executable} odd.py\n",
+        test_own="def test_own(): pass",
+    )
+    assert odd.run().results == {"test_own.py::test_own": "passed"}
+    assert not odd.path("processes").exists()
+    below = odd.folder / "below"
+    below.mkdir()
+    ran = odd.run("--airssys-wasm", ADDS, "-c", "../pytest.ini", cwd=below)
+    assert ran.count("passed") == 1, ran.text
+    assert "wasm suite: odd-runtime 7.1" in ran.text
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("./nothing", "expected a command that can be run"),
+        ("echo Welcome", "it wrote what is no answer"),
+        ("true", "it ended with status 0"),
+        ("sh -c 'echo sorry >&2; exit 3'", "sorry"),
+        (
+            """sh -c 'read line; echo "{\\"id\\": 1, \\"runtime\\": \\"x\\", \\"version\\": \\"1\\", \\"capabilities\\": [\\"magic\\"]}"'""",
+            "capabilities: 'magic' is none of component, module",
+        ),
+    ],
+)
+def test_a_runtime_that_does_not_say_hello_is_a_usage_error(suite, command, told):
+    ran = suite.run(f"--wasm-runtime={command}")
+    assert ran.code == pytest.ExitCode.USAGE_ERROR
+    assert "ERROR: --wasm-runtime: " in ran.text
+    assert told in ran.text
+    assert "Traceback" not in ran.text
+
+
+def test_reports_name_the_foreign_runtime(odd):
+    odd.run(ODD, ADDS, "--wasm-report=out.json")
+    session = json.loads(odd.path("out.json").read_text())["session"]
+    assert (session["runtime"], session["runtime_version"]) == ("odd-runtime", "7.1")
+
+
+def test_known_failures_are_expected_with_their_reason(odd):
+    known = expect(odd, f'[[failures]]\nreason = """a trap\nkills it"""\ncases = [\'{TRAPS}\']\n')
+    ran = odd.run(ODD, known, ADDS, TRAPS, "--wasm-report=out.json")
+    assert ran.code == 0
+    assert ran.results == {ADDS: "passed", TRAPS: "xfail"}
+    assert "a trap kills it" in ran.text
+    tests = {test["test"]: test["reason"] for test in json.loads(odd.path("out.json").read_text())["tests"]}
+    assert tests[TRAPS] == "expected to fail: a trap kills it"
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_known_failure_that_passes_fails_the_run(odd, workers):
+    known = expect(odd, f"[[failures]]\nreason = 'it is off by one'\ncases = ['{ADDS}']\n")
+    ran = odd.run(ODD, known, ADDS, "-n", workers)
+    assert ran.code == pytest.ExitCode.TESTS_FAILED
+    assert "[XPASS(strict)] it is off by one" in ran.text
+
+
+def test_what_fails_sometimes_may_pass(odd):
+    known = expect(odd, f"[[failures]]\nreason = 'load'\nsometimes = true\ncases = ['{ADDS}', '{WRONG}']\n")
+    ran = odd.run(ODD, known, ADDS, WRONG)
+    assert ran.results == {ADDS: "xpass", WRONG: "xfail"}
+    assert ran.code == 0
+
+
+def test_a_case_that_cannot_be_read_is_no_known_failure(odd):
+    known = expect(odd, f"[[failures]]\nreason = 'x'\ncases = ['{UNREADABLE}']\n")
+    assert odd.run(ODD, known, UNREADABLE).results == {UNREADABLE: "failed"}
+
+
+def test_known_failures_of_the_bundled_runtime_count_too(suite):
+    known = expect(suite, f"[[failures]]\nreason = 'one and one are two'\ncases = ['{WRONG}']\n")
+    assert suite.run("--airssys-wasm", known, WRONG).results == {WRONG: "xfail"}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[[failures]]\nreason = 'x'\ncases = ['conformance/alpha/add-up']\n", f"near: {ADDS}"),
+        ("[[failures]]\nreason = 'x'\ncases = ['conformance/laws/always']\n", "expected a conformance case"),
+        (f"[[failures]]\nreason = 'x'\ncases = ['{ADDS}', '{ADDS}']\n", "expected each case once"),
+        (f"[[failures]]\nreason = ' '\ncases = ['{ADDS}']\n", "failures[0]"),
+        (f"[[failures]]\ncases = ['{ADDS}']\n", "failures[0].reason: expected this key"),
+        ("[[failures]]\nreason = 'x'\ncases = []\n", "failures[0]"),
+        ("[[failure]]\n", "failure: expected no such key"),
+        ("= 5", "expected TOML"),
+    ],
+)
+def test_a_wrong_file_of_known_failures_is_a_usage_error(suite, text, told):
+    ran = suite.run("--airssys-wasm", expect(suite, text))
+    assert ran.code == pytest.ExitCode.USAGE_ERROR
+    assert "known.toml" in ran.text
+    assert told in ran.text
+    assert "Traceback" not in ran.text
+
+
+def test_components_are_validated_on_the_bundled_runtime(odd):
+    odd.path("kernels.wat").write_text('(module (func (export "f")))')
+    ran = odd.run(ODD, ADDS, "--wasm-component=kernels.wat")
+    assert ran.results[ADDS] == "passed"
+    assert [name for name in ran.results if name.startswith("kernels.wat::")]

@@ -59,7 +59,7 @@ def _node_id(config: pytest.Config, argument: str, suite: Path) -> str | None:
     place = Path(os.path.normpath(config.invocation_params.dir / argument))
     if place.exists():
         inside = _relative(place, suite)
-        return None if inside is None else "/".join((ROOT, *inside.with_suffix("").parts))
+        return None if inside is None else "/".join((ROOT, *inside.parts)).removesuffix(".toml")
     if _is_within(argument, ROOT):
         return argument.rstrip("/")
     shown = _relative(place, config.rootpath)

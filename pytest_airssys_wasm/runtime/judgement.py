@@ -60,7 +60,7 @@ _TRAPS = (
         "invalid-discriminant",
     ),
     (re.compile(r"converted integer out of range for `char`|invalid `?char"), "invalid-char"),
-    (re.compile(r"invalid utf-?(8|16)|incomplete utf-8"), "invalid-string-encoding"),
+    (re.compile(r"invalid utf-?(8|16)|incomplete utf-8|unpaired surrogate"), "invalid-string-encoding"),
     (re.compile(r"cannot enter component instance"), "cannot-enter-component"),
     (re.compile(r"cannot leave component instance"), "cannot-leave-component"),
     (re.compile(r"unknown handle index|handle index \d+|resource"), "unknown-handle"),

@@ -53,7 +53,7 @@ _TRAPS = (
     (re.compile(r"realloc return: result not aligned"), "unaligned-pointer"),
     (re.compile(r"borrow handles still remain"), "borrow-not-returned"),
     (re.compile(r"list pointer/length out of bounds"), "list-out-of-bounds"),
-    (re.compile(r"pointer out of bounds of memory"), "memory-out-of-bounds"),
+    (re.compile(r"pointer out of bounds of memory|Pointer out of bounds: "), "memory-out-of-bounds"),
     (re.compile(r".*pointer (is )?not aligned|unaligned pointer"), "unaligned-pointer"),
     (
         re.compile(r"discriminant \d+ out of range|invalid variant discriminant|invalid \w+ discriminant"),

@@ -43,6 +43,8 @@ _RESOURCES = (
         "handles",
     ),
 )
+# A size beyond all addresses is refused before the account is asked.
+_TOO_LARGE = re.compile(r"memory minimum size of \d+ pages exceeds memory limits")
 _LINK = re.compile(r"component imports |unknown import|incompatible import type")
 # The same for traps, with the name of the trap code that the same fault has elsewhere.
 _TRAPS = (
@@ -143,6 +145,8 @@ def _verdict(run: Run) -> BaseException | None:
             ),
             _trap(failure),
         )
+    if kind is None and _TOO_LARGE.match(failure.cause):
+        return _caused_by(OutOfMemory(failure.cause), _trap(failure))
     for pattern, resource in _RESOURCES:
         if kind is None and pattern.match(failure.cause):
             return ResourceLimitExceeded(failure.cause, resource)

@@ -333,3 +333,9 @@ def test_a_pointer_that_wasi_refuses_is_a_trap_of_its_kind(engine):
     error = ending(engine, component, "f", wasi=Wasi())
     assert isinstance(error, ComponentTrapped)
     assert error.kind == "memory-out-of-bounds"
+
+
+def test_a_memory_beyond_all_addresses_is_out_of_memory(engine):
+    component = engine.load("(module (memory i64 0x1_0000_0000_0000))")
+    with pytest.raises(OutOfMemory, match="281474976710656 pages"), LimitedStore(engine, LIMITS) as store:
+        store.instantiate(component)

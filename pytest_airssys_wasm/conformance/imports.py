@@ -6,6 +6,12 @@ A component imports them as root functions, a core module from the module `host`
     echo: func(value: u32) -> u32         returns what it got
     sleep-ms: func(milliseconds: u32)     blocks the guest for that long
     fail: func()                          fails, in whatever way a host function of the runtime can
+    swallow: func(text: string)           takes a text and does nothing with it; components only
+    recite: func(characters: u32) -> string
+                                          returns a text of that many `a`; components only
+
+A runtime with the capability `async-host` suspends its guest in `sleep-ms`: no thread waits, no fuel is used, and
+other executions go on.
 """
 
 from __future__ import annotations
@@ -44,11 +50,21 @@ def _fail() -> None:
     raise ReferenceFailure("the reference import `fail` was called")
 
 
-REFERENCE_IMPORTS: Mapping[str, Callable[..., int | None]] = {
+def _swallow(_text: str) -> None:
+    pass
+
+
+def _recite(characters: int) -> str:
+    return "a" * characters
+
+
+REFERENCE_IMPORTS: Mapping[str, Callable[..., int | str | None]] = {
     "noop": _noop,
     "echo": _echo,
     "sleep-ms": _sleep_ms,
     "fail": _fail,
+    "swallow": _swallow,
+    "recite": _recite,
 }
 
 

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.instance import Instance
     from pytest_airssys_wasm.runtime.usage import Usage
 
-_NOT_HERE = frozenset({"session", "async-host", "host-rss"})
+_NOT_HERE = frozenset({"session", "async-host", "isolated-compile", "host-rss"})
 
 
 class InProcessRuntime:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,10 @@ from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pytest_airssys_wasm.conformance.model import Actor
+    from pytest_airssys_wasm.conformance.model import Actor, Repeated
 
 CHAPTER_FILE = "chapter.toml"
+_PIECE = re.compile(r"\{\{([a-z][a-z0-9-]*)\}\}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,10 +64,14 @@ def find_chapters(root: Path | None = None) -> tuple[ChapterFile, ...]:
 
 
 def source_text(actor: Actor, where: str, fixtures: Path | None = None) -> str:
-    """The WAT of the actor's component, inline or from the fixtures folder.
+    """The WAT of the actor's component, inline or from the fixtures folder, with its repeated pieces written out.
 
-    Raises `InvalidConfiguration`, beginning with `where`, when there is none.
+    Raises `InvalidConfiguration`, beginning with `where`, when there is none, or a piece is unknown or unused.
     """
+    return _written_out(_source(actor, where, fixtures), actor.repeated, where)
+
+
+def _source(actor: Actor, where: str, fixtures: Path | None) -> str:
     if actor.wat is not None:
         return actor.wat
     if actor.fixture is None:
@@ -75,3 +81,14 @@ def source_text(actor: Actor, where: str, fixtures: Path | None = None) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidConfiguration(f"{where}: fixture", actor.fixture, "a WAT file in fixtures/") from error
+
+
+def _written_out(text: str, pieces: dict[str, Repeated], where: str) -> str:
+    used = set(_PIECE.findall(text)) if pieces else set()
+    if odd := sorted(used ^ pieces.keys()):
+        raise InvalidConfiguration(f"{where}: repeated", odd[0], "a piece that the WAT names as {{…}}, and only those")
+    written = {
+        name: "".join(piece.text.replace("{#}", str(number)) for number in range(piece.times))
+        for name, piece in pieces.items()
+    }
+    return _PIECE.sub(lambda match: written[match[1]], text) if pieces else text

@@ -16,6 +16,9 @@ Number: TypeAlias = int | float
 FIGURES = ("fuel_consumed", "elapsed_ms", "peak_memory_bytes", "denied_growths")
 """The fields of a step's answer that are measured."""
 
+MOST_REPEATED_CHARACTERS = 16 * 2**20
+"""Of one piece of a guest, all its times together."""
+
 
 class Requirement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One thing that a runtime must do."""
@@ -150,12 +153,26 @@ class WasiGrant(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     stdin: str = ""
 
 
+class Repeated(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A piece of a WAT text that is written many times: large guests in small files."""
+
+    text: str
+    """What is written. `{#}` in it is the number of the time, from 0."""
+    times: int
+
+    def __post_init__(self) -> None:
+        """Refuse what would be longer than any guest needs to be."""
+        if self.times < 0 or self.times * len(self.text) > MOST_REPEATED_CHARACTERS:
+            raise ValueError(f"`times` of at least 0, and at most {MOST_REPEATED_CHARACTERS} characters in all")
+
+
 class Actor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One component with stores of its own. What it does not say, the case says."""
 
     name: str
     fixture: str | None = None
     wat: str | None = None
+    repeated: dict[str, Repeated] = {}
     manifest: str | None = None
     limits: CaseLimits = field(default_factory=CaseLimits)
     wasi: WasiGrant | None = None
@@ -187,6 +204,8 @@ class Case(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Capabilities without which the case is skipped."""
     fixture: str | None = None
     wat: str | None = None
+    repeated: dict[str, Repeated] = {}
+    """Pieces by name: `{{name}}` in the WAT stands for all times of one."""
     manifest: str | None = None
     limits: CaseLimits = field(default_factory=CaseLimits)
     wasi: WasiGrant | None = None
@@ -225,6 +244,7 @@ class Case(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             actor,
             fixture=actor.fixture if own_source else self.fixture,
             wat=actor.wat if own_source else self.wat,
+            repeated=actor.repeated or ({} if own_source else self.repeated),
             manifest=self.manifest if actor.manifest is None else actor.manifest,
             limits=self.limits.merged(actor.limits),
             wasi=actor.wasi or self.wasi,

@@ -37,6 +37,9 @@ CAPABILITIES: dict[str, str] = {
     "exceptions": "throw and try_table",
     "function-references": "call_ref and typed references",
     "gc": "structs and arrays",
+    "simd": "vectors of 128 bits",
+    "relaxed-simd": "vector operations that may differ between machines",
+    "isolated-compile": "loads guests where loading is bounded in time and memory: in a process of its own, say",
     "host-rss": "its resident memory can be measured from outside (named by the driver, not by the runtime)",
 }
 """What a case can need. A runtime names those it has in its answer to `hello`."""

@@ -117,7 +117,7 @@ class CaseRunner:
         if all(step.phase == "configure" for step in actor.steps):
             return None
         text = source_text(actor, where)
-        if actor.wat is None and actor.fixture is not None:
+        if actor.wat is None and actor.fixture is not None and not actor.repeated:
             return data_folder("fixtures") / actor.fixture
         path = self.scratch / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.wat"
         if not path.exists():

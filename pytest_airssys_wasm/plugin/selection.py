@@ -59,9 +59,7 @@ def _node_id(config: pytest.Config, argument: str, suite: Path) -> str | None:
     place = Path(os.path.normpath(config.invocation_params.dir / argument))
     if place.exists():
         inside = _relative(place, suite)
-        if inside is None:
-            return None
-        return "/".join((ROOT, *(inside.with_suffix("") if inside.name else inside).parts))
+        return None if inside is None else "/".join((ROOT, *inside.parts)).removesuffix(".toml")
     if _is_within(argument, ROOT):
         return argument.rstrip("/")
     shown = _relative(place, config.rootpath)

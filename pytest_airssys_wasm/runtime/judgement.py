@@ -43,6 +43,8 @@ _RESOURCES = (
         "handles",
     ),
 )
+# A size beyond all addresses is refused before the account is asked.
+_TOO_LARGE = re.compile(r"memory minimum size of \d+ pages exceeds memory limits")
 _LINK = re.compile(r"component imports |unknown import|incompatible import type")
 # The same for traps, with the name of the trap code that the same fault has elsewhere.
 _TRAPS = (
@@ -53,14 +55,14 @@ _TRAPS = (
     (re.compile(r"realloc return: result not aligned"), "unaligned-pointer"),
     (re.compile(r"borrow handles still remain"), "borrow-not-returned"),
     (re.compile(r"list pointer/length out of bounds"), "list-out-of-bounds"),
-    (re.compile(r"pointer out of bounds of memory"), "memory-out-of-bounds"),
+    (re.compile(r"pointer out of bounds of memory|Pointer out of bounds: "), "memory-out-of-bounds"),
     (re.compile(r".*pointer (is )?not aligned|unaligned pointer"), "unaligned-pointer"),
     (
         re.compile(r"discriminant \d+ out of range|invalid variant discriminant|invalid \w+ discriminant"),
         "invalid-discriminant",
     ),
     (re.compile(r"converted integer out of range for `char`|invalid `?char"), "invalid-char"),
-    (re.compile(r"invalid utf-?(8|16)|incomplete utf-8"), "invalid-string-encoding"),
+    (re.compile(r"invalid utf-?(8|16)|incomplete utf-8|unpaired surrogate"), "invalid-string-encoding"),
     (re.compile(r"cannot enter component instance"), "cannot-enter-component"),
     (re.compile(r"cannot leave component instance"), "cannot-leave-component"),
     (re.compile(r"unknown handle index|handle index \d+|resource"), "unknown-handle"),
@@ -144,6 +146,8 @@ def _verdict(run: Run) -> BaseException | None:
             ),
             _trap(failure),
         )
+    if kind is None and _TOO_LARGE.match(failure.cause):
+        return _caused_by(OutOfMemory(failure.cause), _trap(failure))
     for pattern, resource in _RESOURCES:
         if kind is None and pattern.match(failure.cause):
             return ResourceLimitExceeded(failure.cause, resource)

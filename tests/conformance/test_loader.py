@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from pytest_airssys_wasm.conformance.data import data_folder
 from pytest_airssys_wasm.conformance.decode import decode_toml
 from pytest_airssys_wasm.conformance.loader import find_chapters, source_text
-from pytest_airssys_wasm.conformance.model import Actor, Case, Chapter
+from pytest_airssys_wasm.conformance.model import Actor, Case, Chapter, Repeated
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
 CHAPTER = '[requirements.R-1]\nsentence = "It holds"\norigin = "somewhere"\n'
@@ -157,6 +158,47 @@ def test_a_case_without_a_component_is_told_so():
 def test_a_fixture_is_read_from_its_folder(tmp_path):
     (tmp_path / "one.wat").write_text("(module)", encoding="utf-8")
     assert source_text(Actor(name="", fixture="one.wat"), "case.toml", tmp_path) == "(module)"
+
+
+def test_a_repeated_piece_is_written_as_often_as_it_says():
+    pieces = {"funcs": Repeated(text="(func $f{#})", times=3), "none": Repeated(text="x", times=0)}
+    actor = Actor(name="", wat="(module {{funcs}}{{none}} {{funcs}})", repeated=pieces)
+    functions = "(func $f0)(func $f1)(func $f2)"
+    assert source_text(actor, "case.toml") == f"(module {functions} {functions})"
+
+
+def test_an_actor_with_a_wat_of_its_own_has_pieces_of_its_own(make_case):
+    text = 'repeated = { drops = { text = "drop ", times = 2 } }\n'
+    case = make_case(
+        text + "[[actors]]\nname = 'a'\nsteps = []\n[[actors]]\nname = 'b'\nwat = '(module)'\nsteps = []\n"
+    )
+    assert [sorted(actor.repeated) for actor in case.cast()] == [["drops"], []]
+
+
+def test_a_repeated_piece_of_the_case_belongs_to_its_wat(make_case):
+    (actor,) = make_case(
+        """
+        steps = [{ call = "f" }]
+        [repeated.drops]
+        text = "drop "
+        times = 2
+        """
+    ).cast()
+    with pytest.raises(InvalidConfiguration, match=r"case\.toml: repeated: .*'drops'"):
+        source_text(actor, "case.toml")
+
+
+@pytest.mark.parametrize("wat", ["(module {{known}} {{unknown}})", "(module {{unknown}})", "(module)"])
+def test_pieces_that_are_unknown_or_unused_are_named(wat):
+    actor = Actor(name="", wat=wat, repeated={"known": Repeated(text="(func)", times=1)})
+    with pytest.raises(InvalidConfiguration, match=r"case\.toml: repeated: .*known'"):
+        source_text(actor, "case.toml")
+
+
+def test_a_piece_may_not_be_written_without_end(make_case):
+    for times in (-1, 16 * 2**20):
+        with pytest.raises(msgspec.ValidationError, match="`times` of at least 0"):
+            make_case(f'steps = [{{ call = "f" }}]\nrepeated = {{ a = {{ text = "xy", times = {times} }} }}\n')
 
 
 def test_an_actor_has_what_the_case_says_unless_it_says_otherwise(make_case):

@@ -87,6 +87,7 @@ def test_two_workers_give_the_same_verdicts(suite):
         ((ADDS, "test_own.py"), {ADDS: "passed", "test_own.py::test_own": "passed"}),
         (("data/conformance/alpha/adds-up.toml",), {ADDS: "passed"}),
         (("data/conformance",), ENDINGS),
+        (("data/conformance/alpha",), {ADDS: "passed", TRAPS: "passed", WRONG: "failed"}),
         (("-k", "adds"), {ADDS: "passed"}),
         (("-k", "always"), {HOLDS: "passed"}),
         (("-k", "alpha and not wants"), {ADDS: "passed", TRAPS: "passed"}),

@@ -297,3 +297,20 @@ def test_the_world_is_printed_as_wit(inventory):
     assert "enum unit { piece, kilogram, litre }" in text
     assert "merge: static func(first: shelf, second: shelf) -> shelf;" in text
     assert "constructor(label: string);" in text
+
+
+def test_half_a_character_in_utf_16_is_a_trap_of_its_kind(engine):
+    guest = engine.load(
+        """
+        (component
+          (core module $m
+            (memory (export "mem") 1) (data (i32.const 8) "\\3d\\d8") (data (i32.const 16) "\\08\\00\\00\\00\\01")
+            (func (export "half") (result i32) (i32.const 16)))
+          (core instance $i (instantiate $m))
+          (func (export "half") (result string)
+            (canon lift (core func $i "half") (memory (core memory $i "mem")) string-encoding=utf16)))
+        """
+    )
+    with pytest.raises(ComponentTrapped) as caught:
+        engine.execute(guest, "half", limits=LIMITS)
+    assert caught.value.kind == "invalid-string-encoding"

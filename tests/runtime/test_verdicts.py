@@ -331,3 +331,19 @@ def test_nothing_is_left_after_any_ending(engine, kernels):
         with pytest.raises(Exception):  # noqa: B017 each ends in its own way
             engine.execute(kernels, function, *(("x", 1) if function == "add" else ()), limits=LIMITS)
     assert engine.live_memories == before
+
+
+def test_a_pointer_that_wasi_refuses_is_a_trap_of_its_kind(engine):
+    component = engine.load(
+        '(module (import "wasi_snapshot_preview1" "random_get" (func $get (param i32 i32) (result i32))) (memory (export "memory") 1)'
+        ' (func (export "f") (drop (call $get (i32.const 65535) (i32.const 2)))))'
+    )
+    error = ending(engine, component, "f", wasi=Wasi())
+    assert isinstance(error, ComponentTrapped)
+    assert error.kind == "memory-out-of-bounds"
+
+
+def test_a_memory_beyond_all_addresses_is_out_of_memory(engine):
+    component = engine.load("(module (memory i64 0x1_0000_0000_0000))")
+    with pytest.raises(OutOfMemory, match="281474976710656 pages"), LimitedStore(engine, LIMITS) as store:
+        store.instantiate(component)

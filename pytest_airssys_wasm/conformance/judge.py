@@ -98,8 +98,8 @@ def _judge_step(expect: Expect, answer: StepAnswer | None, named: dict[str, Step
         # A list of verdicts may hold some that have no such field.
         if wanted is not None and got not in _listed(wanted) and str(answer.verdict) == _OWNERS[name]:
             yield Finding(field=name, expected=_any(_listed(wanted)), got=got)
-    for name in ("code", "phase"):
-        wanted, got = getattr(expect, name), getattr(answer, name)
+    for name, got in (("code", answer.code), ("phase", answer.phase or "call")):
+        wanted = getattr(expect, name)
         if wanted is not None and got != wanted:
             yield Finding(field=name, expected=repr(wanted), got=got)
     for text in expect.mentions:

@@ -80,7 +80,8 @@ class Expect(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     trap: str | list[str] | None = None
     resource: str | list[str] | None = None
     code: int | None = None
-    phase: Literal["instantiate"] | None = None
+    phase: Literal["instantiate", "call"] | None = None
+    """In which it ended; `call` is what an answer without a phase means."""
     mentions: list[str] = []
     """What the message must contain."""
     limits: LimitsFound | None = None

@@ -55,6 +55,12 @@ TABLE = {
         {"verdict": "timeout"},
         "phase",
     ),
+    "the phase of a call": (
+        'verdict = "trap"\nphase = "call"',
+        {"verdict": "trap", "trap": "unreachable"},
+        {"verdict": "trap", "trap": "unreachable", "phase": "instantiate"},
+        "phase",
+    ),
     "a place in the message": (
         'verdict = "invalid-config"\nmentions = ["max_bytes", "line 2"]',
         {"verdict": "invalid-config", "message": "Line 2: max_bytes is wrong"},

@@ -1,0 +1,78 @@
+"""A defect: a name, a sentence, and the smallest change of the sound runtime that makes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from msgspec import structs
+
+from pytest_airssys_wasm.conformance import inprocess
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pytest
+
+    from pytest_airssys_wasm.conformance.protocol import StepAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """One way to be wrong."""
+
+    name: str
+    family: str
+    sentence: str
+    plant: Callable[[pytest.MonkeyPatch], None]
+    """Changes the package in this process, until the patch is undone. Make the engine afterwards."""
+    alone: bool
+    """It hangs or ends its process: only to be planted in one that can be killed."""
+
+
+class Family:
+    """The defects of one file."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.defects: list[Defect] = []
+
+    def defect(self, plant: Callable[[pytest.MonkeyPatch], None]) -> Callable[[pytest.MonkeyPatch], None]:
+        """The defect that this function plants; its name and its sentence are the function's."""
+        return self._add(plant, alone=False)
+
+    def fatal_defect(self, plant: Callable[[pytest.MonkeyPatch], None]) -> Callable[[pytest.MonkeyPatch], None]:
+        """The same, of one that hangs or ends its process."""
+        return self._add(plant, alone=True)
+
+    def _add(self, plant: Callable[[pytest.MonkeyPatch], None], *, alone: bool) -> Callable[[pytest.MonkeyPatch], None]:
+        name = plant.__name__.strip("_").replace("_", "-")
+        self.defects.append(Defect(name, self.name, (plant.__doc__ or "").strip(), plant, alone))
+        return plant
+
+
+def around(patch: pytest.MonkeyPatch, owner: Any, name: str, instead: Callable[..., Any]) -> None:
+    """Call `instead(original, *args, **kwargs)` wherever `owner.name` is called."""
+    original = getattr(owner, name)
+    patch.setattr(owner, name, lambda *args, **kwargs: instead(original, *args, **kwargs))
+
+
+def answering(patch: pytest.MonkeyPatch, change: Callable[[StepAnswer, Any], dict[str, Any]]) -> None:
+    """Change fields of every answer to `run`: `change(answer, request)` tells which."""
+
+    def steps(original: Any, self: Any, request: Any) -> Any:
+        for answer in original(self, request):
+            yield structs.replace(answer, **change(answer, request))
+
+    around(patch, inprocess.InProcessRuntime, "_steps", steps)
+
+
+def reading(patch: pytest.MonkeyPatch, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """Change how the limits of a request are read: `change(limits)` tells what is read in their place."""
+    around(patch, inprocess, "limits_from_wire", lambda read, limits: read({**limits, **change(limits)}))
+
+
+def is_component(request: Any) -> bool:
+    """Whether it is a component, and no core module, that the request runs."""
+    return Path(request.component).read_text("utf-8").lstrip().startswith("(component")

@@ -1,0 +1,108 @@
+"""One case against one runtime, in bounded time."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from msgspec import structs
+
+from pytest_airssys_wasm.conformance.adapter import AdapterRuntime, Patience
+from pytest_airssys_wasm.conformance.judge import judge
+from pytest_airssys_wasm.conformance.loader import find_chapters
+from pytest_airssys_wasm.conformance.model import WholeExpect
+from pytest_airssys_wasm.conformance.runner import CaseRunner
+from pytest_airssys_wasm.runtime.errors import Verdict
+
+if TYPE_CHECKING:
+    from pytest_airssys_wasm.conformance.loader import CaseFile
+    from pytest_airssys_wasm.conformance.model import Case, CaseLimits
+    from pytest_airssys_wasm.conformance.protocol import Runtime
+
+CASES: dict[str, CaseFile] = {
+    f"{chapter.name}/{case.name}": case for chapter in find_chapters() for case in chapter.cases()
+}
+
+_LONG_MS, _HURRIED_MS = 5_000, 2_000
+_CASE_S = 60.0
+
+
+def adapter(name: str) -> AdapterRuntime:
+    """The defective runtime of this name (`sound`: the one without a defect) in a process of its own."""
+    command = (sys.executable, str(Path(__file__).with_name("adapter.py")), name)
+    return AdapterRuntime(command, patience=Patience(unlimited_s=5.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """Tries cases on a runtime."""
+
+    runtime: Runtime
+    scratch: Path
+
+    def findings(self, name: str) -> list[str]:
+        """What the case of this name finds: nothing, or one sentence a finding."""
+        case = hurried(CASES[name].load())
+        # What the first repetition shows, three hundred show as well; but the fastest of them may be in time.
+        if case.repeat > 2 and not any(step.expect.fastest_ms for actor in case.cast() for step in actor.steps):
+            found = self._findings(structs.replace(case, repeat=1, expect=WholeExpect()), name)
+            if found:
+                return found
+        return self._findings(case, name)
+
+    def _findings(self, case: Case, name: str) -> list[str]:
+        runner = CaseRunner(_Bounded(self.runtime), self.scratch)
+        try:
+            return [finding.sentence for finding in judge(case, runner.run(case, name))]
+        except _Over as over:
+            return [str(over)]
+
+
+def hurried(case: Case) -> Case:
+    """The case, with a shorter timeout where fuel is to end the guest long before it: without fuel it is sat out."""
+    if not any(Verdict.OUT_OF_FUEL in step.expect.verdicts for actor in case.cast() for step in actor.steps):
+        return case
+    return structs.replace(
+        case,
+        limits=_hurried(case.limits),
+        actors=[structs.replace(actor, limits=_hurried(actor.limits)) for actor in case.actors],
+    )
+
+
+def _hurried(limits: CaseLimits) -> CaseLimits:
+    given: Any = limits.timeout_ms
+    return structs.replace(limits, timeout_ms=_HURRIED_MS) if _is_long(given) else limits
+
+
+def _is_long(timeout_ms: Any) -> bool:
+    return isinstance(timeout_ms, (int, float)) and timeout_ms >= _LONG_MS
+
+
+class _Over(Exception):
+    """Nothing more is to be learned from the case."""
+
+
+class _Bounded:
+    """A runtime that is asked nothing more after it died, or when it has had enough time."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._until = time.monotonic() + _CASE_S
+        self.hello, self.process_ids = runtime.hello, runtime.process_ids
+
+    def run(self, request: Any) -> Any:
+        return self._checked(self._runtime.run(request))
+
+    def configure(self, request: Any) -> Any:
+        return self._checked(self._runtime.configure(request))
+
+    def _checked(self, answer: Any) -> Any:
+        last = answer.steps[-1]
+        if last.verdict is Verdict.RUNTIME_DIED:
+            raise _Over(f"runtime-died: {last.message}")
+        if time.monotonic() > self._until:
+            raise _Over(f"not through after {_CASE_S:g} s")
+        return answer

@@ -5,20 +5,36 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from defective_runtimes import (
-    boundary,
     configuration,
+    determinism,
     figures,
     fuel,
+    imports,
     isolation,
     memory,
+    output,
     process,
     timeout,
+    transfer,
     verdicts,
 )
 
 if TYPE_CHECKING:
     from defective_runtimes.defect import Defect
 
-_ROOMS = (fuel, timeout, memory, verdicts, figures, isolation, configuration, boundary, process)
+_ROOMS = (
+    fuel,
+    timeout,
+    memory,
+    transfer,
+    output,
+    verdicts,
+    figures,
+    determinism,
+    isolation,
+    imports,
+    configuration,
+    process,
+)
 
 DEFECTS: dict[str, Defect] = {defect.name: defect for room in _ROOMS for defect in room.FAMILY.defects}

@@ -76,11 +76,12 @@ def _gives_up(patch, may_give_up):
 
     def end(run, grace_s, interrupt, wait):
         until = time.monotonic() + grace_s
+        run.cancel_host()
         while not run.finished:
             interrupt()
             if wait(run, 0.001) or run.finished:
                 return
-            if (run.in_host or time.monotonic() >= until) and may_give_up(run):
+            if (run.is_blocked() or time.monotonic() >= until) and may_give_up(run):
                 run.abandon()
                 return
 
@@ -149,8 +150,8 @@ def the_clock_ticks_every_hundred_milliseconds(patch):
 def the_clock_runs_through_all_calls(patch):
     """The deadline is that of the store, and not of each call."""
 
-    def begin(original, self, run, enter):
-        original(self, run, enter)
+    def begin(original, self, run, *rest):
+        original(self, run, *rest)
         self._first_start = run.started_at = getattr(self, "_first_start", run.started_at)
 
     around(patch, LimitedStore, "_begin", begin)
@@ -192,10 +193,10 @@ def the_stop_flag_is_not_cleared(patch):
     """After a timeout the next execution is ended as it begins."""
     flag: list[Run] = []
 
-    def begin(original, self, run, enter):
+    def begin(original, self, run, *rest):
         run.stop = Stop.TIMEOUT if flag else None
         flag.clear()
-        original(self, run, enter)
+        original(self, run, *rest)
 
     def keep_time(original, run, *rest):
         before = run.stop

@@ -62,8 +62,9 @@ class Trial:
 
 
 def hurried(case: Case) -> Case:
-    """The case, with a shorter timeout where fuel is to end the guest long before it: without fuel it is sat out."""
-    if not any(Verdict.OUT_OF_FUEL in step.expect.verdicts for actor in case.cast() for step in actor.steps):
+    """The case, with a shorter timeout where fuel or the output limit end the guest long before: else it is sat out."""
+    ends = [step.expect for actor in case.cast() for step in actor.steps]
+    if not any(Verdict.OUT_OF_FUEL in end.verdicts or end.resource == "output" for end in ends):
         return case
     return structs.replace(
         case,

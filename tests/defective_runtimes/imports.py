@@ -1,26 +1,14 @@
-"""What crosses the boundary between guest and host without being counted."""
+"""Imports that are not what they were said to be."""
 
 from __future__ import annotations
 
 from msgspec import structs
 
-from defective_runtimes.defect import Family, around, reading
+from defective_runtimes.defect import Family, around
 from pytest_airssys_wasm.conformance import imports
 from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime
 
-FAMILY = Family("boundary")
-
-
-@FAMILY.defect
-def any_amount_is_transferred(patch):
-    """What guests and hosts pass to each other is not limited."""
-    reading(patch, lambda _: {"transfer_bytes": 2**40})
-
-
-@FAMILY.defect
-def any_amount_is_written(patch):
-    """What a guest writes to stdout is not limited."""
-    reading(patch, lambda _: {"output_bytes": 2**30})
+FAMILY = Family("imports")
 
 
 @FAMILY.defect
@@ -40,3 +28,15 @@ def every_import_is_granted(patch):
             self, structs.replace(request, imports=[*imports.REFERENCE_IMPORTS]), limits
         ),
     )
+
+
+@FAMILY.defect
+def host_functions_return_nothing(patch):
+    """What a host function returns does not reach the guest."""
+    patch.setitem(imports.REFERENCE_IMPORTS, "echo", lambda value: 0)
+
+
+@FAMILY.defect
+def a_failing_host_function_does_not_fail(patch):
+    """What it raises is swallowed."""
+    patch.setitem(imports.REFERENCE_IMPORTS, "fail", lambda: None)

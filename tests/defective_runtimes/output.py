@@ -1,0 +1,141 @@
+"""Output of guests that is not bounded, or bounded with the wrong measure."""
+
+from __future__ import annotations
+
+from defective_runtimes.defect import Family, around, reading
+from pytest_airssys_wasm.runtime import judgement
+from pytest_airssys_wasm.runtime.deadline import wait_done
+from pytest_airssys_wasm.runtime.output import CapturedOutput
+from pytest_airssys_wasm.runtime.run import Stop
+from pytest_airssys_wasm.runtime.store import LimitedStore
+
+FAMILY = Family("output")
+
+
+@FAMILY.defect
+def any_amount_is_written(patch):
+    """What a guest writes is not limited."""
+    reading(patch, lambda _: {"output_bytes": 2**30})
+
+
+def _limit(patch, change):
+    around(patch, CapturedOutput, "__init__", lambda make, self, limit_bytes: make(self, change(limit_bytes)))
+
+
+@FAMILY.defect
+def one_byte_too_much_is_written(patch):
+    """The limit is the first byte that may not be written, and is."""
+    _limit(patch, lambda limit_bytes: limit_bytes + 1)
+
+
+@FAMILY.defect
+def one_byte_too_little_is_written(patch):
+    """The last byte within the limit is refused."""
+    _limit(patch, lambda limit_bytes: limit_bytes - 1)
+
+
+@FAMILY.defect
+def no_output_means_any(patch):
+    """A limit of zero is taken for the lack of one."""
+    _limit(patch, lambda limit_bytes: limit_bytes or 2**30)
+
+
+@FAMILY.defect
+def each_stream_has_the_whole_limit(patch):
+    """Stdout and stderr are limited each for itself."""
+
+    def read(original, self, descriptor):
+        both = self._captured
+        name = self._readers.get(descriptor)
+        self._captured = {name: both[name]} if name else both
+        try:
+            return original(self, descriptor)
+        finally:
+            self._captured = both
+
+    around(patch, CapturedOutput, "_read", read)
+
+
+@FAMILY.defect
+def stderr_is_not_limited(patch):
+    """Only stdout is counted."""
+
+    def read(original, self, descriptor):
+        before, is_stderr = self.is_over, self._readers.get(descriptor) == "stderr"
+        more = original(self, descriptor)
+        if is_stderr:
+            self.is_over = before
+            self._captured["stderr"].clear()
+        return more
+
+    around(patch, CapturedOutput, "_read", read)
+
+
+@FAMILY.defect
+def each_call_has_the_whole_output(patch):
+    """The limit is one of calls, and not of the store."""
+
+    def begin(original, self, run, *rest):
+        if self._output is not None:
+            for captured in self._output._captured.values():
+                captured.clear()
+        original(self, run, *rest)
+
+    around(patch, LimitedStore, "_begin", begin)
+
+
+@FAMILY.defect
+def output_is_cut_in_silence(patch):
+    """What is over the limit is thrown away, and the guest goes on."""
+    patch.setattr(CapturedOutput, "_judge", lambda self, run: None)
+
+
+@FAMILY.defect
+def output_is_looked_at_afterwards(patch):
+    """A flood is noticed when its writer has returned."""
+
+    def judge(original, self, run):
+        if run.finished:
+            original(self, run)
+
+    around(patch, CapturedOutput, "_judge", judge)
+
+
+@FAMILY.defect
+def nobody_reads_the_pipe(patch):
+    """A guest that fills the pipe waits for a reader."""
+
+    def wait(_original, self, run, timeout_s):
+        done = wait_done(run, timeout_s)
+        if done:
+            self.drain()
+            self._judge(run)
+        return done
+
+    around(patch, CapturedOutput, "wait", wait)
+
+
+@FAMILY.defect
+def too_much_output_comes_before_all_else(patch):
+    """A guest that wrote too much and ran out of something else wrote too much."""
+
+    def verdict(original, run):
+        if run.stop is Stop.OUTPUT:
+            return judgement.ResourceLimitExceeded("output", "output")
+        return original(run)
+
+    around(patch, judgement, "_verdict", verdict)
+
+
+@FAMILY.defect
+def output_leaves_its_pipes_open(patch):
+    """The pipes of a store are not closed with it, up to a number."""
+    left: list[CapturedOutput] = []
+
+    def close(original, self):
+        left.append(self)
+        if len(left) == 100:
+            while left:
+                original(left.pop())
+
+    around(patch, CapturedOutput, "close", close)

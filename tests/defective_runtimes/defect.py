@@ -28,7 +28,7 @@ class Defect:
     plant: Callable[[pytest.MonkeyPatch], None]
     """Changes the package in this process, until the patch is undone. Make the engine afterwards."""
     alone: bool
-    """It hangs or ends its process: only to be planted in one that can be killed."""
+    """It hangs, ends or litters its process: only to be planted in one of its own."""
 
 
 class Family:
@@ -42,8 +42,8 @@ class Family:
         """The defect that this function plants; its name and its sentence are the function's."""
         return self._add(plant, alone=False)
 
-    def fatal_defect(self, plant: Callable[[pytest.MonkeyPatch], None]) -> Callable[[pytest.MonkeyPatch], None]:
-        """The same, of one that hangs or ends its process."""
+    def lone_defect(self, plant: Callable[[pytest.MonkeyPatch], None]) -> Callable[[pytest.MonkeyPatch], None]:
+        """The same, of one that hangs, ends or litters its process."""
         return self._add(plant, alone=True)
 
     def _add(self, plant: Callable[[pytest.MonkeyPatch], None], *, alone: bool) -> Callable[[pytest.MonkeyPatch], None]:

@@ -97,14 +97,14 @@ def a_failure_is_told_again(patch):
     around(patch, InProcessRuntime, "run", run)
 
 
-@FAMILY.defect
+@FAMILY.lone_defect
 def a_store_is_left_behind_by_each_run(patch):
     """Stores are not closed."""
     left: list[LimitedStore] = []
     patch.setattr(LimitedStore, "__exit__", lambda self, *error: left.append(self))
 
 
-@FAMILY.defect
+@FAMILY.lone_defect
 def a_store_is_left_behind_by_each_crash(patch):
     """Only a store whose guest did well is closed."""
     left: list[LimitedStore] = []
@@ -123,7 +123,7 @@ def a_store_is_left_behind_by_each_crash(patch):
     around(patch, LimitedStore, "_record", record)
 
 
-@FAMILY.defect
+@FAMILY.lone_defect
 def a_descriptor_is_left_behind_by_each_run(patch):
     """Something is opened for each store, and never closed."""
     left: list[int] = []
@@ -139,7 +139,7 @@ def a_descriptor_is_left_behind_by_each_run(patch):
     around(patch, LimitedStore, "__exit__", leave)
 
 
-@FAMILY.defect
+@FAMILY.lone_defect
 def memory_is_left_behind_by_each_run(patch):
     """A little of each run is kept: records, and nobody reads them."""
     left: list[bytes] = []

@@ -77,7 +77,22 @@ def row(name: str, *, convict: bool) -> tuple[dict[str, record.Conviction], floa
                 if convict:
                     break
     runtime.close()
+    if name != SOUND and not convict:
+        _mark_quick(name, found)
     return found, time.monotonic() - started
+
+
+def _mark_quick(name: str, found: dict[str, record.Conviction]) -> None:
+    """Find the case that convicts this defect soonest, alone in a process of its own."""
+    # Steps of 50 ms, and then the order of the suite: small differences are noise, and would be one in git.
+    for case in sorted(found, key=lambda case: int(found[case].took_s * 20)):
+        runtime = adapter(name)
+        with tempfile.TemporaryDirectory() as scratch:
+            is_quick = bool(Trial(runtime, Path(scratch)).findings(case))
+        runtime.close()
+        if is_quick:
+            found[case] = found[case]._replace(is_quick=True)
+            return
 
 
 if __name__ == "__main__":

@@ -127,7 +127,7 @@ def too_much_output_comes_before_all_else(patch):
     around(patch, judgement, "_verdict", verdict)
 
 
-@FAMILY.defect
+@FAMILY.lone_defect
 def output_leaves_its_pipes_open(patch):
     """The pipes of a store are not closed with it, up to a number."""
     left: list[CapturedOutput] = []

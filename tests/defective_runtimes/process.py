@@ -29,31 +29,31 @@ def _after(patch, verdict, act, trap=None):
     around(patch, InProcessRuntime, "run", run)
 
 
-@FAMILY.fatal_defect
+@FAMILY.lone_defect
 def dies_on_a_trap(patch):
     """A trap ends the process."""
     _after(patch, Verdict.TRAP, lambda _: os._exit(1))
 
 
-@FAMILY.fatal_defect
+@FAMILY.lone_defect
 def dies_on_a_stack_overflow(patch):
     """The guest's stack is the host's, and overflows with it."""
     _after(patch, Verdict.TRAP, lambda _: os.kill(os.getpid(), signal.SIGSEGV), trap="stack-overflow")
 
 
-@FAMILY.fatal_defect
+@FAMILY.lone_defect
 def dies_when_memory_is_refused(patch):
     """The host aborts when it has no memory to give."""
     _after(patch, Verdict.OUT_OF_MEMORY, lambda _: os.abort())
 
 
-@FAMILY.fatal_defect
+@FAMILY.lone_defect
 def hangs_after_a_host_error(patch):
     """After a host function has failed, no answer comes."""
     _after(patch, Verdict.HOST_ERROR, lambda _: threading.Event().wait())
 
 
-@FAMILY.fatal_defect
+@FAMILY.lone_defect
 def hangs_after_a_crash(patch):
     """The request after a trap is not answered."""
     crashed = threading.Event()
@@ -69,7 +69,7 @@ def hangs_after_a_crash(patch):
     around(patch, InProcessRuntime, "run", run)
 
 
-@FAMILY.fatal_defect
+@FAMILY.lone_defect
 def prints_between_the_answers(patch):
     """What the runtime logs goes where its answers go."""
     around(
@@ -80,13 +80,13 @@ def prints_between_the_answers(patch):
     )
 
 
-@FAMILY.fatal_defect
+@FAMILY.lone_defect
 def answers_another_request(patch):
     """The number of the answer is not that of the request."""
     _after(patch, Verdict.OUT_OF_FUEL, lambda answer: structs.replace(answer, id=answer.id + 1))
 
 
-@FAMILY.fatal_defect
+@FAMILY.lone_defect
 def goes_on_after_a_failed_step(patch):
     """A step that failed is answered, and then another as if nothing had been."""
 

@@ -25,7 +25,7 @@ def _with_timeout(patch, change):
     )
 
 
-@FAMILY.fatal_defect
+@FAMILY.lone_defect
 def no_timeout(patch):
     """The clock is not looked at."""
     _with_timeout(patch, lambda timeout_ms: None if timeout_ms else timeout_ms)
@@ -46,19 +46,19 @@ def _untimed(patch, is_free):
     around(patch, LimitedStore, "run", run)
 
 
-@FAMILY.fatal_defect
+@FAMILY.lone_defect
 def no_timeout_in_start_functions(patch):
     """The clock starts with the first call."""
     _untimed(patch, lambda _, function: function is None)
 
 
-@FAMILY.fatal_defect
+@FAMILY.lone_defect
 def no_timeout_in_components(patch):
     """Only core modules are watched."""
     _untimed(patch, lambda component, _: component.kind == "component")
 
 
-@FAMILY.fatal_defect
+@FAMILY.lone_defect
 def the_timeout_is_looked_at_between_calls(patch):
     """A call that took too long is said to have, once it has returned."""
 
@@ -220,7 +220,7 @@ def milliseconds_are_read_as_microseconds(patch):
     _with_timeout(patch, lambda timeout_ms: timeout_ms / 1_000)
 
 
-@FAMILY.fatal_defect
+@FAMILY.lone_defect
 def milliseconds_are_read_as_seconds(patch):
     """Every guest has a thousand times its time."""
     _with_timeout(patch, lambda timeout_ms: timeout_ms * 1_000)

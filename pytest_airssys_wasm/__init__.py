@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.cache import CacheUnavailable, CompileCache
+    from pytest_airssys_wasm.runtime.claim import StoreUnusable
     from pytest_airssys_wasm.runtime.component import Component, UnknownExport
     from pytest_airssys_wasm.runtime.current import CurrentExecution, current_execution
     from pytest_airssys_wasm.runtime.engine import WasmEngine
@@ -36,13 +37,14 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.manifest import Manifest
     from pytest_airssys_wasm.runtime.reference import ReferenceFunctions
     from pytest_airssys_wasm.runtime.resources import Resource
-    from pytest_airssys_wasm.runtime.store import LimitedStore, StoreUnusable
+    from pytest_airssys_wasm.runtime.store import LimitedStore
     from pytest_airssys_wasm.runtime.usage import Execution, FuelMetrics, Usage
     from pytest_airssys_wasm.runtime.values import Err, Ok, Record, Some, Variant
     from pytest_airssys_wasm.runtime.wasi import Wasi
 
 _ROOMS = {
     "cache": ("CacheUnavailable", "CompileCache"),
+    "claim": ("StoreUnusable",),
     "component": ("Component", "UnknownExport"),
     "current": ("CurrentExecution", "current_execution"),
     "engine": ("WasmEngine",),
@@ -68,7 +70,7 @@ _ROOMS = {
     "manifest": ("Manifest",),
     "reference": ("ReferenceFunctions",),
     "resources": ("Resource",),
-    "store": ("LimitedStore", "StoreUnusable"),
+    "store": ("LimitedStore",),
     "usage": ("Execution", "FuelMetrics", "Usage"),
     "values": ("Err", "Ok", "Record", "Some", "Variant"),
     "wasi": ("Wasi",),

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 import weakref
-from _thread import get_ident
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pytest_airssys_wasm.runtime.call import Call, Finished
-from pytest_airssys_wasm.runtime.capi import abi
 from pytest_airssys_wasm.runtime.capi.stores import RawStore
+from pytest_airssys_wasm.runtime.claim import Claim
 from pytest_airssys_wasm.runtime.deadline import cancel, keep_time, wait_done
 from pytest_airssys_wasm.runtime.errors import WasmError
+from pytest_airssys_wasm.runtime.job import guest_job, release_store
 from pytest_airssys_wasm.runtime.judgement import judge, measure
 from pytest_airssys_wasm.runtime.memory import MemoryAccount
 from pytest_airssys_wasm.runtime.output import CapturedOutput
@@ -34,10 +33,6 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.wasi import Wasi
 
 T = TypeVar("T")
-
-
-class StoreUnusable(RuntimeError):
-    """The store is closed, was given up on, or is in use by a call that has not returned."""
 
 
 class LimitedStore:
@@ -71,8 +66,7 @@ class LimitedStore:
         self._account = MemoryAccount(limits.memory)
         self.resources = Resources(self)
         self._executions = 0
-        self._busy = threading.Lock()
-        self._unusable: str | None = None
+        self._claim = Claim(self._account)
         self._output = CapturedOutput(limits.output) if wasi is not None and not wasi.inherit else None
         self.raw = RawStore(
             engine.address,
@@ -84,7 +78,7 @@ class LimitedStore:
         )
         self._running: list[Run] = []
         # Holds the engine, which must outlive its stores, and not the store.
-        self._release = weakref.finalize(self, _release, self.raw, self._output, engine, self._running)
+        self._release = weakref.finalize(self, release_store, self.raw, self._output, engine, self._running)
         if wasi is not None:
             self.raw.set_wasi(wasi.configure(self._output))
 
@@ -190,14 +184,14 @@ class LimitedStore:
     @property
     def is_usable(self) -> bool:
         """Whether the store can run something: not closed, and not given up on."""
-        return self._unusable is None
+        return not self._claim.is_over
 
     def close(self) -> None:
         """Release the store and all that is in it. Calling it again does nothing."""
-        if self._unusable is None:
-            self._claim()
-            self._unusable = "it was closed"
-            self._busy.release()
+        if self.is_usable:
+            self._claim.take()
+            self._claim.end("it was closed")
+            self._claim.give_back()
             self._release()
 
     def __enter__(self) -> Self:
@@ -208,18 +202,8 @@ class LimitedStore:
     ) -> None:
         self.close()
 
-    def _claim(self) -> None:
-        if not self._busy.acquire(blocking=False):
-            running = self.engine.current.get(get_ident())
-            if running is not None and running.account is self._account:
-                raise StoreUnusable("a host function may not call back into the store that is calling it")
-            raise StoreUnusable("this store is in use by another thread: a store runs one execution at a time")
-        if self._unusable is not None:
-            self._busy.release()
-            raise StoreUnusable(f"this store cannot be used any more: {self._unusable}")
-
     def _open(self, component: Component, function: str | None, args: Sequence[Any]) -> tuple[Call, Run]:
-        self._claim()
+        self._claim.take()
         call = Call(
             component=component,
             function=function,
@@ -235,31 +219,14 @@ class LimitedStore:
         return self._fuel_left if self._shares_fuel else self.limits.fuel
 
     def _begin(self, run: Run, enter: Callable[[Run], T], wake: Callable[[], None] | None) -> None:
-        raw, current = self.raw, self.engine.current
         self._account.begin()
-        run.fuel_meter = raw.fuel_left
+        run.fuel_meter = self.raw.fuel_left
         run.started_at = monotonic()
         run.wake = wake
         if self.limits.timeout_ms == 0:
             run.stop = Stop.TIMEOUT
-
-        def job() -> None:
-            identity = get_ident()
-            current[identity] = run
-            try:
-                raw.begin(run.fuel_at_start, stopped=run.is_stopped())
-                run.value = enter(run)
-            except BaseException as error:  # noqa: BLE001 the caller judges whatever was raised, and raises it
-                run.error = error
-            run.fuel_left = raw.fuel_left()
-            for handle in run.handles:
-                abi.resource_any_delete(handle)
-            del current[identity]
-            if not run.finish():
-                raw.delete()
-
         self._running.append(run)
-        self.engine.workers.run(job)
+        self.engine.workers.run(guest_job(run, self.raw, self.engine.current, enter))
 
     def _end(self, run: Run) -> None:
         if self._running and not run.finished and not run.abandoned:
@@ -270,10 +237,10 @@ class LimitedStore:
             self._release.detach()
             if self._output is not None:
                 self._output.close()
-            self._unusable = "its guest was blocked in a call at the deadline and had to be given up"
+            self._claim.end("its guest was blocked in a call at the deadline and had to be given up")
         elif self._shares_fuel and run.fuel_budget is not None:
             self._fuel_left = run.fuel_left
-        self._busy.release()
+        self._claim.give_back()
 
     def _conclude(self, call: Call, run: Run) -> None:
         """Judge the run, tell whoever watches, and raise what it ended with."""
@@ -297,15 +264,3 @@ class LimitedStore:
         self._tally.add(finished.usage)
         if self.engine.on_execution is not None:
             self.engine.on_execution(finished)
-
-
-def _release(raw: RawStore, output: CapturedOutput | None, engine: WasmEngine, running: list[Run]) -> None:
-    if running:
-        # Only at the end of the process can a guest still run in here, for a thread that will not go on; that
-        # thread may be waiting for the output, so it stays open.
-        if all(cancel(run, engine.interrupt) for run in running):
-            raw.delete()
-        return
-    raw.delete()
-    if output is not None:
-        output.close()

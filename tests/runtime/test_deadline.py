@@ -7,11 +7,12 @@ import time
 
 import pytest
 
+from pytest_airssys_wasm.runtime.claim import StoreUnusable
 from pytest_airssys_wasm.runtime.engine import WasmEngine
 from pytest_airssys_wasm.runtime.errors import ExecutionTimeout, HostFunctionError, OutOfFuel
 from pytest_airssys_wasm.runtime.host import HostFunctions
 from pytest_airssys_wasm.runtime.limits import ResourceLimits
-from pytest_airssys_wasm.runtime.store import LimitedStore, StoreUnusable
+from pytest_airssys_wasm.runtime.store import LimitedStore
 
 SPIN = '(module (memory (export "memory") 1) (func (export "spin") (loop br 0)) (func (export "nop")))'
 STARTS = "(module (func $spin (loop br 0)) (start $spin))"

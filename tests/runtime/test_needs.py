@@ -13,11 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import tomli
 import wasmtime
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pytest_airssys_wasm.conformance.loader import find_chapters, source_text
 from pytest_airssys_wasm.runtime.errors import (
     ComponentTrapped,
     InvalidComponent,
@@ -255,10 +255,12 @@ def check_against_wasmtime(engine, guest, needs, *, runs_code=False, makes_adapt
 def bundled():
     for path in sorted((ROOT / "fixtures" / "guests").glob("*/*.wasm")):
         yield path.name, path.read_bytes()
-    for path in sorted((ROOT / "conformance").glob("*/*.toml")):
-        text = tomli.loads(path.read_text()).get("wat")
-        if text:
-            yield path.stem, text
+    for chapter in find_chapters(ROOT / "conformance"):
+        # The hostile ones are made to take long.
+        for file in chapter.cases() if chapter.name != "hostile" else ():
+            case = file.load()
+            if case.wat is not None:
+                yield file.name, source_text(case, file.name)
 
 
 @pytest.mark.parametrize("source", [pytest.param(source, id=name) for name, source in bundled()])

@@ -163,7 +163,7 @@ def test_two_threads_on_one_store_are_refused_not_run(engine):
     thread = threading.Thread(target=instance.once)
     thread.start()
     assert inside.wait(10)
-    with pytest.raises(StoreUnusable, match="another thread"):
+    with pytest.raises(StoreUnusable, match="in use"):
         instance.once()
     leave.set()
     thread.join()

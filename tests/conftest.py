@@ -12,6 +12,14 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.engine import WasmEngine
 
 
+@pytest.fixture(scope="session", autouse=True)
+def plain_pytest_in_processes() -> Iterator[None]:
+    """The pytest that tests start as a process runs without plugins of others that warn or shuffle."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTEST_ADDOPTS", "-p no:asyncio -p no:randomly")
+        yield
+
+
 @pytest.fixture(scope="session")
 def engine() -> Iterator[WasmEngine]:
     """One engine for all tests of the runtime."""

@@ -67,7 +67,9 @@ class Correspondence:
             for line in lines:
                 answers[self._addressee(line, answers)] = line
             if len(self.begun) > self._line_bytes:
-                raise self._too_long(bytes(self.begun))
+                begun = shown(bytes(self.begun), _SHOWN_CHARACTERS)
+                text = f"it wrote a line of more than {self._line_bytes:,} bytes: {begun}"
+                raise RuntimeDied(text, "garbage")
             for identifier, line in answers.items():
                 waiting = self._open.pop(identifier)
                 waiting.line = line
@@ -83,8 +85,6 @@ class Correspondence:
         return bool(waiting)
 
     def _addressee(self, line: bytes, answered: dict[int, bytes]) -> int:
-        if len(line) > self._line_bytes:
-            raise self._too_long(line)
         text = shown(line, _SHOWN_CHARACTERS)
         try:
             identifier = msgspec.json.decode(line, type=_Addressed).id
@@ -95,7 +95,3 @@ class Correspondence:
             number = shown(str(identifier).encode(), 40)
             raise RuntimeDied(f"it answered request {number}, but {wanted}: {text}", "garbage")
         return identifier
-
-    def _too_long(self, line: bytes) -> RuntimeDied:
-        text = f"it wrote a line of more than {self._line_bytes:,} bytes: {shown(line, _SHOWN_CHARACTERS)}"
-        return RuntimeDied(text, "garbage")

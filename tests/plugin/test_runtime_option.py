@@ -28,6 +28,9 @@ ODD_ADAPTER = """
             print("about to \\x1b[31mcrash", file=sys.stderr, flush=True)
             os.abort()
         else:
+            with open("processes") as known, open("others", "a") as file:
+                first = known.readline().strip()
+                file.write(f"{first != str(os.getpid()) and os.path.exists('/proc/' + first)}\\n")
             answer = {"steps": [{"verdict": "ok", "value": 2}]}
         print(json.dumps({"id": request["id"], **answer}), flush=True)
 """
@@ -78,9 +81,11 @@ def test_a_failing_case_shows_what_the_adapter_was_asked_wrote_and_said(odd):
     assert "\x1b" not in text
     (rerun,) = (line for line in text.splitlines() if line.startswith("rerun: "))
     assert shlex.split(rerun)[1:] == ["pytest", ODD, TRAPS]
-    shown = odd.run(ODD, WRONG).text
-    assert '"value": 2' in shown
-    assert "about to" not in shown
+    both = odd.run(ODD, TRAPS, WRONG).text
+    _, of_traps, of_wrong = both.split("- Captured adapter call -")
+    assert "about to" in of_traps
+    assert '"value": 2' in of_wrong
+    assert "about to" not in of_wrong
 
 
 def test_each_worker_has_one_adapter_and_none_is_left(odd):
@@ -88,6 +93,7 @@ def test_each_worker_has_one_adapter_and_none_is_left(odd):
     assert ran.results == {ADDS: "passed", WRONG: "failed"}
     # The controller's says hello; each worker starts its own with its first case.
     assert len(processes(odd)) == 3
+    assert odd.path("others").read_text().split() == ["False", "False"]
     assert [one for one in processes(odd) if session_members(one)] == []
 
 

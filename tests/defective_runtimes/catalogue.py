@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from defective_runtimes import (
+    cleanup,
     configuration,
     determinism,
     figures,
     fuel,
     imports,
     isolation,
+    loading,
     memory,
     output,
     process,
@@ -32,6 +34,8 @@ _ROOMS = (
     figures,
     determinism,
     isolation,
+    cleanup,
+    loading,
     imports,
     configuration,
     process,

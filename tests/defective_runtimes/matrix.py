@@ -1,7 +1,8 @@
 """Which case convicts which defect: `python tests/defective_runtimes/matrix.py`.
 
 Every defective runtime is run as an adapter, in a process of its own, against every case; then `matrix.json` beside
-this file and `docs/matrix.md` are written; `matrix.py NAME …` does only these rows again. `--convict` stops a defect's
+this file and `docs/matrix.md` are written; `matrix.py NAME …` does only these
+rows again, `--chapter` only these columns. `--convict` stops a defect's
 run at its first conviction, and writes nothing. The exit status is 1 when the sound runtime fails a case, or a
 defect is convicted by none.
 """
@@ -34,38 +35,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run what is asked for, tell how it goes, and write the matrix."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("defect", nargs="*", choices=[*DEFECTS, []], metavar="NAME", help="only these")
+    parser.add_argument("--chapter", action="append", help="only its cases; may be given several times")
     parser.add_argument("--convict", action="store_true", help="stop at the first case that convicts")
     parser.add_argument("--jobs", type=int, default=2 * (os.cpu_count() or 1), help="defects at once")
     options = parser.parse_args(arguments)
     names = [SOUND, *(options.defect or DEFECTS)]
+    cases = [case for case in CASES if options.chapter is None or case.partition("/")[0] in options.chapter]
     started = time.monotonic()
     rows: dict[str, dict[str, record.Conviction]] = {}
     with ThreadPoolExecutor(options.jobs) as threads:
-        runs = {threads.submit(row, name, convict=options.convict and name != SOUND): name for name in names}
+        runs = {threads.submit(row, name, cases, convict=options.convict and name != SOUND): name for name in names}
         for done in as_completed(runs):
             name = runs[done]
             rows[name], took_s = done.result()
-            print(f"{name}: {len(rows[name])} of {len(CASES)} cases convict it ({took_s:.1f} s)", flush=True)
+            print(f"{name}: {len(rows[name])} of {len(cases)} cases convict it ({took_s:.1f} s)", flush=True)
             if options.defect or name == SOUND:
                 for case, conviction in rows[name].items():
                     print(f"  {case}: {conviction.finding[:200]}", flush=True)
     sound = rows.pop(SOUND)
     unconvicted = [name for name in rows if not rows[name]]
-    print(f"{len(rows)} defects, {len(CASES)} cases, {time.monotonic() - started:.0f} s")
+    print(f"{len(rows)} defects, {len(cases)} cases, {time.monotonic() - started:.0f} s")
     print(f"unconvicted: {', '.join(unconvicted) or 'none'}")
     if not options.convict:
-        record.write(rows, [*CASES])
+        record.write(rows, [*CASES], cases)
     return 1 if sound or unconvicted else 0
 
 
-def row(name: str, *, convict: bool) -> tuple[dict[str, record.Conviction], float]:
+def row(name: str, cases: Sequence[str], *, convict: bool) -> tuple[dict[str, record.Conviction], float]:
     """The cases that convict this defect, and the seconds that took. Each convicts it twice, or does not count."""
     started = time.monotonic()
     found: dict[str, record.Conviction] = {}
     runtime = adapter(name)
     with tempfile.TemporaryDirectory() as scratch:
         trial = Trial(runtime, Path(scratch))
-        for case in CASES:
+        for case in cases:
             began = time.monotonic()
             finding, *_ = trial.findings(case) or [""]
             took_s = time.monotonic() - began

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from defective_runtimes.defect import Family, around, reading
-from pytest_airssys_wasm.runtime import judgement
 from pytest_airssys_wasm.runtime.deadline import wait_done
 from pytest_airssys_wasm.runtime.output import CapturedOutput
-from pytest_airssys_wasm.runtime.run import Stop
 from pytest_airssys_wasm.runtime.store import LimitedStore
 
 FAMILY = Family("output")
@@ -113,18 +111,6 @@ def nobody_reads_the_pipe(patch):
         return done
 
     around(patch, CapturedOutput, "wait", wait)
-
-
-@FAMILY.defect
-def too_much_output_comes_before_all_else(patch):
-    """A guest that wrote too much and ran out of something else wrote too much."""
-
-    def verdict(original, run):
-        if run.stop is Stop.OUTPUT:
-            return judgement.ResourceLimitExceeded("output", "output")
-        return original(run)
-
-    around(patch, judgement, "_verdict", verdict)
 
 
 @FAMILY.lone_defect

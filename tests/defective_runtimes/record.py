@@ -28,10 +28,16 @@ class Conviction(NamedTuple):
     """Whether it is the one that the quick test tries."""
 
 
-def write(rows: Mapping[str, Mapping[str, Conviction]], cases: Sequence[str]) -> None:
-    """Write both files: these rows, and those of the other defects as they were."""
+def write(rows: Mapping[str, Mapping[str, Conviction]], cases: Sequence[str], tried: Sequence[str]) -> None:
+    """Write both files: these rows as far as they were tried, and all else as it was."""
     found = _read() if DATA.exists() else {}
-    found.update({name: _entry(row) for name, row in rows.items()})
+    for name, row in rows.items():
+        before = found.get(name, {"quick": None, "convicted_by": {}})
+        known = {*_cases(before)} - {*tried} | {*row}
+        quick = next((case for case in row if row[case].is_quick), None)
+        if before["quick"] in known and (quick is None or before["quick"] not in tried):
+            quick = before["quick"]
+        found[name] = _entry([case for case in cases if case in known], quick)
     found = {name: found[name] for name in DEFECTS if name in found}
     convicting = {case for entry in found.values() for case in _cases(entry)}
     idle = [case for case in cases if case not in convicting]
@@ -53,12 +59,11 @@ def _cases(entry: Mapping[str, Any]) -> list[str]:
     return [f"{chapter}/{name}" for chapter, names in entry["convicted_by"].items() for name in names]
 
 
-def _entry(row: Mapping[str, Conviction]) -> dict[str, Any]:
+def _entry(row: Sequence[str], quick: str | None) -> dict[str, Any]:
     by_chapter: dict[str, list[str]] = {}
     for case in row:
         chapter, _, name = case.partition("/")
         by_chapter.setdefault(chapter, []).append(name)
-    quick = next((case for case, conviction in row.items() if conviction.is_quick), None)
     return {"quick": quick, "convicted_by": by_chapter}
 
 

@@ -14,7 +14,7 @@ from pytest_airssys_wasm.conformance.adapter import AdapterRuntime, Patience
 from pytest_airssys_wasm.conformance.judge import judge
 from pytest_airssys_wasm.conformance.loader import find_chapters
 from pytest_airssys_wasm.conformance.model import WholeExpect
-from pytest_airssys_wasm.conformance.runner import CaseRunner
+from pytest_airssys_wasm.conformance.runner import CaseRunner, missing_capabilities
 from pytest_airssys_wasm.runtime.errors import Verdict
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ class Trial:
     def findings(self, name: str) -> list[str]:
         """What the case of this name finds: nothing, or one sentence a finding."""
         case = hurried(CASES[name].load())
+        if missing_capabilities(case, self.runtime):
+            return []
         # What the first repetition shows, three hundred show as well; but the fastest of them may be in time.
         if case.repeat > 2 and not any(step.expect.fastest_ms for actor in case.cast() for step in actor.steps):
             found = self._findings(structs.replace(case, repeat=1, expect=WholeExpect()), name)

@@ -1,0 +1,116 @@
+"""What is not given back, or goes on after its end."""
+
+from __future__ import annotations
+
+from ctypes import CDLL, c_int, c_size_t, c_void_p
+
+from defective_runtimes.defect import Family, around
+from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime
+from pytest_airssys_wasm.runtime import components
+from pytest_airssys_wasm.runtime.capi import abi, memory
+from pytest_airssys_wasm.runtime.run import Run
+
+FAMILY = Family("cleanup")
+
+
+@FAMILY.lone_defect
+def stores_of_guests_that_were_given_up_are_kept(patch):
+    """Nobody waits for them any more, and nobody releases them."""
+
+    def finish(original, self):
+        original(self)
+        return True
+
+    around(patch, Run, "finish", finish)
+
+
+@FAMILY.lone_defect
+def guests_that_were_given_up_go_on(patch):
+    """They are forgotten, and not stopped."""
+
+    def abandon(original, self):
+        is_abandoned = original(self)
+        if is_abandoned:
+            patch.setattr(type(self), "is_stopped", lambda run: run.stop is not None and not run.abandoned)
+        return is_abandoned
+
+    around(patch, Run, "abandon", abandon)
+
+
+@FAMILY.lone_defect
+def address_space_is_kept(patch):
+    """The pages of a memory are given back, and its reservation is not."""
+    advise = CDLL(None).madvise
+    advise.argtypes = (c_void_p, c_size_t, c_int)
+
+    def unmap(self):
+        advise(self.base, max(memory.PAGE_BYTES, self.reserved_bytes), 4)  # MADV_DONTNEED
+
+    patch.setattr(memory._Mapping, "unmap", unmap)
+
+
+@FAMILY.lone_defect
+def memory_is_kept(patch):
+    """The pages of a memory are not given back."""
+    patch.setattr(memory._Mapping, "unmap", lambda self: None)
+
+
+@FAMILY.lone_defect
+def grown_memory_is_kept(patch):
+    """Of a memory that has grown, only its initial pages are given back."""
+
+    def grow(original, self, size_bytes):
+        original(self, size_bytes)
+        self.has_grown = True
+
+    class Mapping(memory._Mapping):
+        has_grown = False
+
+        def unmap(self):
+            if not self.has_grown:
+                super().unmap()
+
+    patch.setattr(memory, "_Mapping", Mapping)
+    around(patch, Mapping, "grow", grow)
+
+
+@FAMILY.lone_defect
+def resources_are_kept(patch):
+    """The handles that the host was given are never dropped."""
+    patch.setattr(abi, "resource_any_delete", lambda handle: None)
+
+
+@FAMILY.lone_defect
+def results_are_kept(patch):
+    """The values that a call returned are read, and not freed."""
+    patch.setattr(components.vals, "val_delete", lambda address: None)
+
+
+@FAMILY.lone_defect
+def arguments_are_kept(patch):
+    """The values that a call was given are not freed."""
+    kept = []
+
+    def make(original, self, *args):
+        original(self, *args)
+        kept.append(self.transfer)
+
+    around(patch, Run, "__init__", make)
+
+
+@FAMILY.lone_defect
+def errors_are_kept(patch):
+    """What a failure says is read, and not freed."""
+    patch.setattr(abi, "error_delete", lambda address: None)
+
+
+@FAMILY.lone_defect
+def guests_are_kept(patch):
+    """Every run compiles its guest again, and keeps it."""
+    kept = []
+
+    def load(_original, self, path):
+        kept.append(self._engine.load(path))
+        return kept[-1]
+
+    around(patch, InProcessRuntime, "_load", load)

@@ -87,8 +87,11 @@ def _written_out(text: str, pieces: dict[str, Repeated], where: str) -> str:
     used = set(_PIECE.findall(text)) if pieces else set()
     if odd := sorted(used ^ pieces.keys()):
         raise InvalidConfiguration(f"{where}: repeated", odd[0], "a piece that the WAT names as {{…}}, and only those")
-    written = {
-        name: "".join(piece.text.replace("{#}", str(number)) for number in range(piece.times))
-        for name, piece in pieces.items()
-    }
+    written = {name: _times_over(piece) for name, piece in pieces.items()}
     return _PIECE.sub(lambda match: written[match[1]], text) if pieces else text
+
+
+def _times_over(piece: Repeated) -> str:
+    if "{#}" not in piece.text:
+        return piece.text * piece.times
+    return "".join(piece.text.replace("{#}", str(number)) for number in range(piece.times))

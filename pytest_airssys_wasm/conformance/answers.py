@@ -34,9 +34,15 @@ class _Error(Struct, frozen=True):
     protocol: int = PROTOCOL
 
 
+# Made here and not by the first to need them: two threads at once would crash msgspec.
+_ERROR = msgspec.json.Decoder(_Error)
+_HELLO = msgspec.json.Decoder(HelloAnswer)
+_RUN = msgspec.json.Decoder(RunAnswer)
+
+
 def read_hello(line: bytes) -> HelloAnswer:
     """The answer to `hello`. Raises `RuntimeDied` when it is none, or names what does not exist."""
-    answer = _decoded(line, HelloAnswer)
+    answer = _decoded(line, _HELLO)
     for name in ("runtime", "version"):
         text = getattr(answer, name)
         if not text.strip() or len(text) > _NAME_CHARACTERS or printable(text) != text:
@@ -50,7 +56,7 @@ def read_hello(line: bytes) -> HelloAnswer:
 
 def read_run(line: bytes, asked: int) -> RunAnswer:
     """The answer to `run` or `configure` with so many steps. Raises `RuntimeDied` when it is none."""
-    answer = _decoded(line, RunAnswer)
+    answer = _decoded(line, _RUN)
     if not 0 < len(answer.steps) <= asked:
         raise _garbage(f"steps: {len(answer.steps)} answers to {asked} steps", line)
     *before, last = answer.steps
@@ -63,14 +69,14 @@ def read_run(line: bytes, asked: int) -> RunAnswer:
     return structs.replace(answer, steps=[_shortened(step) for step in answer.steps])
 
 
-def _decoded(line: bytes, kind: type[Answer]) -> Answer:
+def _decoded(line: bytes, decoder: msgspec.json.Decoder[Answer]) -> Answer:
     try:
-        refusal = msgspec.json.decode(line, type=_Error)
+        refusal = _ERROR.decode(line)
         if refusal.protocol != PROTOCOL:
             raise _garbage(f"protocol: expected {PROTOCOL}, got {refusal.protocol}", line)
         if refusal.error is not None:
             raise RuntimeDied(f"it refused the request: {shown(refusal.error.encode('utf-8', 'replace'))}", "refusal")
-        return msgspec.json.decode(line, type=kind)
+        return decoder.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _garbage(str(error), line) from None
 

@@ -20,6 +20,10 @@ class _Addressed(msgspec.Struct, frozen=True):
     id: int | None
 
 
+# Made here and not by the first to need it: two threads at once would crash msgspec.
+_ADDRESSED = msgspec.json.Decoder(_Addressed)
+
+
 class Waiting:
     """A request that has no answer yet."""
 
@@ -87,7 +91,7 @@ class Correspondence:
     def _addressee(self, line: bytes, answered: dict[int, bytes]) -> int:
         text = shown(line, _SHOWN_CHARACTERS)
         try:
-            identifier = msgspec.json.decode(line, type=_Addressed).id
+            identifier = _ADDRESSED.decode(line).id
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise RuntimeDied(f"it wrote what is no answer ({error}): {text}", "garbage") from None
         if identifier is None or identifier not in self._open or identifier in answered:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, TypeAlias
 
+import msgspec
 from msgspec import UNSET, Struct, field, structs
 
 from pytest_airssys_wasm.runtime.errors import Verdict
@@ -252,3 +253,9 @@ class Case(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             imports=self.imports if actor.imports is None else actor.imports,
             fuel_per=actor.fuel_per or self.fuel_per,
         )
+
+
+# msgspec looks at a type when it is first needed, and crashes when two threads need it at once.
+msgspec.json.Decoder(Case)
+msgspec.json.Decoder(Chapter)
+msgspec.json.Decoder(Bounds)

@@ -29,6 +29,11 @@ class _Refusal(Struct, frozen=True):
     error: str
 
 
+# Made here and not by the first to need them: two threads at once would crash msgspec.
+_ADDRESSED = msgspec.json.Decoder(_Addressed)
+_REQUEST: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
+
+
 def serve(runtime: Runtime, requests: IO[bytes], answers: IO[bytes]) -> None:
     """Answer until the requests end, each as soon as it is done. What is no request is answered with an error."""
     writing = threading.Lock()
@@ -52,8 +57,8 @@ def serve(runtime: Runtime, requests: IO[bytes], answers: IO[bytes]) -> None:
 def _answer(runtime: Runtime, line: bytes) -> Any:
     identifier = None
     try:
-        identifier = msgspec.json.decode(line, type=_Addressed).id
-        request = msgspec.json.decode(line, type=Request)
+        identifier = _ADDRESSED.decode(line).id
+        request = _REQUEST.decode(line)
         if isinstance(request, HelloRequest):
             if request.protocol != PROTOCOL:
                 return _Refusal(identifier, f"protocol: this adapter speaks {PROTOCOL}")

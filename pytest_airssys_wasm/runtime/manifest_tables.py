@@ -87,3 +87,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     resources: ResourcesTable
     wasi: WasiTable | None = None
     tests: list[ManifestTest] = []
+
+
+# msgspec looks at a type when it is first needed, and crashes when two threads need it at once.
+msgspec.json.Decoder(Document)

@@ -10,7 +10,7 @@ from pytest_airssys_wasm.runtime import components
 from pytest_airssys_wasm.runtime.capi import abi, memory
 from pytest_airssys_wasm.runtime.run import Run
 
-FAMILY = Family("cleanup")
+FAMILY = Family("cleanup", soaks=True)
 
 
 @FAMILY.lone_defect

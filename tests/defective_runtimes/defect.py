@@ -29,13 +29,16 @@ class Defect:
     """Changes the package in this process, until the patch is undone. Make the engine afterwards."""
     alone: bool
     """It hangs, ends or litters its process: only to be planted in one of its own."""
+    soaks: bool
+    """It may leave something behind: cases that repeat themselves are run in full length."""
 
 
 class Family:
     """The defects of one file."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, soaks: bool = False) -> None:
         self.name = name
+        self.soaks = soaks
         self.defects: list[Defect] = []
 
     def defect(self, plant: Callable[[pytest.MonkeyPatch], None]) -> Callable[[pytest.MonkeyPatch], None]:
@@ -48,7 +51,7 @@ class Family:
 
     def _add(self, plant: Callable[[pytest.MonkeyPatch], None], *, alone: bool) -> Callable[[pytest.MonkeyPatch], None]:
         name = plant.__name__.strip("_").replace("_", "-")
-        self.defects.append(Defect(name, self.name, (plant.__doc__ or "").strip(), plant, alone))
+        self.defects.append(Defect(name, self.name, (plant.__doc__ or "").strip(), plant, alone, self.soaks))
         return plant
 
 

@@ -15,7 +15,7 @@ from pytest_airssys_wasm.conformance.protocol import RunAnswer, StepAnswer
 from pytest_airssys_wasm.runtime.errors import Verdict
 from pytest_airssys_wasm.runtime.store import LimitedStore
 
-FAMILY = Family("isolation")
+FAMILY = Family("isolation", soaks=True)
 
 
 @FAMILY.defect
@@ -39,7 +39,7 @@ def instances_are_kept_and_used_again(patch):
         return self.instance
 
     def leave(original, self, *error):
-        if hasattr(self, "instance") and self.ended_well:
+        if getattr(self, "ended_well", False):
             with lock:
                 kept[self.key] = self
         else:
@@ -110,7 +110,7 @@ def a_store_is_left_behind_by_each_crash(patch):
     left: list[LimitedStore] = []
 
     def leave(original, self, *error):
-        if self.failed:
+        if getattr(self, "failed", False):
             left.append(self)
         else:
             original(self, *error)

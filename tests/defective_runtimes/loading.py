@@ -9,7 +9,7 @@ from defective_runtimes.defect import Family, around
 from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime
 from pytest_airssys_wasm.runtime.errors import InvalidComponent
 
-FAMILY = Family("loading")
+FAMILY = Family("loading", soaks=True)
 
 
 def _text_of(path):

@@ -7,7 +7,7 @@ from pytest_airssys_wasm.runtime.deadline import wait_done
 from pytest_airssys_wasm.runtime.output import CapturedOutput
 from pytest_airssys_wasm.runtime.store import LimitedStore
 
-FAMILY = Family("output")
+FAMILY = Family("output", soaks=True)
 
 
 @FAMILY.defect

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ctypes import CDLL, c_int, c_size_t, c_void_p
+from time import monotonic
 
 from defective_runtimes.defect import Family, around
 from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime
@@ -26,15 +27,12 @@ def stores_of_guests_that_were_given_up_are_kept(patch):
 
 @FAMILY.lone_defect
 def guests_that_were_given_up_go_on(patch):
-    """They are forgotten, and not stopped."""
+    """They are forgotten, and stopped only seconds later."""
 
-    def abandon(original, self):
-        is_abandoned = original(self)
-        if is_abandoned:
-            patch.setattr(type(self), "is_stopped", lambda run: run.stop is not None and not run.abandoned)
-        return is_abandoned
+    def is_stopped(original, self):
+        return original(self) and (not self.abandoned or monotonic() > self.started_at + 3)
 
-    around(patch, Run, "abandon", abandon)
+    around(patch, Run, "is_stopped", is_stopped)
 
 
 @FAMILY.lone_defect

@@ -52,7 +52,8 @@ def loading_takes_the_square_of_the_size(patch):
     """Twice the guest takes four times the time."""
 
     def load(original, self, path):
-        time.sleep(min(30.0, (len(_text_of(path)) / 50_000) ** 2))
+        hundreds_of_kb = len(_text_of(path)) // 100_000
+        time.sleep(min(11.0, hundreds_of_kb**2))
         return original(self, path)
 
     around(patch, InProcessRuntime, "_load", load)

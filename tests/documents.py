@@ -153,6 +153,8 @@ class Folder:
             self._settings(text, "pyproject.toml")
         elif "requirement" in table:
             convert(table, Case, "case")
+        elif "failures" in table:
+            assert all(one.keys() <= {"reason", "cases", "sometimes"} for one in table["failures"])
         else:
             for folder in table.get("wasi", {}).get("preopen", {}).values():
                 (self.path / folder).mkdir(parents=True, exist_ok=True)

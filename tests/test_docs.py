@@ -16,7 +16,7 @@ from pytest_airssys_wasm.runtime.errors import Verdict
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 EXAMPLES = sorted((ROOT / "examples").rglob("README.md"))
-ELSEWHERE = {"reports.md", "failures.md"}
+ELSEWHERE = {"reports.md", "failures.md", "protocol.md"}
 """Pages whose blocks have tests of their own."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from typing import IO
 
 
@@ -17,6 +18,8 @@ def main() -> None:
     engine = WasmEngine()
     serve(InProcessRuntime(engine), requests, answers)
     engine.close()
+    with suppress(BrokenPipeError):  # the driver is gone, and what is still buffered is for nobody
+        answers.close()
 
 
 def take_pipes() -> tuple[IO[bytes], IO[bytes]]:

@@ -69,7 +69,7 @@ def test_the_bundled_runtime_is_its_own_adapter(suite):
 
 
 def test_a_failing_case_shows_what_the_adapter_was_asked_wrote_and_said(odd):
-    text = odd.run(ODD, TRAPS, ADDS).text
+    text = odd.run(ODD, TRAPS).text
     for line in (
         "verdict: expected trap, got 'runtime-died': signal: it was killed by SIGABRT",
         "- Captured adapter call -",

@@ -179,7 +179,7 @@ def test_what_it_does_fails_its_case_and_the_next_one_is_healthy(start, name):
     pid = adapter.process_ids()[0]
     before, started = open_descriptors(), time.monotonic()
     assert told in died(run(adapter))
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < 30  # far from the 60 s that it would sleep
     assert [step.verdict for step in run(adapter)] == [Verdict.OK]
     if name != "refuses":
         assert adapter.process_ids() != (pid,)

@@ -12,7 +12,7 @@ def main() -> None:
     """Answer requests until stdin ends."""
     requests, answers = take_pipes()
     from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime
-    from pytest_airssys_wasm.conformance.serve import serve
+    from pytest_airssys_wasm.protocol.serve import serve
     from pytest_airssys_wasm.runtime.engine import WasmEngine
 
     engine = WasmEngine()

@@ -17,12 +17,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import structs
 
-from pytest_airssys_wasm.conformance.answers import read_hello, read_run
-from pytest_airssys_wasm.conformance.diary import Diary
-from pytest_airssys_wasm.conformance.group import session_members
-from pytest_airssys_wasm.conformance.limits_on_wire import UNLIMITED
-from pytest_airssys_wasm.conformance.process import AdapterProcess, before_request
-from pytest_airssys_wasm.conformance.protocol import (
+from pytest_airssys_wasm.protocol.answers import read_hello, read_run
+from pytest_airssys_wasm.protocol.diary import Diary
+from pytest_airssys_wasm.protocol.group import session_members
+from pytest_airssys_wasm.protocol.limits import UNLIMITED
+from pytest_airssys_wasm.protocol.messages import (
     MESSAGE_CHARACTERS,
     ConfigureRequest,
     HelloRequest,
@@ -30,6 +29,7 @@ from pytest_airssys_wasm.conformance.protocol import (
     RunRequest,
     StepAnswer,
 )
+from pytest_airssys_wasm.protocol.process import AdapterProcess, before_request
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration, RuntimeDied, Verdict
 from pytest_airssys_wasm.runtime.limits import ResourceLimits
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from pytest_airssys_wasm.conformance.protocol import HelloAnswer
+    from pytest_airssys_wasm.protocol.messages import HelloAnswer
 
 _STARTS = 3
 """After so many starts in a row without a `hello` no further one is tried."""

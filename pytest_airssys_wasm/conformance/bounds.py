@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pytest_airssys_wasm.conformance import wire
 from pytest_airssys_wasm.conformance.model import Bounds
+from pytest_airssys_wasm.protocol import wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable

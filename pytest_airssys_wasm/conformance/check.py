@@ -10,10 +10,10 @@ import msgspec
 
 from pytest_airssys_wasm.conformance.bounds import as_bounds
 from pytest_airssys_wasm.conformance.imports import REFERENCE_IMPORTS
-from pytest_airssys_wasm.conformance.limits_on_wire import limits_on_wire
 from pytest_airssys_wasm.conformance.loader import find_chapters, source_text
 from pytest_airssys_wasm.conformance.model import FIGURES, Bounds
-from pytest_airssys_wasm.conformance.protocol import CAPABILITIES
+from pytest_airssys_wasm.protocol.limits import limits_on_wire
+from pytest_airssys_wasm.protocol.messages import CAPABILITIES
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 from pytest_airssys_wasm.runtime.limits import ResourceLimits
 

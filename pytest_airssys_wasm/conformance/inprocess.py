@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 from msgspec import structs
 
 from pytest_airssys_wasm.conformance.imports import reference_host
-from pytest_airssys_wasm.conformance.limits_on_wire import limits_from_wire
-from pytest_airssys_wasm.conformance.protocol import (
+from pytest_airssys_wasm.protocol.limits import limits_from_wire
+from pytest_airssys_wasm.protocol.messages import (
     CAPABILITIES,
     MESSAGE_CHARACTERS,
     HelloAnswer,
     RunAnswer,
     StepAnswer,
 )
-from pytest_airssys_wasm.conformance.values import decode, encode
+from pytest_airssys_wasm.protocol.values import decode, encode
 from pytest_airssys_wasm.runtime.errors import (
     ComponentTrapped,
     GuestExit,
@@ -37,7 +37,7 @@ from pytest_airssys_wasm.runtime.wasi import Wasi
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from pytest_airssys_wasm.conformance.protocol import ConfigureRequest, RunRequest
+    from pytest_airssys_wasm.protocol.messages import ConfigureRequest, RunRequest
     from pytest_airssys_wasm.runtime.component import Component
     from pytest_airssys_wasm.runtime.engine import WasmEngine
     from pytest_airssys_wasm.runtime.instance import Instance

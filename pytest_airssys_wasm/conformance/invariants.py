@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET
 
-from pytest_airssys_wasm.conformance.limits_on_wire import limits_on_wire
+from pytest_airssys_wasm.protocol.limits import limits_on_wire
 from pytest_airssys_wasm.runtime.errors import Verdict
 from pytest_airssys_wasm.runtime.limits import ResourceLimits
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pytest_airssys_wasm.conformance.model import Actor
-    from pytest_airssys_wasm.conformance.protocol import StepAnswer
+    from pytest_airssys_wasm.protocol.messages import StepAnswer
 
 _BELONGS_TO = {"trap": Verdict.TRAP, "resource": Verdict.RESOURCE_LIMIT, "code": Verdict.EXIT}
 

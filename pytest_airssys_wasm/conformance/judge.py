@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET
 
-from pytest_airssys_wasm.conformance import wire
 from pytest_airssys_wasm.conformance.bounds import as_bounds, holds, in_words
 from pytest_airssys_wasm.conformance.invariants import broken
 from pytest_airssys_wasm.conformance.model import FIGURES
+from pytest_airssys_wasm.protocol import wire
 from pytest_airssys_wasm.runtime.errors import Verdict
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from pytest_airssys_wasm.conformance.model import Actor, Case, Expect, Step
     from pytest_airssys_wasm.conformance.observation import Observation, Seen
-    from pytest_airssys_wasm.conformance.protocol import StepAnswer
+    from pytest_airssys_wasm.protocol.messages import StepAnswer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

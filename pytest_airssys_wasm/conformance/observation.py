@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pytest_airssys_wasm.conformance.protocol import StepAnswer
+    from pytest_airssys_wasm.protocol.messages import StepAnswer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 from msgspec import UNSET, structs
 
-from pytest_airssys_wasm.conformance import measure, wire
+from pytest_airssys_wasm.conformance import measure
 from pytest_airssys_wasm.conformance.data import data_folder
-from pytest_airssys_wasm.conformance.limits_on_wire import limits_on_wire
 from pytest_airssys_wasm.conformance.loader import source_text
 from pytest_airssys_wasm.conformance.observation import Observation, Seen
-from pytest_airssys_wasm.conformance.protocol import ConfigureRequest, RunRequest, StepRequest
+from pytest_airssys_wasm.protocol import wire
+from pytest_airssys_wasm.protocol.limits import limits_on_wire
+from pytest_airssys_wasm.protocol.messages import ConfigureRequest, RunRequest, StepRequest
 from pytest_airssys_wasm.runtime.errors import Verdict
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_airssys_wasm.conformance.model import Actor, Case, Step
-    from pytest_airssys_wasm.conformance.protocol import Runtime, StepAnswer
+    from pytest_airssys_wasm.protocol.messages import Runtime, StepAnswer
 
 
 def missing_capabilities(case: Case, runtime: Runtime) -> tuple[str, ...]:

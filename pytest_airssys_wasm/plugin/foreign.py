@@ -12,7 +12,7 @@ from pytest_airssys_wasm.runtime.errors import InvalidConfiguration, RuntimeDied
 
 if TYPE_CHECKING:
     from pytest_airssys_wasm.conformance.adapter import AdapterRuntime
-    from pytest_airssys_wasm.conformance.protocol import HelloAnswer
+    from pytest_airssys_wasm.protocol.messages import HelloAnswer
 
 SECTION = "adapter"
 _ADAPTER = pytest.StashKey["AdapterRuntime"]()

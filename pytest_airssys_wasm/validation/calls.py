@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pytest_airssys_wasm.conformance import wire
-from pytest_airssys_wasm.conformance.values import decode, encode
+from pytest_airssys_wasm.protocol import wire
+from pytest_airssys_wasm.protocol.values import decode, encode
 from pytest_airssys_wasm.runtime.component import UnknownExport
 from pytest_airssys_wasm.runtime.errors import Verdict, WasmError
 from pytest_airssys_wasm.runtime.wave import write_call, write_value

@@ -11,7 +11,7 @@ import tomli
 
 from pytest_airssys_wasm.conformance.model import Case
 from pytest_airssys_wasm.conformance.observation import Observation, Seen
-from pytest_airssys_wasm.conformance.protocol import HelloAnswer, RunAnswer, StepAnswer
+from pytest_airssys_wasm.protocol.messages import HelloAnswer, RunAnswer, StepAnswer
 from pytest_airssys_wasm.runtime.errors import Verdict
 
 if TYPE_CHECKING:

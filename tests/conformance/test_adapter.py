@@ -13,8 +13,8 @@ from textwrap import dedent
 import pytest
 
 from pytest_airssys_wasm.conformance.adapter import AdapterRuntime, Patience
-from pytest_airssys_wasm.conformance.group import session_members
-from pytest_airssys_wasm.conformance.protocol import ConfigureRequest, RunRequest, StepRequest
+from pytest_airssys_wasm.protocol.group import session_members
+from pytest_airssys_wasm.protocol.messages import ConfigureRequest, RunRequest, StepRequest
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration, RuntimeDied, Verdict
 
 PRELUDE = """

@@ -11,11 +11,11 @@ MANIFEST = '[component]\nname = "a"\nversion = "1"\n[resources.memory]\nmax_byte
 
 FIRST = {
     "an answer": (
-        "from pytest_airssys_wasm.conformance.answers import read_run",
+        "from pytest_airssys_wasm.protocol.answers import read_run",
         """lambda: read_run(b'{"id": 1, "steps": [{"verdict": "ok"}]}', 1)""",
     ),
     "a request": (
-        "from pytest_airssys_wasm.conformance.serve import _answer",
+        "from pytest_airssys_wasm.protocol.serve import _answer",
         """lambda: _answer(None, b'{"id": 1, "op": "hello", "protocol": 0}')""",
     ),
     "a case": (

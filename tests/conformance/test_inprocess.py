@@ -10,7 +10,7 @@ import pytest
 from pytest_airssys_wasm.conformance import measure
 from pytest_airssys_wasm.conformance.imports import REFERENCE_IMPORTS, reference_host
 from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime
-from pytest_airssys_wasm.conformance.protocol import (
+from pytest_airssys_wasm.protocol.messages import (
     CAPABILITIES,
     ConfigureRequest,
     Request,

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pytest_airssys_wasm.conformance.imports import REFERENCE_IMPORTS
-from pytest_airssys_wasm.conformance.protocol import (
+from pytest_airssys_wasm.protocol.messages import (
     CAPABILITIES,
     ConfigureRequest,
     HelloAnswer,
@@ -67,7 +67,7 @@ def test_every_name_is_explained(kind):
 
 
 def test_every_limit_is_explained():
-    from pytest_airssys_wasm.conformance.limits_on_wire import limits_from_wire
+    from pytest_airssys_wasm.protocol.limits import limits_from_wire
 
     rows = re.findall(r"^\| `(\w+)` \|", PAGE.partition("## Limits")[2].partition("## Values")[0], re.MULTILINE)
     assert limits_from_wire(dict.fromkeys(rows, 1))

@@ -9,8 +9,8 @@ import pytest
 
 from pytest_airssys_wasm.conformance import runner as runner_module
 from pytest_airssys_wasm.conformance.model import Case
-from pytest_airssys_wasm.conformance.protocol import ConfigureRequest, RunRequest
 from pytest_airssys_wasm.conformance.runner import CaseRunner, missing_capabilities
+from pytest_airssys_wasm.protocol.messages import ConfigureRequest, RunRequest
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
 

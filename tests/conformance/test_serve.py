@@ -9,12 +9,12 @@ import sys
 
 import pytest
 
-from pytest_airssys_wasm.conformance import serve as serve_module
 from pytest_airssys_wasm.conformance.adapter import AdapterRuntime, Patience
 from pytest_airssys_wasm.conformance.judge import judge
 from pytest_airssys_wasm.conformance.loader import find_chapters
-from pytest_airssys_wasm.conformance.protocol import CAPABILITIES
 from pytest_airssys_wasm.conformance.runner import CaseRunner
+from pytest_airssys_wasm.protocol import serve as serve_module
+from pytest_airssys_wasm.protocol.messages import CAPABILITIES
 
 COMMAND = [sys.executable, "-m", "pytest_airssys_wasm.adapter"]
 HELLO = '{"id": 99, "op": "hello", "protocol": 1}'

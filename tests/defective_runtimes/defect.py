@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from pytest_airssys_wasm.conformance.protocol import StepAnswer
+    from pytest_airssys_wasm.protocol.messages import StepAnswer
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from msgspec import structs
 from defective_runtimes.defect import Family, around
 from pytest_airssys_wasm.conformance import inprocess
 from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime
-from pytest_airssys_wasm.conformance.protocol import RunAnswer, StepAnswer
+from pytest_airssys_wasm.protocol.messages import RunAnswer, StepAnswer
 from pytest_airssys_wasm.runtime.errors import Verdict
 from pytest_airssys_wasm.runtime.store import LimitedStore
 

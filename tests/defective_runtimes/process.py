@@ -9,9 +9,9 @@ import threading
 from msgspec import structs
 
 from defective_runtimes.defect import Family, around
-from pytest_airssys_wasm.conformance import serve
 from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime
-from pytest_airssys_wasm.conformance.protocol import RunAnswer
+from pytest_airssys_wasm.protocol import serve
+from pytest_airssys_wasm.protocol.messages import RunAnswer
 from pytest_airssys_wasm.runtime import settings
 from pytest_airssys_wasm.runtime.errors import Verdict
 

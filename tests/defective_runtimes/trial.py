@@ -19,7 +19,7 @@ from pytest_airssys_wasm.runtime.errors import Verdict
 
 if TYPE_CHECKING:
     from pytest_airssys_wasm.conformance.model import Case, CaseLimits
-    from pytest_airssys_wasm.conformance.protocol import Runtime
+    from pytest_airssys_wasm.protocol.messages import Runtime
 
 _SLOW = ("cleanup", "hostile")
 

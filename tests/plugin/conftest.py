@@ -58,7 +58,9 @@ class Project:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.environment = {
-            key: value for key, value in os.environ.items() if not key.startswith(("PYTEST_", "COV_CORE_"))
+            key: value
+            for key, value in os.environ.items()
+            if key != "CI" and not key.startswith(("PYTEST_", "COV_CORE_"))
         }
         self.environment["XDG_CACHE_HOME"] = str(folder.parent / "user-cache")
         self.without: tuple[str, ...] = ("asyncio", "randomly")

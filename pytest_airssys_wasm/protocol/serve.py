@@ -9,10 +9,10 @@ from typing import IO, TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct, structs
 
-from pytest_airssys_wasm.conformance.protocol import PROTOCOL, ConfigureRequest, HelloRequest, Request
+from pytest_airssys_wasm.protocol.messages import PROTOCOL, ConfigureRequest, HelloRequest, Request
 
 if TYPE_CHECKING:
-    from pytest_airssys_wasm.conformance.protocol import Runtime
+    from pytest_airssys_wasm.protocol.messages import Runtime
 
 _LINE_BYTES = 16 * 2**20
 _AT_ONCE = 64

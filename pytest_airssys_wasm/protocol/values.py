@@ -6,7 +6,7 @@ import base64
 import binascii
 from typing import Any
 
-from pytest_airssys_wasm.conformance import wire
+from pytest_airssys_wasm.protocol import wire
 from pytest_airssys_wasm.runtime.values import Err, Ok, Record, Some, Variant
 from pytest_airssys_wasm.runtime.wit import (
     FlagsType,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pytest_airssys_wasm.conformance.diary import shown
+from pytest_airssys_wasm.protocol.diary import shown
 from pytest_airssys_wasm.runtime.errors import RuntimeDied
 
 if TYPE_CHECKING:

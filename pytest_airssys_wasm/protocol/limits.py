@@ -1,19 +1,17 @@
-"""The limits of a case in the protocol's form, and back into this package's."""
+"""Limits in the protocol's form, and back into this package's."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from msgspec import UNSET, structs
+from msgspec import UNSET, Struct, structs
 
-from pytest_airssys_wasm.conformance import wire
+from pytest_airssys_wasm.protocol import wire
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 from pytest_airssys_wasm.runtime.limits import ResourceLimits, parse_count, parse_duration_ms, parse_size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from pytest_airssys_wasm.conformance.model import CaseLimits
 
 UNLIMITED = "unlimited"
 
@@ -21,8 +19,8 @@ _WIRE_NAMES = {"memory": "memory_bytes", "transfer": "transfer_bytes", "output":
 _OWN_NAMES = {wire_name: name for name, wire_name in _WIRE_NAMES.items()}
 
 
-def limits_on_wire(limits: CaseLimits) -> dict[str, Any]:
-    """Plain numbers under the protocol's names; a value that makes no sense stays as it is, to be refused."""
+def limits_on_wire(limits: Struct) -> dict[str, Any]:
+    """The fields as plain numbers under the protocol's names; a value that makes no sense stays, to be refused."""
     return {
         _WIRE_NAMES.get(name, name): _plain(name, value)
         for name, value in structs.asdict(limits).items()

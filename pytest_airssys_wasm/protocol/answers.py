@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 from msgspec import UNSET, Struct, structs
 
-from pytest_airssys_wasm.conformance.diary import printable, shown
-from pytest_airssys_wasm.conformance.protocol import (
+from pytest_airssys_wasm.protocol.diary import printable, shown
+from pytest_airssys_wasm.protocol.messages import (
     CAPABILITIES,
     MESSAGE_CHARACTERS,
     PROTOCOL,

@@ -6,31 +6,26 @@ What they allocate belongs to the transfer account and lives as long as it. A va
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Iterable, Mapping, Sequence
-from ctypes import addressof, c_char
+from collections.abc import Mapping
+from ctypes import addressof
 from functools import lru_cache
-from struct import Struct
 from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.runtime.capi.abi import VAL_BYTES
 from pytest_airssys_wasm.runtime.capi.vals import (
-    BYTES,
     KINDS,
     MEMORY,
     NAME,
-    NAME_BYTES,
     NAMED,
-    PAYLOAD,
     POINTER,
     RECORD_ENTRY_BYTES,
     RECORD_ENTRY_VALUE,
     TAGGED,
     VECTOR,
 )
+from pytest_airssys_wasm.runtime.lowering_lists import lower_list
+from pytest_airssys_wasm.runtime.lowering_names import constant, lower_enum, lower_flags
 from pytest_airssys_wasm.runtime.lowering_scalars import lower_scalar
-from pytest_airssys_wasm.runtime.packing import pack
-from pytest_airssys_wasm.runtime.sizes import NUMBERS, fixed_size
 from pytest_airssys_wasm.runtime.values import (
     Err,
     Mismatch,
@@ -57,14 +52,9 @@ from pytest_airssys_wasm.runtime.wit import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from pytest_airssys_wasm.runtime.lowering_scalars import Lower
     from pytest_airssys_wasm.runtime.transfer import Transfer
     from pytest_airssys_wasm.runtime.wit import WitType
-
-    Lower = Callable[[Any, int, Transfer], None]
-
-_BATCH = 4_096
 
 
 @lru_cache(maxsize=4_096)
@@ -76,7 +66,7 @@ def compile_lower(type_: WitType) -> Lower:
     if isinstance(type_, Primitive):
         return lower_scalar(type_.name)
     if isinstance(type_, ListType):
-        return _list(type_)
+        return lower_list(type_, compile_lower(type_.element))
     if isinstance(type_, RecordType):
         return _record(type_)
     if isinstance(type_, TupleType):
@@ -84,9 +74,9 @@ def compile_lower(type_: WitType) -> Lower:
     if isinstance(type_, VariantType):
         return _variant(type_)
     if isinstance(type_, EnumType):
-        return _enum(type_)
+        return lower_enum(type_)
     if isinstance(type_, FlagsType):
-        return _flags(type_)
+        return lower_flags(type_)
     if isinstance(type_, OptionType):
         return _option(type_)
     if isinstance(type_, ResultType):
@@ -96,55 +86,9 @@ def compile_lower(type_: WitType) -> Lower:
     raise TypeError(f"values of type {type_} cannot be passed from Python")
 
 
-def _list(type_: ListType) -> Lower:
-    element = type_.element
-    cost, lower = max(1, fixed_size(element)), compile_lower(element)
-    name = element.name if isinstance(element, Primitive) else ""
-    code = {"char": "I", "bool": "B"}.get(name) or NUMBERS.get(name)
-    is_bytes = name == "u8"
-
-    def lower_list(value: Any, address: int, transfer: Transfer) -> None:
-        if isinstance(value, memoryview) and (not is_bytes or value.format not in ("B", "c")):
-            if is_bytes:
-                raise WrongType("list<u8> (bytes)", value)
-            value = value.tolist()
-        if isinstance(value, (str, Mapping)) or not isinstance(value, (Sequence, memoryview, bytearray, array)):
-            raise WrongType(str(type_) + (" (bytes)" if is_bytes else ""), value)
-        transfer.charge(len(value) * cost)
-        # A copy, for its length must not change under way: there is memory for so many, and all of it is read.
-        value = bytes(value) if isinstance(value, (bytes, bytearray, memoryview)) else tuple(value)
-        count = len(value)
-        data = transfer.allocate(VAL_BYTES * count)
-        packed = pack(name, code, value) if code is not None and count else None
-        if packed is not None:
-            assert code is not None
-            view, width = BYTES[data : data + VAL_BYTES * count], Struct(f"<{code}").size
-            view[::VAL_BYTES] = bytes([KINDS[name]]) * count
-            if width == 1:
-                view[PAYLOAD::VAL_BYTES] = packed.tobytes()
-            else:
-                column: Any = view.cast(code)  # type: ignore[call-overload]  # a format code
-                column[PAYLOAD // width :: VAL_BYTES // width] = memoryview(packed)
-        else:
-            _each(value, data, lower, transfer)
-        VECTOR.pack_into(MEMORY, address, KINDS["list"], count, data)
-
-    return lower_list
-
-
-def _each(values: Iterable[Any], data: int, lower: Lower, transfer: Transfer) -> None:
-    for index, value in enumerate(values):
-        if index % _BATCH == 0:
-            transfer.check()
-        try:
-            lower(value, data + index * VAL_BYTES, transfer)
-        except Mismatch as error:
-            raise error.at(f"[{index}]")
-
-
 def _record(type_: RecordType) -> Lower:
     fields = [
-        (name, field_name(name), _constant(name), index * RECORD_ENTRY_BYTES, compile_lower(field))
+        (name, field_name(name), constant(name), index * RECORD_ENTRY_BYTES, compile_lower(field))
         for index, (name, field) in enumerate(type_.fields)
     ]
     size_bytes, kind = RECORD_ENTRY_BYTES * len(fields), KINDS["record"]
@@ -206,7 +150,7 @@ def _tuple(type_: TupleType) -> Lower:
 
 def _variant(type_: VariantType) -> Lower:
     cases = {
-        name: (_constant(name), None if payload is None else compile_lower(payload)) for name, payload in type_.cases
+        name: (constant(name), None if payload is None else compile_lower(payload)) for name, payload in type_.cases
     }
     shown = f"variant of {', '.join(cases)}"
 
@@ -234,43 +178,6 @@ def _payload(value: Any, lower: Lower | None, step: str, transfer: Transfer) -> 
     except Mismatch as error:
         raise error.at(step)
     return address
-
-
-def _enum(type_: EnumType) -> Lower:
-    cases = {name: _constant(name) for name in type_.cases}
-    shown = f"enum, one of {', '.join(cases)}"
-
-    def lower(value: Any, address: int, transfer: Transfer) -> None:
-        if not isinstance(value, str):
-            raise WrongType(shown, value)
-        if value not in cases:
-            raise WrongValue(shown, value)
-        text, length = cases[value]
-        VECTOR.pack_into(MEMORY, address, KINDS["enum"], length, addressof(text))
-
-    return lower
-
-
-def _flags(type_: FlagsType) -> Lower:
-    names = {name: _constant(name) for name in type_.names}
-    shown = f"flags, a set of {', '.join(names)}"
-
-    def lower(value: Any, address: int, transfer: Transfer) -> None:
-        if isinstance(value, (str, Mapping)) or not isinstance(value, Iterable):
-            raise WrongType(shown, value)
-        given = list(value)
-        if not all(isinstance(name, str) for name in given):
-            raise WrongType(shown, value)
-        chosen = sorted(set(given))
-        if not names.keys() >= set(chosen):
-            raise WrongValue(shown, value)
-        data = transfer.allocate(NAME_BYTES * len(chosen))
-        for index, name in enumerate(chosen):
-            text, length = names[name]
-            NAME.pack_into(MEMORY, data + index * NAME_BYTES, length, addressof(text))
-        VECTOR.pack_into(MEMORY, address, KINDS["flags"], len(chosen), data)
-
-    return lower
 
 
 def _option(type_: OptionType) -> Lower:
@@ -310,9 +217,3 @@ def _resource(type_: OwnType | BorrowType) -> Lower:
         POINTER.pack_into(MEMORY, address, KINDS["resource"], transfer.lower_resource(value, type_))
 
     return lower
-
-
-def _constant(name: str) -> tuple[Any, int]:
-    """A name in C memory that lives as long as the converter that holds it, and its length."""
-    encoded = name.encode()
-    return (c_char * max(1, len(encoded))).from_buffer_copy(encoded or b"\0"), len(encoded)

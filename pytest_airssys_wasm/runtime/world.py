@@ -18,11 +18,8 @@ from pytest_airssys_wasm.runtime.wit import (
     VariantType,
     WitType,
     children,
-    definition,
-    identifier,
-    spell,
-    spell_function,
 )
+from pytest_airssys_wasm.runtime.wit_text import definition, identifier, spell, spell_function
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

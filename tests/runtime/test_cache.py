@@ -18,7 +18,7 @@ from pytest_airssys_wasm.runtime.cache import CacheUnavailable, CompileCache
 from pytest_airssys_wasm.runtime.engine import WasmEngine
 from pytest_airssys_wasm.runtime.limits import ResourceLimits
 
-LIMITS = ResourceLimits(memory="1 MiB")
+LIMITS = ResourceLimits(memory="1 MiB", timeout_ms=20_000)
 GUEST = '(module (func (export "f") (result i32) i32.const 42))'
 
 

@@ -84,7 +84,7 @@ def test_data_outside_of_its_memory_traps_and_is_found(engine, memory, offset, s
     text = f'(module (global i32 (i32.const 5)) (memory {memory}) (data ({offset}) "{"a" * size}"))'
     misplaced = [MisplacedData(number=0, end_bytes=end, memory_bytes=int(memory[-1]) * PAGE)] if end else []
     assert list(needs_of(text).misplaced_data) == misplaced
-    outcome = instantiated(engine, engine.load(text), ResourceLimits(memory="1 MiB"))
+    outcome = instantiated(engine, engine.load(text), ResourceLimits(memory="1 MiB", timeout_ms=20_000))
     if "global" not in offset:
         assert isinstance(outcome, ComponentTrapped) == bool(end)
 

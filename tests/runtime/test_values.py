@@ -252,7 +252,7 @@ def test_overlapping_strings_are_stopped_by_the_transfer_limit(engine, inventory
 
 
 def test_what_is_passed_in_counts_too(engine, inventory):
-    limits = ResourceLimits(memory="4 MiB", transfer=1_000)
+    limits = ResourceLimits(memory="4 MiB", transfer=1_000, timeout_ms=20_000)
     with pytest.raises(ResourceLimitExceeded):
         engine.execute(inventory, f"{ECHO}#echo-bytes", bytes(1_001), limits=limits)
 

@@ -73,7 +73,7 @@ def test_a_host_function_that_fails_on_the_last_fuel_is_a_host_error(engine):
 
     guest = engine.load('(module (import "env" "host" (func $host)) (func (export "f") call $host))')
     enough = ending(engine, guest, "f", host=host)
-    exactly = ResourceLimits(memory="1 MiB", fuel=enough.usage.fuel.consumed)
+    exactly = ResourceLimits(memory="1 MiB", fuel=enough.usage.fuel.consumed, timeout_ms=20_000)
     error = ending(engine, guest, "f", limits=exactly, host=host)
     assert type(error) is HostFunctionError
     assert error.usage.fuel.is_exhausted
@@ -88,7 +88,7 @@ def test_the_fuel_budget_ends_loops_and_recursion(engine, kernels, function):
 
 
 def test_a_budget_of_zero_ends_the_guest_at_once(engine, kernels):
-    error = ending(engine, kernels, "add", 1, 2, limits=ResourceLimits(memory="1 MiB", fuel=0))
+    error = ending(engine, kernels, "add", 1, 2, limits=ResourceLimits(memory="1 MiB", fuel=0, timeout_ms=20_000))
     assert type(error) is OutOfFuel
 
 
@@ -152,14 +152,14 @@ def test_a_refused_growth_that_kills_the_guest_is_out_of_memory(engine, kernels)
 
 
 def test_the_initial_size_counts(engine, kernels):
-    assert type(ending(engine, kernels, "add", 1, 2, limits=ResourceLimits(memory=65_535))) is OutOfMemory
-    assert engine.execute(kernels, "add", 1, 2, limits=ResourceLimits(memory=65_536)).value == 3
+    assert type(ending(engine, kernels, "add", 1, 2, limits=ResourceLimits(memory=65_535, timeout_ms=20_000))) is OutOfMemory
+    assert engine.execute(kernels, "add", 1, 2, limits=ResourceLimits(memory=65_536, timeout_ms=20_000)).value == 3
 
 
 def test_all_memories_of_a_store_share_one_account(engine):
     guest = engine.load('(module (memory 8) (memory 8) (func (export "f") (result i32) i32.const 1 memory.grow 1))')
     assert engine.execute(guest, "f", limits=LIMITS).value == -1
-    assert engine.execute(guest, "f", limits=ResourceLimits(memory=17 * 65_536)).value == 8
+    assert engine.execute(guest, "f", limits=ResourceLimits(memory=17 * 65_536, timeout_ms=20_000)).value == 8
     with LimitedStore(engine, LIMITS) as store:
         store.instantiate(guest)
         with pytest.raises(OutOfMemory):
@@ -186,7 +186,7 @@ def test_a_gc_heap_is_memory(engine):
     ],
 )
 def test_counts_are_limited(engine, guest, limit, resource):
-    with LimitedStore(engine, ResourceLimits(memory="1 MiB", **limit)) as store:
+    with LimitedStore(engine, ResourceLimits(memory="1 MiB", timeout_ms=20_000, **limit)) as store:
         with pytest.raises(ResourceLimitExceeded) as caught:
             store.instantiate(engine.load(guest))
         assert caught.value.resource == resource
@@ -273,7 +273,7 @@ def test_an_unknown_export_names_the_near_ones(engine, kernels):
 
 def test_a_function_says_in_a_failed_assertion_which_one_it_is(engine):
     guest = engine.load('(module (func (export "twice-it") (result i32) i32.const 42))')
-    with LimitedStore(engine, ResourceLimits(memory=0)) as store:
+    with LimitedStore(engine, ResourceLimits(memory=0, timeout_ms=20_000)) as store:
         function = store.instantiate(guest).twice_it
         assert repr(function) == "<twice-it of <module <text>>>"
         assert function() == 42
@@ -317,7 +317,7 @@ def test_usage_adds_up_over_the_store(engine, kernels):
 
 
 def test_one_budget_can_serve_the_whole_store(engine, kernels):
-    limits = ResourceLimits(memory="1 MiB", fuel=8)
+    limits = ResourceLimits(memory="1 MiB", fuel=8, timeout_ms=20_000)
     with LimitedStore(engine, limits, fuel_per="store") as store:
         instance = store.instantiate(kernels)
         assert [instance.add(1, 1), instance.add(1, 1)] == [2, 2]

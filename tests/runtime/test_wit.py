@@ -25,7 +25,7 @@ from pytest_airssys_wasm.runtime.wit import (
 )
 
 U8, U32, STRING = Primitive("u8"), Primitive("u32"), Primitive("string")
-LIMITS = ResourceLimits(memory="1 MiB")
+LIMITS = ResourceLimits(memory="1 MiB", timeout_ms=20_000)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pytest_airssys_wasm.isolation.process_isolation import ProcessIsolation
     from pytest_airssys_wasm.runtime.cache import CacheUnavailable, CompileCache
     from pytest_airssys_wasm.runtime.claim import StoreUnusable
     from pytest_airssys_wasm.runtime.component import Component, UnknownExport
@@ -42,13 +43,14 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.values import Err, Ok, Record, Some, Variant
     from pytest_airssys_wasm.runtime.wasi import Wasi
 
-_ROOMS = {
-    "cache": ("CacheUnavailable", "CompileCache"),
-    "claim": ("StoreUnusable",),
-    "component": ("Component", "UnknownExport"),
-    "current": ("CurrentExecution", "current_execution"),
-    "engine": ("WasmEngine",),
-    "errors": (
+_HOMES = {
+    "isolation.process_isolation": ("ProcessIsolation",),
+    "runtime.cache": ("CacheUnavailable", "CompileCache"),
+    "runtime.claim": ("StoreUnusable",),
+    "runtime.component": ("Component", "UnknownExport"),
+    "runtime.current": ("CurrentExecution", "current_execution"),
+    "runtime.engine": ("WasmEngine",),
+    "runtime.errors": (
         "ComponentTrapped",
         "ExecutionTimeout",
         "Frame",
@@ -64,18 +66,18 @@ _ROOMS = {
         "Verdict",
         "WasmError",
     ),
-    "host": ("HostFunctions",),
-    "instance": ("Instance", "Interface"),
-    "limits": ("ResourceLimits",),
-    "manifest": ("Manifest",),
-    "reference": ("ReferenceFunctions",),
-    "resources": ("Resource",),
-    "store": ("LimitedStore",),
-    "usage": ("Execution", "FuelMetrics", "Usage"),
-    "values": ("Err", "Ok", "Record", "Some", "Variant"),
-    "wasi": ("Wasi",),
+    "runtime.host": ("HostFunctions",),
+    "runtime.instance": ("Instance", "Interface"),
+    "runtime.limits": ("ResourceLimits",),
+    "runtime.manifest": ("Manifest",),
+    "runtime.reference": ("ReferenceFunctions",),
+    "runtime.resources": ("Resource",),
+    "runtime.store": ("LimitedStore",),
+    "runtime.usage": ("Execution", "FuelMetrics", "Usage"),
+    "runtime.values": ("Err", "Ok", "Record", "Some", "Variant"),
+    "runtime.wasi": ("Wasi",),
 }
-_MODULE_OF = {name: f"{__name__}.runtime.{room}" for room, names in _ROOMS.items() for name in names}
+_MODULE_OF = {name: f"{__name__}.{module}" for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "CacheUnavailable",
@@ -101,6 +103,7 @@ __all__ = [
     "Ok",
     "OutOfFuel",
     "OutOfMemory",
+    "ProcessIsolation",
     "Record",
     "ReferenceFunctions",
     "Resource",

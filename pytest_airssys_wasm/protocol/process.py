@@ -20,7 +20,7 @@ from pytest_airssys_wasm.protocol.group import exited, kill_group, signal_name
 from pytest_airssys_wasm.runtime.errors import RuntimeDied
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from pytest_airssys_wasm.protocol.diary import Diary
@@ -39,12 +39,24 @@ _LAST_CHUNKS = 64
 
 
 class AdapterProcess:
-    """A started adapter. Raises `OSError` when it cannot be started."""
+    """A started adapter, in this process's environment unless one is given.
 
-    def __init__(self, command: Sequence[str], *, folder: Path | None, line_bytes: int, diary: Diary) -> None:
+    Raises `OSError` when it cannot be started.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        folder: Path | None,
+        line_bytes: int,
+        diary: Diary,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self._process = subprocess.Popen(
             command,
             cwd=folder,
+            env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

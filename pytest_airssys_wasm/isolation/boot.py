@@ -1,0 +1,37 @@
+"""The first thing that runs in a child: takes its limits, then runs the module it was started for.
+
+Run by its path, in an interpreter that has inherited nothing; `child.py` says how. The limits are set here and not
+between fork and exec, where Python would run beside the locks of threads that are gone. So nothing but the standard
+library may be imported before they hold.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import runpy
+import sys
+
+
+def main() -> None:
+    """Arguments: the module, and a JSON object with `limits` and `path`."""
+    module, order = sys.argv[1], json.loads(sys.argv[2])
+    for name, limit in order["limits"].items():
+        _limit(getattr(resource, name), limit)
+    sys.path += order["path"]
+    from pytest_airssys_wasm.isolation.network import refuse_network
+
+    refuse_network()
+    del sys.argv[1:]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def _limit(kind: int, limit: int) -> None:
+    # Never above what this process was given itself.
+    hard = resource.getrlimit(kind)[1]
+    bound = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+    resource.setrlimit(kind, (bound, bound))
+
+
+if __name__ == "__main__":
+    main()

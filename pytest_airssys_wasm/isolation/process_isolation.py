@@ -1,0 +1,47 @@
+"""ProcessIsolation: how much of the machine the processes get that compile and run guests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+from pytest_airssys_wasm.runtime.limits import parse_duration_ms, parse_size
+
+DEFAULT_MEMORY_BYTES = 2**30
+DEFAULT_GRACE_MS = 500.0
+DEFAULT_COMPILE_TIMEOUT_MS = 60_000.0
+DEFAULT_COMPILE_MEMORY_BYTES = 2 * 2**30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessIsolation:
+    """Guests are compiled in processes of their own. Sizes and durations may be given with units.
+
+    Raises `InvalidConfiguration` for a value out of range, naming the field.
+    """
+
+    memory_bytes: int = DEFAULT_MEMORY_BYTES
+    """Data of a process that runs guests, the guests' memories and the runtime's own together."""
+    grace_ms: float = DEFAULT_GRACE_MS
+    """How long after its deadline an execution may still answer before its process is killed."""
+    compile_timeout_ms: float = DEFAULT_COMPILE_TIMEOUT_MS
+    """Wall clock of one compilation, the start of its process included."""
+    compile_memory_bytes: int = DEFAULT_COMPILE_MEMORY_BYTES
+    """Data of a process that compiles."""
+
+    if TYPE_CHECKING:
+        # The fields are plain numbers; what they are made from may have units.
+        def __init__(
+            self,
+            *,
+            memory_bytes: int | str = ...,
+            grace_ms: float | str = ...,
+            compile_timeout_ms: float | str = ...,
+            compile_memory_bytes: int | str = ...,
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
+        """Turn every field into its plain number, or say what is wrong with it."""
+        for field in fields(self):
+            parse = parse_size if field.name.endswith("_bytes") else parse_duration_ms
+            object.__setattr__(self, field.name, parse(getattr(self, field.name), field.name))

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.cache import CompileCache
     from pytest_airssys_wasm.runtime.call import Finished
     from pytest_airssys_wasm.runtime.component import Component
+    from pytest_airssys_wasm.runtime.home import Isolation
     from pytest_airssys_wasm.runtime.host import HostFunctions
     from pytest_airssys_wasm.runtime.limits import ResourceLimits
     from pytest_airssys_wasm.runtime.memory import MemoryAccount
@@ -55,10 +56,12 @@ class WasmEngine:
         *,
         memory_range: tuple[int, int] = PLATFORM_RANGE,
         on_execution: Callable[[Finished], None] | None = None,
+        isolation: Isolation | None = None,
     ) -> None:
         self._memory_range = memory_range
         self.cache = cache
         self.on_execution = on_execution
+        self.isolation = isolation
         self.current: dict[int, Run] = {}
         """The run that each guest thread is in, by thread identity."""
         self.workers = WorkerPool()

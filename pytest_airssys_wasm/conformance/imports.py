@@ -5,19 +5,21 @@ A component imports them as root functions, a core module from the module `host`
     noop: func()                          returns at once
     echo: func(value: u32) -> u32         returns what it got
     sleep-ms: func(milliseconds: u32)     blocks the guest for that long
+    suspend-ms: func(milliseconds: u32)   suspends the guest for that long; only with the capability `async-host`
     fail: func()                          fails, in whatever way a host function of the runtime can
     swallow: func(text: string)           takes a text and does nothing with it; components only
     recite: func(characters: u32) -> string
                                           returns a text of that many `a`; components only
 
-A runtime with the capability `async-host` suspends its guest in `sleep-ms`: no thread waits, no fuel is used, and
-other executions go on.
+A guest that is suspended holds up nobody: an event loop that waits for it goes on, as do all other guests. Its
+deadline ends the wait itself; a blocked guest can only be given up.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
 
 MODULE = "host"
 """The import module from which core modules take them."""
+
+
+SUSPENDING = "suspend-ms"
+"""The import that is a coroutine."""
 
 
 class ReferenceFailure(Exception):
@@ -46,6 +52,10 @@ def _sleep_ms(milliseconds: int) -> None:
     time.sleep(milliseconds / 1_000)
 
 
+async def _suspend_ms(milliseconds: int) -> None:
+    await asyncio.sleep(milliseconds / 1_000)
+
+
 def _fail() -> None:
     raise ReferenceFailure("the reference import `fail` was called")
 
@@ -58,10 +68,11 @@ def _recite(characters: int) -> str:
     return "a" * characters
 
 
-REFERENCE_IMPORTS: Mapping[str, Callable[..., int | str | None]] = {
+REFERENCE_IMPORTS: Mapping[str, Callable[..., Any]] = {
     "noop": _noop,
     "echo": _echo,
     "sleep-ms": _sleep_ms,
+    SUSPENDING: _suspend_ms,
     "fail": _fail,
     "swallow": _swallow,
     "recite": _recite,

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
 
-from pytest_airssys_wasm.conformance.imports import reference_host
+from pytest_airssys_wasm.conformance.imports import SUSPENDING, reference_host
+from pytest_airssys_wasm.conformance.loop import LoopThread
 from pytest_airssys_wasm.protocol.limits import limits_from_wire
 from pytest_airssys_wasm.protocol.messages import (
     CAPABILITIES,
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.instance import Instance
     from pytest_airssys_wasm.runtime.usage import Usage
 
-_NOT_HERE = frozenset({"session", "async-host", "isolated-compile", "host-rss"})
+_NOT_HERE = frozenset({"session", "isolated-compile", "host-rss"})
 
 
 class InProcessRuntime:
@@ -52,6 +53,7 @@ class InProcessRuntime:
     def __init__(self, engine: WasmEngine) -> None:
         self._engine = engine
         self._loaded: dict[str, Component] = {}
+        self._loop = LoopThread()
 
     def hello(self) -> HelloAnswer:
         """Name, version and capabilities."""
@@ -92,14 +94,16 @@ class InProcessRuntime:
         except WasmError as error:
             yield _failed(error, phase="instantiate")
             return
+        # Guests that may be suspended all share one event loop, as they would in a host that is written that way.
+        loop = self._loop if SUSPENDING in request.imports else None
         with store:
-            answer, instance = _measured(store, partial(store.instantiate, component), phase="instantiate")
+            answer, instance = _measured(store, partial(_instantiate, store, component, loop), phase="instantiate")
             if answer.verdict is not Verdict.OK:
                 yield answer
                 return
             for step in request.steps:
                 if step.call is not None:
-                    answer, value = _measured(store, partial(_call, instance, step.call, step.args))
+                    answer, value = _measured(store, partial(_call, instance, step.call, step.args, loop))
                     if answer.verdict is Verdict.OK:
                         answer = structs.replace(answer, value=encode(value))
                 yield answer
@@ -123,11 +127,15 @@ class InProcessRuntime:
         )
 
 
-def _call(instance: Instance, name: str, args: Sequence[Any]) -> Any:
+def _instantiate(store: LimitedStore, component: Component, loop: LoopThread | None) -> Instance:
+    return store.instantiate(component) if loop is None else loop.run(store.instantiate_async(component))
+
+
+def _call(instance: Instance, name: str, args: Sequence[Any], loop: LoopThread | None) -> Any:
     types = instance.component.parameter_types(name)
     # Of a wrong count, the call itself says what would be right.
     decoded = map(decode, args, types) if len(types) == len(args) else args
-    return instance.call(name, *decoded)
+    return instance.call(name, *decoded) if loop is None else loop.run(instance.call_async(name, *decoded))
 
 
 def _measured(store: LimitedStore, execute: Callable[[], Any], **known: Any) -> tuple[StepAnswer, Any]:

@@ -37,7 +37,7 @@ def tell():
 def test_it_says_who_it_is(tell):
     (answer,) = tell(HELLO).values()
     assert answer["runtime"] == "pytest-airssys-wasm on wasmtime-py"
-    assert set(answer["capabilities"]) == set(CAPABILITIES) - {"session", "async-host", "isolated-compile", "host-rss"}
+    assert set(answer["capabilities"]) == set(CAPABILITIES) - {"session", "isolated-compile", "host-rss"}
 
 
 def test_input_that_ends_at_once_is_no_error(tell):

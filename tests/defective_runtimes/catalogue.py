@@ -16,6 +16,7 @@ from defective_runtimes import (
     memory,
     output,
     process,
+    suspension,
     timeout,
     transfer,
     verdicts,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 _ROOMS = (
     fuel,
     timeout,
+    suspension,
     memory,
     transfer,
     output,

@@ -152,7 +152,10 @@ def test_a_refused_growth_that_kills_the_guest_is_out_of_memory(engine, kernels)
 
 
 def test_the_initial_size_counts(engine, kernels):
-    assert type(ending(engine, kernels, "add", 1, 2, limits=ResourceLimits(memory=65_535, timeout_ms=20_000))) is OutOfMemory
+    assert (
+        type(ending(engine, kernels, "add", 1, 2, limits=ResourceLimits(memory=65_535, timeout_ms=20_000)))
+        is OutOfMemory
+    )
     assert engine.execute(kernels, "add", 1, 2, limits=ResourceLimits(memory=65_536, timeout_ms=20_000)).value == 3
 
 

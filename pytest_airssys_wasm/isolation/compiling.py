@@ -22,12 +22,16 @@ if TYPE_CHECKING:
 
 _MODULE = "pytest_airssys_wasm.isolation.compile_child"
 _LINE_BYTES = 2**16
+_MOST_MAPPED_BYTES = 64 * 2**20
+"""Of real guests it is next to nothing: code is mapped. Instances within instances are written out one by one."""
 
 
 class _Answer(msgspec.Struct, frozen=True):
     id: int
     invalid: str | None = None
     """Why wasmtime refuses it."""
+    mapped_bytes: int | None = None
+    """Memory that it takes to load the artefact, beside its mapped file; `None` where that cannot be told."""
 
 
 # Made here and not by the first to need it: two threads at once would crash msgspec.
@@ -59,6 +63,9 @@ def _make(what: str, source: bytes, name: str, result: Path, timeout_ms: float, 
         raise RuntimeDied(f"{name}: the compiler's process answered {line[:200]!r} ({error})", "garbage") from None
     if answer.invalid is not None:
         raise InvalidComponent(f"{name}: {answer.invalid}")
+    if (answer.mapped_bytes or 0) > _MOST_MAPPED_BYTES:
+        text = f"{name}: compiled, it takes {answer.mapped_bytes:,} bytes of memory in each process that loads it"
+        raise ResourceLimitExceeded(f"{text}; the limit is {_MOST_MAPPED_BYTES:,}", "compile-memory")
 
 
 def _ask(order: bytes, name: str, timeout_ms: float, memory_bytes: int) -> bytes:

@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
+import argparse
+import sys
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from pytest_airssys_wasm.protocol.pipes import take_pipes
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-def main() -> None:
+
+def main(arguments: Sequence[str] = ()) -> None:
     """Answer requests until stdin ends."""
+    options = _options(arguments)
     requests, answers = take_pipes()
-    from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime
+    from pytest_airssys_wasm.conformance.inprocess import SUITE_ISOLATION, InProcessRuntime
     from pytest_airssys_wasm.protocol.serve import serve
     from pytest_airssys_wasm.runtime.engine import WasmEngine
 
-    engine = WasmEngine()
+    engine = WasmEngine(isolation=SUITE_ISOLATION if options.isolation == "process" else None)
     serve(InProcessRuntime(engine), requests, answers)
     engine.close()
     with suppress(BrokenPipeError):  # the driver is gone, and what is still buffered is for nobody
         answers.close()
 
 
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser("python -m pytest_airssys_wasm.adapter", description=__doc__)
+    parser.add_argument(
+        "--isolation",
+        choices=("thread", "process"),
+        default="thread",
+        help="process: guests are compiled in processes of their own, in 5 s and 512 MiB at most",
+    )
+    return parser.parse_args(arguments)
+
+
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -13,6 +13,7 @@ from msgspec import structs
 
 from pytest_airssys_wasm.conformance.imports import SUSPENDING, reference_host
 from pytest_airssys_wasm.conformance.loop import LoopThread
+from pytest_airssys_wasm.isolation.process_isolation import ProcessIsolation
 from pytest_airssys_wasm.protocol.limits import limits_from_wire
 from pytest_airssys_wasm.protocol.messages import (
     CAPABILITIES,
@@ -44,7 +45,12 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.instance import Instance
     from pytest_airssys_wasm.runtime.usage import Usage
 
-_NOT_HERE = frozenset({"session", "isolated-compile", "host-rss"})
+_NOT_HERE = frozenset({"session", "host-rss"})
+
+
+SUITE_ISOLATION = ProcessIsolation(compile_timeout_ms=5_000, compile_memory_bytes="512 MiB")
+"""For engines that run the cases about compilers. What is tried is that the bounds hold, not how generous they are; a
+driver of adapters gives up after some 20 seconds."""
 
 
 class InProcessRuntime:
@@ -56,12 +62,13 @@ class InProcessRuntime:
         self._loop = LoopThread()
 
     def hello(self) -> HelloAnswer:
-        """Name, version and capabilities."""
+        """Name, version and capabilities. Loading is bounded where the engine has an isolation."""
+        lacking = _NOT_HERE if self._engine.isolation else _NOT_HERE | {"isolated-compile"}
         return HelloAnswer(
             id=0,
             runtime="pytest-airssys-wasm on wasmtime-py",
             version=metadata.version("wasmtime"),
-            capabilities=[name for name in CAPABILITIES if name not in _NOT_HERE],
+            capabilities=[name for name in CAPABILITIES if name not in lacking],
         )
 
     def process_ids(self) -> tuple[int, ...]:

@@ -7,10 +7,15 @@ from typing import TYPE_CHECKING
 
 from pytest_airssys_wasm.runtime.limits import parse_duration_ms, parse_size
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytest_airssys_wasm.runtime.binary import Kind
+
 DEFAULT_MEMORY_BYTES = 2**30
 DEFAULT_GRACE_MS = 500.0
 DEFAULT_COMPILE_TIMEOUT_MS = 60_000.0
-DEFAULT_COMPILE_MEMORY_BYTES = 2 * 2**30
+DEFAULT_COMPILE_MEMORY_BYTES = 2**30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,3 +50,17 @@ class ProcessIsolation:
         for field in fields(self):
             parse = parse_size if field.name.endswith("_bytes") else parse_duration_ms
             object.__setattr__(self, field.name, parse(getattr(self, field.name), field.name))
+
+    def translate(self, text: bytes, name: str) -> bytes:
+        """See `Isolation.translate`."""
+        from pytest_airssys_wasm.isolation import compiling
+
+        timeout_ms, memory_bytes = self.compile_timeout_ms, self.compile_memory_bytes
+        return compiling.translate(text, name, timeout_ms=timeout_ms, memory_bytes=memory_bytes)
+
+    def compile(self, kind: Kind, binary: bytes, name: str, artefact: Path) -> None:
+        """See `Isolation.compile`."""
+        from pytest_airssys_wasm.isolation import compiling
+
+        timeout_ms, memory_bytes = self.compile_timeout_ms, self.compile_memory_bytes
+        compiling.compile_(kind, binary, name, artefact, timeout_ms=timeout_ms, memory_bytes=memory_bytes)

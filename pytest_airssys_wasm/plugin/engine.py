@@ -1,4 +1,4 @@
-"""What a pytest process shares: one engine and one suite runner. Made on first use, released at the end."""
+"""What a pytest process shares: one engine and the suite's runners. Made on first use, released at the end."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from pytest_airssys_wasm.plugin.foreign import the_adapter
 from pytest_airssys_wasm.plugin.options import SETTINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from pytest_airssys_wasm.conformance.runner import CaseRunner
+    from pytest_airssys_wasm.isolation.process_isolation import ProcessIsolation
+    from pytest_airssys_wasm.protocol.messages import Runtime
     from pytest_airssys_wasm.runtime.cache import CompileCache
     from pytest_airssys_wasm.runtime.call import Finished
     from pytest_airssys_wasm.runtime.engine import WasmEngine
@@ -24,34 +26,40 @@ WATCHER: pytest.StashKey[Callable[[Finished], None]] = pytest.StashKey()
 """Who is told of each execution, where somebody wants to know."""
 _ENGINE = pytest.StashKey["WasmEngine"]()
 _RUNNER = pytest.StashKey["CaseRunner"]()
+_ISOLATED_RUNNER = pytest.StashKey["CaseRunner"]()
 _RELEASE = pytest.StashKey[ExitStack]()
 
 
 def the_engine(config: pytest.Config) -> WasmEngine:
-    """The engine, with the compile cache of the settings."""
+    """The engine, with the compile cache and the isolation of the settings."""
     if _ENGINE not in config.stash:
-        from pytest_airssys_wasm.runtime.engine import WasmEngine
-        from pytest_airssys_wasm.runtime.manifest import PLATFORM_RANGE
+        from pytest_airssys_wasm.isolation.process_isolation import ProcessIsolation
 
-        config.stash[_ENGINE] = engine = WasmEngine(
-            _cache(config),
-            memory_range=config.stash[SETTINGS].wasm_memory_range or PLATFORM_RANGE,
-            on_execution=config.stash.get(WATCHER, None),
-        )
-        _at_end(config).callback(engine.close)
+        isolation = ProcessIsolation() if config.stash[SETTINGS].wasm_isolation == "process" else None
+        config.stash[_ENGINE] = _new_engine(config, _cache(config), isolation)
     return config.stash[_ENGINE]
 
 
-def the_runner(config: pytest.Config) -> CaseRunner:
-    """The runner of conformance cases, over the same engine."""
-    if _RUNNER not in config.stash:
-        from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime
+def the_runner(config: pytest.Config, needs: Collection[str] = ()) -> CaseRunner:
+    """The runner of conformance cases that need this.
+
+    Those about the compiler have an engine of their own: with tight bounds, that the suite be quick, and without the
+    cache, in which bombs would take the place of guests.
+    """
+    is_own = "isolated-compile" in needs and config.stash[SETTINGS].wasm_runtime is None
+    key = _ISOLATED_RUNNER if is_own else _RUNNER
+    if key not in config.stash:
+        from pytest_airssys_wasm.conformance.inprocess import SUITE_ISOLATION, InProcessRuntime
         from pytest_airssys_wasm.conformance.runner import CaseRunner
 
-        runtime = the_adapter(config) or InProcessRuntime(the_engine(config))
+        runtime: Runtime
+        if is_own:
+            runtime = InProcessRuntime(_new_engine(config, None, SUITE_ISOLATION))
+        else:
+            runtime = the_adapter(config) or InProcessRuntime(the_engine(config))
         scratch = _at_end(config).enter_context(TemporaryDirectory(prefix="airssys-wasm-"))
-        config.stash[_RUNNER] = CaseRunner(runtime, Path(scratch))
-    return config.stash[_RUNNER]
+        config.stash[key] = CaseRunner(runtime, Path(scratch))
+    return config.stash[key]
 
 
 def release(config: pytest.Config) -> None:
@@ -64,6 +72,20 @@ def clear_cache(config: pytest.Config) -> None:
     """Remove the compiled components, as `--wasm-cache-clear` asks: once, before any xdist worker starts."""
     if config.stash[SETTINGS].wasm_cache_clear and not hasattr(config, "workerinput"):
         _cache(config).clear()
+
+
+def _new_engine(config: pytest.Config, cache: CompileCache | None, isolation: ProcessIsolation | None) -> WasmEngine:
+    from pytest_airssys_wasm.runtime.engine import WasmEngine
+    from pytest_airssys_wasm.runtime.manifest import PLATFORM_RANGE
+
+    engine = WasmEngine(
+        cache,
+        memory_range=config.stash[SETTINGS].wasm_memory_range or PLATFORM_RANGE,
+        on_execution=config.stash.get(WATCHER, None),
+        isolation=isolation,
+    )
+    _at_end(config).callback(engine.close)
+    return engine
 
 
 def _at_end(config: pytest.Config) -> ExitStack:

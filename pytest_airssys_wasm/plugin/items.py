@@ -49,7 +49,7 @@ class CaseItem(pytest.Item):
 
         case = self.case_file.load()
         self.stash[REQUIREMENT] = case.requirement
-        runner = the_runner(self.config)
+        runner = the_runner(self.config, case.needs)
         missing = missing_capabilities(case, runner.runtime)
         if missing:
             raise pytest.skip.Exception(f"the runtime has no {', '.join(missing)}", _use_item_location=True)

@@ -42,6 +42,13 @@ def parse_memory_range(value: Any, where: str) -> tuple[int, int]:
         raise InvalidConfiguration(where, value, error.wanted) from None
 
 
+def parse_isolation(value: Any, where: str) -> str:
+    """`thread` or `process`."""
+    if value not in ("thread", "process"):
+        raise InvalidConfiguration(where, value, "thread or process")
+    return str(value)
+
+
 def parse_folder(value: Any, where: str) -> Path:
     """A folder, there or not."""
     return _path(value, where, "a directory")

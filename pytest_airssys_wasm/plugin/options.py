@@ -19,6 +19,7 @@ from pytest_airssys_wasm.plugin.option_values import (
     parse_expectations,
     parse_file,
     parse_folder,
+    parse_isolation,
     parse_memory_range,
     parse_report,
 )
@@ -106,6 +107,13 @@ OPTIONS = (
         help="Wall clock of each execution in ms (100, '2 s'), where no marker gives one.",
     ),
     Option(
+        key="wasm_isolation",
+        metavar="thread|process",
+        parse=parse_isolation,
+        help="Where components are compiled (default: thread). With process, in processes of their own that may take "
+        "60 s and 1 GiB; guest code runs on threads either way.",
+    ),
+    Option(
         key="wasm_cache_dir",
         metavar="DIR",
         parse=parse_folder,
@@ -158,6 +166,7 @@ class Settings:
     wasm_fuel: Given[int] | None = None
     wasm_memory: Given[int] | None = None
     wasm_timeout_ms: Given[float] | None = None
+    wasm_isolation: str | None = None
     wasm_report: tuple[Path, ...] = ()
     wasm_summary: bool = False
     wasm_cache_dir: Path | None = None

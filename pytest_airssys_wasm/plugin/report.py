@@ -36,7 +36,8 @@ def header(config: pytest.Config) -> list[str]:
 
     settings = config.stash[SETTINGS]
     folder = settings.wasm_cache_dir or user_cache_path("pytest-airssys-wasm", appauthor=False)
-    lines = [f"wasm: wasmtime {version('wasmtime')}, {limits_text(settings)}, cache {folder}"]
+    isolation = f", isolation {settings.wasm_isolation}" if settings.wasm_isolation else ""
+    lines = [f"wasm: wasmtime {version('wasmtime')}, {limits_text(settings)}{isolation}, cache {folder}"]
     if found := foreign.who(config):
         lines.append(f"wasm suite: {' '.join(found)} ({settings.wasm_runtime})")
     return lines

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pytest_airssys_wasm.runtime.errors import InvalidComponent
 from pytest_airssys_wasm.runtime.printable import printable_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Kind = Literal["component", "module"]
 
@@ -22,10 +25,20 @@ _FOREIGN = {
 }
 
 
-def to_binary(source: bytes, name: str) -> tuple[Kind, bytes]:
-    """The kind of a guest and its binary; WebAssembly text is translated.
+def translate(text: bytes, name: str) -> bytes:
+    """The binary of WebAssembly text. Raises `InvalidComponent`."""
+    import wasmtime
 
-    Raises `InvalidComponent` saying what `source` is instead.
+    try:
+        return bytes(wasmtime.wat2wasm(text.decode("utf-8-sig")))
+    except wasmtime.WasmtimeError as error:
+        raise InvalidComponent(f"{name}: not valid WebAssembly text: {brief(error)}") from None
+
+
+def to_binary(source: bytes, name: str, translate: Callable[[bytes, str], bytes] = translate) -> tuple[Kind, bytes]:
+    """The kind of a guest and its binary; WebAssembly text is translated, by `translate`.
+
+    Raises `InvalidComponent` saying what `source` is instead, and what `translate` raises.
     """
     if source[:4] == _MAGIC:
         return _kind(source, name), source
@@ -34,7 +47,11 @@ def to_binary(source: bytes, name: str) -> tuple[Kind, bytes]:
     for magic, what in _FOREIGN.items():
         if source.startswith(magic):
             raise InvalidComponent(f"{name}: {what}")
-    return _from_text(source, name)
+    _check_text(source, name)
+    binary = translate(source, name)
+    if binary[:4] != _MAGIC:  # text may hold any bytes as they are: (module binary "…")
+        raise InvalidComponent(f"{name}: WebAssembly text that holds no WebAssembly binary")
+    return _kind(binary, name), binary
 
 
 def brief(error: Exception) -> str:
@@ -56,9 +73,7 @@ def _kind(binary: bytes, name: str) -> Kind:
     return kind
 
 
-def _from_text(source: bytes, name: str) -> tuple[Kind, bytes]:
-    import wasmtime
-
+def _check_text(source: bytes, name: str) -> None:
     try:
         text = source.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -67,10 +82,3 @@ def _from_text(source: bytes, name: str) -> tuple[Kind, bytes]:
         ) from None
     if not text.lstrip().startswith(("(", ";;")):
         raise InvalidComponent(f"{name}: neither a WebAssembly binary nor WebAssembly text (it would begin with '(')")
-    try:
-        binary = bytes(wasmtime.wat2wasm(text))
-    except wasmtime.WasmtimeError as error:
-        raise InvalidComponent(f"{name}: not valid WebAssembly text: {brief(error)}") from None
-    if binary[:4] != _MAGIC:  # text may hold any bytes as they are: (module binary "…")
-        raise InvalidComponent(f"{name}: WebAssembly text that holds no WebAssembly binary")
-    return _kind(binary, name), binary

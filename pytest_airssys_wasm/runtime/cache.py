@@ -17,6 +17,7 @@ import warnings
 import zlib
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from stat import S_ISVTX
 from typing import TYPE_CHECKING, TypeVar
@@ -91,12 +92,12 @@ class CompileCache:
         size_bytes: int,
         load: Callable[[Path], T],
         compile_: Callable[[], T],
-        serialize: Callable[[T], bytes],
+        save: Callable[[T, Path], object],
     ) -> T:
         """The compiled guest under `key`: mapped by `load` where it is there and sound, else by `compile_`.
 
-        `load` may raise `ValueError` for an entry it cannot use. Processes that ask for one key at the same time
-        compile it once between them.
+        `save` writes what was compiled to a file. `load` may raise `ValueError` for an entry it cannot use.
+        Processes that ask for one key at the same time compile it once between them.
         """
         if not self._usable():
             return self._compile(name, size_bytes, compile_)
@@ -107,7 +108,7 @@ class CompileCache:
             found = self._load(key, load)
             if found is None:
                 found = self._compile(name, size_bytes, compile_)
-                self._store(key, serialize(found))
+                self._store(key, partial(save, found))
         return found
 
     def clear(self) -> None:
@@ -161,9 +162,11 @@ class CompileCache:
             path.unlink(missing_ok=True)
         return None
 
-    def _store(self, key: str, artefact: bytes) -> None:
+    def _store(self, key: str, save: Callable[[Path], object]) -> None:
         try:
-            self._write(self.directory / f"{key}.{zlib.crc32(artefact):08x}.cwasm", artefact)
+            with self._part() as part:
+                save(part)
+                part.replace(self.directory / f"{key}.{_checksum(part)}.cwasm")
             self._evict()
         except OSError as error:
             self._warn(error)
@@ -172,14 +175,20 @@ class CompileCache:
         warnings.warn(f"the compile cache {self.directory}: {error}", CacheUnavailable, stacklevel=6)
 
     def _write(self, path: Path, content: bytes) -> None:
-        descriptor, part = tempfile.mkstemp(suffix=".part", dir=self.directory)  # mode 0600
+        with self._part() as part:
+            part.write_bytes(content)
+            part.replace(path)
+
+    @contextmanager
+    def _part(self) -> Iterator[Path]:
+        """A file that becomes an entry at once, or goes."""
+        descriptor, name = tempfile.mkstemp(suffix=".part", dir=self.directory)  # mode 0600
+        os.close(descriptor)
+        part = Path(name)
         try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-            Path(part).replace(path)
-        except BaseException:
-            Path(part).unlink(missing_ok=True)
-            raise
+            yield part
+        finally:
+            part.unlink(missing_ok=True)
 
     def _evict(self) -> None:
         for suffix, age_s in _LEFTOVERS.items():
@@ -250,8 +259,12 @@ def _hash(content: bytes) -> str:
 
 
 def _is_sound(path: Path) -> bool:
+    return path.name.split(".")[-2] == _checksum(path)
+
+
+def _checksum(path: Path) -> str:
     with path.open("rb") as file:
         if not os.fstat(file.fileno()).st_size:
-            return False
+            return "nothing"
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            return path.name.split(".")[-2] == f"{zlib.crc32(content):08x}"
+            return f"{zlib.crc32(content):08x}"

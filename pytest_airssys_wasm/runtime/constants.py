@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.byte_reader import Reader
 
 _END = 0x0B
+_MOST_INSTRUCTIONS = 1_000
+"""Real ones have a few; without a bound, one byte of a binary is one step here."""
 _ARITHMETIC: dict[int, Callable[[int, int], int]] = {
     0x6A: int.__add__,
     0x6B: int.__sub__,
@@ -29,10 +31,10 @@ _GC_NUMBERS = {0: 1, 1: 1, 6: 1, 7: 1, 8: 2, 26: 0, 27: 0, 28: 0}
 def read_constant(reader: Reader) -> int | None:
     """The value of the constant expression here, modulo 2**64; `None` where it is no sum or product of integers.
 
-    The reader is behind its end then. Raises `Malformed` for instructions that are not known.
+    The reader is behind its end then. Raises `Malformed` for instructions that are not known, or very many.
     """
     values: list[int | None] = []
-    while True:
+    for _ in range(_MOST_INSTRUCTIONS):
         code = reader.byte()
         if code == _END:
             return values[0] % 2**64 if len(values) == 1 and values[0] is not None else None
@@ -45,6 +47,7 @@ def read_constant(reader: Reader) -> int | None:
         else:
             _pass_over(code, reader)
             values.append(None)
+    raise Malformed(f"a constant expression of more than {_MOST_INSTRUCTIONS:,} instructions")
 
 
 def _pass_over(code: int, reader: Reader) -> None:

@@ -46,6 +46,9 @@ _VALUE_TYPES = {
 _DECLARING = frozenset([1, 2, 3, 4, 5, 7])
 _HOLDING = frozenset([2, 4, 5, 11])
 """Numbers of the sections that are read."""
+_DATA = 11
+_MOST_BYTES = 4 * 2**20
+"""Of types, imports, exports and the like, which take seconds at most then. Real modules have some 100 KB of them."""
 _HEAP_TYPES = {
     **{code: name.removesuffix("ref") for code, name in _VALUE_TYPES.items() if code <= 0x70},
     0x71: "none",
@@ -102,8 +105,12 @@ class _Sections:
         }
 
     def read(self, reader: Reader, sections: frozenset[int]) -> None:
+        left_bytes = _MOST_BYTES
         for section, body in reader.sections():
             if section in sections:
+                left_bytes -= len(body.data) if section != _DATA else 0
+                if left_bytes < 0:
+                    raise Malformed(f"what it declares takes more than {_MOST_BYTES // 2**20} MiB")
                 self._readers[section](body)
 
     def shape(self) -> ModuleShape:

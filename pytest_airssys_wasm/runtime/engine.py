@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import weakref
 from _thread import get_ident
 from pathlib import Path
@@ -12,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 import wasmtime
 import wasmtime.component
 
-from pytest_airssys_wasm.runtime.binary import brief, to_binary
 from pytest_airssys_wasm.runtime.capi import abi
 from pytest_airssys_wasm.runtime.capi.callbacks import Callbacks
 from pytest_airssys_wasm.runtime.capi.memory import MemoryCreator
 from pytest_airssys_wasm.runtime.capi.stores import EpochCallback, address
+from pytest_airssys_wasm.runtime.compiler import Compiler
 from pytest_airssys_wasm.runtime.components import WitComponent
 from pytest_airssys_wasm.runtime.core_sections import read_module
-from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidComponent, InvalidConfiguration
+from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidConfiguration
 from pytest_airssys_wasm.runtime.manifest import PLATFORM_RANGE, Manifest, load_manifest
 from pytest_airssys_wasm.runtime.modules import CoreModule
-from pytest_airssys_wasm.runtime.settings import fingerprint, new_config
+from pytest_airssys_wasm.runtime.settings import new_config
 from pytest_airssys_wasm.runtime.store import LimitedStore
 from pytest_airssys_wasm.runtime.workers import WorkerPool
 
@@ -33,8 +32,8 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.cache import CompileCache
     from pytest_airssys_wasm.runtime.call import Finished
     from pytest_airssys_wasm.runtime.component import Component
-    from pytest_airssys_wasm.runtime.home import Isolation
     from pytest_airssys_wasm.runtime.host import HostFunctions
+    from pytest_airssys_wasm.runtime.isolation import Isolation
     from pytest_airssys_wasm.runtime.limits import ResourceLimits
     from pytest_airssys_wasm.runtime.memory import MemoryAccount
     from pytest_airssys_wasm.runtime.run import Run
@@ -47,7 +46,8 @@ class WasmEngine:
 
     `cache` keeps compiled guests on disk; `None` compiles anew in each process. `memory_range` are the bytes of
     memory, both ends included, that a manifest beside a component may ask for. `on_execution` is told how each
-    execution ended, on the thread that waited for it.
+    execution ended, on the thread that waited for it. `isolation` compiles guests in processes of their own,
+    within bounds of time and memory; `None` compiles them here, however long that takes.
     """
 
     def __init__(
@@ -60,6 +60,7 @@ class WasmEngine:
     ) -> None:
         self._memory_range = memory_range
         self.cache = cache
+        self.isolation = isolation
         self.on_execution = on_execution
         self.isolation = isolation
         self.current: dict[int, Run] = {}
@@ -71,6 +72,7 @@ class WasmEngine:
         config = new_config()
         self._memories.install(address(config))
         self.raw = wasmtime.Engine(config)
+        self.compiler = Compiler(self.raw, cache, isolation)
         self.address = address(self.raw)
         self.bare_linker = wasmtime.Linker(self.raw)
         self.bare_component_linker = wasmtime.component.Linker(self.raw)
@@ -86,7 +88,8 @@ class WasmEngine:
 
         A `Component.toml` beside the file is read too, unless a `manifest` is given. Raises `InvalidComponent` for
         anything that is no valid component or module, `FileNotFoundError` for a missing file,
-        `InvalidConfiguration` for a bad manifest.
+        `InvalidConfiguration` for a bad manifest; with an isolation, `ResourceLimitExceeded` for what takes the
+        compiler too long or too much memory, and `RuntimeDied` where it breaks down.
         """
         if isinstance(source, bytes):
             return self._load(source, "<bytes>", manifest)
@@ -106,10 +109,9 @@ class WasmEngine:
         digest: str | None = None,
     ) -> Component:
         started = perf_counter()
-        kind, binary = to_binary(content, name)
+        kind, binary = self.compiler.to_binary(content, name)
         # Text is translated at each load, which is cheap, and then hashed as the binary it became.
         digest = digest if binary is content else None
-        compiler: Any = wasmtime.component.Component if kind == "component" else wasmtime.Module
         known: dict[str, Any] = {
             "engine": self,
             "name": name,
@@ -117,33 +119,10 @@ class WasmEngine:
             "manifest": manifest,
         }
         shape = read_module(binary) if kind == "module" else None
-        try:
-            raw, was_compiled = self._compiled(compiler, binary, digest, name)
-        except wasmtime.WasmtimeError as error:
-            raise InvalidComponent(f"{name}: {brief(error)}") from None
+        raw, was_compiled = self.compiler.compile(kind, binary, digest, name)
         component = WitComponent(raw=raw, **known) if shape is None else CoreModule(shape, raw=raw, **known)
         component.load_ms, component.was_compiled = (perf_counter() - started) * 1_000, was_compiled
         return component
-
-    def _compiled(self, compiler: Any, binary: bytes, digest: str | None, name: str) -> tuple[Any, bool]:
-        if self.cache is None:
-            return compiler(self.raw, binary), True
-        compiled = []
-        digest = digest or hashlib.sha256(binary).hexdigest()
-        key = f"{digest[:40]}-{abi.WASMTIME_VERSION}-{fingerprint()}"
-
-        def load(path: Path) -> Any:
-            try:
-                return compiler.deserialize_file(self.raw, str(path))
-            except wasmtime.WasmtimeError as error:
-                raise ValueError(str(error)) from None
-
-        def compile_() -> Any:
-            compiled.append(True)
-            return compiler(self.raw, binary)
-
-        raw = self.cache.fetch(key, name, len(binary), load, compile_, lambda made: bytes(made.serialize()))
-        return raw, bool(compiled)
 
     def execute(
         self,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wasmtime import component as wc
 
+from pytest_airssys_wasm.runtime.capi import abi
+from pytest_airssys_wasm.runtime.capi.stores import address
 from pytest_airssys_wasm.runtime.errors import InvalidComponent
 from pytest_airssys_wasm.runtime.wit import (
     BorrowType,
@@ -27,8 +29,15 @@ from pytest_airssys_wasm.runtime.wit import (
 )
 from pytest_airssys_wasm.runtime.world import Interface, Item, Opaque, World
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 _MOST_TYPES = 100_000
 """Types may share their parts, so a small binary can describe an enormous tree; real worlds have a few thousand."""
+_MOST_NAMES = 5_000
+"""Of imports, exports and what is in interfaces. wasmtime looks for each from the first on: 50,000 take a minute."""
+_MOST_RESOURCES = 1_000
+"""Which of them are the same can only be asked pair by pair."""
 
 _PRIMITIVES = {
     name: Primitive(name.lower())
@@ -43,8 +52,11 @@ def read_world(component: Any, engine: Any) -> World:
     """
     reader = _Reader(engine)
     type_ = component.type
-    imports = {name: reader.item(extern.ty, name) for name, extern in type_.imports(engine).items()}
-    return World(imports, {name: reader.item(extern.ty, name) for name, extern in type_.exports(engine).items()})
+    imports, exports = reader.imports(type_), reader.exports(type_, abi.component_type_export_count)
+    return World(
+        {name: reader.item(one, name) for name, one in imports.items()},
+        {name: reader.item(one, name) for name, one in exports.items()},
+    )
 
 
 class _Reader:
@@ -52,14 +64,29 @@ class _Reader:
         self._engine = engine
         self._resources: list[tuple[Any, Resource]] = []
         self._left = _MOST_TYPES
+        self._names_left = _MOST_NAMES
+
+    def imports(self, type_: Any) -> dict[str, Any]:
+        """The types of a component's imports, by name."""
+        self._take_names(abi.component_type_import_count(address(type_), address(self._engine)))
+        return {name: extern.ty for name, extern in type_.imports(self._engine).items()}
+
+    def exports(self, type_: Any, count: Callable[[int, int], int]) -> dict[str, Any]:
+        """The types of what a component or an instance exports, by name."""
+        self._take_names(count(address(type_), address(self._engine)))
+        return {name: extern.ty for name, extern in type_.exports(self._engine).items()}
+
+    def _take_names(self, count: int) -> None:
+        self._names_left -= count
+        if self._names_left < 0:
+            raise InvalidComponent(f"the component has more than {_MOST_NAMES:,} imports and exports")
 
     def item(self, type_: Any, name: str) -> Item:
         if isinstance(type_, wc.FuncType):
             return self._function(type_)
         if isinstance(type_, wc.ComponentInstanceType):
-            inner = type_.exports(self._engine)
+            known = self.exports(type_, abi.component_instance_type_export_count)
             # Resources first: their names are needed to spell the functions.
-            known = {key: extern.ty for key, extern in inner.items()}
             for key, one in known.items():
                 if isinstance(one, wc.ResourceType):
                     self._resource(one, key)
@@ -81,6 +108,8 @@ class _Reader:
         for known, resource in self._resources:
             if known == type_:
                 return resource
+        if len(self._resources) == _MOST_RESOURCES:
+            raise InvalidComponent(f"the component has more than {_MOST_RESOURCES:,} resources")
         resource = Resource(name, len(self._resources))
         self._resources.append((type_, resource))
         return resource

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from pytest_airssys_wasm.runtime.binary import to_binary
 from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidComponent, InvalidConfiguration, WasmError
 from pytest_airssys_wasm.runtime.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.store import LimitedStore
@@ -55,7 +54,7 @@ class Candidate:
 
     def read(self) -> bytes:
         """The binary, translated where the file holds WebAssembly text. Raises as `load`, which comes before it."""
-        return to_binary(self.wasm.read_bytes(), self.wasm.name)[1]
+        return self.engine.compiler.to_binary(self.wasm.read_bytes(), self.wasm.name)[1]
 
     @property
     def limits(self) -> ResourceLimits:

@@ -13,6 +13,7 @@ from pytest_airssys_wasm.runtime.binary import to_binary
 from pytest_airssys_wasm.runtime.core_sections import read_module
 from pytest_airssys_wasm.runtime.core_types import CoreFunction
 from pytest_airssys_wasm.runtime.errors import InvalidComponent
+from pytest_airssys_wasm.runtime.needs_reader import read_needs
 
 RICH = """(module
   (type $array (array (mut i64)))
@@ -108,6 +109,21 @@ FORMS = """(module
   (tag $tag (param i64)) (func $nop (type $f)) (global $v v128 (v128.const i64x2 1 2))
   (export "own" (memory $own)) (export "second" (table $second)) (export "fifth" (table $fifth))
   (export "tag" (tag $tag)) (export "v" (global $v)) (export "nop" (func $nop)) (export "e" (func 0)))"""
+
+
+def test_more_declarations_than_can_be_read_in_time_are_refused():
+    names = b"".join(b"\x84\x40" + b"%08196d" % number + b"\0\0" for number in range(513))
+    size, count = len(names) + 2, 513
+    leb = bytes([size & 0x7F | 0x80, size >> 7 & 0x7F | 0x80, size >> 14 & 0x7F | 0x80, size >> 21])
+    module = b"\0asm\1\0\0\0" + b"\7" + leb + bytes([count & 0x7F | 0x80, count >> 7]) + names
+    with pytest.raises(InvalidComponent, match="what it declares takes more than 4 MiB"):
+        read_module(module)
+
+
+def test_a_constant_expression_longer_than_any_is_refused():
+    text = f"(module (memory 1) (data (offset i32.const 0 {'i32.const 1 i32.add ' * 500}) ))"
+    with pytest.raises(InvalidComponent, match="constant expression of more than 1,000 instructions"):
+        read_needs(wasmtime.wat2wasm(text))
 
 
 def test_every_form_that_wasmtime_accepts_is_read(engine):

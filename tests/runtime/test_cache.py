@@ -55,7 +55,7 @@ class Counted:
             self.events.append("compile")
             return content
 
-        return self.cache.fetch(key, "name", 1, load, compile_, lambda made: made)
+        return self.cache.fetch(key, "name", 1, load, compile_, lambda made, path: path.write_bytes(made))
 
 
 def test_a_second_engine_maps_what_the_first_compiled(cache):
@@ -155,7 +155,7 @@ def compile_():
     print("compiled", flush=True)
     time.sleep(0.5)  # long enough for the others to arrive
     return b"x"
-CompileCache(Path(sys.argv[1])).fetch("k", "n", 1, lambda path: path.read_bytes(), compile_, lambda made: made)
+CompileCache(Path(sys.argv[1])).fetch("k", "n", 1, lambda path: path.read_bytes(), compile_, lambda made, path: path.write_bytes(made))
 """
     processes = [
         subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "c")], stdout=subprocess.PIPE, text=True)
@@ -312,7 +312,14 @@ def test_a_long_compilation_says_that_it_goes_on(tmp_path, monkeypatch):
         go_on.set()
 
     cache = CompileCache(tmp_path / "cache", on_progress=on_progress)
-    cache.fetch("k", "big.wasm", 18_000_000, lambda path: b"", lambda: go_on.wait(30) and b"x", lambda made: made)
+    cache.fetch(
+        "k",
+        "big.wasm",
+        18_000_000,
+        lambda path: b"",
+        lambda: go_on.wait(30) and b"x",
+        lambda made, path: path.write_bytes(made),
+    )
     assert (told[0].name, told[0].size_bytes) == ("big.wasm", 18_000_000)
     assert told[0].elapsed_s > 0
 
@@ -323,7 +330,7 @@ def test_an_error_of_the_compiler_is_raised_as_it_is(tmp_path):
 
     cache = CompileCache(tmp_path / "cache", on_progress=lambda progress: None)
     with pytest.raises(ValueError, match="no"):
-        cache.fetch("k", "n", 1, lambda path: b"", fail, lambda made: made)
+        cache.fetch("k", "n", 1, lambda path: b"", fail, lambda made, path: path.write_bytes(made))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert Counted(cache).fetch() == b"artefact"

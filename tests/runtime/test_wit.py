@@ -180,6 +180,27 @@ def test_a_type_that_repeats_its_parts_beyond_measure_is_refused(engine):
         _ = component.world
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "".join(f'(import "f{number}" (func))' for number in range(5_001)),
+        '(import "a:b/c" (instance ' + "".join(f'(export "f{number}" (func))' for number in range(5_000)) + "))",
+    ],
+    ids=["in the world", "in an interface"],
+)
+def test_a_world_of_more_names_than_can_be_listed_in_time_is_refused(engine, text):
+    component = engine.load(f"(component {text})")
+    with pytest.raises(InvalidComponent, match="more than 5,000 imports and exports"):
+        _ = component.world
+
+
+def test_a_world_of_more_resources_than_can_be_told_apart_in_time_is_refused(engine):
+    text = "".join(f'(export "r{number}" (type (sub resource)))' for number in range(1_001))
+    component = engine.load(f'(component (import "a:b/c" (instance {text})))')
+    with pytest.raises(InvalidComponent, match="more than 1,000 resources"):
+        _ = component.world
+
+
 def test_values_without_a_python_counterpart_are_found_wherever_they_are():
     deep = ListType(VariantType((("none", None), ("some", RecordType((("body", StreamType(U8)),))))))
     assert without_python_value(FunctionType((("x", deep),), U8)) == StreamType(U8)

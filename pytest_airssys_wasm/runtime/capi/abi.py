@@ -110,6 +110,10 @@ component_linker_add_func = short("wasmtime_component_linker_instance_add_func",
 component_linker_add_resource = short(
     "wasmtime_component_linker_instance_add_resource", P, P, c_char_p, c_size_t, P, P, P, P
 )
+# Counting is quick; wasmtime looks for each name from the first one on.
+component_type_import_count = short("wasmtime_component_type_import_count", c_size_t, P, P)
+component_type_export_count = short("wasmtime_component_type_export_count", c_size_t, P, P)
+component_instance_type_export_count = short("wasmtime_component_instance_type_export_count", c_size_t, P, P)
 resource_any_drop = long("wasmtime_component_resource_any_drop", P, P, P)
 resource_any_delete = short("wasmtime_component_resource_any_delete", None, P)
 resource_any_clone = short("wasmtime_component_resource_any_clone", P, P)

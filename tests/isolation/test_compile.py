@@ -1,0 +1,290 @@
+"""Compiling in isolation: the same guests and the same messages, and an end for whatever exhausts the compiler."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from pytest_airssys_wasm import (
+    CompileCache,
+    InvalidComponent,
+    InvalidConfiguration,
+    ProcessIsolation,
+    ResourceLimitExceeded,
+    ResourceLimits,
+    RuntimeDied,
+    WasmEngine,
+)
+from pytest_airssys_wasm.protocol.process import AdapterProcess
+
+MODULE = '(module (func (export "square") (param i32) (result i32) (i32.mul (local.get 0) (local.get 0))))'
+COMPONENT = """(component
+  (core module $m (func (export "square") (param i32) (result i32) (i32.mul (local.get 0) (local.get 0))))
+  (core instance $i (instantiate $m))
+  (func (export "square") (param "x" u32) (result u32) (canon lift (core func $i "square"))))"""
+LIMITS = ResourceLimits(memory="1 MiB")
+PATIENT = ProcessIsolation(compile_timeout_ms="2 min")
+
+
+def nested_instances():
+    """Six levels of components, each of which makes ten of the level below."""
+    ten = "(instance (instantiate $c)) " * 10
+    levels = "".join(f"(component $c{n} (alias outer 1 $c{n - 1} (component $c)) {ten})" for n in range(1, 6))
+    innermost = "(component $c0 (core module $m (memory 0)) (core instance (instantiate $m)))"
+    return f"(component {innermost} {levels} {'(instance (instantiate $c5)) ' * 10})".encode()
+
+
+def many_locals():
+    """A thousand functions of 50,000 locals each, in eight kilobytes."""
+    sections = b"\1\4\1\x60\0\0" + b"\3\xea\7\xe8\7" + b"\0" * 1_000
+    return b"\0asm\1\0\0\0" + sections + b"\x0a\xda\x36\xe8\7" + b"\6\1\xd0\x86\3\x7e\x0b" * 1_000
+
+
+def nested_ifs():
+    """Each within the other. As text it is large enough to be translated in isolation too."""
+    opened, closed = "local.get 0 if " * 100_000, "end " * 100_000
+    return f'(module (func (export "f") (param i32) {opened} {closed}))'.encode()
+
+
+@pytest.fixture
+def make_engine():
+    """Engines with an isolation, closed at the end."""
+    engines = []
+
+    def make(isolation=PATIENT, cache=None):
+        engines.append(WasmEngine(cache, isolation=isolation))
+        return engines[-1]
+
+    yield make
+    for engine in engines:
+        engine.close()
+
+
+@pytest.fixture
+def scratch(tmp_path, monkeypatch):
+    """Where temporary files are made."""
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    return folder
+
+
+def resident_bytes():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+def children():
+    found = []
+    for task in Path("/proc/self/task").iterdir():
+        found += (task / "children").read_text().split()
+    return [int(one) for one in found if "compile_child" in Path(f"/proc/{one}/cmdline").read_text()]
+
+
+def wait_for(what, seconds=60):
+    until = time.monotonic() + seconds
+    while not (found := what()):
+        assert time.monotonic() < until, "it did not happen"
+        time.sleep(0.01)
+    return found
+
+
+@pytest.mark.parametrize("source", [MODULE, COMPONENT], ids=["module", "component"])
+def test_a_guest_compiled_in_isolation_runs_as_any_other(make_engine, engine, source, scratch):
+    isolated = make_engine()
+    guest, plain = isolated.load(source), engine.load(source)
+    assert guest.was_compiled
+    found, expected = (
+        isolated.execute(guest, "square", 9, limits=LIMITS),
+        engine.execute(plain, "square", 9, limits=LIMITS),
+    )
+    assert (found.value, found.usage.fuel) == (81, expected.usage.fuel)
+    assert str(guest.exports) == str(plain.exports)
+    assert [*scratch.iterdir()] == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        b"\0asm\1\0\0\0\xff\xff",
+        b"(module (func (result i32)))",
+        b"(module (func",
+        b"(module (func" + b" " * 2**18,
+        b"(component (func (export \"f\")))",
+        b"\0asm\x0d\0\1\0\x63",
+    ],
+)  # fmt: skip
+def test_what_is_invalid_is_refused_in_the_same_words(make_engine, engine, source):
+    with pytest.raises(InvalidComponent) as plain:
+        engine.load(source)
+    with pytest.raises(InvalidComponent) as isolated:
+        make_engine().load(source)
+    assert str(isolated.value) == str(plain.value)
+
+
+@pytest.mark.parametrize(
+    ("bomb", "bound", "resource"),
+    [
+        (nested_instances, {"compile_memory_bytes": "100 MiB"}, "compile-memory"),
+        (nested_ifs, {"compile_memory_bytes": "100 MiB"}, "compile-memory"),
+        (nested_ifs, {"compile_timeout_ms": "2 s"}, "compile-time"),
+    ],
+)
+def test_what_exhausts_the_compiler_is_a_verdict(make_engine, bomb, bound, resource, scratch):
+    engine = make_engine(ProcessIsolation(**{"compile_timeout_ms": "2 min", **bound}))
+    source, before_bytes = bomb(), resident_bytes()
+    with pytest.raises(ResourceLimitExceeded, match=r"<bytes>: compiling it takes (more|longer) than") as caught:
+        engine.load(source)
+    assert caught.value.resource == resource
+    assert resident_bytes() - before_bytes < 32 * 2**20
+    assert [*scratch.iterdir()] == []
+    assert wait_for(lambda: not children())
+    assert make_engine().load(MODULE).was_compiled
+
+
+def test_what_is_small_compiled_and_large_once_it_is_loaded_is_refused(make_engine):
+    """Nested instances within the compiler's bounds: loading the artefact would take twice the limit here."""
+    before_bytes = resident_bytes()
+    with pytest.raises(ResourceLimitExceeded, match="in each process that loads it") as caught:
+        make_engine().load(nested_instances())
+    assert caught.value.resource == "compile-memory"
+    assert resident_bytes() - before_bytes < 32 * 2**20
+
+
+def test_the_artefact_is_the_entry_of_the_cache(make_engine, tmp_path):
+    cache = CompileCache(tmp_path / "cache")
+    assert make_engine(cache=cache).load(MODULE).was_compiled
+    [entry] = (tmp_path / "cache").glob("*.cwasm")
+    assert entry.stat().st_mode & 0o777 == 0o600
+
+    class Unreachable(ProcessIsolation):
+        def compile(self, *_):
+            raise AssertionError("nothing is to be compiled")
+
+    assert not make_engine(Unreachable(), CompileCache(tmp_path / "cache")).load(MODULE).was_compiled
+    # Compiled here, it would be the same.
+    plain = WasmEngine(CompileCache(tmp_path / "cache"))
+    assert plain.execute(plain.load(MODULE), "square", 9, limits=LIMITS).value == 81
+    plain.close()
+
+
+def test_what_could_not_be_compiled_leaves_nothing_in_the_cache(make_engine, tmp_path):
+    engine = make_engine(ProcessIsolation(compile_memory_bytes="100 MiB"), CompileCache(tmp_path / "cache"))
+    with pytest.raises(ResourceLimitExceeded):
+        engine.load(nested_instances())
+    assert [one.suffix for one in (tmp_path / "cache").iterdir()] == [".lock"]
+
+
+def test_two_processes_with_one_cache_compile_once_between_them(tmp_path):
+    (tmp_path / "guest.wat").write_text(MODULE)
+    code = f"""
+        from pathlib import Path
+        from pytest_airssys_wasm import CompileCache, ProcessIsolation, WasmEngine
+        if __name__ == "__main__":
+            engine = WasmEngine(CompileCache(Path({str(tmp_path / "cache")!r})), isolation=ProcessIsolation())
+            print(engine.load({str(tmp_path / "guest.wat")!r}).was_compiled)
+            engine.close()
+    """
+    started = [subprocess.Popen([sys.executable, "-c", dedent(code)], stdout=subprocess.PIPE, text=True) for _ in "ab"]
+    said = sorted(one.communicate(timeout=120)[0].strip() for one in started)
+    assert said == ["False", "True"]
+    assert len([*(tmp_path / "cache").glob("*.cwasm")]) == 1
+
+
+def test_a_compiler_that_is_killed_is_an_error_and_the_next_one_is_fine(make_engine):
+    engine = make_engine()
+    with ThreadPoolExecutor(1) as thread:
+        loading = thread.submit(engine.load, many_locals())
+        os.kill(wait_for(children)[0], signal.SIGSEGV)
+        with pytest.raises(RuntimeDied, match="the compiler broke down: it was killed by SIGSEGV") as caught:
+            loading.result()
+    assert caught.value.reason == "signal"
+    assert engine.load(MODULE).was_compiled
+
+
+def test_a_load_that_is_interrupted_leaves_no_process(make_engine, monkeypatch, scratch):
+    engine = make_engine()
+    ask = AdapterProcess.ask
+
+    def interrupted(self, *order):
+        threading.Thread(target=ask, args=(self, *order), daemon=True).start()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(AdapterProcess, "ask", interrupted)
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)  # the thread above is told that the process was killed
+    with pytest.raises(KeyboardInterrupt):
+        engine.load(many_locals())
+    assert children() == []
+    assert [*scratch.iterdir()] == []
+
+
+def test_a_compiler_ends_when_the_process_that_asked_is_gone(tmp_path):
+    (tmp_path / "bomb.wat").write_bytes(nested_ifs())
+    code = f"""
+        from pytest_airssys_wasm import ProcessIsolation, WasmEngine
+        WasmEngine(isolation=ProcessIsolation()).load({str(tmp_path / "bomb.wat")!r})
+    """
+    started = subprocess.Popen([sys.executable, "-c", dedent(code)])
+
+    def grandchildren():
+        try:
+            tasks = [*Path(f"/proc/{started.pid}/task").iterdir()]
+            return [one for task in tasks for one in (task / "children").read_text().split()]
+        except OSError:
+            return []
+
+    [compiler] = wait_for(grandchildren)
+    started.kill()
+    started.wait()
+    began = time.monotonic()
+    wait_for(lambda: not Path(f"/proc/{compiler}").exists() or " Z " in Path(f"/proc/{compiler}/stat").read_text())
+    assert time.monotonic() - began < 5
+
+
+def test_threads_load_at_once(make_engine):
+    engine = make_engine()
+    sources = [f'(module (func (export "f") (result i32) i32.const {number}))' for number in range(6)]
+    with ThreadPoolExecutor(6) as threads:
+        guests = [*threads.map(engine.load, sources)]
+    assert [engine.execute(guest, "f", limits=LIMITS).value for guest in guests] == [*range(6)]
+
+
+class Recorded:
+    """An isolation that notes what it is asked, and leaves what no compiler would."""
+
+    def __init__(self):
+        self.asked = []
+
+    def translate(self, text, name):
+        self.asked.append(("translate", name))
+        return b"\0asm\1\0\0\0"
+
+    def compile(self, kind, binary, name, artefact):
+        self.asked.append((kind, name))
+        artefact.write_bytes(b"\x7fELF no artefact")
+
+
+def test_only_long_text_is_translated_in_isolation_and_a_wrong_artefact_is_refused(make_engine):
+    isolation = Recorded()
+    engine = make_engine(isolation)
+    for source in ("(module)", "(module)" + " " * 2**18):
+        with pytest.raises(RuntimeDied, match="is no artefact") as caught:
+            engine.load(source)
+        assert caught.value.reason == "garbage"
+    assert isolation.asked == [("module", "<text>"), ("translate", "<text>"), ("module", "<text>")]
+
+
+def test_bounds_take_units_and_are_checked():
+    isolation = ProcessIsolation(memory_bytes="64 MiB", compile_timeout_ms="2 s")
+    assert (isolation.memory_bytes, isolation.compile_timeout_ms) == (64 * 2**20, 2_000)
+    for field, value in (("compile_timeout_ms", -1), ("compile_memory_bytes", "much"), ("grace_ms", float("nan"))):
+        with pytest.raises(InvalidConfiguration, match=field):
+            ProcessIsolation(**{field: value})

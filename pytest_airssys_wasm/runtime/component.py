@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.instance import Instance
     from pytest_airssys_wasm.runtime.manifest import Manifest
     from pytest_airssys_wasm.runtime.run import Run
-    from pytest_airssys_wasm.runtime.store import LimitedStore
+    from pytest_airssys_wasm.runtime.thread_home import ThreadHome
     from pytest_airssys_wasm.runtime.wasi import Wasi
 
 
@@ -83,16 +83,14 @@ class Component(ABC):
         """Name and type of every import that neither the host functions nor the WASI grants provide."""
 
     @abstractmethod
-    def link(self, store: LimitedStore) -> Callable[[Run], Instance]:
+    def link(self, home: ThreadHome) -> Callable[[Run], Instance]:
         """Resolve the imports; the result instantiates, on a guest thread.
 
         Raises `LinkError` naming every import that is missing or has the wrong type.
         """
 
     @abstractmethod
-    def prepare(
-        self, function: str, args: Sequence[Any], run: Run, store: LimitedStore
-    ) -> Callable[[Instance, Run], Any]:
+    def prepare(self, function: str, args: Sequence[Any], run: Run, home: ThreadHome) -> Callable[[Instance, Run], Any]:
         """Lower the arguments of a call; the result makes the call, on a guest thread.
 
         Raises `UnknownExport`, or `TypeError`/`ValueError` naming the place in `args` that does not fit.

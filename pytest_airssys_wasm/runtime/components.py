@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from pytest_airssys_wasm.runtime.host import HostFunctions
     from pytest_airssys_wasm.runtime.run import Run
-    from pytest_airssys_wasm.runtime.store import LimitedStore
+    from pytest_airssys_wasm.runtime.thread_home import ThreadHome
     from pytest_airssys_wasm.runtime.wasi import Wasi
     from pytest_airssys_wasm.runtime.wit import WitType
     from pytest_airssys_wasm.runtime.world import Item
@@ -101,29 +101,27 @@ class WitComponent(Component):
     def missing_imports(self, host: HostFunctions | None, wasi: Wasi | None) -> Iterator[tuple[str, str]]:
         return missing_imports(self, host, wasi)
 
-    def link(self, store: LimitedStore) -> Callable[[Run], Instance]:
-        linker = new_linker(self, store) if self.imports else self.engine.bare_component_linker
+    def link(self, home: ThreadHome) -> Callable[[Run], Instance]:
+        linker = new_linker(self, home) if self.imports else self.engine.bare_component_linker
 
         def instantiate(run: Run) -> Instance:
             if self._uses_resources:
-                store.resources.attach(run, self, None)
+                home.resources.attach(run, self, None)
             raw = (c_char * 16)()
-            error = abi.component_linker_instantiate(address(linker), store.raw.context, address(self.raw), raw)
+            error = abi.component_linker_instantiate(address(linker), home.raw.context, address(self.raw), raw)
             if error:
                 raise GuestFailed(failures.take(error))
-            return Instance(store, self, raw)
+            return Instance(home.store, self, raw)
 
         return instantiate
 
-    def prepare(
-        self, function: str, args: Sequence[Any], run: Run, store: LimitedStore
-    ) -> Callable[[Instance, Run], Any]:
+    def prepare(self, function: str, args: Sequence[Any], run: Run, home: ThreadHome) -> Callable[[Instance, Run], Any]:
         found = self._exports.get(function) or self._find(function)
         count = len(found.lower)
         if len(args) != count:
             check_argument_count(function, [f"{name}: {type_}" for name, type_ in found.type.params], len(args))
         if self._uses_resources:
-            store.resources.attach(run, self, None)
+            home.resources.attach(run, self, None)
         transfer = run.transfer
         transfer.charge(found.fixed_bytes)
         area = transfer.allocate(abi.VAL_BYTES * (count + 1))
@@ -136,11 +134,12 @@ class WitComponent(Component):
 
         def call(instance: Instance, run: Run) -> Any:
             if self._uses_resources:
-                store.resources.attach(run, self, instance)
+                home.resources.attach(run, self, instance)
             has_result = found.lift is not None
             vals.BYTES[result : result + abi.VAL_BYTES] = vals.EMPTY
+            context = home.raw.context
             error = abi.component_func_call(
-                _function(instance, function, found), store.raw.context, area, count, result, has_result
+                _function(instance, function, found, context), context, area, count, result, has_result
             )
             if error:
                 raise GuestFailed(failures.take(error))
@@ -173,12 +172,11 @@ class WitComponent(Component):
         return found
 
 
-def _function(instance: Instance, name: str, export: _Export) -> Any:
+def _function(instance: Instance, name: str, export: _Export, context: int) -> Any:
     found = instance.functions.get(name)
     if found is None:
         found = (c_char * 32)()
-        index = address(export.index)
-        if not abi.component_instance_get_func(instance.raw, instance.store.raw.context, index, found):
+        if not abi.component_instance_get_func(instance.raw, context, address(export.index), found):
             raise UnknownExport(repr(instance.component), name, ())
         instance.functions[name] = found
     return found

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
     from pytest_airssys_wasm.runtime.run import Run
 
-GRACE_S = 0.008
-"""How long a stopped guest has to come back. With it, even a blocked call ends within 10 ms of its deadline."""
-
 _INTERRUPTED_GRACE_S = 0.05
 NUDGE_S = 0.001
 """An epoch that advances while the callback decides is lost on that run, so it is advanced until the guest ends."""
@@ -54,7 +51,7 @@ def keep_time(
                 if monotonic() >= deadline:
                     run.stop = Stop.TIMEOUT
         if run.stop is not None and not run.finished:
-            _end(run, GRACE_S, interrupt, wait)
+            _end(run, run.grace_s, interrupt, wait)
     except BaseException:
         run.stop = run.stop or Stop.CANCELLED
         _end(run, _INTERRUPTED_GRACE_S, interrupt, wait)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.cache import CompileCache
     from pytest_airssys_wasm.runtime.call import Finished
     from pytest_airssys_wasm.runtime.component import Component
+    from pytest_airssys_wasm.runtime.home import Isolation
     from pytest_airssys_wasm.runtime.host import HostFunctions
     from pytest_airssys_wasm.runtime.isolation import Isolation
     from pytest_airssys_wasm.runtime.limits import ResourceLimits
@@ -62,6 +63,7 @@ class WasmEngine:
         self.cache = cache
         self.isolation = isolation
         self.on_execution = on_execution
+        self.isolation = isolation
         self.current: dict[int, Run] = {}
         """The run that each guest thread is in, by thread identity."""
         self.workers = WorkerPool()

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import threading
 import weakref
 from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.runtime.current import RUN
-from pytest_airssys_wasm.runtime.deadline import GRACE_S, NUDGE_S, cancel
+from pytest_airssys_wasm.runtime.deadline import NUDGE_S, cancel
 from pytest_airssys_wasm.runtime.run import Stop
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class LoopClock:
     def _stop(self, reason: Stop) -> None:
         self._run.stop = self._run.stop or reason
         self._run.cancel_host()
-        self._give_up_at = monotonic() + GRACE_S
+        self._give_up_at = monotonic() + self._run.grace_s
         self._nudge()
 
     def _nudge(self) -> None:
@@ -156,3 +157,30 @@ def _result(future: concurrent.futures.Future[Any]) -> Any:
         return future.result()
     except concurrent.futures.CancelledError:
         raise asyncio.CancelledError from None
+
+
+async def off_the_loop(work: Callable[..., None], *args: Any) -> None:
+    """Do what blocks on another thread, and raise what it raises. Where the caller is cancelled, it goes on alone.
+
+    A thread of its own, because those of the loop's executor are few and may be busy with anything.
+    """
+    loop = asyncio.get_running_loop()
+    through: asyncio.Future[None] = loop.create_future()
+
+    def tell(error: BaseException | None) -> None:
+        if error is None:
+            through.set_result(None)
+        else:
+            through.set_exception(error)
+
+    def run() -> None:
+        error: BaseException | None = None
+        try:
+            work(*args)
+        except BaseException as raised:  # noqa: BLE001 raised again for the caller
+            error = raised
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(tell, error)
+
+    threading.Thread(target=run, name="airssys-wasm-preparation", daemon=True).start()
+    await asyncio.shield(through)

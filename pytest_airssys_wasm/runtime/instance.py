@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.runtime.component import UnknownExport
+from pytest_airssys_wasm.runtime.operations import CallExport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,18 +35,11 @@ class Instance:
         Raises `UnknownExport` for a name that is not exported, `TypeError` or `ValueError` naming the place in
         `args` for a value that does not fit, and `StoreUnusable` for a store that is closed or busy.
         """
-        return self.store.run(self._prepare(name, args), self.component, name, args)
+        return self.store.run(CallExport(self, name, args))
 
     async def call_async(self, name: str, /, *args: Any) -> Any:
         """As `call`, without blocking the running event loop. Cancelling the task that awaits it ends the guest."""
-        return await self.store.run_async(self._prepare(name, args), self.component, name, args)
-
-    def _prepare(self, name: str, args: tuple[Any, ...]) -> Callable[[Any], Callable[[Any], Any]]:
-        def prepare(run: Any) -> Callable[[Any], Any]:
-            call = self.component.prepare(name, args, run, self.store)
-            return lambda run: call(self, run)
-
-        return prepare
+        return await self.store.run_async(CallExport(self, name, args))
 
     def __getitem__(self, interface: str) -> Interface:
         """The exported interface of this exact name."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.components import WitComponent
     from pytest_airssys_wasm.runtime.host import HostFunctions
     from pytest_airssys_wasm.runtime.run import Run
-    from pytest_airssys_wasm.runtime.store import LimitedStore
+    from pytest_airssys_wasm.runtime.thread_home import ThreadHome
     from pytest_airssys_wasm.runtime.wasi import Wasi
     from pytest_airssys_wasm.runtime.wit import WitType
     from pytest_airssys_wasm.runtime.world import Item
@@ -37,14 +37,14 @@ _WASI = re.compile(r"wasi:(cli|clocks|filesystem|io|random|sockets)/[\w-]+@0\.2\
 WASI_NOT_GRANTED = "WASI is not granted: wasi=Wasi() in Python, [wasi] in Component.toml"
 
 
-def new_linker(component: WitComponent, store: LimitedStore) -> Any:
+def new_linker(component: WitComponent, home: ThreadHome) -> Any:
     """A `wasmtime.component.Linker` with all that `component` imports.
 
     Raises `LinkError` naming every import that nothing provides, with its WIT type.
     """
-    check_imports(component, store.host, store.wasi)
+    check_imports(component, home.host, home.wasi)
     linker = wasmtime.component.Linker(component.engine.raw)
-    if store.wasi is not None:
+    if home.wasi is not None:
         linker.add_wasip2()
     with linker.root() as root:
         for interface, items in _by_interface(component.imports).items():
@@ -52,9 +52,9 @@ def new_linker(component: WitComponent, store: LimitedStore) -> Any:
                 continue
             if interface:
                 with root.add_instance(interface) as target:
-                    _define(target, interface, items, store)
+                    _define(target, interface, items, home)
             else:
-                _define(root, interface, items, store)
+                _define(root, interface, items, home)
     return linker
 
 
@@ -133,16 +133,16 @@ def _by_interface(level: Mapping[str, Item]) -> dict[str, dict[str, Item]]:
     return grouped
 
 
-def _define(target: Any, interface: str, items: Mapping[str, Item], store: LimitedStore) -> None:
-    callbacks = store.engine.callbacks
+def _define(target: Any, interface: str, items: Mapping[str, Item], home: ThreadHome) -> None:
+    callbacks = home.engine.callbacks
     for name, item in items.items():
         if isinstance(item, Resource):
-            resource_type = wasmtime.component.ResourceType.host(store.resources.type_id(interface, name))
-            callbacks.define_resource(target, name, resource_type, store.resources.destroy)
-        elif isinstance(item, FunctionType) and store.host is not None:
-            function = store.host.find(interface, name)
+            resource_type = wasmtime.component.ResourceType.host(home.resources.type_id(interface, name))
+            callbacks.define_resource(target, name, resource_type, home.resources.destroy)
+        elif isinstance(item, FunctionType) and home.host is not None:
+            function = home.host.find(interface, name)
             assert function is not None  # `_missing` has asked
-            served = _serve(full_name(interface, name), item, function, store.engine.current)
+            served = _serve(full_name(interface, name), item, function, home.engine.current)
             callbacks.define_in_component(target, name, served)
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.core_types import ModuleShape
     from pytest_airssys_wasm.runtime.host import HostFunctions
     from pytest_airssys_wasm.runtime.run import Run
-    from pytest_airssys_wasm.runtime.store import LimitedStore
+    from pytest_airssys_wasm.runtime.thread_home import ThreadHome
     from pytest_airssys_wasm.runtime.wasi import Wasi
 
 _WASI_P1 = "wasi_snapshot_preview1"
@@ -88,26 +88,24 @@ class CoreModule(Component):
             elif (takes := host.misfit(one.module, one.name, len(one.type.params))) is not None:
                 yield f"{one.module}#{one.name}", f"{one.type} (registered is a function that takes {takes})"
 
-    def link(self, store: LimitedStore) -> Callable[[Run], Instance]:
-        linker = self._linker(store)
+    def link(self, home: ThreadHome) -> Callable[[Run], Instance]:
+        linker = self._linker(home)
         reactor = "_initialize" in self._functions and "_start" not in self._functions
 
         def instantiate(run: Run) -> Instance:
             raw, trap = (c_char * 16)(), c_void_p()
             _raise(
-                abi.linker_instantiate(address(linker), store.raw.context, address(self.raw), raw, byref(trap)),
+                abi.linker_instantiate(address(linker), home.raw.context, address(self.raw), raw, byref(trap)),
                 trap,
             )
-            instance = Instance(store, self, raw)
+            instance = Instance(home.store, self, raw)
             if reactor:
-                self.prepare("_initialize", (), run, store)(instance, run)
+                self.prepare("_initialize", (), run, home)(instance, run)
             return instance
 
         return instantiate
 
-    def prepare(
-        self, function: str, args: Sequence[Any], run: Run, store: LimitedStore
-    ) -> Callable[[Instance, Run], Any]:
+    def prepare(self, function: str, args: Sequence[Any], run: Run, home: ThreadHome) -> Callable[[Instance, Run], Any]:
         found = self._functions.get(function)
         if found is None:
             raise UnknownExport(repr(self), function, self._functions)
@@ -121,11 +119,11 @@ class CoreModule(Component):
 
         def call(instance: Instance, run: Run) -> Any:
             results, trap = (c_char * (abi.VAL_BYTES * max(1, len(found.results))))(), c_void_p()
-            context = instance.store.raw.context
+            context = home.raw.context
             _raise(
                 abi.func_call(
                     context,
-                    _function(instance, function),
+                    _function(instance, function, context),
                     lowered,
                     len(found.params),
                     results,
@@ -140,17 +138,17 @@ class CoreModule(Component):
 
         return call
 
-    def _linker(self, store: LimitedStore) -> wasmtime.Linker:
+    def _linker(self, home: ThreadHome) -> wasmtime.Linker:
         if not self.shape.imports:
             return self.engine.bare_linker
-        check_imports(self, store.host, store.wasi)
+        check_imports(self, home.host, home.wasi)
         linker = wasmtime.Linker(self.engine.raw)
-        if store.wasi is not None:
+        if home.wasi is not None:
             linker.define_wasi()
         for one in self.shape.imports:
-            if one.module == _WASI_P1 and store.wasi is not None:
+            if one.module == _WASI_P1 and home.wasi is not None:
                 continue
-            served = store.host.find(one.module, one.name) if store.host else None
+            served = home.host.find(one.module, one.name) if home.host else None
             assert served is not None and isinstance(one.type, CoreFunction)  # noqa: PT018 `check_imports` has asked
             self.engine.callbacks.define_in_module(
                 linker, one.module, one.name, _function_type(one.type), self._serve(one, served)
@@ -176,11 +174,11 @@ class CoreModule(Component):
         return serve_import(f"{one.module}#{one.name}", function, lift, lower, current)
 
 
-def _function(instance: Instance, name: str) -> Any:
+def _function(instance: Instance, name: str, context: int) -> Any:
     found = instance.functions.get(name)
     if found is None:
         extern, encoded = (c_char * 32)(), name.encode()
-        if not abi.instance_export_get(instance.store.raw.context, instance.raw, encoded, len(encoded), extern):
+        if not abi.instance_export_get(context, instance.raw, encoded, len(encoded), extern):
             raise UnknownExport(repr(instance.component), name, instance.component.function_names())
         found = (c_char * 16).from_buffer_copy(extern, 8)
         instance.functions[name] = found

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.runtime.capi import abi, failures
 from pytest_airssys_wasm.runtime.errors import WasmError
-from pytest_airssys_wasm.runtime.run import GuestFailed
+from pytest_airssys_wasm.runtime.operations import DropResource
 from pytest_airssys_wasm.runtime.values import WrongType, attribute_name
 from pytest_airssys_wasm.runtime.wit import BorrowType, OwnType
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.instance import Instance
     from pytest_airssys_wasm.runtime.run import Run
     from pytest_airssys_wasm.runtime.store import LimitedStore
+    from pytest_airssys_wasm.runtime.thread_home import ThreadHome
 
 
 class Resource:
@@ -39,8 +40,10 @@ class Resource:
         instance: Instance | None,
         prefix: str,
         name: str,
+        forget: Callable[[int], None],
     ) -> None:
         self._pointer: int | None = pointer
+        self._forget = forget
         self._store = store
         self._component = component
         self._instance = instance
@@ -51,15 +54,7 @@ class Resource:
         """Give the handle back; the guest's destructor runs. Calling it again does nothing."""
         if self._pointer is None or not self._store.is_usable:
             return
-        pointer = self._take()
-
-        def enter(_run: Run) -> None:
-            error = abi.resource_any_drop(self._store.raw.context, pointer)
-            abi.resource_any_delete(pointer)
-            if error:
-                raise GuestFailed(failures.take(error))
-
-        self._store.run(lambda _run: enter, self._component, f"{self._prefix}[drop]{self._name}", ())
+        self._store.run(DropResource(self._component, f"{self._prefix}[drop]{self._name}", self._take()))
 
     def __enter__(self) -> Self:
         return self
@@ -89,14 +84,16 @@ class Resource:
     def __del__(self) -> None:
         pointer, self._pointer = self._pointer, None
         if pointer is not None:
-            abi.resource_any_delete(pointer)
+            self._forget(pointer)
 
     def _peek(self) -> int:
+        """The handle. Raises `ValueError` when it was dropped or given away."""
         if self._pointer is None:
             raise ValueError(f"the resource {self._name!r} was dropped or given away")
         return self._pointer
 
     def _take(self) -> int:
+        """The handle, which is somebody else's from now on. Raises as `_peek`."""
         pointer = self._peek()
         self._pointer = None
         return pointer
@@ -105,8 +102,8 @@ class Resource:
 class Resources:
     """The resources of one store, as conversions between handles and Python objects."""
 
-    def __init__(self, store: LimitedStore) -> None:
-        self._store = store
+    def __init__(self, home: ThreadHome) -> None:
+        self._home = home
         self._objects: dict[int, Any] = {}
         self._representations = count(1)
         self._types: dict[tuple[str, str], int] = {}
@@ -138,11 +135,13 @@ class Resources:
         self, pointer: int, type_: OwnType | BorrowType, component: WitComponent, instance: Instance | None, run: Run
     ) -> object:
         host = c_void_p()
-        error = abi.resource_any_to_host(self._store.raw.context, pointer, byref(host))
+        error = abi.resource_any_to_host(self._home.raw.context, pointer, byref(host))
         if error:
             abi.error_delete(error)
             prefix = component.prefix_of(type_.resource)
-            return Resource(pointer, self._store, component, instance, prefix, type_.resource.name)
+            return Resource(
+                pointer, self._home.store, component, instance, prefix, type_.resource.name, abi.resource_any_delete
+            )
         representation = abi.resource_host_rep(host)
         abi.resource_host_delete(host)
         run.handles.append(pointer)
@@ -152,7 +151,7 @@ class Resources:
 
     def _lower(self, value: object, type_: OwnType | BorrowType, component: WitComponent, run: Run) -> int:
         if isinstance(value, Resource):
-            if value._store is not self._store:
+            if value._store is not self._home.store:
                 raise ValueError(f"the resource {type_.resource} belongs to another store")
             if isinstance(type_, BorrowType):
                 return value._peek()
@@ -164,7 +163,7 @@ class Resources:
 
     def _lower_object(self, value: object, type_: OwnType | BorrowType, component: WitComponent) -> int:
         home = component.imported_home(type_.resource)
-        served = self._store.host.find_resource(*home) if home and self._store.host else None
+        served = self._home.host.find_resource(*home) if home and self._home.host else None
         if home is None or served is None or not isinstance(value, served):
             wanted = served.__name__ if served else "a Resource that the guest gave out"
             raise WrongType(f"{type_} ({wanted})", value)
@@ -172,7 +171,7 @@ class Resources:
         self._objects[representation] = value
         host = abi.resource_host_new(isinstance(type_, OwnType), representation, self.type_id(*home))
         handle = c_void_p()
-        error = abi.resource_host_to_any(self._store.raw.context, host, byref(handle))
+        error = abi.resource_host_to_any(self._home.raw.context, host, byref(handle))
         abi.resource_host_delete(host)
         if error:
             raise ValueError(failures.take(error).cause)

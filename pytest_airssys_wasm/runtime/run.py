@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.memory import MemoryAccount
 
 
+GRACE_S = 0.008
+"""How long a stopped guest has to come back. With it, even a blocked call ends within 10 ms of its deadline."""
+
+
 class Stop(Enum):
     """Why an execution is told to end."""
 
@@ -50,6 +54,7 @@ class Run:
         "fuel_budget",
         "fuel_left",
         "fuel_meter",
+        "grace_s",
         "handles",
         "host_calls",
         "host_error",
@@ -91,6 +96,8 @@ class Run:
         self.fuel_meter: Callable[[], int] | None = None
         self.started_at = monotonic()
         self.finished_at: float | None = None
+        self.grace_s = GRACE_S
+        """How long it has to come back once it is stopped."""
         self.done = _thread.allocate_lock()
         self.done.acquire()
         self._mutex = _thread.allocate_lock()

@@ -4,35 +4,31 @@ from __future__ import annotations
 
 import weakref
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_airssys_wasm.runtime.call import Call, Finished
-from pytest_airssys_wasm.runtime.capi.stores import RawStore
 from pytest_airssys_wasm.runtime.claim import Claim
 from pytest_airssys_wasm.runtime.deadline import cancel, keep_time, wait_done
 from pytest_airssys_wasm.runtime.errors import WasmError
-from pytest_airssys_wasm.runtime.job import guest_job, release_store
-from pytest_airssys_wasm.runtime.judgement import judge, measure
-from pytest_airssys_wasm.runtime.memory import MemoryAccount
-from pytest_airssys_wasm.runtime.output import CapturedOutput
-from pytest_airssys_wasm.runtime.resources import Resources
+from pytest_airssys_wasm.runtime.operations import Execute, Instantiate
 from pytest_airssys_wasm.runtime.run import Run, Stop
+from pytest_airssys_wasm.runtime.thread_home import ThreadHome
 from pytest_airssys_wasm.runtime.usage import Execution, Tally, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from types import TracebackType
 
     from typing_extensions import Self
 
     from pytest_airssys_wasm.runtime.component import Component
     from pytest_airssys_wasm.runtime.engine import WasmEngine
+    from pytest_airssys_wasm.runtime.home import Home
     from pytest_airssys_wasm.runtime.host import HostFunctions
     from pytest_airssys_wasm.runtime.instance import Instance
     from pytest_airssys_wasm.runtime.limits import ResourceLimits
+    from pytest_airssys_wasm.runtime.operations import Operation
     from pytest_airssys_wasm.runtime.wasi import Wasi
-
-T = TypeVar("T")
 
 
 class LimitedStore:
@@ -63,99 +59,74 @@ class LimitedStore:
         self._fuel_left = limits.fuel if fuel_per == "store" else None
         self._shares_fuel = fuel_per == "store"
         self._tally = Tally(limits.fuel if self._shares_fuel else None)
-        self._account = MemoryAccount(limits.memory)
-        self.resources = Resources(self)
         self._executions = 0
-        self._claim = Claim(self._account)
-        self._output = CapturedOutput(limits.output) if wasi is not None and not wasi.inherit else None
-        self.raw = RawStore(
-            engine.address,
-            engine.epoch_callback,
-            table_elements=limits.table_elements,
-            instances=limits.instances,
-            tables=limits.tables,
-            memories=limits.memories,
-        )
-        self._running: list[Run] = []
-        # Holds the engine, which must outlive its stores, and not the store.
-        self._release = weakref.finalize(self, release_store, self.raw, self._output, engine, self._running)
-        if wasi is not None:
-            self.raw.set_wasi(wasi.configure(self._output))
+        self._home: Home
+        if engine.isolation is None:
+            self._home = ThreadHome(self)
+        else:
+            self._home = engine.isolation.home(self)
+        self._claim = Claim(self._home.account)
+        self._release = weakref.finalize(self, self._home.release)
+
+    @property
+    def fuel_per(self) -> Literal["execution", "store"]:
+        """Whose the fuel budget is."""
+        return "store" if self._shares_fuel else "execution"
 
     def instantiate(self, component: Component) -> Instance:
         """Link and instantiate: one execution. Raises `LinkError` before anything runs, else what it ends with."""
-        return self.run(lambda _run: component.link(self), component, None, ())
+        instance: Instance = self.run(Instantiate(component))
+        return instance
 
     async def instantiate_async(self, component: Component) -> Instance:
         """As `instantiate`, without blocking the running event loop."""
-        return await self.run_async(lambda _run: component.link(self), component, None, ())
+        instance: Instance = await self.run_async(Instantiate(component))
+        return instance
 
     def execute(self, component: Component, function: str, *args: Any) -> Execution:
         """Instantiate and call `function` as one execution, with one budget and one deadline."""
-        return self._execution(self.run(self._both(component, function, args), component, function, args))
+        return self._execution(self.run(Execute(component, function, args)))
 
     async def execute_async(self, component: Component, function: str, *args: Any) -> Execution:
         """As `execute`, without blocking the running event loop."""
-        return self._execution(await self.run_async(self._both(component, function, args), component, function, args))
-
-    def _both(self, component: Component, function: str, args: Sequence[Any]) -> Callable[[Run], Callable[[Run], Any]]:
-        def prepare(run: Run) -> Callable[[Run], Any]:
-            instantiate = component.link(self)
-            call = component.prepare(function, args, run, self)
-            return lambda run: call(instantiate(run), run)
-
-        return prepare
+        return self._execution(await self.run_async(Execute(component, function, args)))
 
     def _execution(self, value: Any) -> Execution:
         assert self.usage is not None
         return Execution(value=value, usage=self.usage, stdout=self.stdout, stderr=self.stderr)
 
-    def run(
-        self,
-        prepare: Callable[[Run], Callable[[Run], T]],
-        component: Component,
-        function: str | None,
-        args: Sequence[Any],
-    ) -> T:
-        """One execution: `prepare` on this thread, what it returns on a guest thread, under the limits.
+    def run(self, operation: Operation) -> Any:
+        """One execution: what can be refused is, on this thread; then it runs elsewhere, under the limits.
 
-        `component`, `function` and `args` say what it is, for the error that it may end with.
-
-        Returns the value, or raises what the execution ended with. What `prepare` raises is raised as it is:
-        nothing has run then.
+        Returns the value, or raises what the execution ended with. What is refused is raised as it is: nothing has
+        run then.
         """
-        call, run = self._open(component, function, args)
+        call, run = self._open(operation)
+        home = self._home
         try:
-            self._begin(run, prepare(run), None if self._output is None else self._output.wake)
-            keep_time(
-                run,
-                self.limits.timeout_ms,
-                self.engine.interrupt,
-                wait_done if self._output is None else self._output.wait,
-            )
+            if home.get_ready is not None:
+                home.get_ready(operation)
+            self._begin(run, home.prepare(operation, run), None if home.output is None else home.output.wake)
+            keep_time(run, self.limits.timeout_ms, home.stop, wait_done if home.output is None else home.output.wait)
         except BaseException:
             self._interrupted(run)
             raise
         finally:
             self._end(run)
         self._conclude(call, run)
-        value: T = run.value
-        return value
+        return run.value
 
-    async def run_async(
-        self,
-        prepare: Callable[[Run], Callable[[Run], T]],
-        component: Component,
-        function: str | None,
-        args: Sequence[Any],
-    ) -> T:
+    async def run_async(self, operation: Operation) -> Any:
         """As `run`, on the running asyncio event loop, which goes on meanwhile. Cancelling it ends the guest."""
-        from pytest_airssys_wasm.runtime.event_loop import LoopClock
+        from pytest_airssys_wasm.runtime.event_loop import LoopClock, off_the_loop
 
-        call, run = self._open(component, function, args)
+        call, run = self._open(operation)
+        home = self._home
         try:
-            clock = LoopClock(run, self.engine.interrupt, self._output)
-            self._begin(run, prepare(run), clock.wake)
+            if home.get_ready is not None:
+                await off_the_loop(home.get_ready, operation)
+            clock = LoopClock(run, home.stop, home.output)
+            self._begin(run, home.prepare(operation, run), clock.wake)
             await clock.keep_time(self.limits.timeout_ms)
         except BaseException:
             self._interrupted(run)
@@ -163,8 +134,7 @@ class LimitedStore:
         finally:
             self._end(run)
         self._conclude(call, run)
-        value: T = run.value
-        return value
+        return run.value
 
     @property
     def total(self) -> Usage | None:
@@ -174,12 +144,12 @@ class LimitedStore:
     @property
     def stdout(self) -> bytes:
         """What the guest wrote to stdout so far, up to the output limit."""
-        return b"" if self._output is None else self._output.text("stdout")
+        return self._home.text("stdout")
 
     @property
     def stderr(self) -> bytes:
         """What the guest wrote to stderr so far, up to the output limit."""
-        return b"" if self._output is None else self._output.text("stderr")
+        return self._home.text("stderr")
 
     @property
     def is_usable(self) -> bool:
@@ -202,51 +172,48 @@ class LimitedStore:
     ) -> None:
         self.close()
 
-    def _open(self, component: Component, function: str | None, args: Sequence[Any]) -> tuple[Call, Run]:
+    def _open(self, operation: Operation) -> tuple[Call, Run]:
         self._claim.take()
         call = Call(
-            component=component,
-            function=function,
-            args=args,
+            component=operation.component,
+            function=operation.function,
+            args=operation.args,
             limits=self.limits,
             host=self.host,
             wasi=self.wasi,
             nth=self._executions,
         )
-        return call, Run(self.limits, self._budget(), self._account)
+        return call, Run(self.limits, self._budget(), self._home.account)
 
     def _budget(self) -> int | None:
         return self._fuel_left if self._shares_fuel else self.limits.fuel
 
-    def _begin(self, run: Run, enter: Callable[[Run], T], wake: Callable[[], None] | None) -> None:
-        self._account.begin()
-        run.fuel_meter = self.raw.fuel_left
+    def _begin(self, run: Run, job: Callable[[], None], wake: Callable[[], None] | None) -> None:
         run.started_at = monotonic()
         run.wake = wake
         if self.limits.timeout_ms == 0:
             run.stop = Stop.TIMEOUT
-        self._running.append(run)
-        self.engine.workers.run(guest_job(run, self.raw, self.engine.current, enter))
+        self._home.running.append(run)
+        self.engine.workers.run(job)
 
     def _end(self, run: Run) -> None:
-        if self._running and not run.finished and not run.abandoned:
-            cancel(run, self.engine.interrupt)  # a signal came before the wait, or while that ended the guest
-        self._running.clear()
-        if run.abandoned:
-            # The guest's thread deletes the store when it comes back; without readers it cannot block on output.
+        running = self._home.running
+        if running and not run.finished and not run.abandoned:
+            cancel(run, self._home.stop)  # a signal came before the wait, or while that ended the guest
+        running.clear()
+        over = self._home.end(run)
+        if over is not None:
             self._release.detach()
-            if self._output is not None:
-                self._output.close()
-            self._claim.end("its guest was blocked in a call at the deadline and had to be given up")
+            self._claim.end(over)
         elif self._shares_fuel and run.fuel_budget is not None:
             self._fuel_left = run.fuel_left
         self._claim.give_back()
 
     def _conclude(self, call: Call, run: Run) -> None:
         """Judge the run, tell whoever watches, and raise what it ended with."""
-        error = judge(run)
+        error = self._home.judge(run)
         usage = error.usage if isinstance(error, WasmError) else None
-        self._record(Finished(call=call, usage=usage or measure(run), error=error))
+        self._record(Finished(call=call, usage=usage or self._home.measure(run), error=error))
         if error is not None:
             if isinstance(error, WasmError):
                 error.call, error.stdout, error.stderr = call, self.stdout, self.stderr
@@ -254,8 +221,8 @@ class LimitedStore:
 
     def _interrupted(self, run: Run) -> None:
         """Measure a run that its caller does not wait for any more: a signal, a cancelled task."""
-        if self._running:  # else `prepare` raised, and nothing has run
-            self.usage = measure(run)
+        if self._home.running:  # else it was refused, and nothing has run
+            self.usage = self._home.measure(run)
             self._tally.add(self.usage)
 
     def _record(self, finished: Finished) -> None:

@@ -38,10 +38,10 @@ def no_fuel_limit_in_start_functions(patch):
 def no_fuel_limit_in_components(patch):
     """Only core modules are metered."""
 
-    def run(original, self, prepare, component, *what):
-        if component.kind == "component":
+    def run(original, self, operation):
+        if operation.component.kind == "component":
             self._fuel_left, self._shares_fuel = None, True
-        return original(self, prepare, component, *what)
+        return original(self, operation)
 
     around(patch, LimitedStore, "run", run)
 

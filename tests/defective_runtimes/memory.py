@@ -7,7 +7,7 @@ from ctypes import memmove, memset, string_at
 from msgspec import UNSET
 
 from defective_runtimes.defect import Family, answering, around, reading
-from pytest_airssys_wasm.runtime import store
+from pytest_airssys_wasm.runtime import thread_home
 from pytest_airssys_wasm.runtime.capi.memory import _Mapping
 from pytest_airssys_wasm.runtime.engine import WasmEngine
 from pytest_airssys_wasm.runtime.errors import Verdict
@@ -85,11 +85,11 @@ def the_gc_heap_is_free(patch):
     class Account(MemoryAccount):
         __slots__ = ("is_heap",)
 
-    def link(original, self, store):
-        store._account.is_heap = not self.shape.memories
-        return original(self, store)
+    def link(original, self, home):
+        home.account.is_heap = not self.shape.memories
+        return original(self, home)
 
-    patch.setattr(store, "MemoryAccount", Account)
+    patch.setattr(thread_home, "MemoryAccount", Account)
     around(patch, CoreModule, "link", link)
     around(patch, WasmEngine, "_payer", payer)
 
@@ -122,10 +122,10 @@ def no_memory_means_unlimited(patch):
 def memory_with_64_bit_addresses_is_not_limited(patch):
     """Only what 32 bits can address is limited."""
 
-    def link(original, self, store):
+    def link(original, self, home):
         if any(memory.is_64 for memory in self.shape.memories):
-            store._account.limit_bytes = 2**30
-        return original(self, store)
+            home.account.limit_bytes = 2**30
+        return original(self, home)
 
     around(patch, CoreModule, "link", link)
 
@@ -317,7 +317,7 @@ def the_default_memory_limit(patch):
 
 
 def _count(patch, **counts):
-    around(patch, store, "RawStore", lambda make, *args, **given: make(*args, **{**given, **counts}))
+    around(patch, thread_home, "RawStore", lambda make, *args, **given: make(*args, **{**given, **counts}))
 
 
 @FAMILY.defect
@@ -349,7 +349,7 @@ def one_table_element_too_little(patch):
     """The last element of the limit cannot be had."""
     around(
         patch,
-        store,
+        thread_home,
         "RawStore",
         lambda make, *args, table_elements, **given: make(*args, table_elements=table_elements - 1, **given),
     )

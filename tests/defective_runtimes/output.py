@@ -74,8 +74,8 @@ def each_call_has_the_whole_output(patch):
     """The limit is one of calls, and not of the store."""
 
     def begin(original, self, run, *rest):
-        if self._output is not None:
-            for captured in self._output._captured.values():
+        if self._home.output is not None:
+            for captured in self._home.output._captured.values():
                 captured.clear()
         original(self, run, *rest)
 

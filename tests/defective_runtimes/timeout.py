@@ -175,7 +175,7 @@ def the_timer_outlives_its_call(patch):
 
     def run(original, self, *what):
         def go_off():
-            for one in self._running:
+            for one in self._home.running:
                 one.stop = one.stop or Stop.TIMEOUT
             self.engine.interrupt()
 

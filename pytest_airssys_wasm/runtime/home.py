@@ -1,0 +1,60 @@
+"""Where a store's guests are, and run: on threads of this process, or in another one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_airssys_wasm.runtime.memory import MemoryAccount
+    from pytest_airssys_wasm.runtime.operations import Operation
+    from pytest_airssys_wasm.runtime.output import CapturedOutput
+    from pytest_airssys_wasm.runtime.run import Run
+    from pytest_airssys_wasm.runtime.store import LimitedStore
+    from pytest_airssys_wasm.runtime.usage import Usage
+
+
+class Home(Protocol):
+    """What a `LimitedStore` delegates to. Used by one thread at a time, but for `stop` and `release`."""
+
+    account: MemoryAccount
+    """Stands for the store, where somebody has to tell stores apart."""
+    output: CapturedOutput | None
+    """What has to be read while the guest runs."""
+    running: list[Run]
+    """The run that goes on, if one does."""
+    release: Callable[[], None]
+    """Gives everything back. Holds neither the home nor its store, so that these can be collected."""
+
+    @property
+    def get_ready(self) -> Callable[[Operation], None] | None:
+        """What takes time before a run that is not the run's, and blocks; `None` where there is no such thing."""
+
+    def prepare(self, operation: Operation, run: Run) -> Callable[[], None]:
+        """The job of the guest's thread. It says when it is through with `run.finish`, and raises nothing.
+
+        What is raised here is the caller's: nothing has run.
+        """
+
+    def stop(self) -> None:
+        """Make guests ask whether they are to end, as one whose `run.stop` is set should. Called again and again."""
+
+    def end(self, run: Run) -> str | None:
+        """The run is finished or abandoned. Why nothing can be run here any more, if so."""
+
+    def judge(self, run: Run) -> BaseException | None:
+        """The error it ends with, or `None` when it is `ok`."""
+
+    def measure(self, run: Run) -> Usage:
+        """What it used."""
+
+    def text(self, name: str) -> bytes:
+        """What the guest wrote so far to `stdout` or `stderr`."""
+
+
+class Isolation(Protocol):
+    """Keeps guests out of this process."""
+
+    def home(self, store: LimitedStore) -> Home:
+        """A home for a new store."""

@@ -27,6 +27,12 @@ class _Addressed(msgspec.Struct, frozen=True):
 _ADDRESSED = msgspec.json.Decoder(_Addressed)
 
 
+class Question(bytes):
+    """A line in which the adapter asks something itself."""
+
+    __slots__ = ()
+
+
 class Waiting:
     """A request that has no answer yet. Where it `may_ask`, the adapter may have questions before."""
 
@@ -114,7 +120,7 @@ class Correspondence:
         waiting = None if addressed.asked_for is None else self._open.get(addressed.asked_for)
         if identifier is None and waiting is not None and waiting.may_ask and not waiting.is_asked:
             waiting.is_asked = True
-            waiting.inbox.put(line)
+            waiting.inbox.put(Question(line))
             return
         if identifier is None or identifier not in self._open or identifier in answers:
             wanted = f"open are {', '.join(map(str, sorted(self._open)))}" if self._open else "nothing was asked"

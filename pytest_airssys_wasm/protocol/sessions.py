@@ -40,6 +40,7 @@ class OpenRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fie
     fuel_per: Literal["step", "run"] = "step"
     beside: int | None = field(name="in", default=None)
     """A session: this is another instance in its store."""
+    forget: list[int] = []
     call: str | None = None
     args: list[Any] = []
 
@@ -51,6 +52,8 @@ class CallRequest(Struct, frozen=True, kw_only=True, tag_field="op", tag="call")
     session: int
     call: str
     args: list[Any] = []
+    forget: list[int] = []
+    """Guest resources that the driver holds no longer, without dropping them."""
 
 
 class DropRequest(Struct, frozen=True, kw_only=True, tag_field="op", tag="drop"):
@@ -120,7 +123,7 @@ class SessionAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     id: int
     session: int | None = None
-    """Of `open`, where it could be opened."""
+    """Of `open`. It stands for the store also where the instantiation failed."""
     end: EndAnswer | None = None
     """Of what executes."""
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def _as_it_is(value: Any) -> Any:
+def _as_it_is(value: Any, _type: Any) -> Any:
     return value
 
 
@@ -49,7 +49,7 @@ def encode(value: Any, rest: Callable[[Any], Any] = wire.encode) -> Any:
     return rest(value)
 
 
-def decode(value: Any, type_: Any, resource: Callable[[Any], Any] = _as_it_is) -> Any:
+def decode(value: Any, type_: Any, resource: Callable[[Any, Any], Any] = _as_it_is) -> Any:
     """The Python value of this type (a WIT type, or the name of a core one) that JSON carried.
 
     What does not fit is returned as it is: the conversion into the guest names the place. `resource` decodes handles.
@@ -76,7 +76,7 @@ def decode(value: Any, type_: Any, resource: Callable[[Any], Any] = _as_it_is) -
     if isinstance(type_, FlagsType) and isinstance(value, list):
         return frozenset(value)
     if isinstance(type_, (OwnType, BorrowType)):
-        return resource(value)
+        return resource(value, type_)
     return value
 
 
@@ -91,7 +91,7 @@ def _scalar(value: Any, name: str) -> Any:
     return value
 
 
-def _list(value: Any, type_: ListType, resource: Callable[[Any], Any]) -> Any:
+def _list(value: Any, type_: ListType, resource: Callable[[Any, Any], Any]) -> Any:
     if isinstance(value, dict) and isinstance(value.get("bytes"), str):
         try:
             return base64.b64decode(value["bytes"], validate=True)
@@ -104,7 +104,7 @@ def _list(value: Any, type_: ListType, resource: Callable[[Any], Any]) -> Any:
     return [decode(item, type_.element, resource) for item in value]
 
 
-def _option(value: Any, type_: OptionType, resource: Callable[[Any], Any]) -> Any:
+def _option(value: Any, type_: OptionType, resource: Callable[[Any, Any], Any]) -> Any:
     if value is None:
         return None
     if isinstance(type_.payload, OptionType) and isinstance(value, dict) and value.keys() == {"some"}:

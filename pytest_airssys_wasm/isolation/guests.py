@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import weakref
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ class Guests:
     """Writes the files of each guest once. They go with this object at the latest."""
 
     def __init__(self) -> None:
-        self._folder = TemporaryDirectory(prefix="airssys-wasm-guests-")
+        self._folder = Path(mkdtemp(prefix="airssys-wasm-guests-"))
+        weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         self._names = count(1)
         self._lock = threading.Lock()
         self._files: weakref.WeakKeyDictionary[Component, GuestFiles] = weakref.WeakKeyDictionary()
@@ -40,12 +42,8 @@ class Guests:
                 weakref.finalize(component, _remove, found)
             return found
 
-    def close(self) -> None:
-        """Remove them all."""
-        self._folder.cleanup()
-
     def _write(self, component: Component) -> GuestFiles:
-        stem = Path(self._folder.name, str(next(self._names)))
+        stem = self._folder / str(next(self._names))
         assert component.binary is not None  # an engine with an isolation keeps it
         binary, artefact = stem.with_suffix(".wasm"), stem.with_suffix(".cwasm")
         binary.write_bytes(component.binary)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,9 +23,9 @@ def plain_pytest_in_processes() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[WasmEngine]:
-    """One engine for all tests of the runtime."""
-    from pytest_airssys_wasm.runtime.engine import WasmEngine
+    """One engine for all tests of the runtime. `ISOLATION=process pytest tests/runtime` runs their guests elsewhere."""
+    from pytest_airssys_wasm import ProcessIsolation, WasmEngine
 
-    engine = WasmEngine()
+    engine = WasmEngine(isolation=ProcessIsolation() if os.environ.get("ISOLATION") == "process" else None)
     yield engine
     engine.close()

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_airssys_wasm.runtime.binary import Kind
+    from pytest_airssys_wasm.runtime.home import Homes
 
 DEFAULT_MEMORY_BYTES = 2**30
 DEFAULT_GRACE_MS = 500.0
@@ -20,7 +21,7 @@ DEFAULT_COMPILE_MEMORY_BYTES = 2**30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessIsolation:
-    """Guests are compiled in processes of their own. Sizes and durations may be given with units.
+    """Guests are compiled and run in processes of their own. Sizes and durations may be given with units.
 
     Raises `InvalidConfiguration` for a value out of range, naming the field.
     """
@@ -50,6 +51,12 @@ class ProcessIsolation:
         for field in fields(self):
             parse = parse_size if field.name.endswith("_bytes") else parse_duration_ms
             object.__setattr__(self, field.name, parse(getattr(self, field.name), field.name))
+
+    def homes(self) -> Homes:
+        """See `Isolation.homes`."""
+        from pytest_airssys_wasm.isolation.process_homes import ProcessHomes
+
+        return ProcessHomes(memory_bytes=self.memory_bytes, grace_ms=self.grace_ms)
 
     def translate(self, text: bytes, name: str) -> bytes:
         """See `Isolation.translate`."""

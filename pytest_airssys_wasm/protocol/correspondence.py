@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,20 +18,39 @@ _SHOWN_CHARACTERS = 200
 
 
 class _Addressed(msgspec.Struct, frozen=True):
-    id: int | None
+    id: int | None = None
+    asked_for: int | None = msgspec.field(name="for", default=None)
+    """The request within which the adapter asks something itself."""
 
 
 # Made here and not by the first to need it: two threads at once would crash msgspec.
 _ADDRESSED = msgspec.json.Decoder(_Addressed)
 
 
-class Waiting:
-    """A request that has no answer yet."""
+class Question(bytes):
+    """A line in which the adapter asks something itself."""
 
-    def __init__(self) -> None:
-        self.done = threading.Event()
-        self.line = b""
-        self.failure: RuntimeDied | None = None
+    __slots__ = ()
+
+
+class Waiting:
+    """A request that has no answer yet. Where it `may_ask`, the adapter may have questions before."""
+
+    def __init__(self, *, may_ask: bool = False) -> None:
+        self.may_ask = may_ask
+        self.is_asked = False
+        """Whether a question of the adapter has no reply yet: until then it has no other."""
+        self.inbox: SimpleQueue[bytes | RuntimeDied] = SimpleQueue()
+
+    def next_line(self, deadline_s: float | None) -> bytes | None:
+        """The answer, or a question; `None` when neither comes in time. Raises the failure after which none will."""
+        try:
+            came = self.inbox.get(timeout=deadline_s)
+        except Empty:
+            return None
+        if isinstance(came, RuntimeDied):
+            raise came
+        return came
 
 
 class Correspondence:
@@ -46,11 +66,16 @@ class Correspondence:
     def __len__(self) -> int:
         return len(self._open)
 
-    def expect(self, identifier: int) -> Waiting:
+    def expect(self, identifier: int, *, may_ask: bool = False) -> Waiting:
         """A request is about to be sent."""
+        waiting = Waiting(may_ask=may_ask)
         with self._lock:
-            waiting = self._open[identifier] = Waiting()
+            self._open[identifier] = waiting
         return waiting
+
+    def allow(self, line_bytes: int) -> None:
+        """How long a line may be from now on."""
+        self._line_bytes = line_bytes
 
     def lines_of(self, chunk: bytes) -> list[bytes]:
         """The lines that this chunk ends."""
@@ -69,33 +94,36 @@ class Correspondence:
         with self._lock:
             answers: dict[int, bytes] = {}
             for line in lines:
-                answers[self._addressee(line, answers)] = line
+                self._address(line, answers)
             if len(self.begun) > self._line_bytes:
                 begun = shown(bytes(self.begun), _SHOWN_CHARACTERS)
                 text = f"it wrote a line of more than {self._line_bytes:,} bytes: {begun}"
                 raise RuntimeDied(text, "garbage")
             for identifier, line in answers.items():
-                waiting = self._open.pop(identifier)
-                waiting.line = line
-                waiting.done.set()
+                self._open.pop(identifier).inbox.put(line)
 
     def give_up(self, failure: RuntimeDied) -> bool:
         """No answer will come any more. Whether anybody was waiting."""
         with self._lock:
             waiting, self._open = [*self._open.values()], {}
         for one in waiting:
-            one.failure = failure
-            one.done.set()
+            one.inbox.put(failure)
         return bool(waiting)
 
-    def _addressee(self, line: bytes, answered: dict[int, bytes]) -> int:
+    def _address(self, line: bytes, answers: dict[int, bytes]) -> None:
         text = shown(line, _SHOWN_CHARACTERS)
         try:
-            identifier = _ADDRESSED.decode(line).id
+            addressed = _ADDRESSED.decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise RuntimeDied(f"it wrote what is no answer ({error}): {text}", "garbage") from None
-        if identifier is None or identifier not in self._open or identifier in answered:
+        identifier = addressed.id
+        waiting = None if addressed.asked_for is None else self._open.get(addressed.asked_for)
+        if identifier is None and waiting is not None and waiting.may_ask and not waiting.is_asked:
+            waiting.is_asked = True
+            waiting.inbox.put(Question(line))
+            return
+        if identifier is None or identifier not in self._open or identifier in answers:
             wanted = f"open are {', '.join(map(str, sorted(self._open)))}" if self._open else "nothing was asked"
             number = shown(str(identifier).encode(), 40)
             raise RuntimeDied(f"it answered request {number}, but {wanted}: {text}", "garbage")
-        return identifier
+        answers[identifier] = line

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET, Struct, structs
@@ -25,6 +26,14 @@ def limits_on_wire(limits: Struct) -> dict[str, Any]:
         _WIRE_NAMES.get(name, name): _plain(name, value)
         for name, value in structs.asdict(limits).items()
         if value is not UNSET
+    }
+
+
+def plain_limits(limits: ResourceLimits) -> dict[str, Any]:
+    """Limits that are right, under the protocol's names."""
+    return {
+        _WIRE_NAMES.get(field.name, field.name): UNLIMITED if (value := getattr(limits, field.name)) is None else value
+        for field in fields(limits)
     }
 
 

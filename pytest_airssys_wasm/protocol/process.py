@@ -14,7 +14,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from pytest_airssys_wasm.protocol.correspondence import Correspondence
+from pytest_airssys_wasm.protocol.correspondence import Correspondence, Waiting
 from pytest_airssys_wasm.protocol.diary import shown
 from pytest_airssys_wasm.protocol.group import exited, kill_group, signal_name
 from pytest_airssys_wasm.runtime.errors import RuntimeDied
@@ -102,22 +102,39 @@ class AdapterProcess:
 
         Raises `RuntimeDied` when none comes in time, or the process ends or breaks the protocol before.
         """
+        return self.await_line(self.begin(identifier, line), deadline_s)
+
+    def begin(self, identifier: int, line: bytes, *, may_ask: bool = False) -> Waiting:
+        """Send a request. Raises `RuntimeDied` when the process is over."""
         with self._lock:
             if self._failure is not None or self._is_over:
                 self.untold = None
                 raise before_request(self._failure or RuntimeDied("it was closed", "status"))
-            waiting = self._letters.expect(identifier)
-            self._diary.sent(line)
-            self._outbox += line + b"\n"
-            self._wake()
-        if not waiting.done.wait(deadline_s):
+            waiting = self._letters.expect(identifier, may_ask=may_ask)
+            self._send(line)
+        return waiting
+
+    def reply(self, waiting: Waiting, line: bytes) -> None:
+        """Send what the adapter asked for within a request. To a process that is over it is no use, and no error."""
+        with self._lock:
+            waiting.is_asked = False
+            if self._failure is None and not self._is_over:
+                self._send(line)
+
+    def await_line(self, waiting: Waiting, deadline_s: float | None) -> bytes:
+        """The answer to a request, or a question within it. Raises as `ask`."""
+        line = waiting.next_line(deadline_s)
+        if line is None:
             late = RuntimeDied(f"no answer in {deadline_s:g} s", "silence")
-            self._condemn(late)
-            if not waiting.done.wait(_BURIAL_S):
+            self.condemn(late)
+            line = waiting.next_line(_BURIAL_S)  # at the latest the failure comes now
+            if line is None:
                 raise late
-        if waiting.failure is not None:
-            raise waiting.failure
-        return waiting.line
+        return line
+
+    def allow(self, line_bytes: int) -> None:
+        """How long a line may be that it writes, from now on."""
+        self._letters.allow(line_bytes)
 
     def close(self) -> None:
         """End it: its input is closed, and a moment later what is left is killed. Returns when it is gone."""
@@ -128,13 +145,20 @@ class AdapterProcess:
 
     def kill(self) -> None:
         """End it at once."""
-        self._condemn(RuntimeDied("it was killed", "signal"))
+        self.condemn(RuntimeDied("it was killed", "signal"))
         self._thread.join()
 
-    def _condemn(self, failure: RuntimeDied) -> None:
+    def condemn(self, failure: RuntimeDied) -> None:
+        """Have it ended at once, for this reason, without waiting for that."""
         with self._lock:
             self._failure = self._failure or failure
             self._wake()
+
+    def _send(self, line: bytes) -> None:
+        self._diary.sent(line)
+        self._outbox += line
+        self._outbox += b"\n"
+        self._wake()
 
     def _wake(self) -> None:
         if not self._is_over:

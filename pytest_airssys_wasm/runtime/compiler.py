@@ -65,7 +65,7 @@ class Compiler:
             def compile_isolated() -> Any:
                 isolation.compile(kind, binary, name, artefact)
                 try:
-                    return self._map(kind, artefact)  # what is mapped stays usable when its file goes
+                    return self.map(kind, artefact)  # what is mapped stays usable when its file goes
                 except ValueError as error:
                     raise RuntimeDied(f"{name}: what its compiler left is no artefact: {error}", "garbage") from None
 
@@ -92,10 +92,11 @@ class Compiler:
 
         digest = digest or hashlib.sha256(binary).hexdigest()
         key = f"{digest[:40]}-{abi.WASMTIME_VERSION}-{fingerprint()}"
-        raw = self._cache.fetch(key, name, len(binary), partial(self._map, kind), compile_noted, save)
+        raw = self._cache.fetch(key, name, len(binary), partial(self.map, kind), compile_noted, save)
         return raw, bool(compiled)
 
-    def _map(self, kind: Kind, artefact: Path) -> Any:
+    def map(self, kind: Kind, artefact: Path) -> Any:
+        """The object that wasmtime makes of an artefact. Raises `ValueError` for a file that is none."""
         try:
             return _class_of(kind).deserialize_file(self._engine, str(artefact))
         except wasmtime.WasmtimeError as error:

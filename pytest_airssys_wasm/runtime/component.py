@@ -58,6 +58,8 @@ class Component(ABC):
         """The file it was loaded from, if it was."""
         self.manifest = manifest
         """The `Component.toml` beside that file, if there is one."""
+        self.binary: bytes | None = None
+        """What it was compiled from, kept where another process has to read it too."""
         self.load_ms = 0.0
         """How long loading took."""
         self.was_compiled = True
@@ -88,6 +90,10 @@ class Component(ABC):
 
         Raises `LinkError` naming every import that is missing or has the wrong type.
         """
+
+    @abstractmethod
+    def check_call(self, function: str, count: int) -> Any:
+        """What is known of the function, once a call with so many arguments can be made. Raises as `prepare` does."""
 
     @abstractmethod
     def prepare(self, function: str, args: Sequence[Any], run: Run, home: ThreadHome) -> Callable[[Instance, Run], Any]:

@@ -115,11 +115,15 @@ class WitComponent(Component):
 
         return instantiate
 
-    def prepare(self, function: str, args: Sequence[Any], run: Run, home: ThreadHome) -> Callable[[Instance, Run], Any]:
+    def check_call(self, function: str, count: int) -> _Export:
         found = self._exports.get(function) or self._find(function)
-        count = len(found.lower)
-        if len(args) != count:
-            check_argument_count(function, [f"{name}: {type_}" for name, type_ in found.type.params], len(args))
+        if len(found.lower) != count:
+            check_argument_count(function, [f"{name}: {type_}" for name, type_ in found.type.params], count)
+        return found
+
+    def prepare(self, function: str, args: Sequence[Any], run: Run, home: ThreadHome) -> Callable[[Instance, Run], Any]:
+        count = len(args)
+        found = self.check_call(function, count)
         if self._uses_resources:
             home.resources.attach(run, self, None)
         transfer = run.transfer

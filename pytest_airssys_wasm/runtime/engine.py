@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.cache import CompileCache
     from pytest_airssys_wasm.runtime.call import Finished
     from pytest_airssys_wasm.runtime.component import Component
+    from pytest_airssys_wasm.runtime.home import Homes
     from pytest_airssys_wasm.runtime.host import HostFunctions
     from pytest_airssys_wasm.runtime.isolation import Isolation
     from pytest_airssys_wasm.runtime.limits import ResourceLimits
@@ -60,7 +61,6 @@ class WasmEngine:
     ) -> None:
         self._memory_range = memory_range
         self.cache = cache
-        self.isolation = isolation
         self.on_execution = on_execution
         self.isolation = isolation
         self.current: dict[int, Run] = {}
@@ -76,7 +76,9 @@ class WasmEngine:
         self.address = address(self.raw)
         self.bare_linker = wasmtime.Linker(self.raw)
         self.bare_component_linker = wasmtime.component.Linker(self.raw)
-        self._close = weakref.finalize(self, _close, self.workers)
+        self.homes = None if isolation is None else isolation.homes()
+        """Where stores are, if not in this process."""
+        self._close = weakref.finalize(self, _close, self.workers, self.homes)
 
     @property
     def live_memories(self) -> int:
@@ -122,7 +124,19 @@ class WasmEngine:
         raw, was_compiled = self.compiler.compile(kind, binary, digest, name)
         component = WitComponent(raw=raw, **known) if shape is None else CoreModule(shape, raw=raw, **known)
         component.load_ms, component.was_compiled = (perf_counter() - started) * 1_000, was_compiled
+        if self.isolation is not None:
+            component.binary = binary
         return component
+
+    def revive(self, path: Path, artefact: Path) -> Component:
+        """A guest from its binary, and from the file of what an engine of this version has compiled it to.
+
+        Raises `ValueError` for an artefact that is none. It is not examined: it is code that will be run.
+        """
+        kind, binary = self.compiler.to_binary(path.read_bytes(), path.name)
+        known: dict[str, Any] = {"engine": self, "name": path.name, "path": path, "manifest": None}
+        raw = self.compiler.map(kind, artefact)
+        return CoreModule(read_module(binary), raw=raw, **known) if kind == "module" else WitComponent(raw=raw, **known)
 
     def execute(
         self,
@@ -187,5 +201,7 @@ def _limits_of(component: Component) -> ResourceLimits:
     return component.manifest.limits()
 
 
-def _close(workers: WorkerPool) -> None:
+def _close(workers: WorkerPool, homes: Homes | None) -> None:
     workers.close()
+    if homes is not None:
+        homes.close()

@@ -53,8 +53,14 @@ class Home(Protocol):
         """What the guest wrote so far to `stdout` or `stderr`."""
 
 
-class Isolation(Protocol):
-    """Keeps guests out of this process."""
+class Homes(Protocol):
+    """Where the stores of one engine are, if not in its process. Used from several threads at once."""
 
     def home(self, store: LimitedStore) -> Home:
-        """A home for a new store."""
+        """A home for a new store.
+
+        Raises `InvalidConfiguration` where the store has something that cannot be had there.
+        """
+
+    def close(self) -> None:
+        """Release what no store uses. Stores that are open go on to work."""

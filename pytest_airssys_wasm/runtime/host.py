@@ -129,6 +129,27 @@ class HostFunctions:
         return served if callable(served) else None
 
 
+def call_host(function: Callable[..., Any], values: Sequence[Any], run: Run) -> Any:
+    """Call a host function for this run, on its guest's thread; of a coroutine the result.
+
+    Raises what it raises, and `HostCallStopped` where the guest is to end meanwhile.
+    """
+    run.in_host = True
+    token = RUN.set(run)
+    try:
+        value = function(*values)
+        if iscoroutine(value):
+            from pytest_airssys_wasm.runtime.event_loop import wait_for
+
+            value = wait_for(value, run)
+    finally:
+        RUN.reset(token)
+        run.in_host = False
+    if run.is_stopped():
+        raise HostCallStopped
+    return value
+
+
 def serve_import(
     name: str,
     function: Callable[..., Any],
@@ -144,21 +165,7 @@ def serve_import(
         if run.fuel_meter is not None:
             run.fuel_left = run.fuel_meter()
         try:
-            values = lift(args, run)
-            run.in_host = True
-            token = RUN.set(run)
-            try:
-                value = function(*values)
-                if iscoroutine(value):
-                    from pytest_airssys_wasm.runtime.event_loop import wait_for
-
-                    value = wait_for(value, run)
-            finally:
-                RUN.reset(token)
-                run.in_host = False
-            if run.is_stopped():
-                raise HostCallStopped
-            lower(value, results, run)
+            lower(call_host(function, lift(args, run), run), results, run)
         except BaseException as error:
             run.host_error = error
             run.host_name = name

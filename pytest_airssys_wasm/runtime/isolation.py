@@ -1,4 +1,4 @@
-"""What an engine asks of an isolation: where to do what is neither metered nor to be cancelled. `None` means here."""
+"""What an engine asks of an isolation: where to compile guests, and where to run them. `None` means here."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_airssys_wasm.runtime.binary import Kind
+    from pytest_airssys_wasm.runtime.home import Homes
 
 
 class Isolation(Protocol):
-    """Compiles guests where time and memory are bounded. Used from several threads at once."""
+    """Keeps guests out of this process. Used from several threads at once."""
+
+    def homes(self) -> Homes:
+        """Where the stores of one engine are."""
 
     def translate(self, text: bytes, name: str) -> bytes:
         """The binary of WebAssembly text.

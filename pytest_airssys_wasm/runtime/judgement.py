@@ -135,7 +135,7 @@ def _verdict(run: Run) -> BaseException | None:
             return None
         return GuestExit(f"the guest exited with status {failure.exit_status}", failure.exit_status)
     if run.host_error is not None:
-        return _host_error(run.host_name, run.host_error)
+        return host_failure(run.host_name, run.host_error)
     if failure is None:
         return run.error
     if run.account.denied_growths:
@@ -156,7 +156,8 @@ def _verdict(run: Run) -> BaseException | None:
     return _trap(failure)
 
 
-def _host_error(name: str, raised: BaseException) -> BaseException:
+def host_failure(name: str, raised: BaseException) -> BaseException:
+    """What an execution ends with whose host function raised this."""
     if isinstance(raised, WasmError) or not isinstance(raised, Exception):
         return raised  # a limit hit while converting values; or pytest.fail, SystemExit: theirs to handle
     return _caused_by(HostFunctionError(f"the host function {name} raised {type(raised).__name__}: {raised}"), raised)

@@ -105,14 +105,18 @@ class CoreModule(Component):
 
         return instantiate
 
-    def prepare(self, function: str, args: Sequence[Any], run: Run, home: ThreadHome) -> Callable[[Instance, Run], Any]:
+    def check_call(self, function: str, count: int) -> CoreFunction:
         found = self._functions.get(function)
         if found is None:
             raise UnknownExport(repr(self), function, self._functions)
-        check_argument_count(function, found.params, len(args))
+        check_argument_count(function, found.params, count)
         odd = core_values.unsupported(found.results)
         if odd:
             raise TypeError(f"{function}: results of type {', '.join(odd)} have no Python value")
+        return found
+
+    def prepare(self, function: str, args: Sequence[Any], run: Run, home: ThreadHome) -> Callable[[Instance, Run], Any]:
+        found = self.check_call(function, len(args))
         lowered = (c_char * (abi.VAL_BYTES * max(1, len(found.params))))()
         core_values.lower(found.params, args, lowered)
         run.transfer.charge(8 * len(args))

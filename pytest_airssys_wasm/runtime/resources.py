@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from pytest_airssys_wasm.runtime.components import WitComponent
+    from pytest_airssys_wasm.runtime.host import HostFunctions
     from pytest_airssys_wasm.runtime.instance import Instance
     from pytest_airssys_wasm.runtime.run import Run
     from pytest_airssys_wasm.runtime.store import LimitedStore
@@ -99,6 +100,18 @@ class Resource:
         return pointer
 
 
+def check_served(
+    value: object, type_: OwnType | BorrowType, component: WitComponent, host: HostFunctions | None
+) -> tuple[str, str]:
+    """Interface and name of the host resource that `value` is an object of. Raises `WrongType` where it is none."""
+    home = component.imported_home(type_.resource)
+    served = host.find_resource(*home) if home and host else None
+    if home is None or served is None or not isinstance(value, served):
+        wanted = served.__name__ if served else "a Resource that the guest gave out"
+        raise WrongType(f"{type_} ({wanted})", value)
+    return home
+
+
 class Resources:
     """The resources of one store, as conversions between handles and Python objects."""
 
@@ -162,11 +175,7 @@ class Resources:
         return pointer
 
     def _lower_object(self, value: object, type_: OwnType | BorrowType, component: WitComponent) -> int:
-        home = component.imported_home(type_.resource)
-        served = self._home.host.find_resource(*home) if home and self._home.host else None
-        if home is None or served is None or not isinstance(value, served):
-            wanted = served.__name__ if served else "a Resource that the guest gave out"
-            raise WrongType(f"{type_} ({wanted})", value)
+        home = check_served(value, type_, component, self._home.host)
         representation = next(self._representations)
         self._objects[representation] = value
         host = abi.resource_host_new(isinstance(type_, OwnType), representation, self.type_id(*home))

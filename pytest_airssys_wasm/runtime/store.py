@@ -61,10 +61,10 @@ class LimitedStore:
         self._tally = Tally(limits.fuel if self._shares_fuel else None)
         self._executions = 0
         self._home: Home
-        if engine.isolation is None:
+        if engine.homes is None:
             self._home = ThreadHome(self)
         else:
-            self._home = engine.isolation.home(self)
+            self._home = engine.homes.home(self)
         self._claim = Claim(self._home.account)
         self._release = weakref.finalize(self, self._home.release)
 

@@ -1,0 +1,79 @@
+"""Resources, on the side of the host: objects of this process that guests hold, and handles of theirs that it holds."""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from pytest_airssys_wasm.isolation.crossing import Handle, handle_from_json
+from pytest_airssys_wasm.runtime.resources import Resource, check_served
+from pytest_airssys_wasm.runtime.values import WrongType
+from pytest_airssys_wasm.runtime.wit import BorrowType, OwnType
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pytest_airssys_wasm.runtime.components import WitComponent
+    from pytest_airssys_wasm.runtime.host import HostFunctions
+    from pytest_airssys_wasm.runtime.instance import Instance
+    from pytest_airssys_wasm.runtime.store import LimitedStore
+
+
+class HostObjects:
+    """The resources of one store."""
+
+    def __init__(self, store: LimitedStore) -> None:
+        self._store = store
+        self._objects: dict[int, Any] = {}
+        self._numbers = count(1)
+        self.component: WitComponent | None = None
+        """What runs just now."""
+        self.instance: Instance | None = None
+        """The same, once it is instantiated: then its resources have methods."""
+        self.forgotten: list[int] = []
+        """Handles of guests that nobody holds here any more, and the other side still does."""
+
+    def hand_out(self, value: Any, type_: OwnType | BorrowType) -> Handle:
+        """The handle of a resource that goes to the guest. Raises `WrongType` for what is none."""
+        if isinstance(value, Resource):
+            if value._store is not self._store:
+                raise ValueError(f"the resource {type_.resource} belongs to another store")
+            return Handle(is_host=False, number=value._peek() if isinstance(type_, BorrowType) else value._take())
+        if self.component is None:
+            raise WrongType(str(type_), value)
+        check_served(value, type_, self.component, _host_of(self._store))
+        number = next(self._numbers)
+        self._objects[number] = value
+        return Handle(is_host=True, number=number)
+
+    def take_in(self, handle: Handle, type_: OwnType | BorrowType) -> Any:
+        """What a handle that came stands for. Raises `LookupError` for one that was never given out."""
+        if handle.is_host:
+            return self._objects.pop(handle.number) if isinstance(type_, OwnType) else self._objects[handle.number]
+        component = self.component
+        if component is None:
+            raise LookupError("a module has no resources")
+        prefix, name = component.prefix_of(type_.resource), type_.resource.name
+        return Resource(handle.number, self._store, component, self.instance, prefix, name, self.forgotten.append)
+
+    def destroy(self, args: Sequence[Any]) -> None:
+        """The guest has dropped its last handle of an object. Raises `LookupError` where there is none, or what its
+        `drop` raises.
+        """
+        handle = handle_from_json(args[0])
+        if not isinstance(handle, Handle) or not handle.is_host:
+            raise LookupError(f"no host object: {args}")
+        drop = getattr(self._objects.pop(handle.number, None), "drop", None)
+        if callable(drop):
+            drop()
+
+    def take_forgotten(self) -> list[int]:
+        """Those that were forgotten since the last time."""
+        numbers = []
+        while self.forgotten:
+            numbers.append(self.forgotten.pop())
+        return numbers
+
+
+def _host_of(store: LimitedStore) -> HostFunctions | None:
+    return store.host

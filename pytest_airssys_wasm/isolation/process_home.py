@@ -1,0 +1,248 @@
+"""The home of a store whose guests run in another process.
+
+Each execution has a guest thread here too. It sends the request, serves what the guest imports, and waits for the
+end; so whoever waits for it keeps the time, gives up and cancels as for guests of this process. The limits are kept
+over there; here only the process is, which is ended when it does not answer some time after the deadline.
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from pytest_airssys_wasm.isolation.crossing import Crossing, leave_core
+from pytest_airssys_wasm.isolation.endings import error_of, usage_of
+from pytest_airssys_wasm.isolation.granting import wasi_to_wire
+from pytest_airssys_wasm.isolation.host_calls import HostCalls, served_imports
+from pytest_airssys_wasm.isolation.lease import Lease
+from pytest_airssys_wasm.isolation.objects import HostObjects
+from pytest_airssys_wasm.protocol.limits import plain_limits
+from pytest_airssys_wasm.protocol.sessions import CallRequest, DropRequest, EndAnswer, OpenRequest
+from pytest_airssys_wasm.runtime.components import WitComponent
+from pytest_airssys_wasm.runtime.errors import RuntimeDied, Verdict, WasmError
+from pytest_airssys_wasm.runtime.instance import Instance
+from pytest_airssys_wasm.runtime.judgement import host_failure, judge, measure
+from pytest_airssys_wasm.runtime.linking import check_imports
+from pytest_airssys_wasm.runtime.memory import MemoryAccount
+from pytest_airssys_wasm.runtime.operations import CallExport, DropResource, Execute, Instantiate
+from pytest_airssys_wasm.runtime.run import Stop
+from pytest_airssys_wasm.runtime.usage import FuelMetrics, Usage
+from pytest_airssys_wasm.runtime.values import Mismatch
+from pytest_airssys_wasm.runtime.wit import Resource
+from pytest_airssys_wasm.runtime.world import flatten
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pytest_airssys_wasm.isolation.guests import Guests
+    from pytest_airssys_wasm.isolation.workforce import Workforce
+    from pytest_airssys_wasm.protocol.sessions import SessionAnswer, SessionRequest
+    from pytest_airssys_wasm.runtime.component import Component
+    from pytest_airssys_wasm.runtime.operations import Operation
+    from pytest_airssys_wasm.runtime.output import CapturedOutput
+    from pytest_airssys_wasm.runtime.run import Run
+    from pytest_airssys_wasm.runtime.store import LimitedStore
+
+_STREAMS = ("stdout", "stderr")
+_LAST_RESORT_S = 15.0
+"""How much longer than for an answer the end of a process is waited for: never, unless the system is stuck."""
+
+
+class ProcessHome:
+    """A store in another process."""
+
+    output: CapturedOutput | None = None
+
+    def __init__(self, store: LimitedStore, workforce: Workforce, guests: Guests, grace_ms: float) -> None:
+        self._store = store
+        self._guests = guests
+        self._grace_s = grace_ms / 1_000
+        self._wasi = None if store.wasi is None else wasi_to_wire(store.wasi)
+        self._lease = Lease(workforce)
+        self._objects = HostObjects(store)
+        self._crossing = Crossing(store.limits.transfer, self._objects.hand_out, self._objects.take_in)
+        self._written = {name: bytearray() for name in _STREAMS}
+        self._end: EndAnswer | None = None
+        self.account = MemoryAccount(store.limits.memory)
+        self.running = self._lease.running
+        self.release = self._lease.release
+
+    def get_ready(self, operation: Operation) -> None:
+        self._lease.ready(self._guests.files_of(operation.component))
+
+    def prepare(self, operation: Operation, run: Run) -> Callable[[], None]:
+        self._end = None
+        self._objects.component = operation.component if isinstance(operation.component, WitComponent) else None
+        self._objects.instance = operation.instance if isinstance(operation, CallExport) else None
+        request = self._request(operation, run)
+        serve = HostCalls(operation.component, self._store.host, self._crossing, self._objects, run).serve
+        run.grace_s = self._grace_s + _LAST_RESORT_S
+        timeout_ms = self._store.limits.timeout_ms
+
+        def left_s() -> float | None:
+            if timeout_ms is None:
+                return None
+            return max(0.0, run.started_at + timeout_ms / 1_000 + self._grace_s - monotonic())
+
+        def job() -> None:
+            try:
+                mate = self._lease.mate
+                if mate is None:
+                    raise RuntimeDied("the guest's process was ended", "signal")
+                mate.allow(self._store.limits)
+                self._take(mate.ask(request, left_s, serve), operation, run)
+            except BaseException as error:  # noqa: BLE001 the caller judges whatever was raised, and raises it
+                run.error = error
+            run.finish()
+
+        return job
+
+    def stop(self) -> None:
+        mate = self._lease.mate
+        if mate is not None and any(run.stop is Stop.CANCELLED for run in self.running):
+            mate.kill()
+
+    def end(self, run: Run) -> str | None:
+        if run.abandoned or (self._end is not None and self._end.is_over):
+            self._lease.end()
+            return "its guest was blocked in a call at the deadline and had to be given up"
+        if run.finished and self._end is None:
+            self._lease.end()
+            return "the process that it was in has ended"
+        return None
+
+    def judge(self, run: Run) -> BaseException | None:
+        end = self._end
+        if run.abandoned or run.stop is Stop.CANCELLED:
+            return judge(run)
+        if end is None:
+            if isinstance(run.error, RuntimeDied):
+                run.error.usage = self.measure(run)
+            return run.error
+        error: BaseException | None = error_of(end)
+        if end.verdict is Verdict.HOST_ERROR and run.stop is Stop.TIMEOUT:
+            error = judge(run)  # the function was cancelled, because time was up
+        elif end.verdict is Verdict.HOST_ERROR and run.host_error is not None:
+            frames, error = getattr(error, "frames", ()), host_failure(run.host_name, run.host_error)
+            if isinstance(error, WasmError):
+                error.frames = frames
+        if isinstance(error, WasmError):
+            error.usage = self.measure(run)
+        return error
+
+    def measure(self, run: Run) -> Usage:
+        end, limits = self._end, self._store.limits
+        if end is not None and end.usage is not None:
+            return usage_of(end, run.fuel_budget, limits.memory, run.denied)
+        consumed = 0 if run.fuel_left is None else run.fuel_at_start - run.fuel_left
+        known = measure(run)
+        return Usage(
+            fuel=FuelMetrics(max_fuel=run.fuel_budget, consumed=consumed, is_exact=False),
+            wall_ms=known.wall_ms,
+            peak_memory_bytes=0,
+            memory_limit_bytes=limits.memory,
+            denied_growths=0,
+            host_calls=run.host_calls,
+            host_transfer_bytes=0,
+            denied_capabilities=tuple(run.denied),
+        )
+
+    def text(self, name: str) -> bytes:
+        return bytes(self._written[name])
+
+    def _request(self, operation: Operation, run: Run) -> SessionRequest:
+        session, forget = self._lease.session, self._objects.take_forgotten()
+        if isinstance(operation, DropResource):
+            assert session is not None
+            return DropRequest(id=0, session=session, resource=operation.pointer)
+        if isinstance(operation, CallExport):
+            args = self._args(operation.component, operation.function, operation.args, run)
+            return CallRequest(id=0, session=operation.instance.raw, call=operation.function, args=args, forget=forget)
+        component, store = operation.component, self._store
+        check_imports(component, store.host, store.wasi)
+        files = self._guests.files_of(component)
+        is_new = session is None
+        return OpenRequest(
+            id=0,
+            component=files.binary,
+            artefact=files.artefact,
+            limits=plain_limits(store.limits) if is_new else {},
+            wasi=self._wasi if is_new else None,
+            imports=[*served_imports(component, store.host)],
+            resources=self._resources(component),
+            fuel_per="run" if store.fuel_per == "store" else "step",
+            beside=session,
+            forget=forget,
+            call=operation.function,
+            args=self._args(component, operation.function, operation.args, run),
+        )
+
+    def _args(self, component: Component, function: str | None, args: Sequence[Any], run: Run) -> list[Any]:
+        if function is None:
+            return []
+        component.check_call(function, len(args))
+        types = component.parameter_types(function)
+        if component.kind == "module":
+            return leave_core(args, types, "args")
+        found = []
+        for index, (value, type_) in enumerate(zip(args, types)):
+            try:
+                found.append(self._crossing.leave(value, type_, run.transfer))
+            except Mismatch as error:
+                raise error.at(f"args[{index}]")
+        return found
+
+    def _resources(self, component: Component) -> list[str]:
+        host = self._store.host
+        if host is None or component.kind == "module":
+            return []
+        return [
+            f"{interface}#{name}" if interface else name
+            for interface, name, item in flatten(component.imports)
+            if isinstance(item, Resource) and host.find_resource(interface, name) is not None
+        ]
+
+    def _take(self, answer: SessionAnswer, operation: Operation, run: Run) -> None:
+        """Believe how it ended. Raises `RuntimeDied` for what cannot be."""
+        end = answer.end
+        try:
+            if end is None:
+                raise ValueError("end: expected one")
+            error = error_of(end)
+            usage = usage_of(end, run.fuel_budget, 0, ())
+            room = self._store.limits.output - sum(map(len, self._written.values()))
+            if len(end.stdout) + len(end.stderr) > room:
+                raise ValueError(f"output: more than the {room} bytes that may be written still")
+            if isinstance(operation, (Instantiate, Execute)):
+                self._open(operation.component, answer.session)
+            if error is None:
+                run.value = self._value(operation, end.value)
+        except Exception as error:  # noqa: BLE001 whatever a lie makes of it
+            raise RuntimeDied(f"the guest's process answered what cannot be: {error}", "garbage") from None
+        for name in _STREAMS:
+            self._written[name] += getattr(end, name)
+        run.fuel_left = run.fuel_at_start - usage.fuel.consumed
+        self._end = end
+
+    def _open(self, component: Component, session: int | None) -> None:
+        if session is None:
+            raise ValueError("session: expected a number")
+        self._lease.session = self._lease.session or session
+        self._objects.instance = Instance(self._store, component, session)
+
+    def _value(self, operation: Operation, value: Any) -> Any:
+        if isinstance(operation, Instantiate):
+            return self._objects.instance
+        if isinstance(operation, DropResource):
+            return None
+        assert operation.function is not None
+        types = operation.component.result_types(operation.function)
+        if len(types) > 1:
+            if not isinstance(value, list) or len(value) != len(types):
+                raise ValueError(f"value: expected {len(types)} results")
+            return tuple(map(self._crossing.arrive, value, types))
+        if types:
+            return self._crossing.arrive(value, types[0])
+        if value is not None:
+            raise ValueError("value: expected none")
+        return None

@@ -1,0 +1,122 @@
+"""In the worker: what stands for the host functions and host objects of the process that asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pytest_airssys_wasm.isolation.crossing import Handle, handle_from_json, handle_to_json
+from pytest_airssys_wasm.protocol.values import decode, encode
+from pytest_airssys_wasm.runtime.current import RUN
+from pytest_airssys_wasm.runtime.host import HostFunctions
+from pytest_airssys_wasm.runtime.linking import full_name
+from pytest_airssys_wasm.runtime.resources import Resource
+from pytest_airssys_wasm.runtime.wit import FunctionType, OwnType
+from pytest_airssys_wasm.runtime.world import flatten
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pytest_airssys_wasm.runtime.component import Component
+    from pytest_airssys_wasm.runtime.run import Run
+
+    Ask = Callable[[str, Sequence[Any], Run | None], Any]
+    """Name, encoded arguments and the run, to the encoded result. Raises `FailedElsewhere`."""
+
+DROP = "[drop]"
+"""Called as a host function when the guest has dropped its last handle of a host object."""
+
+
+class FailedElsewhere(Exception):
+    """The host function raised, in the process where it is."""
+
+
+class Objects:
+    """The resources of one store, by the numbers that both processes know."""
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+        self._given: dict[int, Resource] = {}
+        self._last = 0
+
+    def encode(self, value: Any) -> Any:
+        """A value that leaves, as JSON can carry it."""
+        return encode(value, self._rest)
+
+    def decode(self, value: Any, type_: Any) -> Any:
+        """A value that has arrived."""
+        return decode(value, type_, self._resource)
+
+    def take(self, number: int) -> Resource:
+        """A guest's resource that the other side gives back. Raises `KeyError` where it has none of the number."""
+        return self._given.pop(number)
+
+    def forget(self, numbers: Sequence[int]) -> None:
+        """Let go of the guest's resources that the other side holds no longer."""
+        for number in numbers:
+            self._given.pop(number, None)
+
+    def new_host_object(self, number: int) -> HostObject:
+        """What stands for an object of the other side."""
+        return HostObject(number, self._ask)
+
+    def _rest(self, value: Any) -> Any:
+        if isinstance(value, HostObject):
+            return handle_to_json(Handle(is_host=True, number=value.number))
+        if isinstance(value, Resource):
+            self._last += 1
+            self._given[self._last] = value
+            return handle_to_json(Handle(is_host=False, number=self._last))
+        return handle_to_json(value)
+
+    def _resource(self, value: Any, type_: Any) -> Any:
+        handle = handle_from_json(value)
+        if not isinstance(handle, Handle):
+            return value
+        if handle.is_host:
+            return self.new_host_object(handle.number)
+        return self.take(handle.number) if isinstance(type_, OwnType) else self._given[handle.number]
+
+
+class HostObject:
+    """Stands for an object of the other process, in the hands of a guest."""
+
+    def __init__(self, number: int, ask: Ask) -> None:
+        self.number = number
+        self._ask = ask
+
+    def drop(self) -> None:
+        """The guest has dropped its last handle."""
+        self._ask(DROP, [handle_to_json(Handle(is_host=True, number=self.number))], None)
+
+
+def proxy_host(
+    component: Component, imports: Sequence[str], resources: Sequence[str], objects: Objects, ask: Ask
+) -> HostFunctions:
+    """Host functions that ask the other process."""
+    host = HostFunctions()
+    results = _result_types(component)
+    for name in imports:
+        host.register(name, _proxy(name, results.get(name, ()), objects, ask))
+    for name in resources:
+        host.register_resource(name, HostObject)
+    return host
+
+
+def _proxy(name: str, results: Sequence[Any], objects: Objects, ask: Ask) -> Callable[..., Any]:
+    def call(*args: Any) -> Any:
+        value = ask(name, [objects.encode(one) for one in args], RUN.get())
+        if len(results) > 1:
+            return tuple(objects.decode(one, type_) for one, type_ in zip(value, results))
+        return objects.decode(value, results[0]) if results else None
+
+    return call
+
+
+def _result_types(component: Component) -> dict[str, Sequence[Any]]:
+    if component.kind == "module":
+        return {name: getattr(type_, "results", ()) for name, type_ in component.imports.items()}
+    return {
+        full_name(interface, name): () if item.result is None else (item.result,)
+        for interface, name, item in flatten(component.imports)
+        if isinstance(item, FunctionType)
+    }

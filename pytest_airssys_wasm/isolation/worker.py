@@ -1,0 +1,126 @@
+"""Runs in a child: serves sessions, one request at a time, until nobody asks any more.
+
+While a request is worked on, the guest's thread may ask for a host function: it writes the question, and reads the
+reply itself, for until then nothing else can come.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import threading
+from typing import IO, TYPE_CHECKING, Any
+
+import msgspec
+
+from pytest_airssys_wasm.isolation.lines import ANSWER_ROOM, line_bytes
+from pytest_airssys_wasm.isolation.proxies import FailedElsewhere
+from pytest_airssys_wasm.isolation.serving import Sessions
+from pytest_airssys_wasm.protocol.pipes import take_pipes
+from pytest_airssys_wasm.protocol.sessions import EndAnswer, HostCall, HostReply, SessionAnswer, SessionRequest
+from pytest_airssys_wasm.runtime.engine import WasmEngine
+from pytest_airssys_wasm.runtime.errors import Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pytest_airssys_wasm.runtime.run import Run
+
+_ERROR_CHARACTERS = 500
+
+
+class Worker:
+    """One driver, on two pipes."""
+
+    def __init__(self, requests: IO[bytes], answers: IO[bytes]) -> None:
+        self._requests = requests
+        self._answers = answers
+        self._request: msgspec.json.Decoder[SessionRequest] = msgspec.json.Decoder(SessionRequest)
+        self._reply = msgspec.json.Decoder(HostReply)
+        self._sessions = Sessions(WasmEngine(), self._ask)
+        self._current = 0
+        self._line_bytes = ANSWER_ROOM
+
+    def serve(self) -> None:
+        """Answer until the requests end."""
+        while line := self._requests.readline():
+            request = self._request.decode(line)
+            self._current = request.id
+            if limits := getattr(request, "limits", None):
+                self._line_bytes = line_bytes(limits["transfer_bytes"], limits["output_bytes"])
+            try:
+                answer: Any = self._sessions.answer(request)
+            except MemoryError:
+                raise
+            except Exception as error:  # noqa: BLE001 whatever a request makes of it, the driver is told
+                answer = {"id": request.id, "error": f"{type(error).__name__}: {error}"[:_ERROR_CHARACTERS]}
+            self._write(self._fitting(answer))
+
+    def _fitting(self, answer: Any) -> bytes:
+        line = msgspec.json.encode(answer)
+        if len(line) <= self._line_bytes:
+            return line
+        text = f"the result takes {len(line):,} bytes on its way between processes, {self._line_bytes:,} may be"
+        end = EndAnswer(verdict=Verdict.RESOURCE_LIMIT, resource="host-transfer", message=text, usage=answer.end.usage)
+        return msgspec.json.encode(SessionAnswer(id=answer.id, session=answer.session, end=end))
+
+    def _ask(self, name: str, args: Sequence[Any], run: Run | None) -> Any:
+        call = HostCall(
+            host_call=name, args=[*args], asked_for=self._current, fuel_left=None if run is None else run.fuel_left
+        )
+        if run is None:
+            return self._asked(call)
+        # Who serves it keeps the clock too: a function that can be cancelled still ends well at the deadline.
+        run.stop_host = _wait_on
+        try:
+            return self._asked(call)
+        finally:
+            run.stop_host = None
+
+    def _asked(self, call: HostCall) -> Any:
+        line = msgspec.json.encode(call)
+        if len(line) > self._line_bytes:
+            raise FailedElsewhere(f"the arguments of {call.host_call} take too many bytes between processes")
+        self._write(line)
+        reply = self._reply.decode(self._requests.readline())
+        if reply.host_error is not None:
+            raise FailedElsewhere(reply.host_error)
+        return reply.host_return
+
+    def _write(self, line: bytes) -> None:
+        self._answers.write(line + b"\n")
+        self._answers.flush()
+
+
+def _wait_on() -> None:
+    pass
+
+
+def end_with(requests: IO[bytes]) -> None:
+    """End this process when nobody can ask any more, whatever it is doing: its guest may have no deadline."""
+
+    def watch() -> None:
+        poll = select.poll()
+        poll.register(requests.fileno(), 0)  # only the end of the pipe
+        poll.poll()
+        os._exit(0)
+
+    threading.Thread(target=watch, name="airssys-wasm-watch", daemon=True).start()
+
+
+def main() -> None:
+    """Serve."""
+    requests, answers = take_pipes()
+    end_with(requests)
+    Worker(requests, answers).serve()
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except MemoryError:
+        # Its name on stderr tells why; an orderly end may take memory that there is not.
+        sys.stderr.write("MemoryError\n")
+        sys.stderr.flush()
+        os._exit(1)

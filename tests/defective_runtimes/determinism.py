@@ -107,7 +107,7 @@ def wasi_is_always_there(patch):
     around(patch, inprocess.InProcessRuntime, "_store", store)
 
 
-@FAMILY.defect
+@FAMILY.lasting_defect
 def growth_depends_on_chance(patch):
     """Now and then the host has no memory to give."""
     growth = count(1)

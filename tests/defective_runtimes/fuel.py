@@ -85,7 +85,7 @@ def instantiation_eats_the_first_calls_budget(patch):
     around(patch, LimitedStore, "_budget", budget)
 
 
-@FAMILY.defect
+@FAMILY.lasting_defect
 def an_exhausted_budget_stays_exhausted(patch):
     """The store after one that ran out of fuel begins with none."""
     exhausted: set[int] = set()
@@ -174,7 +174,7 @@ def fuel_is_not_counted_after_a_failure(patch):
     answering(patch, lambda answer, _: {} if answer.verdict is Verdict.OK else {"fuel_consumed": 0})
 
 
-@FAMILY.defect
+@FAMILY.lasting_defect
 def equal_runs_count_differently(patch):
     """Every second execution is charged one unit more."""
     odd = count()

@@ -169,7 +169,7 @@ def a_deadline_ends_all_guests(patch):
     around(patch, WasmEngine, "_is_stopped", is_stopped)
 
 
-@FAMILY.defect
+@FAMILY.lasting_defect
 def the_timer_outlives_its_call(patch):
     """The timer is not cancelled when a call returns, and goes off in a later one."""
 
@@ -188,7 +188,7 @@ def the_timer_outlives_its_call(patch):
     around(patch, LimitedStore, "run", run)
 
 
-@FAMILY.defect
+@FAMILY.lasting_defect
 def the_stop_flag_is_not_cleared(patch):
     """After a timeout the next execution is ended as it begins."""
     flag: list[Run] = []

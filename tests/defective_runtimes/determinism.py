@@ -100,8 +100,9 @@ def wasi_is_always_there(patch):
     def store(original, self, request, limits):
         made = original(self, request, limits)
         if request.wasi is None:
-            made.wasi = Wasi()
-            made.raw.set_wasi(made.wasi.configure(None))
+            home = made._home
+            home.wasi = Wasi()
+            home.raw.set_wasi(home.wasi.configure(None))
         return made
 
     around(patch, inprocess.InProcessRuntime, "_store", store)

@@ -34,12 +34,12 @@ def no_timeout(patch):
 def _untimed(patch, is_free):
     """No clock for the executions of which `is_free(component, function)`."""
 
-    def run(original, self, prepare, component, function, args):
+    def run(original, self, operation):
         timed = self.limits
-        if is_free(component, function) and timed.timeout_ms:
+        if is_free(operation.component, operation.function) and timed.timeout_ms:
             self.limits = replace(timed, timeout_ms=None)
         try:
-            return original(self, prepare, component, function, args)
+            return original(self, operation)
         finally:
             self.limits = timed
 

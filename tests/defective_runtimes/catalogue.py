@@ -19,6 +19,7 @@ from defective_runtimes import (
     suspension,
     timeout,
     transfer,
+    traps,
     verdicts,
 )
 
@@ -33,6 +34,7 @@ _ROOMS = (
     transfer,
     output,
     verdicts,
+    traps,
     figures,
     determinism,
     isolation,

@@ -29,6 +29,8 @@ class Defect:
     """Changes the package in this process, until the patch is undone. Make the engine afterwards."""
     alone: bool
     """It hangs, ends or litters its process: only to be planted in one of its own."""
+    lasts: bool
+    """What one case did to it may be found by the next: a conviction counts only in a process of its own."""
     soaks: bool
     """It may leave something behind: cases that repeat themselves are run in full length."""
 
@@ -43,15 +45,22 @@ class Family:
 
     def defect(self, plant: Callable[[pytest.MonkeyPatch], None]) -> Callable[[pytest.MonkeyPatch], None]:
         """The defect that this function plants; its name and its sentence are the function's."""
-        return self._add(plant, alone=False)
+        return self._add(plant)
 
     def lone_defect(self, plant: Callable[[pytest.MonkeyPatch], None]) -> Callable[[pytest.MonkeyPatch], None]:
         """The same, of one that hangs, ends or litters its process."""
         return self._add(plant, alone=True)
 
-    def _add(self, plant: Callable[[pytest.MonkeyPatch], None], *, alone: bool) -> Callable[[pytest.MonkeyPatch], None]:
+    def lasting_defect(
+        self, plant: Callable[[pytest.MonkeyPatch], None], *, alone: bool = False
+    ) -> Callable[[pytest.MonkeyPatch], None]:
+        """The same, of one that fails a case for what another did before it."""
+        return self._add(plant, lasts=True, alone=alone)
+
+    def _add(self, plant: Callable[[pytest.MonkeyPatch], None], **known: bool) -> Callable[[pytest.MonkeyPatch], None]:
         name = plant.__name__.strip("_").replace("_", "-")
-        self.defects.append(Defect(name, self.name, (plant.__doc__ or "").strip(), plant, alone, self.soaks))
+        kind = {"alone": False, "lasts": False, "soaks": self.soaks, **known}
+        self.defects.append(Defect(name, self.name, (plant.__doc__ or "").strip(), plant, **kind))
         return plant
 
 

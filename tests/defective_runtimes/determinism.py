@@ -100,14 +100,15 @@ def wasi_is_always_there(patch):
     def store(original, self, request, limits):
         made = original(self, request, limits)
         if request.wasi is None:
-            made.wasi = Wasi()
-            made.raw.set_wasi(made.wasi.configure(None))
+            home = made._home
+            home.wasi = Wasi()
+            home.raw.set_wasi(home.wasi.configure(None))
         return made
 
     around(patch, inprocess.InProcessRuntime, "_store", store)
 
 
-@FAMILY.defect
+@FAMILY.lasting_defect
 def growth_depends_on_chance(patch):
     """Now and then the host has no memory to give."""
     growth = count(1)

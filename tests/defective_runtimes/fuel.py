@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from _thread import get_ident
 from dataclasses import replace
 from itertools import count
+from pathlib import Path
 from threading import Lock
 from typing import Any
 
@@ -85,7 +87,7 @@ def instantiation_eats_the_first_calls_budget(patch):
     around(patch, LimitedStore, "_budget", budget)
 
 
-@FAMILY.defect
+@FAMILY.lasting_defect
 def an_exhausted_budget_stays_exhausted(patch):
     """The store after one that ran out of fuel begins with none."""
     exhausted: set[int] = set()
@@ -174,7 +176,7 @@ def fuel_is_not_counted_after_a_failure(patch):
     answering(patch, lambda answer, _: {} if answer.verdict is Verdict.OK else {"fuel_consumed": 0})
 
 
-@FAMILY.defect
+@FAMILY.lasting_defect
 def equal_runs_count_differently(patch):
     """Every second execution is charged one unit more."""
     odd = count()
@@ -248,3 +250,17 @@ def components_cost_extra(patch):
     """Entering a component is charged to it, a little more each time."""
     extra = count(0, 1_000)
     answering(patch, lambda answer, request: _more(answer, next(extra)) if is_component(request) else {})
+
+
+@FAMILY.defect
+def bulk_operations_cost_nothing(patch):
+    """Filling and copying are single instructions, so a guest that fills and copies is not stopped."""
+
+    def run(original, self, request):
+        text = Path(request.component).read_text("utf-8")
+        if not re.search(r"(memory|table)\.(fill|copy|init)", text) or request.limits.get("fuel") == "unlimited":
+            return original(self, request)
+        answer = original(self, structs.replace(request, limits={**request.limits, "fuel": "unlimited"}))
+        return structs.replace(answer, steps=[structs.replace(one, fuel_consumed=10) for one in answer.steps])
+
+    around(patch, InProcessRuntime, "run", run)

@@ -65,7 +65,7 @@ def every_call_has_an_instance_of_its_own(patch):
     around(patch, inprocess, "_call", call)
 
 
-@FAMILY.defect
+@FAMILY.lasting_defect
 def after_a_failure_everything_fails(patch):
     """The engine is left in a state in which no guest can be entered."""
     poisoned: list[int] = []
@@ -82,7 +82,7 @@ def after_a_failure_everything_fails(patch):
     around(patch, InProcessRuntime, "run", run)
 
 
-@FAMILY.defect
+@FAMILY.lasting_defect
 def a_failure_is_told_again(patch):
     """The last error is kept for the whole process, and told to the next guest that fails."""
     last: list[StepAnswer] = []

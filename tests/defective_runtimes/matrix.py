@@ -1,18 +1,21 @@
 """Which case convicts which defect: `python tests/defective_runtimes/matrix.py`.
 
-Every defective runtime is run as an adapter, in a process of its own, against every case; then `matrix.json` beside
-this file and `docs/matrix.md` are written; `matrix.py NAME …` does only these
-rows again, `--chapter` only these columns. `--convict` stops a defect's
-run at its first conviction, and writes nothing. The exit status is 1 when the sound runtime fails a case, or a
-defect is convicted by none.
+Every defective runtime is an adapter in a process of its own. What is not on record yet is tried: new and changed
+defects on all cases, new and changed cases on all defects; `NAME …`: these defects again, `--chapter`: its cases again,
+`--again`: everything. What is found is kept after each defect, in `matrix.json` beside this file and in
+`docs/matrix.md`: a run that was stopped goes on where it was. `--check` writes nothing and tries little: of what is
+on record, one conviction for each defect and each case.
+
+The exit status is 1 when the sound runtime fails a case, a defect is convicted by none, or a case that this runtime
+can run convicts none.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
-import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -21,82 +24,92 @@ from typing import TYPE_CHECKING
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from defective_runtimes import record
+from defective_runtimes import page, record
 from defective_runtimes.catalogue import DEFECTS
-from defective_runtimes.trial import CASES, Trial, adapter
+from defective_runtimes.hearing import SOUND, acquitting, hear
+from defective_runtimes.trial import CASES, cases_run_here
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-SOUND = "sound"
+    from defective_runtimes.record import Record
+
+_TOLD = 20
+"""More than this is counted, and not shown."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what is asked for, tell how it goes, and write the matrix."""
+    """Try what is asked for, tell how it goes, and keep it."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("defect", nargs="*", choices=[*DEFECTS, []], metavar="NAME", help="only these")
-    parser.add_argument("--chapter", action="append", help="only its cases; may be given several times")
-    parser.add_argument("--convict", action="store_true", help="stop at the first case that convicts")
-    parser.add_argument("--jobs", type=int, default=2 * (os.cpu_count() or 1), help="defects at once")
+    parser.add_argument("defect", nargs="*", choices=[*DEFECTS, []], metavar="NAME", help="only these, again")
+    parser.add_argument("--chapter", action="append", help="only its cases, again; may be given several times")
+    parser.add_argument("--again", action="store_true", help="everything, also what is on record")
+    parser.add_argument("--check", action="store_true", help="one conviction of each defect and of each case on record")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="defects at once")
     options = parser.parse_args(arguments)
-    names = [SOUND, *(options.defect or DEFECTS)]
-    cases = [case for case in CASES if options.chapter is None or case.partition("/")[0] in options.chapter]
+    # Cases that watch a footprint collect garbage, and the suite itself is none.
+    gc.freeze()
     started = time.monotonic()
-    rows: dict[str, dict[str, record.Conviction]] = {}
-    with ThreadPoolExecutor(options.jobs) as threads:
-        runs = {threads.submit(row, name, cases, convict=options.convict and name != SOUND): name for name in names}
-        for done in as_completed(runs):
-            name = runs[done]
-            rows[name], took_s = done.result()
-            if name != SOUND and not options.convict:
-                record.write({name: rows[name]}, [*CASES], cases)
-            print(f"{name}: {len(rows[name])} of {len(cases)} cases convict it ({took_s:.1f} s)", flush=True)
-            if options.defect or name == SOUND:
-                for case, conviction in rows[name].items():
-                    print(f"  {case}: {conviction.finding[:200]}", flush=True)
-    sound = rows.pop(SOUND)
-    unconvicted = [name for name in rows if not rows[name]]
-    print(f"{len(rows)} defects, {len(cases)} cases, {time.monotonic() - started:.0f} s")
-    print(f"unconvicted: {', '.join(unconvicted) or 'none'}")
-    return 1 if sound or unconvicted else 0
+    known = record.read().of_today()
+    if options.check:
+        is_well = check(known, options.jobs)
+    else:
+        known, is_well = update(known, _asked(known, options), options.jobs)
+    print(f"{len(known.defects)} defects, {len(known.cases)} cases, {time.monotonic() - started:.0f} s")
+    return 0 if is_well and _is_proof(known) else 1
 
 
-def row(name: str, cases: Sequence[str], *, convict: bool) -> tuple[dict[str, record.Conviction], float]:
-    """The cases that convict this defect, and the seconds that took. Each convicts it twice, or does not count."""
-    started = time.monotonic()
-    found: dict[str, record.Conviction] = {}
-    runtime = adapter(name)
-    with tempfile.TemporaryDirectory() as scratch:
-        trial = Trial(runtime, Path(scratch), soaks=name == SOUND or DEFECTS[name].soaks)
-        for case in cases:
-            began = time.monotonic()
-            finding, *_ = trial.findings(case) or [""]
-            took_s = time.monotonic() - began
-            if "refusal" in finding[:30] and DEFECTS[name].family != "process":
-                print(f"{name} is planted wrongly: {case}: {finding}", flush=True)
+def _is_proof(known: Record) -> bool:
+    """Whether all is tried, each defect convicted and no case idle; says what is not."""
+    able = cases_run_here()
+    faults = [f"not tried: {name}, {len(cases)} cases, as {cases[0]}" for name, cases in known.untried.items()]
+    if not faults:
+        faults += [f"no case convicts the defect {name}" for name, row in known.defects.items() if not row.cases]
+        faults += [f"no defect is convicted by the case {case}" for case in known.idle if case in able]
+    print("".join(f"{fault}\n" for fault in faults[:_TOLD]), end="")
+    print(f"{len(faults)} faults")
+    return not faults
+
+
+def _asked(known: Record, options: argparse.Namespace) -> dict[str, list[str]]:
+    """The cases to try, by the name of the defect."""
+    if not (options.again or options.defect or options.chapter):
+        return known.untried
+    cases = [case for case in CASES if not options.chapter or case.partition("/")[0] in options.chapter]
+    return dict.fromkeys(options.defect or DEFECTS, cases)
+
+
+def update(known: Record, asked: Mapping[str, Sequence[str]], jobs: int) -> tuple[Record, bool]:
+    """Try these cases on these defects, and all of them on the sound runtime: what is known then, and if that passed."""
+    every = {case for cases in asked.values() for case in cases}
+    tried = {SOUND: every, **{name: {*cases} for name, cases in asked.items()}}
+    is_sound = True
+    with ThreadPoolExecutor(jobs) as threads:
+        runs = [threads.submit(hear, name, [case for case in CASES if case in cases]) for name, cases in tried.items()]
+        for run in as_completed(runs):
+            outcome = run.result()
+            name, found = outcome.name, outcome.findings
+            print(f"{name}: {len(found)} of {len(tried[name])} cases ({outcome.took_s:.1f} s)", flush=True)
+            if name == SOUND or len(asked) <= _TOLD:
+                print("".join(f"  {case}: {finding[:200]}\n" for case, finding in found.items()), end="", flush=True)
+            if name == SOUND:
+                is_sound = not found
                 continue
-            # What only happens on a busy machine does not happen again.
-            if finding and (finding.startswith("runtime-died") or trial.findings(case)):
-                found[case] = record.Conviction(finding=finding, took_s=took_s)
-                if convict:
-                    break
-    runtime.close()
-    if name != SOUND and not convict:
-        _mark_quick(name, found)
-    return found, time.monotonic() - started
+            known = known.after_a_try(name, tried[name], found, outcome.quick)
+            record.write(known)
+            page.PAGE.write_text(page.page(known), encoding="utf-8")
+    return known, is_sound
 
 
-def _mark_quick(name: str, found: dict[str, record.Conviction]) -> None:
-    """Find the case that convicts this defect soonest, alone in a process of its own."""
-    # Steps of 50 ms, and then the order of the suite: small differences are noise, and would be one in git.
-    for case in sorted(found, key=lambda case: int(found[case].took_s * 20)):
-        runtime = adapter(name)
-        with tempfile.TemporaryDirectory() as scratch:
-            is_quick = bool(Trial(runtime, Path(scratch)).findings(case))
-        runtime.close()
-        if is_quick:
-            found[case] = found[case]._replace(is_quick=True)
-            return
+def check(known: Record, jobs: int) -> bool:
+    """Try one conviction of each defect and of each case; whether they are as on record."""
+    chosen = known.witnesses(shy={name for name, defect in DEFECTS.items() if defect.alone or defect.lasts})
+    with ThreadPoolExecutor(jobs) as threads:
+        found = dict(zip(chosen, threads.map(acquitting, chosen, chosen.values())))
+    for name, cases in found.items():
+        print("".join(f"{case} does not convict {name}\n" for case in cases), end="")
+    print(f"{sum(map(len, chosen.values()))} convictions tried")
+    return not any(found.values())
 
 
 if __name__ == "__main__":

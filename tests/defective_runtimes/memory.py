@@ -216,7 +216,11 @@ def the_peak_is_that_of_the_largest_memory(patch):
 @FAMILY.defect
 def the_peak_is_the_limit(patch):
     """What a guest may have is told as what it had."""
-    answering(patch, lambda _, request: {"peak_memory_bytes": request.limits.get("memory_bytes")})
+    answering(patch, lambda _, request: {"peak_memory_bytes": _number(request.limits.get("memory_bytes"))})
+
+
+def _number(limit_bytes):
+    return limit_bytes if isinstance(limit_bytes, int) and limit_bytes >= 0 else None
 
 
 @FAMILY.defect
@@ -266,7 +270,7 @@ def all_stores_share_one_limit(patch):
     around(patch, MemoryAccount, "give_back", give_back)
 
 
-@FAMILY.defect
+@FAMILY.lasting_defect
 def memory_is_never_given_back_to_the_account(patch):
     """A store that is closed goes on to count against the next ones."""
     held = [0]
@@ -281,7 +285,7 @@ def memory_is_never_given_back_to_the_account(patch):
     around(patch, MemoryAccount, "take", take)
 
 
-@FAMILY.defect
+@FAMILY.lasting_defect
 def memory_is_not_zeroed(patch):
     """A new memory is an old one, as its last guest left it."""
     left: dict[int, bytes] = {}

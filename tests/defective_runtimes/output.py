@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from defective_runtimes.defect import Family, around, reading
+from pathlib import Path
+
+from defective_runtimes.defect import Family, answering, around, reading
 from pytest_airssys_wasm.runtime.deadline import wait_done
 from pytest_airssys_wasm.runtime.output import CapturedOutput
 from pytest_airssys_wasm.runtime.store import LimitedStore
@@ -125,3 +127,15 @@ def output_leaves_its_pipes_open(patch):
                 original(left.pop())
 
     around(patch, CapturedOutput, "close", close)
+
+
+@FAMILY.defect
+def wasi_always_succeeds(patch):
+    """The number of the error that a WASI function returns is thrown away."""
+
+    def change(answer, request):
+        is_wasi = "wasi_snapshot_preview1" in Path(request.component).read_text("utf-8")
+        is_error = isinstance(answer.value, int) and 0 < answer.value < 77
+        return {"value": 0} if is_wasi and is_error else {}
+
+    answering(patch, change)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from functools import partial
 
 from msgspec import structs
 
@@ -53,16 +54,16 @@ def hangs_after_a_host_error(patch):
     _after(patch, Verdict.HOST_ERROR, lambda _: threading.Event().wait())
 
 
-@FAMILY.lone_defect
+@partial(FAMILY.lasting_defect, alone=True)
 def hangs_after_a_crash(patch):
-    """The request after a trap is not answered."""
+    """The request after an `unreachable` is not answered."""
     crashed = threading.Event()
 
     def run(original, self, request):
         if crashed.is_set():
             threading.Event().wait()
         answer = original(self, request)
-        if answer.steps[-1].verdict is Verdict.TRAP:
+        if answer.steps[-1].trap == "unreachable":
             crashed.set()
         return answer
 

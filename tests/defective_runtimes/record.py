@@ -1,103 +1,109 @@
-"""The matrix as it was found: `matrix.json` for machines and for the quick test, `docs/matrix.md` to read."""
+"""The matrix as it was found: `matrix.json`, which knows what it was found of, and so what is still to be tried."""
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
-from defective_runtimes.catalogue import DEFECTS
+import msgspec
+from msgspec import Struct, structs
+
+from defective_runtimes.digests import case_digests, defect_digests
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Iterable
 
 DATA = Path(__file__).with_name("matrix.json")
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "matrix.md"
-
-_NAMED = 6
-"""Convicting cases that the page names of each defect."""
 
 
-class Conviction(NamedTuple):
-    """What a case found."""
+class Row(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What convicts one defect."""
 
-    finding: str
-    took_s: float
-    is_quick: bool = False
-    """Whether it is the one that the quick test tries."""
+    digest: str
+    """Of the defect's text, when it was tried."""
+    quick: str | None = None
+    """The case that convicts it soonest, alone in a process of its own."""
+    convicted_by: dict[str, list[str]] = {}
+    """Names of cases, by chapter."""
+    untried: list[str] = []
+    """Cases that are new, or changed since."""
 
+    @property
+    def cases(self) -> list[str]:
+        """All that convict it."""
+        return [f"{chapter}/{name}" for chapter, names in self.convicted_by.items() for name in names]
 
-def write(rows: Mapping[str, Mapping[str, Conviction]], cases: Sequence[str], tried: Sequence[str]) -> None:
-    """Write both files: these rows as far as they were tried, and all else as it was."""
-    found = _read() if DATA.exists() else {}
-    for name, row in rows.items():
-        before = found.get(name, {"quick": None, "convicted_by": {}})
-        known = {*_cases(before)} - {*tried} | {*row}
-        quick = next((case for case in row if row[case].is_quick), None)
-        if before["quick"] in known and (quick is None or before["quick"] not in tried):
-            quick = before["quick"]
-        found[name] = _entry([case for case in cases if case in known], quick)
-    found = {name: found[name] for name in DEFECTS if name in found}
-    convicting = {case for entry in found.values() for case in _cases(entry)}
-    idle = [case for case in cases if case not in convicting]
-    DATA.write_text(json.dumps({"defects": found, "idle": idle}, indent=1) + "\n", encoding="utf-8")
-    PAGE.write_text(_page(found, cases, idle), encoding="utf-8")
-
-
-def quick_cases() -> dict[str, str]:
-    """For each recorded defect the case that convicts it soonest; none where no case does."""
-    return {name: entry["quick"] for name, entry in _read().items() if entry["quick"]}
-
-
-def _read() -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = json.loads(DATA.read_text(encoding="utf-8"))["defects"]
-    return found
+    def with_cases(self, convicting: set[str], untried: set[str], order: Iterable[str]) -> Row:
+        """The row with these cases, in this order."""
+        by_chapter: dict[str, list[str]] = {}
+        for case in order:
+            if case in convicting:
+                chapter, _, name = case.partition("/")
+                by_chapter.setdefault(chapter, []).append(name)
+        return structs.replace(
+            self,
+            quick=self.quick if self.quick in convicting else None,
+            convicted_by=by_chapter,
+            untried=[case for case in order if case in untried],
+        )
 
 
-def _cases(entry: Mapping[str, Any]) -> list[str]:
-    return [f"{chapter}/{name}" for chapter, names in entry["convicted_by"].items() for name in names]
+class Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All rows, by the name of the defect."""
+
+    cases: dict[str, str] = {}
+    """The digest of each case that the rows speak of."""
+    defects: dict[str, Row] = {}
+
+    @property
+    def idle(self) -> list[str]:
+        """Cases that convict none of the defects."""
+        busy = {case for row in self.defects.values() for case in row.cases}
+        return [case for case in self.cases if case not in busy]
+
+    @property
+    def untried(self) -> dict[str, list[str]]:
+        """What is still to be done, by the name of the defect."""
+        return {name: row.untried for name, row in self.defects.items() if row.untried}
+
+    def of_today(self) -> Record:
+        """The record with the cases and defects that there are: of what is new or changed it knows nothing yet."""
+        cases = case_digests()
+        same = {case for case, digest in cases.items() if self.cases.get(case) == digest}
+        rows = {}
+        for name, digest in defect_digests().items():
+            row = self.defects.get(name)
+            if row is None or row.digest != digest:
+                row = Row(digest=digest, untried=[*cases])
+            rows[name] = row.with_cases({*row.cases} & same, {*row.untried} & same | cases.keys() - same, cases)
+        return Record(cases=cases, defects=rows)
+
+    def after_a_try(self, name: str, tried: set[str], convicting: Iterable[str], quick: str | None) -> Record:
+        """The record when these cases were tried on this defect: which of them convict it, and which soonest."""
+        row = self.defects[name]
+        row = row.with_cases({*row.cases} - tried | {*convicting}, {*row.untried} - tried, self.cases)
+        if row.quick is None:
+            row = structs.replace(row, quick=quick or next(iter(row.cases), None))
+        return structs.replace(self, defects={**self.defects, name: row})
+
+    def witnesses(self, shy: Collection[str]) -> dict[str, list[str]]:
+        """Few convictions, by the defect, in which each defect and each case has a part; of `shy` ones no more."""
+        chosen = {name: [row.quick] for name, row in self.defects.items() if row.quick is not None}
+        waiting = {*self.cases} - {*self.idle} - {case for cases in chosen.values() for case in cases}
+        rows = {name: {*row.cases} for name, row in self.defects.items()}
+        while waiting:
+            useful = {name: len(cases & waiting) for name, cases in rows.items() if cases & waiting}
+            name = max(useful, key=lambda name: (name not in shy, useful[name]))
+            chosen[name] += [case for case in self.cases if case in rows[name] & waiting]
+            waiting -= rows[name]
+        return chosen
 
 
-def _entry(row: Sequence[str], quick: str | None) -> dict[str, Any]:
-    by_chapter: dict[str, list[str]] = {}
-    for case in row:
-        chapter, _, name = case.partition("/")
-        by_chapter.setdefault(chapter, []).append(name)
-    return {"quick": quick, "convicted_by": by_chapter}
+def read() -> Record:
+    """What is on record; nothing when there is no file."""
+    return msgspec.json.decode(DATA.read_bytes(), type=Record) if DATA.exists() else Record()
 
 
-def _page(found: Mapping[str, Mapping[str, Any]], cases: Sequence[str], idle: Sequence[str]) -> str:
-    sizes = Counter(case.partition("/")[0] for case in cases)
-    acquitted = sum(not entry["convicted_by"] for entry in found.values())
-    lines = [
-        "# The matrix: which case convicts which defect",
-        "",
-        "Each row is a runtime that is right except for one planted defect; a cell tells how many cases of the chapter",
-        "convict it. The sound runtime is convicted by none. Written by `python tests/defective_runtimes/matrix.py`;",
-        "all names are in `tests/defective_runtimes/matrix.json`. Cases that repeat themselves to find what is left behind",
-        "run in full length against the defects of isolation, cleanup, output and loading, and once against the others.",
-        "",
-        f"{len(found)} defects, {len(cases)} cases. Defects that no case convicts: {acquitted or 'none'}. Cases that convict",
-        f"none of these defects: {len(idle) or 'none'}.",
-    ]
-    for family in dict.fromkeys(DEFECTS[name].family for name in found):
-        members = {name: entry for name, entry in found.items() if DEFECTS[name].family == family}
-        lines += ["", f"## {family}", ""]
-        lines += ["| defect | " + " | ".join(f"{chapter} ({size})" for chapter, size in sizes.items()) + " | all |"]
-        lines += ["|---" * (len(sizes) + 2) + "|"]
-        for name, entry in members.items():
-            counts = [len(entry["convicted_by"].get(chapter, ())) for chapter in sizes]
-            cells = (str(count or "") for count in counts)
-            lines.append(f"| `{name}` | " + " | ".join(cells) + f" | {sum(counts) or '**none**'} |")
-        lines.append("")
-        lines += [f"- `{name}`: {DEFECTS[name].sentence} {_listed(entry)}" for name, entry in members.items()]
-    lines += ["", "## Cases that convict none of these defects", ""]
-    lines += [f"- `{case}`" for case in idle] or ["None."]
-    return "\n".join(lines) + "\n"
-
-
-def _listed(entry: Mapping[str, Any]) -> str:
-    cases = _cases(entry)
-    more = f" and {len(cases) - _NAMED} more" if len(cases) > _NAMED else ""
-    return f"Convicted by {', '.join(f'`{case}`' for case in cases[:_NAMED])}{more}." if cases else "Not convicted."
+def write(record: Record) -> None:
+    """Keep it."""
+    DATA.write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")

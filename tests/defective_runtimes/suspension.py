@@ -154,12 +154,12 @@ def a_suspended_guest_is_left_to_sleep(patch):
 def the_clock_starts_when_the_instance_is_there(patch):
     """A guest that is suspended in its start function has all the time it wants."""
 
-    async def run_async(original, self, prepare, component, function, args):
+    async def run_async(original, self, operation):
         timed = self.limits
-        if function is None:
+        if operation.function is None:
             self.limits = replace(timed, timeout_ms=None)
         try:
-            return await original(self, prepare, component, function, args)
+            return await original(self, operation)
         finally:
             self.limits = timed
 

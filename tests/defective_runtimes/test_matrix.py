@@ -1,50 +1,59 @@
-"""Every planted defect is convicted by a case that the sound runtime passes: the recorded one; `-m matrix`: by all."""
+"""Every planted defect is convicted, every case convicts one, and that is on record of the defects and cases of today.
+
+`-m matrix` tries one conviction of each defect and of each case, each defect in a process of its own.
+"""
 
 from __future__ import annotations
 
 import pytest
 
-from defective_runtimes import matrix, record
+from defective_runtimes import matrix, page, record
 from defective_runtimes.catalogue import DEFECTS
-from defective_runtimes.trial import CASES, Trial, adapter
+from defective_runtimes.trial import CASES, Trial, cases_run_here
 from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime
 from pytest_airssys_wasm.runtime.engine import WasmEngine
 
-if not record.DATA.exists():
-    pytest.skip("no matrix is on record: python tests/defective_runtimes/matrix.py", allow_module_level=True)
+KNOWN = record.read()
 
-QUICK = record.quick_cases()
+RENEW = "python tests/defective_runtimes/matrix.py"
 
 
-def test_the_record_holds_every_defect_and_the_case_that_convicts_it():
-    assert [*QUICK] == [*DEFECTS]
-    assert {*QUICK.values()} <= {*CASES}
+def test_the_record_is_of_the_defects_and_cases_of_today():
+    today = KNOWN.of_today()
+    assert today.untried == {}, RENEW
+    assert today == KNOWN, RENEW
+
+
+def test_the_page_is_what_the_record_says():
+    assert page.PAGE.read_text("utf-8") == page.page(KNOWN), RENEW
+
+
+def test_every_defect_is_convicted():
+    assert [name for name, row in KNOWN.defects.items() if not row.cases or row.quick not in row.cases] == []
+
+
+def test_every_case_that_this_runtime_can_run_convicts_a_defect():
+    assert {*KNOWN.idle} & cases_run_here() == set()
 
 
 def test_a_defect_says_what_it_is():
     assert [name for name, defect in DEFECTS.items() if not defect.sentence.endswith(".")] == []
 
 
-@pytest.mark.parametrize("case", sorted({*QUICK.values()}))
+@pytest.mark.parametrize("case", sorted({row.quick for row in KNOWN.defects.values()} & {*CASES}))
 def test_the_sound_runtime_passes(case, engine, tmp_path):
     assert Trial(InProcessRuntime(engine), tmp_path).findings(case) == []
 
 
 @pytest.mark.parametrize("name", [name for name, defect in DEFECTS.items() if not defect.alone])
 def test_a_defect_is_convicted(name, monkeypatch, tmp_path):
+    quick = KNOWN.defects[name].quick
     DEFECTS[name].plant(monkeypatch)
     engine = WasmEngine()
-    assert Trial(InProcessRuntime(engine), tmp_path).findings(QUICK[name])
+    assert Trial(InProcessRuntime(engine), tmp_path).findings(quick)
     engine.close()
 
 
-@pytest.mark.parametrize("name", [name for name, defect in DEFECTS.items() if defect.alone])
-def test_a_defect_is_convicted_in_a_process_of_its_own(name, tmp_path):
-    runtime = adapter(name)
-    assert Trial(runtime, tmp_path).findings(QUICK[name])
-    runtime.close()
-
-
 @pytest.mark.matrix
-def test_every_defect_is_convicted_and_the_sound_runtime_is_not():
-    assert matrix.main([]) == 0
+def test_what_is_on_record_happens_again():
+    assert matrix.main(["--check"]) == 0

@@ -34,12 +34,12 @@ def no_timeout(patch):
 def _untimed(patch, is_free):
     """No clock for the executions of which `is_free(component, function)`."""
 
-    def run(original, self, prepare, component, function, args):
+    def run(original, self, operation):
         timed = self.limits
-        if is_free(component, function) and timed.timeout_ms:
+        if is_free(operation.component, operation.function) and timed.timeout_ms:
             self.limits = replace(timed, timeout_ms=None)
         try:
-            return original(self, prepare, component, function, args)
+            return original(self, operation)
         finally:
             self.limits = timed
 
@@ -169,7 +169,7 @@ def a_deadline_ends_all_guests(patch):
     around(patch, WasmEngine, "_is_stopped", is_stopped)
 
 
-@FAMILY.defect
+@FAMILY.lasting_defect
 def the_timer_outlives_its_call(patch):
     """The timer is not cancelled when a call returns, and goes off in a later one."""
 
@@ -188,7 +188,7 @@ def the_timer_outlives_its_call(patch):
     around(patch, LimitedStore, "run", run)
 
 
-@FAMILY.defect
+@FAMILY.lasting_defect
 def the_stop_flag_is_not_cleared(patch):
     """After a timeout the next execution is ended as it begins."""
     flag: list[Run] = []

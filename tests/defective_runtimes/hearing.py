@@ -1,0 +1,98 @@
+"""Many cases against one defective runtime. What convicts it does so twice, in two processes."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from defective_runtimes.catalogue import DEFECTS
+from defective_runtimes.trial import Trial, adapter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pytest_airssys_wasm.conformance.adapter import AdapterRuntime
+
+SOUND = "sound"
+
+_STEP_S = 0.05
+"""Smaller differences are noise, and would be one in git."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What was found against one runtime."""
+
+    name: str
+    findings: dict[str, str]
+    """By the case."""
+    quick: str | None
+    """The case that convicts it soonest, alone in a process of its own."""
+    took_s: float
+
+
+class _Found(NamedTuple):
+    sentence: str
+    took_s: float
+
+
+def hear(name: str, cases: Sequence[str]) -> Outcome:
+    """Try the cases on the runtime of this name."""
+    started = time.monotonic()
+    found: dict[str, _Found] = {}
+    with _trial(name) as (runtime, trial):
+        for case in cases:
+            began = time.monotonic()
+            if findings := trial.findings(case):
+                found[case] = _Found(findings[0], time.monotonic() - began)
+                _complain(name, case, findings[0])
+        confirmed = [*_confirmed(name, runtime, trial, found)]
+    return Outcome(
+        name=name,
+        findings={case: found[case].sentence for case in cases if case in confirmed},
+        quick=next(iter(confirmed), None),
+        took_s=time.monotonic() - started,
+    )
+
+
+def acquitting(name: str, cases: Sequence[str]) -> list[str]:
+    """Of these cases those that do not convict it."""
+    with _trial(name) as (_, trial):
+        return [case for case in cases if not trial.findings(case) and not trial.findings(case)]
+
+
+def _confirmed(name: str, runtime: AdapterRuntime, trial: Trial, found: dict[str, _Found]) -> Iterator[str]:
+    """The cases that convict it again: neither what a busy machine does nor what another case left does so."""
+    lasts = name != SOUND and DEFECTS[name].lasts
+    is_first = True
+    # Soonest first; and of the same step the last, so that none has the cases before it that it had.
+    by_time = sorted(found, key=lambda case: -int(found[case].took_s / _STEP_S))
+    for case in reversed(by_time):
+        if lasts or is_first:
+            runtime.close()
+        elif found[case].sentence.startswith("runtime-died"):
+            yield case  # no machine is so busy
+            continue
+        if trial.findings(case):
+            is_first = False
+            yield case
+
+
+def _complain(name: str, case: str, finding: str) -> None:
+    """A defect that cannot even be planted convicts the one who wrote it."""
+    if finding.startswith("runtime-died: refusal") and DEFECTS[name].family != "process":
+        raise AssertionError(f"{name} is planted wrongly: {case}: {finding}")
+
+
+@contextmanager
+def _trial(name: str) -> Iterator[tuple[AdapterRuntime, Trial]]:
+    runtime = adapter(name)
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            yield runtime, Trial(runtime, Path(scratch), soaks=name == SOUND or DEFECTS[name].soaks)
+    finally:
+        runtime.close()

@@ -108,6 +108,7 @@ def test_a_guest_compiled_in_isolation_runs_as_any_other(make_engine, engine, so
     )
     assert (found.value, found.usage.fuel) == (81, expected.usage.fuel)
     assert str(guest.exports) == str(plain.exports)
+    isolated.close()
     assert [*scratch.iterdir()] == []
 
 

@@ -54,12 +54,17 @@ driver of adapters gives up after some 20 seconds."""
 
 
 class InProcessRuntime:
-    """Answers requests with one `WasmEngine`. Safe to use from several threads."""
+    """Answers requests with one `WasmEngine`. Safe to use from several threads.
 
-    def __init__(self, engine: WasmEngine) -> None:
+    Guests that may be suspended share one event loop, as they would in a host that is written that way. With `loop`
+    all guests run on that one.
+    """
+
+    def __init__(self, engine: WasmEngine, *, loop: LoopThread | None = None) -> None:
         self._engine = engine
         self._loaded: dict[str, Component] = {}
-        self._loop = LoopThread()
+        self._loop = loop or LoopThread()
+        self._always_on_loop = loop is not None
 
     def hello(self) -> HelloAnswer:
         """Name, version and capabilities. Loading is bounded where the engine has an isolation."""
@@ -101,8 +106,7 @@ class InProcessRuntime:
         except WasmError as error:
             yield _failed(error, phase="instantiate")
             return
-        # Guests that may be suspended all share one event loop, as they would in a host that is written that way.
-        loop = self._loop if SUSPENDING in request.imports else None
+        loop = self._loop if self._always_on_loop or SUSPENDING in request.imports else None
         with store:
             answer, instance = _measured(store, partial(_instantiate, store, component, loop), phase="instantiate")
             if answer.verdict is not Verdict.OK:

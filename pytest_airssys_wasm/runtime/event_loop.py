@@ -76,15 +76,19 @@ class LoopClock:
             cancel(run, self._interrupt)
             raise
         finally:
-            if self._timer is not None:
-                self._timer.cancel()
+            self._cancel_timer()
             for descriptor in watched:
                 self._loop.remove_reader(descriptor)
         if not run.abandoned:
             run.done.acquire()  # it wakes us a moment before
             self._read()
 
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
     def _stop(self, reason: Stop) -> None:
+        self._cancel_timer()  # a deadline that is still to come would hold the run until then
         self._run.stop = self._run.stop or reason
         self._run.cancel_host()
         self._give_up_at = monotonic() + self._run.grace_s

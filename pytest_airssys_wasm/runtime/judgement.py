@@ -102,13 +102,25 @@ def _fuel(run: Run) -> FuelMetrics:
     failure = _failure(run)
     # An abandoned run knows what was left at its last host call, if it made one.
     consumed = 0 if run.fuel_left is None else run.fuel_at_start - run.fuel_left
-    is_exact = run.finished and (failure is None or _bills_the_last_frame(failure))
+    is_exact = run.fuel_budget == 0 or (run.finished and (failure is None or _bills_the_last_frame(failure)))
     return FuelMetrics(max_fuel=run.fuel_budget, consumed=consumed, is_exact=is_exact)
 
 
 def _bills_the_last_frame(failure: Failure) -> bool:
     # A full GC heap ends the guest like a hardware trap does, in the middle of a frame, and carries no code.
     return failure.kind in _EXACT_FUEL_KINDS and not failure.cause.startswith("GC heap out of memory")
+
+
+def _is_late(run: Run) -> bool:
+    if run.stop is not None or run.limits.timeout_ms is None or run.finished_at is None:
+        return run.stop is Stop.TIMEOUT
+    # On a busy machine a guest that is late may be back before its caller has seen that it is.
+    return run.finished_at - run.started_at >= run.limits.timeout_ms / 1_000
+
+
+def _has_no_fuel(run: Run) -> bool:
+    # A guest that was given up before it began has told nothing; but none goes far without any.
+    return run.fuel_budget == 0 or (run.fuel_budget is not None and run.fuel_left == 0)
 
 
 def _failure(run: Run) -> Failure | None:
@@ -119,9 +131,10 @@ def _verdict(run: Run) -> BaseException | None:
     failure = _failure(run)
     kind = failure.kind if failure else None
     # Without its code, a guest that was stopped with no fuel left has hit both limits.
-    if kind == "out-of-fuel" or (run.stop is Stop.TIMEOUT and run.fuel_budget is not None and run.fuel_left == 0):
+    is_late = _is_late(run)
+    if kind == "out-of-fuel" or (is_late and _has_no_fuel(run)):
         return OutOfFuel(f"the fuel budget of {run.fuel_budget:,} was spent")
-    if run.stop is Stop.TIMEOUT:
+    if is_late:
         return ExecutionTimeout(f"the timeout of {run.limits.timeout_ms:g} ms ran out")
     if run.stop is Stop.OUTPUT:
         return ResourceLimitExceeded(f"the guest wrote more than {run.limits.output:,} bytes of output", "output")

@@ -1,0 +1,75 @@
+"""What a process holds, and whether that grows."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import statistics
+import sys
+import threading
+import time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from pytest_airssys_wasm.conformance.measure import open_files, resident_mib
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pytest_airssys_wasm.protocol.messages import Runtime
+    from pytest_airssys_wasm.runtime.engine import WasmEngine
+
+_PATIENCE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Footprint:
+    """What is held when nothing runs."""
+
+    rss_mib: float
+    threads: int
+    files: int
+    guests: int
+    """Guests and memories that should be gone by now."""
+
+
+SLACK = Footprint(rss_mib=8.0, threads=2, files=2, guests=0)
+"""How much of each may be more at the end of a soak than after its warm-up, as a straight line has it."""
+
+
+def measure(engine: WasmEngine, runtime: Runtime) -> Footprint:
+    """Once all guests that were given up have come back, or should have."""
+    until = time.monotonic() + _PATIENCE_S
+    while (engine.current or engine.live_memories) and time.monotonic() < until:
+        gc.collect()
+        time.sleep(0.01)
+    gc.collect()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).malloc_trim(0)  # what the allocator keeps for later is no leak
+    processes = runtime.process_ids()
+    return Footprint(
+        rss_mib=resident_mib(processes),
+        threads=threading.active_count(),
+        files=open_files(processes),
+        guests=len(engine.current) + engine.live_memories,
+    )
+
+
+def growth(seen: Sequence[Footprint]) -> dict[str, float]:
+    """Of each figure: what a straight line through all measurements adds from the first to the last."""
+    return {name: _growth([asdict(one)[name] for one in seen]) for name in asdict(SLACK)}
+
+
+def leaks(seen: Sequence[Footprint]) -> list[str]:
+    """A sentence for each figure that grows."""
+    allowed = asdict(SLACK)
+    return [
+        f"{name} grew by {grown:.1f}, more than {allowed[name]}"
+        for name, grown in growth(seen).items()
+        if grown > allowed[name]
+    ]
+
+
+def _growth(values: Sequence[float]) -> float:
+    slope, _ = statistics.linear_regression(range(len(values)), values)
+    return slope * (len(values) - 1)

@@ -130,8 +130,8 @@ def _failure(run: Run) -> Failure | None:
 def _verdict(run: Run) -> BaseException | None:
     failure = _failure(run)
     kind = failure.kind if failure else None
-    # Without its code, a guest that was stopped with no fuel left has hit both limits.
     is_late = _is_late(run)
+    # Without its code, a guest that was stopped with no fuel left has hit both limits.
     if kind == "out-of-fuel" or (is_late and _has_no_fuel(run)):
         return OutOfFuel(f"the fuel budget of {run.fuel_budget:,} was spent")
     if is_late:

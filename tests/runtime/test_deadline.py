@@ -11,7 +11,10 @@ from pytest_airssys_wasm.runtime.claim import StoreUnusable
 from pytest_airssys_wasm.runtime.engine import WasmEngine
 from pytest_airssys_wasm.runtime.errors import ExecutionTimeout, HostFunctionError, OutOfFuel
 from pytest_airssys_wasm.runtime.host import HostFunctions
+from pytest_airssys_wasm.runtime.judgement import judge
 from pytest_airssys_wasm.runtime.limits import ResourceLimits
+from pytest_airssys_wasm.runtime.memory import MemoryAccount
+from pytest_airssys_wasm.runtime.run import Run, Stop
 from pytest_airssys_wasm.runtime.store import LimitedStore
 
 SPIN = '(module (memory (export "memory") 1) (func (export "spin") (loop br 0)) (func (export "nop")))'
@@ -87,6 +90,22 @@ def test_a_guest_that_comes_back_from_a_late_host_function_is_stopped(engine):
         engine.execute(engine.load(CALLS), "again", limits=limits(30), host=host_of(slow))
     engine.execute(engine.load(SPIN), "nop", limits=limits(5_000))
     assert len(calls) == 1
+
+
+def test_a_guest_that_was_late_is_late_also_when_it_is_back_first():
+    run = Run(limits(30), None, MemoryAccount(0))
+    run.started_at -= 0.03
+    run.finish()
+    assert isinstance(judge(run), ExecutionTimeout)
+
+
+def test_a_guest_without_fuel_that_did_not_get_to_begin_has_spent_it():
+    run = Run(ResourceLimits(memory=0, fuel=0, timeout_ms=0), 0, MemoryAccount(0))
+    run.stop = Stop.TIMEOUT
+    run.abandon()
+    error = judge(run)
+    assert isinstance(error, OutOfFuel)
+    assert (error.usage.fuel.consumed, error.usage.fuel.is_exact) == (0, True)
 
 
 def test_different_deadlines_at_once_do_not_disturb_each_other(engine):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
+import weakref
 
 import pytest
 
@@ -38,6 +39,13 @@ GUEST = """(component
   (func (export "add") (param "a" u32) (param "b" u32) (result u32) (canon lift (core func $i "add")))
   (func (export "spin") (canon lift (core func $i "spin")))
   (func (export "pauses") (param "times" u32) (param "ms" u32) (result u32) (canon lift (core func $i "pauses"))))"""
+
+
+FLOOD = r"""(module
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1) (data (i32.const 0) "\08\00\00\00\06\00\00\00hello\n")
+  (func $say (export "say") (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 100))))
+  (func (export "flood") (loop call $say br 0)))"""
 
 
 class Pauses:
@@ -236,18 +244,30 @@ def test_a_guest_blocked_in_the_host_is_given_up_while_the_loop_goes_on(engine, 
 
 
 def test_output_is_read_and_bounded_while_the_loop_goes_on(engine):
-    guest = engine.load(
-        r"""(module
-          (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
-          (memory (export "memory") 1) (data (i32.const 0) "\08\00\00\00\06\00\00\00hello\n")
-          (func $say (export "say") (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 100))))
-          (func (export "flood") (loop call $say br 0)))"""
-    )
+    guest = engine.load(FLOOD)
     said = asyncio.run(engine.execute_async(guest, "say", limits=PLENTY, wasi=Wasi()))
     assert said.stdout == b"hello\n"
     limits = ResourceLimits(memory="1 MiB", fuel=None, timeout_ms=60_000, output=100_000)
     with pytest.raises(ResourceLimitExceeded, match="output"):
         asyncio.run(engine.execute_async(guest, "flood", limits=limits, wasi=Wasi()))
+
+
+def test_a_store_whose_output_ran_over_is_not_held_until_its_deadline(engine):
+    guest = engine.load(FLOOD)
+    limits = ResourceLimits(memory="1 MiB", fuel=None, timeout_ms=60_000, output=1_000)
+
+    async def flooded():
+        store = LimitedStore(engine, limits, wasi=Wasi())
+        with pytest.raises(ResourceLimitExceeded):
+            await store.execute_async(guest, "flood")
+        return weakref.ref(store)
+
+    async def flooded_and_collected():
+        store = await asyncio.create_task(flooded())
+        gc.collect()
+        return store()
+
+    assert asyncio.run(flooded_and_collected()) is None
 
 
 def test_a_store_runs_one_execution_at_a_time(engine, guest, host):

@@ -11,12 +11,13 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+import psutil
+
 from pytest_airssys_wasm.conformance.measure import open_files, resident_mib
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pytest_airssys_wasm.protocol.messages import Runtime
     from pytest_airssys_wasm.runtime.engine import WasmEngine
 
 _PATIENCE_S = 60.0
@@ -26,18 +27,20 @@ _PATIENCE_S = 60.0
 class Footprint:
     """What is held when nothing runs."""
 
+    processes: int
     rss_mib: float
+    """Of all processes together, without what they share with files."""
     threads: int
     files: int
     guests: int
     """Guests and memories that should be gone by now."""
 
 
-SLACK = Footprint(rss_mib=8.0, threads=2, files=2, guests=0)
+SLACK = Footprint(processes=2, rss_mib=8.0, threads=2, files=2, guests=0)
 """How much of each may be more at the end of a soak than after its warm-up, as a straight line has it."""
 
 
-def measure(engine: WasmEngine, runtime: Runtime) -> Footprint:
+def measure(engine: WasmEngine) -> Footprint:
     """Once all guests that were given up have come back, or should have."""
     until = time.monotonic() + _PATIENCE_S
     while (engine.current or engine.live_memories) and time.monotonic() < until:
@@ -46,11 +49,13 @@ def measure(engine: WasmEngine, runtime: Runtime) -> Footprint:
     gc.collect()
     if sys.platform == "linux":
         ctypes.CDLL(None).malloc_trim(0)  # what the allocator keeps for later is no leak
-    processes = runtime.process_ids()
+    own = psutil.Process()
+    processes = [own.pid, *(child.pid for child in own.children(recursive=True))]
     return Footprint(
+        processes=len(processes),
         rss_mib=resident_mib(processes),
         threads=threading.active_count(),
-        files=open_files(processes),
+        files=open_files([own.pid]),
         guests=len(engine.current) + engine.live_memories,
     )
 

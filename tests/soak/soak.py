@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime
+from pytest_airssys_wasm.isolation.process_isolation import ProcessIsolation
 from pytest_airssys_wasm.runtime.engine import WasmEngine
 from soak import footprint
 from soak.subjects import Outcome, Subject, all_subjects
@@ -69,12 +69,11 @@ class Soak:
         weights = [1 / (0.001 + self.cost_s[subject]) for subject in subjects]
         order = subjects + chance.choices(subjects, weights, k=max(0, executions - len(subjects)))
         chance.shuffle(order)
-        runtime = InProcessRuntime(self.engine)
         with ThreadPoolExecutor(_IN_FLIGHT) as threads:
             for number in range(_ROUNDS):
                 for subject, outcome in threads.map(_act, order[number::_ROUNDS]):
                     self._note(subject, outcome)
-                self.held.append(footprint.measure(self.engine, runtime))
+                self.held.append(footprint.measure(self.engine))
                 if (number + 1) % (_ROUNDS // 10) == 0:
                     tell(_row(sum(self.ended.values()), self.held[-1]))
 
@@ -106,14 +105,15 @@ class Soak:
             self.differing.append(f"{subject.name}: alone {self.alone[subject]}, together {outcome}")
 
 
-def soak(executions: int, *, slowest_ms: float, each: int = 1, tell: Callable[[str], None] = print) -> Soak:
-    """A soak of at least so many executions, on one in `each` of the suite's cases."""
+def soak(
+    engine: WasmEngine, executions: int, *, slowest_ms: float, each: int = 1, tell: Callable[[str], None] = print
+) -> Soak:
+    """A soak of at least so many executions on this engine, on one in `each` of the suite's cases."""
     with tempfile.TemporaryDirectory() as scratch:
-        soaked = Soak(WasmEngine())
-        soaked.run_alone([*all_subjects(soaked.engine, Path(scratch), each=each)], slowest_ms)
-        tell(f"{'executions':>10} {'RSS':>10} {'threads':>8} {'files':>6} {'guests':>7}")
+        soaked = Soak(engine)
+        soaked.run_alone([*all_subjects(engine, Path(scratch), each=each)], slowest_ms)
+        tell(f"{'executions':>10} {'processes':>9} {'RSS':>10} {'threads':>8} {'files':>6} {'guests':>7}")
         soaked.run_together(executions, tell)
-        soaked.engine.close()
         return soaked
 
 
@@ -133,7 +133,9 @@ def _ending(verdict: object, *what: object) -> str:
 
 
 def _row(executions: int, held: footprint.Footprint) -> str:
-    return f"{executions:10,} {held.rss_mib:6.1f} MiB {held.threads:8} {held.files:6} {held.guests:7}"
+    return (
+        f"{executions:10,} {held.processes:9} {held.rss_mib:6.1f} MiB {held.threads:8} {held.files:6} {held.guests:7}"
+    )
 
 
 def main() -> int:
@@ -141,9 +143,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--executions", type=int, default=100_000)
     parser.add_argument("--slowest-ms", type=float, default=100.0, help="leave out what takes longer alone")
+    parser.add_argument("--each", type=int, default=1, help="run one in so many of the suite's cases")
+    parser.add_argument("--isolation", choices=["thread", "process"], default="thread")
     options = parser.parse_args()
     use_one_arena()
-    soaked = soak(options.executions, slowest_ms=options.slowest_ms, tell=lambda row: print(row, flush=True))
+    engine = WasmEngine(isolation=ProcessIsolation() if options.isolation == "process" else None)
+    soaked = soak(
+        engine,
+        options.executions,
+        slowest_ms=options.slowest_ms,
+        each=options.each,
+        tell=lambda row: print(row, flush=True),
+    )
+    engine.close()
     print(soaked.summary())
     return 1 if soaked.findings else 0
 

@@ -7,6 +7,7 @@ import json
 import sys
 import threading
 import time
+from base64 import b64encode
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 import wasmtime
 from wasmtime import component as components
 
-FEATURES = ["tail_call", "multi_memory", "memory64", "exceptions", "function_references", "gc"]
+FEATURES = ["tail_call", "multi_memory", "memory64", "exceptions", "function_references", "gc", "simd"]
 HAS = ["component", "module", "fuel", "fuel-as-wasmtime", "timeout", "memory", "counts", "imports", "bulk-memory"]
 HAS += ["wasi-p1", "wasi-p2", *(name.replace("_", "-") for name in FEATURES)]
 COUNTS = {"table_elements": 20_000, "instances": 64, "tables": 16, "memories": 16}
@@ -28,12 +29,17 @@ TEXTS |= {"instance count": "resource-limit instances", "table minimum": "resour
 TEXTS |= {"another handle": "resource-limit handles", "thrown Wasm": "trap uncaught-exception"}
 TEXTS |= {"`unreachable`": "trap unreachable", "wasm trap": "trap unknown"}
 HOST = {"noop": (0, 0, lambda: None), "echo": (1, 1, lambda value: value), "fail": (0, 0, lambda: 1 / 0)}
+HOST |= {"swallow": (1, 0, lambda text: None), "recite": (1, 1, lambda characters: "a" * characters)}
 HOST["sleep-ms"] = (1, 0, lambda milliseconds: time.sleep(milliseconds / 1_000))
 config = wasmtime.Config()
-for setting in ["consume_fuel", "epoch_interruption", *(f"wasm_{name}" for name in FEATURES)]:
-    setattr(config, setting, True)
+for on in "consume_fuel", "epoch_interruption", "cranelift_nan_canonicalization", *(f"wasm_{one}" for one in FEATURES):
+    setattr(config, on, True)
 config.wasm_threads = False
 engine = wasmtime.Engine(config)
+
+
+def plain(value):
+    return {"bytes": b64encode(value).decode()} if isinstance(value, bytes) else str(value)
 
 
 def tick():
@@ -98,11 +104,9 @@ def run(request):
     for step in [None, *(step for step in request["steps"] if "call" in step)]:
         if step is None or request.get("fuel_per") != "run":
             store.set_fuel(2**64 - 1 if limits["fuel"] == "unlimited" else limits["fuel"])
-        act = (
-            partial(export(step["call"]), store, *step.get("args", []))
-            if step
-            else partial(instantiate, store, request)
-        )
+        act = partial(instantiate, store, request)
+        if step:
+            act = partial(export(step["call"]), store, *step.get("args", []))
         answers.append(execute(store, limits["timeout_ms"], act, None if step else "instantiate"))
         if answers[-1]["verdict"] != "ok":
             break
@@ -112,7 +116,6 @@ def run(request):
 
 threading.Thread(target=tick, daemon=True).start()
 hello = {"runtime": "raw wasmtime-py", "version": version("wasmtime"), "capabilities": HAS}
-for line in sys.stdin:
-    request = json.loads(line)
+for request in map(json.loads, sys.stdin):
     answer = hello if request["op"] == "hello" else {"steps": run(request)}
-    print(json.dumps({"id": request["id"], **answer}), flush=True)
+    print(json.dumps({"id": request["id"], **answer}, default=plain), flush=True)

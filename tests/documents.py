@@ -1,6 +1,7 @@
 """The blocks of a Markdown page, and how each kind of them is tried.
 
-A page is a folder of its own: its blocks are tried in order, and a comment above a block says what it is.
+A page is a folder of its own, in which the project's `adapters` are: its blocks are tried in order, and a comment
+above a block says what it is.
 
     <!-- file: test_a.py -->   the content of this file in the page's folder
     <!-- not run: why -->      nothing is done with it
@@ -77,11 +78,13 @@ class Folder:
     def __init__(self, path: Path) -> None:
         self.path = path / "work"
         self.path.mkdir()
+        (self.path / "adapters").symlink_to(Path(__file__).parents[1] / "adapters")
         self._has_new_tests = False
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST_", "COV_CORE_"))}
         self._environment = {
             **kept,
             "COLUMNS": _WIDTH,
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", os.defpath)]),
             "PYTEST_ADDOPTS": "-p no:asyncio -p no:randomly",  # warns of settings that no page needs; shows tests in any order
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
             "XDG_CACHE_HOME": str(path / "cache"),

@@ -54,6 +54,8 @@ class Patience:
     """Of a request, beyond the timeouts of its steps."""
     unlimited_s: float = 60.0
     """For each step without a timeout."""
+    most_s: float = 86_400.0
+    """Of any request, whatever the timeouts of its steps."""
 
 
 class AdapterRuntime:
@@ -187,7 +189,7 @@ class AdapterRuntime:
         else:
             each_s = 0.0  # to be refused
         # The instantiation before the first step has the whole timeout too.
-        return min((len(request.steps) + 1) * each_s + self._patience.grace_s, 86_400.0)
+        return min((len(request.steps) + 1) * each_s + self._patience.grace_s, self._patience.most_s)
 
     def _told(self, error: RuntimeDied) -> str:
         text = f"{error.reason}: {error}"

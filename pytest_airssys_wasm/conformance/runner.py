@@ -62,7 +62,10 @@ class CaseRunner:
         for repetition in range(case.repeat):
             if watched and repetition == warm_up:
                 before = self._footprint()
-            seen += self._run_once(case, lanes, repetition)
+            latest = self._run_once(case, lanes, repetition)
+            seen += latest
+            if any(map(_has_died, latest)):
+                break  # it would take as long again, and tell nothing new
         elapsed_ms = (perf_counter() - started) * 1_000
         if before is None:
             return Observation(seen=tuple(seen), elapsed_ms=elapsed_ms)
@@ -140,6 +143,10 @@ class _Lane:
     actor: Actor
     copy: int
     component: Path | None
+
+
+def _has_died(seen: Seen) -> bool:
+    return any(answer is not None and answer.verdict is Verdict.RUNTIME_DIED for answer in seen.answers)
 
 
 def _without_unasked(step: Step, answer: StepAnswer | None) -> StepAnswer | None:

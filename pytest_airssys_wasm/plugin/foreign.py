@@ -47,9 +47,11 @@ def the_adapter(config: pytest.Config) -> AdapterRuntime | None:
     if command is None:
         return None
     if _ADAPTER not in config.stash:
-        from pytest_airssys_wasm.conformance.adapter import AdapterRuntime
+        from pytest_airssys_wasm.conformance.adapter import AdapterRuntime, Patience
 
-        config.stash[_ADAPTER] = AdapterRuntime(command.words, folder=command.folder)
+        most_ms = config.stash[SETTINGS].wasm_patience_ms
+        patience = None if most_ms is None else Patience(most_s=most_ms / 1_000)
+        config.stash[_ADAPTER] = AdapterRuntime(command.words, folder=command.folder, patience=patience)
     return config.stash[_ADAPTER]
 
 
@@ -88,4 +90,7 @@ def flags(config: pytest.Config) -> str:
     settings = config.stash[SETTINGS]
     if settings.wasm_runtime is None:
         return "--airssys-wasm"
-    return shlex.join([f"--wasm-runtime={settings.wasm_runtime}"])
+    given = [f"--wasm-runtime={settings.wasm_runtime}"]
+    if settings.wasm_patience_ms is not None:
+        given.append(f"--wasm-patience-ms={settings.wasm_patience_ms:g}")
+    return shlex.join(given)

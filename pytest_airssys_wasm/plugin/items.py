@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_airssys_wasm.plugin import foreign
+from pytest_airssys_wasm.plugin import foreign, shown
 from pytest_airssys_wasm.plugin.engine import the_runner
 from pytest_airssys_wasm.plugin.records import KIND, REQUIREMENT
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration, RuntimeDied
@@ -63,7 +63,8 @@ class CaseItem(pytest.Item):
         """The case, its requirement and the findings; a traceback only where this package is at fault."""
         error = excinfo.value
         if isinstance(error, CaseFailed):
-            return "\n".join(self._lines(error))
+            lines = self._lines(error)
+            return shown.message(excinfo, self.case_file.path, *lines, reason=error.findings[0].sentence)
         if isinstance(error, (InvalidConfiguration, RuntimeDied)):
             return str(error)
         return super().repr_failure(excinfo, style)

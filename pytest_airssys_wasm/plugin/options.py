@@ -89,6 +89,13 @@ OPTIONS = (
         help="The cases that the runtime is known to fail, with reasons. One of them that passes fails the run.",
     ),
     Option(
+        key="wasm_patience_ms",
+        metavar="N",
+        parse=parse_duration_ms,
+        help="The most that the runtime behind the adapter may take for one request, in ms (3000, '3 s'), where the "
+        "timeouts of its steps allow more: for one that is known to hang.",
+    ),
+    Option(
         key="wasm_fuel",
         metavar="N",
         parse=parse_fuel,
@@ -163,6 +170,7 @@ class Settings:
     wasm_component: tuple[Path, ...] = ()
     wasm_runtime: Command | None = None
     wasm_expectations: Path | None = None
+    wasm_patience_ms: float | None = None
     wasm_fuel: Given[int] | None = None
     wasm_memory: Given[int] | None = None
     wasm_timeout_ms: Given[float] | None = None

@@ -106,14 +106,17 @@ class Collection:
             self._ended.add(report.nodeid)
         kind, requirement = getattr(report, _ABOUT, ("test", None))
         before = self._tests.get(report.nodeid)
-        said = before is None or report.when == "call" or _is_worse(report.outcome, before.outcome)
+        is_worse = before is None or _is_worse(report.outcome, before.outcome)
+        is_known = hasattr(report, "wasxfail") and report.skipped
+        said = is_worse or report.when == "call"
         self._tests[report.nodeid] = TestRecord(
             test=report.nodeid,
             kind=kind,
-            outcome=report.outcome if before is None or _is_worse(report.outcome, before.outcome) else before.outcome,
+            outcome=report.outcome if is_worse or before is None else before.outcome,
             duration_s=max(0.0, report.duration) + (before.duration_s if before else 0.0),
             reason=_reason(report) if said else before.reason if before else None,
             requirement=requirement,
+            is_known_failure=is_known if is_worse or before is None else before.is_known_failure,
         )
 
 

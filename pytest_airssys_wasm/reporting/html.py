@@ -13,7 +13,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from pytest_airssys_wasm.reporting import figures
-from pytest_airssys_wasm.reporting.outcomes import OUTCOMES, by_chapter, failed_first, tally
+from pytest_airssys_wasm.reporting.outcomes import ENDINGS, by_chapter, failed_first, tally
 from pytest_airssys_wasm.reporting.plots import plots
 from pytest_airssys_wasm.reporting.rows import OK, fuel_used_percent, memory_used_percent, summarise
 from pytest_airssys_wasm.reporting.text import cut
@@ -51,7 +51,7 @@ def render(report: Report) -> str:
         .render(
             session=report.session,
             tally=tally(report.tests),
-            outcomes=OUTCOMES,
+            outcomes=ENDINGS,
             entries=list(_entries(report)),
             tests_left_out=max(0, len(report.tests) - MOST_TESTS),
             executions=len(report.executions),

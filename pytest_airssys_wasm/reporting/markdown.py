@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 # GitHub takes a summary of 1 MiB at most.
 MOST_FAILED = 200
 MOST_ROWS = 400
+COUNTED = ("passed", "failed", "known", "skipped")
+"""The columns of a table of requirements; known: failures that were expected."""
 _MOST_NAME = 160
 _MOST_REASON = 300
 
@@ -44,12 +46,12 @@ def _escape(found: re.Match[str]) -> str:
     return f"\\{character}" if character in _BY_BACKSLASH else f"&#{ord(character)};"
 
 
-def _code(text: str, most: int = _MOST_NAME) -> str:
+def code(text: str, most: int = _MOST_NAME) -> str:
     """As code, in which GitHub looks for no mentions."""
     return f"<code>{escape(cut(printable(text), most))}</code>"
 
 
-def _prose(text: str) -> str:
+def prose(text: str) -> str:
     """As running text. The comment keeps GitHub from seeing a mention, and shows nowhere."""
     return escape(text).replace("&#64;", "&#64;<!-- -->")
 
@@ -59,12 +61,12 @@ def _lines(report: Report) -> Iterator[str]:
     yield f"## WebAssembly: {tally(report.tests)}"
     yield ""
     yield (
-        f"{len(report.executions):,} executions in {session.duration_s:,.1f} s · {_code(session.runtime)} "
-        f"{_code(session.runtime_version)} · Python {_code(session.python_version)} · {_code(session.platform)} · "
-        f"pytest-airssys-wasm {_code(session.tool_version)} · {_code(session.started_at)}"
+        f"{len(report.executions):,} executions in {session.duration_s:,.1f} s · {code(session.runtime)} "
+        f"{code(session.runtime_version)} · Python {code(session.python_version)} · {code(session.platform)} · "
+        f"pytest-airssys-wasm {code(session.tool_version)} · {code(session.started_at)}"
     )
     yield ""
-    yield f"Limits: {_code(session.limits, _MOST_REASON)}"
+    yield f"Limits: {code(session.limits, _MOST_REASON)}"
     yield from _failed([test for test in report.tests if test.outcome == "failed"])
     yield from _exports(summarise(report.executions))
     yield from _requirements(by_chapter(report))
@@ -75,10 +77,10 @@ def _failed(tests: Sequence[TestRecord]) -> Iterator[str]:
         return
     yield from ("", "### Failed", "")
     for test in tests[:MOST_FAILED]:
-        reason = f"<br>{_code(test.reason, _MOST_REASON)}" if test.reason else ""
-        requirement = f" ({_code(test.requirement)})" if test.requirement else ""
-        yield f"- {_code(test.test)}{requirement}{reason}"
-    yield from _more(len(tests) - MOST_FAILED, "failed tests")
+        reason = f"<br>{code(test.reason, _MOST_REASON)}" if test.reason else ""
+        requirement = f" ({code(test.requirement)})" if test.requirement else ""
+        yield f"- {code(test.test)}{requirement}{reason}"
+    yield from more(len(tests) - MOST_FAILED, "failed tests")
 
 
 def _exports(rows: Sequence[Row]) -> Iterator[str]:
@@ -86,17 +88,17 @@ def _exports(rows: Sequence[Row]) -> Iterator[str]:
         return
     yield from ("", "### Exports", "")
     titles = ("calls", "fuel min", "median", "max", "limit", "used", "peak memory", "limit", "wall median", "max")
-    yield _row("component", "export", *titles, "verdicts")
-    yield _row("---", "---", *["--:"] * len(titles), "---")
-    yield from (_row(*_cells(row)) for row in rows[:MOST_ROWS])
+    yield table_row("component", "export", *titles, "verdicts")
+    yield table_row("---", "---", *["--:"] * len(titles), "---")
+    yield from (table_row(*_cells(row)) for row in rows[:MOST_ROWS])
     if any(row.lower_bounds for row in rows):
         yield from ("", "≥: of some calls only a lower bound is known.")
-    yield from _more(len(rows) - MOST_ROWS, "exports")
+    yield from more(len(rows) - MOST_ROWS, "exports")
 
 
 def _cells(row: Row) -> Iterator[str]:
-    yield _code(row.component)
-    yield "*instantiate*" if row.export is None else _code(row.export)
+    yield code(row.component)
+    yield "*instantiate*" if row.export is None else code(row.export)
     yield figures.count(row.calls)
     yield from (
         figures.fuel(amount, is_exact=row.fuel_is_exact) for amount in (row.fuel_min, row.fuel_median, row.fuel_max)
@@ -111,19 +113,19 @@ def _cells(row: Row) -> Iterator[str]:
 
 def _requirements(chapters: Iterable[Chapter]) -> Iterator[str]:
     for chapter in chapters:
-        yield from ("", f"### Requirements: {_prose(chapter.name)} ({chapter.tally})", "")
-        yield _row("requirement", "what it demands", "passed", "failed", "skipped")
-        yield _row("---", "---", "--:", "--:", "--:")
+        yield from ("", f"### Requirements: {prose(chapter.name)} ({chapter.tally})", "")
+        yield table_row("requirement", "what it demands", *COUNTED)
+        yield table_row("---", "---", *["--:"] * len(COUNTED))
         for requirement in chapter.requirements:
             record, counted = requirement.record, requirement.tally
-            counts = (figures.count(number) for number in (counted.passed, counted.failed, counted.skipped))
-            yield _row(_code(record.id), _prose(record.sentence), *counts)
+            counts = (figures.count(getattr(counted, ending)) for ending in COUNTED)
+            yield table_row(code(record.id), prose(record.sentence), *counts)
 
 
-def _row(*cells: str) -> str:
+def table_row(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _more(count: int, what: str) -> Iterator[str]:
+def more(count: int, what: str) -> Iterator[str]:
     if count > 0:
         yield from ("", f"… and {count:,} more {what}.")

@@ -59,6 +59,15 @@ class TestRecord(Struct, frozen=True, kw_only=True):
         Meta(description="why it failed or was skipped, in one line; of a check that passed, what it found"),
     ]
     requirement: Annotated[str | None, Meta(description="what a conformance case proves, such as `FUEL-3`")]
+    is_known_failure: Annotated[
+        bool,
+        Meta(description="whether it failed as was expected: `xfail`, `--wasm-expectations`; it is `skipped` then"),
+    ] = False
+
+    @property
+    def ending(self) -> str:
+        """The outcome, with known failures told from what was not run."""
+        return "known" if self.is_known_failure else self.outcome
 
 
 class RequirementRecord(Struct, frozen=True, kw_only=True):

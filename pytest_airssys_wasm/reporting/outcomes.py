@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from pytest_airssys_wasm.reporting.model import Report, RequirementRecord, TestRecord
 
-OUTCOMES = ("failed", "skipped", "passed")
+ENDINGS = ("failed", "known", "skipped", "passed")
 """In the order in which readers want to see them."""
 
 
@@ -21,20 +21,24 @@ class Tally:
 
     passed: int
     failed: int
+    known: int
+    """Failures that were expected."""
     skipped: int
 
     @property
     def total(self) -> int:
         """All tests."""
-        return self.passed + self.failed + self.skipped
+        return self.passed + self.failed + self.known + self.skipped
 
     @property
     def outcome(self) -> str:
-        """One word for all: `failed` if any did, `passed` if any did, else `skipped`; `untested` without tests."""
-        return next((outcome for outcome in ("failed", "passed", "skipped") if getattr(self, outcome)), "untested")
+        """One word for all: the first of these that any test has; `untested` without tests."""
+        order = ("failed", "known", "passed", "skipped")
+        return next((outcome for outcome in order if getattr(self, outcome)), "untested")
 
     def __str__(self) -> str:
-        return f"{self.passed:,} passed, {self.failed:,} failed, {self.skipped:,} skipped"
+        known = f"{self.known:,} known failures, " if self.known else ""
+        return f"{self.passed:,} passed, {self.failed:,} failed, {known}{self.skipped:,} skipped"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,13 +60,13 @@ class Chapter:
 
 def tally(tests: Iterable[TestRecord]) -> Tally:
     """The tests, counted."""
-    counts = Counter(test.outcome for test in tests)
-    return Tally(passed=counts["passed"], failed=counts["failed"], skipped=counts["skipped"])
+    counts = Counter(test.ending for test in tests)
+    return Tally(**{ending: counts[ending] for ending in ENDINGS})
 
 
 def failed_first(tests: Iterable[TestRecord]) -> tuple[TestRecord, ...]:
-    """Failed, skipped, passed; within each in the order in which they ran."""
-    return tuple(sorted(tests, key=lambda test: OUTCOMES.index(test.outcome)))
+    """Failed, known failures, skipped, passed; within each in the order in which they ran."""
+    return tuple(sorted(tests, key=lambda test: ENDINGS.index(test.ending)))
 
 
 def by_chapter(report: Report) -> tuple[Chapter, ...]:

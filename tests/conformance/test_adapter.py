@@ -336,6 +336,11 @@ def test_an_adapter_that_is_not_concurrent_is_asked_one_thing_at_a_time(start):
     assert {steps[0].value for steps in together(8, lambda _number: run(adapter, timeout_ms=5_000))} == {1}
 
 
+def test_the_patience_for_one_request_can_be_less_than_its_timeouts(start):
+    adapter = start("hello()\nread()\ntime.sleep(60)", patience=Patience(most_s=0.4))
+    assert "silence: no answer in 0.4 s" in died(run(adapter, timeout_ms=60_000))
+
+
 BAD_HELLOS = {
     "an unknown capability": ("hello('telepathy')", "capabilities: 'telepathy' is none of component, module, fuel"),
     "a missing field": ("say(read()['id'], runtime='x', capabilities=[])", "missing required field `version`"),

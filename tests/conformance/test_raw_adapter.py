@@ -33,10 +33,9 @@ def test_it_has_less_than_a_hundred_lines_of_code():
 
 def test_its_known_failures_are_cases_with_reasons():
     known = read_expectations(ADAPTERS / "raw_wasmtime.toml", CASES)
-    assert len(known) > 50
-    assert [case for case, failure in known.items() if failure.sometimes] == [
-        "conformance/timeout/the-deadline-is-met-within-ten-milliseconds"
-    ]
+    assert {case.split("/")[1] for case in known} == {chapter.name for chapter in find_chapters()} - {"async"}
+    # Only what depends on the speed of the machine may end either way.
+    assert {case.split("/")[1] for case, failure in known.items() if failure.sometimes} == {"timeout", "hostile"}
 
 
 def test_where_it_fails_is_what_its_list_says(tmp_path):

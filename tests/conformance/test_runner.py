@@ -110,6 +110,13 @@ def test_a_case_is_repeated(make_case, run):
     assert len({request.id for request in requests}) == 4
 
 
+def test_after_a_death_nothing_is_repeated(make_case, run, answer):
+    case = make_case('repeat = 4\n[[steps]]\ncall = "f"\n')
+    observation, requests = run(case, answer("runtime-died", message="silence"))
+    assert len(requests) == len(observation.seen) == 1
+    assert len(run(case, answer("trap", trap="unreachable"))[1]) == 4
+
+
 def test_copies_run_at_once(make_case, answer, tmp_path, scripted):
     all_there = threading.Barrier(3, timeout=10)
 

@@ -20,6 +20,7 @@ BAD = {
     "wasm_cache_dir": [""],
     "wasm_runtime": ["'", "", "  "],
     "wasm_expectations": ["nothing.toml", ""],
+    "wasm_patience_ms": ["-1", "soon", "nan", ""],
     "wasm_component": ["nothing.wasm", ""],
     "wasm_report": ["report.txt", "report", ""],
     "airssys_wasm": ["perhaps"],

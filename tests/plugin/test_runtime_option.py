@@ -88,6 +88,14 @@ def test_a_failing_case_shows_what_the_adapter_was_asked_wrote_and_said(odd):
     assert "about to" not in of_wrong
 
 
+def test_a_runtime_that_hangs_is_given_the_patience_that_was_asked_for(odd):
+    odd.path("odd.py").write_text(dedent(ODD_ADAPTER).replace("os.abort()", "import time; time.sleep(60)"))
+    text = odd.run(ODD, "--wasm-patience-ms=250 ms", TRAPS).text
+    assert "got 'runtime-died': silence: no answer in 0.25 s" in text
+    (rerun,) = (line for line in text.splitlines() if line.startswith("rerun: "))
+    assert shlex.split(rerun)[1:] == ["pytest", ODD, "--wasm-patience-ms=250", TRAPS]
+
+
 def test_each_worker_has_one_adapter_and_none_is_left(odd):
     ran = odd.run(ODD, "-n", "2", ADDS, WRONG)
     assert ran.results == {ADDS: "passed", WRONG: "failed"}
@@ -138,9 +146,14 @@ def test_a_runtime_that_does_not_say_hello_is_a_usage_error(suite, command, told
 
 
 def test_reports_name_the_foreign_runtime(odd):
-    odd.run(ODD, ADDS, "--wasm-report=out.json")
-    session = json.loads(odd.path("out.json").read_text())["session"]
+    ran = odd.run(ODD, ADDS, WRONG, "--wasm-report=out.json")
+    written = json.loads(odd.path("out.json").read_text())
+    session = written["session"]
     assert (session["runtime"], session["runtime_version"]) == ("odd-runtime", "7.1")
+    # What was found, and not what the case is about, is the reason: there, and in pytest's short summary.
+    found = "step 1 (add): value: expected 3, got 2"
+    assert {test["test"]: test["reason"] for test in written["tests"]} == {ADDS: None, WRONG: found}
+    assert f"FAILED {WRONG} - {found}" in ran.text
 
 
 def test_known_failures_are_expected_with_their_reason(odd):
@@ -149,8 +162,9 @@ def test_known_failures_are_expected_with_their_reason(odd):
     assert ran.code == 0
     assert ran.results == {ADDS: "passed", TRAPS: "xfail"}
     assert "a trap kills it" in ran.text
-    tests = {test["test"]: test["reason"] for test in json.loads(odd.path("out.json").read_text())["tests"]}
-    assert tests[TRAPS] == "expected to fail: a trap kills it"
+    tests = {test["test"]: test for test in json.loads(odd.path("out.json").read_text())["tests"]}
+    assert tests[TRAPS]["reason"] == "expected to fail: a trap kills it"
+    assert (tests[TRAPS]["is_known_failure"], tests[ADDS]["is_known_failure"]) == (True, False)
 
 
 @pytest.mark.parametrize("workers", ["0", "2"])

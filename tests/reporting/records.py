@@ -69,6 +69,8 @@ def outcome(**changes):
     fields = dict(
         test="tests/test_a.py::test_a", kind="test", outcome="passed", duration_s=0.5, reason=None, requirement=None
     )
+    if changes.get("outcome") == "known":
+        changes |= {"outcome": "skipped", "is_known_failure": True}
     return TestRecord(**fields | changes)
 
 
@@ -106,6 +108,7 @@ outcomes = st.builds(
     duration_s=amounts,
     reason=st.none() | names,
     requirement=st.none() | names,
+    is_known_failure=st.booleans(),
 )
 sessions = st.builds(
     SessionInfo,

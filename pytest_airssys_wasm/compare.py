@@ -1,0 +1,43 @@
+"""`python -m pytest_airssys_wasm.compare a.json b.json …`: reports of several runtimes side by side, as Markdown."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_airssys_wasm.reporting import json_report
+from pytest_airssys_wasm.reporting.comparison import compare
+from pytest_airssys_wasm.reporting.side_by_side import render
+from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the comparison; a file that is no report is an error of the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pytest_airssys_wasm.compare", description="Lay reports of the conformance suite side by side."
+    )
+    parser.add_argument("report", nargs="+", type=Path, help="written by `pytest --wasm-report x.json`")
+    paths = list(dict.fromkeys(parser.parse_args(arguments).report))
+    if len(paths) < 2:
+        parser.error("two reports or more: one alone is what --wasm-report x.md shows")
+    try:
+        reports = {title: json_report.read(path) for title, path in zip(_titles(paths), paths)}
+    except InvalidConfiguration as error:
+        parser.error(str(error))
+    sys.stdout.buffer.write(render(compare(reports)).encode())  # UTF-8, whatever the terminal's encoding
+
+
+def _titles(paths: Sequence[Path]) -> list[str]:
+    """Names without folder and suffix, where that is enough to tell them apart."""
+    times = Counter(path.stem for path in paths)
+    return [path.stem if times[path.stem] == 1 else str(path) for path in paths]
+
+
+if __name__ == "__main__":
+    main()

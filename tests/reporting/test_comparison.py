@@ -1,0 +1,143 @@
+"""Reports side by side: counts for each requirement and runtime, and every case that tells them apart."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import structs
+from records import SESSION, names, outcome, report, reports
+
+from pytest_airssys_wasm import compare as command
+from pytest_airssys_wasm.reporting import side_by_side
+from pytest_airssys_wasm.reporting.comparison import Ending, compare
+from pytest_airssys_wasm.reporting.model import RequirementRecord
+from pytest_airssys_wasm.reporting.write import write
+
+FUEL, MEMORY = (
+    RequirementRecord(id=id, chapter=chapter, sentence=f"{id} holds.")
+    for id, chapter in (("FUEL-1", "fuel"), ("MEM-1", "memory"))
+)
+OTHER = structs.replace(SESSION, runtime="other", runtime_version="7.1")
+
+
+def case(name, ending="passed", reason=None, requirement="FUEL-1"):
+    return outcome(test=f"conformance/{name}", kind="case", requirement=requirement, outcome=ending, reason=reason)
+
+
+def two(ours, others):
+    """Two reports with these cases."""
+    given = {"requirements": [MEMORY, FUEL]}
+    return {"ours": report(tests=ours, **given), "other": report(tests=others, session=OTHER, **given)}
+
+
+def test_every_requirement_is_counted_for_each_report():
+    text = side_by_side.render(
+        compare(
+            two(
+                [case("a"), case("b"), case("c", requirement="MEM-1")],
+                [case("a"), case("b", "failed"), case("c", "known", requirement="MEM-1"), case("d", "skipped")],
+            )
+        )
+    )
+    lines = text.splitlines()
+    assert "| <code>FUEL-1</code> | FUEL-1 holds. | 2 |  |  |  | 1 | 1 |  | 1 |" in lines
+    assert "| <code>MEM-1</code> | MEM-1 holds. | 1 |  |  |  |  |  | 1 |  |" in lines
+    assert "| **<code>ours</code>** | <code>wasmtime-py</code> | <code>50.0.1</code> | 3 | 0 | 0 | 0 |" in text
+    assert "| **<code>other</code>** | <code>other</code> | <code>7.1</code> | 1 | 1 | 1 | 1 |" in text
+    assert lines.index("### fuel") < lines.index("### memory") < lines.index("### Cases that differ: 3")
+
+
+def test_a_requirement_without_a_case_is_left_out():
+    assert [line.record for line in compare(two([case("a")], [])).lines] == [FUEL]
+
+
+def test_cases_that_differ_in_the_same_way_stand_together_with_their_reasons():
+    why = "expected to fail: it never ends"
+    differences = compare(
+        two(
+            [case("a"), case("b"), case("c"), case("d", "failed", "got 1")],
+            [case("a", "known", why), case("b"), case("c", "known", why), case("e", "skipped", "no fuel")],
+        )
+    ).differences
+    assert [([one.test for one in each.cases], each.endings) for each in differences] == [
+        (
+            ["conformance/a", "conformance/c"],
+            (Ending(word="passed", reason=None), Ending(word="known", reason="it never ends")),
+        ),
+        (["conformance/d"], (Ending(word="failed", reason="got 1"), Ending(word="not run", reason=None))),
+        (["conformance/e"], (Ending(word="not run", reason=None), Ending(word="skipped", reason="no fuel"))),
+    ]
+
+
+def test_failures_of_different_reasons_are_no_difference():
+    assert compare(two([case("a", "failed", "got 1")], [case("a", "failed", "got 2")])).differences == ()
+
+
+def test_only_conformance_cases_are_compared():
+    tests = [outcome(test="tests/test_a.py::test_a"), outcome(test="conformance/laws/one", kind="law")]
+    compared = compare(two([*tests, case("a")], [case("a")]))
+    assert compared.differences == ()
+    assert [column.tally.total for column in compared.columns] == [1, 1]
+
+
+def test_more_cases_than_anyone_reads_are_counted(monkeypatch):
+    monkeypatch.setattr(side_by_side, "MOST_CASES", 3)
+    text = side_by_side.render(compare(two([case(f"{n}") for n in range(5)], [])))
+    assert text.count("\n- ") == 3
+    assert text.endswith("… and 2 more cases.\n")
+
+
+@given(st.dictionaries(names, reports, min_size=2, max_size=3))
+def test_no_name_breaks_a_line_a_cell_or_a_tag(given_reports):
+    text = side_by_side.render(compare(given_reports))
+    for line in text.splitlines():
+        if line.startswith("|"):
+            assert line.count("|") in (11, 3 + 4 * len(given_reports))
+        plain = re.sub(r"</?code>|<!-- -->", "", line)
+        assert not re.search(r"<[a-z/!]", plain, re.IGNORECASE)
+        assert "@" not in plain
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Two files of reports, of the same name in two folders."""
+    paths = [tmp_path / folder / "report.json" for folder in ("old", "new")]
+    for path, one in zip(paths, two([case("a")], [case("a", "failed", "…")]).values()):
+        write(one, path)
+    return paths
+
+
+def test_the_command_prints_utf_8_wherever_it_runs(written):
+    root = str(Path(__file__).parents[2])
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest_airssys_wasm.compare", *written],
+        env={**inherited, "PYTHONPATH": root, "PYTHONIOENCODING": "latin-1"},
+        capture_output=True,
+        check=True,
+    )
+    text = done.stdout.decode("utf-8")
+    # Equal names are told apart by their folders.
+    assert re.search(
+        r"<code>\S*old/report.json</code> \*\*passed\*\* · <code>\S*new/report.json</code> \*\*failed\*\*", text
+    )
+    assert "<code>…</code>" in text
+
+
+def test_what_is_no_report_is_an_error_that_names_the_file(written, tmp_path, capsys):
+    for arguments, told in (
+        ([written[0]], "two reports or more"),
+        ([written[0], written[0]], "two reports or more"),
+        ([written[0], tmp_path / "none.json"], "none.json"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            command.main([str(path) for path in arguments])
+        assert ended.value.code == 2
+        assert told in capsys.readouterr().err

@@ -39,7 +39,7 @@ _ANSWER = msgspec.json.Decoder(_Answer)
 
 
 def translate(text: bytes, name: str, *, timeout_ms: float, memory_bytes: int) -> bytes:
-    """See `Isolation.translate`."""
+    """The binary of WebAssembly text, as `Isolation.translate`."""
     with TemporaryDirectory(prefix="airssys-wasm-") as folder:
         result = Path(folder, "binary")
         _make("text", text, name, result, timeout_ms, memory_bytes)
@@ -47,7 +47,7 @@ def translate(text: bytes, name: str, *, timeout_ms: float, memory_bytes: int) -
 
 
 def compile_(kind: Kind, binary: bytes, name: str, artefact: Path, *, timeout_ms: float, memory_bytes: int) -> None:
-    """See `Isolation.compile`."""
+    """Compile a binary into the file `artefact`, as `Isolation.compile`."""
     _make(kind, binary, name, artefact, timeout_ms, memory_bytes)
 
 

@@ -23,6 +23,8 @@ DEFAULT_COMPILE_MEMORY_BYTES = 2**30
 class ProcessIsolation:
     """Guests are compiled and run in processes of their own. Sizes and durations may be given with units.
 
+    Guest code runs on threads of this process still: `memory_bytes` and `grace_ms` bound nothing yet.
+
     Raises `InvalidConfiguration` for a value out of range, naming the field.
     """
 
@@ -59,14 +61,14 @@ class ProcessIsolation:
         return ProcessHomes(memory_bytes=self.memory_bytes, grace_ms=self.grace_ms)
 
     def translate(self, text: bytes, name: str) -> bytes:
-        """See `Isolation.translate`."""
+        """The binary of WebAssembly text. For engines, which call it for long text."""
         from pytest_airssys_wasm.isolation import compiling
 
         timeout_ms, memory_bytes = self.compile_timeout_ms, self.compile_memory_bytes
         return compiling.translate(text, name, timeout_ms=timeout_ms, memory_bytes=memory_bytes)
 
     def compile(self, kind: Kind, binary: bytes, name: str, artefact: Path) -> None:
-        """See `Isolation.compile`."""
+        """Compile a binary into a file that `deserialize_file` takes. For engines."""
         from pytest_airssys_wasm.isolation import compiling
 
         timeout_ms, memory_bytes = self.compile_timeout_ms, self.compile_memory_bytes

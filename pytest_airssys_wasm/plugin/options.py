@@ -185,7 +185,7 @@ class Settings:
     wasm_max_memory: int | None = None
     wasm_max_timeout_ms: float | None = None
     flags: tuple[str, ...] = field(default=())
-    """The limits on the command line, as they were written there: for commands that reproduce a test."""
+    """Limits and isolation on the command line, as they were written there: for commands that reproduce a test."""
     runs_suite: bool = False
     """`--airssys-wasm`, or `--wasm-runtime` on the command line: in the ini file that only says which."""
 
@@ -278,7 +278,7 @@ def _collect(config: pytest.Config, given: dict[str, Given[Any] | None]) -> Sett
     values["flags"] = tuple(
         text
         for option in OPTIONS
-        if option.key in _LIMITS and config.getoption(option.flag) is not None
+        if option.key in (*_LIMITS, "wasm_isolation") and config.getoption(option.flag) is not None
         for text in (option.flag, str(config.getoption(option.flag)))
     )
     values["runs_suite"] = values.get("airssys_wasm", False) or config.getoption("--wasm-runtime") is not None

@@ -6,7 +6,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidComponent, InvalidConfiguration, WasmError
+from pytest_airssys_wasm.runtime.errors import (
+    NOTHING,
+    InvalidComponent,
+    InvalidConfiguration,
+    ResourceLimitExceeded,
+    RuntimeDied,
+    WasmError,
+)
 from pytest_airssys_wasm.runtime.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.store import LimitedStore
 from pytest_airssys_wasm.validation.findings import Blocked, Unfit
@@ -46,6 +53,8 @@ class Candidate:
             raise Unfit(f"there is no file {self.wasm}", _build_it(self.manifest)) from None
         except OSError as error:
             raise Unfit(f"{self.wasm} cannot be read: {error.strerror}", "make it readable") from None
+        except (ResourceLimitExceeded, RuntimeDied) as error:
+            raise Unfit(str(error), "divide it, or compile it with --wasm-isolation=thread if you trust it") from error
         except InvalidComponent as error:
             raise Unfit(
                 f"it is no valid component or module: {error}",

@@ -40,6 +40,11 @@ def test_it_says_who_it_is(tell):
     assert set(answer["capabilities"]) == set(CAPABILITIES) - {"session", "isolated-compile", "host-rss"}
 
 
+def test_with_an_isolation_it_says_that_loading_is_bounded():
+    done = subprocess.run([*COMMAND, "--isolation=process"], input=HELLO.encode(), capture_output=True, timeout=60)
+    assert "isolated-compile" in json.loads(done.stdout)["capabilities"]
+
+
 def test_input_that_ends_at_once_is_no_error(tell):
     assert tell() == {}
 
@@ -105,7 +110,7 @@ def test_it_lives_on_after_every_verdict(tell, tmp_path):
 def test_nobody_else_writes_into_the_protocol_or_reads_of_it():
     script = """
 import os, sys
-from pytest_airssys_wasm.adapter import take_pipes
+from pytest_airssys_wasm.protocol.pipes import take_pipes
 requests, answers = take_pipes()
 print("from Python", flush=True)
 os.system("echo from a child; cat")

@@ -18,6 +18,7 @@ BAD = {
     "wasm_max_memory": ["-1", "all"],
     "wasm_max_timeout_ms": ["-1", "all"],
     "wasm_cache_dir": [""],
+    "wasm_isolation": ["fork", "Process", ""],
     "wasm_runtime": ["'", "", "  "],
     "wasm_expectations": ["nothing.toml", ""],
     "wasm_patience_ms": ["-1", "soon", "nan", ""],
@@ -146,6 +147,54 @@ def test_the_cache_is_where_it_was_asked_for_and_can_be_cleared(guest):
     assert guest.run("-o", "wasm_cache_dir=compiled", "--wasm-cache-clear", "-n", "2").code == 0
     assert len(entries(place)) == 2
     assert "after-clearing.00000000.cwasm" in entries(place)
+
+
+ISOLATION = """
+    import pytest
+    def test_a(wasm_engine):
+        assert type(wasm_engine.isolation).__name__ == "{}"
+"""
+
+
+def test_components_are_compiled_where_it_was_asked_for(project):
+    project.write(test_a=ISOLATION.format("NoneType"), test_b=ISOLATION.format("ProcessIsolation"))
+    for options in ([], ["--wasm-isolation=thread"], ["--wasm-isolation=thread", "-o", "wasm_isolation=process"]):
+        assert project.run(*options).results == {"test_a.py::test_a": "passed", "test_b.py::test_a": "failed"}
+    for options in (
+        ["--wasm-isolation=process"],
+        ["-o", "wasm_isolation=process"],
+        ["--wasm-isolation=process", "-n2"],
+    ):
+        ran = project.run(*options)
+        assert ran.results == {"test_a.py::test_a": "failed", "test_b.py::test_a": "passed"}
+        assert re.search(r"^wasm: .*, isolation process, cache ", ran.text, re.M)
+
+
+def test_a_guest_that_exhausts_the_compiler_is_an_error_that_says_so(project):
+    project.path("bomb.wat").write_text(f"(module (func (param i32) {'local.get 0 if ' * 100_000} {'end ' * 100_000}))")
+    project.write(
+        conftest="""
+            import pytest
+            from pytest_airssys_wasm import ProcessIsolation, WasmEngine
+            @pytest.fixture(scope="session")
+            def wasm_engine():
+                engine = WasmEngine(isolation=ProcessIsolation(compile_memory_bytes="100 MiB"))
+                yield engine
+                engine.close()
+        """,
+        test_a="""
+            import pytest
+            @pytest.mark.component("bomb.wat")
+            @pytest.mark.memory("1 MiB")
+            def test_a(component):
+                component.f(1)
+        """,
+    )
+    ran = project.run("--wasm-isolation=process")
+    assert ran.code == 1
+    assert "bomb.wat: compiling it takes more than 104,857,600 bytes of memory" in ran.text
+    assert "Traceback" not in ran.text
+    assert "--wasm-isolation process" in ran.text
 
 
 def test_a_cache_folder_in_the_ini_file_is_relative_to_it(guest):

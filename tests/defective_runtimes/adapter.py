@@ -1,4 +1,7 @@
-"""`python tests/defective_runtimes/adapter.py NAME`: the defective runtime of that name as an adapter; `sound`: none."""
+"""`python tests/defective_runtimes/adapter.py NAME`: the defective runtime of that name as an adapter.
+
+`sound` has no defect, nor has `isolated`, which compiles in processes of their own.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ if __name__ == "__main__":
     from defective_runtimes.catalogue import DEFECTS
     from pytest_airssys_wasm.adapter import main
 
-    if sys.argv[1] != "sound":
-        DEFECTS[sys.argv[1]].plant(pytest.MonkeyPatch())
-    main()
+    name = sys.argv[1]
+    if name in DEFECTS:
+        DEFECTS[name].plant(pytest.MonkeyPatch())
+    main(["--isolation=process"] if name == "isolated" else [])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from msgspec import structs
 
@@ -17,15 +17,17 @@ if TYPE_CHECKING:
 
     from pytest_airssys_wasm.protocol.messages import StepAnswer
 
+    Plant: TypeAlias = Callable[[pytest.MonkeyPatch], None]
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Defect:
     """One way to be wrong."""
 
     name: str
     family: str
     sentence: str
-    plant: Callable[[pytest.MonkeyPatch], None]
+    plant: Plant
     """Changes the package in this process, until the patch is undone. Make the engine afterwards."""
     alone: bool
     """It hangs, ends or litters its process: only to be planted in one of its own."""
@@ -36,31 +38,36 @@ class Defect:
 
 
 class Family:
-    """The defects of one file."""
+    """The defects of one file. `soaks`: the lone ones among them leave something behind."""
 
     def __init__(self, name: str, *, soaks: bool = False) -> None:
         self.name = name
         self.soaks = soaks
         self.defects: list[Defect] = []
 
-    def defect(self, plant: Callable[[pytest.MonkeyPatch], None]) -> Callable[[pytest.MonkeyPatch], None]:
+    def defect(self, plant: Plant) -> Plant:
         """The defect that this function plants; its name and its sentence are the function's."""
         return self._add(plant)
 
-    def lone_defect(self, plant: Callable[[pytest.MonkeyPatch], None]) -> Callable[[pytest.MonkeyPatch], None]:
+    def lone_defect(self, plant: Plant) -> Plant:
         """The same, of one that hangs, ends or litters its process."""
         return self._add(plant, alone=True)
 
-    def lasting_defect(
-        self, plant: Callable[[pytest.MonkeyPatch], None], *, alone: bool = False
-    ) -> Callable[[pytest.MonkeyPatch], None]:
+    def lasting_defect(self, plant: Plant, *, alone: bool = False) -> Plant:
         """The same, of one that fails a case for what another did before it."""
         return self._add(plant, lasts=True, alone=alone)
 
-    def _add(self, plant: Callable[[pytest.MonkeyPatch], None], **known: bool) -> Callable[[pytest.MonkeyPatch], None]:
-        name = plant.__name__.strip("_").replace("_", "-")
-        kind = {"alone": False, "lasts": False, "soaks": self.soaks, **known}
-        self.defects.append(Defect(name, self.name, (plant.__doc__ or "").strip(), plant, **kind))
+    def _add(self, plant: Plant, *, alone: bool = False, lasts: bool = False) -> Plant:
+        defect = Defect(
+            name=plant.__name__.strip("_").replace("_", "-"),
+            family=self.name,
+            sentence=(plant.__doc__ or "").strip(),
+            plant=plant,
+            alone=alone,
+            lasts=lasts,
+            soaks=alone and self.soaks,
+        )
+        self.defects.append(defect)
         return plant
 
 

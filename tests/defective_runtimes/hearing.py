@@ -10,14 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from defective_runtimes.catalogue import DEFECTS
-from defective_runtimes.trial import Trial, adapter
+from defective_runtimes.trial import CASES, Trial, adapter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pytest_airssys_wasm.conformance.adapter import AdapterRuntime
 
-SOUND = "sound"
+SOUND, ISOLATED = "sound", "isolated"
+"""Runtimes without a defect; the second has what the cases about compilers need, and is asked nothing else."""
+
+COMPILERS = {name for name, case in CASES.items() if "isolated-compile" in case.needs}
 
 _STEP_S = 0.05
 """Smaller differences are noise, and would be one in git."""
@@ -67,7 +70,7 @@ def acquitting(name: str, cases: Sequence[str]) -> list[str]:
 
 def _confirmed(name: str, runtime: AdapterRuntime, trial: Trial, found: dict[str, _Found]) -> Iterator[str]:
     """The cases that convict it again: neither what a busy machine does nor what another case left does so."""
-    lasts = name != SOUND and DEFECTS[name].lasts
+    lasts = name in DEFECTS and DEFECTS[name].lasts
     is_first = True
     # Soonest first; and of the same step the last, so that none has the cases before it that it had.
     by_time = sorted(found, key=lambda case: -int(found[case].took_s / _STEP_S))
@@ -84,7 +87,7 @@ def _confirmed(name: str, runtime: AdapterRuntime, trial: Trial, found: dict[str
 
 def _complain(name: str, case: str, finding: str) -> None:
     """A defect that cannot even be planted convicts the one who wrote it."""
-    if finding.startswith("runtime-died: refusal") and DEFECTS[name].family != "process":
+    if finding.startswith("runtime-died: refusal") and getattr(DEFECTS.get(name), "family", None) != "process":
         raise AssertionError(f"{name} is planted wrongly: {case}: {finding}")
 
 
@@ -93,6 +96,7 @@ def _trial(name: str) -> Iterator[tuple[AdapterRuntime, Trial]]:
     runtime = adapter(name)
     try:
         with tempfile.TemporaryDirectory() as scratch:
-            yield runtime, Trial(runtime, Path(scratch), soaks=name == SOUND or DEFECTS[name].soaks)
+            soaks = name not in DEFECTS or DEFECTS[name].soaks
+            yield runtime, Trial(runtime, Path(scratch), soaks=soaks, hurries=name != ISOLATED)
     finally:
         runtime.close()

@@ -9,7 +9,7 @@ from defective_runtimes.defect import Family, around
 from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime
 from pytest_airssys_wasm.runtime.errors import InvalidComponent
 
-FAMILY = Family("loading", soaks=True)
+FAMILY = Family("loading")
 
 
 def _text_of(path):

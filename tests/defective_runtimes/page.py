@@ -33,7 +33,7 @@ def _head(record: Record) -> Iterator[str]:
         "Each row is a runtime that is right except for one planted defect; a cell tells how many cases of the chapter",
         "convict it. The sound runtime is convicted by none. Written by `python tests/defective_runtimes/matrix.py`;",
         "all names are in `tests/defective_runtimes/matrix.json`. Cases that repeat themselves to find what is left behind",
-        "run in full length against the defects of isolation, cleanup, output and loading, and once against the others.",
+        "run in full length against the defects that leave something, and once against the others.",
         "",
         f"{len(record.defects)} defects, {len(record.cases)} cases in {len(sizes)} chapters. Defects that no case",
         f"convicts: {acquitted or 'none'}. Cases that convict none of these defects: {len(record.idle) or 'none'}.",

@@ -13,7 +13,7 @@ from defective_runtimes.defect import Family, around
 from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime
 from pytest_airssys_wasm.protocol import serve
 from pytest_airssys_wasm.protocol.messages import RunAnswer
-from pytest_airssys_wasm.runtime import settings
+from pytest_airssys_wasm.runtime import core_sections, settings, wit_reader
 from pytest_airssys_wasm.runtime.errors import Verdict
 
 FAMILY = Family("process")
@@ -131,6 +131,19 @@ def lies_about_several_memories(patch):
 def lies_about_64_bit_memories(patch):
     """It claims the capability `memory64`, and does not have it."""
     _without(patch, "wasm_memory64")
+
+
+@FAMILY.lone_defect
+def lies_about_compilers(patch):
+    """It claims the capability `isolated-compile`, and loads what it is given where it runs, without any bound."""
+
+    def hello(original, self):
+        said = original(self)
+        return structs.replace(said, capabilities=[*said.capabilities, "isolated-compile"])
+
+    around(patch, InProcessRuntime, "hello", hello)
+    patch.setattr(core_sections, "_MOST_BYTES", 2**40)
+    patch.setattr(wit_reader, "_MOST_NAMES", 2**40)
 
 
 @FAMILY.defect

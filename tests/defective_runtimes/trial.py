@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING, Any
 from msgspec import structs
 
 from pytest_airssys_wasm.conformance.adapter import AdapterRuntime, Patience
-from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime
 from pytest_airssys_wasm.conformance.judge import judge
 from pytest_airssys_wasm.conformance.loader import find_chapters
 from pytest_airssys_wasm.conformance.model import WholeExpect
 from pytest_airssys_wasm.conformance.runner import CaseRunner, missing_capabilities
-from pytest_airssys_wasm.runtime.engine import WasmEngine
 from pytest_airssys_wasm.runtime.errors import Verdict
 
 if TYPE_CHECKING:
@@ -40,7 +38,7 @@ _CASE_S = 30.0
 
 
 def adapter(name: str) -> AdapterRuntime:
-    """The defective runtime of this name (`sound`: the one without a defect) in a process of its own."""
+    """The runtime that `adapter.py` serves under this name, in a process of its own."""
     command = (sys.executable, str(Path(__file__).with_name("adapter.py")), name)
     return AdapterRuntime(command, patience=Patience(unlimited_s=5.0))
 
@@ -53,10 +51,12 @@ class Trial:
     scratch: Path
     soaks: bool = True
     """Whether a case that looks for what is left behind runs in full length; else it runs once."""
+    hurries: bool = True
+    """Whether long timeouts are cut."""
 
     def findings(self, name: str) -> list[str]:
         """What the case of this name finds: nothing, or one sentence a finding."""
-        case = hurried(CASES[name])
+        case = hurried(CASES[name]) if self.hurries else CASES[name]
         if missing_capabilities(case, self.runtime):
             return []
         # What the first repetition shows, three hundred show as well; but the fastest of them may be in time.
@@ -74,15 +74,6 @@ class Trial:
             return [finding.sentence for finding in judge(case, runner.run(case, name))]
         except _Over as over:
             return [str(over)]
-
-
-def cases_run_here() -> set[str]:
-    """Those for which the bundled runtime has what they need."""
-    engine = WasmEngine()
-    runtime = InProcessRuntime(engine)
-    able = {name for name, case in CASES.items() if not missing_capabilities(case, runtime)}
-    engine.close()
-    return able
 
 
 def hurried(case: Case) -> Case:

@@ -63,6 +63,18 @@ def test_a_host_function_that_never_returns_ends_for_the_caller(engine):
     release.set()
 
 
+def test_a_guest_that_ends_late_is_late_also_when_nobody_looked_at_the_clock(engine, monkeypatch):
+    def held_up(run, timeout_s):
+        """The waiting thread, on a machine so busy that it comes back long after the guest."""
+        return run.done.acquire()
+
+    monkeypatch.setattr("pytest_airssys_wasm.runtime.store.wait_done", held_up)
+    with LimitedStore(engine, limits(20), host=host_of(lambda: time.sleep(0.05))) as store:
+        instance = store.instantiate(engine.load(CALLS))
+        with pytest.raises(ExecutionTimeout):
+            instance.once()
+
+
 def test_a_store_that_was_given_up_on_is_released_when_its_guest_comes_back(engine):
     guest = engine.load(CALLS)
     release, before = threading.Event(), engine.live_memories

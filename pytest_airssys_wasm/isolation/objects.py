@@ -63,7 +63,7 @@ class HostObjects:
         handle = handle_from_json(args[0])
         if not isinstance(handle, Handle) or not handle.is_host:
             raise LookupError(f"no host object: {args}")
-        drop = getattr(self._objects.pop(handle.number, None), "drop", None)
+        drop = getattr(self._objects.pop(handle.number), "drop", None)
         if callable(drop):
             drop()
 

@@ -7,6 +7,7 @@ over there; here only the process is, which is ended when it does not answer som
 
 from __future__ import annotations
 
+from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.store import LimitedStore
 
 _STREAMS = ("stdout", "stderr")
+_LAST_WORDS_S = 0.03
+"""How long the end of a run is waited for that was given up here: over there it ends within 8 ms of its deadline."""
 _LAST_RESORT_S = 15.0
 """How much longer than for an answer the end of a process is waited for: never, unless the system is stuck."""
 
@@ -103,6 +106,11 @@ class ProcessHome:
             mate.kill()
 
     def end(self, run: Run) -> str | None:
+        if run.abandoned and self._lease.mate is not None:
+            # A host function does not come back. The other side has noticed too, and may tell what it cost.
+            answer = self._lease.mate.last_words(_LAST_WORDS_S)
+            with suppress(RuntimeDied):
+                self._believe(answer, run)
         if run.abandoned or (self._end is not None and self._end.is_over):
             self._lease.end()
             return "its guest was blocked in a call at the deadline and had to be given up"
@@ -113,13 +121,17 @@ class ProcessHome:
 
     def judge(self, run: Run) -> BaseException | None:
         end = self._end
+        error: BaseException | None
         if run.abandoned or run.stop is Stop.CANCELLED:
-            return judge(run)
+            error = judge(run)
+            if isinstance(error, WasmError):
+                error.usage = self.measure(run)
+            return error
         if end is None:
             if isinstance(run.error, RuntimeDied):
                 run.error.usage = self.measure(run)
             return run.error
-        error: BaseException | None = error_of(end)
+        error = error_of(end)
         if end.verdict is Verdict.HOST_ERROR and run.stop is Stop.TIMEOUT:
             error = judge(run)  # the function was cancelled, because time was up
         elif end.verdict is Verdict.HOST_ERROR and run.host_error is not None:
@@ -203,26 +215,35 @@ class ProcessHome:
         ]
 
     def _take(self, answer: SessionAnswer, operation: Operation, run: Run) -> None:
-        """Believe how it ended. Raises `RuntimeDied` for what cannot be."""
-        end = answer.end
+        """How it ended, and its value. Raises `RuntimeDied` for what cannot be."""
+        end = self._believe(answer, run)
         try:
+            if isinstance(operation, (Instantiate, Execute)):
+                self._open(operation.component, answer.session)
+            if end.verdict is Verdict.OK:
+                run.value = self._value(operation, end.value)
+        except Exception as error:  # noqa: BLE001 whatever a lie makes of it
+            self._end = None
+            raise _garbage(error) from None
+
+    def _believe(self, answer: SessionAnswer | None, run: Run) -> EndAnswer:
+        """How it ended. Raises `RuntimeDied` for what cannot be."""
+        try:
+            end = None if answer is None else answer.end
             if end is None:
                 raise ValueError("end: expected one")
-            error = error_of(end)
+            error_of(end)
             usage = usage_of(end, run.fuel_budget, 0, ())
             room = self._store.limits.output - sum(map(len, self._written.values()))
             if len(end.stdout) + len(end.stderr) > room:
                 raise ValueError(f"output: more than the {room} bytes that may be written still")
-            if isinstance(operation, (Instantiate, Execute)):
-                self._open(operation.component, answer.session)
-            if error is None:
-                run.value = self._value(operation, end.value)
-        except Exception as error:  # noqa: BLE001 whatever a lie makes of it
-            raise RuntimeDied(f"the guest's process answered what cannot be: {error}", "garbage") from None
+        except ValueError as error:
+            raise _garbage(error) from None
         for name in _STREAMS:
             self._written[name] += getattr(end, name)
         run.fuel_left = run.fuel_at_start - usage.fuel.consumed
         self._end = end
+        return end
 
     def _open(self, component: Component, session: int | None) -> None:
         if session is None:
@@ -246,3 +267,7 @@ class ProcessHome:
         if value is not None:
             raise ValueError("value: expected none")
         return None
+
+
+def _garbage(error: Exception) -> RuntimeDied:
+    return RuntimeDied(f"the guest's process answered what cannot be: {error}", "garbage")

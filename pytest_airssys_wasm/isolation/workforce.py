@@ -16,6 +16,7 @@ from pytest_airssys_wasm.isolation.deaths import was_out_of_memory
 from pytest_airssys_wasm.isolation.lines import ANSWER_ROOM, line_bytes
 from pytest_airssys_wasm.protocol.correspondence import Question
 from pytest_airssys_wasm.protocol.diary import Diary, shown
+from pytest_airssys_wasm.protocol.group import exited
 from pytest_airssys_wasm.protocol.sessions import CloseRequest, HostCall, LoadRequest, SessionAnswer
 from pytest_airssys_wasm.runtime.claim import StoreUnusable
 from pytest_airssys_wasm.runtime.errors import RuntimeDied
@@ -25,13 +26,14 @@ if TYPE_CHECKING:
     from time import monotonic as _monotonic  # noqa: F401
 
     from pytest_airssys_wasm.isolation.guests import GuestFiles
+    from pytest_airssys_wasm.protocol.correspondence import Waiting
     from pytest_airssys_wasm.protocol.sessions import HostReply, SessionRequest
     from pytest_airssys_wasm.runtime.limits import ResourceLimits
 
 _MODULE = "pytest_airssys_wasm.isolation.worker"
 _START_S = 60.0
 """From the start of a process to its first answer, beside whatever else the machine does."""
-_CLOSE_S = 5.0
+_CLOSE_S = 2.0
 _MOST = 32
 """Processes at once. Each takes 50 MB."""
 _PATIENCE_S = 30.0
@@ -61,6 +63,7 @@ class Workmate:
         self._process = spawn(_MODULE, limits, line_bytes=ANSWER_ROOM, diary=self._diary)
         self._numbers = count(1)
         self._loaded: set[GuestFiles] = set()
+        self._waiting: Waiting | None = None
 
     @property
     def process_id(self) -> int:
@@ -70,7 +73,7 @@ class Workmate:
     @property
     def is_over(self) -> bool:
         """Whether it has ended."""
-        return self._process.is_over
+        return self._process.is_over or exited(self.process_id) is not None
 
     def load(self, files: GuestFiles) -> None:
         """Have a guest ready. Raises `RuntimeDied`."""
@@ -91,7 +94,7 @@ class Workmate:
         identifier = next(self._numbers)
         line = msgspec.json.encode(structs.replace(request, id=identifier))
         try:
-            waiting = self._process.begin(identifier, line, may_ask=serve is not None)
+            waiting = self._waiting = self._process.begin(identifier, line, may_ask=serve is not None)
             while isinstance(came := self._process.await_line(waiting, left_s()), Question):
                 assert serve is not None
                 self._process.reply(waiting, msgspec.json.encode(serve(_decoded(came, _CALL))))
@@ -99,6 +102,13 @@ class Workmate:
         except RuntimeDied as died:
             self.kill(died)
             raise self._told(died) from None
+
+    def last_words(self, wait_s: float) -> SessionAnswer | None:
+        """The answer to a request that nobody waits for any more, if it comes; for use on any thread."""
+        with suppress(RuntimeDied):
+            line = None if self._waiting is None else self._waiting.next_line(wait_s)
+            return None if line is None else _decoded(line, _ANSWER)
+        return None
 
     def allow(self, limits: ResourceLimits) -> None:
         """How long its lines may be under these limits."""

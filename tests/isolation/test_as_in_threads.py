@@ -1,0 +1,21 @@
+"""The runtime's own tests of verdicts, values, guests and host functions hold for guests in another process too.
+
+They are imported, and find the engine of this folder.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "runtime"))
+pytest.register_assert_rewrite("test_call", "test_guests", "test_reference", "test_value_edges", "test_values", "test_verdicts")
+
+from test_call import *  # noqa: E402, F403
+from test_guests import *  # noqa: E402, F403
+from test_reference import *  # noqa: E402, F403
+from test_value_edges import *  # noqa: E402, F403
+from test_values import *  # noqa: E402, F403
+from test_verdicts import *  # noqa: E402, F403

@@ -1,0 +1,135 @@
+"""Nothing that a process says is believed which cannot be: the caller gets `garbage`, and the next execution works."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pytest_airssys_wasm import HostFunctions, ProcessIsolation, ResourceLimits, RuntimeDied, WasmEngine
+from pytest_airssys_wasm.isolation import workforce
+
+LIMITS = ResourceLimits(memory="1 MiB", fuel=1_000, timeout_ms=2_000, output=100, transfer="64 KiB")
+GUEST = """(component
+  (type $reply (record (field "text" string) (field "count" u8) (field "maybe" (option (tuple bool char)))))
+  (import "ask" (func $ask (param "n" u8)))
+  (core module $m (memory (export "memory") 1) (data (i32.const 16) "hello")
+    (func (export "f") (result i32)
+      (i32.store (i32.const 100) (i32.const 16)) (i32.store (i32.const 104) (i32.const 5))
+      (i32.store8 (i32.const 108) (i32.const 7)) i32.const 100)
+    (func (export "nothing")))
+  (core instance $i (instantiate $m))
+  (export $r "reply" (type $reply))
+  (func (export "f") (result $r) (canon lift (core func $i "f") (memory (core memory $i "memory"))))
+  (func (export "nothing") (canon lift (core func $i "nothing"))))"""
+RIGHT = {"text": "hello", "count": 7, "maybe": None}
+
+LIES = {
+    "no-json": {"raw": "hello"},
+    "no-object": {"raw": "[1, 2, 3]"},
+    "no-utf-8": {"raw": "{\"id\": \xff}"},
+    "deep": {"raw": "[", "times": 100_000},
+    "a-line-without-end": {"raw": "x" * 1_000, "times": 5_000},
+    "another-id": {"answer": {"id": 4_711}},
+    "no-id": {"answer": {"id": None}},
+    "no-end": {"answer": {"end": None}},
+    "no-session": {"answer": {"session": None}},
+    "a-verdict-that-there-is-not": {"end": {"verdict": "splendid"}},
+    "a-verdict-that-no-execution-has": {"end": {"verdict": "invalid-config"}},
+    "a-trap-without-kind": {"end": {"verdict": "trap"}},
+    "no-usage": {"end": {"usage": None}},
+    "more-fuel-than-the-budget": {"usage": {"fuel_consumed": 1_001}},
+    "negative-memory": {"usage": {"peak_memory_bytes": -1}},
+    "fractions-of-calls": {"usage": {"host_calls": 1.5}},
+    "endless-time": {"usage": {"wall_ms": 1e300}},
+    "no-time": {"usage": {"wall_ms": "nan"}},
+    "more-output-than-it-may": {"end": {"stdout": "A" * 400}},
+    "output-that-is-no-base64": {"end": {"stdout": "?"}},
+    "too-many-frames": {"end": {"verdict": "out-of-fuel", "frames": [["f", "m", 1, "s"]] * 300}},
+    "a-value-of-another-type": {"end": {"value": 3}},
+    "a-field-too-few": {"end": {"value": {"text": "x", "count": 1}}},
+    "a-field-too-many": {"end": {"value": {**RIGHT, "more": 1}}},
+    "a-number-out-of-range": {"end": {"value": {**RIGHT, "count": 256}}},
+    "a-bool-for-a-number": {"end": {"value": {**RIGHT, "count": True}}},
+    "half-a-character": {"end": {"value": {**RIGHT, "maybe": [True, "\ud800"]}}},
+    "a-tuple-too-long": {"end": {"value": {**RIGHT, "maybe": [True, "a", 1]}}},
+    "a-text-beyond-the-transfer-limit": {"end": {"value": {**RIGHT, "text": "a" * 70_000}}},
+    "a-question-about-nothing": {"host_call": "no-such-import", "args": []},
+    "a-question-with-wrong-args": {"host_call": "ask", "args": ["x"]},
+    "a-question-with-too-many-args": {"host_call": "ask", "args": [1, 2]},
+    "a-question-with-more-fuel-than-there-was": {"host_call": "ask", "args": [1], "more": {"fuel_left": 10_000}},
+    "a-question-about-an-object-that-there-is-not": {"host_call": "[drop]", "args": [{"host_resource": 3}]},
+    "a-question-without-an-object": {"host_call": "[drop]", "args": []},
+}
+
+
+@pytest.fixture
+def tell(tmp_path, monkeypatch):
+    """Makes the workers lie; `None` makes them honest."""
+    shutil.copy(Path(__file__).with_name("lying_worker.py"), tmp_path / "lying_worker_here.py")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(workforce, "_MODULE", "lying_worker_here")
+
+    def tell(lie):
+        place = tmp_path / "lie.json"
+        if lie is None:
+            place.unlink()
+        else:
+            place.write_text(json.dumps(lie))
+
+    return tell
+
+
+@pytest.fixture
+def engine():
+    engine = WasmEngine(isolation=ProcessIsolation(grace_ms=500))
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def host():
+    host = HostFunctions()
+    host.register("ask", lambda n: None)
+    return host
+
+
+@pytest.mark.parametrize("lie", LIES.values(), ids=LIES)
+def test_a_lie_is_garbage_and_the_next_execution_works(engine, host, tell, lie):
+    guest = engine.load(GUEST)
+    tell(lie)
+    with pytest.raises(RuntimeDied) as caught:
+        engine.execute(guest, "f", limits=LIMITS, host=host)
+    assert caught.value.reason == "garbage", caught.value
+    assert len(str(caught.value)) < 2_000
+    tell(None)
+    assert engine.execute(guest, "f", limits=LIMITS, host=host).value.text == "hello"
+
+
+def test_a_value_where_there_is_none_is_garbage(engine, host, tell):
+    tell({"end": {"value": 1}})
+    with pytest.raises(RuntimeDied) as caught:
+        engine.execute(engine.load(GUEST), "nothing", limits=LIMITS, host=host)
+    assert caught.value.reason == "garbage"
+
+
+def test_a_worker_that_leaves_is_told_by_its_status(engine, host, tell):
+    tell({"exit": 3})
+    with pytest.raises(RuntimeDied, match="status 3") as caught:
+        engine.execute(engine.load(GUEST), "f", limits=LIMITS, host=host)
+    assert caught.value.reason == "status"
+
+
+def test_an_answer_after_the_grace_is_silence(engine, host, tell):
+    tell({"sleep": 60})
+    with pytest.raises(RuntimeDied) as caught:
+        engine.execute(engine.load(GUEST), "f", limits=LIMITS, host=host)
+    assert caught.value.reason == "silence"
+
+
+def test_what_is_right_is_believed(engine, host, tell):
+    tell({"end": {"value": {**RIGHT, "text": "liar", "maybe": [True, "a"]}}, "answer": {}})
+    value = engine.execute(engine.load(GUEST), "f", limits=LIMITS, host=host).value
+    assert (value.text, value.maybe) == ("liar", (True, "a"))

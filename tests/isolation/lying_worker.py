@@ -27,7 +27,9 @@ class Liar(Worker):
             if "sleep" in lie:
                 time.sleep(lie["sleep"])
             if "host_call" in lie:
-                line = json.dumps({"host_call": lie["host_call"], "args": lie["args"], "for": answer["id"], **lie.get("more", {})}).encode()
+                line = json.dumps(
+                    {"host_call": lie["host_call"], "args": lie["args"], "for": answer["id"], **lie.get("more", {})}
+                ).encode()
             if "answer" in lie:
                 line = json.dumps({**answer, **lie["answer"]}).encode()
             if "end" in lie:

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "runtime"))
-pytest.register_assert_rewrite("test_call", "test_guests", "test_reference", "test_value_edges", "test_values", "test_verdicts")
+pytest.register_assert_rewrite(
+    "test_call", "test_guests", "test_reference", "test_value_edges", "test_values", "test_verdicts"
+)
 
 from test_call import *  # noqa: E402, F403
 from test_guests import *  # noqa: E402, F403

@@ -29,7 +29,7 @@ RIGHT = {"text": "hello", "count": 7, "maybe": None}
 LIES = {
     "no-json": {"raw": "hello"},
     "no-object": {"raw": "[1, 2, 3]"},
-    "no-utf-8": {"raw": "{\"id\": \xff}"},
+    "no-utf-8": {"raw": '{"id": \xff}'},
     "deep": {"raw": "[", "times": 100_000},
     "a-line-without-end": {"raw": "x" * 1_000, "times": 5_000},
     "another-id": {"answer": {"id": 4_711}},

@@ -1,0 +1,335 @@
+"""A store in another process: what is granted reaches it, what it holds stays there, and it ends when it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pytest_airssys_wasm import (
+    ExecutionTimeout,
+    HostFunctionError,
+    HostFunctions,
+    InvalidConfiguration,
+    LimitedStore,
+    OutOfFuel,
+    OutOfMemory,
+    ProcessIsolation,
+    ResourceLimitExceeded,
+    ResourceLimits,
+    StoreUnusable,
+    Wasi,
+    WasmEngine,
+    WasmError,
+    current_execution,
+)
+from pytest_airssys_wasm.protocol.group import exited
+
+LIMITS = ResourceLimits(memory="1 MiB", fuel=100_000, timeout_ms=5_000)
+GUESTS = Path(__file__).parents[2] / "fixtures" / "guests"
+
+# Says a line on stdout, sleeps an hour, asks the host: all that a guest can be busy with.
+GUEST = r"""(module
+  (import "env" "ask" (func $ask (param i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1) (data (i32.const 0) "\08\00\00\00\06\00\00\00hello\n")
+  (global $n (mut i32) (i32.const 0))
+  (func $say (export "say") (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 100))))
+  (func (export "shout") (drop (call $write (i32.const 2) (i32.const 0) (i32.const 1) (i32.const 100))))
+  (func (export "flood") (loop call $say br 0))
+  (func (export "sleep-an-hour")
+    (i32.store (i32.const 216) (i32.const 1)) (i64.store (i32.const 224) (i64.const 3600000000000))
+    (drop (call $poll (i32.const 200) (i32.const 300) (i32.const 1) (i32.const 400))))
+  (func (export "count") (result i32) (global.set $n (i32.add (global.get $n) (i32.const 1))) global.get $n)
+  (func (export "ask") (param i32) (result i32) call $say (call $ask (local.get 0)))
+  (func (export "ask-for-ever") (loop (drop (call $ask (i32.const 1))) br 0))
+  (func (export "grow") (drop (memory.grow (i32.const 2))) unreachable)
+  (func (export "hoard") (drop (memory.grow (i32.const 999))) unreachable)
+  (func (export "spin") (loop br 0))
+  (func $named (export "boom") unreachable))"""
+ENDINGS = ("say", "shout", "count", "grow", "hoard", "spin", "boom")
+
+
+def asking(function):
+    host = HostFunctions()
+    host.register("env#ask", function)
+    return host
+
+
+@pytest.fixture(scope="module")
+def guest(engine):
+    return engine.load(GUEST)
+
+
+def ending(engine, component, *call, limits=LIMITS, host=None, wasi=None):
+    """All that an execution tells of itself, whether it returned or not."""
+    with LimitedStore(engine, limits, host=host or asking(lambda n: n), wasi=wasi or Wasi()) as store:
+        try:
+            value = store.execute(component, *call).value
+            error = None
+        except WasmError as raised:
+            value, error = None, raised
+        usage = replace(store.usage, wall_ms=0)
+        told = [type(error), str(error), value, usage, store.total.fuel, store.stdout, store.stderr, store.is_usable]
+        told += [getattr(error, name, None) for name in ("kind", "resource", "code", "frames", "stdout", "stderr")]
+        return [*told, repr(getattr(error, "__cause__", None))]
+
+
+@pytest.mark.parametrize("function", ENDINGS)
+def test_an_execution_ends_alike_in_both_modes(engine, threads, guest, function):
+    limits = replace(LIMITS, output=600)
+    assert ending(engine, guest, function, limits=limits) == ending(
+        threads, threads.load(GUEST), function, limits=limits
+    )
+
+
+def test_a_flood_of_output_is_cut_at_the_same_byte(engine, threads, guest):
+    floods = []
+    for one in (engine, threads):
+        with pytest.raises(ResourceLimitExceeded, match="600 bytes of output") as caught:
+            limits = replace(LIMITS, output=600, fuel=None)
+            one.execute(one.load(GUEST), "flood", limits=limits, host=asking(lambda n: n), wasi=Wasi())
+        floods.append((caught.value.resource, caught.value.stdout))
+    assert floods == [("output", b"hello\n" * 100)] * 2
+
+
+def test_a_host_function_that_fails_does_so_alike_in_both_modes(engine, threads, guest):
+    def fail(n):
+        raise LookupError(f"not {n}")
+
+    assert ending(engine, guest, "ask", 3, host=asking(fail)) == ending(
+        threads, threads.load(GUEST), "ask", 3, host=asking(fail)
+    )
+    with pytest.raises(HostFunctionError) as caught:
+        engine.execute(guest, "ask", 3, limits=LIMITS, host=asking(fail), wasi=Wasi())
+    assert caught.value.__cause__.__traceback__ is not None
+
+
+@pytest.mark.parametrize("wrong", [None, "text", 2**40, 1.5, (1, 2)])
+def test_a_host_function_that_returns_what_does_not_fit_fails_alike_in_both_modes(engine, threads, guest, wrong):
+    told = [ending(one, one.load(GUEST), "ask", 3, host=asking(lambda n: wrong)) for one in (engine, threads)]
+    assert told[0][:2] == told[1][:2]
+    assert told[0][0] is HostFunctionError
+
+
+@pytest.mark.parametrize("args", [(), (1, 2), ("x",), (2**40,), (None,)])
+def test_wrong_arguments_are_refused_alike_in_both_modes(engine, threads, guest, args):
+    refusals = []
+    for one in (engine, threads):
+        with pytest.raises((TypeError, ValueError)) as caught:
+            one.execute(one.load(GUEST), "ask", *args, limits=LIMITS, host=asking(lambda n: n), wasi=Wasi())
+        refusals.append((type(caught.value), str(caught.value)))
+    assert refusals[0] == refusals[1]
+
+
+def test_an_instance_lives_on_between_calls(engine, guest):
+    with LimitedStore(engine, LIMITS, host=asking(lambda n: n), wasi=Wasi()) as store:
+        one, other = store.instantiate(guest), store.instantiate(guest)
+        assert [one.count(), one.count(), other.count()] == [1, 2, 1]
+        one.say()
+        assert store.stdout == b"hello\n"
+        other.say()
+        assert store.stdout == b"hello\n" * 2
+
+
+def test_a_shared_budget_is_one_budget_there_too(engine, guest):
+    limits = replace(LIMITS, fuel=100)
+    with LimitedStore(engine, limits, host=asking(lambda n: n), wasi=Wasi(), fuel_per="store") as store:
+        instance = store.instantiate(guest)
+        with pytest.raises(OutOfFuel):
+            while True:
+                instance.count()
+        assert store.total.fuel.consumed == store.total.fuel.max_fuel == 100
+
+
+def test_all_instances_of_a_store_share_its_memory(engine, guest):
+    with LimitedStore(engine, replace(LIMITS, memory="128 KiB"), host=asking(lambda n: n), wasi=Wasi()) as store:
+        for _ in range(2):
+            store.instantiate(guest)
+        with pytest.raises(OutOfMemory):
+            store.instantiate(guest)
+        assert store.usage.memory_limit_bytes == 2**17
+
+
+def test_grants_reach_the_guest(engine, threads, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path)
+    wasi = Wasi(args=["it", "ärgs"], env={"NAME": "välue"}, stdin=b"\xff\x00in", preopen={"/d": ("here", "rw")})
+    greeter = GUESTS / "greeter" / "greeter-module.wasm"
+    limits = replace(LIMITS, memory="32 MiB", fuel=None)
+    assert ending(engine, engine.load(greeter), "_start", limits=limits, wasi=wasi) == ending(
+        threads, threads.load(greeter), "_start", limits=limits, wasi=wasi
+    )
+
+
+def test_what_another_process_cannot_have_is_a_clear_error(engine):
+    with pytest.raises(InvalidConfiguration, match=r"wasi.inherit: expected False.*process of its own"):
+        LimitedStore(engine, LIMITS, wasi=Wasi(inherit=True))
+
+
+def test_a_host_function_sees_the_execution_that_calls_it(engine, guest):
+    seen = []
+
+    def look(n):
+        now = current_execution()
+        now.deny("the moon")
+        seen.append((now.remaining_fuel, now.remaining_ms, now.is_stopped))
+        return n
+
+    done = engine.execute(guest, "ask", 3, limits=LIMITS, host=asking(look), wasi=Wasi())
+    ((fuel, left_ms, is_stopped),) = seen
+    assert 0 < LIMITS.fuel - fuel <= done.usage.fuel.consumed
+    assert 0 < left_ms < 5_000
+    assert not is_stopped
+    assert done.usage.denied_capabilities == ("the moon",)
+
+
+def test_a_host_function_may_not_call_back_into_the_store(engine, guest):
+    with LimitedStore(engine, LIMITS, host=asking(lambda n: store.instantiate(guest)), wasi=Wasi()) as store:
+        instance = store.instantiate(guest)
+        with pytest.raises(HostFunctionError, match="may not call back") as caught:
+            instance.ask(1)
+        assert type(caught.value.__cause__) is StoreUnusable
+
+
+def test_a_host_function_may_use_another_store(engine, guest):
+    def nested(n):
+        return engine.execute(guest, "count", limits=LIMITS, host=asking(lambda n: n), wasi=Wasi()).value + n
+
+    assert engine.execute(guest, "ask", 3, limits=LIMITS, host=asking(nested), wasi=Wasi()).value == 4
+
+
+def test_output_of_a_guest_that_is_given_up_in_a_host_function_is_not_lost(engine, guest):
+    release = threading.Event()
+    limits = replace(LIMITS, timeout_ms=200)
+    with pytest.raises(ExecutionTimeout) as caught:
+        engine.execute(guest, "ask", 3, limits=limits, host=asking(lambda n: release.wait()), wasi=Wasi())
+    release.set()
+    assert caught.value.stdout == b"hello\n"
+    assert caught.value.usage.peak_memory_bytes == 65_536
+
+
+def test_arguments_beyond_the_transfer_limit_are_refused_before_anything_runs(engine):
+    echo = engine.load(GUESTS / "inventory" / "inventory.wasm")
+    limits = ResourceLimits(memory="64 MiB", transfer="64 KiB", timeout_ms=60_000, fuel=None)
+    with pytest.raises(ResourceLimitExceeded) as caught:
+        engine.execute(echo, "demo:inventory/echo@1.0.0#echo-bytes", bytes(2**20), limits=limits)
+    assert caught.value.resource == "host-transfer"
+
+
+def test_the_event_loop_goes_on_while_a_process_is_started_and_its_guest_runs(guest):
+    fresh = WasmEngine(isolation=ProcessIsolation())
+    late = []
+
+    async def heartbeat():
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(0.01)
+            late.append(time.monotonic() - before)
+
+    async def main():
+        beating = asyncio.create_task(heartbeat())
+        with pytest.raises(ExecutionTimeout):
+            limits = replace(LIMITS, fuel=None, timeout_ms=100)
+            await fresh.execute_async(fresh.load(GUEST), "spin", limits=limits, host=asking(lambda n: n), wasi=Wasi())
+        beating.cancel()
+
+    asyncio.run(main())
+    fresh.close()
+    assert len(late) > 10  # the start of a process takes ten times as long, and the guest another ten
+
+
+def processes(engine):
+    return [mate.process_id for mate in engine.homes._workforce._all if exited(mate.process_id) is None]
+
+
+def test_cancelling_ends_the_process_of_the_guest(guest, engine):
+    async def main():
+        limits = ResourceLimits(memory="1 MiB", fuel=None, timeout_ms=None)
+        before = {*processes(engine)}
+        work = engine.execute_async(guest, "spin", limits=limits, host=asking(lambda n: n), wasi=Wasi())
+        task = asyncio.create_task(work)
+        await asyncio.sleep(1)
+        task.cancel()
+        started = time.monotonic()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return before, time.monotonic() - started
+
+    busy = {*processes(engine)}
+    _, took_s = asyncio.run(main())
+    assert took_s < 2
+    until = time.monotonic() + 10
+    while {*processes(engine)} - busy and time.monotonic() < until:
+        time.sleep(0.01)
+    assert not {*processes(engine)} - busy
+
+
+def test_an_async_host_function_is_cancelled_at_the_deadline_and_the_store_lives_on(engine, guest):
+    ends = []
+
+    async def wait(n):
+        try:
+            await asyncio.sleep(3_600)
+        finally:
+            ends.append(n)
+
+    # The grace of a blocked guest is short, and the machine may be busy: then the store is given up.
+    with LimitedStore(engine, replace(LIMITS, timeout_ms=200), host=asking(wait), wasi=Wasi()) as store:
+        instance = store.instantiate(guest)
+        with pytest.raises(ExecutionTimeout):
+            instance.ask(3)
+        assert not store.is_usable or instance.count() == 1
+    until = time.monotonic() + 10
+    while not ends and time.monotonic() < until:
+        time.sleep(0.01)
+    assert ends == [3]
+
+
+def test_a_store_that_nobody_holds_gives_its_process_back(engine, guest):
+    LimitedStore(engine, LIMITS, host=asking(lambda n: n), wasi=Wasi()).instantiate(guest)
+    gc.collect()
+    assert engine.homes._workforce._idle
+
+
+def test_no_process_is_left_when_the_one_that_asked_is_gone(tmp_path):
+    script = textwrap.dedent("""
+        import sys, threading
+        from pytest_airssys_wasm import *
+        engine = WasmEngine(isolation=ProcessIsolation())
+        guest = engine.load('(module (func (export "spin") (loop br 0)))')
+        limits = ResourceLimits(memory="1 MiB", fuel=None, timeout_ms=None)
+        threading.Thread(target=engine.execute, args=(guest, "spin"), kwargs={"limits": limits}, daemon=True).start()
+        while not (mates := engine.homes._workforce._all): pass
+        (mate,) = mates
+        while not mate._loaded: pass
+        print(mate.process_id, flush=True)
+        sys.stdin.read()
+    """)
+    asker = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    worker = int(asker.stdout.readline())
+    assert Path(f"/proc/{worker}").exists()
+    os.kill(asker.pid, signal.SIGKILL)
+    asker.communicate()
+    until = time.monotonic() + 20
+    while _is_alive(worker) and time.monotonic() < until:
+        time.sleep(0.02)
+    assert not _is_alive(worker)
+
+
+def _is_alive(process_id):
+    try:
+        return Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

@@ -64,7 +64,7 @@ def _processes_in(folder):
     found = []
     for place in Path("/proc").glob("[0-9]*"):
         try:
-            told = (place / "cmdline").read_bytes() + os.fsencode(os.readlink(place / "cwd"))
+            told = (place / "cmdline").read_bytes() + os.fsencode((place / "cwd").readlink())
         except OSError:
             continue
         if os.fsencode(folder) in told:

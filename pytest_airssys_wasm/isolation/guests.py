@@ -12,6 +12,8 @@ from tempfile import mkdtemp
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pytest_airssys_wasm.runtime.component import Component
 
 
@@ -24,13 +26,13 @@ class GuestFiles:
 
 
 class Guests:
-    """Writes the files of each guest once. They go with this object at the latest."""
+    """Writes the files of each guest once, when a process is to run it."""
 
     def __init__(self) -> None:
-        self._folder = Path(mkdtemp(prefix="airssys-wasm-guests-"))
-        weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
-        self._names = count(1)
         self._lock = threading.Lock()
+        self._names = count(1)
+        self._folder: Path | None = None
+        self._remove: Callable[[], object] = _nothing
         self._files: weakref.WeakKeyDictionary[Component, GuestFiles] = weakref.WeakKeyDictionary()
 
     def files_of(self, component: Component) -> GuestFiles:
@@ -42,13 +44,27 @@ class Guests:
                 weakref.finalize(component, _remove, found)
             return found
 
+    def close(self) -> None:
+        """Remove them all. Those that are asked for again are written again."""
+        with self._lock:
+            self._files.clear()
+            self._folder = None
+            self._remove()
+
     def _write(self, component: Component) -> GuestFiles:
+        if self._folder is None:
+            self._folder = Path(mkdtemp(prefix="airssys-wasm-guests-"))
+            self._remove = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         stem = self._folder / str(next(self._names))
         assert component.binary is not None  # an engine with an isolation keeps it
         binary, artefact = stem.with_suffix(".wasm"), stem.with_suffix(".cwasm")
         binary.write_bytes(component.binary)
         artefact.write_bytes(component.raw.serialize())
         return GuestFiles(str(binary), str(artefact))
+
+
+def _nothing() -> None:
+    pass
 
 
 def _remove(files: GuestFiles) -> None:

@@ -31,3 +31,4 @@ class ProcessHomes:
     def close(self) -> None:
         """See `Homes.close`."""
         self._workforce.close()
+        self._guests.close()

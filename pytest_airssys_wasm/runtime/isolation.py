@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 class Isolation(Protocol):
     """Keeps guests out of this process. Used from several threads at once."""
 
-    def homes(self) -> Homes:
-        """Where the stores of one engine are."""
+    def homes(self) -> Homes | None:
+        """Where the stores of one engine are; `None` means in this process."""
 
     def translate(self, text: bytes, name: str) -> bytes:
         """The binary of WebAssembly text.

@@ -8,8 +8,8 @@ from pytest_airssys_wasm import ProcessIsolation, WasmEngine
 
 
 @pytest.fixture(scope="session")
-def engine():
-    """The name that the tests of the runtime know it by: those that are run here too find this one."""
+def processes():
+    """Guests in processes of their own."""
     engine = WasmEngine(isolation=ProcessIsolation())
     yield engine
     engine.close()
@@ -17,7 +17,7 @@ def engine():
 
 @pytest.fixture(scope="session")
 def threads():
-    """The same guests in this process, to compare with."""
+    """The same guests in this process."""
     engine = WasmEngine()
     yield engine
     engine.close()

@@ -1,6 +1,6 @@
 """The runtime's own tests of verdicts, values, guests and host functions hold for guests in another process too.
 
-They are imported, and find the engine of this folder.
+They are imported, and find the engine of this file.
 """
 
 from __future__ import annotations
@@ -21,3 +21,8 @@ from test_reference import *  # noqa: E402, F403
 from test_value_edges import *  # noqa: E402, F403
 from test_values import *  # noqa: E402, F403
 from test_verdicts import *  # noqa: E402, F403
+
+
+@pytest.fixture(scope="session")
+def engine(processes):
+    return processes

@@ -67,6 +67,11 @@ def asking(function):
     return host
 
 
+@pytest.fixture(scope="session")
+def engine(processes):
+    return processes
+
+
 @pytest.fixture(scope="module")
 def guest(engine):
     return engine.load(GUEST)
@@ -250,14 +255,14 @@ def test_the_event_loop_goes_on_while_a_process_is_started_and_its_guest_runs(gu
     assert len(late) > 10  # the start of a process takes ten times as long, and the guest another ten
 
 
-def processes(engine):
+def process_ids(engine):
     return [mate.process_id for mate in engine.homes._workforce._all if exited(mate.process_id) is None]
 
 
 def test_cancelling_ends_the_process_of_the_guest(guest, engine):
     async def main():
         limits = ResourceLimits(memory="1 MiB", fuel=None, timeout_ms=None)
-        before = {*processes(engine)}
+        before = {*process_ids(engine)}
         work = engine.execute_async(guest, "spin", limits=limits, host=asking(lambda n: n), wasi=Wasi())
         task = asyncio.create_task(work)
         await asyncio.sleep(1)
@@ -267,13 +272,13 @@ def test_cancelling_ends_the_process_of_the_guest(guest, engine):
             await task
         return before, time.monotonic() - started
 
-    busy = {*processes(engine)}
+    busy = {*process_ids(engine)}
     _, took_s = asyncio.run(main())
     assert took_s < 2
     until = time.monotonic() + 10
-    while {*processes(engine)} - busy and time.monotonic() < until:
+    while {*process_ids(engine)} - busy and time.monotonic() < until:
         time.sleep(0.01)
-    assert not {*processes(engine)} - busy
+    assert not {*process_ids(engine)} - busy
 
 
 def test_an_async_host_function_is_cancelled_at_the_deadline_and_the_store_lives_on(engine, guest):

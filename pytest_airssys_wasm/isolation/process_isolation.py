@@ -23,8 +23,6 @@ DEFAULT_COMPILE_MEMORY_BYTES = 2**30
 class ProcessIsolation:
     """Guests are compiled and run in processes of their own. Sizes and durations may be given with units.
 
-    Guest code runs on threads of this process still: `memory_bytes` and `grace_ms` bound nothing yet.
-
     Raises `InvalidConfiguration` for a value out of range, naming the field.
     """
 

@@ -117,8 +117,8 @@ OPTIONS = (
         key="wasm_isolation",
         metavar="thread|process",
         parse=parse_isolation,
-        help="Where components are compiled (default: thread). With process, in processes of their own that may take "
-        "60 s and 1 GiB; guest code runs on threads either way.",
+        help="Where components are compiled and run (default: thread). With process, in processes of their own; "
+        "compiling one may take 60 s and 1 GiB.",
     ),
     Option(
         key="wasm_cache_dir",

@@ -47,8 +47,8 @@ class WasmEngine:
 
     `cache` keeps compiled guests on disk; `None` compiles anew in each process. `memory_range` are the bytes of
     memory, both ends included, that a manifest beside a component may ask for. `on_execution` is told how each
-    execution ended, on the thread that waited for it. `isolation` compiles guests in processes of their own,
-    within bounds of time and memory; `None` compiles them here, however long that takes.
+    execution ended, on the thread that waited for it. `isolation` compiles and runs guests in processes
+    of their own, within bounds of time and memory; `None` does it here, and compiles however long that takes.
     """
 
     def __init__(

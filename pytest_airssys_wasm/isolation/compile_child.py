@@ -43,10 +43,10 @@ def _carry_out(what: str, source: Path, result: Path) -> dict[str, Any]:
         result.write_bytes(compiler(engine, content).serialize())
     except wasmtime.WasmtimeError as error:
         return {"invalid": f"not valid WebAssembly text: {brief(error)}" if what == "text" else brief(error)}
-    return {"mapped_bytes": _price(lambda: compiler.deserialize_file(engine, str(result)))}
+    return {"mapped_bytes": price(lambda: compiler.deserialize_file(engine, str(result)))}
 
 
-def _price(load: Callable[[], object]) -> int | None:
+def price(load: Callable[[], object]) -> int | None:
     """How much private memory it takes to load this, where the system tells."""
     status = Path("/proc/self/status")
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)

@@ -40,7 +40,7 @@ _ANSWER = msgspec.json.Decoder(_Answer)
 
 def translate(text: bytes, name: str, *, timeout_ms: float, memory_bytes: int) -> bytes:
     """The binary of WebAssembly text, as `Isolation.translate`."""
-    with TemporaryDirectory(prefix="airssys-wasm-") as folder:
+    with TemporaryDirectory(prefix="airssys-wasm-compile-") as folder:
         result = Path(folder, "binary")
         _make("text", text, name, result, timeout_ms, memory_bytes)
         return result.read_bytes()
@@ -52,7 +52,7 @@ def compile_(kind: Kind, binary: bytes, name: str, artefact: Path, *, timeout_ms
 
 
 def _make(what: str, source: bytes, name: str, result: Path, timeout_ms: float, memory_bytes: int) -> None:
-    with TemporaryDirectory(prefix="airssys-wasm-") as folder:
+    with TemporaryDirectory(prefix="airssys-wasm-compile-") as folder:
         path = Path(folder, "source")
         path.write_bytes(source)
         order = json.dumps({"id": 1, "what": what, "source": str(path), "result": str(result)})

@@ -59,7 +59,7 @@ class Compiler:
             return self._fetch(
                 kind, binary, digest, name, compile_here, lambda raw, path: path.write_bytes(raw.serialize())
             )
-        with TemporaryDirectory(prefix="airssys-wasm-") as folder:
+        with TemporaryDirectory(prefix="airssys-wasm-compile-") as folder:
             artefact = Path(folder, "artefact")
 
             def compile_isolated() -> Any:

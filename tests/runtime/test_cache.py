@@ -280,6 +280,19 @@ def test_a_lock_that_cannot_be_taken_is_no_error(cache):
     assert counted.events == ["compile"]
 
 
+def test_an_artefact_that_cannot_be_written_leaves_nothing_and_is_no_error(cache):
+    Counted(cache).fetch("other")
+
+    def fail(made, path):
+        path.write_bytes(made[:3])
+        raise OSError("no space left")
+
+    with pytest.warns(CacheUnavailable, match="no space left"):
+        assert cache.fetch("k", "name", 1, lambda path: b"", lambda: b"artefact", fail) == b"artefact"
+    assert {path.suffix for path in cache.directory.iterdir()} == {".cwasm", ".lock"}
+    assert len([*cache.directory.glob("*.cwasm")]) == 1
+
+
 def test_a_folder_that_vanishes_is_no_error(cache):
     Counted(cache).fetch()
     shutil.rmtree(cache.directory)

@@ -19,6 +19,8 @@ import os
 import stat
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,12 +30,15 @@ from pytest_airssys_wasm.runtime.limits import parse_size
 from pytest_airssys_wasm.runtime.values import Err, Ok, Record, Variant
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Sequence
 
     from pytest_airssys_wasm.runtime.host import HostFunctions
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _SHOWN_CHARACTERS = 200
+_PATH_CHARACTERS = 4_096
+"""Longer ones no system opens, and each part of one is a descriptor."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +52,8 @@ class ReferenceFunctions:
     files: str | os.PathLike[str] | None = None
     """The one folder below which files may be read. Symbolic links are not followed, and `..` leads nowhere."""
     http: Sequence[str] = ()
-    """Hosts that may be asked: `"example.org"` on the default ports, `"127.0.0.1:8080"` on that one."""
+    """Hosts that may be asked: `"example.org"` on the default ports, `"127.0.0.1:8080"` or `"[::1]:8080"` on that
+    one."""
     most_bytes: int | str = 2**20
     """The largest file, and the largest body of a response."""
 
@@ -57,6 +63,10 @@ class ReferenceFunctions:
             raise InvalidConfiguration("files", os.fspath(self.files), "an existing directory")
         if isinstance(self.http, str):
             raise InvalidConfiguration("http", self.http, "a sequence of hosts")
+        if self.http and find_spec("httpx") is None:
+            raise InvalidConfiguration(
+                "http", self.http, "nothing without httpx: pip install 'pytest-airssys-wasm[http]'"
+            )
         object.__setattr__(self, "most_bytes", parse_size(self.most_bytes, "most_bytes"))
 
     def register(self, host: HostFunctions, interface: str = "") -> None:
@@ -78,6 +88,8 @@ class ReferenceFunctions:
         parts = path.split("/")
         if path.startswith("/") or ".." in parts or "\0" in path:
             return _denied(f"read-file {path}")
+        if len(path) > _PATH_CHARACTERS:
+            return Err(Variant("not-found"))
         return await asyncio.to_thread(self._read, [part for part in parts if part not in ("", ".")])
 
     def _read(self, parts: Sequence[str]) -> Ok | Err:
@@ -87,32 +99,42 @@ class ReferenceFunctions:
                 descriptor = os.open(os.fspath(self.files or "."), os.O_RDONLY | os.O_DIRECTORY)
                 opened.callback(os.close, descriptor)
                 for number, part in enumerate(parts, 1):
-                    kind = os.O_NONBLOCK if number == len(parts) else os.O_DIRECTORY
+                    is_last = number == len(parts)
+                    # Opening alone makes some devices do things; asked before, they are not even opened.
+                    if is_last and not _is_plain(os.stat(part, dir_fd=descriptor, follow_symlinks=False)):
+                        return Err(Variant("not-found"))
+                    kind = os.O_NONBLOCK if is_last else os.O_DIRECTORY
                     descriptor = os.open(part, os.O_RDONLY | os.O_NOFOLLOW | kind, dir_fd=descriptor)
                     opened.callback(os.close, descriptor)
-                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                if not _is_plain(os.fstat(descriptor)):
                     return Err(Variant("not-found"))
                 with open(descriptor, "rb", closefd=False) as file:
                     content = file.read(int(self.most_bytes) + 1)
-            except OSError:  # links are refused by the same name as files that are not there
+            except (OSError, UnicodeError):  # links are refused by the same name as files that are not there
                 return Err(Variant("not-found"))
         return self._bounded(content)
 
     async def _http_get(self, url: str) -> Ok | Err:
+        if not self.http:
+            return _denied(f"http-get {url}")
         import httpx
 
         try:
             asked = httpx.URL(url)
-        except httpx.InvalidURL:
+        except (httpx.InvalidURL, UnicodeError):
             return Err(Variant("failed", "no valid URL"))
         if not self._may_ask(asked.scheme, asked.host, asked.port, has_user=bool(asked.userinfo)):
-            return _denied(f"http-get {asked.scheme}://{asked.host}")
+            return _denied(f"http-get {asked.scheme}://{asked.netloc.decode()}")
+        # Reading the certificates takes long, and the loop has other things to do.
+        verify = await asyncio.to_thread(lambda: self._certificates) if asked.scheme == "https" else False
         content = bytearray()
-        # No redirects: they could lead anywhere. No proxies or credentials of the environment's either.
-        async with httpx.AsyncClient(follow_redirects=False, trust_env=False, timeout=None) as client:
+        # No redirects: they could lead anywhere. No proxies or credentials of the environment's either. Bytes as they
+        # come: a compressed body could be a thousand times as large as what is looked at.
+        client = httpx.AsyncClient(follow_redirects=False, trust_env=False, timeout=None, verify=verify)
+        async with client:
             try:
-                async with client.stream("GET", asked) as response:
-                    async for chunk in response.aiter_bytes():
+                async with client.stream("GET", asked, headers={"Accept-Encoding": "identity"}) as response:
+                    async for chunk in response.aiter_raw():
                         content += chunk
                         if len(content) > int(self.most_bytes):
                             break
@@ -121,16 +143,28 @@ class ReferenceFunctions:
         body = self._bounded(bytes(content))
         return Ok(Record(status=response.status_code, body=body.value)) if isinstance(body, Ok) else body
 
+    @cached_property
+    def _certificates(self) -> ssl.SSLContext:
+        import httpx
+
+        return httpx.create_ssl_context(trust_env=False)
+
     def _may_ask(self, scheme: str, host: str, port: int | None, *, has_user: bool) -> bool:
         if scheme not in _DEFAULT_PORTS or has_user:
             return False
-        is_default = port in (None, _DEFAULT_PORTS[scheme])
-        return f"{host}:{port or _DEFAULT_PORTS[scheme]}" in self.http or (is_default and host in self.http)
+        place = f"[{host}]" if ":" in host else host
+        default = _DEFAULT_PORTS[scheme]
+        port = default if port is None else port
+        return f"{place}:{port}" in self.http or (port == default and place in self.http)
 
     def _bounded(self, content: bytes) -> Ok | Err:
         if len(content) > int(self.most_bytes):
             return Err(Variant("too-large", int(self.most_bytes)))
         return Ok(content)
+
+
+def _is_plain(found: os.stat_result) -> bool:
+    return stat.S_ISREG(found.st_mode)
 
 
 def _denied(capability: str) -> Err:

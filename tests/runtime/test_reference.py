@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import os
 import threading
+import time
+from _thread import get_ident
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import httpx
 import pytest
 
+from pytest_airssys_wasm.runtime import reference
 from pytest_airssys_wasm.runtime.current import current_execution
 from pytest_airssys_wasm.runtime.errors import ExecutionTimeout, InvalidConfiguration, LinkError
 from pytest_airssys_wasm.runtime.host import HostFunctions
@@ -17,6 +22,7 @@ from pytest_airssys_wasm.runtime.reference import ReferenceFunctions
 from pytest_airssys_wasm.runtime.values import Err, Ok, Variant
 
 LIMITS = ResourceLimits(memory="4 MiB", fuel=10_000_000, timeout_ms=20_000)
+PACKED = gzip.compress(bytes(1_000_000))
 # Passes its argument on to the import, and the result back as it lies in memory.
 GUEST = """(component
   (import "reference" (instance $host
@@ -111,6 +117,97 @@ def test_what_is_no_plain_file_below_the_root_is_not_found(ask, files, path):
     assert ask("read", path, files=files) == (Err(Variant("not-found")), ())
 
 
+@pytest.fixture
+def then(monkeypatch):
+    """Do something right after the reader has called this function of `os` with this name."""
+
+    def arrange(function, name, act):
+        original = getattr(os, function)
+
+        def called(path, *args, **more):
+            found = original(path, *args, **more)
+            if path == name:
+                act()
+            return found
+
+        monkeypatch.setattr(reference.os, function, called)
+
+    return arrange
+
+
+def test_a_file_that_is_exchanged_for_a_link_is_not_followed(ask, files, then):
+    def exchange():
+        (files / "large").unlink()
+        (files / "large").symlink_to(files.parent / "secret")
+
+    then("stat", "large", exchange)
+    assert ask("read", "large", files=files) == (Err(Variant("not-found")), ())
+
+
+def test_a_file_that_is_exchanged_for_a_pipe_blocks_nobody(ask, files, then):
+    def exchange():
+        (files / "large").unlink()
+        os.mkfifo(files / "large")
+
+    then("stat", "large", exchange)
+    assert ask("read", "large", files=files) == (Err(Variant("not-found")), ())
+
+
+def test_a_folder_that_is_exchanged_for_a_link_is_not_followed(ask, files, then):
+    (files.parent / "note.txt").write_text("secret")
+
+    def exchange():
+        (files / "below").rename(files / "gone")
+        (files / "below").symlink_to(files.parent)
+
+    then("open", os.fspath(files), exchange)
+    assert ask("read", "below/note.txt", files=files) == (Err(Variant("not-found")), ())
+
+
+def test_a_folder_that_is_exchanged_after_it_was_opened_is_read_where_it_was(ask, files, then):
+    (files.parent / "note.txt").write_text("secret")
+
+    def exchange():
+        (files / "below").rename(files / "gone")
+        (files / "below").symlink_to(files.parent)
+
+    then("open", "below", exchange)
+    assert ask("read", "below/note.txt", files=files) == (Ok(b"hello"), ())
+
+
+@pytest.mark.parametrize("path", ["pipe", "below", "link"])
+def test_what_is_no_plain_file_is_not_even_opened(ask, files, then, path):
+    opened = []
+    then("open", path, lambda: opened.append(path))
+    ask("read", path, files=files)
+    assert opened == []
+
+
+def test_no_descriptor_is_left_open_whatever_was_asked_for(ask, files):
+    ask("read", "large", files=files)
+    before = sorted(os.listdir("/proc/self/fd"))
+    for path in ("below/note.txt", "below/missing", "below/note.txt/x", "pipe", "link", "out/secret", "large"):
+        ask("read", path, files=files, most_bytes=100)
+    assert sorted(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_path_longer_than_any_is_not_found(ask, files, then):
+    opened = []
+    then("open", os.fspath(files), lambda: opened.append("root"))
+    assert ask("read", "./" * 2_049 + "large", files=files)[0] == Err(Variant("not-found"))
+    assert opened == []
+
+
+def test_a_name_that_the_system_cannot_write_is_not_found(ask, files, then):
+    (files / "\u00e9").write_text("hello")
+
+    def fail():
+        raise UnicodeEncodeError("ascii", "\u00e9", 0, 1, "ordinal not in range(128)")
+
+    then("stat", "\u00e9", fail)
+    assert ask("read", "\u00e9", files=files) == (Err(Variant("not-found")), ())
+
+
 def test_nothing_is_read_without_a_root(ask):
     assert ask("read", "note.txt") == (Err(Variant("not-granted")), ("read-file note.txt",))
 
@@ -128,9 +225,24 @@ def server():
         def do_GET(self):
             seen.append(self.path)
             self.send_response(302 if self.path == "/away" else 200)
-            self.send_header("Location", "http://example.org/")
+            self.send_header("Location", f"http://{self.headers['Host']}/elsewhere")
+            if self.path == "/packed" and "gzip" not in self.headers["Accept-Encoding"]:
+                self.send_header("Content-Encoding", "gzip")
             self.end_headers()
-            self.wfile.write(b"y" * (5_000 if self.path == "/large" else 2))
+            if self.path == "/packed":
+                self.wfile.write(PACKED)
+            elif self.path == "/endless":
+                self.drip()
+            else:
+                self.wfile.write(b"y" * (5_000 if self.path == "/large" else 2))
+
+        def drip(self):
+            try:
+                while True:
+                    self.wfile.write(b"y")
+                    time.sleep(0.01)
+            except OSError:
+                seen.append("hung up")
 
         def log_message(self, *_): ...
 
@@ -155,6 +267,108 @@ def test_a_redirect_is_not_followed_and_a_large_body_not_kept(ask, server):
     assert ask("get", f"http://{place}/away", http=[place])[0].value.status == 302
     assert ask("get", f"http://{place}/large", http=[place], most_bytes=100)[0] == Err(Variant("too-large", 100))
     assert seen == ["/away", "/large"]
+
+
+def test_a_packed_body_is_not_unpacked(ask, server):
+    place, _ = server
+    answer, _ = ask("get", f"http://{place}/packed", http=[place], most_bytes=len(PACKED))
+    assert answer.value.body == PACKED
+
+
+@pytest.mark.parametrize("through_loop", [True, False])
+def test_a_body_that_never_ends_ends_at_the_guests_deadline(ask, server, through_loop):
+    place, seen = server
+    limits = ResourceLimits(memory="4 MiB", fuel=None, timeout_ms=300)
+    with pytest.raises(ExecutionTimeout) as caught:
+        ask("get", f"http://{place}/endless", http=[place], limits=limits, through_loop=through_loop)
+    assert caught.value.usage.wall_ms < 10_000
+    until = time.monotonic() + 20
+    while "hung up" not in seen and time.monotonic() < until:
+        time.sleep(0.01)
+    assert "hung up" in seen
+
+
+def test_the_environment_sends_nobody_elsewhere(ask, server, monkeypatch):
+    place, seen = server
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    assert ask("get", f"http://{place}/", http=[place])[0].value.status == 200
+    assert seen == ["/"]
+
+
+def test_certificates_are_read_once_and_not_on_the_loop(ask, monkeypatch):
+    readers = []
+    create = httpx.create_ssl_context
+    monkeypatch.setattr(httpx, "create_ssl_context", lambda **how: readers.append(get_ident()) or create(**how))
+    granted = ReferenceFunctions(http=["127.0.0.1:9"])
+
+    async def twice():
+        return [(await granted._http_get("https://127.0.0.1:9/")).error.case for _ in range(2)]
+
+    assert asyncio.run(twice()) == ["failed", "failed"]
+    assert len(readers) == 1
+    assert readers != [get_ident()]
+
+
+@pytest.mark.parametrize("url", ["http://xn--65\uffff/", "http://a:b/", "http://a\x01/", "http://" + "a" * 70_000])
+def test_what_is_no_url_is_a_failure(ask, url):
+    answer, denied = ask("get", url, http=["example.org"])
+    assert answer.error.case == "failed"
+    assert denied == ()
+
+
+@pytest.mark.parametrize(
+    ("url", "granted"),
+    [
+        ("http://a.test:0/", "a.test:80"),
+        ("http://[::1]:80/", "::1:80"),
+        ("http://a.test:443/", "a.test"),
+        ("https://a.test:80/", "a.test"),
+        ("http://b.a.test/", "a.test"),
+        ("http://a.test./", "a.test"),
+        ("http://a.test:80\\@b.test/", "a.test:80"),
+        ("http:///", ""),
+    ],
+)
+def test_a_place_that_only_looks_like_one_on_the_list_is_denied(ask, url, granted):
+    answer, denied = ask("get", url, http=[granted] if granted else ["a.test"])
+    assert answer == Err(Variant("not-granted"))
+    assert len(denied) == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "granted"),
+    [
+        ("http://A.test/", "a.test"),
+        ("http://a.test:80/", "a.test"),
+        ("https://a.test/", "a.test:443"),
+        ("https://a.test:443/", "a.test"),
+        ("http://[::1]/", "[::1]"),
+        ("http://[::1]:8080/", "[::1]:8080"),
+    ],
+)
+def test_a_place_on_the_list_is_granted_however_it_is_written(url, granted):
+    asked = httpx.URL(url)
+    assert ReferenceFunctions(http=[granted])._may_ask(asked.scheme, asked.host, asked.port, has_user=False)
+
+
+def test_without_a_grant_any_url_is_denied(ask):
+    answer, denied = ask("get", "no url at all")
+    assert (answer, denied) == (Err(Variant("not-granted")), ("http-get no url at all",))
+
+
+def test_what_is_put_on_record_is_short(ask):
+    _, denied = ask("get", "x" * 10_000)
+    assert denied == (("http-get " + "x" * 10_000)[:200],)
+
+
+def test_a_grant_without_httpx_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(reference, "find_spec", lambda name: None)
+    with pytest.raises(InvalidConfiguration, match="pip install"):
+        ReferenceFunctions(http=["example.org"])
+    ReferenceFunctions()
 
 
 @pytest.mark.parametrize(

@@ -105,12 +105,14 @@ def test_the_browser_may_run_this_script_and_reach_nothing():
 
 def test_failed_tests_come_first_with_the_executions_that_failed():
     tests = [outcome(test="fine"), outcome(test="skips", outcome="skipped"), outcome(test="breaks", outcome="failed")]
+    tests.append(outcome(test="is-known", outcome="known"))
     executions = [execution(test="breaks") for _ in range(20)]
     executions.append(execution(test="breaks", verdict="trap", call="run(7)", message="unreachable\nat main"))
     text = render(report(tests=tests, executions=executions))
     page = Page(text)
     listed = [attributes["data-outcome"] for tag, attributes in page.elements if tag == "details"]
-    assert listed == ["failed", "skipped", "passed"]
+    assert listed == ["failed", "known", "skipped", "passed"]
+    assert "known failure" in page.text()
     assert text.index("breaks") < text.index("skips") < text.index("fine")
     assert page.text("pre") == "run(7)unreachable\nat main\n"
     assert "13 more execution(s), all of them in the JSON report" in page.text()

@@ -50,8 +50,6 @@ def keep_time(
             while not wait(run, deadline - monotonic()) and run.stop is None:
                 if monotonic() >= deadline:
                     run.stop = Stop.TIMEOUT
-        if run.is_late(timeout_ms):
-            run.stop = Stop.TIMEOUT
         if run.stop is not None and not run.finished:
             _end(run, run.grace_s, interrupt, wait)
     except BaseException:

@@ -115,12 +115,6 @@ class Run:
         """Whether the guest should end now; asked by the epoch callback, host calls and long conversions."""
         return self.stop is not None
 
-    def is_late(self, timeout_ms: float | None) -> bool:
-        """Whether it ended by itself after its deadline: who keeps the time was held up too, on a busy machine."""
-        if timeout_ms is None or self.stop is not None or self.finished_at is None:
-            return False
-        return self.finished_at > self.started_at + timeout_ms / 1_000
-
     def is_blocked(self) -> bool:
         """Whether it is in a host function that nothing can end."""
         return self.in_host and self.stop_host is None

@@ -30,8 +30,9 @@ from defective_runtimes.hearing import COMPILERS, ISOLATED, SOUND, acquitting, h
 from defective_runtimes.trial import CASES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
+    from defective_runtimes.hearing import Outcome
     from defective_runtimes.record import Record
 
 _TOLD = 20
@@ -84,21 +85,30 @@ def update(known: Record, asked: Mapping[str, Sequence[str]], jobs: int) -> tupl
     tried = {SOUND: every - COMPILERS, ISOLATED: every & COMPILERS}
     tried.update({name: {*cases} for name, cases in asked.items()})
     is_sound = True
+    for outcome in _outcomes(tried, jobs):
+        name, found = outcome.name, outcome.findings
+        print(f"{name}: {len(found)} of {len(tried[name])} cases ({outcome.took_s:.1f} s)", flush=True)
+        if name not in DEFECTS or len(asked) <= _TOLD:
+            print("".join(f"  {case}: {finding[:200]}\n" for case, finding in found.items()), end="", flush=True)
+        if name not in DEFECTS:
+            is_sound = is_sound and not found
+            continue
+        known = known.after_a_try(name, tried[name], found, outcome.quick)
+        record.write(known)
+        page.PAGE.write_text(page.page(known), encoding="utf-8")
+    return known, is_sound
+
+
+def _outcomes(tried: Mapping[str, Collection[str]], jobs: int) -> Iterator[Outcome]:
+    """As they come."""
     with ThreadPoolExecutor(jobs) as threads:
         runs = [threads.submit(hear, name, [case for case in CASES if case in cases]) for name, cases in tried.items()]
-        for run in as_completed(runs):
-            outcome = run.result()
-            name, found = outcome.name, outcome.findings
-            print(f"{name}: {len(found)} of {len(tried[name])} cases ({outcome.took_s:.1f} s)", flush=True)
-            if name not in DEFECTS or len(asked) <= _TOLD:
-                print("".join(f"  {case}: {finding[:200]}\n" for case, finding in found.items()), end="", flush=True)
-            if name not in DEFECTS:
-                is_sound = is_sound and not found
-                continue
-            known = known.after_a_try(name, tried[name], found, outcome.quick)
-            record.write(known)
-            page.PAGE.write_text(page.page(known), encoding="utf-8")
-    return known, is_sound
+        try:
+            for run in as_completed(runs):
+                yield run.result()
+        finally:
+            # When it is stopped, what has not begun never does.
+            threads.shutdown(wait=False, cancel_futures=True)
 
 
 def check(known: Record, jobs: int) -> bool:

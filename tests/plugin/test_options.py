@@ -197,6 +197,18 @@ def test_a_guest_that_exhausts_the_compiler_is_an_error_that_says_so(project):
     assert "--wasm-isolation process" in ran.text
 
 
+def test_a_component_that_exhausts_the_compiler_fails_its_check(project):
+    ten = "(instance (instantiate $c)) " * 10
+    levels = "".join(f"(component $c{n} (alias outer 1 $c{n - 1} (component $c)) {ten})" for n in range(1, 6))
+    innermost = "(component $c0 (core module $m) (core instance (instantiate $m)))"
+    project.path("bomb.wat").write_text(f"(component {innermost} {levels} {'(instance (instantiate $c5))' * 10})")
+    ran = project.run("--wasm-isolation=process", "--wasm-component=bomb.wat", "--wasm-memory=1 MiB")
+    assert ran.results["bomb.wat::loads"] == "failed"
+    assert "in each process that loads it" in ran.text
+    assert "compile it with --wasm-isolation=thread if you trust it" in ran.text
+    assert "Traceback" not in ran.text
+
+
 def test_a_cache_folder_in_the_ini_file_is_relative_to_it(guest):
     guest.write(
         pytest_ini="[pytest]\nwasm_cache_dir = compiled\n",

@@ -199,7 +199,7 @@ def opened_below(folder):
     found = []
     for entry in Path("/proc/self/fd").iterdir():
         with suppress(FileNotFoundError):  # the descriptor of this very listing
-            found.append(Path(os.readlink(entry)))
+            found.append(entry.readlink())
     return [path for path in found if path.is_relative_to(folder)]
 
 

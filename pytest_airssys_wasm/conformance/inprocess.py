@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 _NOT_HERE = frozenset({"session", "host-rss"})
 
 
-SUITE_ISOLATION = ProcessIsolation(compile_timeout_ms=5_000, compile_memory_bytes="512 MiB")
+SUITE_ISOLATION = ProcessIsolation(compile_timeout_ms=2_000, compile_memory_bytes="512 MiB")
 """For engines that run the cases about compilers. What is tried is that the bounds hold, not how generous they are; a
 driver of adapters gives up after some 20 seconds."""
 

@@ -1,5 +1,6 @@
 """Costs as ratios against the same work done by hand with wasmtime-py, in one run: `python benchmarks/run.py`.
-`python benchmarks/run.py layers` shows only what the CPU layers cost inside the guest.
+`python benchmarks/run.py layers` shows only what the CPU layers cost inside the guest, `python benchmarks/run.py isolation`
+only what it costs to run guests in processes of their own.
 
 Each pair is timed alternately, and the median of the ratios is shown: both sides see the same machine.
 """
@@ -19,15 +20,19 @@ from typing import TYPE_CHECKING
 import wasmtime
 from wasmtime import component as wc
 
+from pytest_airssys_wasm.isolation.process_isolation import ProcessIsolation
 from pytest_airssys_wasm.runtime.cache import CompileCache
 from pytest_airssys_wasm.runtime.engine import WasmEngine
 from pytest_airssys_wasm.runtime.errors import WasmError
+from pytest_airssys_wasm.runtime.host import HostFunctions
 from pytest_airssys_wasm.runtime.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.settings import SETTINGS
 from pytest_airssys_wasm.runtime.store import LimitedStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from pytest_airssys_wasm.runtime.component import Component
 
 INVENTORY = Path(__file__).parents[1] / "fixtures" / "guests" / "inventory" / "inventory.wasm"
 ECHO = "demo:inventory/echo@1.0.0"
@@ -146,7 +151,47 @@ def main() -> None:
         )
 
     layers()
+    isolation()
     soak(engine)
+
+
+def isolation() -> None:
+    """Print what an execution in a process of its own costs, over the same on a thread of this one."""
+    print(f"{'':34} {'ratio':>8}   {'processes':>12}      {'threads':>12}")
+    one, other = WasmEngine(isolation=ProcessIsolation()), WasmEngine()
+    host = HostFunctions()
+    host.register("env#ask", lambda n: n)
+    wat = """(module (import "env" "ask" (func $ask (param i32) (result i32)))
+        (func (export "ask") (param i32) (result i32) (call $ask (local.get 0))))"""
+    adds, asks, echoes = ([engine.load(guest) for engine in (one, other)] for guest in (ADD, wat, INVENTORY))
+
+    def execute(guest: Component) -> Callable[[], object]:
+        return lambda: guest.engine.execute(guest, "add", 1, 2, limits=LIMITS)
+
+    compare("one-shot execute", execute(adds[0]), execute(adds[1]), 200)
+    with LimitedStore(one, LIMITS, host=host) as there, LimitedStore(other, LIMITS, host=host) as here:
+        calls = [store.instantiate(guest).call for store, guest in zip((there, here), adds)]
+        compare("repeated call, two ints", lambda: calls[0]("add", 1, 2), lambda: calls[1]("add", 1, 2), 500)
+        questions = [store.instantiate(guest).call for store, guest in zip((there, here), asks)]
+        compare("call that calls the host", lambda: questions[0]("ask", 1), lambda: questions[1]("ask", 1), 500)
+        big = [store.instantiate(guest)[ECHO].call for store, guest in zip((there, here), echoes)]
+        mebibyte = bytes(2**20)
+        compare(
+            "1 MiB list<u8>, there and back",
+            lambda: big[0]("echo-bytes", mebibyte),
+            lambda: big[1]("echo-bytes", mebibyte),
+            1,
+            3,
+        )
+
+    def start() -> float:
+        engine = WasmEngine(isolation=ProcessIsolation())
+        guest = engine.load(ADD)
+        took_s = seconds(execute(guest), 1)
+        engine.close()
+        return took_s
+
+    print(f"{'the first execution of a process':34} {min(start() for _ in range(3)) * 1_000:8.0f} ms, with its start")
 
 
 LOOPS = {
@@ -211,4 +256,4 @@ def resident_mib() -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(layers() if "layers" in sys.argv[1:] else main())
+    sys.exit({"layers": layers, "isolation": isolation}.get("".join(sys.argv[1:]), main)())

@@ -17,8 +17,16 @@ import msgspec
 from pytest_airssys_wasm.isolation.lines import ANSWER_ROOM, line_bytes
 from pytest_airssys_wasm.isolation.proxies import FailedElsewhere
 from pytest_airssys_wasm.isolation.serving import Sessions
+from pytest_airssys_wasm.protocol.limits import limits_from_wire
 from pytest_airssys_wasm.protocol.pipes import take_pipes
-from pytest_airssys_wasm.protocol.sessions import EndAnswer, HostCall, HostReply, SessionAnswer, SessionRequest
+from pytest_airssys_wasm.protocol.sessions import (
+    EndAnswer,
+    HostCall,
+    HostReply,
+    OpenRequest,
+    SessionAnswer,
+    SessionRequest,
+)
 from pytest_airssys_wasm.runtime.engine import WasmEngine
 from pytest_airssys_wasm.runtime.errors import Verdict
 from pytest_airssys_wasm.runtime.limits import ResourceLimits
@@ -33,6 +41,13 @@ _ERROR_CHARACTERS = 500
 _MODULE = '(module (func (export "f")))'
 _COMPONENT = """(component (core module $m (func (export "g"))) (core instance $i (instantiate $m))
   (func (export "g") (canon lift (core func $i "g"))))"""
+
+
+class _Addressed(msgspec.Struct, frozen=True):
+    id: int | None = None
+
+
+_ADDRESSED = msgspec.json.Decoder(_Addressed)
 
 
 class Worker:
@@ -52,17 +67,23 @@ class Worker:
     def serve(self) -> None:
         """Answer until the requests end."""
         while line := self._requests.readline():
+            addressed = _ADDRESSED.decode(line)
+            if addressed.id is None:
+                continue  # a reply that came too late
+            self._current = addressed.id
+            self._write(self._fitting(self._answer(line)))
+
+    def _answer(self, line: bytes) -> Any:
+        try:
             request = self._request.decode(line)
-            self._current = request.id
-            if limits := getattr(request, "limits", None):
-                self._line_bytes = line_bytes(limits["transfer_bytes"], limits["output_bytes"])
-            try:
-                answer: Any = self._sessions.answer(request)
-            except MemoryError:
-                raise
-            except Exception as error:  # noqa: BLE001 whatever a request makes of it, the driver is told
-                answer = {"id": request.id, "error": f"{type(error).__name__}: {error}"[:_ERROR_CHARACTERS]}
-            self._write(self._fitting(answer))
+            if isinstance(request, OpenRequest) and request.beside is None:
+                limits = limits_from_wire(request.limits)
+                self._line_bytes = line_bytes(limits.transfer, limits.output)
+            return self._sessions.answer(request)
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001 whatever a request makes of it, the driver is told
+            return {"id": self._current, "error": f"{type(error).__name__}: {error}"[:_ERROR_CHARACTERS]}
 
     def _fitting(self, answer: Any) -> bytes:
         line = msgspec.json.encode(answer)

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 _MODULE = "pytest_airssys_wasm.isolation.worker"
 _START_S = 60.0
 """From the start of a process to its first answer, beside whatever else the machine does."""
-_CLOSE_S = 2.0
 _MOST = 32
 """Processes at once. Each takes 50 MB."""
 _PATIENCE_S = 30.0
@@ -115,8 +114,12 @@ class Workmate:
         self._process.allow(line_bytes(limits.transfer, limits.output))
 
     def close_session(self, session: int) -> None:
-        """Release a store. Raises `RuntimeDied`."""
-        self.ask(CloseRequest(id=0, session=session), lambda: _CLOSE_S)
+        """Have a store released. Raises `RuntimeDied`.
+
+        Nobody waits for the answer: the next request is not looked at before it.
+        """
+        identifier = next(self._numbers)
+        self._process.begin(identifier, msgspec.json.encode(CloseRequest(id=identifier, session=session)))
 
     def kill(self, why: RuntimeDied | None = None) -> None:
         """End it, without waiting for that."""

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from test_sessions import GUEST
+from test_isolated_stores import GUEST
 
 TESTS = """
     import threading

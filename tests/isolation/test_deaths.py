@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 from deaths import DEATHS, GUEST, ISOLATION, LIMITS, Death, by, host_that_strikes, processes
@@ -35,6 +36,11 @@ def test_a_death_is_a_verdict_and_the_next_execution_works(engine, guest, death)
     assert caught.value.usage is not None
     assert not caught.value.usage.fuel.is_exact
     assert engine.execute(guest, "add", 1, 2, limits=LIMITS, host=host).value == 3
+
+
+def test_the_page_lists_every_death():
+    page = (Path(__file__).parents[2] / "docs" / "isolation.md").read_text("utf-8")
+    assert [one.name for one in DEATHS if f"| {one.name} | RuntimeDied, `{one.reason}` |" not in page] == []
 
 
 def test_a_store_whose_process_died_is_over_and_others_live_on(engine, guest):

@@ -32,7 +32,7 @@ class Defect:
     alone: bool
     """It hangs, ends or litters its process: only to be planted in one of its own."""
     lasts: bool
-    """What one case did to it may be found by the next: a conviction counts only in a process of its own."""
+    """What one case did to it may be found by the next: few convictions are tried, each in a process of its own."""
     soaks: bool
     """It may leave something behind: cases that repeat themselves are run in full length."""
 

@@ -90,7 +90,7 @@ class ReferenceFunctions:
             return _denied(f"read-file {path}")
         if len(path) > _PATH_CHARACTERS:
             return Err(Variant("not-found"))
-        return await asyncio.to_thread(self._read, [part for part in parts if part not in ("", ".")])
+        return await asyncio.to_thread(self._read, [part for part in parts if part])
 
     def _read(self, parts: Sequence[str]) -> Ok | Err:
         # Opened step by step from the root, each without following links: nothing can be exchanged in between.

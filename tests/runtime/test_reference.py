@@ -114,7 +114,9 @@ def test_a_path_that_leads_out_is_denied_and_on_record(ask, files, path):
     assert ask("read", path, files=files) == (Err(Variant("not-granted")), (f"read-file {path}",))
 
 
-@pytest.mark.parametrize("path", ["link", "out/secret", "missing", "below", "", ".", "pipe", "below/note.txt/x"])
+@pytest.mark.parametrize(
+    "path", ["link", "out/secret", "missing", "below", "", ".", "pipe", "pipe/x", "below/note.txt/x"]
+)
 def test_what_is_no_plain_file_below_the_root_is_not_found(ask, files, path):
     assert ask("read", path, files=files) == (Err(Variant("not-found")), ())
 

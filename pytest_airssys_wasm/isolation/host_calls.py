@@ -13,7 +13,7 @@ from pytest_airssys_wasm.runtime.values import Mismatch, shown
 from pytest_airssys_wasm.runtime.world import functions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pytest_airssys_wasm.isolation.crossing import Crossing
     from pytest_airssys_wasm.isolation.objects import HostObjects
@@ -43,9 +43,14 @@ class HostCalls:
     """Serves the calls of one execution."""
 
     def __init__(
-        self, component: Component, host: HostFunctions | None, crossing: Crossing, objects: HostObjects, run: Run
+        self,
+        imports: Mapping[str, Signature],
+        host: HostFunctions | None,
+        crossing: Crossing,
+        objects: HostObjects,
+        run: Run,
     ) -> None:
-        self._imports = served_imports(component, host)
+        self._imports = imports
         self._host = host
         self._crossing = crossing
         self._objects = objects

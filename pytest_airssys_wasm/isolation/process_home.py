@@ -11,33 +11,28 @@ from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from pytest_airssys_wasm.isolation.crossing import Crossing, leave_core
+from pytest_airssys_wasm.isolation.crossing import Crossing
 from pytest_airssys_wasm.isolation.endings import error_of, usage_of
-from pytest_airssys_wasm.isolation.granting import wasi_to_wire
-from pytest_airssys_wasm.isolation.host_calls import HostCalls, served_imports
+from pytest_airssys_wasm.isolation.host_calls import HostCalls
 from pytest_airssys_wasm.isolation.lease import Lease
 from pytest_airssys_wasm.isolation.objects import HostObjects
-from pytest_airssys_wasm.protocol.limits import plain_limits
-from pytest_airssys_wasm.protocol.sessions import CallRequest, DropRequest, EndAnswer, OpenRequest
+from pytest_airssys_wasm.isolation.requests import Requests
+from pytest_airssys_wasm.protocol.sessions import EndAnswer
 from pytest_airssys_wasm.runtime.components import WitComponent
 from pytest_airssys_wasm.runtime.errors import RuntimeDied, Verdict, WasmError
 from pytest_airssys_wasm.runtime.instance import Instance
 from pytest_airssys_wasm.runtime.judgement import host_failure, judge, measure
-from pytest_airssys_wasm.runtime.linking import check_imports
 from pytest_airssys_wasm.runtime.memory import MemoryAccount
 from pytest_airssys_wasm.runtime.operations import CallExport, DropResource, Execute, Instantiate
 from pytest_airssys_wasm.runtime.run import Stop
 from pytest_airssys_wasm.runtime.usage import FuelMetrics, Usage
-from pytest_airssys_wasm.runtime.values import Mismatch
-from pytest_airssys_wasm.runtime.wit import Resource
-from pytest_airssys_wasm.runtime.world import flatten
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from pytest_airssys_wasm.isolation.guests import Guests
     from pytest_airssys_wasm.isolation.workforce import Workforce
-    from pytest_airssys_wasm.protocol.sessions import SessionAnswer, SessionRequest
+    from pytest_airssys_wasm.protocol.sessions import SessionAnswer
     from pytest_airssys_wasm.runtime.component import Component
     from pytest_airssys_wasm.runtime.operations import Operation
     from pytest_airssys_wasm.runtime.output import CapturedOutput
@@ -60,10 +55,10 @@ class ProcessHome:
         self._store = store
         self._guests = guests
         self._grace_s = grace_ms / 1_000
-        self._wasi = None if store.wasi is None else wasi_to_wire(store.wasi)
         self._lease = Lease(workforce)
         self._objects = HostObjects(store)
         self._crossing = Crossing(store.limits.transfer, self._objects.hand_out, self._objects.take_in)
+        self._requests = Requests(store, guests, self._crossing, self._objects)
         self._written = {name: bytearray() for name in _STREAMS}
         self._end: EndAnswer | None = None
         self.account = MemoryAccount(store.limits.memory)
@@ -77,8 +72,9 @@ class ProcessHome:
         self._end = None
         self._objects.component = operation.component if isinstance(operation.component, WitComponent) else None
         self._objects.instance = operation.instance if isinstance(operation, CallExport) else None
-        request = self._request(operation, run)
-        serve = HostCalls(operation.component, self._store.host, self._crossing, self._objects, run).serve
+        request = self._requests.request(operation, run, self._lease.session)
+        imports = self._requests.imports_of(operation.component)
+        serve = HostCalls(imports, self._store.host, self._crossing, self._objects, run).serve
         run.grace_s = self._grace_s + _LAST_RESORT_S
         timeout_ms = self._store.limits.timeout_ms
 
@@ -161,58 +157,6 @@ class ProcessHome:
 
     def text(self, name: str) -> bytes:
         return bytes(self._written[name])
-
-    def _request(self, operation: Operation, run: Run) -> SessionRequest:
-        session, forget = self._lease.session, self._objects.take_forgotten()
-        if isinstance(operation, DropResource):
-            assert session is not None
-            return DropRequest(id=0, session=session, resource=operation.pointer)
-        if isinstance(operation, CallExport):
-            args = self._args(operation.component, operation.function, operation.args, run)
-            return CallRequest(id=0, session=operation.instance.raw, call=operation.function, args=args, forget=forget)
-        component, store = operation.component, self._store
-        check_imports(component, store.host, store.wasi)
-        files = self._guests.files_of(component)
-        is_new = session is None
-        return OpenRequest(
-            id=0,
-            component=files.binary,
-            artefact=files.artefact,
-            limits=plain_limits(store.limits) if is_new else {},
-            wasi=self._wasi if is_new else None,
-            imports=[*served_imports(component, store.host)],
-            resources=self._resources(component),
-            fuel_per="run" if store.fuel_per == "store" else "step",
-            beside=session,
-            forget=forget,
-            call=operation.function,
-            args=self._args(component, operation.function, operation.args, run),
-        )
-
-    def _args(self, component: Component, function: str | None, args: Sequence[Any], run: Run) -> list[Any]:
-        if function is None:
-            return []
-        component.check_call(function, len(args))
-        types = component.parameter_types(function)
-        if component.kind == "module":
-            return leave_core(args, types, "args")
-        found = []
-        for index, (value, type_) in enumerate(zip(args, types)):
-            try:
-                found.append(self._crossing.leave(value, type_, run.transfer))
-            except Mismatch as error:
-                raise error.at(f"args[{index}]")
-        return found
-
-    def _resources(self, component: Component) -> list[str]:
-        host = self._store.host
-        if host is None or component.kind == "module":
-            return []
-        return [
-            f"{interface}#{name}" if interface else name
-            for interface, name, item in flatten(component.imports)
-            if isinstance(item, Resource) and host.find_resource(interface, name) is not None
-        ]
 
     def _take(self, answer: SessionAnswer, operation: Operation, run: Run) -> None:
         """How it ended, and its value. Raises `RuntimeDied` for what cannot be."""

@@ -111,10 +111,10 @@ class Correspondence:
         return bool(waiting)
 
     def _address(self, line: bytes, answers: dict[int, bytes]) -> None:
-        text = shown(line, _SHOWN_CHARACTERS)
         try:
             addressed = _ADDRESSED.decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            text = shown(line, _SHOWN_CHARACTERS)
             raise RuntimeDied(f"it wrote what is no answer ({error}): {text}", "garbage") from None
         identifier = addressed.id
         waiting = None if addressed.asked_for is None else self._open.get(addressed.asked_for)
@@ -124,6 +124,6 @@ class Correspondence:
             return
         if identifier is None or identifier not in self._open or identifier in answers:
             wanted = f"open are {', '.join(map(str, sorted(self._open)))}" if self._open else "nothing was asked"
-            number = shown(str(identifier).encode(), 40)
+            number, text = shown(str(identifier).encode(), 40), shown(line, _SHOWN_CHARACTERS)
             raise RuntimeDied(f"it answered request {number}, but {wanted}: {text}", "garbage")
         answers[identifier] = line

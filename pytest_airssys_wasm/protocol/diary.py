@@ -16,7 +16,7 @@ class Diary:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._lines: deque[str] = deque(maxlen=_LINES)
+        self._lines: deque[tuple[str, bytes, int]] = deque(maxlen=_LINES)
         self._stderr = b""
 
     def clear(self) -> None:
@@ -27,11 +27,11 @@ class Diary:
 
     def sent(self, line: bytes) -> None:
         """A line went to the adapter."""
-        self._keep(f"> {shown(line)}")
+        self._keep(">", line)
 
     def received(self, line: bytes) -> None:
         """A line, or the beginning of one, came from the adapter."""
-        self._keep(f"< {shown(line)}")
+        self._keep("<", line)
 
     def complained(self, chunk: bytes) -> None:
         """The adapter wrote to stderr."""
@@ -42,7 +42,8 @@ class Diary:
     def lines(self) -> tuple[str, ...]:
         """The last lines, `>` before those that were sent and `<` before those that came."""
         with self._lock:
-            return tuple(self._lines)
+            lines = [*self._lines]
+        return tuple(f"{mark} {_cut(begun, size_bytes, LINE_CHARACTERS)}" for mark, begun, size_bytes in lines)
 
     @property
     def stderr(self) -> tuple[str, ...]:
@@ -51,16 +52,20 @@ class Diary:
             text = self._stderr.decode("utf-8", "replace")
         return tuple(printable(line) for line in text.splitlines())
 
-    def _keep(self, line: str) -> None:
+    def _keep(self, mark: str, line: bytes) -> None:
+        # Made readable when somebody reads it: most lines are seen by nobody.
         with self._lock:
-            self._lines.append(line)
+            self._lines.append((mark, bytes(line[: 4 * LINE_CHARACTERS]), len(line)))
 
 
 def shown(line: bytes, characters: int = LINE_CHARACTERS) -> str:
     """The beginning of a line, on one line, without anything that a terminal would obey."""
-    text = line[: 4 * characters].decode("utf-8", "replace").rstrip("\r\n")
-    text = printable(text)
-    return text if len(text) <= characters else f"{text[:characters]}… ({len(line):,} bytes)"
+    return _cut(line[: 4 * characters], len(line), characters)
+
+
+def _cut(begun: bytes, size_bytes: int, characters: int) -> str:
+    text = printable(begun.decode("utf-8", "replace").rstrip("\r\n"))
+    return text if len(text) <= characters else f"{text[:characters]}… ({size_bytes:,} bytes)"
 
 
 def printable(text: str) -> str:

@@ -22,7 +22,7 @@ def block(info):
 
 
 def test_the_conversation_is_what_is_said(tmp_path):
-    (tmp_path / "tally.wat").write_text(block("wat tally"))
+    (tmp_path / "tally.wat").write_text(block("tally"))
     lines = block("session").replace("/guests", str(tmp_path)).splitlines()
     command = [sys.executable, "-m", "pytest_airssys_wasm.isolation.worker"]
     worker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)

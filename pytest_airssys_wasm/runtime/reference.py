@@ -121,9 +121,10 @@ class ReferenceFunctions:
 
         try:
             asked = httpx.URL(url)
+            host = asked.host  # decoded only now
         except (httpx.InvalidURL, UnicodeError):
             return Err(Variant("failed", "no valid URL"))
-        if not self._may_ask(asked.scheme, asked.host, asked.port, has_user=bool(asked.userinfo)):
+        if not self._may_ask(asked.scheme, host, asked.port, has_user=bool(asked.userinfo)):
             return _denied(f"http-get {asked.scheme}://{asked.netloc.decode()}")
         # Reading the certificates takes long, and the loop has other things to do.
         verify = await asyncio.to_thread(lambda: self._certificates) if asked.scheme == "https" else False

@@ -16,8 +16,11 @@ from pytest_airssys_wasm.runtime.errors import (
     OutOfFuel,
     ResourceLimitExceeded,
 )
+from pytest_airssys_wasm.runtime.event_loop import LoopClock
 from pytest_airssys_wasm.runtime.host import HostFunctions
 from pytest_airssys_wasm.runtime.limits import ResourceLimits
+from pytest_airssys_wasm.runtime.memory import MemoryAccount
+from pytest_airssys_wasm.runtime.run import Run
 from pytest_airssys_wasm.runtime.store import LimitedStore
 from pytest_airssys_wasm.runtime.wasi import Wasi
 
@@ -241,6 +244,34 @@ def test_a_guest_blocked_in_the_host_is_given_up_while_the_loop_goes_on(engine, 
     (error,), _ = asyncio.run(with_heartbeat(execution))
     assert isinstance(error, ExecutionTimeout)
     assert time.monotonic() - started < 1.5
+
+
+@pytest.fixture
+def clock():
+    """Makes a clock for a run, on the running loop."""
+    return lambda: LoopClock(Run(PLENTY, None, MemoryAccount(0)), lambda: None, None)
+
+
+def test_a_wake_up_that_comes_too_late_disturbs_nobody(clock):
+    complaints = []
+
+    async def woken_twice():
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, told: complaints.append(told))
+        wake = (kept := clock()).wake
+        wake()
+        wake()
+        await asyncio.sleep(0.01)
+        return kept
+
+    asyncio.run(woken_twice())
+    assert complaints == []
+
+
+def test_a_guest_may_come_back_when_its_loop_is_closed(clock):
+    async def wake():
+        return clock().wake
+
+    asyncio.run(wake())()
 
 
 def test_output_is_read_and_bounded_while_the_loop_goes_on(engine):

@@ -231,6 +231,11 @@ def test_a_file_that_is_too_large_says_so(ask, files):
     assert ask("read", "large", files=files, most_bytes=2_000)[0] == Ok(b"x" * 2_000)
 
 
+def test_of_a_file_that_is_too_large_only_so_much_is_read(ask, files):
+    os.truncate(files / "large", 2**40)
+    assert ask("read", "large", files=files, most_bytes=2_000)[0] == Err(Variant("too-large", 2_000))
+
+
 @pytest.fixture
 def server():
     """Serves on the loopback; the requests it saw."""
@@ -245,6 +250,8 @@ def server():
             self.end_headers()
             if self.path == "/packed":
                 self.wfile.write(PACKED)
+            elif self.path == "/accepted":
+                self.wfile.write(self.headers["Accept-Encoding"].encode())
             elif self.path == "/endless":
                 self.drip()
             else:
@@ -283,8 +290,9 @@ def test_a_redirect_is_not_followed_and_a_large_body_not_kept(ask, server):
     assert seen == ["/away", "/large"]
 
 
-def test_a_packed_body_is_not_unpacked(ask, server):
+def test_a_packed_body_is_not_asked_for_and_not_unpacked(ask, server):
     place, _ = server
+    assert ask("get", f"http://{place}/accepted", http=[place])[0].value.body == b"identity"
     answer, _ = ask("get", f"http://{place}/packed", http=[place], most_bytes=len(PACKED))
     assert answer.value.body == PACKED
 
@@ -326,7 +334,7 @@ def test_certificates_are_read_once_and_not_on_the_loop(ask, monkeypatch):
     assert readers != [get_ident()]
 
 
-@pytest.mark.parametrize("url", ["http://xn--65\uffff/", "http://a:b/", "http://a\x01/", "http://" + "a" * 70_000])
+@pytest.mark.parametrize("url", ["https://xn--65/", "http://a:b/", "http://a\x01/", "http://" + "a" * 70_000])
 def test_what_is_no_url_is_a_failure(ask, url):
     answer, denied = ask("get", url, http=["example.org"])
     assert answer.error.case == "failed"

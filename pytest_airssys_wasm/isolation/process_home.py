@@ -17,7 +17,6 @@ from pytest_airssys_wasm.isolation.host_calls import HostCalls
 from pytest_airssys_wasm.isolation.lease import Lease
 from pytest_airssys_wasm.isolation.objects import HostObjects
 from pytest_airssys_wasm.isolation.requests import Requests
-from pytest_airssys_wasm.protocol.sessions import EndAnswer
 from pytest_airssys_wasm.runtime.components import WitComponent
 from pytest_airssys_wasm.runtime.errors import RuntimeDied, Verdict, WasmError
 from pytest_airssys_wasm.runtime.instance import Instance
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 
     from pytest_airssys_wasm.isolation.guests import Guests
     from pytest_airssys_wasm.isolation.workforce import Workforce
-    from pytest_airssys_wasm.protocol.sessions import SessionAnswer
+    from pytest_airssys_wasm.protocol.sessions import EndAnswer, SessionAnswer
     from pytest_airssys_wasm.runtime.component import Component
     from pytest_airssys_wasm.runtime.operations import Operation
     from pytest_airssys_wasm.runtime.output import CapturedOutput

@@ -253,7 +253,7 @@ class AdapterProcess:
             self._failure = ended = self._failure or failure or RuntimeDied("it was closed", "status")
         kill_group(self._process.pid)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(_LAST_WORDS_S)  # of what is killed only the system can make it longer
+            self._process.wait(_BURIAL_S / 2)  # of what is killed only the system can make it longer
         self._selector.close()
         self._read_last_words()
         with self._lock:

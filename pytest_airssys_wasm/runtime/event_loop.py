@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.runtime.current import RUN
 from pytest_airssys_wasm.runtime.deadline import NUDGE_S, cancel
-from pytest_airssys_wasm.runtime.run import Stop
+from pytest_airssys_wasm.runtime.run import GRACE_S, Stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -72,8 +72,7 @@ class LoopClock:
         try:
             await self._through
         except BaseException:
-            run.cancel_host()
-            cancel(run, self._interrupt)
+            cancel(run, self._interrupt, GRACE_S)  # the loop waits for it
             raise
         finally:
             self._cancel_timer()
@@ -89,7 +88,7 @@ class LoopClock:
 
     def _stop(self, reason: Stop) -> None:
         self._cancel_timer()  # a deadline that is still to come would hold the run until then
-        self._run.stop = self._run.stop or reason
+        self._run.stop = reason
         self._run.cancel_host()
         self._give_up_at = monotonic() + self._run.grace_s
         self._nudge()
@@ -111,9 +110,7 @@ class LoopClock:
             return
         self._output.drain()
         if self._output.is_over and self._run.stop is None:
-            self._run.stop = Stop.OUTPUT
-            if not self._run.finished:
-                self._stop(Stop.OUTPUT)
+            self._stop(Stop.OUTPUT)
 
 
 def wait_for(coroutine: Coroutine[Any, Any, Any], run: Run) -> Any:

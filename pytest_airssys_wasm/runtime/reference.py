@@ -71,10 +71,9 @@ class ReferenceFunctions:
 
     def register(self, host: HostFunctions, interface: str = "") -> None:
         """Serve the imports `sleep`, `read-file` and `http-get` of this interface, or of the root."""
-        prefix = f"{interface}#" if interface else ""
-        host.register(f"{prefix}sleep", self._sleep)
-        host.register(f"{prefix}read-file", self._read_file)
-        host.register(f"{prefix}http-get", self._http_get)
+        host.register(f"{interface}#sleep", self._sleep)
+        host.register(f"{interface}#read-file", self._read_file)
+        host.register(f"{interface}#http-get", self._http_get)
 
     async def _sleep(self, ms: int) -> None:
         if self.sleep:

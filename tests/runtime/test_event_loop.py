@@ -10,17 +10,18 @@ import weakref
 import pytest
 
 from pytest_airssys_wasm.runtime.claim import StoreUnusable
+from pytest_airssys_wasm.runtime.current import current_execution
 from pytest_airssys_wasm.runtime.errors import (
     ExecutionTimeout,
     HostFunctionError,
     OutOfFuel,
     ResourceLimitExceeded,
 )
-from pytest_airssys_wasm.runtime.event_loop import LoopClock
+from pytest_airssys_wasm.runtime.event_loop import LoopClock, wait_for
 from pytest_airssys_wasm.runtime.host import HostFunctions
 from pytest_airssys_wasm.runtime.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.memory import MemoryAccount
-from pytest_airssys_wasm.runtime.run import Run
+from pytest_airssys_wasm.runtime.run import Run, Stop
 from pytest_airssys_wasm.runtime.store import LimitedStore
 from pytest_airssys_wasm.runtime.wasi import Wasi
 
@@ -49,6 +50,13 @@ FLOOD = r"""(module
   (memory (export "memory") 1) (data (i32.const 0) "\08\00\00\00\06\00\00\00hello\n")
   (func $say (export "say") (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 100))))
   (func (export "flood") (loop call $say br 0)))"""
+
+
+SLEEPER = r"""(module
+  (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 16) "\01\00\00\00\00\00\00\00\00\94\35\77\00\00\00\00") ;; two seconds
+  (func (export "sleep") (drop (call $poll (i32.const 0) (i32.const 104) (i32.const 1) (i32.const 200)))))"""
 
 
 class Pauses:
@@ -134,7 +142,7 @@ def test_an_endless_guest_is_stopped_while_the_loop_goes_on(engine, guest, host)
         with_heartbeat(engine.execute_async(guest, "spin", limits=limits, host=host.functions))
     )
     assert isinstance(error, ExecutionTimeout)
-    assert error.usage.wall_ms < 5_000
+    assert 200 <= error.usage.wall_ms < 5_000
     assert len(beats) > 10
 
 
@@ -227,6 +235,70 @@ def test_what_a_coroutine_raises_is_a_host_error_with_its_cause(engine, guest):
         assert repr(caught.value.__cause__) == "KeyError(7)"
 
 
+def test_a_coroutine_runs_on_the_loop_that_waits_and_knows_whose_it_is(engine, guest):
+    host, seen = HostFunctions(), []
+
+    @host.register("pause")
+    async def pause(ms):
+        seen.append((asyncio.get_running_loop(), current_execution().remaining_ms))
+        return 1
+
+    async def waiting():
+        await engine.execute_async(guest, "pauses", 1, 0, limits=PLENTY, host=host)
+        return asyncio.get_running_loop()
+
+    loop = asyncio.run(waiting())
+    ((on, left_ms),) = seen
+    assert on is loop
+    assert 0 < left_ms < 60_000
+
+
+@pytest.fixture(params=["the loop that waits", "a loop of its own"])
+def serve(request):
+    """Has a run wait for a coroutine as on a guest's thread: what that raised, or its value."""
+
+    def ended(coroutine, run):
+        try:
+            return wait_for(coroutine, run)
+        except BaseException as error:  # noqa: BLE001 a cancellation is none
+            return error
+
+    async def on_the_loop(coroutine, run):
+        run.loop = asyncio.get_running_loop()
+        return await asyncio.to_thread(ended, coroutine, run)
+
+    if request.param == "a loop of its own":
+        return ended
+    return lambda coroutine, run: asyncio.run(on_the_loop(coroutine, run))
+
+
+def test_a_run_that_was_stopped_before_waits_for_nothing(serve):
+    run = Run(PLENTY, None, MemoryAccount(0))
+    run.stop = Stop.TIMEOUT
+    assert isinstance(serve(asyncio.sleep(3_600), run), asyncio.CancelledError)
+
+
+def test_when_its_coroutine_is_through_nothing_can_be_cancelled_any_more(serve):
+    run = Run(PLENTY, None, MemoryAccount(0))
+    stops = []
+
+    async def keep():
+        while run.stop_host is None:
+            await asyncio.sleep(0)
+        stops.append(run.stop_host)
+
+    assert serve(keep(), run) is None
+    assert run.stop_host is None
+    stops[0]()  # by one who looked in the moment before
+
+
+def test_a_coroutine_that_cancels_itself_is_one_that_was_cancelled(serve):
+    async def give_up():
+        raise asyncio.CancelledError
+
+    assert isinstance(serve(give_up(), Run(PLENTY, None, MemoryAccount(0))), asyncio.CancelledError)
+
+
 def test_without_a_loop_a_coroutine_has_one_of_its_own(engine, guest, host):
     assert engine.execute(guest, "pauses", 3, 1, limits=PLENTY, host=host.functions).value == 3
     limits = ResourceLimits(memory="1 MiB", fuel=None, timeout_ms=50)
@@ -267,11 +339,87 @@ def test_a_wake_up_that_comes_too_late_disturbs_nobody(clock):
     assert complaints == []
 
 
+def test_a_deadline_in_the_moment_of_a_cancellation_disturbs_nobody(clock):
+    complaints = []
+
+    async def cancelled_at_the_deadline():
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _loop, told: complaints.append(told))
+        kept = clock()
+        kept._run.in_host = True  # nothing could end it: it is given up at once
+        task = asyncio.create_task(kept.keep_time(1))
+        await asyncio.sleep(0)
+        time.sleep(0.01)
+        loop.call_soon(task.cancel)  # runs before the timer, in the same turn
+        await asyncio.wait([task])
+
+    asyncio.run(cancelled_at_the_deadline())
+    assert complaints == []
+
+
+def test_too_much_output_of_a_guest_that_is_late_changes_no_verdict():
+    class Over:
+        descriptors = ()
+        is_over = True
+
+        def drain(self): ...
+
+    async def late():
+        run = Run(PLENTY, None, MemoryAccount(0))
+        clock = LoopClock(run, lambda: None, Over())
+        run.stop, run.wake = Stop.TIMEOUT, clock.wake
+        run.finish()
+        await clock.keep_time(60_000)
+        return run.stop
+
+    assert asyncio.run(late()) is Stop.TIMEOUT
+
+
 def test_a_guest_may_come_back_when_its_loop_is_closed(clock):
     async def wake():
         return clock().wake
 
     asyncio.run(wake())()
+
+
+def test_for_a_guest_blocked_in_the_host_there_is_no_grace(engine, guest):
+    host = HostFunctions()
+    host.register("pause", lambda ms: time.sleep(ms / 1_000) or 1)
+    limits = ResourceLimits(memory="1 MiB", fuel=None, timeout_ms=30)
+
+    async def late_ms():
+        with pytest.raises(ExecutionTimeout) as caught:
+            await engine.execute_async(guest, "pauses", 1, 200, limits=limits, host=host)
+        return caught.value.usage.wall_ms - 30
+
+    async def several():
+        return [await late_ms() for _ in range(10)]
+
+    assert min(asyncio.run(several())) < 6
+
+
+def test_a_guest_asleep_in_wasi_is_given_up_while_the_loop_goes_on(engine):
+    limits = ResourceLimits(memory="1 MiB", fuel=None, timeout_ms=50)
+    execution = engine.execute_async(engine.load(SLEEPER), "sleep", limits=limits, wasi=Wasi())
+    (error,), _ = asyncio.run(with_heartbeat(execution))
+    assert isinstance(error, ExecutionTimeout)
+
+
+def test_cancelling_a_guest_that_is_asleep_in_wasi_holds_the_loop_for_a_moment_only(engine):
+    guest = engine.load(SLEEPER)
+
+    async def held():
+        task = asyncio.create_task(engine.execute_async(guest, "sleep", limits=PLENTY, wasi=Wasi()))
+        await asyncio.sleep(0.02)
+        task.cancel()
+        began = time.monotonic()
+        await asyncio.sleep(0)
+        return time.monotonic() - began
+
+    async def several():
+        return [await held() for _ in range(8)]
+
+    assert min(asyncio.run(several())) < 0.04
 
 
 def test_output_is_read_and_bounded_while_the_loop_goes_on(engine):

@@ -243,6 +243,9 @@ def server():
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
             seen.append(self.path)
+            if self.path == "/nonsense":
+                self.wfile.write(b"HTTP/1.1 200 OK\r\n" + b"x" * 5_000 + b"\r\n\r\n")
+                return
             self.send_response(302 if self.path == "/away" else 200)
             self.send_header("Location", f"http://{self.headers['Host']}/elsewhere")
             if self.path == "/packed" and "gzip" not in self.headers["Accept-Encoding"]:
@@ -308,6 +311,24 @@ def test_a_body_that_never_ends_ends_at_the_guests_deadline(ask, server, through
     while "hung up" not in seen and time.monotonic() < until:
         time.sleep(0.01)
     assert "hung up" in seen
+
+
+def test_of_a_body_that_never_ends_only_so_much_is_read(ask, server):
+    place, _ = server
+    assert ask("get", f"http://{place}/endless", http=[place], most_bytes=10)[0] == Err(Variant("too-large", 10))
+
+
+def test_what_a_server_makes_of_an_error_is_short(ask, server):
+    place, _ = server
+    error = ask("get", f"http://{place}/nonsense", http=[place])[0].error
+    assert (error.case, len(error.payload)) == ("failed", 200)
+
+
+@pytest.mark.parametrize(("interface", "prefix"), [("", ""), ("a:b/c@1.0.0", "a:b/c@1.0.0#")])
+def test_the_functions_are_those_of_the_interface_that_is_named(interface, prefix):
+    host = HostFunctions()
+    ReferenceFunctions().register(host, interface)
+    assert host.names == [prefix + name for name in ("http-get", "read-file", "sleep")]
 
 
 def test_the_environment_sends_nobody_elsewhere(ask, server, monkeypatch):

@@ -80,7 +80,7 @@ class Soak:
     @property
     def findings(self) -> list[str]:
         """What should not be: a sentence each."""
-        return self.differing + footprint.leaks(self._after_warm_up)
+        return self.differing + footprint.leaks(self._after_warm_up, self._slack)
 
     def summary(self) -> str:
         """What it came to, as text."""
@@ -94,6 +94,10 @@ class Soak:
             *(self.findings or ["nothing differs, nothing grows"]),
         ]
         return "\n".join(lines)
+
+    @property
+    def _slack(self) -> footprint.Footprint:
+        return footprint.SLACK["thread" if self.engine.isolation is None else "process"]
 
     @property
     def _after_warm_up(self) -> Sequence[footprint.Footprint]:

@@ -28,7 +28,7 @@ from pytest_airssys_wasm.protocol.sessions import (
     SessionRequest,
 )
 from pytest_airssys_wasm.runtime.engine import WasmEngine
-from pytest_airssys_wasm.runtime.errors import Verdict
+from pytest_airssys_wasm.runtime.errors import ResourceLimitExceeded, Verdict
 from pytest_airssys_wasm.runtime.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.wasi import Wasi
 
@@ -89,7 +89,7 @@ class Worker:
         line = msgspec.json.encode(answer)
         if len(line) <= self._line_bytes:
             return line
-        text = f"the result takes {len(line):,} bytes on its way between processes, {self._line_bytes:,} may be"
+        text = _too_long("the result", line, self._line_bytes)
         end = EndAnswer(verdict=Verdict.RESOURCE_LIMIT, resource="host-transfer", message=text, usage=answer.end.usage)
         return msgspec.json.encode(SessionAnswer(id=answer.id, session=answer.session, end=end))
 
@@ -109,7 +109,9 @@ class Worker:
     def _asked(self, call: HostCall) -> Any:
         line = msgspec.json.encode(call)
         if len(line) > self._line_bytes:
-            raise FailedElsewhere(f"the arguments of {call.host_call} take too many bytes between processes")
+            raise ResourceLimitExceeded(
+                _too_long(f"the arguments of {call.host_call}", line, self._line_bytes), "host-transfer"
+            )
         self._write(line)
         reply = self._reply.decode(self._requests.readline())
         if reply.host_error is not None:
@@ -119,6 +121,10 @@ class Worker:
     def _write(self, line: bytes) -> None:
         self._answers.write(line + b"\n")
         self._answers.flush()
+
+
+def _too_long(what: str, line: bytes, most: int) -> str:
+    return f"{what} takes {len(line):,} bytes on its way between processes, where {most:,} may be taken"
 
 
 def warm_up(engine: WasmEngine) -> None:

@@ -232,6 +232,31 @@ def test_arguments_beyond_the_transfer_limit_are_refused_before_anything_runs(en
     assert caught.value.resource == "host-transfer"
 
 
+WORDY = "x" * 2_000
+WORDS = f"""(component
+  (type $word (record (field "{WORDY}" bool))) (export $w "word" (type $word))
+  (type $words (list $w))
+  (core module $m (memory (export "memory") 1)
+    (func (export "some") (param i32) (result i32) (i32.store (i32.const 4) (local.get 0)) i32.const 0))
+  (core instance $i (instantiate $m))
+  (func (export "some") (param "n" u32) (result $words)
+    (canon lift (core func $i "some") (memory (core memory $i "memory")))))"""
+
+
+def test_a_value_that_is_much_longer_on_its_way_than_in_memory_is_over_the_transfer_limit(engine, threads):
+    limits = replace(LIMITS, transfer="64 KiB", output=0)
+    told = []
+    for one in (engine, threads):
+        guest = one.load(WORDS)
+        assert len(one.execute(guest, "some", 10, limits=limits).value) == 10
+        told.append(lambda guest=guest, one=one: one.execute(guest, "some", 1_500, limits=limits))
+    with pytest.raises(ResourceLimitExceeded, match="on its way between processes") as caught:
+        told[0]()
+    assert caught.value.resource == "host-transfer"
+    assert caught.value.usage.host_transfer_bytes < 2**16
+    assert len(told[1]().value) == 1_500  # three megabytes as text, and nothing here
+
+
 def test_the_event_loop_goes_on_while_a_process_is_started_and_its_guest_runs(guest):
     fresh = WasmEngine(isolation=ProcessIsolation())
     late = []

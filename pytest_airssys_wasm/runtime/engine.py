@@ -19,6 +19,7 @@ from pytest_airssys_wasm.runtime.compiler import Compiler
 from pytest_airssys_wasm.runtime.components import WitComponent
 from pytest_airssys_wasm.runtime.core_sections import read_module
 from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidConfiguration
+from pytest_airssys_wasm.runtime.isolation import Isolation
 from pytest_airssys_wasm.runtime.manifest import PLATFORM_RANGE, Manifest, load_manifest
 from pytest_airssys_wasm.runtime.modules import CoreModule
 from pytest_airssys_wasm.runtime.settings import new_config
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.component import Component
     from pytest_airssys_wasm.runtime.home import Homes
     from pytest_airssys_wasm.runtime.host import HostFunctions
-    from pytest_airssys_wasm.runtime.isolation import Isolation
     from pytest_airssys_wasm.runtime.limits import ResourceLimits
     from pytest_airssys_wasm.runtime.memory import MemoryAccount
     from pytest_airssys_wasm.runtime.run import Run
@@ -59,6 +59,8 @@ class WasmEngine:
         on_execution: Callable[[Finished], None] | None = None,
         isolation: Isolation | None = None,
     ) -> None:
+        if isolation is not None and (isinstance(isolation, type) or not isinstance(isolation, Isolation)):
+            raise InvalidConfiguration("isolation", isolation, "a ProcessIsolation(), or None")
         self._memory_range = memory_range
         self.cache = cache
         self.on_execution = on_execution

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.home import Homes
 
 
+@runtime_checkable
 class Isolation(Protocol):
     """Keeps guests out of this process. Used from several threads at once."""
 

@@ -182,6 +182,12 @@ def test_what_another_process_cannot_have_is_a_clear_error(engine):
         LimitedStore(engine, LIMITS, wasi=Wasi(inherit=True))
 
 
+@pytest.mark.parametrize("wrong", ["process", True, ProcessIsolation])
+def test_what_is_no_isolation_is_a_clear_error(wrong):
+    with pytest.raises(InvalidConfiguration, match=r"isolation: expected a ProcessIsolation\(\), or None, got"):
+        WasmEngine(isolation=wrong)
+
+
 def test_a_host_function_sees_the_execution_that_calls_it(engine, guest):
     seen = []
 

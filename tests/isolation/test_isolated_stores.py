@@ -342,7 +342,12 @@ def test_no_process_is_left_when_the_one_that_asked_is_gone(tmp_path):
         host.register("env#told", lambda: print(*[one.process_id for one in engine.homes._workforce._all], flush=True))
         engine.execute(guest, "spin", limits=ResourceLimits(memory="1 MiB", fuel=None, timeout_ms=None), host=host)
     """)
-    asker = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    asker = subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "TMPDIR": str(tmp_path)},  # what is killed leaves its files
+    )
     worker = int(asker.stdout.readline())
     begun, until = _ticks(worker), time.monotonic() + 20
     while _ticks(worker) < begun + 3 and time.monotonic() < until:

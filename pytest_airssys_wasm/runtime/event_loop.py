@@ -15,7 +15,6 @@ from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from pytest_airssys_wasm.runtime.current import RUN
 from pytest_airssys_wasm.runtime.deadline import NUDGE_S, cancel
 from pytest_airssys_wasm.runtime.run import GRACE_S, Stop
 
@@ -117,7 +116,8 @@ def wait_for(coroutine: Coroutine[Any, Any, Any], run: Run) -> Any:
     """On the guest's thread: what `coroutine` returns or raises. Stopping the run cancels it."""
     if run.loop is None:
         return asyncio.run(_on_own_loop(coroutine, run))
-    future = asyncio.run_coroutine_threadsafe(_in_context(coroutine, run), run.loop)
+    # It runs in a copy of this thread's context, in which `current_execution` finds the run.
+    future = asyncio.run_coroutine_threadsafe(coroutine, run.loop)
     return _cancellable(run, future.cancel, lambda: _result(future))
 
 
@@ -136,11 +136,6 @@ async def _on_own_loop(coroutine: Coroutine[Any, Any, Any], run: Run) -> Any:
         return await task
     finally:
         run.stop_host = None
-
-
-async def _in_context(coroutine: Coroutine[Any, Any, Any], run: Run) -> Any:
-    RUN.set(run)  # of this task alone
-    return await coroutine
 
 
 def _cancellable(run: Run, stop: Callable[[], object], wait: Callable[[], Any]) -> Any:

@@ -357,22 +357,23 @@ def test_a_deadline_in_the_moment_of_a_cancellation_disturbs_nobody(clock):
     assert complaints == []
 
 
-def test_too_much_output_of_a_guest_that_is_late_changes_no_verdict():
+@pytest.mark.parametrize(("before", "after"), [(None, Stop.OUTPUT), (Stop.TIMEOUT, Stop.TIMEOUT)])
+def test_output_that_is_read_when_the_guest_is_through_counts_unless_it_was_late(before, after):
     class Over:
         descriptors = ()
         is_over = True
 
         def drain(self): ...
 
-    async def late():
+    async def through():
         run = Run(PLENTY, None, MemoryAccount(0))
         clock = LoopClock(run, lambda: None, Over())
-        run.stop, run.wake = Stop.TIMEOUT, clock.wake
+        run.stop, run.wake = before, clock.wake
         run.finish()
         await clock.keep_time(60_000)
         return run.stop
 
-    assert asyncio.run(late()) is Stop.TIMEOUT
+    assert asyncio.run(through()) is after
 
 
 def test_a_guest_may_come_back_when_its_loop_is_closed(clock):
@@ -403,6 +404,7 @@ def test_a_guest_asleep_in_wasi_is_given_up_while_the_loop_goes_on(engine):
     execution = engine.execute_async(engine.load(SLEEPER), "sleep", limits=limits, wasi=Wasi())
     (error,), _ = asyncio.run(with_heartbeat(execution))
     assert isinstance(error, ExecutionTimeout)
+    assert error.usage.wall_ms < 1_500
 
 
 def test_cancelling_a_guest_that_is_asleep_in_wasi_holds_the_loop_for_a_moment_only(engine):

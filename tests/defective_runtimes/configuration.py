@@ -162,7 +162,8 @@ def what_a_manifest_says_besides_is_ignored(patch):
     """Unknown keys and tables are skipped."""
 
     def convert(raw, kind):
-        raw["resources"] = {name: raw["resources"][name] for name in ("memory", "cpu") if name in raw["resources"]}
+        given = raw.get("resources", {})
+        raw["resources"] = {name: given[name] for name in ("memory", "cpu") if name in given}
         return msgspec.convert(raw, kind)
 
     _converting(patch, convert)

@@ -47,7 +47,7 @@ def deep_guests_are_refused(patch):
     _refusing(patch, is_deep)
 
 
-@FAMILY.defect
+@FAMILY.lone_defect
 def loading_takes_the_square_of_the_size(patch):
     """Twice the guest takes four times the time."""
 

@@ -72,13 +72,13 @@ def hangs_after_a_crash(patch):
 
 @FAMILY.lone_defect
 def prints_between_the_answers(patch):
-    """What the runtime logs goes where its answers go."""
-    around(
-        patch,
-        serve,
-        "_encoded",
-        lambda encoded, answer: b"answering\n" * isinstance(answer, RunAnswer) + encoded(answer),
-    )
+    """What the runtime logs of an exit goes where its answers go."""
+
+    def encoded(original, answer):
+        logs = isinstance(answer, RunAnswer) and answer.steps[-1].verdict is Verdict.EXIT
+        return b"the guest exited\n" * logs + original(answer)
+
+    around(patch, serve, "_encoded", encoded)
 
 
 @FAMILY.lone_defect

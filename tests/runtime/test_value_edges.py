@@ -114,21 +114,22 @@ def test_an_error_about_a_large_value_is_short():
 
 
 @pytest.mark.parametrize(
-    ("value", "text"),
+    ("make", "text"),
     [
-        (bytes(50 * 2**20), " and 52,428,750 bytes more"),
-        (bytearray(50 * 2**20), " and 52,428,750 bytes more"),
-        (Record(a=bytes(50 * 2**20), b=1), "Record(a=b'"),
-        (Ok([Variant("x", bytes(50 * 2**20))]), "Ok(value=[Variant(case='x', payload=b'"),
-        (Some(Some(Some(Some(Some(1))))), "Some(value=Some(value=Some(value=Some(...))))"),
-        (Record({f"f{number}": number for number in range(9)}), "f3=3, ...)"),
-        (dict.fromkeys(range(10**6)), "<dict of 1,000,000 elements>"),
-        (frozenset(range(10**6)), "<frozenset of 1,000,000 elements>"),
-        (Err(10**5_000), "that cannot be shown"),
+        (lambda: bytes(50 * 2**20), " and 52,428,750 bytes more"),
+        (lambda: bytearray(50 * 2**20), " and 52,428,750 bytes more"),
+        (lambda: Record(a=bytes(50 * 2**20), b=1), "Record(a=b'"),
+        (lambda: Ok([Variant("x", bytes(50 * 2**20))]), "Ok(value=[Variant(case='x', payload=b'"),
+        (lambda: Some(Some(Some(Some(Some(1))))), "Some(value=Some(value=Some(value=Some(...))))"),
+        (lambda: Record({f"f{number}": number for number in range(9)}), "f3=3, ...)"),
+        (lambda: dict.fromkeys(range(10**6)), "<dict of 1,000,000 elements>"),
+        (lambda: frozenset(range(10**6)), "<frozenset of 1,000,000 elements>"),
+        (lambda: Err(10**5_000), "that cannot be shown"),
     ],
     ids=count(),
 )
-def test_a_large_value_is_shown_by_its_beginning_without_making_all_of_its_text(value, text):
+def test_a_large_value_is_shown_by_its_beginning_without_making_all_of_its_text(make, text):
+    value = make()
     tracemalloc.start()
     shown_text = shown(value)
     _, peak_bytes = tracemalloc.get_traced_memory()

@@ -207,33 +207,34 @@ MANY_OPTIONS = RecordType(tuple((f"field-{n}", NUMBERED) for n in range(1_000)))
 
 
 @pytest.mark.parametrize(
-    ("value", "type_"),
+    ("make", "type_"),
     [
-        (bytes(100 * 2**20), ListType(U8)),
-        (bytearray(100 * 2**20), ListType(U8)),
-        (memoryview(bytearray(100 * 2**20)), ListType(U8)),
-        (memoryview(bytearray(100 * 2**20)).cast("I"), ListType(U32)),
-        (bytes(100 * 2**20), U8),
-        ("x" * 100 * 2**20, STRING),
-        ("\n" * 100 * 2**20, STRING),
-        ("x" * 100 * 2**20, CHAR),
-        ("\n" * 100 * 2**20, U8),
-        ([0] * 10**7, ListType(U8)),
-        ([0] * 10**7, U8),
-        (["a"] * 10**7, PERMS),
-        (selfish(), U8),
-        (selfish(), ListType(ListType(ListType(U8)))),
-        (dict.fromkeys(range(10**6)), USER),
-        (Record(user_id=bytes(100 * 2**20)), U8),
-        nested(5_000),
-        repeating(6),
-        ([Variant("case-999")] * 10**6, ListType(MANY_CASES)),
-        ([dict.fromkeys(name for name, _ in MANY_OPTIONS.fields)] * 10**6, ListType(MANY_OPTIONS)),
-        (type("Long" * 100_000, (), {})(), U8),
+        (lambda: bytes(100 * 2**20), ListType(U8)),
+        (lambda: bytearray(100 * 2**20), ListType(U8)),
+        (lambda: memoryview(bytearray(100 * 2**20)), ListType(U8)),
+        (lambda: memoryview(bytearray(100 * 2**20)).cast("I"), ListType(U32)),
+        (lambda: bytes(100 * 2**20), U8),
+        (lambda: "x" * 100 * 2**20, STRING),
+        (lambda: "\n" * 100 * 2**20, STRING),
+        (lambda: "x" * 100 * 2**20, CHAR),
+        (lambda: "\n" * 100 * 2**20, U8),
+        (lambda: [0] * 10**7, ListType(U8)),
+        (lambda: [0] * 10**7, U8),
+        (lambda: ["a"] * 10**7, PERMS),
+        (lambda: selfish(), U8),
+        (lambda: selfish(), ListType(ListType(ListType(U8)))),
+        (lambda: dict.fromkeys(range(10**6)), USER),
+        (lambda: Record(user_id=bytes(100 * 2**20)), U8),
+        (lambda: nested(5_000)[0], nested(5_000)[1]),
+        (lambda: repeating(6)[0], repeating(6)[1]),
+        (lambda: [Variant("case-999")] * 10**6, ListType(MANY_CASES)),
+        (lambda: [dict.fromkeys(name for name, _ in MANY_OPTIONS.fields)] * 10**6, ListType(MANY_OPTIONS)),
+        (lambda: type("Long" * 100_000, (), {})(), U8),
     ],
     ids=range(21),
 )
-def test_a_huge_value_costs_little_and_is_cut(value, type_):
+def test_a_huge_value_costs_little_and_is_cut(make, type_):
+    value = make()
     tracemalloc.start()
     started = time.thread_time()
     text = write_value(value, type_)

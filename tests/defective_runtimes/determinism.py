@@ -122,7 +122,7 @@ def growth_depends_on_chance(patch):
     around(patch, MemoryAccount, "take", take)
 
 
-@FAMILY.defect
+@FAMILY.lasting_defect
 def the_peak_is_measured_in_the_host(patch):
     """What the host's process grew by is told, which is never twice the same."""
     grown = count(0, 4_096)

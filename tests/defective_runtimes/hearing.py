@@ -70,8 +70,14 @@ def hear(name: str, cases: Sequence[str]) -> Outcome:
 
 def acquitting(name: str, cases: Sequence[str]) -> list[str]:
     """Of these cases those that do not convict it."""
-    with _trial(name) as (_, trial):
-        return [case for case in cases if not trial.findings(case) and not trial.findings(case)]
+    found = []
+    with _trial(name) as (runtime, trial):
+        for case in cases:
+            if DEFECTS[name].lasts:
+                runtime.close()
+            if not trial.findings(case) and not trial.findings(case):
+                found.append(case)
+    return found
 
 
 def _confirmed(name: str, runtime: AdapterRuntime, trial: Trial, found: dict[str, _Found]) -> Iterator[str]:

@@ -133,7 +133,7 @@ def lies_about_64_bit_memories(patch):
     _without(patch, "wasm_memory64")
 
 
-@FAMILY.lone_defect
+@partial(FAMILY.lasting_defect, alone=True)
 def lies_about_compilers(patch):
     """It claims the capability `isolated-compile`, and loads what it is given where it runs, without any bound."""
 

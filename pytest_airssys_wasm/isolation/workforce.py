@@ -23,7 +23,6 @@ from pytest_airssys_wasm.runtime.errors import RuntimeDied
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from time import monotonic as _monotonic  # noqa: F401
 
     from pytest_airssys_wasm.isolation.guests import GuestFiles
     from pytest_airssys_wasm.protocol.correspondence import Waiting

@@ -37,6 +37,9 @@ _MOST = 32
 _PATIENCE_S = 30.0
 """How long a store waits for another to give its process back."""
 _WORDS_CHARACTERS = 300
+_OPEN_FILES = 256
+_MOST_GUESTS = 100
+"""Guests that a process has had when it is replaced: each keeps a file open, as long as the process lives."""
 
 
 Message = TypeVar("Message")
@@ -57,7 +60,7 @@ class Workmate:
 
     def __init__(self, memory_bytes: int) -> None:
         self._diary = Diary()
-        limits = ChildLimits(data_bytes=memory_bytes)
+        limits = ChildLimits(data_bytes=memory_bytes, open_files=_OPEN_FILES)
         self._process = spawn(_MODULE, limits, line_bytes=ANSWER_ROOM, diary=self._diary)
         self._numbers = count(1)
         self._loaded: set[GuestFiles] = set()
@@ -72,6 +75,11 @@ class Workmate:
     def is_over(self) -> bool:
         """Whether it has ended."""
         return self._process.is_over or exited(self.process_id) is not None
+
+    @property
+    def is_worn(self) -> bool:
+        """Whether it has had so many guests that the next store should have another."""
+        return len(self._loaded) >= _MOST_GUESTS
 
     def load(self, files: GuestFiles) -> None:
         """Have a guest ready. Raises `RuntimeDied`."""
@@ -171,7 +179,7 @@ class Workforce:
         """A process that a store has done with."""
         with self._lock:
             self._all = {one for one in self._all if not one.is_over}
-            stays = is_well and not mate.is_over and len(self._idle) < self._most_idle
+            stays = is_well and not (mate.is_over or mate.is_worn) and len(self._idle) < self._most_idle
             if stays:
                 self._idle.append(mate)
         if not stays:

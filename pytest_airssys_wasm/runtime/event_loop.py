@@ -16,6 +16,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.runtime.deadline import NUDGE_S, cancel
+from pytest_airssys_wasm.runtime.prompt_future import PromptFuture
 from pytest_airssys_wasm.runtime.run import GRACE_S, Stop
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class LoopClock:
         self._interrupt = interrupt
         self._output = output
         self._loop = run.loop = asyncio.get_running_loop()
-        self._through = self._loop.create_future()
+        self._through = PromptFuture(self._loop)
         self._timer: asyncio.TimerHandle | None = None
         self._give_up_at = 0.0
 
@@ -47,8 +48,8 @@ class LoopClock:
 
         def end_wait() -> None:
             through = waiting()
-            if through is not None and not through.done():
-                through.set_result(None)
+            if through is not None:
+                through.resolve()
 
         def wake() -> None:
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
@@ -99,8 +100,7 @@ class LoopClock:
         self._interrupt()
         if self._run.is_blocked() or monotonic() >= self._give_up_at:
             self._run.abandon()
-            if not self._through.done():
-                self._through.set_result(None)
+            self._loop.call_soon(self._through.resolve)
         else:
             self._timer = self._loop.call_later(NUDGE_S, self._nudge)
 

@@ -12,17 +12,26 @@ from pytest_airssys_wasm.protocol.pipes import take_pipes
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_MOST_OPEN = 32
+"""Sessions at once: half of the requests that are, so that there is always room for others beside them."""
+_LAST_S = 60.0
+"""How long guests may run on that nobody can wait for any more: answers to what was asked before are still written."""
+
 
 def main(arguments: Sequence[str] = ()) -> None:
     """Answer requests until stdin ends."""
     options = _options(arguments)
     requests, answers = take_pipes()
     from pytest_airssys_wasm.conformance.inprocess import SUITE_ISOLATION, InProcessRuntime
+    from pytest_airssys_wasm.isolation.serving import Sessions
+    from pytest_airssys_wasm.isolation.worker import end_with
     from pytest_airssys_wasm.protocol.serve import serve
     from pytest_airssys_wasm.runtime.engine import WasmEngine
 
-    engine = WasmEngine(isolation=SUITE_ISOLATION if options.isolation == "process" else None)
-    serve(InProcessRuntime(engine), requests, answers)
+    end_with(requests, _LAST_S)
+    isolated = options.isolation == "process"
+    engine = WasmEngine(isolation=SUITE_ISOLATION if isolated else None)
+    serve(InProcessRuntime(engine), requests, answers, None if isolated else Sessions(engine, most_open=_MOST_OPEN))
     engine.close()
     with suppress(BrokenPipeError):  # the driver is gone, and what is still buffered is for nobody
         answers.close()

@@ -32,5 +32,6 @@ def wasi_to_wire(wasi: Wasi) -> dict[str, Any]:
 
 
 def wasi_from_wire(grants: Mapping[str, Any]) -> Wasi:
-    """What `wasi_to_wire` was given."""
-    return Wasi(**{**grants, "stdin": base64.b64decode(grants["stdin"]["bytes"])})
+    """What `wasi_to_wire` was given; stdin may be text."""
+    stdin = grants.get("stdin", "")
+    return Wasi(**{**grants, "stdin": base64.b64decode(stdin["bytes"]) if isinstance(stdin, dict) else stdin})

@@ -16,18 +16,11 @@ from pytest_airssys_wasm.runtime.world import flatten
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from pytest_airssys_wasm.protocol.questions import Ask
     from pytest_airssys_wasm.runtime.component import Component
-    from pytest_airssys_wasm.runtime.run import Run
-
-    Ask = Callable[[str, Sequence[Any], Run | None], Any]
-    """Name, encoded arguments and the run, to the encoded result. Raises `FailedElsewhere`."""
 
 DROP = "[drop]"
 """Called as a host function when the guest has dropped its last handle of a host object."""
-
-
-class FailedElsewhere(Exception):
-    """The host function raised, in the process where it is."""
 
 
 class Objects:

@@ -10,25 +10,20 @@ import os
 import select
 import sys
 import threading
+import time
+from functools import partial
 from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
 
 from pytest_airssys_wasm.isolation.lines import ANSWER_ROOM, line_bytes
-from pytest_airssys_wasm.isolation.proxies import FailedElsewhere
 from pytest_airssys_wasm.isolation.serving import Sessions
+from pytest_airssys_wasm.protocol.fitting import fitting
 from pytest_airssys_wasm.protocol.limits import limits_from_wire
 from pytest_airssys_wasm.protocol.pipes import take_pipes
-from pytest_airssys_wasm.protocol.sessions import (
-    EndAnswer,
-    HostCall,
-    HostReply,
-    OpenRequest,
-    SessionAnswer,
-    SessionRequest,
-)
+from pytest_airssys_wasm.protocol.questions import question, returned
+from pytest_airssys_wasm.protocol.sessions import HostReply, OpenRequest, SessionRequest
 from pytest_airssys_wasm.runtime.engine import WasmEngine
-from pytest_airssys_wasm.runtime.errors import ResourceLimitExceeded, Verdict
 from pytest_airssys_wasm.runtime.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.wasi import Wasi
 
@@ -45,6 +40,7 @@ _COMPONENT = """(component (core module $m (func (export "g"))) (core instance $
 
 class _Addressed(msgspec.Struct, frozen=True):
     id: int | None = None
+    asked_for: int | None = msgspec.field(name="for", default=None)
 
 
 _ADDRESSED = msgspec.json.Decoder(_Addressed)
@@ -60,71 +56,62 @@ class Worker:
         self._reply = msgspec.json.Decoder(HostReply)
         engine = WasmEngine()
         warm_up(engine)
-        self._sessions = Sessions(engine, self._ask)
-        self._current = 0
+        self._sessions = Sessions(engine, takes_artefacts=True)
         self._line_bytes = ANSWER_ROOM
 
     def serve(self) -> None:
         """Answer until the requests end."""
         while line := self._requests.readline():
-            addressed = _ADDRESSED.decode(line)
-            if addressed.id is None:
-                continue  # a reply that came too late
-            self._current = addressed.id
-            self._write(self._fitting(self._answer(line)))
+            answer = self._answer(line)
+            if answer is not None:
+                self._write(answer)
 
-    def _answer(self, line: bytes) -> Any:
+    def _answer(self, line: bytes) -> bytes | None:
+        """The answer to a request; of a reply, which comes too late here, none."""
+        identifier = None
         try:
+            addressed = _ADDRESSED.decode(line)
+            identifier = addressed.id
+            if identifier is None and addressed.asked_for is not None:
+                return None
             request = self._request.decode(line)
             if isinstance(request, OpenRequest) and request.beside is None:
                 limits = limits_from_wire(request.limits)
                 self._line_bytes = line_bytes(limits.transfer, limits.output)
-            return self._sessions.answer(request)
+            return fitting(self._sessions.answer(request, partial(self._ask, request.id)), self._line_bytes)
         except MemoryError:
             raise
         except Exception as error:  # noqa: BLE001 whatever a request makes of it, the driver is told
-            return {"id": self._current, "error": f"{type(error).__name__}: {error}"[:_ERROR_CHARACTERS]}
+            return _refusal(identifier, f"{type(error).__name__}: {error}")
 
-    def _fitting(self, answer: Any) -> bytes:
-        line = msgspec.json.encode(answer)
-        if len(line) <= self._line_bytes:
-            return line
-        text = _too_long("the result", line, self._line_bytes)
-        end = EndAnswer(verdict=Verdict.RESOURCE_LIMIT, resource="host-transfer", message=text, usage=answer.end.usage)
-        return msgspec.json.encode(SessionAnswer(id=answer.id, session=answer.session, end=end))
-
-    def _ask(self, name: str, args: Sequence[Any], run: Run | None) -> Any:
-        call = HostCall(
-            host_call=name, args=[*args], asked_for=self._current, fuel_left=None if run is None else run.fuel_left
-        )
+    def _ask(self, identifier: int, name: str, args: Sequence[Any], run: Run | None) -> Any:
+        line = question(identifier, name, args, run, self._line_bytes)
         if run is None:
-            return self._asked(call)
+            return self._asked(identifier, line)
         # Who serves it keeps the clock too: a function that can be cancelled still ends well at the deadline.
         run.stop_host = _wait_on
         try:
-            return self._asked(call)
+            return self._asked(identifier, line)
         finally:
             run.stop_host = None
 
-    def _asked(self, call: HostCall) -> Any:
-        line = msgspec.json.encode(call)
-        if len(line) > self._line_bytes:
-            raise ResourceLimitExceeded(
-                _too_long(f"the arguments of {call.host_call}", line, self._line_bytes), "host-transfer"
-            )
-        self._write(line)
-        reply = self._reply.decode(self._requests.readline())
-        if reply.host_error is not None:
-            raise FailedElsewhere(reply.host_error)
-        return reply.host_return
+    def _asked(self, identifier: int, question: bytes) -> Any:
+        self._write(question)
+        while line := self._requests.readline():
+            addressed = _ADDRESSED.decode(line)
+            if addressed.id is not None:
+                self._write(_refusal(addressed.id, f"request {identifier} is still worked on"))
+            elif addressed.asked_for == identifier:
+                return returned(self._reply.decode(line))
+        raise EOFError("the driver is gone")
 
     def _write(self, line: bytes) -> None:
         self._answers.write(line + b"\n")
         self._answers.flush()
 
 
-def _too_long(what: str, line: bytes, most: int) -> str:
-    return f"{what} takes {len(line):,} bytes on its way between processes, where {most:,} may be taken"
+def _refusal(identifier: int | None, text: str) -> bytes:
+    return msgspec.json.encode({"id": identifier, "error": text[:_ERROR_CHARACTERS]})
 
 
 def warm_up(engine: WasmEngine) -> None:
@@ -138,13 +125,14 @@ def _wait_on() -> None:
     pass
 
 
-def end_with(requests: IO[bytes]) -> None:
+def end_with(requests: IO[bytes], grace_s: float = 0.0) -> None:
     """End this process when nobody can ask any more, whatever it is doing: its guest may have no deadline."""
 
     def watch() -> None:
         poll = select.poll()
         poll.register(requests.fileno(), 0)  # only the end of the pipe
         poll.poll()
+        time.sleep(grace_s)
         os._exit(0)
 
     threading.Thread(target=watch, name="airssys-wasm-watch", daemon=True).start()

@@ -4,24 +4,35 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 import msgspec
-from msgspec import Struct, structs
+from msgspec import Struct, field, structs
 
-from pytest_airssys_wasm.protocol.messages import PROTOCOL, ConfigureRequest, HelloRequest, Request
+from pytest_airssys_wasm.protocol.fitting import LINE_BYTES, fitting
+from pytest_airssys_wasm.protocol.messages import PROTOCOL, ConfigureRequest, HelloRequest, Request, RunRequest
+from pytest_airssys_wasm.protocol.questions import Questions
+from pytest_airssys_wasm.protocol.sessions import HostReply, SessionAnswer, SessionRequest
 
 if TYPE_CHECKING:
     from pytest_airssys_wasm.protocol.messages import Runtime
+    from pytest_airssys_wasm.protocol.questions import Ask
 
-_LINE_BYTES = 16 * 2**20
 _AT_ONCE = 64
 """Requests that are worked on at the same time; further ones wait."""
 _ERROR_CHARACTERS = 500
 
 
+class SessionRuntime(Protocol):
+    """What answers the requests of sessions. Called from several threads at once."""
+
+    def answer(self, request: SessionRequest, ask: Ask) -> SessionAnswer:
+        """The answer. `ask` asks the driver for a host function. Raises what is wrong with the request."""
+
+
 class _Addressed(Struct, frozen=True):
     id: int | None = None
+    asked_for: int | None = field(name="for", default=None)
 
 
 class _Refusal(Struct, frozen=True):
@@ -32,43 +43,90 @@ class _Refusal(Struct, frozen=True):
 # Made here and not by the first to need them: two threads at once would crash msgspec.
 _ADDRESSED = msgspec.json.Decoder(_Addressed)
 _REQUEST: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
+_ANY_REQUEST: msgspec.json.Decoder[Request | SessionRequest] = msgspec.json.Decoder(Request | SessionRequest)
+_REPLY = msgspec.json.Decoder(HostReply)
 
 
-def serve(runtime: Runtime, requests: IO[bytes], answers: IO[bytes]) -> None:
-    """Answer until the requests end, each as soon as it is done. What is no request is answered with an error."""
+def serve(runtime: Runtime, requests: IO[bytes], answers: IO[bytes], sessions: SessionRuntime | None = None) -> None:
+    """Answer until the requests end, each as soon as it is done. What is no request is answered with an error.
+
+    With `sessions`, the runtime has the capability `session`.
+    """
     writing = threading.Lock()
 
-    def answer(line: bytes) -> None:
-        text = _encoded(_answer(runtime, line))
+    def write(line: bytes) -> None:
         with writing:
-            answers.write(text + b"\n")
+            answers.write(line + b"\n")
             answers.flush()
 
+    questions = Questions(write)
+    desk = _Desk(runtime, sessions, questions)
+
+    def answer(line: bytes) -> None:
+        write(desk.answer(line))
+
     with ThreadPoolExecutor(_AT_ONCE) as threads:
-        while line := requests.readline(_LINE_BYTES):
-            if not line.endswith(b"\n") and len(line) == _LINE_BYTES:
+        while line := requests.readline(LINE_BYTES):
+            if not line.endswith(b"\n") and len(line) == LINE_BYTES:
                 _skip_line(requests)
                 line = b""
             elif not line.strip():
                 continue
-            threads.submit(answer, line)
+            # Taken here: threads that wait for replies must not keep them from being read.
+            if sessions is None or not desk.takes_reply(line):
+                threads.submit(answer, line)
+        questions.close()
 
 
-def _answer(runtime: Runtime, line: bytes) -> Any:
-    identifier = None
-    try:
-        identifier = _ADDRESSED.decode(line).id
-        request = _REQUEST.decode(line)
-        if isinstance(request, HelloRequest):
-            if request.protocol != PROTOCOL:
-                return _Refusal(identifier, f"protocol: this adapter speaks {PROTOCOL}")
-            return structs.replace(runtime.hello(), id=request.id)
+class _Desk:
+    """Answers lines, on any thread."""
+
+    def __init__(self, runtime: Runtime, sessions: SessionRuntime | None, questions: Questions) -> None:
+        self._runtime = runtime
+        self._sessions = sessions
+        self._questions = questions
+
+    def takes_reply(self, line: bytes) -> bool:
+        """Whether the line was a reply to a guest."""
+        try:
+            addressed = _ADDRESSED.decode(line)
+            if addressed.id is not None or addressed.asked_for is None:
+                return False
+            self._questions.reply(_REPLY.decode(line))
+        except Exception:  # noqa: BLE001 `answer` says what is wrong with it
+            return False
+        return True
+
+    def answer(self, line: bytes) -> bytes:
+        """The line that answers this one."""
+        identifier = None
+        try:
+            addressed = _ADDRESSED.decode(line)
+            identifier = addressed.id
+            if self._sessions is None:
+                return _encoded(self._answer(_REQUEST.decode(line)))
+            if identifier is None and addressed.asked_for is not None:
+                _REPLY.decode(line)
+            request = _ANY_REQUEST.decode(line)
+            if isinstance(request, (HelloRequest, RunRequest, ConfigureRequest)):
+                return _encoded(self._answer(request))
+            with self._questions.within(request.id) as ask:
+                answer = self._sessions.answer(request, ask)
+            return fitting(answer, LINE_BYTES)
+        except Exception as error:  # noqa: BLE001 whatever a request makes of it, the adapter lives on
+            text = f"{type(error).__name__}: {error}" if line else f"a line of more than {LINE_BYTES:,} bytes"
+            return msgspec.json.encode(_Refusal(identifier, text[:_ERROR_CHARACTERS]))
+
+    def _answer(self, request: Request) -> Any:
         if isinstance(request, ConfigureRequest):
-            return runtime.configure(request)
-        return runtime.run(request)
-    except Exception as error:  # noqa: BLE001 whatever a request makes of it, the adapter lives on
-        text = f"{type(error).__name__}: {error}" if line else f"a line of more than {_LINE_BYTES:,} bytes"
-        return _Refusal(identifier, text[:_ERROR_CHARACTERS])
+            return self._runtime.configure(request)
+        if not isinstance(request, HelloRequest):
+            return self._runtime.run(request)
+        if request.protocol != PROTOCOL:
+            return _Refusal(request.id, f"protocol: this adapter speaks {PROTOCOL}")
+        hello = self._runtime.hello()
+        own = [] if self._sessions is None else ["session"]
+        return structs.replace(hello, id=request.id, capabilities=[*hello.capabilities, *own])
 
 
 def _encoded(answer: Any) -> bytes:
@@ -79,5 +137,5 @@ def _encoded(answer: Any) -> bytes:
 
 
 def _skip_line(requests: IO[bytes]) -> None:
-    while (more := requests.readline(_LINE_BYTES)) and not more.endswith(b"\n"):
+    while (more := requests.readline(LINE_BYTES)) and not more.endswith(b"\n"):
         pass

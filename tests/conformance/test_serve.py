@@ -13,7 +13,7 @@ from pytest_airssys_wasm.conformance.adapter import AdapterRuntime, Patience
 from pytest_airssys_wasm.conformance.judge import judge
 from pytest_airssys_wasm.conformance.loader import find_chapters
 from pytest_airssys_wasm.conformance.runner import CaseRunner
-from pytest_airssys_wasm.protocol import serve as serve_module
+from pytest_airssys_wasm.protocol.fitting import LINE_BYTES
 from pytest_airssys_wasm.protocol.messages import CAPABILITIES
 
 COMMAND = [sys.executable, "-m", "pytest_airssys_wasm.adapter"]
@@ -37,12 +37,14 @@ def tell():
 def test_it_says_who_it_is(tell):
     (answer,) = tell(HELLO).values()
     assert answer["runtime"] == "pytest-airssys-wasm on wasmtime-py"
-    assert set(answer["capabilities"]) == set(CAPABILITIES) - {"session", "isolated-compile", "host-rss"}
+    assert set(answer["capabilities"]) == set(CAPABILITIES) - {"isolated-compile", "host-rss"}
 
 
 def test_with_an_isolation_it_says_that_loading_is_bounded():
     done = subprocess.run([*COMMAND, "--isolation=process"], input=HELLO.encode(), capture_output=True, timeout=60)
-    assert "isolated-compile" in json.loads(done.stdout)["capabilities"]
+    capabilities = json.loads(done.stdout)["capabilities"]
+    assert "isolated-compile" in capabilities
+    assert "session" not in capabilities
 
 
 def test_input_that_ends_at_once_is_no_error(tell):
@@ -76,7 +78,7 @@ def test_what_is_no_request_is_answered_with_an_error(tell, line, identifier, to
 
 
 def test_a_line_too_long_is_skipped_whole(tell):
-    answers = tell(" " * serve_module._LINE_BYTES + HELLO.replace("99", "5"), HELLO)
+    answers = tell(" " * LINE_BYTES + HELLO.replace("99", "5"), HELLO)
     assert set(answers) == {None, 99}
     assert answers[None]["error"] == "a line of more than 16,777,216 bytes"
 

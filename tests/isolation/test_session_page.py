@@ -21,10 +21,11 @@ def block(info):
     return found
 
 
-def test_the_conversation_is_what_is_said(tmp_path):
+@pytest.mark.parametrize("program", ["isolation.worker", "adapter"])
+def test_the_conversation_is_what_is_said(program, tmp_path):
     (tmp_path / "tally.wat").write_text(block("tally"))
     lines = block("session").replace("/guests", str(tmp_path)).splitlines()
-    command = [sys.executable, "-m", "pytest_airssys_wasm.isolation.worker"]
+    command = [sys.executable, "-m", f"pytest_airssys_wasm.{program}"]
     worker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
     for line in lines:
         if line.startswith(">"):

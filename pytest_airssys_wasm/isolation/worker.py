@@ -11,6 +11,7 @@ import select
 import sys
 import threading
 import time
+from contextlib import suppress
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from pytest_airssys_wasm.protocol.pipes import take_pipes
 from pytest_airssys_wasm.protocol.questions import question, returned
 from pytest_airssys_wasm.protocol.sessions import HostReply, OpenRequest, SessionRequest
 from pytest_airssys_wasm.runtime.engine import WasmEngine
+from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 from pytest_airssys_wasm.runtime.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.wasi import Wasi
 
@@ -76,8 +78,9 @@ class Worker:
                 return None
             request = self._request.decode(line)
             if isinstance(request, OpenRequest) and request.beside is None:
-                limits = limits_from_wire(request.limits)
-                self._line_bytes = line_bytes(limits.transfer, limits.output)
+                with suppress(InvalidConfiguration):  # which is its answer
+                    limits = limits_from_wire(request.limits)
+                    self._line_bytes = line_bytes(limits.transfer, limits.output)
             return fitting(self._sessions.answer(request, partial(self._ask, request.id)), self._line_bytes)
         except MemoryError:
             raise

@@ -83,3 +83,12 @@ def test_only_its_reply_answers_a_question(say, hear, session):
     say('{"for": 3, "host_return": 42}')
     answer = hear()
     assert (answer["id"], answer["end"]["value"]) == (3, 42)
+
+
+def test_what_cannot_be_opened_has_a_verdict_and_no_session(say, hear, tmp_path):
+    for name, text, memory_bytes in (("yes", "(module)", -1), ("no", "(module oops)", 65_536)):
+        (tmp_path / f"{name}.wat").write_text(text)
+        fields = {"component": str(tmp_path / f"{name}.wat"), "limits": {"memory_bytes": memory_bytes}}
+        say(json.dumps({"op": "open", "id": 1, **fields}))
+    verdicts = [hear()["end"]["verdict"] for _ in range(2)]
+    assert verdicts == ["invalid-config", "invalid-component"]

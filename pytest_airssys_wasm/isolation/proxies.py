@@ -40,8 +40,10 @@ class Objects:
         return decode(value, type_, self._resource)
 
     def take(self, number: int) -> Resource:
-        """A guest's resource that the other side gives back. Raises `KeyError` where it has none of the number."""
-        return self._given.pop(number)
+        """A guest's resource that the other side gives back. Raises `LookupError` where it has none of the number."""
+        resource = self._known(number)
+        del self._given[number]
+        return resource
 
     def forget(self, numbers: Sequence[int]) -> None:
         """Let go of the guest's resources that the other side holds no longer."""
@@ -67,7 +69,13 @@ class Objects:
             return value
         if handle.is_host:
             return self.new_host_object(handle.number)
-        return self.take(handle.number) if isinstance(type_, OwnType) else self._given[handle.number]
+        return self.take(handle.number) if isinstance(type_, OwnType) else self._known(handle.number)
+
+    def _known(self, number: int) -> Resource:
+        resource = self._given.get(number)
+        if resource is None:
+            raise LookupError(f"no resource {number} was given out, or it was given back")
+        return resource
 
 
 class HostObject:

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -209,6 +210,17 @@ def test_a_guest_that_was_given_up_leaves_a_session_that_says_so(client, tmp_pat
     assert client.ask("close", session=session).keys() == {"id"}
 
 
+HOSTED = Path(__file__).parents[2] / "fixtures" / "guests" / "hosted" / "hosted.wasm"
+METHODS = ("[constructor]counter", "[method]counter.add", "[method]counter.value", "[method]counter.fork")
+FUNCTIONS = ("log", "now", "lookup", "settings", "publish", *METHODS, "[static]counter.total")
+THING = """(component
+  (type $thing' (resource (rep i32)))
+  (export $thing "thing" (type $thing'))
+  (core func $new (canon resource.new $thing'))
+  (core module $m (import "" "new" (func $new (param i32) (result i32)))
+    (func (export "make") (result i32) (call $new (i32.const 7))))
+  (core instance $i (instantiate $m (with "" (instance (export "new" (func $new))))))
+  (func (export "make") (result (own $thing)) (canon lift (core func $i "make"))))"""
 SLEEPER = """(module
   (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
   (memory (export "memory") 1)
@@ -239,6 +251,36 @@ def test_a_wrong_count_of_arguments_is_refused(client):
     session = client.open()["session"]
     assert "takes 1 argument(s), got 2" in client.call(session, "add", 1, 2)["error"]
     assert client.call(session, "add", 1)["end"]["value"] == 1
+
+
+def test_objects_of_the_driver_and_of_guests_go_by_their_numbers(client, tmp_path):
+    host = "demo:hosted/host@1.0.0"
+    names = [f"{host}#{name}" for name in FUNCTIONS]
+    opened = client.open(component=str(HOSTED), imports=names, resources=[f"{host}#counter"])
+    call = client.say("call", session=opened["session"], call="run", args=[3])
+    values, asked = {}, []
+    while "end" not in (line := client.hear(call)):
+        name, args = line["host_call"].partition("#")[2] or line["host_call"], line["args"]
+        asked.append(name)
+        value = {"lookup": {"ok": "hello"}}.get(name)
+        if name == "[constructor]counter":
+            values[70], value = args[0], {"host_resource": 70}
+        elif name.startswith("[method]counter"):
+            values[args[0]["host_resource"]] += sum(args[1:])
+            value = values[args[0]["host_resource"]]
+        elif name == "[drop]":
+            del values[args[0]["host_resource"]]
+        client.reply(call, host_return=value)
+    assert line["end"]["value"] == {"ok": "hello: 6"}
+    assert (asked.count("[method]counter.add"), asked.count("[drop]"), values) == (3, 1, {})
+
+    (tmp_path / "thing.wat").write_text(THING)
+    first, second = (client.open(component=str(tmp_path / "thing.wat"), imports=[])["session"] for _ in range(2))
+    things = [client.call(session, "make")["end"]["value"] for session in (first, second, second)]
+    assert things == [{"resource": 1}, {"resource": 1}, {"resource": 2}]
+    dropped = [client.ask("drop", session=first, resource=number) for number in (1, 2)]
+    assert dropped[0]["end"]["verdict"] == "ok"
+    assert "no resource 2" in dropped[1]["error"]
 
 
 def test_what_is_no_component_has_a_verdict_and_no_session(client, tmp_path):

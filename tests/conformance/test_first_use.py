@@ -15,8 +15,16 @@ FIRST = {
         """lambda: read_run(b'{"id": 1, "steps": [{"verdict": "ok"}]}', 1)""",
     ),
     "a request": (
-        "from pytest_airssys_wasm.protocol.serve import _answer",
-        """lambda: _answer(None, b'{"id": 1, "op": "hello", "protocol": 0}')""",
+        "from pytest_airssys_wasm.protocol.serve import _Desk",
+        """lambda: _Desk(None, None, None).answer(b'{"id": 1, "op": "hello", "protocol": 0}')""",
+    ),
+    "a request where there are sessions": (
+        "from pytest_airssys_wasm.protocol.serve import _Desk",
+        """lambda: _Desk(None, True, None).answer(b'{"id": 1, "op": "hello", "protocol": 0}')""",
+    ),
+    "a reply": (
+        "from pytest_airssys_wasm.protocol.questions import Questions\nfrom pytest_airssys_wasm.protocol.serve import _Desk",
+        """lambda: _Desk(None, True, Questions(None)).takes_reply(b'{"for": 1, "host_return": 2}') or 1 / 0""",
     ),
     "a case": (
         "from pytest_airssys_wasm.conformance.loader import find_chapters\ncase, *_ = find_chapters()[0].cases()",

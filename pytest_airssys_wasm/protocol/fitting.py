@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 from msgspec import UNSET, structs
 
-from pytest_airssys_wasm.protocol.sessions import SessionAnswer  # noqa: TC001 one room, one page
 from pytest_airssys_wasm.runtime.errors import Verdict
+
+if TYPE_CHECKING:
+    from pytest_airssys_wasm.protocol.sessions import SessionAnswer
 
 LINE_BYTES = 16 * 2**20
 """The most of any line, as the protocol has it."""

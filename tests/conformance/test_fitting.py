@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 
-from pytest_airssys_wasm.protocol.fitting import fitting
+from pytest_airssys_wasm.protocol.fitting import LINE_BYTES, fitting
+from pytest_airssys_wasm.protocol.questions import Questions
+from pytest_airssys_wasm.protocol.serve import _Desk
 from pytest_airssys_wasm.protocol.sessions import EndAnswer, FrameAnswer, SessionAnswer, UsageAnswer
 from pytest_airssys_wasm.runtime.errors import Verdict
 
@@ -48,3 +50,13 @@ def test_output_that_is_too_long_goes_last():
     end = fitted(verdict=Verdict.TRAP, trap="unreachable", stdout=b"x" * MOST, stderr=b"y" * MOST)
     assert end["verdict"] == "trap"
     assert end.keys().isdisjoint({"stdout", "stderr"})
+
+
+def test_an_adapter_writes_no_longer_line_than_the_protocol_allows():
+    class Wordy:
+        def answer(self, request, _ask):
+            return SessionAnswer(id=request.id, end=EndAnswer(verdict=Verdict.OK, value="x" * LINE_BYTES, usage=USAGE))
+
+    line = _Desk(None, Wordy(), Questions(print)).answer(b'{"op": "close", "id": 4, "session": 1}')
+    assert len(line) <= LINE_BYTES
+    assert json.loads(line)["end"]["verdict"] == "resource-limit"

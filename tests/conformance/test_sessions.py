@@ -109,7 +109,7 @@ def test_calls_of_many_sessions_wait_at_once_and_each_gets_its_own_reply(client)
     assert [client.hear(call)["end"]["value"] for call in calls] == [call * 100 for call in calls]
 
 
-def test_more_guests_wait_for_replies_than_requests_are_worked_on_elsewhere(client):
+def test_beside_as_many_guests_that_wait_as_there_may_be_others_are_answered(client):
     sessions = [client.open()["session"] for _ in range(_MOST_OPEN)]
     calls = [client.say("call", session=session, call="ask", args=[1]) for session in sessions]
     for call in calls:

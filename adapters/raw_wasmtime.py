@@ -16,8 +16,8 @@ import wasmtime
 from wasmtime import component as components
 
 FEATURES = ["tail_call", "multi_memory", "memory64", "exceptions", "function_references", "gc", "simd"]
-HAS = ["component", "module", "fuel", "fuel-as-wasmtime", "timeout", "memory", "counts", "imports", "bulk-memory"]
-HAS += ["wasi-p1", "wasi-p2", *(name.replace("_", "-") for name in FEATURES)]
+HAS = ["component", "module", "wat", "fuel", "fuel-as-wasmtime", "timeout", "memory", "counts", "imports"]
+HAS += ["bulk-memory", "wasi-p1", "wasi-p2", *(name.replace("_", "-") for name in FEATURES)]
 COUNTS = {"table_elements": 20_000, "instances": 64, "tables": 16, "memories": 16}
 LIMITS = {"memory_bytes": None, "fuel": 10**6, "timeout_ms": 100, "transfer_bytes": 0, "output_bytes": 0, **COUNTS}
 UNLIMITED = (("fuel", "unlimited"), ("timeout_ms", "unlimited"))

@@ -14,7 +14,7 @@ from pytest_airssys_wasm.conformance.loader import find_chapters, source_text
 from pytest_airssys_wasm.conformance.model import FIGURES, Bounds
 from pytest_airssys_wasm.protocol.limits import limits_on_wire
 from pytest_airssys_wasm.protocol.messages import CAPABILITIES
-from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
+from pytest_airssys_wasm.runtime.errors import InvalidConfiguration, Verdict
 from pytest_airssys_wasm.runtime.limits import ResourceLimits
 
 if TYPE_CHECKING:
@@ -25,6 +25,13 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.conformance.model import Actor, Case, Expected
 
 _KEBAB_CASE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_NEEDED_FOR_VERDICT = {
+    Verdict.OUT_OF_FUEL: "fuel",
+    Verdict.TIMEOUT: "timeout",
+    Verdict.OUT_OF_MEMORY: "memory",
+}
+_NEEDED_FOR_FIGURE = {"fuel_consumed": "fuel", "peak_memory_bytes": "memory", "denied_growths": "memory"}
+_BULK = re.compile(r"\b(memory\.(fill|copy|init)|data\.drop|table\.(fill|copy|init)|elem\.drop)\b")
 _COMMENT = re.compile(r"\s*;;[^\n]*\n|\s*\(;.*?;\)", re.DOTALL)
 
 
@@ -130,6 +137,7 @@ def _implied(actor: Actor, where: str, fixtures: Path | None) -> Iterator[str]:
         yield "manifest"
     if all(step.phase == "configure" for step in actor.steps):
         return
+    yield from _implied_by_answers(actor)
     if any(_is_exact_fuel(step.expect.fuel_consumed, actor) for step in actor.steps):
         yield "fuel-as-wasmtime"
     text = source_text(actor, where, fixtures)
@@ -137,7 +145,21 @@ def _implied(actor: Actor, where: str, fixtures: Path | None) -> Iterator[str]:
         text = text[comment.end() :]
     is_component = text.lstrip().startswith("(component")
     yield "component" if is_component else "module"
+    if _BULK.search(text):
+        yield "bulk-memory"
     if actor.imports:
         yield "imports"
     if actor.wasi is not None:
         yield "wasi-p2" if is_component else "wasi-p1"
+
+
+def _implied_by_answers(actor: Actor) -> Iterator[str]:
+    """The capabilities without which a runtime cannot give the answer that is expected, whatever it does."""
+    for expect in (step.expect for step in actor.steps):
+        if len(expect.verdicts) == 1 and expect.verdicts[0] in _NEEDED_FOR_VERDICT:
+            yield _NEEDED_FOR_VERDICT[expect.verdicts[0]]
+        for figure, need in _NEEDED_FOR_FIGURE.items():
+            expected = getattr(expect, figure)
+            may_be_unknown = expected is None or (isinstance(expected, Bounds) and expected.may_be_unknown)
+            if figure in expect.steady or not may_be_unknown:
+                yield need

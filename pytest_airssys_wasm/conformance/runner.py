@@ -17,6 +17,7 @@ from pytest_airssys_wasm.conformance import measure
 from pytest_airssys_wasm.conformance.data import data_folder
 from pytest_airssys_wasm.conformance.loader import source_text
 from pytest_airssys_wasm.conformance.observation import Observation, Seen
+from pytest_airssys_wasm.conformance.translation import translated
 from pytest_airssys_wasm.protocol import wire
 from pytest_airssys_wasm.protocol.limits import limits_on_wire
 from pytest_airssys_wasm.protocol.messages import ConfigureRequest, RunRequest, StepRequest
@@ -122,6 +123,10 @@ class CaseRunner:
     def _component_path(self, actor: Actor, where: str) -> Path | None:
         if all(step.phase == "configure" for step in actor.steps):
             return None
+        path = self._text_path(actor, where)
+        return path if "wat" in self.runtime.hello().capabilities else translated(path, self.scratch)
+
+    def _text_path(self, actor: Actor, where: str) -> Path:
         text = source_text(actor, where)
         if actor.wat is None and actor.fixture is not None and not actor.repeated:
             return data_folder("fixtures") / actor.fixture

@@ -18,6 +18,7 @@ MESSAGE_CHARACTERS = 2_000
 CAPABILITIES: dict[str, str] = {
     "component": "loads Component Model binaries",
     "module": "loads core modules",
+    "wat": "reads WebAssembly text; without it the driver translates",
     "fuel": "limits and counts fuel, at about one unit an instruction",
     "fuel-as-wasmtime": "counts fuel exactly as wasmtime does",
     "timeout": "limits wall-clock time",
@@ -69,7 +70,7 @@ class RunRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fiel
 
     id: int
     component: str
-    """Path of a binary or WAT file."""
+    """Path of a binary, or of WebAssembly text for a runtime with the capability `wat`."""
     limits: dict[str, Any]
     steps: list[StepRequest]
     wasi: dict[str, Any] | None = None

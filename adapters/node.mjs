@@ -1,5 +1,4 @@
-// An adapter (docs/protocol.md) for the WebAssembly of V8, in Node.js 20 or later: its standard library and nothing else.
-//
+// An adapter (docs/protocol.md) for the WebAssembly of V8 in Node.js, 20 or later: nothing but its standard library.
 // Each request has a thread of its own, so that a guest that never returns can be ended at its deadline from outside.
 // node.toml beside it lists the cases that V8 does not hold, with the reasons.
 
@@ -20,8 +19,14 @@ const PARTS = {
   "simd": "010401600000030201000a17011500fd0c000000000000000000000000000000001a0b",
   "relaxed-simd": "01050160017b00030201000a0c010a0020002000fd80021a0b",
 };
-const COUNTS = ["tables", "table_elements", "instances", "memories", "transfer_bytes", "output_bytes"];
-const PAGE = 65536;
+const isU64 = (value) => Number.isInteger(value) && value >= 0 && value <= 2 ** 64; // as the nearest double
+const LIMITS = {
+  __proto__: null,
+  timeout_ms: (value) => value === "unlimited" || (typeof value === "number" && value >= 0),
+  fuel: (value) => value === "unlimited" || isU64(value),
+};
+for (const name of ["memory", "transfer", "output"]) LIMITS[`${name}_bytes`] = isU64;
+for (const name of ["tables", "table_elements", "instances", "memories"]) LIMITS[name] = isU64;
 // V8 tells its traps by their texts only, and no name of a guest stands in these.
 const TRAPS = [
   [/^unreachable/, "unreachable"],
@@ -39,134 +44,138 @@ const TRAPS = [
 ];
 
 class HostFailure extends Error {}
-const sleep = (ms) => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms >>> 0);
-const HOST = { "noop": () => {}, "echo": (value) => value, "sleep-ms": sleep };
-HOST.fail = () => { throw new HostFailure("it fails, as it should"); };
+const HOST = {
+  "noop": () => {},
+  "echo": (value) => value,
+  "sleep-ms": (ms) => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms >>> 0),
+  "fail": () => { throw new HostFailure("it fails, as it should"); },
+};
 
 const nowMs = () => Number(process.hrtime.bigint()) / 1e6; // of one clock in all threads
-// Where -0 stands for itself: JSON.stringify has no word for it.
+// JSON.stringify would take the sign of -0 away.
 const toLine = (answer) => JSON.stringify(answer).replaceAll('"\\u0000-0"', "-0.0");
-// Doubles hold 53 bits of an integer: longer ones are kept as text.
+// JSON.parse makes doubles, which hold 53 bits of an integer: longer ones become text before.
 const withLongIntegers = (line) =>
   JSON.parse(line.replace(/"(?:[^"\\]|\\.)*"|-?\d{16,}(?![\d.eE])/g, (it) => (it[0] === '"' ? it : `"${it}"`)));
 
-// JavaScript makes of a text whatever number the parameter is of: 32 bits, 64 bits, or floating.
-function lowered(value) {
-  const text = { inf: "Infinity", "-inf": "-Infinity", nan: "NaN" }[value] ?? String(value);
-  return Object.is(value, -0) ? "-0" : text;
-}
+// V8 does not tell the types of parameters, but makes of a text what they are: 32 bits, 64 bits, or floating.
+const lowered = (value) =>
+  Object.is(value, -0) ? "-0" : ({ inf: "Infinity", "-inf": "-Infinity", nan: "NaN" }[value] ?? String(value));
 
 function lifted(value) {
   if (Array.isArray(value)) return value.map(lifted);
   if (typeof value === "bigint") return String(value);
-  if (typeof value !== "number") return value === undefined || value === null ? null : String(value);
+  if (typeof value !== "number") return null; // nothing, or a reference that no case asks for
   if (Object.is(value, -0)) return "\0-0";
-  return Number.isNaN(value) ? "nan" : Number.isFinite(value) ? value : value > 0 ? "inf" : "-inf";
+  return Number.isFinite(value) ? value : { Infinity: "inf", "-Infinity": "-inf", NaN: "nan" }[value];
 }
 
 function judged(error, isInstantiation) {
-  const message = String(error?.message ?? error).slice(0, 2000);
-  if (error instanceof HostFailure) return { verdict: "host-error", message };
-  if (error instanceof WebAssembly.Exception) return { verdict: "trap", trap: "uncaught-exception", message };
-  if (error instanceof WebAssembly.CompileError) return { verdict: "invalid-component", message };
-  if (error instanceof WebAssembly.LinkError) return { verdict: "link-error", message };
-  if (isInstantiation && error instanceof TypeError) return { verdict: "link-error", message };
+  const message = String(error.message).slice(0, 2000);
+  const is = (...kinds) => kinds.some((kind) => error instanceof kind);
+  if (is(HostFailure)) return { verdict: "host-error", message };
+  if (is(WebAssembly.Exception)) return { verdict: "trap", trap: "uncaught-exception", message };
+  if (is(WebAssembly.CompileError)) return { verdict: "invalid-component", message };
+  if (is(WebAssembly.LinkError) || (isInstantiation && is(TypeError))) return { verdict: "link-error", message };
+  if (!is(WebAssembly.RuntimeError, RangeError)) throw error; // nothing that a guest can do
   if (/Cannot allocate Wasm memory/.test(message)) return { verdict: "out-of-memory", message };
   const cause = message.replace(/^WebAssembly\.\w+\(\): /, "");
   return { verdict: "trap", trap: TRAPS.find(([text]) => text.test(cause))?.[1] ?? "unknown", message };
 }
 
 // The thread of one request: says when it enters the guest, and how it came back.
-function runGuest({ path, steps, imports }) {
-  let instance;
+function runGuest({ component, steps, imports = [] }) {
   const execute = (act, phase) => {
     parentPort.postMessage({ enteredMs: nowMs() });
     let answer;
     try {
-      answer = { verdict: "ok", value: lifted(act()) };
+      answer = { verdict: "ok", value: lifted(act()), phase };
     } catch (error) {
-      answer = judged(error, phase !== undefined);
+      answer = { ...judged(error, phase === "instantiate"), phase };
     }
-    parentPort.postMessage({ leftMs: nowMs(), answer: { ...answer, phase } });
+    parentPort.postMessage({ leftMs: nowMs(), answer });
     return answer.verdict === "ok";
   };
   const host = Object.fromEntries(imports.map((name) => [name, HOST[name]]));
+  let instance;
   const instantiate = () => {
-    const module = new WebAssembly.Module(readFileSync(path));
-    instance = new WebAssembly.Instance(module, { host });
+    instance = new WebAssembly.Instance(new WebAssembly.Module(readFileSync(component)), { host });
   };
-  if (!execute(instantiate, "instantiate")) return;
-  for (const { call, args = [] } of steps) {
-    if (call && !execute(() => instance.exports[call](...args.map(lowered)))) return;
-  }
+  const calls = steps.filter((step) => step.call);
+  execute(instantiate, "instantiate") &&
+    calls.every(({ call, args = [] }) => execute(() => instance.exports[call](...args.map(lowered))));
 }
 
-function wrongLimit(limits) {
-  const isCount = (value) => Number.isInteger(value) && value >= 0;
-  for (const [name, value] of Object.entries({ memory_bytes: null, ...limits })) {
-    const isRight =
-      name === "memory_bytes" || COUNTS.includes(name) ? isCount(value) && value < 2 ** 64
-      : name === "fuel" ? value === "unlimited" || (isCount(value) && value <= 2 ** 64) // as the nearest double
-      : name === "timeout_ms" && (value === "unlimited" || (typeof value === "number" && value >= 0));
-    if (!isRight) return `${name}: ${JSON.stringify(value)} is no such limit`;
-  }
-}
-
-// V8 bounds memories by a flag of the process: only requests with one bound run beside each other.
-const open = new Set();
-let boundPages;
-
-async function run({ limits, steps, imports = [] }, path) {
-  const message = wrongLimit(limits);
-  if (message) return [{ verdict: "invalid-config", phase: "instantiate", message }];
-  const pages = Math.min(Math.floor(limits.memory_bytes / PAGE), 2 ** 32 - 1);
-  while (open.size && pages !== boundPages) await Promise.race(open);
-  setFlagsFromString(`--wasm-max-mem-pages=${(boundPages = pages)}`);
-  const running = answersOf(new Worker(new URL(import.meta.url), { workerData: { path, steps, imports } }), limits.timeout_ms ?? 100);
-  open.add(running);
-  const answers = await running;
-  open.delete(running);
-  return answers.length > 1 && steps[0].call ? answers.slice(1) : answers;
-}
-
-function answersOf(worker, timeoutMs) {
-  const limitMs = timeoutMs === "unlimited" ? Infinity : timeoutMs;
+// The answers of a thread, which is ended when a step of it is late.
+function answersOf(worker, limitMs) {
   const answers = [];
   let enteredMs, timer;
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
     const end = (...last) => {
       clearTimeout(timer);
       worker.terminate();
       resolve([...answers, ...last]);
     };
-    const phase = () => (answers.length ? undefined : "instantiate");
-    const late = (elapsed_ms) => end({ verdict: "timeout", elapsed_ms, phase: phase(), message: "the time is up" });
+    const fail = (verdict, more) => end({ verdict, phase: answers.length ? undefined : "instantiate", ...more });
     const watch = () => {
-      const leftMs = enteredMs + limitMs - nowMs();
-      if (leftMs <= 0) late(limitMs - leftMs);
-      else timer = setTimeout(watch, Math.min(leftMs, 2 ** 31 - 1)); // what is longer fires at once
+      const elapsed_ms = nowMs() - enteredMs;
+      if (elapsed_ms >= limitMs) fail("timeout", { elapsed_ms, message: "the time is up" });
+      else timer = setTimeout(watch, Math.min(limitMs - elapsed_ms, 2 ** 31 - 1)); // a longer one would fire at once
     };
     worker.on("message", (said) => {
       clearTimeout(timer);
       if (said.enteredMs) return (enteredMs = said.enteredMs), watch();
       const elapsed_ms = said.leftMs - enteredMs;
-      if (elapsed_ms >= limitMs) return late(elapsed_ms);
+      if (elapsed_ms >= limitMs) return fail("timeout", { elapsed_ms, message: "it came back too late" });
       answers.push({ ...said.answer, elapsed_ms });
     });
-    worker.on("error", (error) => end({ verdict: "runtime-died", phase: phase(), message: String(error.message) }));
+    worker.on("error", (error) =>
+      error.code === "ERR_WORKER_OUT_OF_MEMORY" ? fail("runtime-died", { message: error.message }) : reject(error));
     worker.on("exit", () => end());
   });
 }
 
+function wrongLimit(limits) {
+  const wrong = Object.entries({ memory_bytes: null, ...limits }).find(([name, value]) => !LIMITS[name]?.(value));
+  return wrong && `${wrong[0]}: ${JSON.stringify(wrong[1])} is no such limit`;
+}
+
+// V8 bounds its memories by a flag of the process: only requests with the same bound run beside each other.
+const open = new Set();
+let boundPages;
+
+async function run({ limits, ...request }) {
+  const message = wrongLimit(limits);
+  if (message) return [{ verdict: "invalid-config", phase: "instantiate", message }];
+  const pages = Math.min(Math.floor(limits.memory_bytes / 65536), 2 ** 32 - 1);
+  while (open.size && pages !== boundPages) await Promise.race(open);
+  setFlagsFromString(`--wasm-max-mem-pages=${(boundPages = pages)}`);
+  const { timeout_ms = 100 } = limits;
+  const thread = new Worker(new URL(import.meta.url), { workerData: request });
+  const running = answersOf(thread, timeout_ms === "unlimited" ? Infinity : timeout_ms);
+  open.add(running);
+  const answers = await running.finally(() => open.delete(running));
+  return answers.length > 1 && request.steps[0].call ? answers.slice(1) : answers;
+}
+
+function hello() {
+  const isPart = (name) => WebAssembly.validate(Buffer.from(`0061736d01000000${PARTS[name]}`, "hex"));
+  const capabilities = ["module", "timeout", "memory", "imports", "concurrent", ...Object.keys(PARTS).filter(isPart)];
+  return { runtime: "V8 in Node.js", version: `${process.versions.node} (V8 ${process.versions.v8})`, capabilities };
+}
+
 async function answer(line) {
-  const request = JSON.parse(line);
-  const say = (said) => process.stdout.write(`${toLine({ id: request.id, ...said })}\n`);
-  if (request.op === "run") return say({ steps: await run({ ...request, steps: withLongIntegers(line).steps }, request.component) });
-  if (request.op !== "hello") return say({ error: `${request.op}: not known here` });
-  const isPart = (body) => WebAssembly.validate(Buffer.from(`0061736d01000000${body}`, "hex"));
-  const parts = Object.keys(PARTS).filter((name) => isPart(PARTS[name]));
-  const capabilities = ["module", "timeout", "memory", "imports", "concurrent", ...parts];
-  say({ runtime: "V8 in Node.js", version: `${process.versions.node} (V8 ${process.versions.v8})`, capabilities });
+  let id = null, said;
+  try {
+    const request = JSON.parse(line);
+    id = request.id;
+    if (request.op === "hello") said = hello();
+    else if (request.op === "run") said = { steps: await run({ ...request, steps: withLongIntegers(line).steps }) };
+    else said = { error: `${request.op}: not known here` };
+  } catch (error) {
+    said = { error: String(error) };
+  }
+  process.stdout.write(`${toLine({ id, ...said })}\n`);
 }
 
 if (isMainThread) createInterface({ input: process.stdin }).on("line", answer).on("close", () => process.exit(0));

@@ -57,9 +57,10 @@ class ScriptedRuntime:
     def __init__(self, *answers: StepAnswer) -> None:
         self.answers = answers
         self.requests: list[Any] = []
+        self.capabilities = ["module", "wat", "fuel"]
 
     def hello(self) -> HelloAnswer:
-        return HelloAnswer(id=0, runtime="scripted", version="1", capabilities=["module", "fuel"])
+        return HelloAnswer(id=0, runtime="scripted", version="1", capabilities=self.capabilities)
 
     def process_ids(self) -> tuple[int, ...]:
         return (1,)

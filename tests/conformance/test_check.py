@@ -54,15 +54,45 @@ FAULTY = {
         "'host-rss' is missing",
     ),
     "an exact count of fuel that is not declared": (
-        GOOD + "[steps.expect]\nfuel_consumed = 7\n",
+        with_needs("fuel") + "[steps.expect]\nfuel_consumed = 7\n",
         "'fuel-as-wasmtime' is missing",
+    ),
+    "a verdict that only a limit on fuel gives": (
+        GOOD + '[steps.expect]\nverdict = "out-of-fuel"\n',
+        "'fuel' is missing",
+    ),
+    "a verdict that only a deadline gives": (
+        GOOD + '[steps.expect]\nverdict = "timeout"\n',
+        "'timeout' is missing",
+    ),
+    "a verdict that only a limit on memory gives": (
+        GOOD + '[steps.expect]\nverdict = "out-of-memory"\n',
+        "'memory' is missing",
+    ),
+    "a figure that only who counts fuel has": (
+        GOOD + "[steps.expect]\nfuel_consumed = { min = 7 }\n",
+        "'fuel' is missing",
+    ),
+    "a peak that only who limits memory has": (
+        GOOD + "[steps.expect]\npeak_memory_bytes = 0\n",
+        "'memory' is missing",
+    ),
+    "a refusal that only who limits memory counts": (
+        GOOD + '[steps.expect]\nsteady = ["denied_growths"]\n',
+        "'memory' is missing",
+    ),
+    "a bulk operation that is not declared": (
+        GOOD.replace(
+            '"(module)"', "'(module (memory 1) (func (memory.fill (i32.const 0) (i32.const 0) (i32.const 0))))'"
+        ),
+        "'bulk-memory' is missing",
     ),
     "a store that is gone": (
         GOOD + '[steps.expect]\nverdict = "trap"\n[[steps]]\ncall = "f"\n',
         "`fresh = true` is missing",
     ),
     "a name that nobody has": (
-        GOOD + '[steps.expect]\nfuel_consumed = { same_as = "first" }\n',
+        with_needs("fuel") + '[steps.expect]\nfuel_consumed = { same_as = "first" }\n',
         "there is no step 'first'",
     ),
     "a value compared with nobody": (
@@ -134,14 +164,22 @@ def test_a_chapter_that_does_not_load_is_a_fault(suite):
 
 @pytest.mark.parametrize(
     "expected",
-    ["fuel_consumed = 0", "fuel_consumed = 1_000_000", "fuel_consumed = { min = 7 }", 'steady = ["fuel_consumed"]'],
+    ['verdict = ["ok", "timeout"]', "fuel_consumed = { max = 7, may_be_unknown = true }"],
 )
-def test_fuel_that_any_runtime_can_count_needs_no_costs_of_wasmtime(suite, expected):
+def test_what_a_runtime_may_leave_out_needs_no_capability(suite, expected):
     assert faults(suite(a__chapter=CHAPTER, a__case=GOOD + f"[steps.expect]\n{expected}\n")) == []
 
 
+@pytest.mark.parametrize(
+    "expected",
+    ["fuel_consumed = 0", "fuel_consumed = 1_000_000", "fuel_consumed = { min = 7 }", 'steady = ["fuel_consumed"]'],
+)
+def test_fuel_that_any_runtime_can_count_needs_no_costs_of_wasmtime(suite, expected):
+    assert faults(suite(a__chapter=CHAPTER, a__case=with_needs("fuel") + f"[steps.expect]\n{expected}\n")) == []
+
+
 def test_the_costs_of_wasmtime_are_needed_where_the_budget_is_not_what_is_spent(suite):
-    case = GOOD.replace("[[steps]]", "[limits]\nfuel = 7\n[[steps]]")
+    case = with_needs("fuel").replace("[[steps]]", "[limits]\nfuel = 7\n[[steps]]")
     assert faults(suite(a__chapter=CHAPTER, a__case=case + "[steps.expect]\nfuel_consumed = 7\n")) == []
     (fault,) = faults(suite(a__chapter=CHAPTER, a__case=case + "[steps.expect]\nfuel_consumed = 1_000_000\n"))
     assert fault.endswith("needs: 'fuel-as-wasmtime' is missing")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -84,6 +85,26 @@ def test_a_fixture_is_used_where_it_lies(run, tmp_path, monkeypatch):
     case = {"requirement": "R-1", "summary": "", "fixture": "one.wat", "steps": [{"call": "f"}]}
     _, (request,) = run(msgspec.convert(case, Case))
     assert request.component == str(tmp_path / "one.wat")
+
+
+def test_a_runtime_that_reads_no_text_is_given_a_binary(make_case, scripted, answer, tmp_path):
+    runtime = scripted(answer())
+    runtime.capabilities.remove("wat")
+    case = make_case('[[steps]]\ncall = "f"\n')
+    for _ in range(2):
+        CaseRunner(runtime, tmp_path).run(case)
+    first, second = runtime.requests
+    assert Path(first.component).read_bytes()[:8] == b"\0asm\1\0\0\0"
+    assert second.component == first.component
+
+
+def test_text_that_is_none_is_handed_on_for_the_runtime_to_refuse(scripted, answer, tmp_path):
+    runtime = scripted(answer())
+    runtime.capabilities.remove("wat")
+    case = {"requirement": "R-1", "summary": "", "wat": "(module", "steps": [{"call": "f"}]}
+    CaseRunner(runtime, tmp_path).run(msgspec.convert(case, Case))
+    (request,) = runtime.requests
+    assert Path(request.component).read_bytes() == b"(module"
 
 
 def test_a_case_without_a_component_is_an_error_that_names_it(scripted, answer, tmp_path):

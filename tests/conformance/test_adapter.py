@@ -342,7 +342,7 @@ def test_the_patience_for_one_request_can_be_less_than_its_timeouts(start):
 
 
 BAD_HELLOS = {
-    "an unknown capability": ("hello('telepathy')", "capabilities: 'telepathy' is none of component, module, fuel"),
+    "an unknown capability": ("hello('telepathy')", "capabilities: 'telepathy' is none of component, module, wat"),
     "a missing field": ("say(read()['id'], runtime='x', capabilities=[])", "missing required field `version`"),
     "no name": (
         "say(read()['id'], runtime=' ', version='1', capabilities=[])",

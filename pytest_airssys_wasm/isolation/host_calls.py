@@ -8,7 +8,7 @@ from pytest_airssys_wasm.isolation.crossing import leave_core, results_to_json
 from pytest_airssys_wasm.isolation.proxies import DROP
 from pytest_airssys_wasm.protocol.sessions import HostCall, HostReply
 from pytest_airssys_wasm.runtime.errors import RuntimeDied
-from pytest_airssys_wasm.runtime.host import call_host
+from pytest_airssys_wasm.runtime.host import call_host, drop_object
 from pytest_airssys_wasm.runtime.values import Mismatch, shown
 from pytest_airssys_wasm.runtime.world import functions
 
@@ -103,9 +103,11 @@ class HostCalls:
 
     def _drop(self, call: HostCall) -> HostReply:
         try:
-            self._objects.destroy(call.args)
+            dropped = self._objects.take_back(call.args)
         except LookupError as error:
             raise _garbage(str(error)) from None
+        try:
+            drop_object(dropped, self._run)
         except BaseException as error:  # noqa: BLE001 as above
             return HostReply(asked_for=call.asked_for, host_error=type(error).__name__)
         return HostReply(asked_for=call.asked_for, host_return=None)

@@ -56,16 +56,12 @@ class HostObjects:
         prefix, name = component.prefix_of(type_.resource), type_.resource.name
         return Resource(handle.number, self._store, component, self.instance, prefix, name, self.forgotten.append)
 
-    def destroy(self, args: Sequence[Any]) -> None:
-        """The guest has dropped its last handle of an object. Raises `LookupError` where there is none, or what its
-        `drop` raises.
-        """
+    def take_back(self, args: Sequence[Any]) -> object:
+        """The object of which the guest has dropped its last handle. Raises `LookupError` where there is none."""
         handle = handle_from_json(args[0])
         if not isinstance(handle, Handle) or not handle.is_host:
             raise LookupError(f"no host object: {args}")
-        drop = getattr(self._objects.pop(handle.number), "drop", None)
-        if callable(drop):
-            drop()
+        return self._objects.pop(handle.number)
 
     def take_forgotten(self) -> list[int]:
         """Those that were forgotten since the last time."""

@@ -87,7 +87,7 @@ class HostObject:
 
     def drop(self) -> None:
         """The guest has dropped its last handle."""
-        self._ask(DROP, [handle_to_json(Handle(is_host=True, number=self.number))], None)
+        self._ask(DROP, [handle_to_json(Handle(is_host=True, number=self.number))], RUN.get())
 
 
 def proxy_host(

@@ -133,6 +133,12 @@ class Component(ABC):
         return f"<{self.kind} {self.name}>"
 
 
+def check_name(name: object) -> None:
+    """Raise a `TypeError` for what cannot be the name of an export."""
+    if not isinstance(name, str):
+        raise TypeError(f"the name of an export is a string, got {name!r}")
+
+
 def check_argument_count(function: str, expected: Sequence[str], given: int) -> None:
     """Raise a `TypeError` that shows the signature when the number of arguments is wrong."""
     if len(expected) != given:

@@ -58,7 +58,8 @@ class HostFunctions:
         """Serve the imported resource `"pkg:name/iface@1.0.0#counter"` with a class; a decorator without it.
 
         The constructor, methods and static functions of the resource are those of the class, in snake_case. A
-        method `drop`, if there is one, is called when the guest drops its handle.
+        method `drop`, if there is one, is called when the guest drops its handle. What a guest never drops is let go
+        of with its store, and `drop` is not called.
         """
 
         def add(implementation: C) -> C:
@@ -91,6 +92,12 @@ class HostFunctions:
         except TypeError:
             return str(taken.replace(return_annotation=Signature.empty))
         return None
+
+    def lack(self, interface: str, name: str) -> str | None:
+        """Why this function of a resource is not served although a class serves the resource; `None` otherwise."""
+        bracket, _, rest = name.partition("]")
+        served = self._resources.get((interface, rest.partition(".")[0]))
+        return f"the class {served.__name__} has no such method" if served and bracket.startswith("[") else None
 
     def find_resource(self, interface: str, name: str) -> type | None:
         """The class that serves this resource."""
@@ -172,6 +179,21 @@ def serve_import(
             raise
 
     return serve
+
+
+def drop_object(served: object, run: Run) -> None:
+    """The guest dropped its last handle of this object: call its `drop`, if it has one, and keep what that raises."""
+    drop = getattr(served, "drop", None)
+    if not callable(drop):
+        return
+    if run.fuel_meter is not None:
+        run.fuel_left = run.fuel_meter()
+    try:
+        call_host(drop, (), run)
+    except BaseException as error:
+        run.host_error = error
+        run.host_name = f"{type(served).__name__}.drop"
+        raise
 
 
 def _split(name: str) -> tuple[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pytest_airssys_wasm.runtime.component import UnknownExport
+from pytest_airssys_wasm.runtime.component import UnknownExport, check_name
 from pytest_airssys_wasm.runtime.operations import CallExport
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ class Interface:
     """The functions that an instance exports inside one interface."""
 
     def __init__(self, instance: Instance, name: str) -> None:
+        check_name(name)
         self._instance = instance
         self._name = name
         if not name or name not in instance.component.attributes:

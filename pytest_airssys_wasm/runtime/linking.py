@@ -110,7 +110,8 @@ def missing_imports(
             if odd is not None:
                 yield full, f"{item}, which the host cannot serve: values of type {odd} have no Python value"
             elif host is None or host.find(interface, name) is None:
-                yield full, _near(str(item), full, host)
+                lacks = None if host is None else host.lack(interface, name)
+                yield full, f"{item} ({lacks})" if lacks else _near(str(item), full, host)
             elif (takes := host.misfit(interface, name, len(item.params))) is not None:
                 yield full, f"{item} (registered is a function that takes {takes})"
         elif isinstance(item, Resource):

@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_airssys_wasm.runtime.capi import abi, failures
+from pytest_airssys_wasm.runtime.component import check_name
 from pytest_airssys_wasm.runtime.run import GuestFailed
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class CallExport:
     __slots__ = ("args", "component", "function", "instance")
 
     def __init__(self, instance: Instance, function: str, args: Sequence[Any]) -> None:
+        check_name(function)
         self.instance = instance
         self.component = instance.component
         self.function = function
@@ -71,6 +73,7 @@ class Execute:
     __slots__ = ("args", "component", "function")
 
     def __init__(self, component: Component, function: str, args: Sequence[Any]) -> None:
+        check_name(function)
         self.component = component
         self.function = function
         self.args = args

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from _thread import get_ident
 from ctypes import byref, c_void_p
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.runtime.capi import abi, failures
 from pytest_airssys_wasm.runtime.errors import WasmError
+from pytest_airssys_wasm.runtime.host import drop_object
 from pytest_airssys_wasm.runtime.operations import DropResource
 from pytest_airssys_wasm.runtime.values import WrongType, attribute_name
 from pytest_airssys_wasm.runtime.wit import BorrowType, OwnType
@@ -128,9 +130,7 @@ class Resources:
     def destroy(self, representation: int) -> None:
         """The guest dropped its last handle of a host resource."""
         served = self._objects.pop(representation, None)
-        drop = getattr(served, "drop", None)
-        if callable(drop):
-            drop()
+        drop_object(served, self._home.engine.current[get_ident()])
 
     def attach(self, run: Run, component: WitComponent, instance: Instance | None) -> None:
         """Convert the resources of `component` in this run. Needs the instance to offer methods on handles."""

@@ -102,3 +102,14 @@ def test_a_name_that_the_guest_chose_sends_a_terminal_no_commands_and_makes_no_l
     with pytest.raises(LinkError) as caught:
         guest.parameter_types("z")
     assert "\x1b" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [1, None, b"add", ["add"]])
+def test_a_name_that_is_no_text_is_refused_by_name(engine, name):
+    guest = engine.load(GUEST)
+    with LimitedStore(engine, LIMITS) as store:
+        instance = store.instantiate(guest)
+        for use in (instance.call, instance.__getitem__, lambda name: store.execute(guest, name)):
+            with pytest.raises(TypeError, match="the name of an export is a string, got "):
+                use(name)
+        assert instance.add(1, 2) == 3

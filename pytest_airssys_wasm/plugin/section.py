@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 T = TypeVar("T", int, float)
 
 _MAX_FRAMES = 20
+_MAX_DENIALS = 5
 _MAX_NAME = 120
 _MAX_OUTPUT = 4_000
 
@@ -49,6 +50,7 @@ def usage_lines(usage: Usage | None, limits: ResourceLimits) -> Iterator[str]:
     memory = _of(usage.memory_limit_bytes, size_text, usage.peak_memory_bytes)
     refused = f", {usage.denied_growths} growth(s) refused" if usage.denied_growths else ""
     yield f"memory   peak {size_text(usage.peak_memory_bytes)} of {memory}{refused}"
+    yield from (f"denied   {_cut(capability)}" for capability in usage.denied_capabilities[:_MAX_DENIALS])
 
 
 def output_lines(stdout: bytes, stderr: bytes) -> Iterator[str]:

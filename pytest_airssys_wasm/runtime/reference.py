@@ -4,7 +4,7 @@ Their WIT, in the interface that they are registered under:
 
     variant failure { not-granted, not-found, too-large(u64), failed(string) }
     record response { status: u16, body: list<u8> }
-    sleep: func(ms: u32);
+    sleep: func(ms: u32) -> result<_, failure>;
     read-file: func(path: string) -> result<list<u8>, failure>;
     http-get: func(url: string) -> result<response, failure>;
 
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import stat
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.host import HostFunctions
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_PLACE = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s/?#@*:\\\[\]]+)(:[0-9]+)?")
 _SHOWN_CHARACTERS = 200
 _PATH_CHARACTERS = 4_096
 """Longer ones no system opens, and each part of one is a descriptor."""
@@ -59,14 +61,18 @@ class ReferenceFunctions:
 
     def __post_init__(self) -> None:
         """Check the grants now, so that the error names the grant and not the guest's first use of it."""
-        if self.files is not None and not Path(self.files).is_dir():
-            raise InvalidConfiguration("files", os.fspath(self.files), "an existing directory")
+        if self.files is not None:
+            if not isinstance(self.files, (str, os.PathLike)) or not Path(self.files).is_dir():
+                raise InvalidConfiguration("files", self.files, "an existing directory")
+            # As it is now: this process may go to another folder.
+            object.__setattr__(self, "files", str(Path(self.files).absolute()))
         if isinstance(self.http, str):
             raise InvalidConfiguration("http", self.http, "a sequence of hosts")
         if self.http and find_spec("httpx") is None:
             raise InvalidConfiguration(
                 "http", self.http, "nothing without httpx: pip install 'pytest-airssys-wasm[http]'"
             )
+        object.__setattr__(self, "http", tuple(_place(f"http[{n}]", given) for n, given in enumerate(self.http)))
         object.__setattr__(self, "most_bytes", parse_size(self.most_bytes, "most_bytes"))
 
     def register(self, host: HostFunctions, interface: str = "") -> None:
@@ -75,11 +81,11 @@ class ReferenceFunctions:
         host.register(f"{interface}#read-file", self._read_file)
         host.register(f"{interface}#http-get", self._http_get)
 
-    async def _sleep(self, ms: int) -> None:
-        if self.sleep:
-            await asyncio.sleep(ms / 1_000)
-        else:
-            current_execution().deny("sleep")
+    async def _sleep(self, ms: int) -> Ok | Err:
+        if not self.sleep:
+            return _denied("sleep")
+        await asyncio.sleep(ms / 1_000)
+        return Ok(None)
 
     async def _read_file(self, path: str) -> Ok | Err:
         if self.files is None:
@@ -152,7 +158,7 @@ class ReferenceFunctions:
     def _may_ask(self, scheme: str, host: str, port: int | None, *, has_user: bool) -> bool:
         if scheme not in _DEFAULT_PORTS or has_user:
             return False
-        place = f"[{host}]" if ":" in host else host
+        place = _bracketed(host)
         default = _DEFAULT_PORTS[scheme]
         port = default if port is None else port
         return f"{place}:{port}" in self.http or (port == default and place in self.http)
@@ -161,6 +167,27 @@ class ReferenceFunctions:
         if len(content) > int(self.most_bytes):
             return Err(Variant("too-large", int(self.most_bytes)))
         return Ok(content)
+
+
+def _place(where: str, given: object) -> str:
+    """A host with or without a port, as the URLs of guests have it."""
+    import httpx
+
+    wanted = "a host such as 'example.org', '127.0.0.1:8080' or '[::1]:8080'"
+    if not isinstance(given, str) or not _PLACE.fullmatch(given):
+        raise InvalidConfiguration(where, given, wanted)
+    try:
+        url = httpx.URL(f"any://{given}")  # a scheme that has no port of its own, which would be left out
+        host = _bracketed(url.host)
+    except (httpx.InvalidURL, UnicodeError):
+        raise InvalidConfiguration(where, given, wanted) from None
+    if url.port is not None and not 0 < url.port < 2**16:
+        raise InvalidConfiguration(where, given, wanted)
+    return host if url.port is None else f"{host}:{url.port}"
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _is_plain(found: os.stat_result) -> bool:

@@ -12,7 +12,13 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "runtime"))
 pytest.register_assert_rewrite(
-    "test_call", "test_guests", "test_host_resources", "test_reference", "test_value_edges", "test_values", "test_verdicts"
+    "test_call",
+    "test_guests",
+    "test_host_resources",
+    "test_reference",
+    "test_value_edges",
+    "test_values",
+    "test_verdicts",
 )
 
 from test_call import *  # noqa: E402, F403

@@ -55,6 +55,26 @@ def test_fuel(component):
     assert "runtime/store.py" in guest.run("--full-trace").text
 
 
+def test_what_the_guest_asked_for_and_was_not_granted_is_told(project):
+    project.write(
+        test_a=HEAD.replace('"kernels.wat"', '"""(module (import "env" "f" (func $f)) (func (export "g") call $f))"""')
+        + """
+def test_denied(component, wasm_host):
+    from pytest_airssys_wasm import current_execution
+    @wasm_host.register("env#f")
+    def f():
+        for n in range(9):
+            current_execution().deny(f"read-file {n}\\x1b")
+    component.g()
+    assert 0
+"""
+    )
+    told = section(project.run())
+    assert [line for line in told.splitlines() if line.startswith("denied")] == [
+        rf"denied   read-file {n}\x1b" for n in range(5)
+    ]
+
+
 def test_a_refused_growth_is_told(guest):
     guest.write(test_a=HEAD + "\ndef test_memory(component):\n    component.must_grow(100)\n")
     told = section(guest.run())

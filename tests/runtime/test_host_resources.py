@@ -50,7 +50,7 @@ def test_what_a_drop_raises_is_a_host_error_with_its_cause(engine, error):
     def drop(self):
         raise error
 
-    with pytest.raises(HostFunctionError, match="Ticket.drop raised") as caught:
+    with pytest.raises(HostFunctionError, match=r"Ticket\.drop raised") as caught:
         engine.execute(engine.load(GUEST), "return", limits=LIMITS, host=serving(drop))
     assert caught.value.__cause__ is error
 

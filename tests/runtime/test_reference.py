@@ -32,7 +32,7 @@ GUEST = """(component
     (export "failure" (type $failure (eq $f)))
     (type $r (record (field "status" u16) (field "body" (list u8))))
     (export "response" (type $response (eq $r)))
-    (export "sleep" (func (param "ms" u32)))
+    (export "sleep" (func (param "ms" u32) (result (result (error $failure)))))
     (export "read-file" (func (param "path" string) (result (result (list u8) (error $failure)))))
     (export "http-get" (func (param "url" string) (result (result $response (error $failure)))))))
   (alias export $host "failure" (type $failure))
@@ -47,14 +47,15 @@ GUEST = """(component
   (core instance $mem (instantiate $memory))
   (alias core export $mem "memory" (core memory $m))
   (alias core export $mem "realloc" (core func $realloc))
-  (core func $sleep (canon lower (func $host "sleep")))
+  (core func $sleep (canon lower (func $host "sleep") (memory $m) (realloc $realloc)))
   (core func $read (canon lower (func $host "read-file") (memory $m) (realloc $realloc)))
   (core func $get (canon lower (func $host "http-get") (memory $m) (realloc $realloc)))
   (core module $main
-    (import "host" "sleep" (func $sleep (param i32)))
+    (import "host" "sleep" (func $sleep (param i32 i32)))
     (import "host" "read-file" (func $read (param i32 i32 i32)))
     (import "host" "http-get" (func $get (param i32 i32 i32)))
-    (func (export "sleep") (param i32) (call $sleep (local.get 0)))
+    (func (export "sleep") (param i32) (result i32)
+      (call $sleep (local.get 0) (i32.const 64)) i32.const 64)
     (func (export "read") (param i32 i32) (result i32)
       (call $read (local.get 0) (local.get 1) (i32.const 64)) i32.const 64)
     (func (export "get") (param i32 i32) (result i32)
@@ -63,7 +64,8 @@ GUEST = """(component
     (export "sleep" (func $sleep)) (export "read-file" (func $read)) (export "http-get" (func $get))))))
   (type $read-type (func (param "path" string) (result (result (list u8) (error $failure)))))
   (type $get-type (func (param "url" string) (result (result $response (error $failure)))))
-  (func $nap (param "ms" u32) (canon lift (core func $i "sleep")))
+  (func $nap (param "ms" u32) (result (result (error $failure)))
+    (canon lift (core func $i "sleep") (memory $m) (realloc $realloc)))
   (func $r (param "path" string) (result (result (list u8) (error $failure)))
     (canon lift (core func $i "read") (memory $m) (realloc $realloc)))
   (func $g (param "url" string) (result (result $response (error $failure)))
@@ -366,7 +368,6 @@ def test_what_is_no_url_is_a_failure(ask, url):
     ("url", "granted"),
     [
         ("http://a.test:0/", "a.test:80"),
-        ("http://[::1]:80/", "::1:80"),
         ("http://a.test:443/", "a.test"),
         ("https://a.test:80/", "a.test"),
         ("http://b.a.test/", "a.test"),
@@ -390,6 +391,10 @@ def test_a_place_that_only_looks_like_one_on_the_list_is_denied(ask, url, grante
         ("https://a.test:443/", "a.test"),
         ("http://[::1]/", "[::1]"),
         ("http://[::1]:8080/", "[::1]:8080"),
+        ("http://a.test/", "A.Test"),
+        ("http://a.test:80/", "a.test:80"),
+        ("http://xn--bcher-kva.test/", "b\u00fccher.test"),
+        ("http://b\u00fccher.test:81/", "xn--bcher-kva.test:81"),
     ],
 )
 def test_a_place_on_the_list_is_granted_however_it_is_written(url, granted):
@@ -437,13 +442,55 @@ def test_a_sleep_ends_at_the_guests_deadline(ask):
         with pytest.raises(ExecutionTimeout) as caught:
             ask("nap", 3_600_000, limits=limits, through_loop=through_loop)
         assert caught.value.usage.wall_ms < 5_000
-    assert ask("nap", 3_600_000, sleep=False) == (None, ("sleep",))
 
 
-@pytest.mark.parametrize("grants", [{"files": "/no/such/folder"}, {"http": "example.org"}, {"most_bytes": -1}])
+def test_a_sleep_is_over_when_its_time_is(ask):
+    started = time.monotonic()
+    assert ask("nap", 50) == (Ok(None), ())
+    assert time.monotonic() - started >= 0.05
+
+
+def test_a_sleep_that_is_not_granted_is_denied_and_on_record(ask):
+    assert ask("nap", 3_600_000, sleep=False) == (Err(Variant("not-granted")), ("sleep",))
+
+
+@pytest.mark.parametrize(
+    "grants", [{"files": "/no/such/folder"}, {"files": 5}, {"http": "example.org"}, {"most_bytes": -1}]
+)
 def test_a_grant_that_makes_no_sense_is_refused(grants):
     with pytest.raises(InvalidConfiguration):
         ReferenceFunctions(**grants)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "http://a.test",
+        "a.test/x",
+        "*",
+        "*.a.test",
+        "",
+        "a.test:",
+        "a.test:x",
+        "a.test:99999",
+        "::1",
+        "::1:80",
+        "u@a.test",
+        "a b",
+        "a#",
+        5,
+    ],
+)
+def test_a_place_that_could_never_be_asked_is_refused(place):
+    with pytest.raises(InvalidConfiguration, match=r"http\[1\]: expected a host such as"):
+        ReferenceFunctions(http=["a.test", place])
+
+
+def test_a_root_stays_where_it_was_when_it_was_granted(ask, files, monkeypatch):
+    monkeypatch.chdir(files.parent)
+    granted = ReferenceFunctions(files="root")
+    monkeypatch.chdir(files)
+    assert granted.files == str(files)
 
 
 def test_a_host_function_sees_what_is_left(engine):

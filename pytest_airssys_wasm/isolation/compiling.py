@@ -6,8 +6,6 @@ import json
 import math
 import os
 import time
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,8 +14,11 @@ from pytest_airssys_wasm.isolation.child import ChildLimits, spawn
 from pytest_airssys_wasm.isolation.deaths import was_out_of_memory
 from pytest_airssys_wasm.protocol.diary import Diary
 from pytest_airssys_wasm.runtime.errors import InvalidComponent, ResourceLimitExceeded, RuntimeDied
+from pytest_airssys_wasm.runtime.scratch import ScratchFolder
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pytest_airssys_wasm.runtime.binary import Kind
 
 _MODULE = "pytest_airssys_wasm.isolation.compile_child"
@@ -40,8 +41,8 @@ _ANSWER = msgspec.json.Decoder(_Answer)
 
 def translate(text: bytes, name: str, *, timeout_ms: float, memory_bytes: int) -> bytes:
     """The binary of WebAssembly text, as `Isolation.translate`."""
-    with TemporaryDirectory(prefix="airssys-wasm-compile-") as folder:
-        result = Path(folder, "binary")
+    with ScratchFolder("compile") as folder:
+        result = folder / "binary"
         _make("text", text, name, result, timeout_ms, memory_bytes)
         return result.read_bytes()
 
@@ -52,8 +53,8 @@ def compile_(kind: Kind, binary: bytes, name: str, artefact: Path, *, timeout_ms
 
 
 def _make(what: str, source: bytes, name: str, result: Path, timeout_ms: float, memory_bytes: int) -> None:
-    with TemporaryDirectory(prefix="airssys-wasm-compile-") as folder:
-        path = Path(folder, "source")
+    with ScratchFolder("compile") as folder:
+        path = folder / "source"
         path.write_bytes(source)
         order = json.dumps({"id": 1, "what": what, "source": str(path), "result": str(result)})
         line = _ask(order.encode(), name, timeout_ms, memory_bytes)

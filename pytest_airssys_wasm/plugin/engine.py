@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
@@ -51,14 +49,15 @@ def the_runner(config: pytest.Config, needs: Collection[str] = ()) -> CaseRunner
     if key not in config.stash:
         from pytest_airssys_wasm.conformance.inprocess import SUITE_ISOLATION, InProcessRuntime
         from pytest_airssys_wasm.conformance.runner import CaseRunner
+        from pytest_airssys_wasm.runtime.scratch import ScratchFolder
 
         runtime: Runtime
         if is_own:
             runtime = InProcessRuntime(_new_engine(config, None, SUITE_ISOLATION))
         else:
             runtime = the_adapter(config) or InProcessRuntime(the_engine(config))
-        scratch = _at_end(config).enter_context(TemporaryDirectory(prefix="airssys-wasm-"))
-        config.stash[key] = CaseRunner(runtime, Path(scratch))
+        scratch = _at_end(config).enter_context(ScratchFolder("suite"))
+        config.stash[key] = CaseRunner(runtime, scratch)
     return config.stash[key]
 
 

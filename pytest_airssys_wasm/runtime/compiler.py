@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import shutil
 from functools import partial
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import wasmtime
@@ -15,10 +13,12 @@ import wasmtime.component
 from pytest_airssys_wasm.runtime.binary import brief, to_binary
 from pytest_airssys_wasm.runtime.capi import abi
 from pytest_airssys_wasm.runtime.errors import InvalidComponent, RuntimeDied
+from pytest_airssys_wasm.runtime.scratch import ScratchFolder
 from pytest_airssys_wasm.runtime.settings import fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from pytest_airssys_wasm.runtime.binary import Kind
     from pytest_airssys_wasm.runtime.cache import CompileCache
@@ -59,8 +59,8 @@ class Compiler:
             return self._fetch(
                 kind, binary, digest, name, compile_here, lambda raw, path: path.write_bytes(raw.serialize())
             )
-        with TemporaryDirectory(prefix="airssys-wasm-compile-") as folder:
-            artefact = Path(folder, "artefact")
+        with ScratchFolder("compile") as folder:
+            artefact = folder / "artefact"
 
             def compile_isolated() -> Any:
                 isolation.compile(kind, binary, name, artefact)

@@ -111,7 +111,7 @@ def test_a_guest_compiled_in_isolation_runs_as_any_other(make_engine, engine, so
     assert (found.value, found.usage.fuel) == (81, expected.usage.fuel)
     assert str(guest.exports) == str(plain.exports)
     isolated.close()
-    assert [*scratch.glob("airssys-wasm-compile-*")] == []
+    assert [*scratch.glob("pytest-airssys-wasm-*")] == []
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_what_exhausts_the_compiler_is_a_verdict(make_engine, bomb, bound, resou
         engine.load(source)
     assert caught.value.resource == resource
     assert resident_bytes() - before_bytes < 32 * 2**20
-    assert [*scratch.glob("airssys-wasm-compile-*")] == []
+    assert [*scratch.glob("pytest-airssys-wasm-*")] == []
     assert wait_for(lambda: not children())
     assert make_engine().load(MODULE).was_compiled
 
@@ -237,7 +237,7 @@ def test_a_load_that_is_interrupted_leaves_no_process(make_engine, monkeypatch, 
     with pytest.raises(KeyboardInterrupt):
         engine.load(many_locals())
     assert children() == []
-    assert [*scratch.glob("airssys-wasm-compile-*")] == []
+    assert [*scratch.glob("pytest-airssys-wasm-*")] == []
 
 
 def test_a_compiler_ends_when_the_process_that_asked_is_gone(tmp_path):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import wasmtime
 import wasmtime.component
 
+from pytest_airssys_wasm.runtime.arguments import check_component
 from pytest_airssys_wasm.runtime.capi import abi
 from pytest_airssys_wasm.runtime.capi.callbacks import Callbacks
 from pytest_airssys_wasm.runtime.capi.memory import MemoryCreator
@@ -156,6 +157,7 @@ class WasmEngine:
         Returns the value and the usage. Raises the `WasmError` that the execution ended with, and what
         `Instance.call` raises for a name or an argument that does not fit.
         """
+        check_component(component, self)
         with LimitedStore(self, limits or _limits_of(component), host=host, wasi=wasi) as store:
             return store.execute(component, function, *args)
 
@@ -172,6 +174,7 @@ class WasmEngine:
 
         Cancelling the task that awaits it ends the guest and releases the store.
         """
+        check_component(component, self)
         with LimitedStore(self, limits or _limits_of(component), host=host, wasi=wasi) as store:
             return await store.execute_async(component, function, *args)
 

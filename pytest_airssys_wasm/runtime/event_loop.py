@@ -26,6 +26,14 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.run import Run
 
 
+def check_loop() -> None:
+    """Raise a `RuntimeError` that says what is needed where no asyncio event loop is running."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        raise RuntimeError("no asyncio event loop is running: guests are awaited on asyncio, not on trio") from None
+
+
 class LoopClock:
     """Keeps the time of one run on the running event loop. Made before the guest starts, on the loop's thread."""
 

@@ -6,6 +6,7 @@ import weakref
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal
 
+from pytest_airssys_wasm.runtime.arguments import check_component, check_parts
 from pytest_airssys_wasm.runtime.call import Call, Finished
 from pytest_airssys_wasm.runtime.claim import Claim
 from pytest_airssys_wasm.runtime.deadline import cancel, keep_time, wait_done
@@ -50,6 +51,7 @@ class LimitedStore:
         wasi: Wasi | None = None,
         fuel_per: Literal["execution", "store"] = "execution",
     ) -> None:
+        check_parts(limits, host, wasi)
         self.engine = engine
         self.limits = limits
         self.host = host
@@ -118,8 +120,9 @@ class LimitedStore:
 
     async def run_async(self, operation: Operation) -> Any:
         """As `run`, on the running asyncio event loop, which goes on meanwhile. Cancelling it ends the guest."""
-        from pytest_airssys_wasm.runtime.event_loop import LoopClock, off_the_loop
+        from pytest_airssys_wasm.runtime.event_loop import LoopClock, check_loop, off_the_loop
 
+        check_loop()
         call, run = self._open(operation)
         home = self._home
         try:
@@ -173,6 +176,7 @@ class LimitedStore:
         self.close()
 
     def _open(self, operation: Operation) -> tuple[Call, Run]:
+        check_component(operation.component, self.engine)
         self._claim.take()
         call = Call(
             component=operation.component,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_airssys_wasm.runtime.engine import WasmEngine
-from pytest_airssys_wasm.runtime.errors import LinkError, OutOfFuel, Verdict
+from pytest_airssys_wasm.runtime.errors import InvalidConfiguration, LinkError, OutOfFuel, Verdict
 from pytest_airssys_wasm.runtime.host import HostFunctions
 from pytest_airssys_wasm.runtime.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.store import LimitedStore
@@ -113,3 +113,31 @@ def test_a_name_that_is_no_text_is_refused_by_name(engine, name):
             with pytest.raises(TypeError, match="the name of an export is a string, got "):
                 use(name)
         assert instance.add(1, 2) == 3
+
+
+def test_what_a_store_cannot_be_made_of_is_named(engine):
+    guest = engine.load(GUEST)
+    for name, wrong in (("limits", 5), ("host", {}), ("wasi", True)):
+        with pytest.raises(InvalidConfiguration, match=f"^{name}: expected "):
+            engine.execute(guest, "add", 1, 2, **{"limits": LIMITS, name: wrong})
+
+
+def test_what_no_engine_or_another_has_loaded_is_refused(engine, watched):
+    with LimitedStore(engine, LIMITS) as store:
+        for wrong in ("guest.wat", None):
+            for use in (store.instantiate, lambda wrong: store.execute(wrong, "add", 1, 2)):
+                with pytest.raises(TypeError, match=r"^component: expected what the engine's load\(\) returns, got "):
+                    use(wrong)
+        with pytest.raises(ValueError, match="was loaded by another engine"):
+            store.instantiate(watched[0].load(GUEST))
+        assert store.instantiate(engine.load(GUEST)).add(1, 2) == 3
+    with pytest.raises(TypeError, match=r"^component: expected "):
+        engine.execute("guest.wat", "add", 1, 2)
+
+
+def test_without_an_asyncio_loop_awaiting_says_what_it_needs(engine):
+    with LimitedStore(engine, LIMITS) as store:
+        coroutine = store.execute_async(engine.load(GUEST), "add", 1, 2)
+        with pytest.raises(RuntimeError, match="guests are awaited on asyncio"):
+            coroutine.send(None)
+        assert store.is_usable

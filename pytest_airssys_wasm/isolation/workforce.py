@@ -161,6 +161,7 @@ class Workforce:
         """
         if not self._places.acquire(timeout=_PATIENCE_S):
             raise StoreUnusable(f"{_MOST} stores have processes of their own already: close some")
+        mate = None
         try:
             while (mate := self._next_idle()) is not None:
                 with suppress(RuntimeDied):  # it died while nobody looked
@@ -172,6 +173,8 @@ class Workforce:
             mate.load(files)
             return mate
         except BaseException:
+            if mate is not None:
+                mate.kill()  # a signal came: nobody would have it
             self._places.release()
             raise
 

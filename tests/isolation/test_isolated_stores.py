@@ -33,6 +33,7 @@ from pytest_airssys_wasm import (
     WasmError,
     current_execution,
 )
+from pytest_airssys_wasm.isolation.workforce import Workmate
 
 LIMITS = ResourceLimits(memory="1 MiB", fuel=100_000, timeout_ms=5_000)
 GUESTS = Path(__file__).parents[2] / "fixtures" / "guests"
@@ -336,6 +337,29 @@ def test_a_store_that_nobody_holds_gives_its_process_back(engine, guest):
     LimitedStore(engine, LIMITS, host=asking(lambda n: n), wasi=Wasi()).instantiate(guest)
     gc.collect()
     assert engine.homes._workforce._idle
+
+
+@pytest.mark.parametrize("is_used_again", [False, True])
+def test_a_process_that_is_interrupted_before_its_guest_runs_is_ended(monkeypatch, is_used_again):
+    engine, mates = WasmEngine(isolation=ProcessIsolation()), []
+    guest = engine.load('(module (func (export "nothing")))')
+    if is_used_again:
+        engine.execute(guest, "nothing", limits=LIMITS)
+
+    def interrupted(mate, files):
+        mates.append(mate)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Workmate, "load", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            engine.execute(guest, "nothing", limits=LIMITS)
+    until = time.monotonic() + 20
+    while not mates[0].is_over and time.monotonic() < until:
+        time.sleep(0.02)
+    assert mates[0].is_over
+    engine.execute(guest, "nothing", limits=LIMITS)
+    engine.close()
 
 
 def test_no_process_is_left_when_the_one_that_asked_is_gone(tmp_path):

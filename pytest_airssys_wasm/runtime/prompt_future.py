@@ -23,6 +23,7 @@ class PromptFuture:
         self._loop = loop
         self._is_done = False
         self._is_cancelled = False
+        self._message: object = None
         self._waiter: tuple[Callable[[Any], object], Context] | None = None
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
@@ -39,10 +40,10 @@ class PromptFuture:
 
     def cancel(self, msg: object = None) -> bool:
         """For the task that is cancelled while it waits. In the next turn: it may be the running task that does it."""
-        del msg  # the task keeps it
         if self._is_done:
             return False
         self._is_done = self._is_cancelled = True
+        self._message = msg
         if self._waiter is not None:
             wake, context = self._waiter
             self._loop.call_soon(wake, self, context=context)
@@ -58,9 +59,12 @@ class PromptFuture:
             context.run(wake, self)
 
     def result(self) -> None:
-        """For the task that was woken. Raises `CancelledError` where it was cancelled."""
+        """For the task that was woken. Raises `CancelledError` where it was cancelled.
+
+        With the message of who cancelled: anyio knows its own cancellations by it.
+        """
         if self._is_cancelled:
-            raise asyncio.CancelledError
+            raise asyncio.CancelledError(*(() if self._message is None else (self._message,)))
 
     def __await__(self) -> Generator[PromptFuture, None, None]:
         if not self._is_done:

@@ -7,6 +7,7 @@ import gc
 import time
 import weakref
 
+import anyio
 import pytest
 
 from pytest_airssys_wasm.runtime.claim import StoreUnusable
@@ -174,6 +175,17 @@ def test_a_time_limit_of_the_callers_ends_the_guest(engine, guest, host):
     with pytest.raises(asyncio.TimeoutError):
         asyncio.run(limited())
     assert all_guests_ended(engine)
+
+
+@pytest.mark.parametrize("call", [("spin",), ("pauses", 1, 60_000)])
+def test_a_time_limit_of_anyio_ends_the_guest(engine, guest, host, call):
+    async def impatient():
+        with anyio.move_on_after(0.05) as scope:
+            await engine.execute_async(guest, *call, limits=PLENTY, host=host.functions)
+        assert scope.cancelled_caught
+        return "went on"
+
+    assert anyio.run(impatient, backend="asyncio") == "went on"
 
 
 def test_a_guest_waits_for_a_coroutine_and_the_loop_does_not(engine, guest, host):

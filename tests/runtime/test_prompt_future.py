@@ -95,3 +95,15 @@ def test_resolving_twice_wakes_once():
 
     assert asyncio.run(twice()) == []
     assert told == ["the task's own"]
+
+
+def test_a_cancelled_task_is_told_why():
+    async def told_why(*why):
+        _future, task = await begun([])
+        task.cancel(*why)
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await task
+        return caught.value.args
+
+    assert asyncio.run(told_why("had enough")) == ("had enough",)
+    assert asyncio.run(told_why()) == ()

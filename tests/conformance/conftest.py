@@ -1,21 +1,24 @@
-"""What the tests of this room share: cases from text, observations by hand, and suites in a folder."""
+"""What the tests of this room share: cases from text, observations by hand, suites in a folder, adapters from scripts."""
 
 from __future__ import annotations
 
+import sys
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 import tomli
+from adapter_scripts import PRELUDE
 
+from pytest_airssys_wasm.conformance.adapter import AdapterRuntime, Patience
 from pytest_airssys_wasm.conformance.model import Case
 from pytest_airssys_wasm.conformance.observation import Observation, Seen
 from pytest_airssys_wasm.protocol.messages import HelloAnswer, RunAnswer, StepAnswer
 from pytest_airssys_wasm.runtime.errors import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 HEAD = 'requirement = "R-1"\nsummary = "A case"\nwat = "(module)"\n'
@@ -96,3 +99,19 @@ def suite(tmp_path: Path) -> Callable[..., Path]:
         return root
 
     return write
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., AdapterRuntime]]:
+    """Adapters from scripts, closed at the end."""
+    started = []
+
+    def make(script: str, **known: Any) -> AdapterRuntime:
+        known.setdefault("patience", Patience(start_s=10.0, grace_s=0.5, unlimited_s=10.0))
+        code = PRELUDE + dedent(script)
+        started.append(AdapterRuntime([sys.executable, "-c", code], folder=tmp_path, **known))
+        return started[-1]
+
+    yield make
+    for one in started:
+        one.close()

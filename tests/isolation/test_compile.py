@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
-import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
-import wasmtime
+from bombs import MODULE, children, nested_ifs, nested_instances, wait_for
 
 from pytest_airssys_wasm import (
     CompileCache,
@@ -26,77 +23,16 @@ from pytest_airssys_wasm import (
     WasmEngine,
 )
 from pytest_airssys_wasm.isolation import compile_child
-from pytest_airssys_wasm.protocol.process import AdapterProcess
 
-MODULE = '(module (func (export "square") (param i32) (result i32) (i32.mul (local.get 0) (local.get 0))))'
 COMPONENT = """(component
   (core module $m (func (export "square") (param i32) (result i32) (i32.mul (local.get 0) (local.get 0))))
   (core instance $i (instantiate $m))
   (func (export "square") (param "x" u32) (result u32) (canon lift (core func $i "square"))))"""
 LIMITS = ResourceLimits(memory="1 MiB")
-PATIENT = ProcessIsolation(compile_timeout_ms="2 min")
-
-
-def nested_instances():
-    """Six levels of components, each of which makes ten of the level below."""
-    ten = "(instance (instantiate $c)) " * 10
-    levels = "".join(f"(component $c{n} (alias outer 1 $c{n - 1} (component $c)) {ten})" for n in range(1, 6))
-    innermost = "(component $c0 (core module $m (memory 0)) (core instance (instantiate $m)))"
-    return f"(component {innermost} {levels} {'(instance (instantiate $c5)) ' * 10})".encode()
-
-
-def many_locals():
-    """A thousand functions of 50,000 locals each, in eight kilobytes."""
-    sections = b"\1\4\1\x60\0\0" + b"\3\xea\7\xe8\7" + b"\0" * 1_000
-    return b"\0asm\1\0\0\0" + sections + b"\x0a\xda\x36\xe8\7" + b"\6\1\xd0\x86\3\x7e\x0b" * 1_000
-
-
-def nested_ifs():
-    """Each within the other. As text it is large enough to be translated in isolation too."""
-    opened, closed = "local.get 0 if " * 100_000, "end " * 100_000
-    return f'(module (func (export "f") (param i32) {opened} {closed}))'.encode()
-
-
-@pytest.fixture
-def make_engine():
-    """Engines with an isolation, closed at the end."""
-    engines = []
-
-    def make(isolation=PATIENT, cache=None):
-        engines.append(WasmEngine(cache, isolation=isolation))
-        return engines[-1]
-
-    yield make
-    for engine in engines:
-        engine.close()
-
-
-@pytest.fixture
-def scratch(tmp_path, monkeypatch):
-    """Where temporary files are made."""
-    folder = tmp_path / "scratch"
-    folder.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(folder))
-    return folder
 
 
 def resident_bytes():
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
-
-
-def children():
-    found = []
-    for task in Path("/proc/self/task").iterdir():
-        found += (task / "children").read_text().split()
-    return [int(one) for one in found if "compile_child" in Path(f"/proc/{one}/cmdline").read_text()]
-
-
-def wait_for(what, seconds=60):
-    until = time.monotonic() + seconds
-    while not (found := what()):
-        assert time.monotonic() < until, "it did not happen"
-        time.sleep(0.01)
-    return found
 
 
 @pytest.mark.parametrize("source", [MODULE, COMPONENT], ids=["module", "component"])
@@ -211,61 +147,6 @@ def test_two_processes_with_one_cache_compile_once_between_them(tmp_path):
     said = sorted(one.communicate(timeout=120)[0].strip() for one in started)
     assert said == ["False", "True"]
     assert len([*(tmp_path / "cache").glob("*.cwasm")]) == 1
-
-
-def test_a_compiler_that_is_killed_is_an_error_and_the_next_one_is_fine(make_engine):
-    engine = make_engine()
-    with ThreadPoolExecutor(1) as thread:
-        loading = thread.submit(engine.load, many_locals())
-        os.kill(wait_for(children)[0], signal.SIGSEGV)
-        with pytest.raises(RuntimeDied, match=r"the compiler broke down: .*it was killed by SIGSEGV") as caught:
-            loading.result()
-    assert caught.value.reason == "signal"
-    assert engine.load(MODULE).was_compiled
-
-
-def test_a_load_that_is_interrupted_leaves_no_process(make_engine, monkeypatch, scratch):
-    engine = make_engine()
-    ask = AdapterProcess.ask
-
-    def interrupted(self, *order):
-        threading.Thread(target=ask, args=(self, *order), daemon=True).start()
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(AdapterProcess, "ask", interrupted)
-    monkeypatch.setattr(threading, "excepthook", lambda _: None)  # the thread above is told that the process was killed
-    with pytest.raises(KeyboardInterrupt):
-        engine.load(many_locals())
-    assert children() == []
-    assert [*scratch.glob("pytest-airssys-wasm-*")] == []
-
-
-def test_a_compiler_ends_when_the_process_that_asked_is_gone(tmp_path):
-    (tmp_path / "bomb.wasm").write_bytes(wasmtime.wat2wasm(nested_ifs().decode()))
-    code = f"""
-        from pytest_airssys_wasm import ProcessIsolation, WasmEngine
-        WasmEngine(isolation=ProcessIsolation()).load({str(tmp_path / "bomb.wasm")!r})
-    """
-    started = subprocess.Popen([sys.executable, "-c", dedent(code)])
-
-    def grandchildren():
-        try:
-            tasks = [*Path(f"/proc/{started.pid}/task").iterdir()]
-            return [one for task in tasks for one in (task / "children").read_text().split()]
-        except OSError:
-            return []
-
-    def cpu_s(process_id):
-        after_name = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
-        return (int(after_name[11]) + int(after_name[12])) / os.sysconf("SC_CLK_TCK")
-
-    [compiler] = wait_for(grandchildren)
-    wait_for(lambda: cpu_s(compiler) > 1)  # it has begun; this one takes several times that
-    started.kill()
-    started.wait()
-    began = time.monotonic()
-    wait_for(lambda: not Path(f"/proc/{compiler}").exists() or " Z " in Path(f"/proc/{compiler}/stat").read_text())
-    assert time.monotonic() - began < 5
 
 
 def test_threads_load_at_once(make_engine):

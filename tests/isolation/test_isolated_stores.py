@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import gc
-import os
-import signal
-import subprocess
-import sys
-import textwrap
 import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from busy_guest import GUEST, LIMITS, asking
 
 from pytest_airssys_wasm import (
     ExecutionTimeout,
     HostFunctionError,
-    HostFunctions,
     InvalidConfiguration,
     LimitedStore,
     OutOfFuel,
@@ -33,38 +25,9 @@ from pytest_airssys_wasm import (
     WasmError,
     current_execution,
 )
-from pytest_airssys_wasm.isolation.workforce import Workmate
 
-LIMITS = ResourceLimits(memory="1 MiB", fuel=100_000, timeout_ms=5_000)
 GUESTS = Path(__file__).parents[2] / "fixtures" / "guests"
-
-# Says a line on stdout, sleeps an hour, asks the host: all that a guest can be busy with.
-GUEST = r"""(module
-  (import "env" "ask" (func $ask (param i32) (result i32)))
-  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
-  (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
-  (memory (export "memory") 1) (data (i32.const 0) "\08\00\00\00\06\00\00\00hello\n")
-  (global $n (mut i32) (i32.const 0))
-  (func $say (export "say") (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 100))))
-  (func (export "shout") (drop (call $write (i32.const 2) (i32.const 0) (i32.const 1) (i32.const 100))))
-  (func (export "flood") (loop call $say br 0))
-  (func (export "sleep-an-hour")
-    (i32.store (i32.const 216) (i32.const 1)) (i64.store (i32.const 224) (i64.const 3600000000000))
-    (drop (call $poll (i32.const 200) (i32.const 300) (i32.const 1) (i32.const 400))))
-  (func (export "count") (result i32) (global.set $n (i32.add (global.get $n) (i32.const 1))) global.get $n)
-  (func (export "ask") (param i32) (result i32) call $say (call $ask (local.get 0)))
-  (func (export "ask-for-ever") (loop (drop (call $ask (i32.const 1))) br 0))
-  (func (export "grow") (drop (memory.grow (i32.const 2))) unreachable)
-  (func (export "hoard") (drop (memory.grow (i32.const 999))) unreachable)
-  (func (export "spin") (loop br 0))
-  (func $named (export "boom") unreachable))"""
 ENDINGS = ("say", "shout", "count", "grow", "hoard", "spin", "boom")
-
-
-def asking(function):
-    host = HostFunctions()
-    host.register("env#ask", function)
-    return host
 
 
 @pytest.fixture(scope="session")
@@ -262,152 +225,3 @@ def test_a_value_that_is_much_longer_on_its_way_than_in_memory_is_over_the_trans
     assert caught.value.resource == "host-transfer"
     assert caught.value.usage.host_transfer_bytes < 2**16
     assert len(told[1]().value) == 1_500  # three megabytes as text, and nothing here
-
-
-def test_the_event_loop_goes_on_while_a_process_is_started_and_its_guest_runs(guest):
-    fresh = WasmEngine(isolation=ProcessIsolation())
-    late = []
-
-    async def heartbeat():
-        while True:
-            before = time.monotonic()
-            await asyncio.sleep(0.01)
-            late.append(time.monotonic() - before)
-
-    async def main():
-        beating = asyncio.create_task(heartbeat())
-        with pytest.raises(ExecutionTimeout):
-            limits = replace(LIMITS, fuel=None, timeout_ms=100)
-            await fresh.execute_async(fresh.load(GUEST), "spin", limits=limits, host=asking(lambda n: n), wasi=Wasi())
-        beating.cancel()
-
-    asyncio.run(main())
-    fresh.close()
-    assert len(late) > 10  # the start of a process takes ten times as long, and the guest another ten
-
-
-def test_cancelling_ends_the_process_of_the_guest(guest, engine):
-    began, workers = threading.Event(), []
-    limits = ResourceLimits(memory="1 MiB", fuel=None, timeout_ms=None)
-
-    async def main(store):
-        instance = await store.instantiate_async(guest)
-        workers.append(store._home._lease.mate.process_id)
-        task = asyncio.create_task(instance.call_async("ask-for-ever"))
-        await asyncio.to_thread(began.wait)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-
-    with LimitedStore(engine, limits, host=asking(lambda n: began.set() or n), wasi=Wasi()) as store:
-        asyncio.run(main(store))
-        # Which of the two it is, is a matter of milliseconds: the process is ended either way.
-        with pytest.raises(StoreUnusable, match=r"the process that it was in has ended|had to be given up"):
-            store.instantiate(guest)
-    until = time.monotonic() + 20
-    while _is_alive(workers[0]) and time.monotonic() < until:
-        time.sleep(0.02)
-    assert not _is_alive(workers[0])
-
-
-def test_an_async_host_function_is_cancelled_at_the_deadline_and_the_store_lives_on(engine, guest):
-    ends = []
-
-    async def wait(n):
-        try:
-            await asyncio.sleep(3_600)
-        finally:
-            ends.append(n)
-
-    # The grace of a blocked guest is short, and the machine may be busy: then the store is given up.
-    for attempt in range(1, 20):
-        with LimitedStore(engine, replace(LIMITS, timeout_ms=200), host=asking(wait), wasi=Wasi()) as store:
-            instance = store.instantiate(guest)
-            with pytest.raises(ExecutionTimeout):
-                instance.ask(attempt)
-            if store.is_usable:
-                assert instance.count() == 1
-                break
-    else:
-        raise AssertionError("it never lived on")
-    assert ends[-1] == attempt
-
-
-def test_a_store_that_nobody_holds_gives_its_process_back(engine, guest):
-    LimitedStore(engine, LIMITS, host=asking(lambda n: n), wasi=Wasi()).instantiate(guest)
-    gc.collect()
-    assert engine.homes._workforce._idle
-
-
-@pytest.mark.parametrize("is_used_again", [False, True])
-def test_a_process_that_is_interrupted_before_its_guest_runs_is_ended(monkeypatch, is_used_again):
-    engine, mates = WasmEngine(isolation=ProcessIsolation()), []
-    guest = engine.load('(module (func (export "nothing")))')
-    if is_used_again:
-        engine.execute(guest, "nothing", limits=LIMITS)
-
-    def interrupted(mate, files):
-        mates.append(mate)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Workmate, "load", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            engine.execute(guest, "nothing", limits=LIMITS)
-    until = time.monotonic() + 20
-    while not mates[0].is_over and time.monotonic() < until:
-        time.sleep(0.02)
-    assert mates[0].is_over
-    engine.execute(guest, "nothing", limits=LIMITS)
-    engine.close()
-
-
-def test_no_process_is_left_when_the_one_that_asked_is_gone(tmp_path):
-    script = textwrap.dedent("""
-        from pytest_airssys_wasm import *
-        engine = WasmEngine(isolation=ProcessIsolation())
-        guest = engine.load('(module (import "env" "told" (func $t)) (func (export "spin") call $t (loop br 0)))')
-        host = HostFunctions()
-        host.register("env#told", lambda: print(*[one.process_id for one in engine.homes._workforce._all], flush=True))
-        engine.execute(guest, "spin", limits=ResourceLimits(memory="1 MiB", fuel=None, timeout_ms=None), host=host)
-    """)
-    asker = subprocess.Popen(
-        [sys.executable, "-c", script],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env={**os.environ, "TMPDIR": str(tmp_path)},  # what is killed leaves its files
-    )
-    worker = int(asker.stdout.readline())
-    begun, until = _ticks(worker), time.monotonic() + 20
-    while _ticks(worker) < begun + 3 and time.monotonic() < until:
-        time.sleep(0.01)  # until it has its reply, and spins
-    os.kill(asker.pid, signal.SIGKILL)
-    asker.communicate()
-    until = time.monotonic() + 20
-    while _is_alive(worker) and time.monotonic() < until:
-        time.sleep(0.02)
-    assert not _is_alive(worker)
-
-
-def _ticks(process_id):
-    """How long it was on a processor."""
-    return int(Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[11])
-
-
-def _is_alive(process_id):
-    try:
-        return Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def test_a_process_that_had_many_guests_is_replaced_before_its_files_run_out(engine, guest, tmp_path):
-    workforce, files = engine.homes._workforce, engine.homes._guests.files_of(guest)
-    opened = []
-    for number in range(220):
-        artefact = tmp_path / f"{number}.cwasm"
-        artefact.write_bytes(Path(files.artefact).read_bytes())
-        mate = workforce.take(replace(files, artefact=str(artefact)))
-        opened.append(len(os.listdir(f"/proc/{mate.process_id}/fd")))
-        workforce.give_back(mate, is_well=True)
-    assert 20 < max(opened) < 150

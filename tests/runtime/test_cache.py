@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import shutil
 import subprocess
 import sys
 import time
 import warnings
-from pathlib import Path
 
 import pytest
 
@@ -164,97 +161,6 @@ CompileCache(Path(sys.argv[1])).fetch("k", "n", 1, lambda path: path.read_bytes(
     outputs = [process.communicate(timeout=60)[0] for process in processes]
     assert [process.returncode for process in processes] == [0] * 4
     assert "".join(outputs).count("compiled") == 1
-
-
-@pytest.fixture
-def noted(cache, tmp_path, monkeypatch):
-    """A source that was read, and the note about it."""
-    source = tmp_path / "guest.wasm"
-    source.write_bytes(b"one")
-    monkeypatch.setattr("pytest_airssys_wasm.runtime.cache_notes._SETTLED_NS", -(10**12))
-    assert cache.read(source) == (b"one", sha256(b"one"))
-    (note,) = cache.directory.glob("*.source")
-    return source, note
-
-
-def sha256(content):
-    return hashlib.sha256(content).hexdigest()
-
-
-def test_a_source_that_has_not_changed_is_not_hashed_again(cache, noted):
-    source, note = noted
-    note.write_text(note.read_text().replace(sha256(b"one"), "f" * 64))
-    assert cache.read(source) == (b"one", "f" * 64)
-
-
-def test_a_source_that_has_changed_is_hashed_again(cache, noted):
-    source, _ = noted
-    source.write_bytes(b"two")
-    assert cache.read(source) == (b"two", sha256(b"two"))
-
-
-def test_a_source_that_changed_just_now_is_not_noted(cache, tmp_path):
-    source = tmp_path / "guest.wasm"
-    source.write_bytes(b"one")
-    assert cache.read(source) == (b"one", sha256(b"one"))
-    assert list(cache.directory.glob("*.source")) == []
-
-
-@pytest.mark.parametrize(
-    "damage", ["", "{", "[" * 10_000, "[]", '{"signature": SIGNATURE}', '{"signature": SIGNATURE, "digest": "*"}']
-)
-def test_a_damaged_note_is_no_error(cache, noted, damage):
-    source, note = noted
-    note.write_text(damage.replace("SIGNATURE", str(json.loads(note.read_text())["signature"])))
-    assert cache.read(source) == (b"one", sha256(b"one"))
-
-
-class _Swapping:
-    """A file that a build replaces or rewrites while it is read."""
-
-    def __init__(self, file, change):
-        self.file, self.change = file, change
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.file.close()
-
-    def fileno(self):
-        return self.file.fileno()
-
-    def read(self):
-        self.change("before")
-        content = self.file.read()
-        self.change("after")
-        return content
-
-
-@pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("way", ["replaced", "rewritten"])
-def test_a_source_that_changes_while_it_is_read_has_the_digest_of_what_was_read(cache, noted, monkeypatch, when, way):
-    source, _ = noted
-
-    def change(moment):
-        if moment == when and way == "rewritten":
-            source.write_bytes(b"two")
-        elif moment == when:
-            other = source.with_suffix(".new")
-            other.write_bytes(b"two")
-            other.replace(source)
-
-    open_ = Path.open
-
-    def opened(path, *how, **more):
-        file = open_(path, *how, **more)
-        return _Swapping(file, change) if path == source and how == ("rb",) else file
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Path, "open", opened)
-        content, digest = cache.read(source)
-    assert digest == sha256(content)
-    assert cache.read(source) == (b"two", sha256(b"two"))
 
 
 def test_what_killed_processes_left_goes_after_a_while(cache):

@@ -8,20 +8,15 @@ from __future__ import annotations
 import math
 import struct
 from array import array
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from inventory_guest import ECHO, GUESTS, ITEM, LIMITS
 
-from pytest_airssys_wasm.runtime.errors import ComponentTrapped, ResourceLimitExceeded
-from pytest_airssys_wasm.runtime.limits import ResourceLimits
+from pytest_airssys_wasm.runtime.errors import ComponentTrapped
 from pytest_airssys_wasm.runtime.store import LimitedStore
 from pytest_airssys_wasm.runtime.values import Err, Ok, Record, Some, Variant
-
-GUESTS = Path(__file__).parents[2] / "fixtures" / "guests"
-LIMITS = ResourceLimits(memory="4 MiB", fuel=None, timeout_ms=60_000)
-ECHO, STOCK, BROKEN = (f"demo:inventory/{name}@1.0.0" for name in ("echo", "stock", "broken"))
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 s64s, u64s, u32s = st.integers(-(2**63), 2**63 - 1), st.integers(0, 2**64 - 1), st.integers(0, 2**32 - 1)
@@ -147,13 +142,6 @@ def test_any_object_with_the_attributes_is_a_record(echo):
     assert echo.echo_size(Size()).as_dict() == {"width": 1, "height": 2, "weight": 0.5}
 
 
-ITEM = dict(
-    sku="", from_=None, price=0.0, load=0.0, quantity=0, delta=0, serial=0, mark="x", handling=(), is_open=True,
-    condition=Variant("fresh"), size=Record(width=0, height=0, weight=None), tags=[], image=b"", reorder=None,
-    class_="piece",
-)  # fmt: skip
-
-
 @pytest.mark.parametrize(
     ("function", "value", "error", "message"),
     [
@@ -221,74 +209,6 @@ def test_records_compare_show_and_pickle():
         _ = record.closed
     with pytest.raises(AttributeError, match="immutable"):
         record.is_open = False
-
-
-@pytest.mark.parametrize(
-    ("function", "kind"),
-    [
-        ("surrogate", "invalid-char"),
-        ("bad-utf8", "invalid-string-encoding"),
-        ("unknown-unit", "invalid-discriminant"),
-        ("unknown-condition", "invalid-discriminant"),
-        ("outside-memory", "string-out-of-bounds"),
-        ("misaligned", "unaligned-pointer"),
-    ],
-)
-def test_a_guest_that_breaks_the_canonical_abi_traps(engine, inventory, function, kind):
-    with pytest.raises(ComponentTrapped) as caught:
-        engine.execute(inventory, f"{BROKEN}#{function}", limits=LIMITS)
-    assert caught.value.kind == kind
-
-
-def test_overlapping_strings_are_stopped_by_the_transfer_limit(engine, inventory):
-    limits = ResourceLimits(memory="4 MiB", fuel=None, timeout_ms=60_000, transfer="2 MiB")
-    with pytest.raises(ResourceLimitExceeded) as caught:
-        engine.execute(inventory, f"{BROKEN}#same-string", 20, limits=limits)
-    assert caught.value.resource == "host-transfer"
-    assert caught.value.usage.host_transfer_bytes <= 2 * 2**20
-    with pytest.raises(ResourceLimitExceeded) as caught:
-        engine.execute(inventory, f"{BROKEN}#same-string", 1_000, limits=LIMITS)
-    assert caught.value.resource == "host-transfer"
-
-
-def test_what_is_passed_in_counts_too(engine, inventory):
-    limits = ResourceLimits(memory="4 MiB", transfer=1_000, timeout_ms=20_000)
-    with pytest.raises(ResourceLimitExceeded):
-        engine.execute(inventory, f"{ECHO}#echo-bytes", bytes(1_001), limits=limits)
-
-
-def test_a_resource_lives_until_it_is_dropped(engine, inventory):
-    with LimitedStore(engine, LIMITS) as store:
-        instance = store.instantiate(inventory)
-        stock = instance[STOCK]
-        with stock.open("top").value as shelf:
-            assert shelf.label() == "top"
-            assert shelf.put({**ITEM, "sku": "a", "quantity": 2}) == 1
-            assert shelf.take("a", 3) == Err(Variant("too-few", (3, 2)))
-            assert shelf.standing() == 1
-        assert instance.call(f"{STOCK}#[static]shelf.standing") == 0
-        with pytest.raises(ValueError, match="dropped"):
-            shelf.label()
-
-
-def test_a_resource_given_away_is_the_guests(engine, inventory):
-    with LimitedStore(engine, LIMITS) as store:
-        stock = store.instantiate(inventory)[STOCK]
-        one, other = stock.pair("one", "other")
-        both = one.merge(one, other)
-        assert stock.total_value([both]) == 0.0
-        with pytest.raises(ValueError, match="given away"):
-            other.label()
-
-
-def test_a_resource_of_another_store_is_refused(engine, inventory):
-    with LimitedStore(engine, LIMITS) as one, LimitedStore(engine, LIMITS) as other:
-        shelf = one.instantiate(inventory)[STOCK].open("x").value
-        stock = other.instantiate(inventory)[STOCK]
-        with pytest.raises(ValueError, match="another store"):
-            stock.total_value([shelf])
-        with pytest.raises(TypeError, match=r"args\[0\]\[0\]: expected borrow<shelf>"):
-            stock.total_value(["shelf"])
 
 
 def test_the_world_is_printed_as_wit(inventory):

@@ -1,0 +1,15 @@
+"""How an execution ends, whatever it ends with."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_airssys_wasm.runtime.limits import ResourceLimits
+
+LIMITS = ResourceLimits(memory="1 MiB", timeout_ms=5_000)
+
+
+def ending(engine, component, function, *args, limits=LIMITS, **grants):
+    with pytest.raises(Exception) as caught:
+        engine.execute(component, function, *args, limits=limits, **grants)
+    return caught.value

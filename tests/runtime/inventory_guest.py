@@ -1,0 +1,17 @@
+"""The guest that a C compiler built: its interfaces, and an item for its shelves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pytest_airssys_wasm.runtime.limits import ResourceLimits
+from pytest_airssys_wasm.runtime.values import Record, Variant
+
+GUESTS = Path(__file__).parents[2] / "fixtures" / "guests"
+LIMITS = ResourceLimits(memory="4 MiB", fuel=None, timeout_ms=60_000)
+ECHO, STOCK, BROKEN = (f"demo:inventory/{name}@1.0.0" for name in ("echo", "stock", "broken"))
+ITEM = dict(
+    sku="", from_=None, price=0.0, load=0.0, quantity=0, delta=0, serial=0, mark="x", handling=(), is_open=True,
+    condition=Variant("fresh"), size=Record(width=0, height=0, weight=None), tags=[], image=b"", reorder=None,
+    class_="piece",
+)  # fmt: skip

@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from defective_runtimes import (
+    allocation,
+    blame,
+    bounds,
     cleanup,
     configuration,
     determinism,
     figures,
     fuel,
     imports,
+    instructions,
     isolation,
     loading,
     memory,
@@ -29,12 +33,16 @@ if TYPE_CHECKING:
 _ROOMS = (
     fuel,
     timeout,
+    instructions,
     suspension,
     memory,
     transfer,
+    allocation,
     output,
     verdicts,
+    blame,
     traps,
+    bounds,
     figures,
     determinism,
     isolation,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from ctypes import CDLL, c_int, c_size_t, c_void_p
 from time import monotonic
 
-from defective_runtimes.defect import Family, around
+from defective_runtimes.defect import Family, around, text_of
 from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime
 from pytest_airssys_wasm.runtime import components
 from pytest_airssys_wasm.runtime.capi import abi, memory
@@ -112,3 +113,27 @@ def guests_are_kept(patch):
         return kept[-1]
 
     around(patch, InProcessRuntime, "_load", load)
+
+
+def _keeping(patch, part):
+    """Two megabytes are kept of each run of a guest in whose text this is."""
+    kept = []
+
+    def run(original, self, request):
+        if part in text_of(request):
+            kept.append(os.urandom(2 * 2**20))
+        return original(self, request)
+
+    around(patch, InProcessRuntime, "run", run)
+
+
+@FAMILY.lone_defect
+def exceptions_are_kept(patch):
+    """An exception that was caught waits for a collection that never comes."""
+    _keeping(patch, "try_table")
+
+
+@FAMILY.lone_defect
+def what_a_guest_kept_is_kept(patch):
+    """The resources that a guest made and never dropped wait for it."""
+    _keeping(patch, "resource.new")

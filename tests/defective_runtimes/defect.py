@@ -95,3 +95,19 @@ def reading(patch: pytest.MonkeyPatch, change: Callable[[dict[str, Any]], dict[s
 def is_component(request: Any) -> bool:
     """Whether it is a component, and no core module, that the request runs."""
     return Path(request.component).read_text("utf-8").lstrip().startswith("(component")
+
+
+def text_of(request: Any) -> str:
+    """The text of the guest that the request runs."""
+    return Path(request.component).read_text("utf-8", "replace")
+
+
+def rewriting(patch: pytest.MonkeyPatch, change: Callable[[str], str]) -> None:
+    """Load `change(text)` in the place of each guest: the defect is compiled into it."""
+
+    def load(original: Any, self: Any, path: str) -> Any:
+        text = Path(path).read_text("utf-8", "replace")
+        changed = change(text)
+        return original(self, path) if changed == text else self._engine.load(changed.encode())
+
+    around(patch, inprocess.InProcessRuntime, "_load", load)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
-from defective_runtimes.defect import Family, answering, around
+from defective_runtimes.defect import Family, answering, around, text_of
 from pytest_airssys_wasm.conformance import inprocess
 from pytest_airssys_wasm.runtime import settings
 from pytest_airssys_wasm.runtime.engine import WasmEngine
@@ -127,3 +128,57 @@ def the_peak_is_measured_in_the_host(patch):
     """What the host's process grew by is told, which is never twice the same."""
     grown = count(0, 4_096)
     answering(patch, lambda answer, _: {"peak_memory_bytes": (answer.peak_memory_bytes or 0) + next(grown)})
+
+
+def _now_and_then(patch, pattern, change):
+    """Every second answer of a guest whose text matches is another: `change(answer)`."""
+    odd = count()
+
+    def changed(answer, request):
+        return change(answer) if re.search(pattern, text_of(request)) and next(odd) % 2 else {}
+
+    answering(patch, changed)
+
+
+def _a_unit_more(answer):
+    return {} if answer.fuel_consumed is None else {"fuel_consumed": answer.fuel_consumed + 1}
+
+
+@FAMILY.lasting_defect
+def collecting_costs_when_it_happens(patch):
+    """A guest pays for the collection that it happens to meet."""
+    _now_and_then(patch, r"struct\.new", _a_unit_more)
+
+
+@FAMILY.lasting_defect
+def unwinding_costs_what_it_takes(patch):
+    """The way of an exception is counted by the clock."""
+    _now_and_then(patch, r"try_table", _a_unit_more)
+
+
+@FAMILY.lasting_defect
+def caches_make_work_cheaper(patch):
+    """A load or a store costs what it takes."""
+    _now_and_then(patch, r"i32\.store \(i32\.mul", _a_unit_more)
+
+
+@FAMILY.lasting_defect
+def relaxed_vectors_round_as_they_like(patch):
+    """Now the product is rounded, and now it is not."""
+    _now_and_then(
+        patch,
+        r"relaxed_",
+        lambda answer: {"value": answer.value + 1} if isinstance(answer.value, int) and not answer.phase else {},
+    )
+
+
+@FAMILY.defect
+def floats_become_quiet(patch):
+    """A signalling NaN does not signal any more wherever it was."""
+
+    def quiet(value):
+        bits = value % 2**32
+        is_nan = bits & 0x7F80_0000 == 0x7F80_0000 and bits & 0x007F_FFFF
+        return value | 0x0040_0000 if is_nan else value
+
+    answering(patch, lambda answer, _: {"value": quiet(answer.value)} if type(answer.value) is int else {})

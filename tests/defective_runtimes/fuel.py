@@ -264,3 +264,23 @@ def bulk_operations_cost_nothing(patch):
         return structs.replace(answer, steps=[structs.replace(one, fuel_consumed=10) for one in answer.steps])
 
     around(patch, InProcessRuntime, "run", run)
+
+
+@FAMILY.lasting_defect
+def the_call_after_an_exhausted_one_has_no_budget(patch):
+    """What ran out of fuel leaves the counter at zero for the next call, in whatever store."""
+    exhausted: list[bool] = []
+
+    def budget(original, self):
+        if exhausted and self._executions:
+            exhausted.clear()
+            return 0
+        return original(self)
+
+    def record(original, self, finished):
+        original(self, finished)
+        if getattr(finished.error, "verdict", None) is Verdict.OUT_OF_FUEL:
+            exhausted.append(True)
+
+    around(patch, LimitedStore, "_budget", budget)
+    around(patch, LimitedStore, "_record", record)

@@ -197,3 +197,36 @@ def the_last_step_is_not_answered(patch):
         return structs.replace(answer, steps=answer.steps[:-1] or answer.steps)
 
     around(patch, InProcessRuntime, "run", run)
+
+
+@FAMILY.defect
+def equal_calls_are_answered_from_memory(patch):
+    """What a function returned for the same arguments, it is taken to return again."""
+
+    def call(original, instance, name, args, loop):
+        known = instance.store.__dict__.setdefault("answers", {})
+        asked = name, repr(args)
+        if asked not in known:
+            known[asked] = original(instance, name, args, loop)
+        return known[asked]
+
+    around(patch, inprocess, "_call", call)
+
+
+@FAMILY.lone_defect
+def a_store_is_left_behind_by_each_timeout(patch):
+    """Only a store whose guest came to an end by itself is closed."""
+    left: list[LimitedStore] = []
+
+    def leave(original, self, *error):
+        if getattr(self, "is_late", False):
+            left.append(self)
+        else:
+            original(self, *error)
+
+    def record(original, self, finished):
+        original(self, finished)
+        self.is_late = getattr(finished.error, "verdict", None) is Verdict.TIMEOUT
+
+    around(patch, LimitedStore, "__exit__", leave)
+    around(patch, LimitedStore, "_record", record)

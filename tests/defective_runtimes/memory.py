@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from ctypes import memmove, memset, string_at
 
 from msgspec import UNSET
 
-from defective_runtimes.defect import Family, answering, around, reading
+from defective_runtimes.defect import Family, answering, around, reading, rewriting
 from pytest_airssys_wasm.runtime import thread_home
 from pytest_airssys_wasm.runtime.capi.memory import _Mapping
 from pytest_airssys_wasm.runtime.engine import WasmEngine
@@ -357,3 +358,15 @@ def one_table_element_too_little(patch):
         "RawStore",
         lambda make, *args, table_elements, **given: make(*args, table_elements=table_elements - 1, **given),
     )
+
+
+@FAMILY.defect
+def garbage_is_never_collected(patch):
+    """What a guest made is kept, though nobody can reach it."""
+    made = re.compile(r"\(drop (\((?:array|struct)\.new\w* \$\w+ \([^()]*\)\))\)")
+
+    def change(text):
+        kept = made.sub(r"(drop (table.grow $kept \1 (i32.const 1)))", text).rstrip()
+        return f"{kept[:-1]} (table $kept 0 anyref))" if made.search(text) and "(component" not in text else text
+
+    rewriting(patch, change)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
-from defective_runtimes.defect import Family, answering, around, reading
+from defective_runtimes.defect import Family, answering, around, reading, rewriting, text_of
+from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime
+from pytest_airssys_wasm.runtime import judgement
 from pytest_airssys_wasm.runtime.deadline import wait_done
+from pytest_airssys_wasm.runtime.errors import ComponentTrapped
 from pytest_airssys_wasm.runtime.output import CapturedOutput
+from pytest_airssys_wasm.runtime.run import Stop
 from pytest_airssys_wasm.runtime.store import LimitedStore
 
 FAMILY = Family("output", soaks=True)
@@ -139,3 +144,46 @@ def wasi_always_succeeds(patch):
         return {"value": 0} if is_wasi and is_error else {}
 
     answering(patch, change)
+
+
+@FAMILY.defect
+def a_full_output_is_too_much(patch):
+    """The limit is refused, and not only what is over it."""
+
+    def judge(original, self, run):
+        self.is_over = self.is_over or sum(map(len, self._captured.values())) >= self._limit_bytes
+        original(self, run)
+
+    around(patch, CapturedOutput, "_judge", judge)
+
+
+@FAMILY.defect
+def two_limits_at_once_are_a_trap(patch):
+    """A guest that is over its output and out of fuel is neither."""
+
+    def verdict(original, run):
+        failure = judgement._failure(run)
+        is_both = run.stop is Stop.OUTPUT and failure is not None and failure.kind == "out-of-fuel"
+        return ComponentTrapped("over two limits", "unknown") if is_both else original(run)
+
+    around(patch, judgement, "_verdict", verdict)
+
+
+@FAMILY.defect
+def what_was_closed_is_written_to(patch):
+    """Closing a descriptor does nothing."""
+    closing = r'\(import "wasi_snapshot_preview1" "fd_close" (\(func \$close \(param i32\) \(result i32\))\)\)'
+    rewriting(patch, lambda text: re.sub(closing, r"\1 (i32.const 0))", text))
+
+
+@FAMILY.lone_defect
+def zeroes_are_made_before_they_are_written(patch):
+    """A guest that asks for zeroes costs the host what they take."""
+    made: list[bytes] = []
+
+    def run(original, self, request):
+        if "write-zeroes" in text_of(request):
+            made.append(b"0" * 2**26)
+        return original(self, request)
+
+    around(patch, InProcessRuntime, "run", run)

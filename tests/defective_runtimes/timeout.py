@@ -224,3 +224,36 @@ def milliseconds_are_read_as_microseconds(patch):
 def milliseconds_are_read_as_seconds(patch):
     """Every guest has a thousand times its time."""
     _with_timeout(patch, lambda timeout_ms: timeout_ms * 1_000)
+
+
+@FAMILY.defect
+def a_guest_that_waited_for_the_host_is_late(patch):
+    """Whoever was blocked is taken for hanging, whatever its deadline."""
+
+    def keep_time(original, run, *rest):
+        original(run, *rest)
+        is_well = run.finished and run.error is None
+        if is_well and run.host_calls and run.finished_at - run.started_at > 0.003:
+            run.stop = run.stop or Stop.TIMEOUT
+
+    around(patch, store, "keep_time", keep_time)
+
+
+@FAMILY.lasting_defect
+def the_call_after_a_timeout_is_late(patch):
+    """After a timeout the next call is ended as it begins, and an instantiation is none."""
+    flag: list[Run] = []
+
+    def begin(original, self, run, *rest):
+        original(self, run, *rest)
+        if flag and self._executions:
+            flag.clear()
+            run.stop = Stop.TIMEOUT
+
+    def keep_time(original, run, *rest):
+        original(run, *rest)
+        if run.stop is Stop.TIMEOUT:
+            flag.append(run)
+
+    around(patch, LimitedStore, "_begin", begin)
+    around(patch, store, "keep_time", keep_time)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from struct import pack, unpack
 from typing import Any
 
-from defective_runtimes.defect import Family, answering, around, reading
+from defective_runtimes.defect import Family, answering, around, reading, text_of
+from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime
 from pytest_airssys_wasm.runtime import linking
 from pytest_airssys_wasm.runtime.components import WitComponent
+from pytest_airssys_wasm.runtime.errors import ResourceLimitExceeded
 from pytest_airssys_wasm.runtime.store import LimitedStore
 from pytest_airssys_wasm.runtime.transfer import Transfer
 
@@ -160,3 +164,75 @@ def empty_things_are_null(patch):
 def floats_have_single_precision(patch):
     """Half of the digits are lost on the way."""
     _in_values(patch, lambda part: unpack("f", pack("f", part))[0] if isinstance(part, float) else part)
+
+
+def _free(patch, pattern):
+    """Nothing is counted for a guest whose text matches."""
+
+    def store(original, self, request, limits):
+        is_free = re.search(pattern, text_of(request))
+        return original(self, request, replace(limits, transfer=2**40) if is_free else limits)
+
+    around(patch, InProcessRuntime, "_store", store)
+
+
+@FAMILY.defect
+def bytes_are_free(patch):
+    """Bytes are one object, however many they are."""
+    _free(patch, r"\(result \(list u8\)\)")
+
+
+@FAMILY.defect
+def texts_are_free(patch):
+    """A text is one object, however long it is."""
+    _free(patch, r"\(result string\)\s+\(canon lift[^=\n]*$")
+
+
+@FAMILY.defect
+def texts_in_other_encodings_are_free(patch):
+    """Only what comes as UTF-8 is counted."""
+    _free(patch, r"\(result string\)\s+\(canon lift[^\n]*string-encoding")
+
+
+@FAMILY.defect
+def lists_in_lists_are_free(patch):
+    """Only what a list itself holds is counted, and not what lies in its parts."""
+    _free(patch, r"\(result \(list \((list|string)|\(result \(list string")
+
+
+@FAMILY.defect
+def empty_cases_are_free(patch):
+    """A case without a value takes no room."""
+    _free(patch, r"\(list \((option|result)")
+
+
+@FAMILY.defect
+def flags_and_tuples_are_free(patch):
+    """What one number can hold is counted as one."""
+    _free(patch, r"\(flags|\(list \(tuple")
+
+
+@FAMILY.defect
+def a_full_transfer_is_too_much(patch):
+    """The limit is refused, and not only what is over it: with none, no call is possible."""
+
+    def pause(original, self, moved_bytes, size_bytes):
+        if self._limit_bytes is not None and moved_bytes >= self._limit_bytes:
+            raise ResourceLimitExceeded("no more", "host-transfer")
+        original(self, moved_bytes, size_bytes)
+
+    around(patch, Transfer, "_pause", pause)
+
+
+@FAMILY.defect
+def a_call_of_the_host_costs_a_thousand_bytes(patch):
+    """The limit is used up by calls, and not by what they pass."""
+
+    def serve_import(original, name, function, lift, lower, current):
+        def charged(*args):
+            args[-1].transfer.charge(1_000)
+            return lift(*args)
+
+        return original(name, function, charged, lower, current)
+
+    around(patch, linking, "serve_import", serve_import)

@@ -7,6 +7,7 @@ from pathlib import Path
 from msgspec import UNSET
 
 from defective_runtimes.defect import Family, answering
+from pytest_airssys_wasm.runtime import judgement
 from pytest_airssys_wasm.runtime.errors import Verdict
 
 FAMILY = Family("traps")
@@ -107,3 +108,21 @@ def what_fails_after_the_result_is_dropped(patch):
         return {"verdict": Verdict.OK, "value": UNSET, "trap": None} if is_after else {}
 
     answering(patch, change)
+
+
+def _without_name(patch, resource):
+    """What wasmtime itself refuses is not recognised where it is this resource that ran out."""
+    known = [(pattern, name) for pattern, name in judgement._RESOURCES if name != resource]
+    patch.setattr(judgement, "_RESOURCES", known)
+
+
+@FAMILY.defect
+def too_many_handles_are_an_unknown_trap(patch):
+    """The table of handles is full, and nobody knows what that means."""
+    _without_name(patch, "handles")
+
+
+@FAMILY.defect
+def too_deep_a_copy_is_an_unknown_trap(patch):
+    """What wasmtime refuses to copy, before anything is counted, has no name."""
+    _without_name(patch, "host-transfer")

@@ -150,12 +150,6 @@ def counts_are_not_validated(patch):
 
 
 @FAMILY.defect
-def names_may_be_of_any_length(patch):
-    """A name that is too long is accepted."""
-    _accepting(patch, r"a{10000}")
-
-
-@FAMILY.defect
 def types_are_not_validated(patch):
     """Chains, doublings and empty records are types."""
     _accepting(patch, r"\(sub \d|\(tuple \d|\(record\)")

@@ -98,12 +98,19 @@ def test_resolving_twice_wakes_once():
 
 
 def test_a_cancelled_task_is_told_why():
-    async def told_why(*why):
-        _future, task = await begun([])
-        task.cancel(*why)
+    async def heard(why):
+        future = PromptFuture(asyncio.get_running_loop())
         with pytest.raises(asyncio.CancelledError) as caught:
-            await task
-        return caught.value.args
+            await future
+        why.append(caught.value.args)
 
-    assert asyncio.run(told_why("had enough")) == ("had enough",)
-    assert asyncio.run(told_why()) == ()
+    async def told_why(*why):
+        found = []
+        task = asyncio.create_task(heard(found))
+        await asyncio.sleep(0)
+        task.cancel(*why)
+        await task
+        return found
+
+    assert asyncio.run(told_why("had enough")) == [("had enough",)]
+    assert asyncio.run(told_why()) == [()]

@@ -28,6 +28,8 @@ _REFUSAL = "runtime-died: refusal"
 _STEP_S = 0.05
 """Smaller differences are noise, and would be one in git."""
 
+_CHANCES = 3
+
 _MOST_LASTING = 40
 """Of a defect that lasts no more cases are tried again: each takes a process, and most were convicting another's."""
 
@@ -75,7 +77,8 @@ def acquitting(name: str, cases: Sequence[str]) -> list[str]:
         for case in cases:
             if DEFECTS[name].lasts:
                 runtime.close()
-            if not trial.findings(case) and not trial.findings(case):
+            # On a busy machine a defect in time may go by.
+            if not any(trial.findings(case) for _ in range(_CHANCES)):
                 found.append(case)
     return found
 

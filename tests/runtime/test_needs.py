@@ -196,4 +196,4 @@ def test_code_is_passed_over():
     component = b"\0asm\x0d\0\x01\0\x01" + leb(len(module)) + module + b"\x02\x04\x01\0\0\0"
     started = time.thread_time()
     assert read_needs(component).memory_bytes == PAGE
-    assert time.thread_time() - started < 0.05
+    assert time.thread_time() - started < 0.5

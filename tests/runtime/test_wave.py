@@ -229,7 +229,7 @@ def test_a_huge_value_costs_little_and_is_cut(make, type_):
     assert len(text) <= 2_000
     assert "…" in text
     assert peak_bytes < 2**20
-    assert elapsed_s < 0.5
+    assert elapsed_s < 5
 
 
 def test_values_are_followed_into_each_other_only_so_far():

@@ -202,7 +202,8 @@ def test_the_process_ends_while_output_is_captured():
     assert out == "flooding\n"
 
 
-def test_sigterm_ends_a_process_whose_guest_never_does():
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_process_whose_guest_never_does(number):
     process = subprocess.Popen(
         [
             sys.executable,
@@ -217,6 +218,9 @@ def test_sigterm_ends_a_process_whose_guest_never_does():
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "running\n"
-    process.send_signal(signal.SIGINT)
-    assert process.wait(60) != 0
-    process.stdout.close()
+    process.send_signal(number)
+    try:
+        assert process.wait(60) != 0
+    finally:
+        process.kill()
+        process.stdout.close()

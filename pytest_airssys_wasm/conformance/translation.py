@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 from pytest_airssys_wasm.runtime.binary import translate
@@ -16,10 +17,12 @@ def translated(text: Path, folder: Path) -> Path:
 
     Text that is none is handed on as it is: it is no binary either, and any runtime can refuse it.
     """
-    binary = folder / f"{text.stem}.wasm"
+    source = text.read_bytes()
+    # By content: files of one name may stand in two folders.
+    binary = folder / f"{hashlib.sha256(source).hexdigest()[:16]}.wasm"
     if not binary.exists():
         try:
-            content = translate(text.read_bytes(), text.name)
+            content = translate(source, text.name)
         except InvalidComponent:
             return text
         binary.write_bytes(content)

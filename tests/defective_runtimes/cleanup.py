@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from ctypes import CDLL, c_int, c_size_t, c_void_p
+from mmap import MAP_PRIVATE, mmap
 from time import monotonic
 
 from defective_runtimes.defect import Family, around, text_of
@@ -121,7 +121,10 @@ def _keeping(patch, part):
 
     def run(original, self, request):
         if part in text_of(request):
-            kept.append(os.urandom(2 * 2**20))
+            # Pages of its own: what others gave back before would not let the process grow.
+            left = mmap(-1, 2 * 2**20, flags=MAP_PRIVATE)
+            left.write(b"1" * len(left))
+            kept.append(left)
         return original(self, request)
 
     around(patch, InProcessRuntime, "run", run)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from functools import partial
 from threading import Lock, current_thread
 
 from msgspec import structs
@@ -97,7 +98,7 @@ def a_failure_is_told_again(patch):
     around(patch, InProcessRuntime, "run", run)
 
 
-@FAMILY.lone_defect
+@partial(FAMILY.lasting_defect, alone=True)
 def a_store_is_left_behind_by_each_run(patch):
     """Stores are not closed."""
     left: list[LimitedStore] = []

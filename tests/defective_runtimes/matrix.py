@@ -4,7 +4,7 @@ Every defective runtime is an adapter in a process of its own. What is not on re
 defects on all cases, new and changed cases on all defects; `NAME …`: these defects again, `--chapter`: its cases again,
 `--again`: everything. What is found is kept after each defect, in `matrix.json` beside this file and in
 `docs/matrix.md`: a run that was stopped goes on where it was. `--check` writes nothing and tries little: of what is
-on record, one conviction for each defect and each case.
+on record, one conviction for each cell of the matrix, which is a defect and a chapter, and one for each case.
 
 The exit status is 1 when the runtime without a defect fails a case, a defect is convicted by none, or a case convicts
 none.
@@ -27,6 +27,7 @@ if __name__ == "__main__":
 from defective_runtimes import page, record
 from defective_runtimes.catalogue import DEFECTS
 from defective_runtimes.hearing import COMPILERS, ISOLATED, SOUND, acquitting, hear
+from defective_runtimes.proof import Proof
 from defective_runtimes.trial import CASES
 
 if TYPE_CHECKING:
@@ -38,6 +39,12 @@ if TYPE_CHECKING:
 _TOLD = 20
 """More than this is counted, and not shown."""
 
+_A_CORE = 3
+"""Defects at once: most of a case is waiting."""
+
+_ROUNDS = 3
+"""In which what one conviction did not show is to be shown by another: a defect in time may go by."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Try what is asked for, tell how it goes, and keep it."""
@@ -45,8 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("defect", nargs="*", choices=[*DEFECTS, []], metavar="NAME", help="only these, again")
     parser.add_argument("--chapter", action="append", help="only its cases, again; may be given several times")
     parser.add_argument("--again", action="store_true", help="everything, also what is on record")
-    parser.add_argument("--check", action="store_true", help="one conviction of each defect and of each case on record")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="defects at once")
+    parser.add_argument("--check", action="store_true", help="one conviction of each cell and of each case on record")
+    parser.add_argument("--jobs", type=int, default=_A_CORE * (os.cpu_count() or 1), help="defects at once")
     options = parser.parse_args(arguments)
     # Cases that watch a footprint collect garbage, and the suite itself is none.
     gc.freeze()
@@ -112,14 +119,18 @@ def _outcomes(tried: Mapping[str, Collection[str]], jobs: int) -> Iterator[Outco
 
 
 def check(known: Record, jobs: int) -> bool:
-    """Try one conviction of each defect and of each case; whether they are as on record."""
-    chosen = known.witnesses(shy={name for name, defect in DEFECTS.items() if defect.alone or defect.lasts})
-    with ThreadPoolExecutor(jobs) as threads:
-        found = dict(zip(chosen, threads.map(acquitting, chosen, chosen.values())))
-    for name, cases in found.items():
-        print("".join(f"{case} does not convict {name}\n" for case in cases), end="")
-    print(f"{sum(map(len, chosen.values()))} convictions tried")
-    return not any(found.values())
+    """Try one conviction of each cell and of each case; whether they are as on record."""
+    proof = Proof(known, shy={name for name, defect in DEFECTS.items() if defect.alone or defect.lasts})
+    for _ in range(_ROUNDS):
+        asked = proof.asked()
+        with ThreadPoolExecutor(jobs) as threads:
+            proof.add(asked, dict(zip(asked, threads.map(acquitting, asked, asked.values()))))
+    print("".join(f"{case} does not convict {name}\n" for name, case in sorted(proof.acquittals)), end="")
+    print(f"{len(proof.convictions)} convictions")
+    faults = [f"no conviction of {name} again, as by {cell[0]}" for name, cell in proof.open_cells]
+    faults += [f"no conviction by {case} again" for case in sorted(proof.open_cases)]
+    print("".join(f"{fault}\n" for fault in faults), end="")
+    return not faults
 
 
 if __name__ == "__main__":

@@ -230,7 +230,7 @@ def the_peak_is_told_in_pages(patch):
     answering(patch, lambda answer, _: {"peak_memory_bytes": (answer.peak_memory_bytes or 0) // PAGE})
 
 
-@FAMILY.defect
+@FAMILY.lasting_defect
 def the_peak_is_that_of_all_stores(patch):
     """What others hold at the time is part of it."""
     held = [0]
@@ -250,7 +250,7 @@ def the_peak_is_that_of_all_stores(patch):
     around(patch, MemoryAccount, "give_back", give_back)
 
 
-@FAMILY.defect
+@FAMILY.lasting_defect
 def all_stores_share_one_limit(patch):
     """What other stores hold at the time is missing."""
     held = [0]

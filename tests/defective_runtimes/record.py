@@ -11,7 +11,7 @@ from msgspec import Struct, structs
 from defective_runtimes.digests import case_digests, defect_digests
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Iterable
 
 DATA = Path(__file__).with_name("matrix.json")
 
@@ -29,9 +29,14 @@ class Row(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Cases that are new, or changed since."""
 
     @property
+    def cells(self) -> list[list[str]]:
+        """The cases that convict it, a list for each chapter that has some."""
+        return [[f"{chapter}/{name}" for name in names] for chapter, names in self.convicted_by.items()]
+
+    @property
     def cases(self) -> list[str]:
         """All that convict it."""
-        return [f"{chapter}/{name}" for chapter, names in self.convicted_by.items() for name in names]
+        return [case for cell in self.cells for case in cell]
 
     def with_cases(self, convicting: set[str], untried: set[str], order: Iterable[str]) -> Row:
         """The row with these cases, in this order."""
@@ -85,18 +90,6 @@ class Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if row.quick is None:
             row = structs.replace(row, quick=quick or next(iter(row.cases), None))
         return structs.replace(self, defects={**self.defects, name: row})
-
-    def witnesses(self, shy: Collection[str]) -> dict[str, list[str]]:
-        """Few convictions, by the defect, in which each defect and each case has a part; of `shy` ones no more."""
-        chosen = {name: [row.quick] for name, row in self.defects.items() if row.quick is not None}
-        waiting = {*self.cases} - {*self.idle} - {case for cases in chosen.values() for case in cases}
-        rows = {name: {*row.cases} for name, row in self.defects.items()}
-        while waiting:
-            useful = {name: len(cases & waiting) for name, cases in rows.items() if cases & waiting}
-            name = max(useful, key=lambda name: (name not in shy, useful[name]))
-            chosen[name] += [case for case in self.cases if case in rows[name] & waiting]
-            waiting -= rows[name]
-        return chosen
 
 
 def read() -> Record:

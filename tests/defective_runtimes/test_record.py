@@ -72,12 +72,6 @@ def test_a_case_that_acquits_convicts_no_more():
     assert found.idle == ["fuel/a"]
 
 
-def test_in_few_convictions_each_defect_and_each_case_has_a_part():
-    known = KNOWN.after_a_try("narrow", {"fuel/b"}, ["fuel/b"], None)
-    assert known.witnesses(shy={"narrow"}) == {"wide": ["fuel/a", "fuel/b"], "narrow": ["memory/c"]}
-    assert known.witnesses(shy={"wide"}) == {"wide": ["fuel/a"], "narrow": ["memory/c", "fuel/b"]}
-
-
 def test_a_defect_is_its_function_and_what_that_uses(tmp_path):
     def reached(text):
         path = tmp_path / "room.py"

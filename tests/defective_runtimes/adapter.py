@@ -5,18 +5,25 @@
 
 from __future__ import annotations
 
+import operator
 import sys
 from pathlib import Path
 
+
+class Planting:
+    """What defects use of `pytest.MonkeyPatch`, without the way back: loading pytest takes longer than most defects."""
+
+    setattr = staticmethod(setattr)
+    setitem = staticmethod(operator.setitem)
+
+
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
-
-    import pytest
 
     from defective_runtimes.catalogue import DEFECTS
     from pytest_airssys_wasm.adapter import main
 
     name = sys.argv[1]
     if name in DEFECTS:
-        DEFECTS[name].plant(pytest.MonkeyPatch())
+        DEFECTS[name].plant(Planting())
     main(["--isolation=process"] if name == "isolated" else [])

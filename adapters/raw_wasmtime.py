@@ -1,58 +1,39 @@
-"""A reference adapter (docs/protocol.md): the public API of wasmtime-py and nothing of pytest-airssys-wasm.
-
-raw_wasmtime.toml beside it lists the cases that it cannot hold, with the reasons.
-"""
+"""wasmtime-py by hand behind docs/protocol.md. raw_wasmtime.toml beside it lists what it does not hold, and why."""
 
 import json
 import sys
 import threading
 import time
-from base64 import b64encode
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-import wasmtime
-from wasmtime import component as components
+import wasmtime.component
 
-FEATURES = ["tail_call", "multi_memory", "memory64", "exceptions", "function_references", "gc", "simd"]
-HAS = ["component", "module", "wat", "fuel", "fuel-as-wasmtime", "timeout", "memory", "counts", "imports"]
-HAS += ["bulk-memory", "wasi-p1", "wasi-p2", *(name.replace("_", "-") for name in FEATURES)]
-COUNTS = {"table_elements": 20_000, "instances": 64, "tables": 16, "memories": 16}
-LIMITS = {"memory_bytes": None, "fuel": 10**6, "timeout_ms": 100, "transfer_bytes": 0, "output_bytes": 0, **COUNTS}
-UNLIMITED = (("fuel", "unlimited"), ("timeout_ms", "unlimited"))
-# Traps of modules have a code. All other errors have only a text: where this stands in it, they are taken for that.
-TEXTS = {"all fuel consumed": "out-of-fuel", "wasm trap: interrupt": "timeout", "unknown import": "link-error"}
-TEXTS |= {"memory minimum": "out-of-memory", "heap out of memory": "out-of-memory", "component imports": "link-error"}
-TEXTS |= {f"{one} count": f"resource-limit {many}" for one, many in zip(["memory", "table"], ["memories", "tables"])}
-TEXTS |= {"instance count": "resource-limit instances", "table minimum": "resource-limit table-elements"}
-TEXTS |= {"another handle": "resource-limit handles", "thrown Wasm": "trap uncaught-exception"}
-TEXTS |= {"`unreachable`": "trap unreachable", "wasm trap": "trap unknown"}
-HOST = {"noop": (0, 0, lambda: None), "echo": (1, 1, lambda value: value), "fail": (0, 0, lambda: 1 / 0)}
-HOST |= {"swallow": (1, 0, lambda text: None), "recite": (1, 1, lambda characters: "a" * characters)}
-HOST["sleep-ms"] = (1, 0, lambda milliseconds: time.sleep(milliseconds / 1_000))
+CAPABILITIES = ["component", "module", "wat", "imports", "wasi-p1", "wasi-p2", "fuel", "fuel-as-wasmtime", "timeout"]
+CAPABILITIES += ["memory", "counts", "bulk-memory", "multi-memory", "memory64", "tail-call", "exceptions", "simd"]
+CAPABILITIES += ["function-references", "gc"]
+STORE = {"memory_bytes": -1, "table_elements": 20_000, "instances": 64, "tables": 16, "memories": 16}  # -1: to be given
+LIMITS = {**STORE, "fuel": 10**6, "timeout_ms": 100.0, "transfer_bytes": 0, "output_bytes": 0}
+HOST = {"sleep-ms": (1, 0, lambda _, milliseconds: time.sleep(milliseconds / 1_000))}  # i32 in, i32 out, function
+HOST |= {"noop": (0, 0, lambda _: None), "fail": (0, 0, lambda _: 1 / 0), "echo": (1, 1, lambda _, value: value)}
+HOST |= {"swallow": (1, 0, lambda _, text: None), "recite": (1, 1, lambda _, characters: "a" * characters)}
+# What the last line of an error means: the innermost cause. Above it there may stand names that the guest chose.
+CAUSES = {"all fuel consumed": "out-of-fuel", "wasm trap: interrupt": "timeout", "unknown import": "link-error"}
+CAUSES |= {"is missing": "link-error", "memory minimum": "out-of-memory", "heap out of memory": "out-of-memory"}
+CAUSES |= {"memory count": "resource-limit memories", "table count": "resource-limit tables"}
+CAUSES |= {"instance count": "resource-limit instances", "table minimum": "resource-limit table-elements"}
+CAUSES |= {"another handle": "resource-limit handles", "thrown Wasm": "trap uncaught-exception"}
+CAUSES |= {"`unreachable`": "trap unreachable"}
 config = wasmtime.Config()
-for on in "consume_fuel", "epoch_interruption", "cranelift_nan_canonicalization", *(f"wasm_{one}" for one in FEATURES):
-    setattr(config, on, True)
-config.wasm_threads = False
+config.consume_fuel = config.epoch_interruption = config.cranelift_nan_canonicalization = True
 engine = wasmtime.Engine(config)
-
-
-def plain(value):
-    return {"bytes": b64encode(value).decode()} if isinstance(value, bytes) else str(value)
-
-
-def tick():
-    while True:
-        time.sleep(0.001)
-        engine.increment_epoch()
 
 
 def instantiate(store, request):
     binary = bytes(wasmtime.wat2wasm(Path(request["component"]).read_bytes()))
     is_module = binary[4:8] == b"\1\0\0\0"
-    linker = wasmtime.Linker(engine) if is_module else components.Linker(engine)
-    guest = wasmtime.Module(engine, binary) if is_module else components.Component(engine, binary)
+    guest = wasmtime.Module(engine, binary) if is_module else wasmtime.component.Component(engine, binary)
+    linker = wasmtime.Linker(engine) if is_module else wasmtime.component.Linker(engine)
     if request.get("wasi") is not None:
         linker.define_wasi() if is_module else linker.add_wasip2()
         store.set_wasi(wasmtime.WasiConfig())
@@ -60,62 +41,59 @@ def instantiate(store, request):
         *counts, function = HOST[name]
         if is_module:
             types = ([wasmtime.ValType.i32()] * count for count in counts)
-            linker.define_func("host", name, wasmtime.FuncType(*types), function)
+            linker.define_func("host", name, wasmtime.FuncType(*types), function, access_caller=True)
         else:
             with linker.root() as root:
-                root.add_func(name, lambda _store, *values, function=function: function(*values))
+                root.add_func(name, function)
     instance = linker.instantiate(store, guest)
-    return instance.exports(store).__getitem__ if is_module else partial(instance.get_func, store)
+    return lambda name: instance.exports(store)[name] if is_module else instance.get_func(store, name)
 
 
-def judged(error, phase):
-    if isinstance(error, wasmtime.ExitTrap):
-        return {"verdict": "exit", "code": error.code} if error.code else {"verdict": "ok"}
-    if not isinstance(error, (wasmtime.WasmtimeError, wasmtime.Trap)):
-        return {"verdict": "host-error"}
-    code, unknown = getattr(error, "trap_code", None), "invalid-component" if phase else "trap unknown"
-    said = f"trap {code.name}" if code else next((TEXTS[text] for text in TEXTS if text in str(error)), unknown)
-    said = {"trap OUT_OF_FUEL": "out-of-fuel", "trap INTERRUPT": "timeout"}.get(said, said)
-    verdict, _, detail = said.lower().replace("_", "-").partition(" ")
-    return {"verdict": verdict, "trap" if verdict == "trap" else "resource": detail or None}
-
-
-def execute(store, timeout_ms, act, phase):
-    fuel, started = store.get_fuel(), time.monotonic()
-    store.set_epoch_deadline(2**60 if timeout_ms == "unlimited" else int(timeout_ms) + (timeout_ms > 0))
+def execute(store, limits, phase, act, *arguments):
+    store.set_fuel(limits["fuel"])
+    store.set_epoch_deadline(1 if limits["timeout_ms"] else 0)
+    clock = threading.Timer(min(limits["timeout_ms"] / 1_000, threading.TIMEOUT_MAX), engine.increment_epoch)
+    started = time.monotonic()
+    clock.start()
     try:
-        answer = {"verdict": "ok", "value": act()}
-    except Exception as error:  # noqa: BLE001 whatever it is becomes a verdict
-        answer = {**judged(error, phase), "message": str(error)[:2_000]}
+        answer = {"verdict": "ok", "value": act(*arguments)}
+    except wasmtime.ExitTrap as error:
+        answer = {"verdict": "exit", "code": error.code} if error.code else {"verdict": "ok"}
+    except (wasmtime.Trap, wasmtime.WasmtimeError) as error:
+        cause, code = str(error).strip().rpartition("\n")[2], getattr(error, "trap_code", None)
+        unknown = "trap unknown" if "wasm trap" in cause or not phase else "invalid-component"
+        meant = next((CAUSES[text] for text in CAUSES if text in cause), f"trap {code.name}" if code else unknown)
+        kind, _, name = meant.lower().replace("_", "-").partition(" ")
+        answer = {"verdict": kind, "trap" if kind == "trap" else "resource": name or None, "message": str(error)[:999]}
+    except Exception as error:  # noqa: BLE001 a host function may raise anything
+        answer = {"verdict": "host-error", "message": str(error)[:999]}
     answer |= {"elapsed_ms": (time.monotonic() - started) * 1_000, "phase": phase}
+    clock.cancel()
+    clock.join()  # else it may still go off, in the next execution
     if answer["verdict"] in ("ok", "out-of-fuel", "host-error") or answer.get("trap") == "unreachable":
-        answer["fuel_consumed"] = fuel - store.get_fuel()  # wasmtime does not bill it before other traps
+        answer["fuel_consumed"] = limits["fuel"] - store.get_fuel()  # wasmtime does not bill it before other traps
     return answer
 
 
 def run(request):
-    limits, answers, export = LIMITS | request["limits"], [], None
+    limits = LIMITS | request["limits"]
     for name, value in limits.items():
-        is_number = type(value) is int or (type(value) is float and name == "timeout_ms")
-        if name not in LIMITS or not (0 <= value < 2**64 if is_number else (name, value) in UNLIMITED):
+        if value == "unlimited" and name in ("fuel", "timeout_ms"):
+            limits[name] = 2**64 - 1
+        elif name not in LIMITS or type(value) not in (int, type(LIMITS[name])) or not 0 <= value < 2**64:
             return [{"verdict": "invalid-config", "message": f"{name}: {value!r}", "phase": "instantiate"}]
     store = wasmtime.Store(engine)
-    store.set_limits(limits["memory_bytes"], **{name: limits[name] for name in COUNTS})
-    for step in [None, *(step for step in request["steps"] if "call" in step)]:
-        if step is None or request.get("fuel_per") != "run":
-            store.set_fuel(2**64 - 1 if limits["fuel"] == "unlimited" else limits["fuel"])
-        act = partial(instantiate, store, request)
-        if step:
-            act = partial(export(step["call"]), store, *step.get("args", []))
-        answers.append(execute(store, limits["timeout_ms"], act, None if step else "instantiate"))
-        if answers[-1]["verdict"] != "ok":
-            break
-        export = export or answers[0].pop("value")
-    return answers[1:] if len(answers) > 1 and "call" in request["steps"][0] else answers
+    store.set_limits(*(limits[name] for name in STORE))
+    answers = [execute(store, limits, "instantiate", instantiate, store, request)]
+    export = answers[0].pop("value", None)
+    for step in request["steps"]:
+        if step.get("call") and answers[-1]["verdict"] == "ok":
+            limits["fuel"] = store.get_fuel() if request.get("fuel_per") == "run" else limits["fuel"]
+            answers.append(execute(store, limits, None, export(step["call"]), store, *step.get("args", [])))
+    return answers[1:] if len(answers) > 1 and request["steps"][0].get("call") else answers
 
 
-threading.Thread(target=tick, daemon=True).start()
-hello = {"runtime": "raw wasmtime-py", "version": version("wasmtime"), "capabilities": HAS}
+hello = {"runtime": "wasmtime-py by hand", "version": version("wasmtime"), "capabilities": CAPABILITIES}
 for request in map(json.loads, sys.stdin):
     answer = hello if request["op"] == "hello" else {"steps": run(request)}
-    print(json.dumps({"id": request["id"], **answer}, default=plain), flush=True)
+    print(json.dumps({"id": request["id"], **answer}, default=str), flush=True)

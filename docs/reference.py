@@ -26,7 +26,7 @@ NOT_CONSTRUCTED = ("Component", "Instance", "Interface", "Resource")
 
 # Public by name because other rooms of this package use them, and promised to nobody.
 INTERNAL = {
-    "Component": ("attributes", "link", "missing_imports", "parameter_types", "prepare", "raw", "result_types"),
+    "Component": ("attributes", "link", "unmet_imports", "parameter_types", "prepare", "raw", "result_types"),
     "CompileCache": ("fetch", "read"),
     "HostFunctions": ("find", "find_resource", "misfit"),
     "Instance": ("functions", "raw"),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.manifest import Manifest
     from pytest_airssys_wasm.runtime.run import Run
     from pytest_airssys_wasm.runtime.thread_home import ThreadHome
+    from pytest_airssys_wasm.runtime.unmet_imports import UnmetImport
     from pytest_airssys_wasm.runtime.wasi import Wasi
 
 
@@ -81,8 +82,8 @@ class Component(ABC):
         """The typed imports by name; `str()` of it is WIT, of a module WebAssembly text."""
 
     @abstractmethod
-    def missing_imports(self, host: HostFunctions | None, wasi: Wasi | None) -> Iterator[tuple[str, str]]:
-        """Name and type of every import that neither the host functions nor the WASI grants provide."""
+    def unmet_imports(self, host: HostFunctions | None, wasi: Wasi | None) -> Iterator[UnmetImport]:
+        """Every import that neither the host functions nor the WASI grants provide as it is declared."""
 
     @abstractmethod
     def link(self, home: ThreadHome) -> Callable[[Run], Instance]:

@@ -12,7 +12,7 @@ from pytest_airssys_wasm.runtime.capi.stores import address
 from pytest_airssys_wasm.runtime.component import Component, Items, UnknownExport, check_argument_count
 from pytest_airssys_wasm.runtime.instance import Instance
 from pytest_airssys_wasm.runtime.lifting import compile_lift
-from pytest_airssys_wasm.runtime.linking import missing_imports, new_linker, value_types
+from pytest_airssys_wasm.runtime.linking import new_linker, unmet_imports, value_types
 from pytest_airssys_wasm.runtime.lowering import compile_lower
 from pytest_airssys_wasm.runtime.run import GuestFailed
 from pytest_airssys_wasm.runtime.sizes import fixed_size
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.host import HostFunctions
     from pytest_airssys_wasm.runtime.run import Run
     from pytest_airssys_wasm.runtime.thread_home import ThreadHome
+    from pytest_airssys_wasm.runtime.unmet_imports import UnmetImport
     from pytest_airssys_wasm.runtime.wasi import Wasi
     from pytest_airssys_wasm.runtime.wit import WitType
     from pytest_airssys_wasm.runtime.world import Item
@@ -98,8 +99,8 @@ class WitComponent(Component):
         """Interface and name under which this resource is imported."""
         return _home(self.imports, resource)
 
-    def missing_imports(self, host: HostFunctions | None, wasi: Wasi | None) -> Iterator[tuple[str, str]]:
-        return missing_imports(self, host, wasi)
+    def unmet_imports(self, host: HostFunctions | None, wasi: Wasi | None) -> Iterator[UnmetImport]:
+        return unmet_imports(self, host, wasi)
 
     def link(self, home: ThreadHome) -> Callable[[Run], Instance]:
         linker = new_linker(self, home) if self.imports else self.engine.bare_component_linker

@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from pytest_airssys_wasm.runtime.current import RUN
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
+from pytest_airssys_wasm.runtime.wit import FunctionType
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from pytest_airssys_wasm.runtime.core_types import CoreFunction
     from pytest_airssys_wasm.runtime.run import Run
 
 F = TypeVar("F", bound="Callable[..., Any]")
 C = TypeVar("C", bound=type)
+
+_SERVED_TYPE = "__airssys_wasm_type__"
 
 
 class HostCallStopped(Exception):
@@ -75,12 +79,15 @@ class HostFunctions:
         found = self._functions.get((interface, name))
         return found or self._find_resource_function(interface, name)
 
-    def misfit(self, interface: str, name: str, count: int) -> str | None:
-        """What the function that serves this import takes, as text, when it cannot be called with `count` arguments.
+    def misfit(self, interface: str, name: str, type_: FunctionType | CoreFunction) -> str | None:
+        """What is registered for this import, as text, when it cannot serve one of this type.
 
         `None` where it can, or where Python cannot tell.
         """
         function = self._functions.get((interface, name)) or self._resource_callable(interface, name)
+        served: FunctionType | None = getattr(function, _SERVED_TYPE, None)
+        if served is not None and not _is_same(served, type_):
+            return f"registered is a function for {served} only"
         try:
             taken = signature(function) if function is not None else None
         except (TypeError, ValueError):  # some callables in C say nothing of their parameters
@@ -88,9 +95,9 @@ class HostFunctions:
         if taken is None:
             return None
         try:
-            taken.bind(*[None] * count)
+            taken.bind(*[None] * len(type_.params))
         except TypeError:
-            return str(taken.replace(return_annotation=Signature.empty))
+            return f"registered is a function that takes {taken.replace(return_annotation=Signature.empty)}"
         return None
 
     def lack(self, interface: str, name: str) -> str | None:
@@ -134,6 +141,16 @@ class HostFunctions:
             return implementation
         served = getattr(implementation, function.replace("-", "_"), None)
         return served if callable(served) else None
+
+
+def serves_only(type_: FunctionType) -> Callable[[F], F]:
+    """Mark a host function as one for imports of this type, because it could not answer others."""
+
+    def mark(function: F) -> F:
+        setattr(function, _SERVED_TYPE, type_)
+        return function
+
+    return mark
 
 
 def call_host(function: Callable[..., Any], values: Sequence[Any], run: Run) -> Any:
@@ -194,6 +211,13 @@ def drop_object(served: object, run: Run) -> None:
         run.host_error = error
         run.host_name = f"{type(served).__name__}.drop"
         raise
+
+
+def _is_same(served: FunctionType, type_: FunctionType | CoreFunction) -> bool:
+    """Whether the types are alike; what parameters are called is the guest's to say."""
+    if not isinstance(type_, FunctionType):
+        return False
+    return served.result == type_.result and [one for _, one in served.params] == [one for _, one in type_.params]
 
 
 def _split(name: str) -> tuple[str, str]:

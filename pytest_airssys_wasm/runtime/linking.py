@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import difflib
 import re
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import wasmtime.component
 
 from pytest_airssys_wasm.runtime.capi import abi, vals
-from pytest_airssys_wasm.runtime.errors import LinkError
 from pytest_airssys_wasm.runtime.host import serve_import
 from pytest_airssys_wasm.runtime.lifting import compile_lift
 from pytest_airssys_wasm.runtime.lowering import compile_lower
-from pytest_airssys_wasm.runtime.printable import printable
 from pytest_airssys_wasm.runtime.sizes import fixed_size
+from pytest_airssys_wasm.runtime.unmet_imports import WASI_NOT_GRANTED, UnmetImport, refusal
 from pytest_airssys_wasm.runtime.values import Mismatch
 from pytest_airssys_wasm.runtime.wit import FunctionType, Resource, without_python_value
 from pytest_airssys_wasm.runtime.world import Opaque, flatten
@@ -34,7 +32,6 @@ if TYPE_CHECKING:
 
 _WASI = re.compile(r"wasi:(cli|clocks|filesystem|io|random|sockets)/[\w-]+@0\.2\.\d+")
 """What `wasmtime.component.Linker.add_wasip2` provides; wasmtime serves older patch versions by newer ones."""
-WASI_NOT_GRANTED = "WASI is not granted: wasi=Wasi() in Python, [wasi] in Component.toml"
 
 
 def new_linker(component: WitComponent, home: ThreadHome) -> Any:
@@ -76,55 +73,40 @@ def is_wasi(interface: str) -> bool:
 
 
 def check_imports(component: Component, host: HostFunctions | None, wasi: Wasi | None) -> None:
-    """Raise `LinkError` naming every import that neither `host` nor `wasi` provides, with its type."""
-    missing = list(component.missing_imports(host, wasi))
-    if missing:
-        raise LinkError(
-            f"{component!r} needs imports that nothing provides:\n  " + "\n  ".join(_listed(missing)),
-            [name for name, _ in missing],
-        )
+    """Raise `LinkError` naming every import that neither `host` nor `wasi` provides as declared, with its type."""
+    unmet = list(component.unmet_imports(host, wasi))
+    if unmet:
+        raise refusal(component, unmet)
 
 
-def _listed(missing: Sequence[tuple[str, str]]) -> Iterator[str]:
-    """A line each; of WASI, which comes in dozens, a line for each interface."""
-    for is_ungranted, group in groupby(missing, key=lambda one: WASI_NOT_GRANTED in one[1]):
-        if is_ungranted:
-            for interface, functions in groupby(group, key=lambda one: one[0].partition("#")[0]):
-                names = ", ".join(name.partition("#")[2] for name, _ in functions)
-                yield printable(f"{interface}: {names} ({WASI_NOT_GRANTED})")
-        else:
-            yield from (f"{printable(name)}: {why}" for name, why in group)
-
-
-def missing_imports(
-    component: WitComponent, host: HostFunctions | None, wasi: Wasi | None
-) -> Iterator[tuple[str, str]]:
-    """Full name and WIT type of each import that nothing provides, and why where that is not plain."""
+def unmet_imports(component: WitComponent, host: HostFunctions | None, wasi: Wasi | None) -> Iterator[UnmetImport]:
+    """Each import that cannot be linked, with its WIT type, and why where that is not plain."""
     for interface, name, item in flatten(component.imports):
         full = full_name(interface, name)
         if is_wasi(interface):
             if wasi is None and isinstance(item, FunctionType):
-                yield full, f"{item} ({WASI_NOT_GRANTED})"
+                yield UnmetImport(name=full, type=str(item), why=WASI_NOT_GRANTED)
         elif isinstance(item, FunctionType):
             odd = without_python_value(item)
             if odd is not None:
-                yield full, f"{item}, which the host cannot serve: values of type {odd} have no Python value"
+                why = f"the host cannot serve it: values of type {odd} have no Python value"
+                yield UnmetImport(name=full, type=str(item), why=why)
             elif host is None or host.find(interface, name) is None:
                 lacks = None if host is None else host.lack(interface, name)
-                yield full, f"{item} ({lacks})" if lacks else _near(str(item), full, host)
-            elif (takes := host.misfit(interface, name, len(item.params))) is not None:
-                yield full, f"{item} (registered is a function that takes {takes})"
+                yield UnmetImport(name=full, type=str(item), why=lacks or _near(full, host))
+            elif (registered := host.misfit(interface, name, item)) is not None:
+                yield UnmetImport(name=full, type=str(item), why=registered, is_registered=True)
         elif isinstance(item, Resource):
             if host is None or host.find_resource(interface, name) is None:
-                yield full, _near("resource", full, host)
+                yield UnmetImport(name=full, type="resource", why=_near(full, host))
         elif isinstance(item, Opaque):
-            yield full, f"{item}, which the host cannot provide"
+            yield UnmetImport(name=full, type=str(item), why="the host cannot provide it")
 
 
-def _near(text: str, full: str, host: HostFunctions | None) -> str:
+def _near(full: str, host: HostFunctions | None) -> str:
     names = host.names if host is not None else ()
     near = difflib.get_close_matches(full, names, n=1, cutoff=0.8)
-    return f"{text} (registered is the similar {near[0]})" if near else text
+    return f"registered is the similar {near[0]}" if near else ""
 
 
 def _by_interface(level: Mapping[str, Item]) -> dict[str, dict[str, Item]]:

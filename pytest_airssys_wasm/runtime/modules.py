@@ -17,8 +17,9 @@ from pytest_airssys_wasm.runtime.core_types import CoreFunction
 from pytest_airssys_wasm.runtime.errors import LinkError
 from pytest_airssys_wasm.runtime.host import serve_import
 from pytest_airssys_wasm.runtime.instance import Instance
-from pytest_airssys_wasm.runtime.linking import WASI_NOT_GRANTED, check_imports
+from pytest_airssys_wasm.runtime.linking import check_imports
 from pytest_airssys_wasm.runtime.run import GuestFailed
+from pytest_airssys_wasm.runtime.unmet_imports import WASI_NOT_GRANTED, UnmetImport
 from pytest_airssys_wasm.runtime.values import shown
 
 if TYPE_CHECKING:
@@ -78,15 +79,15 @@ class CoreModule(Component):
             raise UnknownExport(repr(self), function, self._functions)
         return self._functions[function].results
 
-    def missing_imports(self, host: HostFunctions | None, wasi: Wasi | None) -> Iterator[tuple[str, str]]:
+    def unmet_imports(self, host: HostFunctions | None, wasi: Wasi | None) -> Iterator[UnmetImport]:
         for one in self.shape.imports:
             if one.module == _WASI_P1 and wasi is not None:
                 continue
+            full, declared = f"{one.module}#{one.name}", str(one.type)
             if host is None or host.find(one.module, one.name) is None or not isinstance(one.type, CoreFunction):
-                hint = f" ({WASI_NOT_GRANTED})" if one.module == _WASI_P1 else ""
-                yield f"{one.module}#{one.name}", f"{one.type}{hint}"
-            elif (takes := host.misfit(one.module, one.name, len(one.type.params))) is not None:
-                yield f"{one.module}#{one.name}", f"{one.type} (registered is a function that takes {takes})"
+                yield UnmetImport(name=full, type=declared, why=WASI_NOT_GRANTED if one.module == _WASI_P1 else "")
+            elif (registered := host.misfit(one.module, one.name, one.type)) is not None:
+                yield UnmetImport(name=full, type=declared, why=registered, is_registered=True)
 
     def link(self, home: ThreadHome) -> Callable[[Run], Instance]:
         linker = self._linker(home)

@@ -27,8 +27,10 @@ from typing import TYPE_CHECKING
 
 from pytest_airssys_wasm.runtime.current import current_execution
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
+from pytest_airssys_wasm.runtime.host import serves_only
 from pytest_airssys_wasm.runtime.limits import parse_size
 from pytest_airssys_wasm.runtime.values import Err, Ok, Record, Variant
+from pytest_airssys_wasm.runtime.wit import FunctionType, ListType, Primitive, RecordType, ResultType, VariantType
 
 if TYPE_CHECKING:
     import ssl
@@ -41,6 +43,16 @@ _PLACE = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s/?#@*:\\\[\]]+)(:[0-9]+)?")
 _SHOWN_CHARACTERS = 200
 _PATH_CHARACTERS = 4_096
 """Longer ones no system opens, and each part of one is a descriptor."""
+
+_STRING, _BYTES = Primitive("string"), ListType(Primitive("u8"))
+_FAILURE = VariantType(
+    (("not-granted", None), ("not-found", None), ("too-large", Primitive("u64")), ("failed", _STRING))
+)
+_RESPONSE = RecordType((("status", Primitive("u16")), ("body", _BYTES)))
+# A guest that imports them with another type could not be told that something is not granted.
+_SLEEP = FunctionType((("ms", Primitive("u32")),), ResultType(None, _FAILURE))
+_READ_FILE = FunctionType((("path", _STRING),), ResultType(_BYTES, _FAILURE))
+_HTTP_GET = FunctionType((("url", _STRING),), ResultType(_RESPONSE, _FAILURE))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,12 +93,14 @@ class ReferenceFunctions:
         host.register(f"{interface}#read-file", self._read_file)
         host.register(f"{interface}#http-get", self._http_get)
 
+    @serves_only(_SLEEP)
     async def _sleep(self, ms: int) -> Ok | Err:
         if not self.sleep:
             return _denied("sleep")
         await asyncio.sleep(ms / 1_000)
         return Ok(None)
 
+    @serves_only(_READ_FILE)
     async def _read_file(self, path: str) -> Ok | Err:
         if self.files is None:
             return _denied(f"read-file {path}")
@@ -119,6 +133,7 @@ class ReferenceFunctions:
                 return Err(Variant("not-found"))
         return self._bounded(content)
 
+    @serves_only(_HTTP_GET)
     async def _http_get(self, url: str) -> Ok | Err:
         if not self.http:
             return _denied(f"http-get {url}")

@@ -86,9 +86,8 @@ class Candidate:
         """
         component = self.need("loads", self.load)
         limits = self.need("limits", lambda: self.limits)
-        missing = [name for name, _ in component.missing_imports(self.host, self.wasi)]
-        if missing:
-            raise Blocked("imports", f"nothing provides {missing[0]}")
+        for unmet in component.unmet_imports(self.host, self.wasi):
+            raise Blocked("imports", f"nothing that fits provides {unmet.name}")
         with LimitedStore(self.engine, limits, host=self.host, wasi=self.wasi) as store:
             try:
                 instance = store.instantiate(component)

@@ -41,21 +41,25 @@ def check_loads(candidate: Candidate) -> str:
 def check_imports(candidate: Candidate) -> str:
     """Every import is WASI that is granted, or served by a registered host function."""
     component = candidate.need("loads", candidate.load)
-    missing = list(component.missing_imports(candidate.host, candidate.wasi))
-    if not missing:
+    unmet = list(component.unmet_imports(candidate.host, candidate.wasi))
+    if not unmet:
         return f"{len(component.imports)} import(s), all provided" if component.imports else "it imports nothing"
-    only_wasi = all(_is_wasi(name) for name, _ in missing)
-    listed = [f"{name}: {why}" for name, why in missing]
-    if only_wasi:
-        interfaces = sorted({name.partition("#")[0] for name, _ in missing})
+    if all(_is_wasi(one.name) for one in unmet):
+        interfaces = sorted({one.name.partition("#")[0] for one in unmet})
         raise Unfit(
             f"it imports WASI, which is not granted: {', '.join(interfaces)}",
             "write a table [wasi] into its Component.toml: an empty one links WASI and grants nothing of the machine",
         )
+    missing = [one for one in unmet if not one.is_registered]
+    if not missing:
+        raise Unfit(
+            f"{len(unmet)} of its imports have another signature than what is registered: {'; '.join(map(str, unmet))}",
+            "register functions for what it declares, or declare what they serve",
+        )
     raise Unfit(
-        f"nothing provides {len(listed)} of its imports: {'; '.join(listed)}",
+        f"nothing provides {len(missing)} of its imports: {'; '.join(map(str, missing))}",
         "register them in a conftest.py beside it, in a fixture that overrides `wasm_host` or in the hook "
-        f"`pytest_wasm_host`: host.register({missing[0][0]!r}, function)",
+        f"`pytest_wasm_host`: host.register({missing[0].name!r}, function)",
     )
 
 

@@ -167,6 +167,17 @@ def test_an_import_that_nothing_provides_is_named_with_its_type_and_blocks_the_r
     assert "not checked, because imports fails" in ran.text
 
 
+def test_an_import_with_another_signature_is_not_called_missing(author):
+    author.path("conftest.py").write_text(
+        "def pytest_wasm_host(host):\n    host.register('env#log', lambda number, more: None)\n"
+    )
+    assert the_failure(author) == (
+        "imports",
+        "1 of its imports have another signature than what is registered: "
+        "env#log: (func (param i32)) (registered is a function that takes (number, more))",
+    )
+
+
 def test_a_conftest_serves_imports_through_the_fixture_too(author):
     author.path("conftest.py").write_text(
         "import pytest\n@pytest.fixture\ndef wasm_host(wasm_host):\n"

@@ -1,0 +1,94 @@
+"""Imports that cannot be linked are refused before anything runs, with what each has and what it would need."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_airssys_wasm.runtime.errors import LinkError
+from pytest_airssys_wasm.runtime.host import HostFunctions
+from pytest_airssys_wasm.runtime.limits import ResourceLimits
+from pytest_airssys_wasm.runtime.reference import ReferenceFunctions
+
+LIMITS = ResourceLimits(memory="1 MiB")
+MISFIT = '(module (import "env" "f" (func (param i32 i32))) {} (func (export "g")))'
+FAILURE = '(variant (case "not-granted") (case "not-found") (case "too-large" u64) (case "failed" string))'
+
+
+def refused(engine, guest, host):
+    with pytest.raises(LinkError) as caught:
+        engine.execute(engine.load(guest), "g", limits=LIMITS, host=host)
+    assert caught.value.usage is None  # nothing has run
+    return caught.value
+
+
+def serving(name, function):
+    host = HostFunctions()
+    host.register(name, function)
+    return host
+
+
+def test_a_function_with_another_signature_is_not_called_missing(engine):
+    error = refused(engine, MISFIT.format(""), serving("env#f", lambda only: None))
+    assert error.imports == ("env#f",)
+    assert str(error) == (
+        "<module <text>> imports functions with another signature than that of the function registered:\n"
+        "  env#f: (func (param i32 i32)) (registered is a function that takes (only))"
+    )
+
+
+def test_what_is_missing_and_what_does_not_fit_are_told_apart(engine):
+    error = refused(engine, MISFIT.format('(import "env" "h" (func))'), serving("env#f", lambda only: None))
+    assert error.imports == ("env#f", "env#h")
+    missing, misfits = str(error).split("\n<module <text>> ")
+    assert missing == "<module <text>> needs imports that nothing provides:\n  env#h: (func)"
+    assert misfits.startswith("imports functions with another signature")
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "result", "type_"),
+    [
+        ("sleep", '(param "ms" u32)', "", "func(ms: u32) -> result<_, variant {"),
+        ("sleep", '(param "ms" u32)', "(result (result))", "func(ms: u32) -> result<_, variant {"),
+        ("sleep", '(param "ms" u64)', "(result (result (error $failure)))", "func(ms: u32) -> result<_, variant {"),
+        ("read-file", '(param "path" string)', "(result string)", "func(path: string) -> result<list<u8>, variant {"),
+        ("http-get", '(param "url" string)', "(result u16)", "func(url: string) -> result<record {"),
+    ],
+)
+@pytest.mark.parametrize("may_sleep", [True, False])
+def test_a_reference_function_imported_with_another_type_is_refused_with_the_right_one(
+    engine, name, params, result, type_, may_sleep
+):
+    host = HostFunctions()
+    ReferenceFunctions(sleep=may_sleep).register(host)
+    guest = f"""(component
+      (type $f {FAILURE}) (import "failure" (type $failure (eq $f)))
+      (import "{name}" (func {params} {result})))"""
+    error = refused(engine, guest, host)
+    assert error.imports == (name,)
+    assert f"registered is a function for {type_}" in str(error)
+
+
+def test_a_module_cannot_import_a_reference_function(engine):
+    host = HostFunctions()
+    ReferenceFunctions().register(host, "env")
+    error = refused(engine, '(module (import "env" "sleep" (func (param i32))) (func (export "g")))', host)
+    assert "env#sleep: (func (param i32)) (registered is a function for func(ms: u32) -> result<_, " in str(error)
+
+
+def test_the_names_of_parameters_are_the_guests_to_choose(engine):
+    host = HostFunctions()
+    ReferenceFunctions().register(host)
+    guest = f"""(component
+      (type $f {FAILURE}) (import "failure" (type $failure (eq $f)))
+      (import "sleep" (func (param "milliseconds" u32) (result (result (error $failure)))))
+      (core module $m (func (export "g"))) (core instance $i (instantiate $m))
+      (func (export "g") (canon lift (core func $i "g"))))"""
+    assert engine.execute(engine.load(guest), "g", limits=LIMITS, host=host).value is None
+
+
+def test_another_function_of_that_name_has_types_of_its_own(engine):
+    host = HostFunctions()
+    ReferenceFunctions().register(host, "env")
+    host.register("env#sleep", lambda ms: None)
+    guest = '(module (import "env" "sleep" (func (param i32))) (func (export "g")))'
+    assert engine.execute(engine.load(guest), "g", limits=LIMITS, host=host).value is None

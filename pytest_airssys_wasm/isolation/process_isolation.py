@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
+from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 from pytest_airssys_wasm.runtime.limits import parse_duration_ms, parse_size
 
 if TYPE_CHECKING:
@@ -17,6 +18,9 @@ DEFAULT_MEMORY_BYTES = 2**30
 DEFAULT_GRACE_MS = 500.0
 DEFAULT_COMPILE_TIMEOUT_MS = 60_000.0
 DEFAULT_COMPILE_MEMORY_BYTES = 2**30
+# What such a process takes before any guest, with what machines may differ by: 40 MiB were measured, and 26 to compile.
+LEAST_MEMORY_BYTES = 64 * 2**20
+LEAST_COMPILE_MEMORY_BYTES = 48 * 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,13 +31,13 @@ class ProcessIsolation:
     """
 
     memory_bytes: int = DEFAULT_MEMORY_BYTES
-    """Data of a process that runs guests, the guests' memories and the runtime's own together."""
+    """Data of a process that runs guests, the guests' memories and the runtime's own together: 64 MiB at least."""
     grace_ms: float = DEFAULT_GRACE_MS
     """How long after its deadline an execution may still answer before its process is killed."""
     compile_timeout_ms: float = DEFAULT_COMPILE_TIMEOUT_MS
     """Wall clock of one compilation, the start of its process included."""
     compile_memory_bytes: int = DEFAULT_COMPILE_MEMORY_BYTES
-    """Data of a process that compiles."""
+    """Data of a process that compiles: 48 MiB at least."""
 
     if TYPE_CHECKING:
         # The fields are plain numbers; what they are made from may have units.
@@ -51,6 +55,8 @@ class ProcessIsolation:
         for field in fields(self):
             parse = parse_size if field.name.endswith("_bytes") else parse_duration_ms
             object.__setattr__(self, field.name, parse(getattr(self, field.name), field.name))
+        _check_least("memory_bytes", self.memory_bytes, LEAST_MEMORY_BYTES)
+        _check_least("compile_memory_bytes", self.compile_memory_bytes, LEAST_COMPILE_MEMORY_BYTES)
 
     def homes(self) -> Homes:
         """See `Isolation.homes`."""
@@ -71,3 +77,9 @@ class ProcessIsolation:
 
         timeout_ms, memory_bytes = self.compile_timeout_ms, self.compile_memory_bytes
         compiling.compile_(kind, binary, name, artefact, timeout_ms=timeout_ms, memory_bytes=memory_bytes)
+
+
+def _check_least(where: str, given: int, least: int) -> None:
+    if given < least:
+        wanted = f"at least {least // 2**20} MiB: Python and the runtime take more than half of that before any guest"
+        raise InvalidConfiguration(where, given, wanted)

@@ -191,3 +191,20 @@ def test_bounds_take_units_and_are_checked():
     for field, value in (("compile_timeout_ms", -1), ("compile_memory_bytes", "much"), ("grace_ms", float("nan"))):
         with pytest.raises(InvalidConfiguration, match=field):
             ProcessIsolation(**{field: value})
+
+
+@pytest.mark.parametrize(("field", "least_mib"), [("memory_bytes", 64), ("compile_memory_bytes", 48)])
+def test_less_than_a_process_needs_to_start_is_refused_when_it_is_said(field, least_mib):
+    assert getattr(ProcessIsolation(**{field: least_mib * 2**20}), field) == least_mib * 2**20
+    with pytest.raises(InvalidConfiguration, match=rf"^{field}: expected at least {least_mib} MiB: .* got {2**20}$"):
+        ProcessIsolation(**{field: "1 MiB"})
+    with pytest.raises(InvalidConfiguration, match=field):
+        ProcessIsolation(**{field: least_mib * 2**20 - 1})
+
+
+def test_the_least_is_enough_to_compile_and_to_run(make_engine):
+    engine = make_engine(
+        ProcessIsolation(memory_bytes="64 MiB", compile_memory_bytes="48 MiB", compile_timeout_ms="2 min")
+    )
+    guest = engine.load(COMPONENT)
+    assert engine.execute(guest, "square", 5, limits=LIMITS).value == 25

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_airssys_wasm.plugin import checks, engine, foreign, markers, options
+from pytest_airssys_wasm.plugin import checks, engine, foreign, markers, options, tracebacks
 from pytest_airssys_wasm.plugin.fixtures import (
     _wasm_source,
     component,
@@ -42,6 +42,8 @@ def pytest_configure(config: pytest.Config) -> None:
     markers.declare(config)
     settings = config.stash[options.SETTINGS] = options.read_settings(config)
     config.pluginmanager.register(checks.MarkerChecks(settings))
+    if not config.getoption("fulltrace"):
+        config.pluginmanager.register(tracebacks.Interruptions())
     engine.clear_cache(config)
     _record(config, settings)
     # First: what it adds to the arguments is parted into cases and files with them.
@@ -95,7 +97,7 @@ def pytest_runtest_makereport(
     """Show a failure where the test caused it, and under it what the guest used."""
     if call.excinfo is None:
         return (yield)
-    from pytest_airssys_wasm.plugin import report, tracebacks
+    from pytest_airssys_wasm.plugin import report
 
     message_is_enough = tracebacks.hide_package(item.config, call.excinfo)
     made = yield

@@ -35,6 +35,22 @@ def hide_package(config: pytest.Config, excinfo: pytest.ExceptionInfo[BaseExcept
     return False
 
 
+class Interruptions:
+    """Ctrl-C during a guest is shown where the test called it, not where this package waited for the guest.
+
+    What was interrupted elsewhere stays as it is. Not for `--full-trace`.
+    """
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Before the terminal looks at the last entry."""
+        entries = list(excinfo.traceback)
+        while entries and _is_ours(Path(entries[-1].path)):
+            entries.pop()
+        if any(_is_users(Path(entry.path)) for entry in entries):
+            excinfo.traceback = type(excinfo.traceback)(entries)
+
+
 def _is_on_purpose(excinfo: pytest.ExceptionInfo[BaseException]) -> bool:
     """The runtime's own classes; the everyday ones with which wrong names and arguments are refused; `pytest.fail`,
     from a host function or in a signal handler that ends a test at its time limit.

@@ -108,6 +108,29 @@ def test_ctrl_c_during_a_call_ends_the_session_as_pytest_does(run):
     assert {one["test"] for one in report["executions"]} == {"test_it.py::test_before"}
 
 
+INTERRUPTED = """
+    def test_interrupted(started):
+        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+        {}  # here
+    """
+
+
+@pytest.mark.parametrize("isolation", ["thread", "process"])
+@pytest.mark.parametrize("what", ["started.spin()", "time.sleep(20)"])
+def test_ctrl_c_names_the_line_where_the_test_was(run, project, what, isolation):
+    ran, _ = run(INTERRUPTED.format(what), f"--wasm-isolation={isolation}")
+    lines = project.path("test_it.py").read_text().splitlines()
+    here = next(number for number, line in enumerate(lines, 1) if line.endswith("# here"))
+    last = ran.text.partition("! KeyboardInterrupt !")[2]
+    assert f"test_it.py:{here}: KeyboardInterrupt" in last
+    assert "deadline.py" not in last
+
+
+def test_ctrl_c_shows_where_this_package_waited_when_the_full_trace_is_asked_for(run):
+    ran, _ = run(INTERRUPTED.format("started.spin()"), "--full-trace")
+    assert "def keep_time" in ran.text.partition("! KeyboardInterrupt !")[2]
+
+
 def test_a_host_function_may_skip_fail_and_xfail_its_test(run):
     ran, report = run(
         """

@@ -68,7 +68,9 @@ class Kept:
     def serving(self, ask: Ask) -> Iterator[None]:
         """One request at a time, whose guest asks like this. Raises `StoreUnusable` during another."""
         if not self._busy.acquire(blocking=False):
-            raise StoreUnusable("another request of this session, or of its store, is still worked on")
+            raise StoreUnusable(
+                "another request of this session, or of its store, is still worked on: wait for its answer first"
+            )
         try:
             # A guest that was given up may come back, and is not to ask as part of a later request.
             self._ask = ask if self.store.is_usable else None

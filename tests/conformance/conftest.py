@@ -10,6 +10,7 @@ import msgspec
 import pytest
 import tomli
 from adapter_scripts import PRELUDE
+from session_client import GUEST, Client
 
 from pytest_airssys_wasm.conformance.adapter import AdapterRuntime, Patience
 from pytest_airssys_wasm.conformance.model import Case
@@ -115,3 +116,14 @@ def start(tmp_path: Path) -> Iterator[Callable[..., AdapterRuntime]]:
     yield make
     for one in started:
         one.close()
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[Client]:
+    """A driver of the bundled adapter, which ends well and has said nothing that nobody heard."""
+    guest = tmp_path / "guest.wat"
+    guest.write_text(GUEST)
+    client = Client(guest)
+    yield client
+    assert client.end() == []
+    assert client.adapter.returncode == 0

@@ -25,7 +25,8 @@ def broken(actor: Actor, answer: StepAnswer) -> Iterator[tuple[str, str, Any]]:
         value = getattr(answer, name)
         if (value is not None) != (answer.verdict is verdict):
             yield name, f"one exactly when the verdict is {verdict}", value
-    if answer.verdict is not Verdict.OK and answer.value is not UNSET:
+    # A null is what many encoders write for what is absent.
+    if answer.verdict is not Verdict.OK and answer.value is not UNSET and answer.value is not None:
         yield "value", "none when the verdict is not ok", answer.value
     limits = limits_on_wire(actor.limits)
     for name, most in (

@@ -154,6 +154,11 @@ NEVER = {
 }
 
 
+def test_a_null_beside_a_failure_is_no_value(make_case, answer, observed):
+    nothing = answer("timeout", value=None, trap=None, resource=None, code=None, limits=None)
+    assert judge(make_case(STEP + 'verdict = "timeout"'), observed([nothing])) == []
+
+
 @pytest.mark.parametrize("name", NEVER)
 def test_what_no_right_runtime_answers_is_found_in_every_case(make_case, answer, observed, name):
     fields, field = NEVER[name]

@@ -12,18 +12,18 @@ import wasmtime.component
 CAPABILITIES = ["component", "module", "wat", "imports", "wasi-p1", "wasi-p2", "fuel", "fuel-as-wasmtime", "timeout"]
 CAPABILITIES += ["memory", "counts", "bulk-memory", "multi-memory", "memory64", "tail-call", "exceptions", "simd"]
 CAPABILITIES += ["function-references", "gc"]
-STORE = {"memory_bytes": -1, "table_elements": 20_000, "instances": 64, "tables": 16, "memories": 16}  # -1: to be given
+# What is not given. -1 is refused: memory has to be. Only where a float stands may there be a fraction.
+STORE = {"memory_bytes": -1, "table_elements": 20_000, "instances": 64, "tables": 16, "memories": 16}
 LIMITS = {**STORE, "fuel": 10**6, "timeout_ms": 100.0, "transfer_bytes": 0, "output_bytes": 0}
 HOST = {"sleep-ms": (1, 0, lambda _, milliseconds: time.sleep(milliseconds / 1_000))}  # i32 in, i32 out, function
 HOST |= {"noop": (0, 0, lambda _: None), "fail": (0, 0, lambda _: 1 / 0), "echo": (1, 1, lambda _, value: value)}
 HOST |= {"swallow": (1, 0, lambda _, text: None), "recite": (1, 1, lambda _, characters: "a" * characters)}
 # What the last line of an error means: the innermost cause. Above it there may stand names that the guest chose.
-CAUSES = {"all fuel consumed": "out-of-fuel", "wasm trap: interrupt": "timeout", "unknown import": "link-error"}
-CAUSES |= {"is missing": "link-error", "memory minimum": "out-of-memory", "heap out of memory": "out-of-memory"}
+CAUSES = {"all fuel consumed": "out-of-fuel", "wasm trap: interrupt": "timeout", "`unreachable`": "trap unreachable"}
+CAUSES |= {"memory minimum": "out-of-memory", "heap out of memory": "out-of-memory", "unknown import": "link-error"}
 CAUSES |= {"memory count": "resource-limit memories", "table count": "resource-limit tables"}
 CAUSES |= {"instance count": "resource-limit instances", "table minimum": "resource-limit table-elements"}
-CAUSES |= {"another handle": "resource-limit handles", "thrown Wasm": "trap uncaught-exception"}
-CAUSES |= {"`unreachable`": "trap unreachable"}
+CAUSES |= {"handle limit": "resource-limit handles", "thrown": "trap uncaught-exception", "is missing": "link-error"}
 config = wasmtime.Config()
 config.consume_fuel = config.epoch_interruption = config.cranelift_nan_canonicalization = True
 engine = wasmtime.Engine(config)

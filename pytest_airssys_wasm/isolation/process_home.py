@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.output import CapturedOutput
     from pytest_airssys_wasm.runtime.run import Run
     from pytest_airssys_wasm.runtime.store import LimitedStore
+    from pytest_airssys_wasm.runtime.workers import Job
 
 _STREAMS = ("stdout", "stderr")
 _LAST_WORDS_S = 0.03
@@ -67,7 +68,7 @@ class ProcessHome:
     def get_ready(self, operation: Operation) -> None:
         self._lease.ready(self._guests.files_of(operation.component))
 
-    def prepare(self, operation: Operation, run: Run) -> Callable[[], None]:
+    def prepare(self, operation: Operation, run: Run) -> Job:
         self._end = None
         self._objects.component = operation.component if isinstance(operation.component, WitComponent) else None
         self._objects.instance = operation.instance if isinstance(operation, CallExport) else None
@@ -82,7 +83,7 @@ class ProcessHome:
                 return None
             return max(0.0, run.started_at + timeout_ms / 1_000 + self._grace_s - monotonic())
 
-        def job() -> None:
+        def job() -> Callable[[], None] | None:
             try:
                 mate = self._lease.mate
                 if mate is None:
@@ -92,6 +93,7 @@ class ProcessHome:
             except BaseException as error:  # noqa: BLE001 the caller judges whatever was raised, and raises it
                 run.error = error
             run.finish()
+            return run.wake_loop
 
         return job
 

@@ -12,10 +12,12 @@ import concurrent.futures
 import threading
 import weakref
 from contextlib import suppress
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.runtime.deadline import NUDGE_S, cancel
+from pytest_airssys_wasm.runtime.kept_timer import KeptTimer
 from pytest_airssys_wasm.runtime.prompt_future import PromptFuture
 from pytest_airssys_wasm.runtime.run import GRACE_S, Stop
 
@@ -26,44 +28,85 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.run import Run
 
 
-def check_loop() -> None:
-    """Raise a `RuntimeError` that says what is needed where no asyncio event loop is running."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        raise RuntimeError("no asyncio event loop is running: guests are awaited on asyncio, not on trio") from None
+class OnLoop:
+    """A store on an event loop: clocks for its runs, and what is kept from one to the next."""
+
+    def __init__(self) -> None:
+        try:
+            self._loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise RuntimeError("no asyncio event loop is running: guests are awaited on asyncio, not on trio") from None
+        # The loop keeps the timer. A store is held by the thread of its guest, and must not hold the task that waits.
+        self._timer: weakref.ref[KeptTimer] | None = None
+
+    def is_running(self) -> bool:
+        """Whether that loop is the one that is running here."""
+        return asyncio._get_running_loop() is self._loop
+
+    def clock(self, run: Run, interrupt: Callable[[], None], output: CapturedOutput | None) -> LoopClock:
+        """Of the next run, before its guest starts."""
+        timer = self._kept()
+        if timer is None:
+            timer = KeptTimer(self._loop)
+            self._timer = weakref.ref(timer)
+        return LoopClock(run, interrupt, output, self._loop, timer)
+
+    async def off_the_loop(self, work: Callable[..., None], *args: Any) -> None:
+        """Do what blocks on another thread, and raise what it raises. Where the caller is cancelled, it goes on alone.
+
+        A thread of its own, because those of the loop's executor are few and may be busy with anything.
+        """
+        loop = self._loop
+        through: asyncio.Future[None] = loop.create_future()
+
+        def tell(error: BaseException | None) -> None:
+            if error is None:
+                through.set_result(None)
+            else:
+                through.set_exception(error)
+
+        def run() -> None:
+            error: BaseException | None = None
+            try:
+                work(*args)
+            except BaseException as raised:  # noqa: BLE001 raised again for the caller
+                error = raised
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(tell, error)
+
+        threading.Thread(target=run, name="airssys-wasm-preparation", daemon=True).start()
+        await asyncio.shield(through)
+
+    def close(self) -> None:
+        """No run is to come. For any thread."""
+        timer = self._kept()
+        if timer is not None:
+            timer.close()
+
+    def _kept(self) -> KeptTimer | None:
+        return None if self._timer is None else self._timer()
 
 
 class LoopClock:
-    """Keeps the time of one run on the running event loop. Made before the guest starts, on the loop's thread."""
+    """Keeps the time of one run on its event loop. Made before the guest starts, on the loop's thread."""
 
-    def __init__(self, run: Run, interrupt: Callable[[], None], output: CapturedOutput | None) -> None:
+    def __init__(
+        self,
+        run: Run,
+        interrupt: Callable[[], None],
+        output: CapturedOutput | None,
+        loop: asyncio.AbstractEventLoop,
+        timer: KeptTimer,
+    ) -> None:
         self._run = run
         self._interrupt = interrupt
         self._output = output
-        self._loop = run.loop = asyncio.get_running_loop()
-        self._through = PromptFuture(self._loop)
-        self._timer: asyncio.TimerHandle | None = None
+        self._loop = run.loop = loop
+        self._timer = timer
+        self._through = PromptFuture(loop)
+        # Holds no clock: the thread would keep the waiting task alive, and a task that is collected ends its guest.
+        run.wake_loop = partial(_wake, loop, weakref.ref(self._through))
         self._give_up_at = 0.0
-
-    @property
-    def wake(self) -> Callable[[], None]:
-        """For the guest's thread to call when it is through.
-
-        Holds no clock: the thread would keep the waiting task alive, and a task that is collected ends its guest.
-        """
-        loop, waiting = self._loop, weakref.ref(self._through)
-
-        def end_wait() -> None:
-            through = waiting()
-            if through is not None:
-                through.resolve()
-
-        def wake() -> None:
-            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                loop.call_soon_threadsafe(end_wait)
-
-        return wake
 
     async def keep_time(self, timeout_ms: float | None) -> None:
         """Wait for the run, and stop it at its deadline. Afterwards it is either finished or abandoned.
@@ -75,27 +118,21 @@ class LoopClock:
         for descriptor in watched:
             self._loop.add_reader(descriptor, self._read)
         if timeout_ms is not None:
-            left_s = run.started_at + timeout_ms / 1_000 - monotonic()
-            self._timer = self._loop.call_later(max(0.0, left_s), self._stop, Stop.TIMEOUT)
+            self._timer.set(run.started_at + timeout_ms / 1_000, partial(self._stop, Stop.TIMEOUT))
         try:
             await self._through
         except BaseException:
             cancel(run, self._interrupt, GRACE_S)  # the loop waits for it
             raise
         finally:
-            self._cancel_timer()
+            self._timer.clear()
             for descriptor in watched:
                 self._loop.remove_reader(descriptor)
         if not run.abandoned:
-            run.done.acquire()  # it wakes us a moment before
             self._read()
 
-    def _cancel_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-
     def _stop(self, reason: Stop) -> None:
-        self._cancel_timer()  # a deadline that is still to come would hold the run until then
+        self._timer.clear()  # a deadline that is still to come would hold the run until then
         self._run.stop = reason
         self._run.cancel_host()
         self._give_up_at = monotonic() + self._run.grace_s
@@ -110,7 +147,7 @@ class LoopClock:
             self._run.abandon()
             self._loop.call_soon(self._through.resolve)
         else:
-            self._timer = self._loop.call_later(NUDGE_S, self._nudge)
+            self._timer.set(monotonic() + NUDGE_S, self._nudge)
 
     def _read(self) -> None:
         if self._output is None:
@@ -118,6 +155,19 @@ class LoopClock:
         self._output.drain()
         if self._output.is_over and self._run.stop is None:
             self._stop(Stop.OUTPUT)
+
+
+def _wake(loop: asyncio.AbstractEventLoop, waiting: weakref.ref[PromptFuture]) -> None:
+    try:  # noqa: SIM105 the waiting task pays for what is done here
+        loop.call_soon_threadsafe(_end_wait, waiting)
+    except RuntimeError:  # the loop is closed: nobody waits any more
+        pass
+
+
+def _end_wait(waiting: weakref.ref[PromptFuture]) -> None:
+    through = waiting()
+    if through is not None:
+        through.resolve()
 
 
 def wait_for(coroutine: Coroutine[Any, Any, Any], run: Run) -> Any:
@@ -161,30 +211,3 @@ def _result(future: concurrent.futures.Future[Any]) -> Any:
         return future.result()
     except concurrent.futures.CancelledError:
         raise asyncio.CancelledError from None
-
-
-async def off_the_loop(work: Callable[..., None], *args: Any) -> None:
-    """Do what blocks on another thread, and raise what it raises. Where the caller is cancelled, it goes on alone.
-
-    A thread of its own, because those of the loop's executor are few and may be busy with anything.
-    """
-    loop = asyncio.get_running_loop()
-    through: asyncio.Future[None] = loop.create_future()
-
-    def tell(error: BaseException | None) -> None:
-        if error is None:
-            through.set_result(None)
-        else:
-            through.set_exception(error)
-
-    def run() -> None:
-        error: BaseException | None = None
-        try:
-            work(*args)
-        except BaseException as raised:  # noqa: BLE001 raised again for the caller
-            error = raised
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(tell, error)
-
-    threading.Thread(target=run, name="airssys-wasm-preparation", daemon=True).start()
-    await asyncio.shield(through)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.run import Run
     from pytest_airssys_wasm.runtime.store import LimitedStore
     from pytest_airssys_wasm.runtime.usage import Usage
+    from pytest_airssys_wasm.runtime.workers import Job
 
 
 class Home(Protocol):
@@ -31,7 +32,7 @@ class Home(Protocol):
     def get_ready(self) -> Callable[[Operation], None] | None:
         """What takes time before a run that is not the run's, and blocks; `None` where there is no such thing."""
 
-    def prepare(self, operation: Operation, run: Run) -> Callable[[], None]:
+    def prepare(self, operation: Operation, run: Run) -> Job:
         """The job of the guest's thread. It says when it is through with `run.finish`, and raises nothing.
 
         What is raised here is the caller's: nothing has run.

@@ -15,14 +15,15 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.engine import WasmEngine
     from pytest_airssys_wasm.runtime.output import CapturedOutput
     from pytest_airssys_wasm.runtime.run import Run
+    from pytest_airssys_wasm.runtime.workers import Job
 
 T = TypeVar("T")
 
 
-def guest_job(run: Run, raw: RawStore, current: dict[int, Run], enter: Callable[[Run], T]) -> Callable[[], None]:
+def guest_job(run: Run, raw: RawStore, current: dict[int, Run], enter: Callable[[Run], T]) -> Job:
     """The job of the guest's thread: enter guest code, keep what comes of it, and say that it is through."""
 
-    def job() -> None:
+    def job() -> Callable[[], None] | None:
         identity = get_ident()
         current[identity] = run
         try:
@@ -36,6 +37,7 @@ def guest_job(run: Run, raw: RawStore, current: dict[int, Run], enter: Callable[
         del current[identity]
         if not run.finish():
             raw.delete()  # the caller has given up, and left the store to this thread
+        return run.wake_loop
 
     return job
 

@@ -68,6 +68,7 @@ class Run:
         "transfer",
         "value",
         "wake",
+        "wake_loop",
     )
 
     def __init__(self, limits: ResourceLimits, fuel_budget: int | None, account: MemoryAccount) -> None:
@@ -103,6 +104,8 @@ class Run:
         self._mutex = _thread.allocate_lock()
         self.wake: Callable[[], None] | None = None
         """Ends the caller's wait where that is not on `done` alone."""
+        self.wake_loop: Callable[[], None] | None = None
+        """The same for a caller that waits on an event loop. Called when the guest's thread is done with the run."""
         self.finished = False
         self.abandoned = False
 

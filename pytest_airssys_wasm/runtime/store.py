@@ -17,19 +17,20 @@ from pytest_airssys_wasm.runtime.thread_home import ThreadHome
 from pytest_airssys_wasm.runtime.usage import Execution, Tally, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from types import TracebackType
 
     from typing_extensions import Self
 
     from pytest_airssys_wasm.runtime.component import Component
     from pytest_airssys_wasm.runtime.engine import WasmEngine
+    from pytest_airssys_wasm.runtime.event_loop import OnLoop
     from pytest_airssys_wasm.runtime.home import Home
     from pytest_airssys_wasm.runtime.host import HostFunctions
     from pytest_airssys_wasm.runtime.instance import Instance
     from pytest_airssys_wasm.runtime.limits import ResourceLimits
     from pytest_airssys_wasm.runtime.operations import Operation
     from pytest_airssys_wasm.runtime.wasi import Wasi
+    from pytest_airssys_wasm.runtime.workers import Job
 
 
 class LimitedStore:
@@ -68,6 +69,7 @@ class LimitedStore:
         else:
             self._home = engine.homes.home(self)
         self._claim = Claim(self._home.account)
+        self._on_loop: OnLoop | None = None
         self._release = weakref.finalize(self, self._home.release)
 
     @property
@@ -105,11 +107,14 @@ class LimitedStore:
         """
         call, run = self._open(operation)
         home = self._home
+        wait = wait_done
         try:
             if home.get_ready is not None:
                 home.get_ready(operation)
-            self._begin(run, home.prepare(operation, run), None if home.output is None else home.output.wake)
-            keep_time(run, self.limits.timeout_ms, home.stop, wait_done if home.output is None else home.output.wait)
+            if home.output is not None:
+                run.wake, wait = home.output.wake, home.output.wait
+            self._begin(run, home.prepare(operation, run))
+            keep_time(run, self.limits.timeout_ms, home.stop, wait)
         except BaseException:
             self._interrupted(run)
             raise
@@ -120,16 +125,15 @@ class LimitedStore:
 
     async def run_async(self, operation: Operation) -> Any:
         """As `run`, on the running asyncio event loop, which goes on meanwhile. Cancelling it ends the guest."""
-        from pytest_airssys_wasm.runtime.event_loop import LoopClock, check_loop, off_the_loop
-
-        check_loop()
+        on_loop = self._on_this_loop()
         call, run = self._open(operation)
+        self._on_loop = on_loop
         home = self._home
         try:
             if home.get_ready is not None:
-                await off_the_loop(home.get_ready, operation)
-            clock = LoopClock(run, home.stop, home.output)
-            self._begin(run, home.prepare(operation, run), clock.wake)
+                await on_loop.off_the_loop(home.get_ready, operation)
+            clock = on_loop.clock(run, home.stop, home.output)
+            self._begin(run, home.prepare(operation, run))
             await clock.keep_time(self.limits.timeout_ms)
         except BaseException:
             self._interrupted(run)
@@ -164,6 +168,8 @@ class LimitedStore:
         if self.is_usable:
             self._claim.take()
             self._claim.end("it was closed")
+            if self._on_loop is not None:
+                self._on_loop.close()
             self._claim.give_back()
             self._release()
 
@@ -189,12 +195,19 @@ class LimitedStore:
         )
         return call, Run(self.limits, self._budget(), self._home.account)
 
+    def _on_this_loop(self) -> OnLoop:
+        """Where the last execution was awaited, if that was on the loop which is running now."""
+        if self._on_loop is not None and self._on_loop.is_running():
+            return self._on_loop
+        from pytest_airssys_wasm.runtime.event_loop import OnLoop  # loads asyncio, for those who have a loop
+
+        return OnLoop()
+
     def _budget(self) -> int | None:
         return self._fuel_left if self._shares_fuel else self.limits.fuel
 
-    def _begin(self, run: Run, job: Callable[[], None], wake: Callable[[], None] | None) -> None:
+    def _begin(self, run: Run, job: Job) -> None:
         run.started_at = monotonic()
-        run.wake = wake
         if self.limits.timeout_ms == 0:
             run.stop = Stop.TIMEOUT
         self._home.running.append(run)

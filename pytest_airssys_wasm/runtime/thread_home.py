@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.run import Run
     from pytest_airssys_wasm.runtime.store import LimitedStore
     from pytest_airssys_wasm.runtime.usage import Usage
+    from pytest_airssys_wasm.runtime.workers import Job
 
 
 class ThreadHome:
@@ -50,7 +51,7 @@ class ThreadHome:
         if wasi is not None:
             self.raw.set_wasi(wasi.configure(self.output))
 
-    def prepare(self, operation: Operation, run: Run) -> Callable[[], None]:
+    def prepare(self, operation: Operation, run: Run) -> Job:
         enter = operation.prepare(run, self)
         self.account.begin()
         run.fuel_meter = self.raw.fuel_left

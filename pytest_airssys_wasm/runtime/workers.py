@@ -13,6 +13,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TypeAlias
+
+    Job: TypeAlias = Callable[[], Callable[[], None] | None]
+    """Must not raise. What it returns is called when the thread holds nothing of the job any more."""
 
 _STACK_BYTES = 8 * 2**20
 """Room for wasmtime's `max_wasm_stack` and Python's own frames, whatever `threading.stack_size` is set to."""
@@ -24,25 +28,33 @@ _IDLE = 8
 class _Worker:
     """A resident thread that runs one job at a time."""
 
-    __slots__ = ("_job", "_wake")
+    __slots__ = ("_idle", "_job", "_wake")
 
-    def __init__(self) -> None:
+    def __init__(self, idle: list[_Worker]) -> None:
+        self._idle = idle
         self._wake = _thread.allocate_lock()
         self._wake.acquire()
-        self._job: Callable[[], None] | None = None
+        self._job: Job | None = None
 
-    def start(self, job: Callable[[], None] | None) -> None:
+    def start(self, job: Job | None) -> None:
         self._job = job
         self._wake.release()
 
     def serve(self) -> None:
-        while True:
+        is_needed = True
+        while is_needed:
             self._wake.acquire()
             job, self._job = self._job, None
             if job is None:
                 return
-            job()
+            last_word = job()
             del job  # a waiting thread must not keep the last store alive
+            is_needed = len(self._idle) < _IDLE
+            if is_needed:
+                self._idle.append(self)
+            if last_word is not None:
+                last_word()
+            del last_word
 
 
 class WorkerPool:
@@ -52,21 +64,13 @@ class WorkerPool:
         self._idle: list[_Worker] = []
         self._starting = threading.Lock()
 
-    def run(self, job: Callable[[], None]) -> None:
-        """Run `job` on some thread; returns at once. `job` must not raise."""
+    def run(self, job: Job) -> None:
+        """Run `job` on some thread; returns at once."""
         try:
             worker = self._idle.pop()
         except IndexError:
             worker = self._new_worker()
-
-        def run_then_idle() -> None:
-            job()
-            if len(self._idle) < _IDLE:
-                self._idle.append(worker)
-            else:
-                worker.start(None)
-
-        worker.start(run_then_idle)
+        worker.start(job)
 
     def close(self) -> None:
         """End the idle threads."""
@@ -74,7 +78,7 @@ class WorkerPool:
             self._idle.pop().start(None)
 
     def _new_worker(self) -> _Worker:
-        worker = _Worker()
+        worker = _Worker(self._idle)
         with self._starting:
             previous = threading.stack_size(_STACK_BYTES)
             try:

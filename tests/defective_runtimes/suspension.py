@@ -142,7 +142,7 @@ def a_suspended_guest_is_left_to_sleep(patch):
 
     def nudge(original, self):
         if self._run.in_host and not self._run.finished:
-            self._timer = self._loop.call_later(0.001, self._nudge)
+            self._timer.set(time.monotonic() + 0.001, self._nudge)
         else:
             original(self)
 
@@ -175,7 +175,7 @@ def each_suspension_adds_to_the_time(patch):
         run = self._run
         if added[run] > 0 and time.monotonic() < run.started_at + _LONGEST_S:
             added[run] -= 1
-            self._timer = self._loop.call_later((run.limits.timeout_ms or 0.0) / 1_000, self._stop, reason)
+            self._timer.set(time.monotonic() + (run.limits.timeout_ms or 0.0) / 1_000, lambda: self._stop(reason))
         else:
             del added[run]
             original(self, reason)

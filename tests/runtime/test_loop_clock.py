@@ -8,7 +8,7 @@ import time
 import pytest
 from pausing_guest import PLENTY
 
-from pytest_airssys_wasm.runtime.event_loop import LoopClock
+from pytest_airssys_wasm.runtime.event_loop import OnLoop
 from pytest_airssys_wasm.runtime.memory import MemoryAccount
 from pytest_airssys_wasm.runtime.run import Run, Stop
 
@@ -16,7 +16,7 @@ from pytest_airssys_wasm.runtime.run import Run, Stop
 @pytest.fixture
 def clock():
     """Makes a clock for a run, on the running loop."""
-    return lambda: LoopClock(Run(PLENTY, None, MemoryAccount(0)), lambda: None, None)
+    return lambda: OnLoop().clock(Run(PLENTY, None, MemoryAccount(0)), lambda: None, None)
 
 
 def test_a_wake_up_that_comes_too_late_disturbs_nobody(clock):
@@ -24,7 +24,7 @@ def test_a_wake_up_that_comes_too_late_disturbs_nobody(clock):
 
     async def woken_twice():
         asyncio.get_running_loop().set_exception_handler(lambda _loop, told: complaints.append(told))
-        wake = (kept := clock()).wake
+        wake = (kept := clock())._run.wake_loop
         wake()
         wake()
         await asyncio.sleep(0.01)
@@ -62,9 +62,10 @@ def test_output_that_is_read_when_the_guest_is_through_counts_unless_it_was_late
 
     async def through():
         run = Run(PLENTY, None, MemoryAccount(0))
-        clock = LoopClock(run, lambda: None, Over())
-        run.stop, run.wake = before, clock.wake
+        clock = OnLoop().clock(run, lambda: None, Over())
+        run.stop = before
         run.finish()
+        run.wake_loop()
         await clock.keep_time(60_000)
         return run.stop
 
@@ -73,6 +74,6 @@ def test_output_that_is_read_when_the_guest_is_through_counts_unless_it_was_late
 
 def test_a_guest_may_come_back_when_its_loop_is_closed(clock):
     async def wake():
-        return clock().wake
+        return clock()._run.wake_loop
 
     asyncio.run(wake())()

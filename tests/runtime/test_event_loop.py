@@ -192,6 +192,23 @@ def test_a_store_whose_output_ran_over_is_not_held_until_its_deadline(engine):
     assert asyncio.run(flooded_and_collected()) is None
 
 
+def test_a_task_that_nobody_holds_is_not_collected_while_its_guest_runs(engine, guest, host):
+    async def forgotten():
+        found = asyncio.Queue()
+
+        async def execute():
+            done = await engine.execute_async(guest, "pauses", 1, 50, limits=PLENTY, host=host.functions)
+            await found.put(done.value)
+
+        asyncio.get_running_loop().create_task(execute())
+        while not host.begun:
+            await asyncio.sleep(0.001)
+        gc.collect()
+        return await asyncio.wait_for(found.get(), 20)
+
+    assert asyncio.run(forgotten()) == 1
+
+
 def test_a_store_runs_one_execution_at_a_time(engine, guest, host):
     async def twice():
         with LimitedStore(engine, PLENTY, host=host.functions) as store:

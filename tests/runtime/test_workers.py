@@ -1,0 +1,48 @@
+"""The threads that guests run on."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import weakref
+
+from pytest_airssys_wasm.runtime.workers import WorkerPool
+
+
+class Store: ...
+
+
+def test_whoever_is_told_last_finds_the_thread_free_and_nothing_held():
+    pool, told, go = WorkerPool(), queue.Queue(), threading.Event()
+    store = Store()
+    held = weakref.ref(store)
+
+    def job(store=store):
+        go.wait(20)
+        return lambda: told.put((held(), len(pool._idle)))
+
+    pool.run(job)
+    del job, store
+    go.set()
+    try:
+        assert told.get(timeout=20) == (None, 1)
+    finally:
+        pool.close()
+
+
+def test_threads_beyond_those_that_are_kept_end_with_their_jobs():
+    pool, told, go = WorkerPool(), queue.Queue(), threading.Event()
+
+    def job():
+        go.wait(20)
+        return lambda: told.put(threading.current_thread())
+
+    for _ in range(20):
+        pool.run(job)
+    go.set()
+    threads = [told.get(timeout=20) for _ in range(20)]
+    assert len(pool._idle) == 8
+    pool.close()
+    for thread in threads:
+        thread.join(20)
+        assert not thread.is_alive()

@@ -21,6 +21,7 @@ from pytest_airssys_wasm.runtime.components import WitComponent
 from pytest_airssys_wasm.runtime.core_sections import read_module
 from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidConfiguration
 from pytest_airssys_wasm.runtime.isolation import Isolation
+from pytest_airssys_wasm.runtime.loop_bell import LoopBells
 from pytest_airssys_wasm.runtime.manifest import PLATFORM_RANGE, Manifest, load_manifest
 from pytest_airssys_wasm.runtime.modules import CoreModule
 from pytest_airssys_wasm.runtime.settings import new_config
@@ -69,6 +70,7 @@ class WasmEngine:
         self.current: dict[int, Run] = {}
         """The run that each guest thread is in, by thread identity."""
         self.workers = WorkerPool()
+        self.bells = LoopBells()
         self.callbacks = Callbacks()
         self.epoch_callback = EpochCallback(self._is_stopped)
         self._memories = MemoryCreator(self._payer)

@@ -24,6 +24,7 @@ from pytest_airssys_wasm.runtime.run import GRACE_S, Stop
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from pytest_airssys_wasm.runtime.loop_bell import LoopBell, LoopBells
     from pytest_airssys_wasm.runtime.output import CapturedOutput
     from pytest_airssys_wasm.runtime.run import Run
 
@@ -31,11 +32,12 @@ if TYPE_CHECKING:
 class OnLoop:
     """A store on an event loop: clocks for its runs, and what is kept from one to the next."""
 
-    def __init__(self) -> None:
+    def __init__(self, bells: LoopBells) -> None:
         try:
             self._loop = asyncio.get_running_loop()
         except RuntimeError:
             raise RuntimeError("no asyncio event loop is running: guests are awaited on asyncio, not on trio") from None
+        self._bell = bells.of(self._loop)
         # The loop keeps the timer. A store is held by the thread of its guest, and must not hold the task that waits.
         self._timer: weakref.ref[KeptTimer] | None = None
 
@@ -49,7 +51,7 @@ class OnLoop:
         if timer is None:
             timer = KeptTimer(self._loop)
             self._timer = weakref.ref(timer)
-        return LoopClock(run, interrupt, output, self._loop, timer)
+        return LoopClock(run, interrupt, output, self._loop, timer, self._bell)
 
     async def off_the_loop(self, work: Callable[..., None], *args: Any) -> None:
         """Do what blocks on another thread, and raise what it raises. Where the caller is cancelled, it goes on alone.
@@ -97,6 +99,7 @@ class LoopClock:
         output: CapturedOutput | None,
         loop: asyncio.AbstractEventLoop,
         timer: KeptTimer,
+        bell: LoopBell,
     ) -> None:
         self._run = run
         self._interrupt = interrupt
@@ -105,7 +108,7 @@ class LoopClock:
         self._timer = timer
         self._through = PromptFuture(loop)
         # Holds no clock: the thread would keep the waiting task alive, and a task that is collected ends its guest.
-        run.wake_loop = partial(_wake, loop, weakref.ref(self._through))
+        run.wake_loop = partial(bell.ring, weakref.ref(self._through))
         self._give_up_at = 0.0
 
     async def keep_time(self, timeout_ms: float | None) -> None:
@@ -155,19 +158,6 @@ class LoopClock:
         self._output.drain()
         if self._output.is_over and self._run.stop is None:
             self._stop(Stop.OUTPUT)
-
-
-def _wake(loop: asyncio.AbstractEventLoop, waiting: weakref.ref[PromptFuture]) -> None:
-    try:  # noqa: SIM105 the waiting task pays for what is done here
-        loop.call_soon_threadsafe(_end_wait, waiting)
-    except RuntimeError:  # the loop is closed: nobody waits any more
-        pass
-
-
-def _end_wait(waiting: weakref.ref[PromptFuture]) -> None:
-    through = waiting()
-    if through is not None:
-        through.resolve()
 
 
 def wait_for(coroutine: Coroutine[Any, Any, Any], run: Run) -> Any:

@@ -201,7 +201,7 @@ class LimitedStore:
             return self._on_loop
         from pytest_airssys_wasm.runtime.event_loop import OnLoop  # loads asyncio, for those who have a loop
 
-        return OnLoop()
+        return OnLoop(self.engine.bells)
 
     def _budget(self) -> int | None:
         return self._fuel_left if self._shares_fuel else self.limits.fuel

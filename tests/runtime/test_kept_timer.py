@@ -17,6 +17,7 @@ from pytest_airssys_wasm.runtime.errors import ExecutionTimeout
 from pytest_airssys_wasm.runtime.event_loop import OnLoop
 from pytest_airssys_wasm.runtime.kept_timer import KeptTimer
 from pytest_airssys_wasm.runtime.limits import ResourceLimits
+from pytest_airssys_wasm.runtime.loop_bell import LoopBells
 from pytest_airssys_wasm.runtime.store import LimitedStore
 
 HOUR_S = 3_600.0
@@ -223,7 +224,7 @@ def test_a_store_outlives_a_closed_loop(engine, guest, host):
 
 def test_what_a_store_has_on_a_loop_is_of_that_loop():
     async def here():
-        return OnLoop()
+        return OnLoop(LoopBells())
 
     async def is_running(on_loop):
         return on_loop.is_running()
@@ -232,4 +233,4 @@ def test_what_a_store_has_on_a_loop_is_of_that_loop():
     assert not on_loop.is_running()
     assert not asyncio.run(is_running(on_loop))
     with pytest.raises(RuntimeError, match="no asyncio event loop is running"):
-        OnLoop()
+        OnLoop(LoopBells())

@@ -1,0 +1,165 @@
+"""The bell by which guests' threads wake an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import gc
+import os
+import threading
+import weakref
+
+import pytest
+from pausing_guest import GUEST, PLENTY, Pauses
+
+from pytest_airssys_wasm.runtime.loop_bell import LoopBell, LoopBells
+from pytest_airssys_wasm.runtime.prompt_future import PromptFuture
+
+
+def descriptors():
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.fixture
+def loop():
+    loop = asyncio.new_event_loop()
+    yield loop
+    loop.close()
+
+
+@pytest.fixture
+def uncollected():
+    """No garbage is collected meanwhile."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def test_all_that_is_rung_for_from_other_threads_is_resolved(loop):
+    async def rung():
+        bell = LoopBell(loop)
+        futures = [PromptFuture(loop) for _ in range(50)]
+        threads = [threading.Thread(target=bell.ring, args=(weakref.ref(future),)) for future in futures]
+        for thread in threads:
+            thread.start()
+        for future in futures:
+            await future
+        for thread in threads:
+            thread.join()
+
+    loop.run_until_complete(asyncio.wait_for(rung(), 20))
+
+
+def test_ringing_for_nobody_and_on_a_closed_loop_does_nothing(loop):
+    told = []
+    loop.set_exception_handler(lambda _loop, context: told.append(context))
+    bell, future = LoopBell(loop), PromptFuture(loop)
+    bell.ring(weakref.ref(PromptFuture(loop)))
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    bell.ring(weakref.ref(future))
+    assert told == []
+    assert not future.done()
+
+
+def test_who_rings_while_the_loop_answers_is_answered_in_the_next_turn(loop):
+    told = []
+
+    async def rung():
+        bell, first, second = LoopBell(loop), PromptFuture(loop), PromptFuture(loop)
+
+        async def ring_again():
+            await first
+            told.append("first")
+            loop.call_soon(told.append, "another task")
+            bell.ring(weakref.ref(second))
+
+        ringing = asyncio.create_task(ring_again())
+        await asyncio.sleep(0)
+        bell.ring(weakref.ref(first))
+        await second
+        told.append("second")
+        await ringing
+
+    loop.run_until_complete(asyncio.wait_for(rung(), 20))
+    assert told == ["first", "another task", "second"]
+
+
+def test_a_task_that_ends_the_loop_when_it_is_woken_leaves_the_others_to_be_woken(loop):
+    bell = LoopBell(loop)
+    futures = [PromptFuture(loop) for _ in range(3)]
+
+    async def leave():
+        await futures[0]
+        raise SystemExit
+
+    async def wait(future):
+        await future
+
+    leaving, *waiting = [loop.create_task(leave()), *(loop.create_task(wait(future)) for future in futures[1:])]
+    loop.run_until_complete(asyncio.sleep(0))
+    for future in futures:
+        bell.ring(weakref.ref(future))
+    with pytest.raises(SystemExit):
+        loop.run_until_complete(leaving)
+    loop.run_until_complete(asyncio.wait_for(asyncio.gather(*waiting), 20))
+
+
+def test_a_bell_keeps_nothing_of_the_task_that_made_it(loop):
+    class Kept: ...
+
+    name = contextvars.ContextVar("name")
+
+    async def within():
+        kept = Kept()
+        name.set(kept)
+        LoopBell(loop)
+        return weakref.ref(kept)
+
+    kept = loop.run_until_complete(loop.create_task(within()))
+    gc.collect()
+    assert kept() is None
+
+
+def test_the_stores_of_an_engine_share_the_bell_of_their_loop(uncollected, engine):
+    guest, host = engine.load(GUEST), Pauses().functions
+
+    async def opened():
+        await engine.execute_async(guest, "add", 1, 2, limits=PLENTY, host=host)
+        before = descriptors()
+        for _ in range(20):
+            await engine.execute_async(guest, "add", 1, 2, limits=PLENTY, host=host)
+        return descriptors() - before
+
+    assert asyncio.run(opened()) == 0
+
+
+def test_closed_loops_give_their_descriptors_back_before_they_are_collected(uncollected):
+    bells = LoopBells()
+
+    async def ask():
+        bells.of(asyncio.get_running_loop())
+        return descriptors()
+
+    first, *_, last = [asyncio.run(ask()) for _ in range(20)]
+    assert last <= first + 1
+
+
+def test_loops_in_different_threads_have_bells_of_their_own():
+    bells, both = LoopBells(), threading.Barrier(2)
+    found = []
+
+    async def ask():
+        await asyncio.sleep(0)
+        bell = bells.of(asyncio.get_running_loop())
+        both.wait(20)
+        found.append(bell)
+        assert bells.of(asyncio.get_running_loop()) is bell
+
+    threads = [threading.Thread(target=asyncio.run, args=(ask(),)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert len({id(bell) for bell in found}) == 2

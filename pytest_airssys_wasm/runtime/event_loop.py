@@ -128,6 +128,7 @@ class LoopClock:
             cancel(run, self._interrupt, GRACE_S)  # the loop waits for it
             raise
         finally:
+            run.wake_loop = None
             self._timer.clear()
             for descriptor in watched:
                 self._loop.remove_reader(descriptor)

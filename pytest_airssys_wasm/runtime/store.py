@@ -170,6 +170,7 @@ class LimitedStore:
             self._claim.end("it was closed")
             if self._on_loop is not None:
                 self._on_loop.close()
+            self._on_loop = None
             self._claim.give_back()
             self._release()
 

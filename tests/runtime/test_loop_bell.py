@@ -136,13 +136,25 @@ def test_the_stores_of_an_engine_share_the_bell_of_their_loop(uncollected, engin
 
 
 def test_closed_loops_give_their_descriptors_back_before_they_are_collected(uncollected):
-    bells = LoopBells()
+    bells, loops = LoopBells(), []
 
     async def ask():
-        bells.of(asyncio.get_running_loop())
+        loops.append(asyncio.get_running_loop())
+        bells.of(loops[-1])
         return descriptors()
 
     first, *_, last = [asyncio.run(ask()) for _ in range(20)]
+    assert last <= first + 1
+
+
+def test_closed_stores_hold_no_descriptor_of_their_loop(uncollected, engine):
+    guest, host = engine.load(GUEST), Pauses().functions
+
+    async def execute():
+        await engine.execute_async(guest, "add", 1, 2, limits=PLENTY, host=host)
+        return descriptors()
+
+    first, *_, last = [asyncio.run(execute()) for _ in range(20)]
     assert last <= first + 1
 
 

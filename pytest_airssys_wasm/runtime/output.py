@@ -29,6 +29,7 @@ class CapturedOutput:
         self.is_over = False
         self._readers: dict[int, str] = {}
         self._writers: dict[str, int] = {}
+        self._through: Run | None = None
         self._poll = select.poll()
         self._wake_reader, self._wake_writer = os.pipe()
         self._poll.register(self._wake_reader, select.POLLIN)
@@ -57,8 +58,9 @@ class CapturedOutput:
         """What the guest wrote so far."""
         return bytes(self._captured[name])
 
-    def wake(self) -> None:
+    def wake(self, run: Run) -> None:
         """Called by the guest's thread when it is through: ends the caller's poll."""
+        self._through = run
         os.write(self._wake_writer, b"\0")
 
     def wait(self, run: Run, timeout_s: float | None) -> bool:
@@ -70,6 +72,9 @@ class CapturedOutput:
             for descriptor, _event in events:
                 if descriptor == self._wake_reader:
                     os.read(self._wake_reader, 1)
+                    if self._through is not run:
+                        continue  # of a run before, which was seen to be finished by other means
+                    self._through = None
                     run.done.acquire()
                     self.drain()
                     self._judge(run)

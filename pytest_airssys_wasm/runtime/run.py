@@ -102,7 +102,7 @@ class Run:
         self.done = _thread.allocate_lock()
         self.done.acquire()
         self._mutex = _thread.allocate_lock()
-        self.wake: Callable[[], None] | None = None
+        self.wake: Callable[[Run], None] | None = None
         """Ends the caller's wait where that is not on `done` alone."""
         self.wake_loop: Callable[[], None] | None = None
         """The same for a caller that waits on an event loop. Called when the guest's thread is done with the run."""
@@ -134,7 +134,7 @@ class Run:
             self.finished_at = monotonic()
             if not self.abandoned:
                 if self.wake is not None:
-                    self.wake()  # before `finished` is seen: then the caller may close what it wakes
+                    self.wake(self)  # before `finished` is seen: then the caller may close what it wakes
                 self.finished = True
         self.done.release()
         return self.finished

@@ -155,6 +155,10 @@ def test_what_is_there_is_looked_for_once(cache, monkeypatch):
     again = Counted(CompileCache(cache.directory))
     assert [again.fetch("one") for _ in range(3)] == [b"artefact"] * 3
     assert (again.events, len(looked)) == (["load"] * 3, 1)
+    again.fetch("two")  # is looked for once more, in case that somebody else was quicker
+    looked.clear()
+    again.fetch("two")
+    assert (again.events[3:], looked) == (["compile", "load"], [])
 
 
 def test_clearing_leaves_loaded_guests_usable(cache):

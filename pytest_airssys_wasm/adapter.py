@@ -43,7 +43,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
         "--isolation",
         choices=("thread", "process"),
         default="thread",
-        help="process: guests are compiled and run in processes of their own, compiled in 5 s and 512 MiB at most",
+        help="process: guests are compiled and run in processes of their own, compiled in 2 s and 512 MiB at most",
     )
     return parser.parse_args(arguments)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from pytest_airssys_wasm.protocol.messages import (
     StepAnswer,
 )
 from pytest_airssys_wasm.protocol.values import decode, encode
+from pytest_airssys_wasm.runtime.capi import abi
 from pytest_airssys_wasm.runtime.errors import (
     ComponentTrapped,
     GuestExit,
@@ -49,8 +50,11 @@ _NOT_HERE = frozenset({"session", "host-rss"})
 
 
 SUITE_ISOLATION = ProcessIsolation(compile_timeout_ms=2_000, compile_memory_bytes="512 MiB")
-"""For engines that run the cases about compilers. What is tried is that the bounds hold, not how generous they are; a
-driver of adapters gives up after some 20 seconds."""
+"""For an engine that runs the whole suite. Large guests are compiled in it, and a driver of adapters gives up after
+some 20 seconds."""
+BOMB_ISOLATION = replace(SUITE_ISOLATION, compile_timeout_ms=500)
+"""For an engine that runs the cases about compilers and nothing else: what is tried is that the bounds hold, not how
+generous they are, and the healthy guests among them take a few milliseconds."""
 
 
 class InProcessRuntime:
@@ -72,7 +76,7 @@ class InProcessRuntime:
         return HelloAnswer(
             id=0,
             runtime="pytest-airssys-wasm on wasmtime-py",
-            version=metadata.version("wasmtime"),
+            version=abi.WASMTIME_VERSION,
             capabilities=[name for name in CAPABILITIES if name not in lacking],
         )
 

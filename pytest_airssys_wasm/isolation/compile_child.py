@@ -10,15 +10,22 @@ import threading
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+import wasmtime
+import wasmtime.component
+
 from pytest_airssys_wasm.protocol.pipes import take_pipes
+from pytest_airssys_wasm.runtime.binary import brief
+from pytest_airssys_wasm.runtime.settings import new_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
 def main() -> None:
-    """One order, one answer."""
+    """One order, one answer; and before them a greeting, which is its own answer: everything is loaded."""
     requests, answers = take_pipes()
+    answers.write(requests.readline())
+    answers.flush()
     order = json.loads(requests.readline())
     threading.Thread(target=_end_with, args=(requests,), daemon=True).start()
     answer = {"id": order["id"], **_carry_out(order["what"], Path(order["source"]), Path(order["result"]))}
@@ -27,12 +34,6 @@ def main() -> None:
 
 
 def _carry_out(what: str, source: Path, result: Path) -> dict[str, Any]:
-    import wasmtime
-    import wasmtime.component
-
-    from pytest_airssys_wasm.runtime.binary import brief
-    from pytest_airssys_wasm.runtime.settings import new_config
-
     content = source.read_bytes()
     try:
         if what == "text":

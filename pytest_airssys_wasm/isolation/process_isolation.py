@@ -35,7 +35,7 @@ class ProcessIsolation:
     grace_ms: float = DEFAULT_GRACE_MS
     """How long after its deadline an execution may still answer before its process is killed."""
     compile_timeout_ms: float = DEFAULT_COMPILE_TIMEOUT_MS
-    """Wall clock of one compilation, the start of its process included."""
+    """Wall clock of one compilation. The start of its process is not counted."""
     compile_memory_bytes: int = DEFAULT_COMPILE_MEMORY_BYTES
     """Data of a process that compiles: 48 MiB at least."""
 

@@ -7,6 +7,8 @@ They hang below the session itself, not below a file, so that they are there in 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +24,7 @@ from pytest_airssys_wasm.plugin.selection import ROOT, Selection, select
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
     from pytest_airssys_wasm.conformance.expectations import KnownFailure
 
@@ -54,7 +56,7 @@ class SuiteHooks:
     """
 
     def __init__(self, config: pytest.Config) -> None:
-        self._chapters = tuple(_chapters(_expected_failures(config)))
+        self._chapters = tuple(sorted(_chapters(_expected_failures(config)), key=lambda chapter: chapter.name))
         known = [node_id for chapter in self._chapters for node_id in chapter.node_ids()]
         self._selection = select(config, known, data_folder("conformance"))
 
@@ -80,6 +82,17 @@ class SuiteHooks:
             )
             collected.result = [*collected.result, suite]
         return collected
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        """Mix the chapters where xdist deals out the items: each worker is dealt many that follow each other.
+
+        The chapters that take longest follow each other too.
+        """
+        if hasattr(config, "workerinput"):
+            ours = [index for index, item in enumerate(items) if isinstance(item.parent, ChapterCollector)]
+            for index, item in zip(ours, mixed([items[index] for index in ours])):
+                items[index] = item
 
 
 class SuiteCollector(pytest.Collector):
@@ -120,6 +133,13 @@ class ChapterCollector(pytest.Collector):
                 yield make(self, name=name, nodeid=node_id)
 
 
+def mixed(items: Sequence[pytest.Item]) -> list[pytest.Item]:
+    """The items in an order in which each stretch has its share of every chapter."""
+    chapters = [[*chapter] for _, chapter in groupby(items, key=lambda item: item.parent)]
+    places = [((place + 0.5) / len(chapter), item) for chapter in chapters for place, item in enumerate(chapter)]
+    return [item for _, item in sorted(places, key=itemgetter(0))]
+
+
 def _expected_failures(config: pytest.Config) -> dict[str, KnownFailure]:
     path = config.stash[SETTINGS].wasm_expectations
     if path is None:
@@ -133,7 +153,7 @@ def _expected_failures(config: pytest.Config) -> dict[str, KnownFailure]:
 
 
 def _chapters(failures: Mapping[str, KnownFailure]) -> Iterator[Chapter]:
-    """Those from data in alphabetical order, and the laws, which need the longest, last."""
+    """Those from data, and the laws."""
     for file in find_chapters():
         cases = {
             case.name: _maker(CaseItem, path=case.path, case_file=case, known_failure=failures.get(case.node_id))

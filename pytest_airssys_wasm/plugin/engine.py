@@ -47,13 +47,13 @@ def the_runner(config: pytest.Config, needs: Collection[str] = ()) -> CaseRunner
     is_own = "isolated-compile" in needs and config.stash[SETTINGS].wasm_runtime is None
     key = _ISOLATED_RUNNER if is_own else _RUNNER
     if key not in config.stash:
-        from pytest_airssys_wasm.conformance.inprocess import SUITE_ISOLATION, InProcessRuntime
+        from pytest_airssys_wasm.conformance.inprocess import BOMB_ISOLATION, InProcessRuntime
         from pytest_airssys_wasm.conformance.runner import CaseRunner
         from pytest_airssys_wasm.runtime.scratch import ScratchFolder
 
         runtime: Runtime
         if is_own:
-            runtime = InProcessRuntime(_new_engine(config, None, SUITE_ISOLATION))
+            runtime = InProcessRuntime(_new_engine(config, None, BOMB_ISOLATION))
         else:
             runtime = the_adapter(config) or InProcessRuntime(the_engine(config))
         scratch = _at_end(config).enter_context(ScratchFolder("suite"))

@@ -1,20 +1,17 @@
 """Compiled guests on disk: content-addressed, shared by processes, bounded, private to the user.
 
-A compiled artefact is machine code that will be run, and wasmtime accepts one with a flipped byte. So the folder
-must belong to the user and be writable by nobody else, and each entry carries a checksum in its name: one file is
-an entry, complete or absent. CRC-32 finds what damages files; against who could write here no sum would help.
+A compiled artefact is machine code that will be run. So the folder must belong to the user and be writable by
+nobody else.
 """
 
 from __future__ import annotations
 
 import hashlib
-import mmap
 import os
 import tempfile
 import threading
 import time
 import warnings
-import zlib
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -25,19 +22,16 @@ from typing import TYPE_CHECKING, TypeVar
 from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
+from pytest_airssys_wasm.runtime.cache_entries import Entries, is_sound
 from pytest_airssys_wasm.runtime.cache_notes import new_note, noted_digest, read_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 T = TypeVar("T")
 
 DEFAULT_MAX_BYTES = 2**30
 _TICK_S = 1.0
-
-
-_LEFTOVERS = {".part": 3_600, ".lock": 30 * 86_400, ".source": 30 * 86_400}
-"""Seconds after which a file of this kind goes: it was left by a process that was killed, or can be made again."""
 
 
 class CacheUnavailable(UserWarning):
@@ -54,7 +48,7 @@ class CompileProgress:
 
 
 class CompileCache:
-    """Artefacts in `directory` (`None`: the user's cache folder), at most `max_bytes` of them together.
+    """Artefacts in `directory` (`None`: the user's cache folder), about `max_bytes` of them together at most.
 
     `on_progress` is called about every second while a compilation goes on, on the thread that waits for it.
     A folder that cannot be used, or that others could write to, is a `CacheUnavailable` warning, never an error.
@@ -70,6 +64,7 @@ class CompileCache:
         self.max_bytes = max_bytes
         self.on_progress = on_progress
         self._is_usable: bool | None = None
+        self._entries = Entries(self.directory, max_bytes)
 
     def read(self, path: Path) -> tuple[bytes, str]:
         """A file's content and the SHA-256 of it, not computed where path, size and time stamps are as they were."""
@@ -101,11 +96,11 @@ class CompileCache:
         """
         if not self._usable():
             return self._compile(name, size_bytes, compile_)
-        found = self._load(key, load)
+        found = self._load(self._entries.seen(key), load)
         if found is not None:
             return found
         with self._alone(key, name, size_bytes):
-            found = self._load(key, load)
+            found = self._load(self._entries.found(key), load)
             if found is None:
                 found = self._compile(name, size_bytes, compile_)
                 self._store(key, partial(save, found))
@@ -148,10 +143,10 @@ class CompileCache:
                 return f"anyone can put another in its place (mode {mode & 0o777:o} of {parent})"
         return None
 
-    def _load(self, key: str, load: Callable[[Path], T]) -> T | None:
-        for path in self.directory.glob(f"{key}.*.cwasm"):
+    def _load(self, paths: Iterable[Path], load: Callable[[Path], T]) -> T | None:
+        for path in paths:
             try:
-                if _is_sound(path):
+                if is_sound(path):
                     found = load(path)
                     os.utime(path)  # what was used last is removed last
                     return found
@@ -166,8 +161,7 @@ class CompileCache:
         try:
             with self._part() as part:
                 save(part)
-                part.replace(self.directory / f"{key}.{_checksum(part)}.cwasm")
-            self._evict()
+                self._entries.add(key, part)
         except OSError as error:
             self._warn(error)
 
@@ -189,24 +183,6 @@ class CompileCache:
             yield part
         finally:
             part.unlink(missing_ok=True)
-
-    def _evict(self) -> None:
-        for suffix, age_s in _LEFTOVERS.items():
-            for path in self.directory.glob(f"*{suffix}"):
-                with suppress(FileNotFoundError):
-                    if time.time() - path.stat().st_mtime > age_s:
-                        path.unlink()
-        entries = []
-        for path in self.directory.glob("*.cwasm"):
-            with suppress(FileNotFoundError):
-                stat = path.stat()
-                entries.append((stat.st_mtime_ns, stat.st_size, path))
-        total_bytes = sum(size for _, size, _ in entries)
-        for _, size, path in sorted(entries):
-            if total_bytes <= self.max_bytes:
-                break
-            path.unlink(missing_ok=True)
-            total_bytes -= size
 
     @contextmanager
     def _alone(self, key: str, name: str, size_bytes: int) -> Iterator[None]:
@@ -256,15 +232,3 @@ class CompileCache:
 
 def _hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-def _is_sound(path: Path) -> bool:
-    return path.name.split(".")[-2] == _checksum(path)
-
-
-def _checksum(path: Path) -> str:
-    with path.open("rb") as file:
-        if not os.fstat(file.fileno()).st_size:
-            return "nothing"
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            return f"{zlib.crc32(content):08x}"

@@ -53,6 +53,7 @@ class WitComponent(Component):
     def __init__(self, **known: Any) -> None:
         super().__init__(**known)
         self._exports: dict[str, _Export] = {}
+        self._prefixes: dict[Resource, str] = {}
 
     @cached_property
     def world(self) -> World:
@@ -92,8 +93,12 @@ class WitComponent(Component):
 
     def prefix_of(self, resource: Resource) -> str:
         """What stands before the names of this exported resource's functions: `iface#`, or nothing."""
-        home = _home(self.exports, resource)
-        return f"{home[0]}#" if home and home[0] else ""
+        # Asked for each handle, of which a list may hold thousands.
+        prefix = self._prefixes.get(resource)
+        if prefix is None:
+            home = _home(self.exports, resource)
+            prefix = self._prefixes[resource] = f"{home[0]}#" if home and home[0] else ""
+        return prefix
 
     def imported_home(self, resource: Resource) -> tuple[str, str] | None:
         """Interface and name under which this resource is imported."""

@@ -89,6 +89,15 @@ def test_what_exhausts_the_compiler_is_a_verdict(make_engine, bomb, bound, resou
     assert make_engine().load(MODULE).was_compiled
 
 
+def test_the_start_of_its_process_is_none_of_the_compilers_time(make_engine, tmp_path, monkeypatch):
+    (tmp_path / "slow_start.py").write_text(
+        f"import time; time.sleep(3)\nfrom {compile_child.__name__} import main\nmain()"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("pytest_airssys_wasm.isolation.compiling._MODULE", "slow_start")
+    assert make_engine(ProcessIsolation(compile_timeout_ms="2 s")).load(MODULE).was_compiled
+
+
 def test_what_is_small_compiled_and_large_once_it_is_loaded_is_refused(make_engine):
     """Nested instances within the compiler's bounds: loading the artefact would take twice the limit here."""
     before_bytes = resident_bytes()

@@ -77,6 +77,15 @@ def test_two_workers_give_the_same_verdicts(suite):
     assert suite.run("--airssys-wasm", "-n", "2", ADDS, WRONG).results == {ADDS: "passed", WRONG: "failed"}
 
 
+def test_a_worker_is_dealt_some_of_each_chapter(suite):
+    suite.write(test_own="def test_own(): pass")
+    text = suite.run("--airssys-wasm", "-n", "1", "-v").text
+    places = [
+        text.index(f" {name}") for name in ("test_own.py", ADDS, UNREADABLE, HOLDS, TRAPS, SKIPPED, BROKEN, WRONG)
+    ]
+    assert places == sorted(places)
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [

@@ -134,6 +134,33 @@ def test_the_least_recently_used_entry_goes_first(tmp_path):
     assert {path.name[0] for path in entries(cache)} == {"a", "c"}
 
 
+def test_what_other_processes_write_and_remove_meanwhile_is_noticed(tmp_path):
+    here, elsewhere = (Counted(CompileCache(tmp_path / "cache")) for _ in "ab")
+    here.fetch("first")
+    elsewhere.fetch("k")
+    here.fetch("k")
+    assert here.events == ["compile", "load"]
+    entries(elsewhere.cache)[0].unlink()
+    entries(elsewhere.cache)[0].unlink()
+    for key in ("first", "k"):
+        assert here.fetch(key) == b"artefact"
+    assert here.events == ["compile", "load", "compile", "compile"]
+
+
+def test_what_is_there_is_looked_for_once(cache, monkeypatch):
+    Counted(cache).fetch("one")
+    looked = []
+    glob = type(cache.directory).glob
+    monkeypatch.setattr(type(cache.directory), "glob", lambda self, *of: looked.append(of) or glob(self, *of))
+    again = Counted(CompileCache(cache.directory))
+    assert [again.fetch("one") for _ in range(3)] == [b"artefact"] * 3
+    assert (again.events, len(looked)) == (["load"] * 3, 1)
+    again.fetch("two")  # is looked for once more, in case that somebody else was quicker
+    looked.clear()
+    again.fetch("two")
+    assert (again.events[3:], looked) == (["compile", "load"], [])
+
+
 def test_clearing_leaves_loaded_guests_usable(cache):
     engine = WasmEngine(cache)
     guest = engine.load(GUEST)
@@ -171,7 +198,9 @@ def test_what_killed_processes_left_goes_after_a_while(cache):
             path = cache.directory / f"{name}{suffix}"
             path.write_bytes(b"x")
             os.utime(path, (time.time() - age,) * 2)
-    Counted(cache).fetch("other")
+    Counted(cache).fetch("soon after")
+    assert {f"old{suffix}" for suffix in kinds} <= {path.name for path in cache.directory.iterdir()}
+    Counted(CompileCache(cache.directory)).fetch("of the next process")
     left = {path.name for path in cache.directory.iterdir()}
     assert {f"new{suffix}" for suffix in kinds} <= left
     assert not {f"old{suffix}" for suffix in kinds} & left

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
 _MIB = 2**20
 
@@ -17,23 +15,6 @@ _MIB = 2**20
 def can_measure() -> bool:
     """Whether this system tells."""
     return sys.platform == "linux"
-
-
-@contextmanager
-def new_garbage_only() -> Iterator[None]:
-    """Python's collector passes over what is there already, for as long as this lasts.
-
-    A test session holds hundreds of thousands of objects, and to go through them again and again took a third of the
-    suite's time. What others have left behind is not given back meanwhile either, and counts for nobody.
-    """
-    if gc.get_freeze_count():  # somebody else's, or of a case beside this one
-        yield
-        return
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 def resident_mib(process_ids: Iterable[int]) -> float:

@@ -50,10 +50,6 @@ class CaseRunner:
 
     def run(self, case: Case, where: str = "case") -> Observation:
         """Everything seen of `case`. `where` begins the error when its component cannot be found."""
-        with measure.new_garbage_only():
-            return self._run(case, where)
-
-    def _run(self, case: Case, where: str) -> Observation:
         lanes = [
             _Lane(actor, copy, self._component_path(actor, where))
             for actor in case.cast()

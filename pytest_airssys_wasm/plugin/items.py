@@ -8,6 +8,7 @@ import pytest
 
 from pytest_airssys_wasm.plugin import foreign, shown
 from pytest_airssys_wasm.plugin.engine import the_runner
+from pytest_airssys_wasm.plugin.garbage import new_garbage_only
 from pytest_airssys_wasm.plugin.records import KIND, REQUIREMENT
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration, RuntimeDied
 
@@ -54,7 +55,9 @@ class CaseItem(pytest.Item):
         if missing:
             raise pytest.skip.Exception(f"the runtime has no {', '.join(missing)}", _use_item_location=True)
         foreign.begin(self)
-        findings = judge(case, runner.run(case, str(self.case_file.path)))
+        with new_garbage_only():
+            observation = runner.run(case, str(self.case_file.path))
+        findings = judge(case, observation)
         if findings:
             foreign.add_section(self)
             raise CaseFailed(case, findings)

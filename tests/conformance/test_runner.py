@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import threading
-import weakref
 from pathlib import Path
 
 import msgspec
@@ -193,40 +191,6 @@ def test_growth_is_measured_from_after_the_first_tenth(
     case = make_case(f"repeat = {repeat}\n[expect]\nhost_rss_growth_mib = {{ max = 1 }}\n[[steps]]\ncall = 'f'\n")
     observation = CaseRunner(runtime, tmp_path).run(case)
     assert observation.host_rss_growth_mib == observation.open_files_growth == repeat - warm_up
-
-
-class Ring:
-    """Garbage that only the collector finds."""
-
-    def __init__(self):
-        self.self = self
-        self.is_there = weakref.ref(self)
-
-
-def test_the_collector_is_not_about_what_was_there_before_a_case(make_case, scripted, answer, tmp_path):
-    before = Ring().is_there
-    found = []
-
-    class Collecting(scripted):
-        def run(self, request):
-            of_the_case = Ring().is_there
-            gc.collect()
-            found.append((before() is None, of_the_case() is None))
-            return super().run(request)
-
-    CaseRunner(Collecting(answer()), tmp_path).run(make_case('[[steps]]\ncall = "f"\n'))
-    assert found == [(False, True)]
-    gc.collect()
-    assert before() is None
-
-
-def test_what_somebody_else_has_frozen_stays_so(make_case, run):
-    gc.freeze()
-    try:
-        run(make_case('[[steps]]\ncall = "f"\n'))
-        assert gc.get_freeze_count()
-    finally:
-        gc.unfreeze()
 
 
 def test_growth_is_not_measured_where_nobody_asks(make_case, run):

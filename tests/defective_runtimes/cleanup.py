@@ -28,10 +28,10 @@ def stores_of_guests_that_were_given_up_are_kept(patch):
 
 @FAMILY.lone_defect
 def guests_that_were_given_up_go_on(patch):
-    """They are forgotten, and stopped only seconds later."""
+    """They are forgotten, and stopped only a second later."""
 
     def is_stopped(original, self):
-        return original(self) and (not self.abandoned or monotonic() > self.started_at + 3)
+        return original(self) and (not self.abandoned or monotonic() > self.started_at + 1)
 
     around(patch, Run, "is_stopped", is_stopped)
 

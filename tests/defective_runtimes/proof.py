@@ -37,6 +37,12 @@ class Proof:
                     yield name, cell
 
     @property
+    def open_defects(self) -> list[str]:
+        """Defects that are found to be convicted by nothing."""
+        found = {name for name, _ in self.convictions}
+        return [name for name in self.record.defects if name not in found]
+
+    @property
     def open_cases(self) -> set[str]:
         """Cases that are found to convict nothing."""
         return {*self.record.cases} - {*self.record.idle} - {case for _, case in self.convictions}

@@ -46,7 +46,9 @@ def test_where_a_conviction_fails_another_is_asked_for():
     proof.add(asked, {"narrow": [], "wide": ["fuel/b", "memory/c"]})
     assert [*proof.open_cells] == [("wide", ["fuel/a", "fuel/b"]), ("wide", ["memory/c"])]
     assert proof.open_cases == {"fuel/b", "memory/c"}
+    assert proof.open_defects == ["wide"]
     assert proof.asked() == {"wide": ["fuel/a"]}
     proof.add({"wide": ["fuel/a"]}, {"wide": []})
     assert [*proof.open_cells] == [("wide", ["memory/c"])]
+    assert proof.open_defects == []
     assert proof.asked() == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ctypes import CDLL, c_int, c_size_t, c_void_p
+from functools import partial
 from mmap import MAP_PRIVATE, mmap
 from time import monotonic
 
@@ -48,7 +49,7 @@ def address_space_is_kept(patch):
     patch.setattr(memory._Mapping, "unmap", unmap)
 
 
-@FAMILY.lone_defect
+@partial(FAMILY.lasting_defect, alone=True)
 def memory_is_kept(patch):
     """The pages of a memory are not given back."""
     patch.setattr(memory._Mapping, "unmap", lambda self: None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from typing import TYPE_CHECKING
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
 # Beside a busy machine an example may take as long as it likes.
 settings.register_profile("unhurried", settings.default, deadline=None)
 settings.load_profile("unhurried")
+
+
+def pytest_collection_finish() -> None:
+    """The collector passes over what stays to the end: to go through thousands of tests takes it 80 ms, each time."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -5,7 +5,17 @@ from __future__ import annotations
 import gc
 import weakref
 
+import pytest
+
 from pytest_airssys_wasm.plugin.garbage import new_garbage_only
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_frozen():
+    """As in a session of others; ours has frozen what was collected."""
+    gc.unfreeze()
+    yield
+    gc.freeze()
 
 
 class Ring:

@@ -17,6 +17,9 @@ KNOWN = record.read()
 
 RENEW = "python tests/defective_runtimes/matrix.py"
 
+CHANCES = 5
+"""On a busy machine a defect that is a race may go by."""
+
 
 def test_the_record_is_of_the_defects_and_cases_of_today():
     today = KNOWN.of_today()
@@ -51,8 +54,7 @@ def test_a_defect_is_convicted(name, monkeypatch, tmp_path):
     DEFECTS[name].plant(monkeypatch)
     engine = WasmEngine()
     trial = Trial(InProcessRuntime(engine), tmp_path)
-    # On a busy machine a defect in time may once go by.
-    assert trial.findings(quick) or trial.findings(quick)
+    assert any(trial.findings(quick) for _ in range(CHANCES))
     engine.close()
 
 

@@ -73,7 +73,7 @@ class HostCalls:
         values = self._arrived(call, params)
         try:
             value = self._returned(call_host(function, values, run), results)
-        except BaseException as error:  # noqa: BLE001 the execution ends with it, whatever it is
+        except BaseException as error:  # noqa: BLE001 as in threads: SystemExit and pytest.fail too are the caller's
             run.host_error, run.host_name = error, call.host_call
             return HostReply(asked_for=call.asked_for, host_error=type(error).__name__)
         return HostReply(asked_for=call.asked_for, host_return=value)
@@ -83,8 +83,8 @@ class HostCalls:
             raise _garbage(f"args: {len(call.args)} of {len(params)}")
         try:
             return [self._crossing.arrive(value, type_) for value, type_ in zip(call.args, params)]
-        except Exception as error:  # noqa: BLE001 whatever a lie makes of it
-            raise _garbage(f"args of {shown(call.host_call)}: {error}") from None
+        except Exception as error:  # a lie may make anything of it; were it our fault, its cause shows that
+            raise _garbage(f"args of {shown(call.host_call)}: {error}") from error
 
     def _returned(self, value: Any, results: Sequence[Any]) -> Any:
         if not results:
@@ -108,7 +108,7 @@ class HostCalls:
             raise _garbage(str(error)) from None
         try:
             drop_object(dropped, self._run)
-        except BaseException as error:  # noqa: BLE001 as above
+        except BaseException as error:  # noqa: BLE001 as above; it is kept in the run already
             return HostReply(asked_for=call.asked_for, host_error=type(error).__name__)
         return HostReply(asked_for=call.asked_for, host_return=None)
 

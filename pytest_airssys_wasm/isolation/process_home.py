@@ -167,9 +167,9 @@ class ProcessHome:
                 self._open(operation.component, answer.session)
             if end.verdict is Verdict.OK:
                 run.value = self._value(operation, end.value)
-        except Exception as error:  # noqa: BLE001 whatever a lie makes of it
+        except Exception as error:  # a lie may make anything of it; were it our fault, its cause shows that
             self._end = None
-            raise _garbage(error) from None
+            raise _garbage(error) from error
 
     def _believe(self, answer: SessionAnswer | None, run: Run) -> EndAnswer:
         """How it ended. Raises `RuntimeDied` for what cannot be."""

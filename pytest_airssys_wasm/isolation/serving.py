@@ -101,7 +101,7 @@ class Sessions:
                 host = proxy_host(component, request.imports, request.resources, kept.objects, kept.ask)
                 args = [] if request.call is None else _decoded(kept, component, request.call, request.args)
                 opened, end = kept.run(Open(component, host, request.call, args))
-            except BaseException:
+            except BaseException:  # whatever it was: the driver has no number to close it by
                 with self._lock:
                     self._open.pop(number, None)
                 if request.beside is None:

@@ -107,7 +107,7 @@ class Workmate:
             return _decoded(came, _ANSWER)
         except RuntimeDied as died:
             self.kill(died)
-            raise self._told(died) from None
+            raise self._told(died) from died.__cause__
 
     def last_words(self, wait_s: float) -> SessionAnswer | None:
         """The answer to a request that nobody waits for any more, if it comes; for use on any thread."""
@@ -172,9 +172,9 @@ class Workforce:
                 self._all.add(mate)
             mate.load(files)
             return mate
-        except BaseException:
+        except BaseException:  # a signal as well
             if mate is not None:
-                mate.kill()  # a signal came: nobody would have it
+                mate.kill()  # nobody would have it
             self._places.release()
             raise
 

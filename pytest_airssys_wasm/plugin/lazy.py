@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pytest_airssys_wasm.runtime.errors import WasmError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
@@ -13,7 +15,8 @@ if TYPE_CHECKING:
 class LazyInstance:
     """Stands for an `Instance`: the guest is loaded and instantiated by the first call, look-up or attribute.
 
-    What that raises is raised where the test uses it, so that a test can expect it; and again on later uses.
+    What that raises is raised where the test uses it, so that a test can expect it. How an instantiation ended is
+    raised again on later uses; anything else, such as a store that was in use just then, is nothing about the guest.
     """
 
     def __init__(
@@ -26,7 +29,7 @@ class LazyInstance:
         self._instantiate = instantiate
         self._instantiate_async = instantiate_async
         self._instance: Instance | None = None
-        self._error: BaseException | None = None
+        self._error: WasmError | None = None
 
     def call(self, name: str, /, *args: Any) -> Any:
         """As `Instance.call`."""
@@ -37,7 +40,7 @@ class LazyInstance:
         if self._instance is None and self._error is None:
             try:
                 self._instance = await self._instantiate_async()
-            except Exception as error:
+            except WasmError as error:
                 self._error = error
                 raise
         return await self._open().call_async(name, *args)
@@ -62,7 +65,7 @@ class LazyInstance:
         if self._instance is None:
             try:
                 self._instance = self._instantiate()
-            except Exception as error:
+            except WasmError as error:
                 self._error = error
                 raise
         return self._instance

@@ -92,9 +92,10 @@ class _Desk:
             addressed = _ADDRESSED.decode(line)
             if addressed.id is not None or addressed.asked_for is None:
                 return False
-            self._questions.reply(_REPLY.decode(line))
-        except Exception:  # noqa: BLE001 `answer` says what is wrong with it
+            reply = _REPLY.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # `answer` says what is wrong with it
             return False
+        self._questions.reply(reply)
         return True
 
     def answer(self, line: bytes) -> bytes:
@@ -132,8 +133,9 @@ class _Desk:
 def _encoded(answer: Any) -> bytes:
     try:
         return msgspec.json.encode(answer)
-    except Exception as error:  # noqa: BLE001 as above
-        return msgspec.json.encode(_Refusal(answer.id, f"the answer cannot be written: {type(error).__name__}"))
+    except Exception as error:  # noqa: BLE001 told apart from what is wrong with the request
+        text = f"the answer cannot be written: {type(error).__name__}: {error}"
+        return msgspec.json.encode(_Refusal(answer.id, text[:_ERROR_CHARACTERS]))
 
 
 def _skip_line(requests: IO[bytes]) -> None:

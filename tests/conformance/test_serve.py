@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -15,6 +16,7 @@ from pytest_airssys_wasm.conformance.loader import find_chapters
 from pytest_airssys_wasm.conformance.runner import CaseRunner
 from pytest_airssys_wasm.protocol.fitting import LINE_BYTES
 from pytest_airssys_wasm.protocol.messages import CAPABILITIES
+from pytest_airssys_wasm.protocol.serve import serve
 
 COMMAND = [sys.executable, "-m", "pytest_airssys_wasm.adapter"]
 HELLO = '{"id": 99, "op": "hello", "protocol": 1}'
@@ -75,6 +77,14 @@ def test_what_is_no_request_is_answered_with_an_error(tell, line, identifier, to
     assert set(answers) == {identifier, 99}
     refusal = answers[identifier]
     assert told in refusal["error"]
+
+
+def test_an_answer_that_cannot_be_written_is_an_error_of_its_request(scripted, answer):
+    request, answers = {"id": 5, "op": "run", "component": "x", "limits": {}, "steps": [{"call": "f"}]}, io.BytesIO()
+    serve(scripted(answer(value=object())), io.BytesIO(json.dumps(request).encode() + b"\n"), answers)
+    refusal = json.loads(answers.getvalue())
+    assert refusal["id"] == 5
+    assert refusal["error"].startswith("the answer cannot be written: TypeError: ")
 
 
 def test_a_line_too_long_is_skipped_whole(tell):

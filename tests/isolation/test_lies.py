@@ -108,6 +108,15 @@ def test_a_lie_is_garbage_and_the_next_execution_works(engine, host, tell, lie):
     assert engine.execute(guest, "f", limits=LIMITS, host=host).value.text == "hello"
 
 
+@pytest.mark.parametrize("lie", ["a-number-out-of-range", "a-question-with-wrong-args"])
+def test_what_could_be_a_fault_of_ours_is_kept_as_the_cause(engine, host, tell, lie):
+    tell(LIES[lie])
+    with pytest.raises(RuntimeDied) as caught:
+        engine.execute(engine.load(GUEST), "f", limits=LIMITS, host=host)
+    assert isinstance(caught.value.__cause__, (TypeError, ValueError))
+    assert str(caught.value.__cause__) in str(caught.value)
+
+
 def test_a_value_where_there_is_none_is_garbage(engine, host, tell):
     tell({"end": {"value": 1}})
     with pytest.raises(RuntimeDied) as caught:

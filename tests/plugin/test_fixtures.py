@@ -277,6 +277,17 @@ def test_async(component, limited_store):
     assert limited_store.total.host_calls == 0
     assert component.calls() == 1
 
+@pytest.mark.component("kernels.wat")
+@pytest.mark.memory("1 MiB")
+@pytest.mark.timeout_ms(20_000)
+def test_a_use_that_came_too_early_does_not_spoil_the_later_ones(component):
+    async def together():
+        return await asyncio.gather(*(component.call_async("add", n, n) for n in range(2)), return_exceptions=True)
+
+    first, refused = asyncio.run(together())
+    assert (first, type(refused).__name__) == (0, "StoreUnusable")
+    assert component.add(1, 2) == 3
+
 @pytest.mark.component("(module (func (export \\"f\\")) (start 0) (func unreachable) )")
 @pytest.mark.memory("1 MiB")
 def test_an_instantiation_that_fails_does_so_where_it_is_awaited(component):
@@ -285,4 +296,4 @@ def test_an_instantiation_that_fails_does_so_where_it_is_awaited(component):
             asyncio.run(component.call_async("nothing"))
 """
     )
-    assert guest.run().count("passed") == 2
+    assert guest.run().count("passed") == 3

@@ -40,8 +40,8 @@ open("was-here", "w").close()
 """The beginning of an adapter that misbehaves only in its first process."""
 
 
-def run(adapter, steps=1, timeout_ms=0, identifier=1):
-    """One request; its answers."""
+def run(adapter, steps=1, timeout_ms=10_000, identifier=1):
+    """One request; its answers. Who waits for silence says how long, others have the time that a busy machine takes."""
     request = RunRequest(
         id=identifier,
         component="x.wat",
@@ -65,7 +65,7 @@ def open_descriptors():
     return len(os.listdir("/proc/self/fd"))
 
 
-def wait_until(condition, seconds=10):
+def wait_until(condition, seconds=30):
     limit = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < limit

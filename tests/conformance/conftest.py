@@ -108,7 +108,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., AdapterRuntime]]:
     started = []
 
     def make(script: str, **known: Any) -> AdapterRuntime:
-        known.setdefault("patience", Patience(start_s=10.0, grace_s=0.5, unlimited_s=10.0))
+        known.setdefault("patience", Patience(start_s=30.0, grace_s=0.5, unlimited_s=10.0))
         code = PRELUDE + dedent(script)
         started.append(AdapterRuntime([sys.executable, "-c", code], folder=tmp_path, **known))
         return started[-1]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -47,9 +46,10 @@ def test_what_a_coroutine_raises_is_raised(loop):
 
 
 def test_a_caller_that_waits_no_more_cancels_its_coroutine(loop, monkeypatch):
-    cancelled = threading.Event()
+    begun, cancelled = threading.Event(), threading.Event()
 
     async def sleep():
+        begun.set()
         try:
             await asyncio.sleep(3_600)
         except asyncio.CancelledError:
@@ -62,7 +62,7 @@ def test_a_caller_that_waits_no_more_cancels_its_coroutine(loop, monkeypatch):
         future = submit(coroutine, running)
 
         def result():
-            time.sleep(0.05)  # it has begun
+            assert begun.wait(20)
             raise KeyboardInterrupt
 
         future.result = result

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -47,12 +48,16 @@ class Death:
 
 
 def by(number: int) -> Callable[[int], None]:
-    """Send this signal, twice: where it was sent and not caused, wasmtime's handler lets the first one pass."""
+    """Send this signal until the process is gone, for half a second.
+
+    Where it was sent and not caused, wasmtime's handler lets the first one pass; and two that are close are one.
+    """
 
     def strike(process_id: int) -> None:
-        for _ in range(2):
-            os.kill(process_id, number)
-            time.sleep(0.05)
+        with suppress(ProcessLookupError):
+            for _ in range(10):
+                os.kill(process_id, number)
+                time.sleep(0.05)
 
     return strike
 

@@ -28,7 +28,7 @@ COMPONENT = """(component
   (core module $m (func (export "square") (param i32) (result i32) (i32.mul (local.get 0) (local.get 0))))
   (core instance $i (instantiate $m))
   (func (export "square") (param "x" u32) (result u32) (canon lift (core func $i "square"))))"""
-LIMITS = ResourceLimits(memory="1 MiB")
+LIMITS = ResourceLimits(memory="1 MiB", timeout_ms=20_000)
 
 
 def resident_bytes():

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from bombs import wait_for
 from deaths import DEATHS, GUEST, ISOLATION, LIMITS, Death, by, host_that_strikes, processes
 
 from pytest_airssys_wasm import LimitedStore, RuntimeDied, StoreUnusable, WasmEngine
@@ -64,8 +65,7 @@ def test_a_process_that_died_while_it_was_idle_is_replaced_in_silence(engine, gu
     idle = processes(engine)
     for process_id in idle:
         os.kill(process_id, signal.SIGKILL)
-    while any(exited(process_id) is None for process_id in idle):
-        time.sleep(0.01)
+    wait_for(lambda: all(exited(process_id) is not None for process_id in idle))
     assert engine.execute(guest, "add", 1, 2, limits=LIMITS, host=host).value == 3
     assert not {*idle} & {*processes(engine)}
 

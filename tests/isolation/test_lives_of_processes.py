@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from bombs import wait_for
 from busy_guest import GUEST, LIMITS, asking
 
 from pytest_airssys_wasm import (
@@ -79,10 +80,7 @@ def test_cancelling_ends_the_process_of_the_guest(guest, engine):
         # Which of the two it is, is a matter of milliseconds: the process is ended either way.
         with pytest.raises(StoreUnusable, match=r"the process that it was in has ended|had to be given up"):
             store.instantiate(guest)
-    until = time.monotonic() + 20
-    while _is_alive(workers[0]) and time.monotonic() < until:
-        time.sleep(0.02)
-    assert not _is_alive(workers[0])
+    wait_for(lambda: not _is_alive(workers[0]))
 
 
 def test_an_async_host_function_is_cancelled_at_the_deadline_and_the_store_lives_on(engine, guest):
@@ -129,10 +127,7 @@ def test_a_process_that_is_interrupted_before_its_guest_runs_is_ended(monkeypatc
         patch.setattr(Workmate, "load", interrupted)
         with pytest.raises(KeyboardInterrupt):
             engine.execute(guest, "nothing", limits=LIMITS)
-    until = time.monotonic() + 20
-    while not mates[0].is_over and time.monotonic() < until:
-        time.sleep(0.02)
-    assert mates[0].is_over
+    wait_for(lambda: mates[0].is_over)
     engine.execute(guest, "nothing", limits=LIMITS)
     engine.close()
 
@@ -153,15 +148,11 @@ def test_no_process_is_left_when_the_one_that_asked_is_gone(tmp_path):
         env={**os.environ, "TMPDIR": str(tmp_path)},  # what is killed leaves its files
     )
     worker = int(asker.stdout.readline())
-    begun, until = _ticks(worker), time.monotonic() + 20
-    while _ticks(worker) < begun + 3 and time.monotonic() < until:
-        time.sleep(0.01)  # until it has its reply, and spins
+    begun = _ticks(worker)
+    wait_for(lambda: _ticks(worker) >= begun + 3)  # it has its reply, and spins
     os.kill(asker.pid, signal.SIGKILL)
     asker.communicate()
-    until = time.monotonic() + 20
-    while _is_alive(worker) and time.monotonic() < until:
-        time.sleep(0.02)
-    assert not _is_alive(worker)
+    wait_for(lambda: not _is_alive(worker))
 
 
 def _ticks(process_id):

@@ -196,7 +196,7 @@ for binary in mutations(seed=2, count=600):
         continue
     for name in guest.function_names():
         try:
-            engine.execute(guest, name, limits=ResourceLimits(memory="1 MiB", fuel=1_000))
+            engine.execute(guest, name, limits=ResourceLimits(memory="1 MiB", fuel=1_000, timeout_ms=20_000))
         except (WasmError, TypeError):
             pass
         ran += 1

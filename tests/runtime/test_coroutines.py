@@ -35,7 +35,7 @@ def test_a_guest_waits_for_a_coroutine_and_the_loop_does_not(engine, guest, host
     (done,), beats = asyncio.run(with_heartbeat(execution))
     assert done.value == 5
     assert (host.begun, host.ended) == (5, 5)
-    assert len(beats) > 10
+    assert len(beats) > 3  # where the loop is held, one before and one after
 
 
 def test_many_guests_wait_at_the_same_time(engine, guest, host):

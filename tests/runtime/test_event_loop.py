@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import threading
 import time
 import weakref
 
@@ -69,7 +70,7 @@ def test_an_endless_guest_is_stopped_while_the_loop_goes_on(engine, guest, host)
     )
     assert isinstance(error, ExecutionTimeout)
     assert 200 <= error.usage.wall_ms < 5_000
-    assert len(beats) > 10
+    assert len(beats) > 3  # of some two hundred; where the loop is held, one before and one after
 
 
 def test_fuel_runs_out_as_it_does_without_a_loop(engine, guest, host):
@@ -114,14 +115,20 @@ def test_a_time_limit_of_anyio_ends_the_guest(engine, guest, host, call):
 
 
 def test_a_guest_blocked_in_the_host_is_given_up_while_the_loop_goes_on(engine, guest):
-    host = HostFunctions()
-    host.register("pause", lambda ms: time.sleep(ms / 1_000) or 1)
+    host, release, came_back = HostFunctions(), threading.Event(), threading.Event()
+
+    @host.register("pause")
+    def pause(ms):
+        release.wait(ms / 1_000)
+        came_back.set()
+        return 1
+
     limits = ResourceLimits(memory="1 MiB", fuel=None, timeout_ms=50)
-    execution = engine.execute_async(guest, "pauses", 1, 2_000, limits=limits, host=host)
-    started = time.monotonic()
+    execution = engine.execute_async(guest, "pauses", 1, 20_000, limits=limits, host=host)
     (error,), _ = asyncio.run(with_heartbeat(execution))
     assert isinstance(error, ExecutionTimeout)
-    assert time.monotonic() - started < 1.5
+    assert not came_back.is_set()
+    release.set()
 
 
 def test_for_a_guest_blocked_in_the_host_there_is_no_grace(engine, guest):
@@ -134,10 +141,8 @@ def test_for_a_guest_blocked_in_the_host_there_is_no_grace(engine, guest):
             await engine.execute_async(guest, "pauses", 1, 200, limits=limits, host=host)
         return caught.value.usage.wall_ms - 30
 
-    async def several():
-        return [await late_ms() for _ in range(10)]
-
-    assert min(asyncio.run(several())) < 6
+    # With the grace of 8 ms none could be, however often it is tried.
+    assert any(asyncio.run(late_ms()) < 6 for _ in range(100))
 
 
 def test_a_guest_asleep_in_wasi_is_given_up_while_the_loop_goes_on(engine):
@@ -145,7 +150,7 @@ def test_a_guest_asleep_in_wasi_is_given_up_while_the_loop_goes_on(engine):
     execution = engine.execute_async(engine.load(SLEEPER), "sleep", limits=limits, wasi=Wasi())
     (error,), _ = asyncio.run(with_heartbeat(execution))
     assert isinstance(error, ExecutionTimeout)
-    assert error.usage.wall_ms < 1_500
+    assert error.usage.wall_ms < 2_000  # before it would have woken up
 
 
 def test_cancelling_a_guest_that_is_asleep_in_wasi_holds_the_loop_for_a_moment_only(engine):
@@ -159,10 +164,8 @@ def test_cancelling_a_guest_that_is_asleep_in_wasi_holds_the_loop_for_a_moment_o
         await asyncio.sleep(0)
         return time.monotonic() - began
 
-    async def several():
-        return [await held() for _ in range(8)]
-
-    assert min(asyncio.run(several())) < 0.04
+    # It may be the machine that is slow, but not each time.
+    assert any(asyncio.run(held()) < 0.04 for _ in range(30))
 
 
 def test_output_is_read_and_bounded_while_the_loop_goes_on(engine):
@@ -225,8 +228,12 @@ def test_a_store_runs_one_execution_at_a_time(engine, guest, host):
 def test_a_guest_does_not_outlive_a_loop_that_was_closed_over_it(engine, guest, host):
     loop = asyncio.new_event_loop()
     task = loop.create_task(engine.execute_async(guest, "spin", limits=PLENTY, host=host.functions))
-    loop.run_until_complete(asyncio.sleep(0.01))
-    assert engine.current
+
+    async def until_it_runs():
+        while not engine.current:
+            await asyncio.sleep(0.001)
+
+    loop.run_until_complete(asyncio.wait_for(until_it_runs(), 20))
     loop.close()
     del task
     gc.collect()

@@ -200,7 +200,7 @@ def test_a_guest_asleep_in_wasi_ends_at_the_deadline(engine, binary):
     with pytest.raises(ExecutionTimeout) as caught:
         function = RUN if guest.kind == "component" else "_start"
         engine.execute(guest, function, limits=limits, wasi=Wasi(args=["greeter", "--sleep=3000"]))
-    assert 100 <= caught.value.usage.wall_ms < 2_000
+    assert 100 <= caught.value.usage.wall_ms < 3_000  # before it would have woken up
 
 
 def test_stdin_is_what_was_given(engine, greeter):

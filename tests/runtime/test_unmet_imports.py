@@ -9,7 +9,7 @@ from pytest_airssys_wasm.runtime.host import HostFunctions
 from pytest_airssys_wasm.runtime.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.reference import ReferenceFunctions
 
-LIMITS = ResourceLimits(memory="1 MiB")
+LIMITS = ResourceLimits(memory="1 MiB", timeout_ms=20_000)
 MISFIT = '(module (import "env" "f" (func (param i32 i32))) {} (func (export "g")))'
 FAILURE = '(variant (case "not-granted") (case "not-found") (case "too-large" u64) (case "failed" string))'
 

@@ -102,13 +102,12 @@ class Correspondence:
             for identifier, line in answers.items():
                 self._open.pop(identifier).inbox.put(line)
 
-    def give_up(self, failure: RuntimeDied) -> bool:
-        """No answer will come any more. Whether anybody was waiting."""
+    def give_up(self, failure: RuntimeDied) -> None:
+        """No answer will come any more."""
         with self._lock:
             waiting, self._open = [*self._open.values()], {}
         for one in waiting:
             one.inbox.put(failure)
-        return bool(waiting)
 
     def _address(self, line: bytes, answers: dict[int, bytes]) -> None:
         try:

@@ -261,9 +261,9 @@ class AdapterProcess:
                 pipe.close()
             os.close(self._wake_in)
             os.close(self._wake_out)
-            was_told = self._letters.give_up(ended)
-            self.untold = None if was_told or self._close_by is not None else failure
+            self.untold = None if self._letters or self._close_by is not None else failure
             self._is_over = True
+            self._letters.give_up(ended)  # at last: who is told may start another at once
 
     def _read_last_words(self) -> None:
         """What is still in the pipes, for reports."""

@@ -111,7 +111,8 @@ class ProcessHome:
         if run.abandoned or (self._end is not None and self._end.is_over):
             self._lease.end()
             return "its guest was blocked in a call at the deadline and had to be given up"
-        if run.finished and self._end is None:
+        if run.finished and (self._end is None or run.stop is Stop.CANCELLED):
+            # Who cancels it kills the process, whose answer may have been on its way.
             self._lease.end()
             return "the process that it was in has ended"
         return None

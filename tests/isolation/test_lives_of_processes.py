@@ -28,6 +28,7 @@ from pytest_airssys_wasm import (
     WasmEngine,
 )
 from pytest_airssys_wasm.isolation.workforce import Workmate
+from pytest_airssys_wasm.runtime.run import Run, Stop
 
 
 @pytest.fixture(scope="session")
@@ -81,6 +82,17 @@ def test_cancelling_ends_the_process_of_the_guest(guest, engine):
         with pytest.raises(StoreUnusable, match=r"the process that it was in has ended|had to be given up"):
             store.instantiate(guest)
     wait_for(lambda: not _is_alive(workers[0]))
+
+
+def test_a_cancelled_run_ends_its_process_also_where_the_guest_was_through_before(guest, engine):
+    with LimitedStore(engine, LIMITS, host=asking(lambda n: n), wasi=Wasi()) as store:
+        store.instantiate(guest)  # whose answer came
+        worker = store._home._lease.mate.process_id
+        run = Run(LIMITS, None, store._home.account)
+        run.stop = Stop.CANCELLED
+        run.finish()
+        assert store._home.end(run) == "the process that it was in has ended"
+        wait_for(lambda: not _is_alive(worker))
 
 
 def test_an_async_host_function_is_cancelled_at_the_deadline_and_the_store_lives_on(engine, guest):

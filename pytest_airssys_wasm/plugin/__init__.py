@@ -18,9 +18,12 @@ from pytest_airssys_wasm.plugin.fixtures import (
     wasm_host,
     wasm_limits,
 )
+from pytest_airssys_wasm.plugin.settings import SETTINGS, read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+
+    from pytest_airssys_wasm.plugin.settings import Settings
 
 __all__ = ["_wasm_source", "component", "limited_store", "wasm_engine", "wasm_host", "wasm_limits"]
 
@@ -40,7 +43,7 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Check the settings; with `--airssys-wasm`, find the suite."""
     markers.declare(config)
-    settings = config.stash[options.SETTINGS] = options.read_settings(config)
+    settings = config.stash[SETTINGS] = read_settings(config)
     config.pluginmanager.register(checks.MarkerChecks(settings))
     if not config.getoption("fulltrace"):
         config.pluginmanager.register(tracebacks.Interruptions())
@@ -58,7 +61,7 @@ def pytest_configure(config: pytest.Config) -> None:
         foreign.introduce(config)
 
 
-def _record(config: pytest.Config, settings: options.Settings) -> None:
+def _record(config: pytest.Config, settings: Settings) -> None:
     """Keep records of executions, where somebody will read them."""
     wanted = settings.wasm_report or settings.wasm_summary or config.get_verbosity() > 0
     if not wanted and not config.getoption("xmlpath", None):

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_airssys_wasm.plugin import markers
-from pytest_airssys_wasm.plugin.options import OverCeiling, check_ceiling
+from pytest_airssys_wasm.plugin.settings import OverCeiling, check_ceiling
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from pytest_airssys_wasm.plugin.options import Settings
+    from pytest_airssys_wasm.plugin.settings import Settings
 
 _IS_USAGE_ERROR = "airssys_wasm_usage_error"
 

@@ -19,8 +19,8 @@ from pytest_airssys_wasm.conformance.data import data_folder
 from pytest_airssys_wasm.conformance.loader import find_chapters
 from pytest_airssys_wasm.plugin.items import CaseItem
 from pytest_airssys_wasm.plugin.laws import LAW_NAMES, LAWS, LawItem
-from pytest_airssys_wasm.plugin.options import SETTINGS
 from pytest_airssys_wasm.plugin.selection import ROOT, Selection, select
+from pytest_airssys_wasm.plugin.settings import SETTINGS
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_airssys_wasm.plugin.foreign import the_adapter
-from pytest_airssys_wasm.plugin.options import SETTINGS
+from pytest_airssys_wasm.plugin.settings import SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection

@@ -10,7 +10,7 @@ from pytest_airssys_wasm.plugin import markers
 from pytest_airssys_wasm.plugin.engine import the_engine
 from pytest_airssys_wasm.plugin.lazy import LazyInstance
 from pytest_airssys_wasm.plugin.limits import resolve
-from pytest_airssys_wasm.plugin.options import SETTINGS
+from pytest_airssys_wasm.plugin.settings import SETTINGS
 from pytest_airssys_wasm.plugin.sources import Source, find_folder, find_source
 from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidConfiguration
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_airssys_wasm.plugin.engine import the_engine
-from pytest_airssys_wasm.plugin.options import SETTINGS
 from pytest_airssys_wasm.plugin.records import KIND
+from pytest_airssys_wasm.plugin.settings import SETTINGS
 
 if TYPE_CHECKING:
     from pytest_airssys_wasm.fuzzing.laws import Subject

@@ -6,14 +6,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.plugin import markers
-from pytest_airssys_wasm.plugin.options import check_ceiling
+from pytest_airssys_wasm.plugin.settings import check_ceiling
 from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidConfiguration
 from pytest_airssys_wasm.runtime.limits import ResourceLimits
 
 if TYPE_CHECKING:
     import pytest
 
-    from pytest_airssys_wasm.plugin.options import Settings
+    from pytest_airssys_wasm.plugin.settings import Settings
     from pytest_airssys_wasm.runtime.manifest import Manifest
 
 WAYS_TO_GIVE_MEMORY = (

@@ -12,7 +12,7 @@ import pytest
 
 from pytest_airssys_wasm.plugin import foreign, section
 from pytest_airssys_wasm.plugin.fixtures import STORE
-from pytest_airssys_wasm.plugin.options import SETTINGS
+from pytest_airssys_wasm.plugin.settings import SETTINGS
 from pytest_airssys_wasm.runtime.errors import WasmError
 from pytest_airssys_wasm.runtime.limits import ResourceLimits
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pytest_airssys_wasm.analysis.enough import Enough
-    from pytest_airssys_wasm.plugin.options import Settings
+    from pytest_airssys_wasm.plugin.settings import Settings
 
 SECTION = "WebAssembly"
 RERUN_FLAGS = pytest.StashKey[tuple[str, ...]]()

@@ -13,7 +13,7 @@ from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 if TYPE_CHECKING:
     import pytest
 
-    from pytest_airssys_wasm.plugin.options import Settings
+    from pytest_airssys_wasm.plugin.settings import Settings
     from pytest_airssys_wasm.runtime.manifest import Manifest
 
 MANIFEST_NAME = "Component.toml"

@@ -12,7 +12,7 @@ import pytest
 
 from pytest_airssys_wasm.plugin import foreign
 from pytest_airssys_wasm.plugin import report as plugin_report
-from pytest_airssys_wasm.plugin.options import SETTINGS
+from pytest_airssys_wasm.plugin.settings import SETTINGS
 from pytest_airssys_wasm.reporting import rows, table, write
 from pytest_airssys_wasm.reporting.model import Report, RequirementRecord, SessionInfo
 from pytest_airssys_wasm.runtime.printable import printable

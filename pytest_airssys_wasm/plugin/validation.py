@@ -11,9 +11,9 @@ import pytest
 
 from pytest_airssys_wasm.plugin import shown
 from pytest_airssys_wasm.plugin.fixtures import SOURCE, grants
-from pytest_airssys_wasm.plugin.options import SETTINGS
 from pytest_airssys_wasm.plugin.records import KIND, NOTE
 from pytest_airssys_wasm.plugin.report import RERUN_FLAGS
+from pytest_airssys_wasm.plugin.settings import SETTINGS
 from pytest_airssys_wasm.plugin.sources import MANIFEST_NAME, Source, read_manifest
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 from pytest_airssys_wasm.validation.findings import Blocked, Unfit

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from pytest_airssys_wasm.plugin.limits import resolve
-from pytest_airssys_wasm.plugin.options import Given, OverCeiling, Settings
+from pytest_airssys_wasm.plugin.settings import Given, OverCeiling, Settings
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
 LAYERS = ("manifest", "settings", "marker")

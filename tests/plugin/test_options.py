@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from pytest_airssys_wasm.plugin.options import OPTIONS, Settings
+from pytest_airssys_wasm.plugin.options import OPTIONS
+from pytest_airssys_wasm.plugin.settings import Settings
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
 BAD = {

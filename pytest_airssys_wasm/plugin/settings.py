@@ -1,0 +1,137 @@
+"""What the command line and the ini file say, resolved once into `Settings`.
+
+A value on the command line wins over the ini file. Every value is checked when pytest starts, so that a wrong
+one is a usage error even in a run whose tests would not have needed it.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import pytest
+
+from pytest_airssys_wasm.plugin.option_values import Command
+from pytest_airssys_wasm.plugin.options import OPTIONS
+from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
+
+if TYPE_CHECKING:
+    from pytest_airssys_wasm.plugin.options import Option
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given(Generic[T]):
+    """A value that somebody gave, and where: for messages."""
+
+    value: T
+    where: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the command line and the ini file say, checked. `None` where they say nothing."""
+
+    airssys_wasm: bool = False
+    wasm_component: tuple[Path, ...] = ()
+    wasm_runtime: Command | None = None
+    wasm_expectations: Path | None = None
+    wasm_patience_ms: float | None = None
+    wasm_fuel: Given[int] | None = None
+    wasm_memory: Given[int] | None = None
+    wasm_timeout_ms: Given[float] | None = None
+    wasm_isolation: str | None = None
+    wasm_report: tuple[Path, ...] = ()
+    wasm_summary: bool = False
+    wasm_cache_dir: Path | None = None
+    wasm_cache_clear: bool = False
+    wasm_memory_range: tuple[int, int] | None = None
+    wasm_require_cpu_limits: bool = False
+    wasm_max_fuel: int | None = None
+    wasm_max_memory: int | None = None
+    wasm_max_timeout_ms: float | None = None
+    flags: tuple[str, ...] = field(default=())
+    """Limits and isolation on the command line, as they were written there: for commands that reproduce a test."""
+    runs_suite: bool = False
+    """`--airssys-wasm`, or `--wasm-runtime` on the command line: in the ini file that only says which."""
+
+
+SETTINGS = pytest.StashKey[Settings]()
+
+_LIMITS = ("wasm_fuel", "wasm_memory", "wasm_timeout_ms")
+
+
+def read_settings(config: pytest.Config) -> Settings:
+    """Command line over ini file, every value checked, limits against their ceilings.
+
+    Raises `pytest.UsageError` naming the option or the ini key.
+    """
+    try:
+        given = {option.key: _given(config, option) for option in OPTIONS}
+        settings = _collect(config, given)
+        for key in _LIMITS:
+            limit = getattr(settings, key)
+            if limit is not None:
+                check_ceiling(settings, key.removeprefix("wasm_"), limit.value, limit.where)
+    except InvalidConfiguration as error:
+        raise pytest.UsageError(str(error)) from None
+    return settings
+
+
+class OverCeiling(InvalidConfiguration):
+    """A limit asks for more than the ini file lets any test have."""
+
+
+def check_ceiling(settings: Settings, limit: str, value: float | None, where: str) -> None:
+    """Raise `OverCeiling` when `fuel`, `memory` or `timeout_ms` is over the ceiling in the ini file."""
+    key = f"wasm_max_{limit}"
+    ceiling = getattr(settings, key)
+    if ceiling is not None and (value is None or value > ceiling):
+        asked: object = "unlimited" if value is None else value
+        raise OverCeiling(where, asked, f"at most {ceiling:,} (the ceiling {key} of the ini file)")
+
+
+def _given(config: pytest.Config, option: Option) -> Given[Any] | None:
+    value, where = (config.getoption(option.flag), option.flag) if option.has_flag else (None, "")
+    if value is None:
+        value, where = _ini(config, option.key), f"ini value {option.key}"
+    if value is None or option.parse is None:
+        return None if value is None else Given(value=value, where=where)
+    parsed = [option.parse(one, where) for one in (value if option.is_list else [value])]
+    is_from_ini = where != option.flag and config.inipath is not None
+    base = config.inipath.parent if is_from_ini and config.inipath else config.invocation_params.dir
+    # Paths are relative to where they were written.
+    placed = [_placed(one, base) for one in parsed]
+    for one in placed if option.must_exist else ():
+        if not one.is_file():
+            raise InvalidConfiguration(where, str(one), "a file that is there")
+    return Given(value=tuple(placed) if option.is_list else placed[0], where=where)
+
+
+def _placed(value: Any, base: Path) -> Any:
+    if isinstance(value, Command):
+        return replace(value, folder=base)
+    return Path(os.path.normpath(base / value)) if isinstance(value, Path) else value
+
+
+def _ini(config: pytest.Config, key: str) -> Any:
+    try:
+        return config.getini(key)
+    except (ValueError, TypeError, pytest.UsageError) as error:  # pytest's own parsing; some name no key
+        raise pytest.UsageError(f"ini value {key}: {error}") from None
+
+
+def _collect(config: pytest.Config, given: dict[str, Given[Any] | None]) -> Settings:
+    said = {key: one for key, one in given.items() if one is not None}
+    values: dict[str, Any] = {key: one if key in _LIMITS else one.value for key, one in said.items()}
+    values["flags"] = tuple(
+        text
+        for option in OPTIONS
+        if option.key in (*_LIMITS, "wasm_isolation") and config.getoption(option.flag) is not None
+        for text in (option.flag, str(config.getoption(option.flag)))
+    )
+    values["runs_suite"] = values.get("airssys_wasm", False) or config.getoption("--wasm-runtime") is not None
+    return Settings(**values)

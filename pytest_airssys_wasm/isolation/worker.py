@@ -19,6 +19,7 @@ import msgspec
 
 from pytest_airssys_wasm.isolation.lines import ANSWER_ROOM, line_bytes
 from pytest_airssys_wasm.isolation.serving import Sessions
+from pytest_airssys_wasm.protocol.addressed import ADDRESSED
 from pytest_airssys_wasm.protocol.fitting import fitting
 from pytest_airssys_wasm.protocol.limits import limits_from_wire
 from pytest_airssys_wasm.protocol.pipes import take_pipes
@@ -38,14 +39,6 @@ _ERROR_CHARACTERS = 500
 _MODULE = '(module (func (export "f")))'
 _COMPONENT = """(component (core module $m (func (export "g"))) (core instance $i (instantiate $m))
   (func (export "g") (canon lift (core func $i "g"))))"""
-
-
-class _Addressed(msgspec.Struct, frozen=True):
-    id: int | None = None
-    asked_for: int | None = msgspec.field(name="for", default=None)
-
-
-_ADDRESSED = msgspec.json.Decoder(_Addressed)
 
 
 class Worker:
@@ -72,7 +65,7 @@ class Worker:
         """The answer to a request; of a reply, which comes too late here, none."""
         identifier = None
         try:
-            addressed = _ADDRESSED.decode(line)
+            addressed = ADDRESSED.decode(line)
             identifier = addressed.id
             if identifier is None and addressed.asked_for is not None:
                 return None
@@ -101,7 +94,7 @@ class Worker:
     def _asked(self, identifier: int, question: bytes) -> Any:
         self._write(question)
         while line := self._requests.readline():
-            addressed = _ADDRESSED.decode(line)
+            addressed = ADDRESSED.decode(line)
             if addressed.id is not None:
                 self._write(_refusal(addressed.id, f"request {identifier} is still worked on"))
             elif addressed.asked_for == identifier:

@@ -14,6 +14,7 @@ from msgspec import structs
 from pytest_airssys_wasm.isolation.child import ChildLimits, spawn
 from pytest_airssys_wasm.isolation.deaths import was_out_of_memory
 from pytest_airssys_wasm.isolation.lines import ANSWER_ROOM, line_bytes
+from pytest_airssys_wasm.protocol.addressed import UNREADABLE
 from pytest_airssys_wasm.protocol.correspondence import Question
 from pytest_airssys_wasm.protocol.diary import Diary, shown
 from pytest_airssys_wasm.protocol.group import exited
@@ -217,6 +218,6 @@ def _decoded(line: bytes, decoder: msgspec.json.Decoder[Message]) -> Message:
         refusal = _REFUSAL.decode(line).error
         if refusal is None:
             return decoder.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise RuntimeDied(f"what it wrote is not as it must be ({error}): {shown(line, 200)}", "garbage") from None
     raise RuntimeDied(f"it refused the request: {shown(refusal.encode('utf-8', 'replace'))}", "refusal")

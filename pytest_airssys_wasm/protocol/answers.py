@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 from msgspec import UNSET, Struct, structs
 
+from pytest_airssys_wasm.protocol.addressed import UNREADABLE
 from pytest_airssys_wasm.protocol.diary import printable, shown
 from pytest_airssys_wasm.protocol.messages import (
     CAPABILITIES,
@@ -77,7 +78,7 @@ def _decoded(line: bytes, decoder: msgspec.json.Decoder[Answer]) -> Answer:
         if refusal.error is not None:
             raise RuntimeDied(f"it refused the request: {shown(refusal.error.encode('utf-8', 'replace'))}", "refusal")
         return decoder.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise _garbage(str(error), line) from None
 
 

@@ -6,8 +6,7 @@ import threading
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
-import msgspec
-
+from pytest_airssys_wasm.protocol.addressed import ADDRESSED, UNREADABLE
 from pytest_airssys_wasm.protocol.diary import shown
 from pytest_airssys_wasm.runtime.errors import RuntimeDied
 
@@ -15,16 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _SHOWN_CHARACTERS = 200
-
-
-class _Addressed(msgspec.Struct, frozen=True):
-    id: int | None = None
-    asked_for: int | None = msgspec.field(name="for", default=None)
-    """The request within which the adapter asks something itself."""
-
-
-# Made here and not by the first to need it: two threads at once would crash msgspec.
-_ADDRESSED = msgspec.json.Decoder(_Addressed)
 
 
 class Question(bytes):
@@ -111,8 +100,8 @@ class Correspondence:
 
     def _address(self, line: bytes, answers: dict[int, bytes]) -> None:
         try:
-            addressed = _ADDRESSED.decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            addressed = ADDRESSED.decode(line)
+        except UNREADABLE as error:
             text = shown(line, _SHOWN_CHARACTERS)
             raise RuntimeDied(f"it wrote what is no answer ({error}): {text}", "garbage") from None
         identifier = addressed.id

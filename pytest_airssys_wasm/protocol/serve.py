@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 import msgspec
-from msgspec import Struct, field, structs
+from msgspec import Struct, structs
 
+from pytest_airssys_wasm.protocol.addressed import ADDRESSED, UNREADABLE
 from pytest_airssys_wasm.protocol.fitting import LINE_BYTES, fitting
 from pytest_airssys_wasm.protocol.messages import PROTOCOL, ConfigureRequest, HelloRequest, Request, RunRequest
 from pytest_airssys_wasm.protocol.questions import Questions
@@ -30,18 +31,12 @@ class SessionRuntime(Protocol):
         """The answer. `ask` asks the driver for a host function. Raises what is wrong with the request."""
 
 
-class _Addressed(Struct, frozen=True):
-    id: int | None = None
-    asked_for: int | None = field(name="for", default=None)
-
-
 class _Refusal(Struct, frozen=True):
     id: int | None
     error: str
 
 
 # Made here and not by the first to need them: two threads at once would crash msgspec.
-_ADDRESSED = msgspec.json.Decoder(_Addressed)
 _REQUEST: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
 _ANY_REQUEST: msgspec.json.Decoder[Request | SessionRequest] = msgspec.json.Decoder(Request | SessionRequest)
 _REPLY = msgspec.json.Decoder(HostReply)
@@ -89,11 +84,11 @@ class _Desk:
     def takes_reply(self, line: bytes) -> bool:
         """Whether the line was a reply to a guest."""
         try:
-            addressed = _ADDRESSED.decode(line)
+            addressed = ADDRESSED.decode(line)
             if addressed.id is not None or addressed.asked_for is None:
                 return False
             reply = _REPLY.decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # `answer` says what is wrong with it
+        except UNREADABLE:  # `answer` says what is wrong with it
             return False
         self._questions.reply(reply)
         return True
@@ -102,7 +97,7 @@ class _Desk:
         """The line that answers this one."""
         identifier = None
         try:
-            addressed = _ADDRESSED.decode(line)
+            addressed = ADDRESSED.decode(line)
             identifier = addressed.id
             if self._sessions is None:
                 return _encoded(self._answer(_REQUEST.decode(line)))

@@ -212,7 +212,11 @@ class LimitedStore:
         if self.limits.timeout_ms == 0:
             run.stop = Stop.TIMEOUT
         self._home.running.append(run)
-        self.engine.workers.run(job)
+        workers = self.engine.workers
+        if run.loop is None:
+            workers.run(job)
+        else:
+            workers.run_ahead(job)
 
     def _end(self, run: Run) -> None:
         running = self._home.running

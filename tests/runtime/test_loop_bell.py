@@ -86,6 +86,31 @@ def test_who_rings_while_the_loop_answers_is_answered_in_the_next_turn(loop):
     assert told == ["first", "another task", "second"]
 
 
+def test_a_task_that_runs_the_loop_within_itself_loses_no_bell(loop):
+    bell = LoopBell(loop)
+    outer, inner, after = (PromptFuture(loop) for _ in range(3))
+    told = []
+    loop.set_exception_handler(lambda _loop, context: told.append(context))
+
+    class Nested:
+        def resolve(self):
+            bell.ring(weakref.ref(inner))
+            bell._answer()  # as the loop does that is run in here
+            assert inner.done()
+            loop.call_soon(outer.resolve)
+
+    nested = Nested()
+
+    async def rung():
+        bell.ring(weakref.ref(nested))
+        await outer
+        bell.ring(weakref.ref(after))
+        await after
+
+    loop.run_until_complete(asyncio.wait_for(rung(), 20))
+    assert told == []
+
+
 def test_a_task_that_ends_the_loop_when_it_is_woken_leaves_the_others_to_be_woken(loop):
     bell = LoopBell(loop)
     futures = [PromptFuture(loop) for _ in range(3)]

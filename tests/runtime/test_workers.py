@@ -6,6 +6,7 @@ import queue
 import threading
 import weakref
 
+from pytest_airssys_wasm.runtime import workers
 from pytest_airssys_wasm.runtime.workers import WorkerPool
 
 
@@ -46,3 +47,34 @@ def test_threads_beyond_those_that_are_kept_end_with_their_jobs():
     for thread in threads:
         thread.join(20)
         assert not thread.is_alive()
+
+
+def test_who_lets_a_job_go_ahead_comes_back_when_it_has_begun(monkeypatch):
+    monkeypatch.setattr(workers, "_WAKE_UP_S", 20)
+    pool, told, go = WorkerPool(), queue.Queue(), threading.Event()
+
+    def job():
+        told.put("begun")
+        go.wait(20)
+        return lambda: told.put("over")
+
+    class Slow(threading.Thread):
+        def run(self):
+            go.wait(0.05)
+            super().run()
+
+    monkeypatch.setattr(threading, "Thread", Slow)
+    pool.run_ahead(job)
+    assert told.get_nowait() == "begun"
+    assert told.empty()
+    go.set()
+    assert told.get(timeout=20) == "over"
+    pool.close()
+
+
+def test_who_lets_a_job_go_ahead_waits_not_for_long(monkeypatch):
+    pool, jobs = WorkerPool(), []
+    monkeypatch.setattr(pool, "run", jobs.append)  # no thread has time for it
+    pool.run_ahead(lambda: None)
+    (job,) = jobs
+    job()  # nobody waits any more

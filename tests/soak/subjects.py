@@ -107,11 +107,13 @@ def _run_case(case: Case, runner: CaseRunner) -> Outcome:
 
 
 def _answered(answer: StepAnswer) -> Outcome:
-    known = (answer.verdict, answer.trap, answer.resource, answer.code, answer.phase, repr(answer.value))
+    known = (answer.verdict, answer.trap, answer.resource, answer.code, repr(answer.value))
     # A clock and a reader of output end a guest from outside: how far it has come is another matter each time.
-    if answer.verdict is Verdict.TIMEOUT or answer.resource == "output":
-        return known
-    return (*known, answer.fuel_consumed, answer.peak_memory_bytes, answer.denied_growths)
+    if answer.verdict is Verdict.TIMEOUT:
+        return known  # beside seven others it may not even have been instantiated
+    if answer.resource == "output":
+        return (*known, answer.phase)
+    return (*known, answer.phase, answer.fuel_consumed, answer.peak_memory_bytes, answer.denied_growths)
 
 
 def _api_subjects(engine: WasmEngine, loop: LoopThread) -> Iterator[Subject]:

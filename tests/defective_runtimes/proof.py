@@ -48,7 +48,7 @@ class Proof:
         return {*self.record.cases} - {*self.record.idle} - {case for _, case in self.convictions}
 
     def asked(self) -> dict[str, list[str]]:
-        """What to try next, by the defect: nothing when all is shown, or nothing is left that could show it."""
+        """What to try next, by the defect: nothing when all is shown, or nothing is left that could show a cell or a case."""
         asked: dict[str, list[str]] = {}
         waiting = self.open_cases
         for name, cell in self.open_cells:
@@ -62,6 +62,9 @@ class Proof:
             name = max(useful, key=lambda name: (name not in self.shy, useful[name]))
             asked.setdefault(name, []).extend(case for case in self.record.cases if case in rows[name] & waiting)
             waiting -= rows[name]
+        for name in self.open_defects:
+            # A race may have gone by, and there is no other case that could show it.
+            asked.setdefault(name, self.record.defects[name].cases[:1])
         return asked
 
     def _untried(self, name: str, cases: list[str]) -> list[str]:

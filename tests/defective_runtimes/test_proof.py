@@ -52,3 +52,12 @@ def test_where_a_conviction_fails_another_is_asked_for():
     assert [*proof.open_cells] == [("wide", ["memory/c"])]
     assert proof.open_defects == []
     assert proof.asked() == {}
+
+
+def test_a_defect_whose_only_conviction_went_by_is_tried_again():
+    proof = proof_of(narrow=NARROW)
+    proof.add({"narrow": ["fuel/a"]}, {"narrow": ["fuel/a"]})
+    assert proof.asked() == {"narrow": ["fuel/a"]}
+    proof.add({"narrow": ["fuel/a"]}, {"narrow": []})
+    assert proof.open_defects == []
+    assert proof.asked() == {}

@@ -15,16 +15,16 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.engine import WasmEngine
 from pytest_airssys_wasm.runtime.errors import ExecutionTimeout
-from pytest_airssys_wasm.runtime.host import HostFunctions
-from pytest_airssys_wasm.runtime.limits import ResourceLimits
-from pytest_airssys_wasm.runtime.store import LimitedStore
+from pytest_airssys_wasm.runtime.host.functions import HostFunctions
+from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from pytest_airssys_wasm.runtime.instance import Instance
+    from pytest_airssys_wasm.runtime.guest.instance import Instance
 
 GUEST = """(component
   (import "pause" (func $pause (param "ms" u32)))

@@ -26,11 +26,11 @@ from wasmtime import _bindings as ffi
 from wasmtime import component as wc
 
 from pytest_airssys_wasm.conformance.measure import resident_mib
+from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
+from pytest_airssys_wasm.runtime.compile.wasmtime_config import new_config
 from pytest_airssys_wasm.runtime.engine import WasmEngine
 from pytest_airssys_wasm.runtime.errors import WasmError
-from pytest_airssys_wasm.runtime.host import HostFunctions
-from pytest_airssys_wasm.runtime.limits import ResourceLimits
-from pytest_airssys_wasm.runtime.settings import new_config
+from pytest_airssys_wasm.runtime.host.functions import HostFunctions
 
 GUEST = """(component
   (import "pause" (func $pause (param "ms" u32)))

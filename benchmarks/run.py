@@ -21,18 +21,18 @@ import wasmtime
 from wasmtime import component as wc
 
 from pytest_airssys_wasm.isolation.process_isolation import ProcessIsolation
-from pytest_airssys_wasm.runtime.cache import CompileCache
+from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
+from pytest_airssys_wasm.runtime.compile.cache import CompileCache
+from pytest_airssys_wasm.runtime.compile.wasmtime_config import SETTINGS
 from pytest_airssys_wasm.runtime.engine import WasmEngine
 from pytest_airssys_wasm.runtime.errors import WasmError
-from pytest_airssys_wasm.runtime.host import HostFunctions
-from pytest_airssys_wasm.runtime.limits import ResourceLimits
-from pytest_airssys_wasm.runtime.settings import SETTINGS
-from pytest_airssys_wasm.runtime.store import LimitedStore
+from pytest_airssys_wasm.runtime.host.functions import HostFunctions
+from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pytest_airssys_wasm.runtime.component import Component
+    from pytest_airssys_wasm.runtime.guest.component import Component
 
 INVENTORY = Path(__file__).parents[1] / "fixtures" / "guests" / "inventory" / "inventory.wasm"
 ECHO = "demo:inventory/echo@1.0.0"

@@ -12,7 +12,9 @@ import sources
 import pytest_airssys_wasm
 from pytest_airssys_wasm.plugin import fixtures, hookspecs, markers
 from pytest_airssys_wasm.plugin.options import OPTIONS
-from pytest_airssys_wasm.runtime import errors, limits, manifest_tables
+from pytest_airssys_wasm.runtime import errors
+from pytest_airssys_wasm.runtime.budget import limits
+from pytest_airssys_wasm.runtime.manifest import tables as manifest_tables
 from pytest_airssys_wasm.validation.checks import CHECKS
 
 if TYPE_CHECKING:

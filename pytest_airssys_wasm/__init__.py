@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pytest_airssys_wasm.isolation.process_isolation import ProcessIsolation
-    from pytest_airssys_wasm.runtime.cache import CacheUnavailable, CompileCache
-    from pytest_airssys_wasm.runtime.claim import StoreUnusable
-    from pytest_airssys_wasm.runtime.component import Component, UnknownExport
-    from pytest_airssys_wasm.runtime.current import CurrentExecution, current_execution
+    from pytest_airssys_wasm.runtime.base.usage import Execution, FuelMetrics, Usage
+    from pytest_airssys_wasm.runtime.base.values import Err, Ok, Record, Some, Variant
+    from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
+    from pytest_airssys_wasm.runtime.compile.cache import CacheUnavailable, CompileCache
     from pytest_airssys_wasm.runtime.engine import WasmEngine
     from pytest_airssys_wasm.runtime.errors import (
         ComponentTrapped,
@@ -32,23 +32,23 @@ if TYPE_CHECKING:
         Verdict,
         WasmError,
     )
-    from pytest_airssys_wasm.runtime.host import HostFunctions
-    from pytest_airssys_wasm.runtime.instance import Instance, Interface
-    from pytest_airssys_wasm.runtime.limits import ResourceLimits
-    from pytest_airssys_wasm.runtime.manifest import Manifest
-    from pytest_airssys_wasm.runtime.reference import ReferenceFunctions
-    from pytest_airssys_wasm.runtime.resources import Resource
-    from pytest_airssys_wasm.runtime.store import LimitedStore
-    from pytest_airssys_wasm.runtime.usage import Execution, FuelMetrics, Usage
-    from pytest_airssys_wasm.runtime.values import Err, Ok, Record, Some, Variant
-    from pytest_airssys_wasm.runtime.wasi import Wasi
+    from pytest_airssys_wasm.runtime.execution.host_call_context import CurrentExecution, current_execution
+    from pytest_airssys_wasm.runtime.guest.component import Component, UnknownExport
+    from pytest_airssys_wasm.runtime.guest.instance import Instance, Interface
+    from pytest_airssys_wasm.runtime.guest.resources import Resource
+    from pytest_airssys_wasm.runtime.host.functions import HostFunctions
+    from pytest_airssys_wasm.runtime.host.library import ReferenceFunctions
+    from pytest_airssys_wasm.runtime.manifest.loading import Manifest
+    from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
+    from pytest_airssys_wasm.runtime.store.exclusive_use import StoreUnusable
+    from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
 _HOMES = {
     "isolation.process_isolation": ("ProcessIsolation",),
-    "runtime.cache": ("CacheUnavailable", "CompileCache"),
-    "runtime.claim": ("StoreUnusable",),
-    "runtime.component": ("Component", "UnknownExport"),
-    "runtime.current": ("CurrentExecution", "current_execution"),
+    "runtime.compile.cache": ("CacheUnavailable", "CompileCache"),
+    "runtime.store.exclusive_use": ("StoreUnusable",),
+    "runtime.guest.component": ("Component", "UnknownExport"),
+    "runtime.execution.host_call_context": ("CurrentExecution", "current_execution"),
     "runtime.engine": ("WasmEngine",),
     "runtime.errors": (
         "ComponentTrapped",
@@ -66,16 +66,16 @@ _HOMES = {
         "Verdict",
         "WasmError",
     ),
-    "runtime.host": ("HostFunctions",),
-    "runtime.instance": ("Instance", "Interface"),
-    "runtime.limits": ("ResourceLimits",),
-    "runtime.manifest": ("Manifest",),
-    "runtime.reference": ("ReferenceFunctions",),
-    "runtime.resources": ("Resource",),
-    "runtime.store": ("LimitedStore",),
-    "runtime.usage": ("Execution", "FuelMetrics", "Usage"),
-    "runtime.values": ("Err", "Ok", "Record", "Some", "Variant"),
-    "runtime.wasi": ("Wasi",),
+    "runtime.host.functions": ("HostFunctions",),
+    "runtime.guest.instance": ("Instance", "Interface"),
+    "runtime.budget.limits": ("ResourceLimits",),
+    "runtime.manifest.loading": ("Manifest",),
+    "runtime.host.library": ("ReferenceFunctions",),
+    "runtime.guest.resources": ("Resource",),
+    "runtime.store.store": ("LimitedStore",),
+    "runtime.base.usage": ("Execution", "FuelMetrics", "Usage"),
+    "runtime.base.values": ("Err", "Ok", "Record", "Some", "Variant"),
+    "runtime.manifest.wasi": ("Wasi",),
 }
 _MODULE_OF = {name: f"{__name__}.{module}" for module, names in _HOMES.items() for name in names}
 

@@ -23,9 +23,9 @@ def main(arguments: Sequence[str] = ()) -> None:
     options = _options(arguments)
     requests, answers = take_pipes()
     from pytest_airssys_wasm.conformance.inprocess import SUITE_ISOLATION, InProcessRuntime
-    from pytest_airssys_wasm.isolation.serving import Sessions
+    from pytest_airssys_wasm.isolation.sessions import Sessions
     from pytest_airssys_wasm.isolation.worker import end_with
-    from pytest_airssys_wasm.protocol.serve import serve
+    from pytest_airssys_wasm.protocol.server import serve
     from pytest_airssys_wasm.runtime.engine import WasmEngine
 
     end_with(requests, _LAST_S)

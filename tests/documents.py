@@ -28,7 +28,7 @@ import wasmtime
 
 from pytest_airssys_wasm.conformance.decode import convert
 from pytest_airssys_wasm.conformance.model import Case
-from pytest_airssys_wasm.runtime.manifest import parse_manifest
+from pytest_airssys_wasm.runtime.manifest.loading import parse_manifest
 
 _BLOCK = re.compile(
     r"^(?:<!-- (?P<note>[^\n]*) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE

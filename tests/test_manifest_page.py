@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_airssys_wasm.runtime.host import HostFunctions
-from pytest_airssys_wasm.runtime.manifest import load_manifest
+from pytest_airssys_wasm.runtime.host.functions import HostFunctions
+from pytest_airssys_wasm.runtime.manifest.loading import load_manifest
 from pytest_airssys_wasm.validation.candidate import Candidate
 from pytest_airssys_wasm.validation.entries import check_entry
 

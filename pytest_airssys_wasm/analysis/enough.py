@@ -6,16 +6,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.runtime.errors import Verdict, WasmError
-from pytest_airssys_wasm.runtime.linking import is_wasi
-from pytest_airssys_wasm.runtime.resources import Resource
-from pytest_airssys_wasm.runtime.store import LimitedStore
+from pytest_airssys_wasm.runtime.guest.linking import is_wasi
+from pytest_airssys_wasm.runtime.guest.resources import Resource
+from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pytest_airssys_wasm.runtime.call import Call
-    from pytest_airssys_wasm.runtime.limits import ResourceLimits
-    from pytest_airssys_wasm.runtime.usage import Usage
+    from pytest_airssys_wasm.runtime.base.usage import Usage
+    from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
+    from pytest_airssys_wasm.runtime.guest.executions import Call
 
 MOST_MS = 1_000.0
 """What a re-run may take."""

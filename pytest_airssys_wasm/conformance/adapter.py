@@ -18,8 +18,6 @@ import msgspec
 from msgspec import structs
 
 from pytest_airssys_wasm.protocol.answers import read_hello, read_run
-from pytest_airssys_wasm.protocol.diary import Diary
-from pytest_airssys_wasm.protocol.group import session_members
 from pytest_airssys_wasm.protocol.limits import UNLIMITED
 from pytest_airssys_wasm.protocol.messages import (
     MESSAGE_CHARACTERS,
@@ -30,8 +28,10 @@ from pytest_airssys_wasm.protocol.messages import (
     StepAnswer,
 )
 from pytest_airssys_wasm.protocol.process import AdapterProcess, before_request
+from pytest_airssys_wasm.protocol.process_group import session_members
+from pytest_airssys_wasm.protocol.transcript import Diary
+from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration, RuntimeDied, Verdict
-from pytest_airssys_wasm.runtime.limits import ResourceLimits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -26,7 +26,7 @@ from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from pytest_airssys_wasm.runtime.host import HostFunctions
+    from pytest_airssys_wasm.runtime.host.functions import HostFunctions
 
 MODULE = "host"
 """The import module from which core modules take them."""
@@ -84,7 +84,7 @@ def reference_host(names: Iterable[str]) -> HostFunctions:
 
     Raises `InvalidConfiguration` for a name that is none of them.
     """
-    from pytest_airssys_wasm.runtime.host import HostFunctions
+    from pytest_airssys_wasm.runtime.host.functions import HostFunctions
 
     host = HostFunctions()
     for name in names:

@@ -23,6 +23,7 @@ from pytest_airssys_wasm.protocol.messages import (
     StepAnswer,
 )
 from pytest_airssys_wasm.protocol.values import decode, encode
+from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.capi import abi
 from pytest_airssys_wasm.runtime.errors import (
     ComponentTrapped,
@@ -32,19 +33,18 @@ from pytest_airssys_wasm.runtime.errors import (
     Verdict,
     WasmError,
 )
-from pytest_airssys_wasm.runtime.limits import ResourceLimits
-from pytest_airssys_wasm.runtime.manifest import parse_manifest
-from pytest_airssys_wasm.runtime.store import LimitedStore
-from pytest_airssys_wasm.runtime.wasi import Wasi
+from pytest_airssys_wasm.runtime.manifest.loading import parse_manifest
+from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
+from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from pytest_airssys_wasm.protocol.messages import ConfigureRequest, RunRequest
-    from pytest_airssys_wasm.runtime.component import Component
+    from pytest_airssys_wasm.runtime.base.usage import Usage
     from pytest_airssys_wasm.runtime.engine import WasmEngine
-    from pytest_airssys_wasm.runtime.instance import Instance
-    from pytest_airssys_wasm.runtime.usage import Usage
+    from pytest_airssys_wasm.runtime.guest.component import Component
+    from pytest_airssys_wasm.runtime.guest.instance import Instance
 
 _NOT_HERE = frozenset({"session", "host-rss"})
 

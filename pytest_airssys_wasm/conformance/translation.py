@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from pytest_airssys_wasm.runtime.binary import translate
+from pytest_airssys_wasm.runtime.binary.formats import translate
 from pytest_airssys_wasm.runtime.errors import InvalidComponent
 
 if TYPE_CHECKING:

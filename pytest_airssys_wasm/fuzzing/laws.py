@@ -21,16 +21,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pytest_airssys_wasm.fuzzing.strategies import fuels, manifest_texts, resource_limits
+from pytest_airssys_wasm.runtime.budget.limits import MAX_U64, ResourceLimits
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration, Verdict, WasmError
-from pytest_airssys_wasm.runtime.limits import MAX_U64, ResourceLimits
-from pytest_airssys_wasm.runtime.manifest import parse_manifest
+from pytest_airssys_wasm.runtime.manifest.loading import parse_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pytest_airssys_wasm.runtime.component import Component
+    from pytest_airssys_wasm.runtime.base.usage import Usage
     from pytest_airssys_wasm.runtime.engine import WasmEngine
-    from pytest_airssys_wasm.runtime.usage import Usage
+    from pytest_airssys_wasm.runtime.guest.component import Component
 
 TOLERANCE_MS = 2_000
 """Wide, because this law is about ending at all on a busy machine; the `timeout` chapter measures accuracy."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from hypothesis import strategies as st
 
-from pytest_airssys_wasm.runtime.limits import MAX_U64, ResourceLimits
+from pytest_airssys_wasm.runtime.budget.limits import MAX_U64, ResourceLimits
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy

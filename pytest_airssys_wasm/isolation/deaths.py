@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pytest_airssys_wasm.protocol.diary import Diary
+    from pytest_airssys_wasm.protocol.transcript import Diary
 
 _OUT_OF_MEMORY = (
     "memory allocation of ",  # Rust

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from pytest_airssys_wasm.runtime.errors import RuntimeDied
 
 if TYPE_CHECKING:
-    from pytest_airssys_wasm.isolation.guests import GuestFiles
-    from pytest_airssys_wasm.isolation.workforce import Workforce, Workmate
-    from pytest_airssys_wasm.runtime.run import Run
+    from pytest_airssys_wasm.isolation.artefacts import GuestFiles
+    from pytest_airssys_wasm.isolation.pool import Workforce, Workmate
+    from pytest_airssys_wasm.runtime.execution.run import Run
 
 
 class Lease:

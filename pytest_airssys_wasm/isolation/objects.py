@@ -5,18 +5,18 @@ from __future__ import annotations
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from pytest_airssys_wasm.isolation.crossing import Handle, handle_from_json
-from pytest_airssys_wasm.runtime.resources import Resource, check_served
-from pytest_airssys_wasm.runtime.values import WrongType
-from pytest_airssys_wasm.runtime.wit import BorrowType, OwnType
+from pytest_airssys_wasm.isolation.codec import Handle, handle_from_json
+from pytest_airssys_wasm.runtime.base.values import WrongType
+from pytest_airssys_wasm.runtime.guest.resources import Resource, check_served
+from pytest_airssys_wasm.runtime.wit.types import BorrowType, OwnType
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pytest_airssys_wasm.runtime.components import WitComponent
-    from pytest_airssys_wasm.runtime.host import HostFunctions
-    from pytest_airssys_wasm.runtime.instance import Instance
-    from pytest_airssys_wasm.runtime.store import LimitedStore
+    from pytest_airssys_wasm.runtime.guest.instance import Instance
+    from pytest_airssys_wasm.runtime.guest.wit_component import WitComponent
+    from pytest_airssys_wasm.runtime.host.functions import HostFunctions
+    from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
 
 class HostObjects:

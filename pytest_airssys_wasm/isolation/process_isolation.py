@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
+from pytest_airssys_wasm.runtime.budget.limits import parse_duration_ms, parse_size
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
-from pytest_airssys_wasm.runtime.limits import parse_duration_ms, parse_size
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pytest_airssys_wasm.runtime.binary import Kind
-    from pytest_airssys_wasm.runtime.home import Homes
+    from pytest_airssys_wasm.runtime.binary.formats import Kind
+    from pytest_airssys_wasm.runtime.guest.backend import Homes
 
 DEFAULT_MEMORY_BYTES = 2**30
 DEFAULT_GRACE_MS = 500.0
@@ -60,20 +60,20 @@ class ProcessIsolation:
 
     def homes(self) -> Homes:
         """See `Isolation.homes`."""
-        from pytest_airssys_wasm.isolation.process_homes import ProcessHomes
+        from pytest_airssys_wasm.isolation.backends import ProcessHomes
 
         return ProcessHomes(memory_bytes=self.memory_bytes, grace_ms=self.grace_ms)
 
     def translate(self, text: bytes, name: str) -> bytes:
         """The binary of WebAssembly text. For engines, which call it for long text."""
-        from pytest_airssys_wasm.isolation import compiling
+        from pytest_airssys_wasm.isolation import compile as compiling
 
         timeout_ms, memory_bytes = self.compile_timeout_ms, self.compile_memory_bytes
         return compiling.translate(text, name, timeout_ms=timeout_ms, memory_bytes=memory_bytes)
 
     def compile(self, kind: Kind, binary: bytes, name: str, artefact: Path) -> None:
         """Compile a binary into a file that `deserialize_file` takes. For engines."""
-        from pytest_airssys_wasm.isolation import compiling
+        from pytest_airssys_wasm.isolation import compile as compiling
 
         timeout_ms, memory_bytes = self.compile_timeout_ms, self.compile_memory_bytes
         compiling.compile_(kind, binary, name, artefact, timeout_ms=timeout_ms, memory_bytes=memory_bytes)

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pytest_airssys_wasm.isolation.crossing import Handle, handle_from_json, handle_to_json
+from pytest_airssys_wasm.isolation.codec import Handle, handle_from_json, handle_to_json
 from pytest_airssys_wasm.protocol.values import decode, encode
-from pytest_airssys_wasm.runtime.current import RUN
-from pytest_airssys_wasm.runtime.host import HostFunctions
-from pytest_airssys_wasm.runtime.linking import full_name
-from pytest_airssys_wasm.runtime.resources import Resource
-from pytest_airssys_wasm.runtime.wit import FunctionType, OwnType
-from pytest_airssys_wasm.runtime.world import flatten
+from pytest_airssys_wasm.runtime.execution.host_call_context import RUN
+from pytest_airssys_wasm.runtime.guest.linking import full_name
+from pytest_airssys_wasm.runtime.guest.resources import Resource
+from pytest_airssys_wasm.runtime.host.functions import HostFunctions
+from pytest_airssys_wasm.runtime.wit.types import FunctionType, OwnType
+from pytest_airssys_wasm.runtime.wit.world import flatten
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pytest_airssys_wasm.protocol.questions import Ask
-    from pytest_airssys_wasm.runtime.component import Component
+    from pytest_airssys_wasm.protocol.host_calls import Ask
+    from pytest_airssys_wasm.runtime.guest.component import Component
 
 DROP = "[drop]"
 """Called as a host function when the guest has dropped its last handle of a host object."""

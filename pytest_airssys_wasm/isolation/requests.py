@@ -4,27 +4,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pytest_airssys_wasm.isolation.crossing import leave_core
-from pytest_airssys_wasm.isolation.granting import wasi_to_wire
-from pytest_airssys_wasm.isolation.host_calls import served_imports
+from pytest_airssys_wasm.isolation.codec import leave_core
+from pytest_airssys_wasm.isolation.host_side import served_imports
+from pytest_airssys_wasm.isolation.wasi_codec import wasi_to_wire
 from pytest_airssys_wasm.protocol.limits import plain_limits
-from pytest_airssys_wasm.protocol.sessions import CallRequest, DropRequest, OpenRequest
-from pytest_airssys_wasm.runtime.linking import check_imports, full_name
-from pytest_airssys_wasm.runtime.operations import CallExport, DropResource
-from pytest_airssys_wasm.runtime.values import Mismatch
-from pytest_airssys_wasm.runtime.wit import Resource
-from pytest_airssys_wasm.runtime.world import flatten
+from pytest_airssys_wasm.protocol.session_messages import CallRequest, DropRequest, OpenRequest
+from pytest_airssys_wasm.runtime.base.values import Mismatch
+from pytest_airssys_wasm.runtime.guest.linking import check_imports, full_name
+from pytest_airssys_wasm.runtime.guest.operations import CallExport, DropResource
+from pytest_airssys_wasm.runtime.wit.types import Resource
+from pytest_airssys_wasm.runtime.wit.world import flatten
 
 if TYPE_CHECKING:
-    from pytest_airssys_wasm.isolation.crossing import Crossing
-    from pytest_airssys_wasm.isolation.guests import Guests
-    from pytest_airssys_wasm.isolation.host_calls import Signature
+    from pytest_airssys_wasm.isolation.artefacts import Guests
+    from pytest_airssys_wasm.isolation.codec import Crossing
+    from pytest_airssys_wasm.isolation.host_side import Signature
     from pytest_airssys_wasm.isolation.objects import HostObjects
-    from pytest_airssys_wasm.protocol.sessions import SessionRequest
-    from pytest_airssys_wasm.runtime.component import Component
-    from pytest_airssys_wasm.runtime.operations import Operation
-    from pytest_airssys_wasm.runtime.run import Run
-    from pytest_airssys_wasm.runtime.store import LimitedStore
+    from pytest_airssys_wasm.protocol.session_messages import SessionRequest
+    from pytest_airssys_wasm.runtime.execution.run import Run
+    from pytest_airssys_wasm.runtime.guest.component import Component
+    from pytest_airssys_wasm.runtime.guest.operations import Operation
+    from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
 
 class Requests:

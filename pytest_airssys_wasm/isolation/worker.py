@@ -18,22 +18,22 @@ from typing import IO, TYPE_CHECKING, Any
 import msgspec
 
 from pytest_airssys_wasm.isolation.lines import ANSWER_ROOM, line_bytes
-from pytest_airssys_wasm.isolation.serving import Sessions
-from pytest_airssys_wasm.protocol.addressed import ADDRESSED
-from pytest_airssys_wasm.protocol.fitting import fitting
+from pytest_airssys_wasm.isolation.sessions import Sessions
+from pytest_airssys_wasm.protocol.envelope import ADDRESSED
+from pytest_airssys_wasm.protocol.host_calls import question, returned
 from pytest_airssys_wasm.protocol.limits import limits_from_wire
+from pytest_airssys_wasm.protocol.line_limits import fitting
 from pytest_airssys_wasm.protocol.pipes import take_pipes
-from pytest_airssys_wasm.protocol.questions import question, returned
-from pytest_airssys_wasm.protocol.sessions import HostReply, OpenRequest, SessionRequest
+from pytest_airssys_wasm.protocol.session_messages import HostReply, OpenRequest, SessionRequest
+from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.engine import WasmEngine
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
-from pytest_airssys_wasm.runtime.limits import ResourceLimits
-from pytest_airssys_wasm.runtime.wasi import Wasi
+from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pytest_airssys_wasm.runtime.run import Run
+    from pytest_airssys_wasm.runtime.execution.run import Run
 
 _ERROR_CHARACTERS = 500
 _MODULE = '(module (func (export "f")))'

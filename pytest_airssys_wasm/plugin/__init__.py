@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_airssys_wasm.plugin import checks, engine, foreign, markers, options, tracebacks
+from pytest_airssys_wasm.plugin import adapter as foreign
+from pytest_airssys_wasm.plugin import engine, markers, options
+from pytest_airssys_wasm.plugin import marker_checks as checks
 from pytest_airssys_wasm.plugin.fixtures import (
     _wasm_source,
     component,
@@ -18,6 +20,7 @@ from pytest_airssys_wasm.plugin.fixtures import (
     wasm_host,
     wasm_limits,
 )
+from pytest_airssys_wasm.plugin.report import tracebacks
 from pytest_airssys_wasm.plugin.settings import SETTINGS, read_settings
 
 if TYPE_CHECKING:
@@ -51,11 +54,11 @@ def pytest_configure(config: pytest.Config) -> None:
     _record(config, settings)
     # First: what it adds to the arguments is parted into cases and files with them.
     if settings.airssys_wasm or settings.wasm_component:
-        from pytest_airssys_wasm.plugin.validation import ValidationHooks
+        from pytest_airssys_wasm.plugin.components.validation import ValidationHooks
 
         config.pluginmanager.register(ValidationHooks(config))
     if settings.runs_suite:
-        from pytest_airssys_wasm.plugin.collect import SuiteHooks
+        from pytest_airssys_wasm.plugin.suite.collection import SuiteHooks
 
         config.pluginmanager.register(SuiteHooks(config))
         foreign.introduce(config)
@@ -66,14 +69,14 @@ def _record(config: pytest.Config, settings: Settings) -> None:
     wanted = settings.wasm_report or settings.wasm_summary or config.get_verbosity() > 0
     if not wanted and not config.getoption("xmlpath", None):
         return
-    from pytest_airssys_wasm.plugin.records import Collection, Recorder
+    from pytest_airssys_wasm.plugin.report.records import Collection, Recorder
 
     recorder = Recorder(config.rootpath)
     config.pluginmanager.register(recorder)
     config.stash[engine.WATCHER] = recorder.see
     if hasattr(config, "workerinput"):
         return
-    from pytest_airssys_wasm.plugin.summary import Summary
+    from pytest_airssys_wasm.plugin.report.summary import Summary
 
     collection = Collection()
     config.pluginmanager.register(collection)
@@ -88,7 +91,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
     """Version, limits and cache; and the foreign runtime."""
-    from pytest_airssys_wasm.plugin import report
+    from pytest_airssys_wasm.plugin.report import report
 
     return report.header(config)
 
@@ -100,7 +103,7 @@ def pytest_runtest_makereport(
     """Show a failure where the test caused it, and under it what the guest used."""
     if call.excinfo is None:
         return (yield)
-    from pytest_airssys_wasm.plugin import report
+    from pytest_airssys_wasm.plugin.report import report
 
     message_is_enough = tracebacks.hide_package(item.config, call.excinfo)
     made = yield

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_airssys_wasm.plugin.foreign import the_adapter
+from pytest_airssys_wasm.plugin.adapter import the_adapter
 from pytest_airssys_wasm.plugin.settings import SETTINGS
 
 if TYPE_CHECKING:
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.conformance.runner import CaseRunner
     from pytest_airssys_wasm.isolation.process_isolation import ProcessIsolation
     from pytest_airssys_wasm.protocol.messages import Runtime
-    from pytest_airssys_wasm.runtime.cache import CompileCache
-    from pytest_airssys_wasm.runtime.call import Finished
+    from pytest_airssys_wasm.runtime.compile.cache import CompileCache
     from pytest_airssys_wasm.runtime.engine import WasmEngine
+    from pytest_airssys_wasm.runtime.guest.executions import Finished
 
 WATCHER: pytest.StashKey[Callable[[Finished], None]] = pytest.StashKey()
 """Who is told of each execution, where somebody wants to know."""
@@ -49,7 +49,7 @@ def the_runner(config: pytest.Config, needs: Collection[str] = ()) -> CaseRunner
     if key not in config.stash:
         from pytest_airssys_wasm.conformance.inprocess import BOMB_ISOLATION, InProcessRuntime
         from pytest_airssys_wasm.conformance.runner import CaseRunner
-        from pytest_airssys_wasm.runtime.scratch import ScratchFolder
+        from pytest_airssys_wasm.runtime.compile.scratch import ScratchFolder
 
         runtime: Runtime
         if is_own:
@@ -75,7 +75,7 @@ def clear_cache(config: pytest.Config) -> None:
 
 def _new_engine(config: pytest.Config, cache: CompileCache | None, isolation: ProcessIsolation | None) -> WasmEngine:
     from pytest_airssys_wasm.runtime.engine import WasmEngine
-    from pytest_airssys_wasm.runtime.manifest import PLATFORM_RANGE
+    from pytest_airssys_wasm.runtime.manifest.loading import PLATFORM_RANGE
 
     engine = WasmEngine(
         cache,
@@ -92,7 +92,7 @@ def _at_end(config: pytest.Config) -> ExitStack:
 
 
 def _cache(config: pytest.Config) -> CompileCache:
-    from pytest_airssys_wasm.plugin.progress import teller
-    from pytest_airssys_wasm.runtime.cache import CompileCache
+    from pytest_airssys_wasm.plugin.report.progress import teller
+    from pytest_airssys_wasm.runtime.compile.cache import CompileCache
 
     return CompileCache(config.stash[SETTINGS].wasm_cache_dir, on_progress=teller(config))

@@ -17,12 +17,12 @@ from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidConfiguration
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pytest_airssys_wasm.runtime.component import Component
+    from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
     from pytest_airssys_wasm.runtime.engine import WasmEngine
-    from pytest_airssys_wasm.runtime.host import HostFunctions
-    from pytest_airssys_wasm.runtime.limits import ResourceLimits
-    from pytest_airssys_wasm.runtime.store import LimitedStore
-    from pytest_airssys_wasm.runtime.wasi import Wasi
+    from pytest_airssys_wasm.runtime.guest.component import Component
+    from pytest_airssys_wasm.runtime.host.functions import HostFunctions
+    from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
+    from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
 STORE = pytest.StashKey["LimitedStore"]()
 """On an item: the store that its test used."""
@@ -46,7 +46,7 @@ def wasm_limits(request: pytest.FixtureRequest) -> ResourceLimits:
 @pytest.fixture
 def wasm_host(request: pytest.FixtureRequest) -> HostFunctions:
     """Host functions for this test's guest: register them before `component` is first used."""
-    from pytest_airssys_wasm.runtime.host import HostFunctions
+    from pytest_airssys_wasm.runtime.host.functions import HostFunctions
 
     host = HostFunctions()
     request.node.ihook.pytest_wasm_host(host=host, item=request.node)
@@ -61,7 +61,7 @@ def limited_store(
     wasm_host: HostFunctions,
 ) -> Iterator[LimitedStore]:
     """A store under this test's limits, with its host functions and WASI grants; closed after the test."""
-    from pytest_airssys_wasm.runtime.store import LimitedStore
+    from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
     fuel: markers.FuelMark | None = markers.closest(request.node, "fuel")
     store = LimitedStore(
@@ -95,7 +95,7 @@ def component(_wasm_source: Source, wasm_engine: WasmEngine, limited_store: Limi
     def load() -> Component:
         loaded = wasm_engine.load(_wasm_source.content, manifest=_wasm_source.manifest)
         if _wasm_source.world is not None:
-            from pytest_airssys_wasm.plugin.worlds import check_world
+            from pytest_airssys_wasm.plugin.components.worlds import check_world
 
             check_world(loaded, _wasm_source.world, _wasm_source.world_name)
         return loaded
@@ -119,7 +119,7 @@ def grants(item: pytest.Item) -> Wasi | None:
     if mark is None:
         source = _source(item)
         return source.manifest.wasi if source and source.manifest else None
-    from pytest_airssys_wasm.runtime.wasi import Wasi
+    from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
 
     preopen = {guest: (find_folder(item, host), access) for guest, (host, access) in mark.preopen.items()}
     return Wasi(**mark.grants, preopen=preopen)

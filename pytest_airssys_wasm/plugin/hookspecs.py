@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pytest
 
-    from pytest_airssys_wasm.runtime.host import HostFunctions
+    from pytest_airssys_wasm.runtime.host.functions import HostFunctions
 
 
 def pytest_wasm_host(host: HostFunctions, item: pytest.Item) -> None:

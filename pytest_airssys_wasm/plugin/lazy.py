@@ -9,7 +9,7 @@ from pytest_airssys_wasm.runtime.errors import WasmError
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from pytest_airssys_wasm.runtime.instance import Instance, Interface
+    from pytest_airssys_wasm.runtime.guest.instance import Instance, Interface
 
 
 class LazyInstance:

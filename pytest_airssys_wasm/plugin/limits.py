@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.plugin import markers
 from pytest_airssys_wasm.plugin.settings import check_ceiling
+from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidConfiguration
-from pytest_airssys_wasm.runtime.limits import ResourceLimits
 
 if TYPE_CHECKING:
     import pytest
 
     from pytest_airssys_wasm.plugin.settings import Settings
-    from pytest_airssys_wasm.runtime.manifest import Manifest
+    from pytest_airssys_wasm.runtime.manifest.loading import Manifest
 
 WAYS_TO_GIVE_MEMORY = (
     "a limit, because there is no default: @pytest.mark.memory('1 MiB') on the test, its class or module, "

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
+from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits, parse_duration_ms, parse_fuel, parse_size
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
-from pytest_airssys_wasm.runtime.limits import ResourceLimits, parse_duration_ms, parse_fuel, parse_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -100,7 +100,7 @@ def _wasm_limits(**counts: Any) -> Mapping[str, int]:
 def _wasi(
     *, args: Any = (), env: Any = _EMPTY, stdin: Any = "", preopen: Any = _EMPTY, inherit: Any = False
 ) -> WasiMark:
-    from pytest_airssys_wasm.runtime.wasi import Wasi
+    from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
 
     grants = {"args": args, "env": env, "stdin": stdin, "inherit": inherit}
     Wasi(**grants)

@@ -34,7 +34,7 @@ def parse_command(value: Any, where: str) -> Command:
 
 def parse_memory_range(value: Any, where: str) -> tuple[int, int]:
     """Two sizes, as in `512 KiB..4 MiB`."""
-    from pytest_airssys_wasm.runtime.manifest import parse_memory_range
+    from pytest_airssys_wasm.runtime.manifest.loading import parse_memory_range
 
     try:
         return parse_memory_range(value)

@@ -14,7 +14,7 @@ from pytest_airssys_wasm.plugin.option_values import (
     parse_memory_range,
     parse_report,
 )
-from pytest_airssys_wasm.runtime.limits import parse_duration_ms, parse_fuel, parse_size
+from pytest_airssys_wasm.runtime.budget.limits import parse_duration_ms, parse_fuel, parse_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable

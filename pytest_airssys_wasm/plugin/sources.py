@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pytest
 
     from pytest_airssys_wasm.plugin.settings import Settings
-    from pytest_airssys_wasm.runtime.manifest import Manifest
+    from pytest_airssys_wasm.runtime.manifest.loading import Manifest
 
 MANIFEST_NAME = "Component.toml"
 
@@ -88,7 +88,7 @@ def _is_text(source: str | os.PathLike[str]) -> bool:
 
 def read_manifest(path: Path, settings: Settings) -> Manifest:
     """A manifest under the platform's rules in `settings`. Raises `InvalidConfiguration`."""
-    from pytest_airssys_wasm.runtime.manifest import PLATFORM_RANGE, load_manifest
+    from pytest_airssys_wasm.runtime.manifest.loading import PLATFORM_RANGE, load_manifest
 
     return load_manifest(
         path,

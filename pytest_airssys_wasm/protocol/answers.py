@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 from msgspec import UNSET, Struct, structs
 
-from pytest_airssys_wasm.protocol.addressed import UNREADABLE
-from pytest_airssys_wasm.protocol.diary import printable, shown
+from pytest_airssys_wasm.protocol.envelope import UNREADABLE
 from pytest_airssys_wasm.protocol.messages import (
     CAPABILITIES,
     MESSAGE_CHARACTERS,
@@ -17,6 +16,7 @@ from pytest_airssys_wasm.protocol.messages import (
     RunAnswer,
     StepAnswer,
 )
+from pytest_airssys_wasm.protocol.transcript import printable, shown
 from pytest_airssys_wasm.runtime.errors import RuntimeDied, Verdict
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from msgspec import UNSET, Struct, structs
 
 from pytest_airssys_wasm.protocol import wire
+from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits, parse_count, parse_duration_ms, parse_size
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
-from pytest_airssys_wasm.runtime.limits import ResourceLimits, parse_count, parse_duration_ms, parse_size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,16 +14,16 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from pytest_airssys_wasm.protocol.correspondence import Correspondence, Waiting
-from pytest_airssys_wasm.protocol.diary import shown
-from pytest_airssys_wasm.protocol.group import exited, kill_group, signal_name
+from pytest_airssys_wasm.protocol.pending import Correspondence, Waiting
+from pytest_airssys_wasm.protocol.process_group import exited, kill_group, signal_name
+from pytest_airssys_wasm.protocol.transcript import shown
 from pytest_airssys_wasm.runtime.errors import RuntimeDied
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from pytest_airssys_wasm.protocol.diary import Diary
+    from pytest_airssys_wasm.protocol.transcript import Diary
 
 _CHUNK_BYTES = 65_536
 _TICK_S = 0.02

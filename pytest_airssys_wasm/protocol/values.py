@@ -7,8 +7,8 @@ import binascii
 from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.protocol import wire
-from pytest_airssys_wasm.runtime.values import Err, Ok, Record, Some, Variant
-from pytest_airssys_wasm.runtime.wit import (
+from pytest_airssys_wasm.runtime.base.values import Err, Ok, Record, Some, Variant
+from pytest_airssys_wasm.runtime.wit.types import (
     BorrowType,
     FlagsType,
     ListType,

@@ -17,7 +17,7 @@ from pytest_airssys_wasm.reporting.outcomes import ENDINGS, by_chapter, failed_f
 from pytest_airssys_wasm.reporting.plots import plots
 from pytest_airssys_wasm.reporting.rows import OK, fuel_used_percent, memory_used_percent, summarise
 from pytest_airssys_wasm.reporting.text import cut
-from pytest_airssys_wasm.runtime.printable import printable
+from pytest_airssys_wasm.runtime.base.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

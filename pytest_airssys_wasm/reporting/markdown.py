@@ -9,7 +9,7 @@ from pytest_airssys_wasm.reporting import figures
 from pytest_airssys_wasm.reporting.outcomes import by_chapter, tally
 from pytest_airssys_wasm.reporting.rows import summarise
 from pytest_airssys_wasm.reporting.text import cut
-from pytest_airssys_wasm.runtime.printable import printable
+from pytest_airssys_wasm.runtime.base.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pytest_airssys_wasm.reporting import figures
 from pytest_airssys_wasm.reporting.text import cut, width
-from pytest_airssys_wasm.runtime.printable import printable
+from pytest_airssys_wasm.runtime.base.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

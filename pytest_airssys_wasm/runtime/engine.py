@@ -11,37 +11,37 @@ from typing import TYPE_CHECKING, Any
 import wasmtime
 import wasmtime.component
 
-from pytest_airssys_wasm.runtime.arguments import check_component
+from pytest_airssys_wasm.runtime.binary.sections import read_module
 from pytest_airssys_wasm.runtime.capi import abi
 from pytest_airssys_wasm.runtime.capi.callbacks import Callbacks
-from pytest_airssys_wasm.runtime.capi.memory import MemoryCreator
+from pytest_airssys_wasm.runtime.capi.memory_creator import MemoryCreator
 from pytest_airssys_wasm.runtime.capi.stores import EpochCallback, address
-from pytest_airssys_wasm.runtime.compiler import Compiler
-from pytest_airssys_wasm.runtime.components import WitComponent
-from pytest_airssys_wasm.runtime.core_sections import read_module
+from pytest_airssys_wasm.runtime.compile.compiler import Compiler
+from pytest_airssys_wasm.runtime.compile.wasmtime_config import new_config
 from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidConfiguration
-from pytest_airssys_wasm.runtime.isolation import Isolation
-from pytest_airssys_wasm.runtime.loop_bell import LoopBells
-from pytest_airssys_wasm.runtime.manifest import PLATFORM_RANGE, Manifest, load_manifest
-from pytest_airssys_wasm.runtime.modules import CoreModule
-from pytest_airssys_wasm.runtime.settings import new_config
-from pytest_airssys_wasm.runtime.store import LimitedStore
-from pytest_airssys_wasm.runtime.workers import WorkerPool
+from pytest_airssys_wasm.runtime.execution.awaiting.loop_waker import LoopBells
+from pytest_airssys_wasm.runtime.execution.guest_threads import WorkerPool
+from pytest_airssys_wasm.runtime.guest.isolation import Isolation
+from pytest_airssys_wasm.runtime.guest.module import CoreModule
+from pytest_airssys_wasm.runtime.guest.wit_component import WitComponent
+from pytest_airssys_wasm.runtime.manifest.loading import PLATFORM_RANGE, Manifest, load_manifest
+from pytest_airssys_wasm.runtime.store.arguments import check_component
+from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable
 
-    from pytest_airssys_wasm.runtime.cache import CompileCache
-    from pytest_airssys_wasm.runtime.call import Finished
-    from pytest_airssys_wasm.runtime.component import Component
-    from pytest_airssys_wasm.runtime.home import Homes
-    from pytest_airssys_wasm.runtime.host import HostFunctions
-    from pytest_airssys_wasm.runtime.limits import ResourceLimits
-    from pytest_airssys_wasm.runtime.memory import MemoryAccount
-    from pytest_airssys_wasm.runtime.run import Run
-    from pytest_airssys_wasm.runtime.usage import Execution
-    from pytest_airssys_wasm.runtime.wasi import Wasi
+    from pytest_airssys_wasm.runtime.base.usage import Execution
+    from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
+    from pytest_airssys_wasm.runtime.budget.memory_account import MemoryAccount
+    from pytest_airssys_wasm.runtime.compile.cache import CompileCache
+    from pytest_airssys_wasm.runtime.execution.run import Run
+    from pytest_airssys_wasm.runtime.guest.backend import Homes
+    from pytest_airssys_wasm.runtime.guest.component import Component
+    from pytest_airssys_wasm.runtime.guest.executions import Finished
+    from pytest_airssys_wasm.runtime.host.functions import HostFunctions
+    from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
 
 
 class WasmEngine:

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, ClassVar
 
-from pytest_airssys_wasm.runtime.printable import printable, printable_lines
-from pytest_airssys_wasm.runtime.values import shown
+from pytest_airssys_wasm.runtime.base.printable import printable, printable_lines
+from pytest_airssys_wasm.runtime.base.values import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pytest_airssys_wasm.runtime.call import Call
-    from pytest_airssys_wasm.runtime.usage import Usage
+    from pytest_airssys_wasm.runtime.base.usage import Usage
+    from pytest_airssys_wasm.runtime.guest.executions import Call
 
 
 class Verdict(str, Enum):

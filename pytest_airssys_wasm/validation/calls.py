@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.protocol import wire
 from pytest_airssys_wasm.protocol.values import decode, encode
-from pytest_airssys_wasm.runtime.component import UnknownExport
 from pytest_airssys_wasm.runtime.errors import Verdict, WasmError
-from pytest_airssys_wasm.runtime.wave import write_call, write_value
+from pytest_airssys_wasm.runtime.guest.component import UnknownExport
+from pytest_airssys_wasm.runtime.wave.wave import write_call, write_value
 from pytest_airssys_wasm.validation.findings import Unfit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pytest_airssys_wasm.runtime.component import Component
-    from pytest_airssys_wasm.runtime.instance import Instance
-    from pytest_airssys_wasm.runtime.usage import Usage
+    from pytest_airssys_wasm.runtime.base.usage import Usage
+    from pytest_airssys_wasm.runtime.guest.component import Component
+    from pytest_airssys_wasm.runtime.guest.instance import Instance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
+from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.errors import (
     NOTHING,
     InvalidComponent,
@@ -14,20 +15,19 @@ from pytest_airssys_wasm.runtime.errors import (
     RuntimeDied,
     WasmError,
 )
-from pytest_airssys_wasm.runtime.limits import ResourceLimits
-from pytest_airssys_wasm.runtime.store import LimitedStore
+from pytest_airssys_wasm.runtime.store.store import LimitedStore
 from pytest_airssys_wasm.validation.findings import Blocked, Unfit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from pytest_airssys_wasm.runtime.component import Component
     from pytest_airssys_wasm.runtime.engine import WasmEngine
-    from pytest_airssys_wasm.runtime.host import HostFunctions
-    from pytest_airssys_wasm.runtime.instance import Instance
-    from pytest_airssys_wasm.runtime.manifest import Manifest
-    from pytest_airssys_wasm.runtime.wasi import Wasi
+    from pytest_airssys_wasm.runtime.guest.component import Component
+    from pytest_airssys_wasm.runtime.guest.instance import Instance
+    from pytest_airssys_wasm.runtime.host.functions import HostFunctions
+    from pytest_airssys_wasm.runtime.manifest.loading import Manifest
+    from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
 
 
 T = TypeVar("T")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from pytest_airssys_wasm.runtime.binary.needs import exceeded
+from pytest_airssys_wasm.runtime.binary.needs_reader import read_needs
 from pytest_airssys_wasm.runtime.errors import WasmError
-from pytest_airssys_wasm.runtime.linking import is_wasi
-from pytest_airssys_wasm.runtime.needs import exceeded
-from pytest_airssys_wasm.runtime.needs_reader import read_needs
-from pytest_airssys_wasm.runtime.store import LimitedStore
+from pytest_airssys_wasm.runtime.guest.linking import is_wasi
+from pytest_airssys_wasm.runtime.store.store import LimitedStore
 from pytest_airssys_wasm.validation import ORDER
 from pytest_airssys_wasm.validation.determinism import check_determinism
 from pytest_airssys_wasm.validation.findings import Unfit
@@ -18,7 +18,7 @@ from pytest_airssys_wasm.validation.remedies import remedy
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pytest_airssys_wasm.runtime.component import Component
+    from pytest_airssys_wasm.runtime.guest.component import Component
     from pytest_airssys_wasm.validation.candidate import Candidate
 
 

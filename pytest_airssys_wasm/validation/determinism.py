@@ -11,8 +11,8 @@ from pytest_airssys_wasm.validation.findings import Unfit
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pytest_airssys_wasm.runtime.component import Component
-    from pytest_airssys_wasm.runtime.manifest_tables import ManifestTest
+    from pytest_airssys_wasm.runtime.guest.component import Component
+    from pytest_airssys_wasm.runtime.manifest.tables import ManifestTest
     from pytest_airssys_wasm.validation.calls import Outcome
     from pytest_airssys_wasm.validation.candidate import Candidate
 

@@ -8,9 +8,9 @@ import pytest
 from adapter_scripts import FIRST, died, open_descriptors, run, wait_until
 
 from pytest_airssys_wasm.conformance.adapter import Patience
-from pytest_airssys_wasm.protocol.correspondence import Correspondence
-from pytest_airssys_wasm.protocol.group import session_members
 from pytest_airssys_wasm.protocol.messages import ConfigureRequest, RunRequest, StepRequest
+from pytest_airssys_wasm.protocol.pending import Correspondence
+from pytest_airssys_wasm.protocol.process_group import session_members
 from pytest_airssys_wasm.runtime.errors import Verdict
 
 

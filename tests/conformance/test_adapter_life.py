@@ -11,7 +11,7 @@ import pytest
 from adapter_scripts import FIRST, HEALTHY, PRELUDE, died, run, wait_until
 
 from pytest_airssys_wasm.conformance.adapter import AdapterRuntime, Patience
-from pytest_airssys_wasm.protocol.group import session_members
+from pytest_airssys_wasm.protocol.process_group import session_members
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration, RuntimeDied, Verdict
 
 BAD_HELLOS = {

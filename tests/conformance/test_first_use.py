@@ -15,15 +15,15 @@ FIRST = {
         """lambda: read_run(b'{"id": 1, "steps": [{"verdict": "ok"}]}', 1)""",
     ),
     "a request": (
-        "from pytest_airssys_wasm.protocol.serve import _Desk",
+        "from pytest_airssys_wasm.protocol.server import _Desk",
         """lambda: _Desk(None, None, None).answer(b'{"id": 1, "op": "hello", "protocol": 0}')""",
     ),
     "a request where there are sessions": (
-        "from pytest_airssys_wasm.protocol.serve import _Desk",
+        "from pytest_airssys_wasm.protocol.server import _Desk",
         """lambda: _Desk(None, True, None).answer(b'{"id": 1, "op": "hello", "protocol": 0}')""",
     ),
     "a reply": (
-        "from pytest_airssys_wasm.protocol.questions import Questions\nfrom pytest_airssys_wasm.protocol.serve import _Desk",
+        "from pytest_airssys_wasm.protocol.host_calls import Questions\nfrom pytest_airssys_wasm.protocol.server import _Desk",
         """lambda: _Desk(None, True, Questions(None)).takes_reply(b'{"for": 1, "host_return": 2}') or 1 / 0""",
     ),
     "a case": (
@@ -31,7 +31,7 @@ FIRST = {
         "case.load",
     ),
     "a manifest": (
-        "from pathlib import Path\nfrom pytest_airssys_wasm.runtime.manifest import parse_manifest",
+        "from pathlib import Path\nfrom pytest_airssys_wasm.runtime.manifest.loading import parse_manifest",
         f"lambda: parse_manifest({MANIFEST!r}, Path('Component.toml'))",
     ),
 }

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 
-from pytest_airssys_wasm.protocol.fitting import LINE_BYTES, fitting
-from pytest_airssys_wasm.protocol.questions import Questions
-from pytest_airssys_wasm.protocol.serve import _Desk
-from pytest_airssys_wasm.protocol.sessions import EndAnswer, FrameAnswer, SessionAnswer, UsageAnswer
+from pytest_airssys_wasm.protocol.host_calls import Questions
+from pytest_airssys_wasm.protocol.line_limits import LINE_BYTES, fitting
+from pytest_airssys_wasm.protocol.server import _Desk
+from pytest_airssys_wasm.protocol.session_messages import EndAnswer, FrameAnswer, SessionAnswer, UsageAnswer
 from pytest_airssys_wasm.runtime.errors import Verdict
 
 USAGE = UsageAnswer(

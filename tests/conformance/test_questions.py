@@ -9,10 +9,10 @@ from queue import Queue
 import pytest
 
 from pytest_airssys_wasm import ResourceLimitExceeded, ResourceLimits
-from pytest_airssys_wasm.protocol.questions import FailedElsewhere, Questions, Unanswered
-from pytest_airssys_wasm.protocol.sessions import HostReply
-from pytest_airssys_wasm.runtime.memory import MemoryAccount
-from pytest_airssys_wasm.runtime.run import Run, Stop
+from pytest_airssys_wasm.protocol.host_calls import FailedElsewhere, Questions, Unanswered
+from pytest_airssys_wasm.protocol.session_messages import HostReply
+from pytest_airssys_wasm.runtime.budget.memory_account import MemoryAccount
+from pytest_airssys_wasm.runtime.execution.run import Run, Stop
 
 SOON_S = 60
 

@@ -14,9 +14,9 @@ from pytest_airssys_wasm.conformance.adapter import AdapterRuntime, Patience
 from pytest_airssys_wasm.conformance.judge import judge
 from pytest_airssys_wasm.conformance.loader import find_chapters
 from pytest_airssys_wasm.conformance.runner import CaseRunner
-from pytest_airssys_wasm.protocol.fitting import LINE_BYTES
+from pytest_airssys_wasm.protocol.line_limits import LINE_BYTES
 from pytest_airssys_wasm.protocol.messages import CAPABILITIES
-from pytest_airssys_wasm.protocol.serve import serve
+from pytest_airssys_wasm.protocol.server import serve
 
 COMMAND = [sys.executable, "-m", "pytest_airssys_wasm.adapter"]
 HELLO = '{"id": 99, "op": "hello", "protocol": 1}'

@@ -10,9 +10,9 @@ from pytest_airssys_wasm.conformance.model import CaseLimits
 from pytest_airssys_wasm.protocol import wire
 from pytest_airssys_wasm.protocol.limits import limits_from_wire, limits_on_wire
 from pytest_airssys_wasm.protocol.values import decode, encode
+from pytest_airssys_wasm.runtime.base.values import Err, Ok, Record, Some, Variant
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
-from pytest_airssys_wasm.runtime.values import Err, Ok, Record, Some, Variant
-from pytest_airssys_wasm.runtime.wit import (
+from pytest_airssys_wasm.runtime.wit.types import (
     EnumType,
     FlagsType,
     ListType,

@@ -9,9 +9,10 @@ from time import monotonic
 
 from defective_runtimes.defect import Family, around, text_of
 from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime
-from pytest_airssys_wasm.runtime import components
-from pytest_airssys_wasm.runtime.capi import abi, memory
-from pytest_airssys_wasm.runtime.run import Run
+from pytest_airssys_wasm.runtime.capi import abi
+from pytest_airssys_wasm.runtime.capi import memory_creator as memory
+from pytest_airssys_wasm.runtime.execution.run import Run
+from pytest_airssys_wasm.runtime.guest import wit_component as components
 
 FAMILY = Family("cleanup", soaks=True)
 

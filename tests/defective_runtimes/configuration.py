@@ -10,8 +10,8 @@ from msgspec import structs
 from defective_runtimes.defect import Family, around, reading
 from pytest_airssys_wasm.conformance import inprocess
 from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime
-from pytest_airssys_wasm.runtime import manifest
-from pytest_airssys_wasm.runtime.limits import parse_size
+from pytest_airssys_wasm.runtime.budget.limits import parse_size
+from pytest_airssys_wasm.runtime.manifest import loading as manifest
 
 FAMILY = Family("configuration")
 

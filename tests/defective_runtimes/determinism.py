@@ -10,10 +10,10 @@ from pathlib import Path
 
 from defective_runtimes.defect import Family, answering, around, text_of
 from pytest_airssys_wasm.conformance import inprocess
-from pytest_airssys_wasm.runtime import settings
+from pytest_airssys_wasm.runtime.budget.memory_account import MemoryAccount
+from pytest_airssys_wasm.runtime.compile import wasmtime_config as settings
 from pytest_airssys_wasm.runtime.engine import WasmEngine
-from pytest_airssys_wasm.runtime.memory import MemoryAccount
-from pytest_airssys_wasm.runtime.wasi import Wasi
+from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
 
 FAMILY = Family("determinism")
 

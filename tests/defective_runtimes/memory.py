@@ -8,12 +8,12 @@ from ctypes import memmove, memset, string_at
 from msgspec import UNSET
 
 from defective_runtimes.defect import Family, answering, around, reading, rewriting
-from pytest_airssys_wasm.runtime import thread_home
-from pytest_airssys_wasm.runtime.capi.memory import _Mapping
+from pytest_airssys_wasm.runtime.budget.memory_account import MemoryAccount
+from pytest_airssys_wasm.runtime.capi.memory_creator import _Mapping
 from pytest_airssys_wasm.runtime.engine import WasmEngine
 from pytest_airssys_wasm.runtime.errors import Verdict
-from pytest_airssys_wasm.runtime.memory import MemoryAccount
-from pytest_airssys_wasm.runtime.modules import CoreModule
+from pytest_airssys_wasm.runtime.guest import in_process as thread_home
+from pytest_airssys_wasm.runtime.guest.module import CoreModule
 
 FAMILY = Family("memory")
 

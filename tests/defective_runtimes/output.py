@@ -7,12 +7,12 @@ from pathlib import Path
 
 from defective_runtimes.defect import Family, answering, around, reading, rewriting, text_of
 from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime
-from pytest_airssys_wasm.runtime import judgement
-from pytest_airssys_wasm.runtime.deadline import wait_done
 from pytest_airssys_wasm.runtime.errors import ComponentTrapped
-from pytest_airssys_wasm.runtime.output import CapturedOutput
-from pytest_airssys_wasm.runtime.run import Stop
-from pytest_airssys_wasm.runtime.store import LimitedStore
+from pytest_airssys_wasm.runtime.execution import verdict as judgement
+from pytest_airssys_wasm.runtime.execution.clock import wait_done
+from pytest_airssys_wasm.runtime.execution.output import CapturedOutput
+from pytest_airssys_wasm.runtime.execution.run import Stop
+from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
 FAMILY = Family("output", soaks=True)
 

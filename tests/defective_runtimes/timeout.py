@@ -7,10 +7,11 @@ from dataclasses import replace
 from threading import Timer
 
 from defective_runtimes.defect import Family, around, reading
-from pytest_airssys_wasm.runtime import deadline, store
 from pytest_airssys_wasm.runtime.engine import WasmEngine
-from pytest_airssys_wasm.runtime.run import Run, Stop
-from pytest_airssys_wasm.runtime.store import LimitedStore
+from pytest_airssys_wasm.runtime.execution import clock as deadline
+from pytest_airssys_wasm.runtime.execution.run import Run, Stop
+from pytest_airssys_wasm.runtime.store import store
+from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
 FAMILY = Family("timeout")
 

@@ -9,11 +9,11 @@ from typing import Any
 
 from defective_runtimes.defect import Family, answering, around, reading, text_of
 from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime
-from pytest_airssys_wasm.runtime import linking
-from pytest_airssys_wasm.runtime.components import WitComponent
+from pytest_airssys_wasm.runtime.convert.transfer import Transfer
 from pytest_airssys_wasm.runtime.errors import ResourceLimitExceeded
-from pytest_airssys_wasm.runtime.store import LimitedStore
-from pytest_airssys_wasm.runtime.transfer import Transfer
+from pytest_airssys_wasm.runtime.guest import linking
+from pytest_airssys_wasm.runtime.guest.wit_component import WitComponent
+from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
 FAMILY = Family("transfer")
 

@@ -7,7 +7,6 @@ import re
 from msgspec import UNSET
 
 from defective_runtimes.defect import Family, answering, around, is_component
-from pytest_airssys_wasm.runtime import judgement
 from pytest_airssys_wasm.runtime.errors import (
     ComponentTrapped,
     ExecutionTimeout,
@@ -15,7 +14,8 @@ from pytest_airssys_wasm.runtime.errors import (
     OutOfMemory,
     Verdict,
 )
-from pytest_airssys_wasm.runtime.run import Stop
+from pytest_airssys_wasm.runtime.execution import verdict as judgement
+from pytest_airssys_wasm.runtime.execution.run import Stop
 
 FAMILY = Family("verdicts")
 

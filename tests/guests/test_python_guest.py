@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from pytest_airssys_wasm.conformance.data import data_folder
-from pytest_airssys_wasm.runtime.cache import CompileCache
+from pytest_airssys_wasm.runtime.base.values import Err, Ok
+from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
+from pytest_airssys_wasm.runtime.compile.cache import CompileCache
 from pytest_airssys_wasm.runtime.engine import WasmEngine
 from pytest_airssys_wasm.runtime.errors import OutOfFuel
-from pytest_airssys_wasm.runtime.limits import ResourceLimits
-from pytest_airssys_wasm.runtime.values import Err, Ok
-from pytest_airssys_wasm.runtime.wasi import Wasi
+from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
 
 pytestmark = pytest.mark.guests
 

@@ -14,8 +14,8 @@ from textwrap import dedent
 import pytest
 
 import pytest_airssys_wasm
-from pytest_airssys_wasm.isolation.child import ChildLimits, spawn
-from pytest_airssys_wasm.protocol.diary import Diary
+from pytest_airssys_wasm.isolation.spawn import ChildLimits, spawn
+from pytest_airssys_wasm.protocol.transcript import Diary
 from pytest_airssys_wasm.runtime.errors import RuntimeDied
 
 LIMITS = ChildLimits(data_bytes=512 * 2**20, cpu_s=30)
@@ -139,8 +139,8 @@ def test_a_child_can_import_the_runtime_where_nothing_says_where_it_is(tmp_path)
     code = f"""
         import sys
         sys.path.insert(0, {str(Path(pytest_airssys_wasm.__file__).parents[1])!r})
-        from pytest_airssys_wasm.isolation.child import ChildLimits, spawn
-        from pytest_airssys_wasm.protocol.diary import Diary
+        from pytest_airssys_wasm.isolation.spawn import ChildLimits, spawn
+        from pytest_airssys_wasm.protocol.transcript import Diary
         diary = Diary()
         child = spawn("pytest_airssys_wasm.adapter", ChildLimits(data_bytes=2**30), line_bytes=2**20, diary=diary)
         print(child.ask(1, b'{{"id": 1, "op": "hello", "protocol": 1}}', 60).decode())

@@ -22,7 +22,7 @@ from pytest_airssys_wasm import (
     RuntimeDied,
     WasmEngine,
 )
-from pytest_airssys_wasm.isolation import compile_child
+from pytest_airssys_wasm.isolation import compile_worker as compile_child
 
 COMPONENT = """(component
   (core module $m (func (export "square") (param i32) (result i32) (i32.mul (local.get 0) (local.get 0))))
@@ -94,7 +94,7 @@ def test_the_start_of_its_process_is_none_of_the_compilers_time(make_engine, tmp
         f"import time; time.sleep(3)\nfrom {compile_child.__name__} import main\nmain()"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr("pytest_airssys_wasm.isolation.compiling._MODULE", "slow_start")
+    monkeypatch.setattr("pytest_airssys_wasm.isolation.compile._MODULE", "slow_start")
     assert make_engine(ProcessIsolation(compile_timeout_ms="2 s")).load(MODULE).was_compiled
 
 

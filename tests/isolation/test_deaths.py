@@ -12,7 +12,7 @@ from bombs import wait_for
 from deaths import DEATHS, GUEST, ISOLATION, LIMITS, Death, by, host_that_strikes, processes
 
 from pytest_airssys_wasm import LimitedStore, RuntimeDied, StoreUnusable, WasmEngine
-from pytest_airssys_wasm.protocol.group import exited
+from pytest_airssys_wasm.protocol.process_group import exited
 
 
 @pytest.fixture(scope="module")

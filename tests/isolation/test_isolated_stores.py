@@ -186,7 +186,7 @@ def test_a_host_function_may_use_another_store(engine, guest):
 
 def test_output_of_a_guest_that_is_given_up_in_a_host_function_is_not_lost(engine, guest, monkeypatch):
     # Its process may have to wait for a processor before it can tell.
-    monkeypatch.setattr("pytest_airssys_wasm.isolation.process_home._LAST_WORDS_S", 20.0)
+    monkeypatch.setattr("pytest_airssys_wasm.isolation.backend._LAST_WORDS_S", 20.0)
     release = threading.Event()
     limits = replace(LIMITS, timeout_ms=200)
     with pytest.raises(ExecutionTimeout) as caught:

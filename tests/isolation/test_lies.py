@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_airssys_wasm import HostFunctions, ProcessIsolation, ResourceLimits, RuntimeDied, WasmEngine
-from pytest_airssys_wasm.isolation import workforce
+from pytest_airssys_wasm.isolation import pool as workforce
 
 LIMITS = ResourceLimits(memory="1 MiB", fuel=1_000, timeout_ms=2_000, output=100, transfer="64 KiB")
 GUEST = """(component

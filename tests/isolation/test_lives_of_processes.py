@@ -27,8 +27,8 @@ from pytest_airssys_wasm import (
     Wasi,
     WasmEngine,
 )
-from pytest_airssys_wasm.isolation.workforce import Workmate
-from pytest_airssys_wasm.runtime.run import Run, Stop
+from pytest_airssys_wasm.isolation.pool import Workmate
+from pytest_airssys_wasm.runtime.execution.run import Run, Stop
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_airssys_wasm.protocol import sessions
+from pytest_airssys_wasm.protocol import session_messages as sessions
 
 PAGE = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text("utf-8")
 KINDS = [one for one in vars(sessions).values() if isinstance(one, type) and one.__module__ == sessions.__name__]

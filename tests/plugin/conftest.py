@@ -153,7 +153,7 @@ def add_suite(project: Project) -> Project:
             from pathlib import Path
             from pytest_airssys_wasm.conformance import data
             from pytest_airssys_wasm.fuzzing import laws
-            from pytest_airssys_wasm.plugin import laws as names
+            from pytest_airssys_wasm.plugin.suite import laws as names
             from hypothesis import given, settings, strategies
 
             @settings(database=None)

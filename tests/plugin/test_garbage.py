@@ -7,7 +7,7 @@ import weakref
 
 import pytest
 
-from pytest_airssys_wasm.plugin.garbage import new_garbage_only
+from pytest_airssys_wasm.plugin.suite.garbage import new_garbage_only
 
 
 @pytest.fixture(autouse=True)

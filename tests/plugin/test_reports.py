@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from types import SimpleNamespace
 
-from pytest_airssys_wasm.plugin import progress
+from pytest_airssys_wasm.plugin.report import progress
 
 HEAD = """
 import pytest
@@ -128,7 +128,7 @@ def test_one_shot(wasm_engine, wasm_limits):
 def test_re_runs_are_bounded_over_the_session(guest):
     guest.write(
         conftest="""
-            from pytest_airssys_wasm.plugin import report
+            from pytest_airssys_wasm.plugin.report import report
             report._RERUNS_S = 0.5
         """,
         test_a=HEAD

@@ -9,7 +9,7 @@ from textwrap import dedent
 
 import pytest
 
-from pytest_airssys_wasm.protocol.group import session_members
+from pytest_airssys_wasm.protocol.process_group import session_members
 
 ADDS, TRAPS, WRONG = (f"conformance/alpha/{name}" for name in ("adds-up", "traps-are-fatal", "wants-three"))
 UNREADABLE = "conformance/beta/is-not-read"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_airssys_wasm.plugin.worlds import read_exports
+from pytest_airssys_wasm.plugin.components.worlds import read_exports
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
 WIT = """

@@ -9,7 +9,7 @@ from records import HOSTILE, execution, names, outcome, report, reports
 
 from pytest_airssys_wasm.reporting.markdown import MOST_FAILED, MOST_ROWS, escape, render
 from pytest_airssys_wasm.reporting.model import RequirementRecord
-from pytest_airssys_wasm.runtime.printable import printable
+from pytest_airssys_wasm.runtime.base.printable import printable
 
 OWN_TAGS = ("<code>", "</code>", "<br>", "<!-- -->")
 

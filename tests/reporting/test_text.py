@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from records import names
 
 from pytest_airssys_wasm.reporting.text import cut, width
-from pytest_airssys_wasm.runtime.printable import printable
+from pytest_airssys_wasm.runtime.base.printable import printable
 
 
 @given(names)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from pytest_airssys_wasm.runtime.host import HostFunctions
-from pytest_airssys_wasm.runtime.limits import ResourceLimits
-from pytest_airssys_wasm.runtime.reference import ReferenceFunctions
+from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
+from pytest_airssys_wasm.runtime.host.functions import HostFunctions
+from pytest_airssys_wasm.runtime.host.library import ReferenceFunctions
 
 LIMITS = ResourceLimits(memory="4 MiB", fuel=10_000_000, timeout_ms=20_000)
 # Passes its argument on to the import, and the result back as it lies in memory.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_airssys_wasm.runtime.limits import ResourceLimits
+from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 
 LIMITS = ResourceLimits(memory="1 MiB", timeout_ms=5_000)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.errors import (
     WasmError,
 )
-from pytest_airssys_wasm.runtime.limits import ResourceLimits
-from pytest_airssys_wasm.runtime.store import LimitedStore
-from pytest_airssys_wasm.runtime.wasi import Wasi
+from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
+from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
 
 def exactly(needs):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pytest_airssys_wasm.runtime.limits import ResourceLimits
-from pytest_airssys_wasm.runtime.values import Record, Variant
+from pytest_airssys_wasm.runtime.base.values import Record, Variant
+from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 
 GUESTS = Path(__file__).parents[2] / "fixtures" / "guests"
 LIMITS = ResourceLimits(memory="4 MiB", fuel=None, timeout_ms=60_000)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 
-from pytest_airssys_wasm.runtime.host import HostFunctions
-from pytest_airssys_wasm.runtime.limits import ResourceLimits
+from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
+from pytest_airssys_wasm.runtime.host.functions import HostFunctions
 
 PLENTY = ResourceLimits(memory="1 MiB", fuel=None, timeout_ms=60_000)
 GUEST = """(component

@@ -9,11 +9,11 @@ import sys
 import pytest
 import wasmtime
 
-from pytest_airssys_wasm.runtime.binary import to_binary
-from pytest_airssys_wasm.runtime.core_sections import read_module
-from pytest_airssys_wasm.runtime.core_types import CoreFunction
+from pytest_airssys_wasm.runtime.binary.formats import to_binary
+from pytest_airssys_wasm.runtime.binary.needs_reader import read_needs
+from pytest_airssys_wasm.runtime.binary.sections import read_module
+from pytest_airssys_wasm.runtime.binary.types import CoreFunction
 from pytest_airssys_wasm.runtime.errors import InvalidComponent
-from pytest_airssys_wasm.runtime.needs_reader import read_needs
 
 RICH = """(module
   (type $array (array (mut i64)))
@@ -186,7 +186,7 @@ sys.path.insert(0, sys.argv[1])
 from test_binary import mutations
 from pytest_airssys_wasm.runtime.engine import WasmEngine
 from pytest_airssys_wasm.runtime.errors import WasmError
-from pytest_airssys_wasm.runtime.limits import ResourceLimits
+from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 engine = WasmEngine()
 ran = 0
 for binary in mutations(seed=2, count=600):

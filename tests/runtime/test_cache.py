@@ -11,9 +11,9 @@ import warnings
 
 import pytest
 
-from pytest_airssys_wasm.runtime.cache import CacheUnavailable, CompileCache
+from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
+from pytest_airssys_wasm.runtime.compile.cache import CacheUnavailable, CompileCache
 from pytest_airssys_wasm.runtime.engine import WasmEngine
-from pytest_airssys_wasm.runtime.limits import ResourceLimits
 
 LIMITS = ResourceLimits(memory="1 MiB", timeout_ms=20_000)
 GUEST = '(module (func (export "f") (result i32) i32.const 42))'
@@ -174,7 +174,7 @@ def test_processes_that_start_together_compile_once(tmp_path):
     script = """
 import sys, time
 from pathlib import Path
-from pytest_airssys_wasm.runtime.cache import CompileCache
+from pytest_airssys_wasm.runtime.compile.cache import CompileCache
 def compile_():
     print("compiled", flush=True)
     time.sleep(0.5)  # long enough for the others to arrive
@@ -252,7 +252,7 @@ def test_a_long_compilation_says_that_it_goes_on(tmp_path, monkeypatch):
     import threading
 
     told = []
-    monkeypatch.setattr("pytest_airssys_wasm.runtime.cache._TICK_S", 0.01)
+    monkeypatch.setattr("pytest_airssys_wasm.runtime.compile.cache._TICK_S", 0.01)
     go_on = threading.Event()
 
     def on_progress(progress):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.engine import WasmEngine
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration, LinkError, OutOfFuel, Verdict
-from pytest_airssys_wasm.runtime.host import HostFunctions
-from pytest_airssys_wasm.runtime.limits import ResourceLimits
-from pytest_airssys_wasm.runtime.store import LimitedStore
-from pytest_airssys_wasm.runtime.wasi import Wasi
+from pytest_airssys_wasm.runtime.host.functions import HostFunctions
+from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
+from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
 LIMITS = ResourceLimits(memory="1 MiB", fuel=10_000, timeout_ms=20_000)
 GUEST = """(component

@@ -8,10 +8,10 @@ import time
 import pytest
 from asking_guest import LIMITS
 
-from pytest_airssys_wasm.runtime.current import current_execution
+from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.errors import ExecutionTimeout, LinkError, OutOfFuel
-from pytest_airssys_wasm.runtime.host import HostFunctions
-from pytest_airssys_wasm.runtime.limits import ResourceLimits
+from pytest_airssys_wasm.runtime.execution.host_call_context import current_execution
+from pytest_airssys_wasm.runtime.host.functions import HostFunctions
 
 
 def test_a_host_function_sees_what_is_left(engine):

@@ -7,16 +7,16 @@ import time
 
 import pytest
 
-from pytest_airssys_wasm.runtime.claim import StoreUnusable
-from pytest_airssys_wasm.runtime.current import current_execution
+from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
+from pytest_airssys_wasm.runtime.budget.memory_account import MemoryAccount
 from pytest_airssys_wasm.runtime.engine import WasmEngine
 from pytest_airssys_wasm.runtime.errors import ExecutionTimeout, HostFunctionError, OutOfFuel
-from pytest_airssys_wasm.runtime.host import HostFunctions
-from pytest_airssys_wasm.runtime.judgement import judge
-from pytest_airssys_wasm.runtime.limits import ResourceLimits
-from pytest_airssys_wasm.runtime.memory import MemoryAccount
-from pytest_airssys_wasm.runtime.run import Run, Stop
-from pytest_airssys_wasm.runtime.store import LimitedStore
+from pytest_airssys_wasm.runtime.execution.host_call_context import current_execution
+from pytest_airssys_wasm.runtime.execution.run import Run, Stop
+from pytest_airssys_wasm.runtime.execution.verdict import judge
+from pytest_airssys_wasm.runtime.host.functions import HostFunctions
+from pytest_airssys_wasm.runtime.store.exclusive_use import StoreUnusable
+from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
 SPIN = '(module (memory (export "memory") 1) (func (export "spin") (loop br 0)) (func (export "nop")))'
 STARTS = "(module (func $spin (loop br 0)) (start $spin))"
@@ -69,7 +69,7 @@ def test_a_guest_that_ends_late_is_late_also_when_nobody_looked_at_the_clock(eng
         """The waiting thread, on a machine so busy that it comes back long after the guest."""
         return run.done.acquire()
 
-    monkeypatch.setattr("pytest_airssys_wasm.runtime.store.wait_done", held_up)
+    monkeypatch.setattr("pytest_airssys_wasm.runtime.store.store.wait_done", held_up)
     with LimitedStore(engine, limits(20), host=host_of(lambda: time.sleep(0.05))) as store:
         instance = store.instantiate(engine.load(CALLS))
         with pytest.raises(ExecutionTimeout):
@@ -223,7 +223,7 @@ def test_signals_before_the_wait_and_while_it_ends_leave_no_guest_running(engine
         instance = store.instantiate(engine.load(SPIN))
         before = store.usage
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(f"pytest_airssys_wasm.runtime.store.{interrupted}", raise_it)
+            patch.setattr(f"pytest_airssys_wasm.runtime.store.store.{interrupted}", raise_it)
             instance.spin()
         assert store.usage is not before
         instance.nop()

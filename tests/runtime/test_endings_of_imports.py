@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from endings import LIMITS, ending
 
+from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.errors import (
     ComponentTrapped,
     GuestExit,
@@ -12,10 +13,9 @@ from pytest_airssys_wasm.runtime.errors import (
     LinkError,
     ResourceLimitExceeded,
 )
-from pytest_airssys_wasm.runtime.host import HostFunctions
-from pytest_airssys_wasm.runtime.limits import ResourceLimits
-from pytest_airssys_wasm.runtime.store import LimitedStore
-from pytest_airssys_wasm.runtime.wasi import Wasi
+from pytest_airssys_wasm.runtime.host.functions import HostFunctions
+from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
+from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
 IMPORTING = """(module (import "env" "wait" (func $wait)) (import "env" "fail" (func $fail (param i32) (result f64)))
   (func (export "wait") call $wait) (func (export "fail") (result f64) i32.const 7 call $fail))"""

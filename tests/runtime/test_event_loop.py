@@ -12,16 +12,16 @@ import anyio
 import pytest
 from pausing_guest import GUEST, PLENTY, Pauses, all_guests_ended, with_heartbeat
 
-from pytest_airssys_wasm.runtime.claim import StoreUnusable
+from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.errors import (
     ExecutionTimeout,
     OutOfFuel,
     ResourceLimitExceeded,
 )
-from pytest_airssys_wasm.runtime.host import HostFunctions
-from pytest_airssys_wasm.runtime.limits import ResourceLimits
-from pytest_airssys_wasm.runtime.store import LimitedStore
-from pytest_airssys_wasm.runtime.wasi import Wasi
+from pytest_airssys_wasm.runtime.host.functions import HostFunctions
+from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
+from pytest_airssys_wasm.runtime.store.exclusive_use import StoreUnusable
+from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
 FLOOD = r"""(module
   (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))

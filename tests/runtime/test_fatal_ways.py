@@ -13,10 +13,10 @@ PRELUDE = """
 import faulthandler, os, signal, sys, threading, time
 from pytest_airssys_wasm.runtime.engine import WasmEngine
 from pytest_airssys_wasm.runtime.errors import *
-from pytest_airssys_wasm.runtime.host import HostFunctions
-from pytest_airssys_wasm.runtime.limits import ResourceLimits
-from pytest_airssys_wasm.runtime.store import LimitedStore
-from pytest_airssys_wasm.runtime.wasi import Wasi
+from pytest_airssys_wasm.runtime.host.functions import HostFunctions
+from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
+from pytest_airssys_wasm.runtime.store.store import LimitedStore
+from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
 engine = WasmEngine()
 LIMITS = ResourceLimits(memory="1 MiB", timeout_ms=10_000)
 def host_of(function):

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_airssys_wasm.runtime.base.values import Err, Ok, Variant
+from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.errors import (
     ComponentTrapped,
     ExecutionTimeout,
@@ -16,11 +18,9 @@ from pytest_airssys_wasm.runtime.errors import (
     OutOfFuel,
     OutOfMemory,
 )
-from pytest_airssys_wasm.runtime.host import HostFunctions
-from pytest_airssys_wasm.runtime.limits import ResourceLimits
-from pytest_airssys_wasm.runtime.store import LimitedStore
-from pytest_airssys_wasm.runtime.values import Err, Ok, Variant
-from pytest_airssys_wasm.runtime.wasi import Wasi
+from pytest_airssys_wasm.runtime.host.functions import HostFunctions
+from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
+from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
 GUESTS = Path(__file__).parents[2] / "fixtures" / "guests"
 LIMITS = ResourceLimits(memory="4 MiB", fuel=100_000_000, timeout_ms=30_000)

@@ -7,12 +7,12 @@ import time
 
 import pytest
 
-from pytest_airssys_wasm.runtime.claim import StoreUnusable
-from pytest_airssys_wasm.runtime.current import current_execution
+from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.errors import ExecutionTimeout, HostFunctionError, LinkError
-from pytest_airssys_wasm.runtime.host import HostFunctions
-from pytest_airssys_wasm.runtime.limits import ResourceLimits
-from pytest_airssys_wasm.runtime.store import LimitedStore
+from pytest_airssys_wasm.runtime.execution.host_call_context import current_execution
+from pytest_airssys_wasm.runtime.host.functions import HostFunctions
+from pytest_airssys_wasm.runtime.store.exclusive_use import StoreUnusable
+from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
 LIMITS = ResourceLimits(memory="1 MiB", fuel=10_000, timeout_ms=20_000)
 # Takes a ticket, and gives it back or keeps it.

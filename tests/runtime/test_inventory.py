@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from inventory_guest import BROKEN, ECHO, GUESTS, ITEM, LIMITS, STOCK
 
+from pytest_airssys_wasm.runtime.base.values import Err, Variant
+from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.errors import ComponentTrapped, ResourceLimitExceeded
-from pytest_airssys_wasm.runtime.limits import ResourceLimits
-from pytest_airssys_wasm.runtime.store import LimitedStore
-from pytest_airssys_wasm.runtime.values import Err, Variant
+from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
 
 @pytest.fixture(scope="module")

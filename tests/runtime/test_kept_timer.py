@@ -12,13 +12,13 @@ import weakref
 import pytest
 from pausing_guest import GUEST, PLENTY, Pauses
 
-from pytest_airssys_wasm.runtime import kept_timer
+from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.errors import ExecutionTimeout
-from pytest_airssys_wasm.runtime.event_loop import OnLoop
-from pytest_airssys_wasm.runtime.kept_timer import KeptTimer
-from pytest_airssys_wasm.runtime.limits import ResourceLimits
-from pytest_airssys_wasm.runtime.loop_bell import LoopBells
-from pytest_airssys_wasm.runtime.store import LimitedStore
+from pytest_airssys_wasm.runtime.execution.awaiting import reusable_timer as kept_timer
+from pytest_airssys_wasm.runtime.execution.awaiting.event_loop import OnLoop
+from pytest_airssys_wasm.runtime.execution.awaiting.loop_waker import LoopBells
+from pytest_airssys_wasm.runtime.execution.awaiting.reusable_timer import KeptTimer
+from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
 HOUR_S = 3_600.0
 SOON_S = 0.02

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
-from pytest_airssys_wasm.runtime.limits import (
+from pytest_airssys_wasm.runtime.budget.limits import (
     MAX_U64,
     ResourceLimits,
     parse_count,
@@ -18,6 +17,7 @@ from pytest_airssys_wasm.runtime.limits import (
     parse_fuel,
     parse_size,
 )
+from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
 MOST_BYTES = 2**48
 PARSERS = (parse_size, parse_duration_ms, parse_fuel)

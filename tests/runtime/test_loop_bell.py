@@ -12,8 +12,8 @@ import weakref
 import pytest
 from pausing_guest import GUEST, PLENTY, Pauses
 
-from pytest_airssys_wasm.runtime.loop_bell import LoopBell, LoopBells
-from pytest_airssys_wasm.runtime.prompt_future import PromptFuture
+from pytest_airssys_wasm.runtime.execution.awaiting.immediate_future import PromptFuture
+from pytest_airssys_wasm.runtime.execution.awaiting.loop_waker import LoopBell, LoopBells
 
 
 def descriptors():

@@ -8,10 +8,10 @@ import time
 import pytest
 from pausing_guest import PLENTY
 
-from pytest_airssys_wasm.runtime.event_loop import OnLoop
-from pytest_airssys_wasm.runtime.loop_bell import LoopBells
-from pytest_airssys_wasm.runtime.memory import MemoryAccount
-from pytest_airssys_wasm.runtime.run import Run, Stop
+from pytest_airssys_wasm.runtime.budget.memory_account import MemoryAccount
+from pytest_airssys_wasm.runtime.execution.awaiting.event_loop import OnLoop
+from pytest_airssys_wasm.runtime.execution.awaiting.loop_waker import LoopBells
+from pytest_airssys_wasm.runtime.execution.run import Run, Stop
 
 
 @pytest.fixture

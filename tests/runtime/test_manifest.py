@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
-from pytest_airssys_wasm.runtime.manifest import load_manifest, parse_manifest, parse_memory_range
-from pytest_airssys_wasm.runtime.wasi import Wasi
+from pytest_airssys_wasm.runtime.manifest.loading import load_manifest, parse_manifest, parse_memory_range
+from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
 
 MINIMAL = '[component]\nname = "a"\nversion = "0.1.0"\n[resources.memory]\nmax_bytes = 1048576\n'
 FULL = (

@@ -18,6 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pytest_airssys_wasm.conformance.loader import find_chapters, source_text
+from pytest_airssys_wasm.runtime.binary.needs import exceeded
+from pytest_airssys_wasm.runtime.binary.needs_reader import read_needs
+from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.errors import (
     ComponentTrapped,
     InvalidComponent,
@@ -25,9 +28,6 @@ from pytest_airssys_wasm.runtime.errors import (
     OutOfMemory,
     ResourceLimitExceeded,
 )
-from pytest_airssys_wasm.runtime.limits import ResourceLimits
-from pytest_airssys_wasm.runtime.needs import exceeded
-from pytest_airssys_wasm.runtime.needs_reader import read_needs
 
 ROOT = Path(__file__).parents[2]
 PAGE = 64 * 1_024

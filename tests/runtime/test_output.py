@@ -7,9 +7,9 @@ import threading
 
 from pausing_guest import PLENTY
 
-from pytest_airssys_wasm.runtime.memory import MemoryAccount
-from pytest_airssys_wasm.runtime.output import CapturedOutput
-from pytest_airssys_wasm.runtime.run import Run
+from pytest_airssys_wasm.runtime.budget.memory_account import MemoryAccount
+from pytest_airssys_wasm.runtime.execution.output import CapturedOutput
+from pytest_airssys_wasm.runtime.execution.run import Run
 
 
 def test_a_guest_whose_end_nobody_waited_for_does_not_stop_the_clock_of_the_next():

@@ -7,7 +7,7 @@ import contextvars
 
 import pytest
 
-from pytest_airssys_wasm.runtime.prompt_future import PromptFuture
+from pytest_airssys_wasm.runtime.execution.awaiting.immediate_future import PromptFuture
 
 SEEN: contextvars.ContextVar[str] = contextvars.ContextVar("SEEN", default="nothing")
 

@@ -14,11 +14,11 @@ import httpx
 import pytest
 from asking_guest import asked
 
-from pytest_airssys_wasm.runtime import reference
+from pytest_airssys_wasm.runtime.base.values import Err, Variant
+from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.errors import ExecutionTimeout, InvalidConfiguration
-from pytest_airssys_wasm.runtime.limits import ResourceLimits
-from pytest_airssys_wasm.runtime.reference import ReferenceFunctions
-from pytest_airssys_wasm.runtime.values import Err, Variant
+from pytest_airssys_wasm.runtime.host import library as reference
+from pytest_airssys_wasm.runtime.host.library import ReferenceFunctions
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ import threading
 from pathlib import Path
 from time import monotonic, sleep
 
+from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.errors import WasmError
-from pytest_airssys_wasm.runtime.host import HostFunctions
-from pytest_airssys_wasm.runtime.limits import ResourceLimits
-from pytest_airssys_wasm.runtime.wasi import Wasi
+from pytest_airssys_wasm.runtime.host.functions import HostFunctions
+from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
 
 GUEST = r"""(module
   (import "env" "host" (func $host))

@@ -10,11 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pytest_airssys_wasm.runtime import scratch
-from pytest_airssys_wasm.runtime.scratch import ScratchFolder
+from pytest_airssys_wasm.runtime.compile import scratch
+from pytest_airssys_wasm.runtime.compile.scratch import ScratchFolder
 
 HOLDER = """
-from pytest_airssys_wasm.runtime.scratch import ScratchFolder
+from pytest_airssys_wasm.runtime.compile.scratch import ScratchFolder
 folder = ScratchFolder("test")
 (folder.path / "file").write_text("x")
 print(folder.path, flush=True)

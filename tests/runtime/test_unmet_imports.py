@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.errors import LinkError
-from pytest_airssys_wasm.runtime.host import HostFunctions
-from pytest_airssys_wasm.runtime.limits import ResourceLimits
-from pytest_airssys_wasm.runtime.reference import ReferenceFunctions
+from pytest_airssys_wasm.runtime.host.functions import HostFunctions
+from pytest_airssys_wasm.runtime.host.library import ReferenceFunctions
 
 LIMITS = ResourceLimits(memory="1 MiB", timeout_ms=20_000)
 MISFIT = '(module (import "env" "f" (func (param i32 i32))) {} (func (export "g")))'

@@ -5,10 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_airssys_wasm.runtime.limits import (
+from pytest_airssys_wasm.runtime.base.usage import FuelMetrics, Tally, Usage
+from pytest_airssys_wasm.runtime.budget.limits import (
     MAX_U64,
 )
-from pytest_airssys_wasm.runtime.usage import FuelMetrics, Tally, Usage
 
 
 def test_fuel_figures_of_a_budget():

@@ -13,14 +13,14 @@ from itertools import count
 
 import pytest
 
-from pytest_airssys_wasm.runtime import core_values
+from pytest_airssys_wasm.runtime.base.values import Err, Ok, Record, Some, Variant, shown
+from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
+from pytest_airssys_wasm.runtime.convert import core_values
+from pytest_airssys_wasm.runtime.convert.lifting import compile_lift
+from pytest_airssys_wasm.runtime.convert.lowering import compile_lower
+from pytest_airssys_wasm.runtime.convert.transfer import Transfer
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
-from pytest_airssys_wasm.runtime.lifting import compile_lift
-from pytest_airssys_wasm.runtime.limits import ResourceLimits
-from pytest_airssys_wasm.runtime.lowering import compile_lower
-from pytest_airssys_wasm.runtime.transfer import Transfer
-from pytest_airssys_wasm.runtime.values import Err, Ok, Record, Some, Variant, shown
-from pytest_airssys_wasm.runtime.wit import FlagsType, ListType, Primitive, RecordType, TupleType, VariantType
+from pytest_airssys_wasm.runtime.wit.types import FlagsType, ListType, Primitive, RecordType, TupleType, VariantType
 
 U8, U32, F32, F64, STRING = map(Primitive, ("u8", "u32", "f32", "f64", "string"))
 

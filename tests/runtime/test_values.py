@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from inventory_guest import ECHO, GUESTS, ITEM, LIMITS
 
+from pytest_airssys_wasm.runtime.base.values import Err, Ok, Record, Some, Variant
 from pytest_airssys_wasm.runtime.errors import ComponentTrapped
-from pytest_airssys_wasm.runtime.store import LimitedStore
-from pytest_airssys_wasm.runtime.values import Err, Ok, Record, Some, Variant
+from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 s64s, u64s, u32s = st.integers(-(2**63), 2**63 - 1), st.integers(0, 2**64 - 1), st.integers(0, 2**32 - 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from endings import LIMITS, ending
 
-from pytest_airssys_wasm.runtime.component import UnknownExport
+from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.errors import (
     ComponentTrapped,
     ExecutionTimeout,
@@ -15,9 +15,9 @@ from pytest_airssys_wasm.runtime.errors import (
     OutOfMemory,
     ResourceLimitExceeded,
 )
-from pytest_airssys_wasm.runtime.host import HostFunctions
-from pytest_airssys_wasm.runtime.limits import ResourceLimits
-from pytest_airssys_wasm.runtime.store import LimitedStore
+from pytest_airssys_wasm.runtime.guest.component import UnknownExport
+from pytest_airssys_wasm.runtime.host.functions import HostFunctions
+from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
 UNMETERED = ResourceLimits(memory="1 MiB", fuel=None, timeout_ms=50)
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.errors import InvalidComponent
-from pytest_airssys_wasm.runtime.limits import ResourceLimits
-from pytest_airssys_wasm.runtime.wit import (
+from pytest_airssys_wasm.runtime.wit.types import (
     FlagsType,
     FunctionType,
     FutureType,

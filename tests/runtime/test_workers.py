@@ -6,8 +6,8 @@ import queue
 import threading
 import weakref
 
-from pytest_airssys_wasm.runtime import workers
-from pytest_airssys_wasm.runtime.workers import WorkerPool
+from pytest_airssys_wasm.runtime.execution import guest_threads as workers
+from pytest_airssys_wasm.runtime.execution.guest_threads import WorkerPool
 
 
 class Store: ...

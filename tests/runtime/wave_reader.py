@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import re
 
-from pytest_airssys_wasm.runtime.lifting import compile_lift
-from pytest_airssys_wasm.runtime.lowering import compile_lower
-from pytest_airssys_wasm.runtime.transfer import Transfer
-from pytest_airssys_wasm.runtime.values import Err, Ok, Record, Some, Variant
-from pytest_airssys_wasm.runtime.wit import (
+from pytest_airssys_wasm.runtime.base.values import Err, Ok, Record, Some, Variant
+from pytest_airssys_wasm.runtime.convert.lifting import compile_lift
+from pytest_airssys_wasm.runtime.convert.lowering import compile_lower
+from pytest_airssys_wasm.runtime.convert.transfer import Transfer
+from pytest_airssys_wasm.runtime.wit.types import (
     EnumType,
     FlagsType,
     ListType,

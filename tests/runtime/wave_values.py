@@ -6,10 +6,10 @@ from collections import UserDict, UserList
 
 from hypothesis import strategies as st
 
-from pytest_airssys_wasm.runtime.lowering import compile_lower
-from pytest_airssys_wasm.runtime.transfer import Transfer
-from pytest_airssys_wasm.runtime.values import Err, Mismatch, Ok, Record, Some, Variant
-from pytest_airssys_wasm.runtime.wit import (
+from pytest_airssys_wasm.runtime.base.values import Err, Mismatch, Ok, Record, Some, Variant
+from pytest_airssys_wasm.runtime.convert.lowering import compile_lower
+from pytest_airssys_wasm.runtime.convert.transfer import Transfer
+from pytest_airssys_wasm.runtime.wit.types import (
     EnumType,
     FlagsType,
     ListType,

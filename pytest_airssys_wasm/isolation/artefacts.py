@@ -1,0 +1,65 @@
+"""Compiled guests as files, for the processes that run them."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_airssys_wasm.runtime.compile.scratch import ScratchFolder
+
+if TYPE_CHECKING:
+    from pytest_airssys_wasm.runtime.guest.component import Component
+
+
+@dataclass(frozen=True, slots=True)
+class GuestFiles:
+    """A guest's binary, and what it was compiled to."""
+
+    binary: str
+    artefact: str
+
+
+class Guests:
+    """Writes the files of each guest once, when a process is to run it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._names = count(1)
+        self._scratch: ScratchFolder | None = None
+        self._files: weakref.WeakKeyDictionary[Component, GuestFiles] = weakref.WeakKeyDictionary()
+
+    def files_of(self, component: Component) -> GuestFiles:
+        """Where they are."""
+        with self._lock:
+            found = self._files.get(component)
+            if found is None:
+                found = self._files[component] = self._write(component)
+                weakref.finalize(component, _remove, found)
+            return found
+
+    def close(self) -> None:
+        """Remove them all. Those that are asked for again are written again."""
+        with self._lock:
+            self._files.clear()
+            if self._scratch is not None:
+                self._scratch.remove()
+            self._scratch = None
+
+    def _write(self, component: Component) -> GuestFiles:
+        if self._scratch is None:
+            self._scratch = ScratchFolder("guests")
+        stem = self._scratch.path / str(next(self._names))
+        assert component.binary is not None  # an engine with an isolation keeps it
+        binary, artefact = stem.with_suffix(".wasm"), stem.with_suffix(".cwasm")
+        binary.write_bytes(component.binary)
+        artefact.write_bytes(component.raw.serialize())
+        return GuestFiles(str(binary), str(artefact))
+
+
+def _remove(files: GuestFiles) -> None:
+    Path(files.binary).unlink(missing_ok=True)
+    Path(files.artefact).unlink(missing_ok=True)

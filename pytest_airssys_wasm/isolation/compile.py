@@ -1,0 +1,99 @@
+"""One compilation in a process of its own: what it is asked, how long it may take, and what its end means."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pytest_airssys_wasm.isolation.deaths import was_out_of_memory
+from pytest_airssys_wasm.isolation.spawn import ChildLimits, spawn
+from pytest_airssys_wasm.protocol.transcript import Diary
+from pytest_airssys_wasm.runtime.compile.scratch import ScratchFolder
+from pytest_airssys_wasm.runtime.errors import InvalidComponent, ResourceLimitExceeded, RuntimeDied
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytest_airssys_wasm.runtime.binary.formats import Kind
+
+_MODULE = "pytest_airssys_wasm.isolation.compile_worker"
+_LINE_BYTES = 2**16
+_GREETING = b'{"id": 0}'
+_START_S = 60.0
+"""Until the greeting is answered. It is none of the guest's time, and as long as the machine makes it."""
+_MOST_MAPPED_BYTES = 64 * 2**20
+"""Of real guests it is next to nothing: code is mapped. Instances within instances are written out one by one."""
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    id: int
+    invalid: str | None = None
+    """Why wasmtime refuses it."""
+    mapped_bytes: int | None = None
+    """Memory that it takes to load the artefact, beside its mapped file; `None` where that cannot be told."""
+
+
+# Made here and not by the first to need it: two threads at once would crash msgspec.
+_ANSWER = msgspec.json.Decoder(_Answer)
+
+
+def translate(text: bytes, name: str, *, timeout_ms: float, memory_bytes: int) -> bytes:
+    """The binary of WebAssembly text, as `Isolation.translate`."""
+    with ScratchFolder("compile") as folder:
+        result = folder / "binary"
+        _make("text", text, name, result, timeout_ms, memory_bytes)
+        return result.read_bytes()
+
+
+def compile_(kind: Kind, binary: bytes, name: str, artefact: Path, *, timeout_ms: float, memory_bytes: int) -> None:
+    """Compile a binary into the file `artefact`, as `Isolation.compile`."""
+    _make(kind, binary, name, artefact, timeout_ms, memory_bytes)
+
+
+def _make(what: str, source: bytes, name: str, result: Path, timeout_ms: float, memory_bytes: int) -> None:
+    with ScratchFolder("compile") as folder:
+        path = folder / "source"
+        path.write_bytes(source)
+        order = json.dumps({"id": 1, "what": what, "source": str(path), "result": str(result)})
+        line = _ask(order.encode(), name, timeout_ms, memory_bytes)
+    try:
+        answer = _ANSWER.decode(line)
+    except msgspec.DecodeError as error:
+        raise RuntimeDied(f"{name}: the compiler's process answered {line[:200]!r} ({error})", "garbage") from None
+    if answer.invalid is not None:
+        raise InvalidComponent(f"{name}: {answer.invalid}")
+    if (answer.mapped_bytes or 0) > _MOST_MAPPED_BYTES:
+        text = f"{name}: compiled, it takes {answer.mapped_bytes:,} bytes of memory in each process that loads it"
+        raise ResourceLimitExceeded(f"{text}; the limit is {_MOST_MAPPED_BYTES:,}", "compile-memory")
+
+
+def _ask(order: bytes, name: str, timeout_ms: float, memory_bytes: int) -> bytes:
+    diary = Diary()
+    child = spawn(_MODULE, _limits(timeout_ms, memory_bytes), line_bytes=_LINE_BYTES, diary=diary)
+    due = math.inf
+    try:
+        child.ask(0, _GREETING, _START_S)
+        due = time.monotonic() + timeout_ms / 1_000
+        return child.ask(1, order, timeout_ms / 1_000)
+    except RuntimeDied as died:
+        if time.monotonic() >= due and died.reason == "silence":
+            text = f"{name}: compiling it takes longer than {timeout_ms:g} ms"
+            raise ResourceLimitExceeded(text, "compile-time") from None
+        if was_out_of_memory(diary):
+            text = f"{name}: compiling it takes more than {memory_bytes:,} bytes of memory"
+            raise ResourceLimitExceeded(text, "compile-memory") from None
+        said = "; ".join(diary.stderr[-3:])
+        raise RuntimeDied(f"{name}: the compiler broke down: {died}{said and f' ({said})'}", died.reason) from None
+    finally:
+        child.kill()
+
+
+def _limits(timeout_ms: float, memory_bytes: int) -> ChildLimits:
+    # The clock ends it before; this holds when whoever watches the clock is gone.
+    cpu_s = math.ceil(timeout_ms / 1_000 * (os.cpu_count() or 1)) + 1
+    return ChildLimits(data_bytes=memory_bytes, cpu_s=cpu_s)

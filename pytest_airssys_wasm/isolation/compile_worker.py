@@ -1,0 +1,76 @@
+"""Runs in a child: compiles one guest, or translates one text, and says how that ended."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import re
+import threading
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import wasmtime
+import wasmtime.component
+
+from pytest_airssys_wasm.protocol.pipes import take_pipes
+from pytest_airssys_wasm.runtime.binary.formats import brief
+from pytest_airssys_wasm.runtime.compile.wasmtime_config import new_config
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def main() -> None:
+    """One order, one answer; and before them a greeting, which is its own answer: everything is loaded."""
+    requests, answers = take_pipes()
+    answers.write(requests.readline())
+    answers.flush()
+    order = json.loads(requests.readline())
+    threading.Thread(target=_end_with, args=(requests,), daemon=True).start()
+    answer = {"id": order["id"], **_carry_out(order["what"], Path(order["source"]), Path(order["result"]))}
+    answers.write(json.dumps(answer).encode() + b"\n")
+    answers.flush()
+
+
+def _carry_out(what: str, source: Path, result: Path) -> dict[str, Any]:
+    content = source.read_bytes()
+    try:
+        if what == "text":
+            result.write_bytes(wasmtime.wat2wasm(content.decode("utf-8-sig")))
+            return {}
+        compiler: Any = wasmtime.component.Component if what == "component" else wasmtime.Module
+        engine = wasmtime.Engine(new_config())
+        result.write_bytes(compiler(engine, content).serialize())
+    except wasmtime.WasmtimeError as error:
+        return {"invalid": f"not valid WebAssembly text: {brief(error)}" if what == "text" else brief(error)}
+    return {"mapped_bytes": price(lambda: compiler.deserialize_file(engine, str(result)))}
+
+
+def price(load: Callable[[], object]) -> int | None:
+    """How much private memory it takes to load this, where the system tells."""
+    status = Path("/proc/self/status")
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is None or not status.exists():
+        return None
+    trim(0)  # or what compiling has left would be used again, and nothing grow
+    before_bytes = _private_bytes(status)
+    kept = load()
+    grown_bytes = _private_bytes(status) - before_bytes
+    del kept
+    return grown_bytes
+
+
+def _private_bytes(status: Path) -> int:
+    found = re.search(r"RssAnon:\s+(\d+) kB", status.read_text())
+    return int(found[1]) * 1024 if found else 0
+
+
+def _end_with(requests: IO[bytes]) -> None:
+    """Whoever asked is gone, and nothing in here can be told to stop."""
+    requests.read()
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Components as pytest nodes: the checks of a manifest or a binary."""

@@ -1,0 +1,191 @@
+"""Components as pytest nodes: `<path>/Component.toml::<check>`, and `<path>/x.wasm::<check>` without a manifest."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_airssys_wasm.plugin.fixtures import SOURCE, grants
+from pytest_airssys_wasm.plugin.report import failure_text as shown
+from pytest_airssys_wasm.plugin.report.records import KIND, NOTE
+from pytest_airssys_wasm.plugin.report.report import RERUN_FLAGS
+from pytest_airssys_wasm.plugin.settings import SETTINGS
+from pytest_airssys_wasm.plugin.sources import MANIFEST_NAME, Source, read_manifest
+from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
+from pytest_airssys_wasm.validation.findings import Blocked, Unfit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pytest_airssys_wasm.runtime.engine import WasmEngine
+    from pytest_airssys_wasm.runtime.host.functions import HostFunctions
+    from pytest_airssys_wasm.validation.candidate import Candidate
+
+    Check = Callable[[Candidate], str]
+
+
+class ValidationHooks:
+    """A plugin of its own: collects manifests, and the binaries that `--wasm-component` names."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        settings = config.stash[SETTINGS]
+        self._all_manifests = settings.airssys_wasm
+        self._named = {subject_of(path, config) for path in settings.wasm_component}
+        given = {_place(argument, config) for argument in config.args}
+        config.args.extend(str(path) for path in sorted(self._named - given))
+
+    def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+        """A node for each manifest and for each binary that was named."""
+        if file_path in self._named and file_path.name != MANIFEST_NAME:
+            return BinaryFile.from_parent(parent, path=file_path, nodeid=_node_id(file_path, parent.config))
+        if file_path.name == MANIFEST_NAME and (self._all_manifests or file_path in self._named):
+            return ManifestFile.from_parent(parent, path=file_path, nodeid=_node_id(file_path, parent.config))
+        return None
+
+
+def _node_id(path: Path, config: pytest.Config) -> str | None:
+    """Outside the rootdir the whole path, because pytest leaves it out there; else pytest's own."""
+    return None if path.is_relative_to(config.rootpath) else path.as_posix()
+
+
+def _place(argument: str, config: pytest.Config) -> Path:
+    path, _, _ = argument.partition("::")
+    return Path(os.path.normpath(config.invocation_params.dir / path))
+
+
+def subject_of(path: Path, config: pytest.Config) -> Path:
+    """The file whose node validates this binary: the manifest beside it that names it, or the binary itself."""
+    beside = path.parent / MANIFEST_NAME
+    if not beside.is_file():
+        return path
+    try:
+        manifest = read_manifest(beside, config.stash[SETTINGS])
+    except InvalidConfiguration:
+        return beside  # its check `manifest` says what is wrong
+    return beside if manifest.wasm.resolve() == path.resolve() else path
+
+
+class ManifestFile(pytest.File):
+    """A `Component.toml`: its checks and tests."""
+
+    def collect(self) -> Iterator[pytest.Item]:
+        """The checks, and a test for each entry of `[[tests]]`; the check `manifest` alone where it cannot be read."""
+        from pytest_airssys_wasm.validation.checks import CHECKS
+        from pytest_airssys_wasm.validation.entries import check_entry
+
+        try:
+            manifest = read_manifest(self.path, self.config.stash[SETTINGS])
+        except InvalidConfiguration as error:
+            yield CheckItem.make(self, "manifest", _refusal(error, self.path), None)
+            return
+        source = Source(content=manifest.wasm, manifest=manifest, world=None, world_name=None)
+        for name, check in CHECKS.items():
+            yield CheckItem.make(self, name, _runner(check, source), source)
+        for test in manifest.tests:
+            check = partial(check_entry, test=test)
+            yield CheckItem.make(self, f"tests[{test.name}]", _runner(check, source), source)
+
+
+class BinaryFile(pytest.File):
+    """A binary that no manifest beside it is about; one that lies there still gives the limits."""
+
+    def collect(self) -> Iterator[pytest.Item]:
+        """The checks that need no manifest."""
+        from pytest_airssys_wasm.validation.checks import CHECKS
+
+        beside = self.path.parent / MANIFEST_NAME
+        manifest = read_manifest(beside, self.config.stash[SETTINGS]) if beside.is_file() else None
+        source = Source(content=self.path, manifest=manifest, world=None, world_name=None)
+        for name, check in CHECKS.items():
+            if name != "manifest":
+                yield CheckItem.make(self, name, _runner(check, source), source)
+
+
+class CheckItem(pytest.Function):
+    """One check. A function for pytest, so that it has fixtures: `wasm_host`, and whatever those need."""
+
+    @classmethod
+    def make(cls, parent: pytest.File, name: str, function: Callable[..., None], source: Source | None) -> CheckItem:
+        """The item that runs `function`, with the fixtures that it asks for. `source` is the guest, where known."""
+        item: CheckItem = cls.from_parent(parent, name=name, callobj=function)
+        item.stash[SOURCE] = source
+        item.stash[KIND] = "check"
+        item.stash[RERUN_FLAGS] = _flags(parent)
+        return item
+
+    @property
+    def id(self) -> Any:
+        """The node id as pytest reads it back from its cache, where `--lf` and `--sw` look for it.
+
+        pytest 9.2 parts what stands in brackets from the name when it reads a node id, but not when it makes one.
+        """
+        made = super().id
+        return type(made).parse(str(made))
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """The reason, and what to do about it; a traceback only where this package or a host function is at fault."""
+        error = excinfo.value
+        if isinstance(error, Unfit):
+            return shown.message(excinfo, self.path, error.reason, f"to do: {error.remedy}")
+        if isinstance(error, Blocked):
+            return shown.message(excinfo, self.path, str(error))
+        return super().repr_failure(excinfo)
+
+    def reportinfo(self) -> tuple[Any, int | None, str]:
+        """The manifest or binary, and the check."""
+        file, _, check = self.nodeid.partition("::")
+        return self.path, 0, f"{check} of {file}"
+
+    def fails_elsewhere(self, check: str) -> bool:
+        """Whether the check of this name runs in this session too, and so reports what blocks this one."""
+        return any(item.parent is self.parent and item.name == check for item in self.session.items)
+
+
+def _flags(file: pytest.File) -> tuple[str, ...]:
+    config = file.config
+    if file.path.name == MANIFEST_NAME:
+        return ("--airssys-wasm",)
+    return ("--wasm-component", os.path.relpath(file.path, config.invocation_params.dir))
+
+
+def _runner(check: Check, source: Source) -> Callable[..., None]:
+    def run(request: pytest.FixtureRequest, wasm_engine: WasmEngine, wasm_host: HostFunctions) -> None:
+        item = request.node
+        try:
+            note = check(_candidate(request, source, wasm_engine, wasm_host))
+        except Blocked as blocked:
+            if item.fails_elsewhere(blocked.check):
+                raise pytest.skip.Exception(str(blocked), _use_item_location=True) from None
+            raise
+        item.user_properties.append((NOTE, note))
+
+    return run
+
+
+def _refusal(error: InvalidConfiguration, path: Path) -> Callable[[], None]:
+    def run() -> None:
+        raise Unfit(str(error).replace(f"{path.parent}{os.sep}", ""), "correct it: docs/manifest.md shows a whole one")
+
+    return run
+
+
+def _candidate(request: pytest.FixtureRequest, source: Source, engine: WasmEngine, host: HostFunctions) -> Candidate:
+    from pytest_airssys_wasm.validation.candidate import Candidate
+
+    try:
+        limits = request.getfixturevalue("wasm_limits")
+    except InvalidConfiguration as error:
+        limits = error
+    assert isinstance(source.content, Path)
+    return Candidate(
+        engine=engine,
+        wasm=source.content,
+        manifest=source.manifest,
+        declared_limits=limits,
+        host=host,
+        wasi=grants(request.node),
+    )

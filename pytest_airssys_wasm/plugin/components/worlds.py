@@ -1,0 +1,109 @@
+"""Does a component implement a world? Checked by the names of the world's exports, read from a WIT file.
+
+Only as much of WIT is read as the names need: the package, and the `export` and `include` of worlds.
+Types are left to the guest's compiler and to the calls of the test.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidComponent, InvalidConfiguration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from pytest_airssys_wasm.runtime.guest.component import Component
+
+_COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
+_PACKAGE = re.compile(r"\bpackage\s+([^\s;@{]+)(@[^\s;{]+)?\s*;")
+_WORLD = re.compile(r"\bworld\s+%?([\w-]+)\s*\{")
+_GATES = re.compile(r"(@\w+\s*(\([^)]*\))?\s*)+")
+_STATEMENT = re.compile(r"(export|include)\s+(.+)", re.DOTALL)
+_INLINE = re.compile(r"%?([\w-]+)\s*:(?![\w-]+/)")
+
+
+def check_world(component: Component, file: Path, world: str | None) -> None:
+    """Raise `InvalidComponent` naming every export of the world that `component` does not have.
+
+    `world` may be `None` where the file declares one world only. Raises `InvalidConfiguration` where it is
+    not clear what to check.
+    """
+    name, exports = read_exports(file, world)
+    missing = [export for export in exports if export not in component.exports]
+    if missing:
+        raise InvalidComponent(f"{component!r} does not implement world {name} of {file}: no {', no '.join(missing)}")
+
+
+def read_exports(file: Path, world: str | None) -> tuple[str, tuple[str, ...]]:
+    """Name and exports of a world.
+
+    Raises `InvalidConfiguration` when the file has no such world, or several to choose from.
+    """
+    try:
+        text = _COMMENT.sub(" ", file.read_text("utf-8"))
+    except UnicodeDecodeError:
+        raise InvalidConfiguration(str(file), "other bytes", "WIT text in UTF-8") from None
+    bodies = {match[1]: _body(text, match.end()) for match in _WORLD.finditer(text)}
+    if world is None and len(bodies) == 1:
+        world = next(iter(bodies))
+    if world is None or world not in bodies:
+        wanted = f"one of its worlds, as {file.name}#name: {', '.join(bodies)}" if bodies else "a file with a world"
+        raise InvalidConfiguration(str(file), NOTHING if world is None else world, wanted)
+    return world, tuple(_exports(file, text, bodies, world, set()))
+
+
+def _exports(file: Path, text: str, bodies: dict[str, str], world: str, seen: set[str]) -> Iterator[str]:
+    seen.add(world)
+    package = _PACKAGE.search(text)
+    for statement in _statements(bodies[world]):
+        match = _STATEMENT.fullmatch(statement)
+        if match is None:
+            continue
+        what, rest = match[1], match[2].strip()
+        if what == "include":
+            included = rest.split()[0].lstrip("%")
+            if included not in bodies:
+                raise InvalidConfiguration(f"{file}: world {world}: include", included, "a world of the same file")
+            if included not in seen:
+                yield from _exports(file, text, bodies, included, seen)
+        elif inline := _INLINE.match(rest):
+            yield inline[1]
+        elif ":" in rest or package is None:
+            yield rest
+        else:
+            yield f"{package[1]}/{rest.lstrip('%')}{package[2] or ''}"
+
+
+def _body(text: str, start: int) -> str:
+    depth, at = 1, start
+    while depth and at < len(text):
+        depth += {"{": 1, "}": -1}.get(text[at], 0)
+        at += 1
+    return text[start : at - 1]
+
+
+def _statements(body: str) -> Iterator[str]:
+    """The statements of a world, without what stands in braces."""
+    depth, statement = 0, ""
+    for character in body:
+        if character == "{":
+            depth += 1
+        elif character == "}":
+            depth -= 1
+            if not depth:
+                yield _plain(statement)
+                statement = ""
+        elif not depth and character == ";":
+            yield _plain(statement)
+            statement = ""
+        elif not depth:
+            statement += character
+
+
+def _plain(statement: str) -> str:
+    statement = statement.strip()
+    gates = _GATES.match(statement)
+    return statement[gates.end() :] if gates else statement

@@ -1,0 +1,1 @@
+"""What the plugin shows: sections under failures, records of executions, the summary."""

@@ -1,0 +1,176 @@
+"""Every execution of guest code with the test that caused it.
+
+Gathered where tests run, brought together where the session ends: under xdist the records travel on the test
+reports, from the workers to the controller.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from msgspec import structs
+
+from pytest_airssys_wasm.reporting.model import ExecutionRecord, TestRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+    from pathlib import Path
+
+    from pytest_airssys_wasm.runtime.guest.component import Component
+    from pytest_airssys_wasm.runtime.guest.executions import Finished
+
+KIND = pytest.StashKey[str]()
+"""On an item: what it is in reports; a Python test without it."""
+NOTE = "wasm_note"
+"""Name of the user property that holds what a passing check found."""
+REQUIREMENT = pytest.StashKey[str]()
+"""On an item: the requirement that a conformance case is about."""
+PROPERTIES = ("wasm_executions", "wasm_verdicts", "wasm_fuel", "wasm_wall_ms", "wasm_peak_memory_bytes")
+"""User properties of a test that ran guests: its executions together."""
+_EXECUTIONS = "airssys_wasm_executions"
+_ABOUT = "airssys_wasm_about"
+_MOST_CHARACTERS = 2_000
+
+
+class Recorder:
+    """A plugin of its own: watches the engine while tests run, and puts the records on their reports."""
+
+    def __init__(self, rootpath: Path) -> None:
+        self._rootpath = rootpath
+        self._test: str | None = None
+        self._found: list[ExecutionRecord] = []
+        self._of_test: list[ExecutionRecord] = []
+
+    def see(self, finished: Finished) -> None:
+        """An execution has ended. The conformance suite's own are no use of a component, and are left out."""
+        if self._test is not None:
+            self._found.append(_record(self._test, self._name(finished.call.component), finished))
+
+    def _name(self, component: Component) -> str:
+        """Where the guest is: file names alone are not unique in a session."""
+        path = component.path
+        return component.name if path is None else os.path.relpath(path, self._rootpath)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Know which test runs."""
+        self._test = item.nodeid if item.stash.get(KIND, "test") in ("test", "check") else None
+        try:
+            return (yield)
+        finally:
+            self._test = None
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Put the records on the report of the phase that made them, and the test's sums among its user properties."""
+        found, self._found = self._found, []
+        if call.when == "setup":  # of a test, or of another attempt at it
+            self._of_test = []
+        self._of_test += found
+        others = [one for one in item.user_properties if one[0] not in PROPERTIES]
+        item.user_properties[:] = [*others, *_properties(self._of_test)]
+        report = yield
+        # Plain data, because that is what xdist carries.
+        setattr(report, _EXECUTIONS, [structs.astuple(one) for one in found])
+        setattr(report, _ABOUT, (item.stash.get(KIND, "test"), item.stash.get(REQUIREMENT, None)))
+        return report
+
+
+class Collection:
+    """A plugin of its own, where the session ends: all records and outcomes."""
+
+    def __init__(self) -> None:
+        self.executions: list[ExecutionRecord] = []
+        self._tests: dict[str, TestRecord] = {}
+        self._ended: set[str] = set()
+
+    @property
+    def tests(self) -> tuple[TestRecord, ...]:
+        """How each test ended, in the order in which they were started. One that was only set up has not ended."""
+        return tuple(one for one in self._tests.values() if one.test in self._ended)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take the records off the report."""
+        self.executions.extend(
+            ExecutionRecord(**dict(zip(ExecutionRecord.__struct_fields__, values)))
+            for values in getattr(report, _EXECUTIONS, ())
+        )
+        if report.outcome not in _WORSE:  # a rerun: another attempt follows, and that one counts
+            self._tests.pop(report.nodeid, None)
+            return
+        if report.when == "call" or not report.passed:
+            self._ended.add(report.nodeid)
+        kind, requirement = getattr(report, _ABOUT, ("test", None))
+        before = self._tests.get(report.nodeid)
+        is_worse = before is None or _is_worse(report.outcome, before.outcome)
+        is_known = hasattr(report, "wasxfail") and report.skipped
+        said = is_worse or report.when == "call"
+        self._tests[report.nodeid] = TestRecord(
+            test=report.nodeid,
+            kind=kind,
+            outcome=report.outcome if is_worse or before is None else before.outcome,
+            duration_s=max(0.0, report.duration) + (before.duration_s if before else 0.0),
+            reason=_reason(report) if said else before.reason if before else None,
+            requirement=requirement,
+            is_known_failure=is_known if is_worse or before is None else before.is_known_failure,
+        )
+
+
+def _record(test: str, component: str, finished: Finished) -> ExecutionRecord:
+    call, usage = finished.call, finished.usage
+    is_ok = finished.error is None
+    return ExecutionRecord(
+        test=test,
+        component=component,
+        export=call.function,
+        verdict=str(finished.verdict),
+        fuel_consumed=usage.fuel.consumed,
+        fuel_is_exact=usage.fuel.is_exact,
+        fuel_limit=usage.fuel.max_fuel,
+        wall_ms=usage.wall_ms,
+        timeout_ms=call.limits.timeout_ms,
+        peak_memory_bytes=usage.peak_memory_bytes,
+        memory_limit_bytes=usage.memory_limit_bytes,
+        denied_growths=usage.denied_growths,
+        host_calls=usage.host_calls,
+        transfer_bytes=usage.host_transfer_bytes,
+        call=None if is_ok else call.text,
+        message=None if is_ok else str(finished.error)[:_MOST_CHARACTERS],
+    )
+
+
+def _properties(found: Sequence[ExecutionRecord]) -> list[tuple[str, Any]]:
+    if not found:
+        return []
+    values = (
+        len(found),
+        ", ".join(sorted({one.verdict for one in found})),
+        sum(one.fuel_consumed for one in found),
+        round(sum(one.wall_ms for one in found), 3),
+        max(one.peak_memory_bytes for one in found),
+    )
+    return list(zip(PROPERTIES, values))
+
+
+_WORSE = ("passed", "skipped", "failed")
+
+
+def _is_worse(outcome: str, than: str) -> bool:
+    return _WORSE.index(outcome) > _WORSE.index(than)
+
+
+def _reason(report: pytest.TestReport) -> str | None:
+    if report.passed:
+        note = dict(report.user_properties).get(NOTE)
+        return None if note is None else str(note)
+    if hasattr(report, "wasxfail"):
+        return f"expected to fail: {report.wasxfail}".removesuffix(": ")
+    if isinstance(report.longrepr, tuple):  # of a skip: path, line, reason
+        return report.longrepr[2].removeprefix("Skipped: ").partition("\n")[0]
+    crash = getattr(report.longrepr, "reprcrash", None)
+    text = str(report.longrepr) if crash is None else crash.message
+    return text.strip().partition("\n")[0][:_MOST_CHARACTERS]

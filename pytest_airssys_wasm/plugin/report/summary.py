@@ -1,0 +1,116 @@
+"""The end of a session: the table of executions, and the files that `--wasm-report` asks for."""
+
+from __future__ import annotations
+
+import platform
+from datetime import datetime, timezone
+from importlib.metadata import version
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_airssys_wasm.plugin import adapter as foreign
+from pytest_airssys_wasm.plugin.report import report as plugin_report
+from pytest_airssys_wasm.plugin.settings import SETTINGS
+from pytest_airssys_wasm.reporting import rows, table, write
+from pytest_airssys_wasm.reporting.model import Report, RequirementRecord, SessionInfo
+from pytest_airssys_wasm.runtime.base.printable import printable
+from pytest_airssys_wasm.validation import ORDER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_airssys_wasm.plugin.report.records import Collection
+    from pytest_airssys_wasm.reporting.model import TestRecord
+
+
+class Summary:
+    """A plugin of its own, in the process that the user sees."""
+
+    def __init__(self, config: pytest.Config, collection: Collection) -> None:
+        self._config = config
+        self._collection = collection
+        self._started = datetime.now(timezone.utc)
+        self._problems: list[str] = []
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Write the files. One that cannot be written makes the run fail: somebody waits for it."""
+        paths = self._config.stash[SETTINGS].wasm_report
+        report = self._report() if paths else None
+        for path in paths if report else ():
+            assert report is not None
+            try:
+                write.write(report, path)
+            except OSError as error:
+                self._problems.append(f"wasm report {path} could not be written: {error.strerror}")
+                session.exitstatus = pytest.ExitCode.USAGE_ERROR
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Show findings and costs with `-v` or `--wasm-summary`, and where the files are."""
+        settings = self._config.stash[SETTINGS]
+        if settings.wasm_summary or self._config.get_verbosity() > 0:
+            self._show_checks(terminalreporter)
+            columns = self._config.get_terminal_writer().fullwidth
+            lines = table.render(rows.summarise(self._collection.executions), columns)
+            if lines:
+                terminalreporter.section("WebAssembly executions")
+            for line in lines:
+                terminalreporter.line(line)
+        written = [path for path in settings.wasm_report if path.is_file()]
+        if written and not self._problems:
+            terminalreporter.line(f"wasm report: {', '.join(map(str, written))}")
+        for problem in self._problems:
+            terminalreporter.line(problem, red=True)
+
+    def _show_checks(self, terminalreporter: pytest.TerminalReporter) -> None:
+        passed = [one for one in self._collection.tests if one.kind == "check" and one.outcome == "passed"]
+        by_file = groupby(sorted(passed, key=lambda one: (_file(one), _rank(one))), key=_file)
+        if passed:
+            terminalreporter.section("WebAssembly components")
+        for file, checks in by_file:
+            terminalreporter.line(file)
+            for one in checks:
+                terminalreporter.line(f"  {one.test.partition('::')[2]}: {printable(one.reason or '')}")
+
+    def _report(self) -> Report:
+        now = datetime.now(timezone.utc)
+        tests = self._collection.tests
+        runtime, runtime_version = foreign.who(self._config) or ("wasmtime-py", version("wasmtime"))
+        session = SessionInfo(
+            tool_version=version("pytest-airssys-wasm"),
+            runtime=runtime,
+            runtime_version=runtime_version,
+            python_version=platform.python_version(),
+            platform=f"{platform.system()} {platform.machine()}",
+            started_at=self._started.isoformat(timespec="seconds"),
+            duration_s=(now - self._started).total_seconds(),
+            limits=plugin_report.limits_text(self._config.stash[SETTINGS]),
+        )
+        named = {one.requirement for one in tests}
+        requirements = tuple(_requirements()) if any(named) else ()
+        return Report(
+            session=session,
+            tests=tests,
+            requirements=requirements,
+            executions=tuple(self._collection.executions),
+        )
+
+
+def _file(test: TestRecord) -> str:
+    return test.test.partition("::")[0]
+
+
+def _rank(test: TestRecord) -> int:
+    """Checks in their order, whatever ran first; then the tests of the manifest."""
+    name = test.test.partition("::")[2]
+    return ORDER.index(name) if name in ORDER else len(ORDER)
+
+
+def _requirements() -> Iterator[RequirementRecord]:
+    from pytest_airssys_wasm.conformance.loader import find_chapters
+
+    for chapter in find_chapters():
+        for identifier, requirement in chapter.load().requirements.items():
+            yield RequirementRecord(id=identifier, chapter=chapter.name, sentence=requirement.sentence)

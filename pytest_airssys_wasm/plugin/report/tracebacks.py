@@ -1,0 +1,92 @@
+"""Failures caused by a guest or a setting are shown where the test caused them, not inside this package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import _pytest
+import pluggy
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_PACKAGE = Path(__file__).resolve().parents[2]
+_MACHINERY = tuple(Path(module.__file__ or "").resolve().parent for module in (_pytest, pluggy))
+_EVERYDAY = (TypeError, ValueError, LookupError, AttributeError)
+
+
+def hide_package(config: pytest.Config, excinfo: pytest.ExceptionInfo[BaseException]) -> bool:
+    """Take this package's frames out of what is shown of an error, unless `--full-trace` was asked for.
+
+    Only for errors that the package raises on purpose. Returns whether no frame of the user's is left then:
+    such an error is best shown by its message alone.
+    """
+    if config.getoption("fulltrace") or not _is_on_purpose(excinfo):
+        return False
+    for cause in _causes(excinfo.value):
+        cause.__traceback__ = _without_package(cause.__traceback__)
+    if not any(_is_users(Path(entry.path)) for entry in excinfo.traceback):
+        return True
+    # Built anew from the raw frames: pytest's own cutting goes back to them.
+    excinfo.traceback = type(excinfo.traceback)(_without_package(excinfo.tb) or excinfo.tb)
+    return False
+
+
+class Interruptions:
+    """Ctrl-C during a guest is shown where the test called it, not where this package waited for the guest.
+
+    What was interrupted elsewhere stays as it is. Not for `--full-trace`.
+    """
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Before the terminal looks at the last entry."""
+        entries = list(excinfo.traceback)
+        while entries and _is_ours(Path(entries[-1].path)):
+            entries.pop()
+        if any(_is_users(Path(entry.path)) for entry in entries):
+            excinfo.traceback = type(excinfo.traceback)(entries)
+
+
+def _is_on_purpose(excinfo: pytest.ExceptionInfo[BaseException]) -> bool:
+    """The runtime's own classes; the everyday ones with which wrong names and arguments are refused; `pytest.fail`,
+    from a host function or in a signal handler that ends a test at its time limit.
+    """
+    if isinstance(excinfo.value, pytest.fail.Exception):
+        return True
+    module = type(excinfo.value).__module__
+    if module == _PACKAGE.name or module.startswith(f"{_PACKAGE.name}.runtime."):
+        return True
+    return isinstance(excinfo.value, _EVERYDAY) and _is_ours(Path(excinfo.traceback[-1].path))
+
+
+def _is_ours(path: Path) -> bool:
+    return path.is_relative_to(_PACKAGE)
+
+
+def _is_users(path: Path) -> bool:
+    return not any(path.is_relative_to(folder) for folder in (_PACKAGE, *_MACHINERY))
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    seen = {id(error)}
+    cause = error.__cause__ or error.__context__
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+
+
+def _without_package(traceback: TracebackType | None) -> TracebackType | None:
+    kept: list[TracebackType] = []
+    while traceback is not None:
+        if not _is_ours(Path(traceback.tb_frame.f_code.co_filename)):
+            kept.append(traceback)
+        traceback = traceback.tb_next
+    rebuilt: TracebackType | None = None
+    for one in reversed(kept):
+        rebuilt = TracebackType(rebuilt, one.tb_frame, one.tb_lasti, one.tb_lineno)
+    return rebuilt

@@ -1,0 +1,168 @@
+"""The bundled suite as pytest nodes: chapters and cases, with node ids `conformance/<chapter>/<case>`.
+
+They hang below the session itself, not below a file, so that they are there in any folder; and they are no
+`pytest.File`, so that `--lf` does not pass over them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_airssys_wasm import fuzzing
+from pytest_airssys_wasm.conformance.data import data_folder
+from pytest_airssys_wasm.conformance.loader import find_chapters
+from pytest_airssys_wasm.plugin.settings import SETTINGS
+from pytest_airssys_wasm.plugin.suite.items import CaseItem
+from pytest_airssys_wasm.plugin.suite.laws import LAW_NAMES, LAWS, LawItem
+from pytest_airssys_wasm.plugin.suite.selection import ROOT, Selection, select
+from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+
+    from pytest_airssys_wasm.conformance.expectations import KnownFailure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chapter:
+    """A chapter and how its items are made: cases from data, or laws."""
+
+    name: str
+    path: Path
+    items: dict[str, Callable[..., pytest.Item]]
+    """By name; called with the parent and the keywords of a node."""
+
+    @property
+    def node_id(self) -> str:
+        """`conformance/<chapter>`."""
+        return f"{ROOT}/{self.name}"
+
+    def node_ids(self) -> Iterator[str]:
+        """Of the chapter and of its items."""
+        yield self.node_id
+        yield from (f"{self.node_id}/{name}" for name in self.items)
+
+
+class SuiteHooks:
+    """A plugin of its own, registered by `--airssys-wasm`: adds the suite to what pytest collects.
+
+    Raises `pytest.UsageError` for a case on the command line that does not exist.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._chapters = tuple(sorted(_chapters(_expected_failures(config)), key=lambda chapter: chapter.name))
+        known = [node_id for chapter in self._chapters for node_id in chapter.node_ids()]
+        self._selection = select(config, known, data_folder("conformance"))
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_collection(self, session: pytest.Session) -> Generator[None, object, object]:
+        """Keep the node ids of cases from pytest, which would look for files of that name."""
+        arguments = session.config.args
+        session.config.args = list(self._selection.files)
+        try:
+            return (yield)
+        finally:
+            session.config.args = arguments
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(
+        self, collector: pytest.Collector
+    ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+        """Add the suite to the session's children."""
+        collected = yield
+        if isinstance(collector, pytest.Session):
+            suite = SuiteCollector.from_parent(
+                collector, name=ROOT, nodeid=ROOT, chapters=self._chapters, selection=self._selection
+            )
+            collected.result = [*collected.result, suite]
+        return collected
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        """Mix the chapters where xdist deals out the items: each worker is dealt many that follow each other.
+
+        The chapters that take longest follow each other too.
+        """
+        if hasattr(config, "workerinput"):
+            ours = [index for index, item in enumerate(items) if isinstance(item.parent, ChapterCollector)]
+            for index, item in zip(ours, mixed([items[index] for index in ours])):
+                items[index] = item
+
+
+class SuiteCollector(pytest.Collector):
+    """The suite: collects chapters."""
+
+    def __init__(self, *, chapters: tuple[Chapter, ...], selection: Selection, **known: Any) -> None:
+        super().__init__(**known)
+        self._chapters = chapters
+        self._selection = selection
+
+    def collect(self) -> Iterator[pytest.Collector]:
+        """The selected chapters, in alphabetical order."""
+        for chapter in self._chapters:
+            if self._selection.holds(chapter.node_id):
+                yield ChapterCollector.from_parent(
+                    self,
+                    name=chapter.name,
+                    nodeid=chapter.node_id,
+                    path=chapter.path,
+                    chapter=chapter,
+                    selection=self._selection,
+                )
+
+
+class ChapterCollector(pytest.Collector):
+    """A chapter: collects cases."""
+
+    def __init__(self, *, chapter: Chapter, selection: Selection, **known: Any) -> None:
+        super().__init__(**known)
+        self._chapter = chapter
+        self._selection = selection
+
+    def collect(self) -> Iterator[pytest.Item]:
+        """The selected items, in alphabetical order."""
+        for name, make in self._chapter.items.items():
+            node_id = f"{self._chapter.node_id}/{name}"
+            if self._selection.holds(node_id):
+                yield make(self, name=name, nodeid=node_id)
+
+
+def mixed(items: Sequence[pytest.Item]) -> list[pytest.Item]:
+    """The items in an order in which each stretch has its share of every chapter."""
+    chapters = [[*chapter] for _, chapter in groupby(items, key=lambda item: item.parent)]
+    places = [((place + 0.5) / len(chapter), item) for chapter in chapters for place, item in enumerate(chapter)]
+    return [item for _, item in sorted(places, key=itemgetter(0))]
+
+
+def _expected_failures(config: pytest.Config) -> dict[str, KnownFailure]:
+    path = config.stash[SETTINGS].wasm_expectations
+    if path is None:
+        return {}
+    from pytest_airssys_wasm.conformance.expectations import read_expectations
+
+    try:
+        return read_expectations(path, [case.node_id for file in find_chapters() for case in file.cases()])
+    except InvalidConfiguration as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def _chapters(failures: Mapping[str, KnownFailure]) -> Iterator[Chapter]:
+    """Those from data, and the laws."""
+    for file in find_chapters():
+        cases = {
+            case.name: _maker(CaseItem, path=case.path, case_file=case, known_failure=failures.get(case.node_id))
+            for case in file.cases()
+        }
+        yield Chapter(name=file.name, path=file.path, items=cases)
+    path = Path(fuzzing.__file__).with_name("laws.py")
+    yield Chapter(name=LAWS, path=path, items={name: _maker(LawItem, path=path) for name in LAW_NAMES})
+
+
+def _maker(kind: type[pytest.Item], **own: Any) -> Callable[..., pytest.Item]:
+    return lambda parent, **node: kind.from_parent(parent, **own, **node)

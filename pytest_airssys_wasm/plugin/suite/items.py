@@ -1,0 +1,99 @@
+"""A conformance case as a pytest item: run, judge, and a failure shown from data alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_airssys_wasm.plugin import adapter as foreign
+from pytest_airssys_wasm.plugin.engine import the_runner
+from pytest_airssys_wasm.plugin.report import failure_text as shown
+from pytest_airssys_wasm.plugin.report.records import KIND, REQUIREMENT
+from pytest_airssys_wasm.plugin.suite.garbage import new_garbage_only
+from pytest_airssys_wasm.runtime.errors import InvalidConfiguration, RuntimeDied
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pytest_airssys_wasm.conformance.expectations import KnownFailure
+    from pytest_airssys_wasm.conformance.judge import Finding
+    from pytest_airssys_wasm.conformance.loader import CaseFile
+    from pytest_airssys_wasm.conformance.model import Case
+
+
+class CaseFailed(Exception):
+    """A case whose runtime did not do what is required."""
+
+    def __init__(self, case: Case, findings: Sequence[Finding]) -> None:
+        super().__init__("; ".join(finding.sentence for finding in findings))
+        self.case = case
+        self.findings = findings
+
+
+class CaseItem(pytest.Item):
+    """One case of the suite."""
+
+    def __init__(self, *, case_file: CaseFile, known_failure: KnownFailure | None, **known: Any) -> None:
+        super().__init__(**known)
+        self.case_file = case_file
+        if known_failure is not None:
+            self.add_marker(
+                pytest.mark.xfail(raises=CaseFailed, reason=known_failure.reason, strict=not known_failure.sometimes)
+            )
+        self.add_marker(pytest.mark.conformance)
+        self.stash[KIND] = "case"
+
+    def runtest(self) -> None:
+        """Run the case and judge it. Skips when the runtime lacks a capability that the case needs."""
+        from pytest_airssys_wasm.conformance.judge import judge
+        from pytest_airssys_wasm.conformance.runner import missing_capabilities
+
+        case = self.case_file.load()
+        self.stash[REQUIREMENT] = case.requirement
+        runner = the_runner(self.config, case.needs)
+        missing = missing_capabilities(case, runner.runtime)
+        if missing:
+            raise pytest.skip.Exception(f"the runtime has no {', '.join(missing)}", _use_item_location=True)
+        foreign.begin(self)
+        with new_garbage_only():
+            observation = runner.run(case, str(self.case_file.path))
+        findings = judge(case, observation)
+        if findings:
+            foreign.add_section(self)
+            raise CaseFailed(case, findings)
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """The case, its requirement and the findings; a traceback only where this package is at fault."""
+        error = excinfo.value
+        if isinstance(error, CaseFailed):
+            lines = self._lines(error)
+            return shown.message(excinfo, self.case_file.path, *lines, reason=error.findings[0].sentence)
+        if isinstance(error, (InvalidConfiguration, RuntimeDied)):
+            return str(error)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Any, int | None, str]:
+        """Where the case is written, and its name."""
+        return self.path, 0, self.nodeid
+
+    def _lines(self, error: CaseFailed) -> list[str]:
+        requirement = self._requirement(error.case.requirement)
+        return [
+            error.case.summary,
+            f"{error.case.requirement}: {requirement}",
+            "",
+            *(f"  {finding.sentence}" for finding in error.findings),
+            "",
+            f"case: {self.case_file.path}",
+            f"rerun: pytest {foreign.flags(self.config)} {self.nodeid}",
+        ]
+
+    def _requirement(self, identifier: str) -> str:
+        from pytest_airssys_wasm.conformance.decode import decode_toml
+        from pytest_airssys_wasm.conformance.loader import CHAPTER_FILE
+        from pytest_airssys_wasm.conformance.model import Chapter
+
+        requirements = decode_toml(self.case_file.path.with_name(CHAPTER_FILE), Chapter).requirements
+        found = requirements.get(identifier)
+        return "a requirement that the chapter does not list" if found is None else found.sentence

@@ -1,0 +1,69 @@
+"""The limit laws as pytest items: `conformance/laws/<law>`. Hypothesis is loaded when the first one runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_airssys_wasm.plugin.engine import the_engine
+from pytest_airssys_wasm.plugin.report.records import KIND
+from pytest_airssys_wasm.plugin.settings import SETTINGS
+
+if TYPE_CHECKING:
+    from pytest_airssys_wasm.fuzzing.laws import Subject
+    from pytest_airssys_wasm.runtime.engine import WasmEngine
+
+LAWS = "laws"
+
+# Named here too, so that collecting them does not load Hypothesis; a test holds both lists together.
+LAW_NAMES = (
+    "closed-verdicts",
+    "ends-in-time",
+    "manifests-are-judged",
+    "more-fuel-never-hurts",
+    "peak-below-limit",
+    "repeatable",
+)
+
+_SUBJECTS = pytest.StashKey["list[Subject]"]()
+
+
+class LawItem(pytest.Item):
+    """One law, tried on every fixture under limits that Hypothesis chooses."""
+
+    def __init__(self, **known: Any) -> None:
+        super().__init__(**known)
+        self.add_marker(pytest.mark.conformance)
+        self.stash[KIND] = "law"
+        if self.config.stash[SETTINGS].wasm_runtime is not None:
+            self.add_marker(pytest.mark.skip(reason="the laws are tried on the bundled runtime only"))
+
+    def runtest(self) -> None:
+        """Try the law. Raises `AssertionError` with the smallest example that breaks it."""
+        from pytest_airssys_wasm.fuzzing.laws import LAWS
+
+        engine = the_engine(self.config)
+        LAWS[self.name](engine, self._subjects(engine))
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """The law and the smallest example that breaks it; a traceback where something else went wrong."""
+        error = excinfo.value
+        if not isinstance(error, AssertionError):
+            return super().repr_failure(excinfo, style)
+        from pytest_airssys_wasm.fuzzing.laws import LAWS
+
+        notes = getattr(error, "__notes__", ())
+        rerun = f"rerun: pytest --airssys-wasm {self.nodeid}"
+        return "\n".join([LAWS[self.name].__doc__ or self.name, "", str(error), *notes, "", rerun])
+
+    def reportinfo(self) -> tuple[Any, int | None, str]:
+        """The law's name."""
+        return self.path, 0, self.nodeid
+
+    def _subjects(self, engine: WasmEngine) -> list[Subject]:
+        if _SUBJECTS not in self.config.stash:
+            from pytest_airssys_wasm.fuzzing.subjects import bundled_subjects
+
+            self.config.stash[_SUBJECTS] = bundled_subjects(engine)
+        return self.config.stash[_SUBJECTS]

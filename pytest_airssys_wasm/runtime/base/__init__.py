@@ -1,0 +1,1 @@
+"""Printable text, values and usage: data that everything above speaks of."""

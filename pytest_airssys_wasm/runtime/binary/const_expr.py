@@ -1,0 +1,67 @@
+"""Constant expressions of core modules: where one ends, and its value where it is a plain number."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_airssys_wasm.runtime.binary.byte_reader import Malformed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_airssys_wasm.runtime.binary.byte_reader import Reader
+
+_END = 0x0B
+_MOST_INSTRUCTIONS = 1_000
+"""Real ones have a few; without a bound, one byte of a binary is one step here."""
+_ARITHMETIC: dict[int, Callable[[int, int], int]] = {
+    0x6A: int.__add__,
+    0x6B: int.__sub__,
+    0x6C: int.__mul__,
+    0x7C: int.__add__,
+    0x7D: int.__sub__,
+    0x7E: int.__mul__,
+}
+# How many numbers follow an instruction whose value is not followed: global.get, ref.func; below 0xFB: struct.new,
+# struct.new_default, array.new, array.new_default, array.new_fixed, any.convert_extern, extern.convert_any, ref.i31.
+_NUMBERS = {0x23: 1, 0xD2: 1}
+_GC_NUMBERS = {0: 1, 1: 1, 6: 1, 7: 1, 8: 2, 26: 0, 27: 0, 28: 0}
+
+
+def read_constant(reader: Reader) -> int | None:
+    """The value of the constant expression here, modulo 2**64; `None` where it is no sum or product of integers.
+
+    The reader is behind its end then. Raises `Malformed` for instructions that are not known, or very many.
+    """
+    values: list[int | None] = []
+    for _ in range(_MOST_INSTRUCTIONS):
+        code = reader.byte()
+        if code == _END:
+            return values[0] % 2**64 if len(values) == 1 and values[0] is not None else None
+        if code in (0x41, 0x42):
+            values.append(reader.signed(32 if code == 0x41 else 64))
+        elif code in _ARITHMETIC and len(values) >= 2:
+            second, first = values.pop(), values.pop()
+            unknown = first is None or second is None
+            values.append(None if unknown else _ARITHMETIC[code](first, second) % 2**64)  # type: ignore[arg-type]
+        else:
+            _pass_over(code, reader)
+            values.append(None)
+    raise Malformed(f"a constant expression of more than {_MOST_INSTRUCTIONS:,} instructions")
+
+
+def _pass_over(code: int, reader: Reader) -> None:
+    if code in (0x43, 0x44):
+        reader.take(4 if code == 0x43 else 8)
+    elif code in _NUMBERS:
+        reader.number(32)
+    elif code == 0xD0:
+        reader.signed(33)
+    elif code == 0xFD and reader.number(32) == 0x0C:
+        reader.take(16)
+    else:
+        numbers = _GC_NUMBERS.get(reader.number(32)) if code == 0xFB else None
+        if numbers is None:
+            raise Malformed(f"unknown instruction 0x{code:02x} in a constant expression")
+        for _ in range(numbers):
+            reader.number(32)

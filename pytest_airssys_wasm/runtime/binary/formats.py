@@ -1,0 +1,84 @@
+"""What kind of guest some bytes are, before wasmtime sees them: component, module, text, or what else they are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pytest_airssys_wasm.runtime.base.printable import printable_lines
+from pytest_airssys_wasm.runtime.errors import InvalidComponent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Kind = Literal["component", "module"]
+
+_MAGIC = b"\0asm"
+_VERSIONS: dict[bytes, Kind] = {b"\x01\0\0\0": "module", b"\x0d\0\x01\0": "component"}
+_MOST_CHARACTERS = 4_000
+_MOST_COLUMNS = 200
+_FOREIGN = {
+    b"\x7fELF": "an ELF binary of this machine, not WebAssembly",
+    b"!<arch>": "a static library, not WebAssembly",
+    b"PK\x03\x04": "a zip archive",
+    b"\x1f\x8b": "gzip-compressed",
+    b"BC\xc0\xde": "LLVM bitcode",
+}
+
+
+def translate(text: bytes, name: str) -> bytes:
+    """The binary of WebAssembly text. Raises `InvalidComponent`."""
+    import wasmtime
+
+    try:
+        return bytes(wasmtime.wat2wasm(text.decode("utf-8-sig")))
+    except wasmtime.WasmtimeError as error:
+        raise InvalidComponent(f"{name}: not valid WebAssembly text: {brief(error)}") from None
+
+
+def to_binary(source: bytes, name: str, translate: Callable[[bytes, str], bytes] = translate) -> tuple[Kind, bytes]:
+    """The kind of a guest and its binary; WebAssembly text is translated, by `translate`.
+
+    Raises `InvalidComponent` saying what `source` is instead, and what `translate` raises.
+    """
+    if source[:4] == _MAGIC:
+        return _kind(source, name), source
+    if not source.strip():
+        raise InvalidComponent(f"{name}: empty")
+    for magic, what in _FOREIGN.items():
+        if source.startswith(magic):
+            raise InvalidComponent(f"{name}: {what}")
+    _check_text(source, name)
+    binary = translate(source, name)
+    if binary[:4] != _MAGIC:  # text may hold any bytes as they are: (module binary "…")
+        raise InvalidComponent(f"{name}: WebAssembly text that holds no WebAssembly binary")
+    return _kind(binary, name), binary
+
+
+def brief(error: Exception) -> str:
+    """An error's message, of a length and in characters that can be shown.
+
+    wasmtime quotes lines and names of what it refuses, which may be megabytes long.
+    """
+    lines = str(error)[:_MOST_CHARACTERS].split("\n")
+    shown = (line if len(line) <= _MOST_COLUMNS else line[:_MOST_COLUMNS] + "…" for line in lines)
+    return printable_lines("\n".join(shown))
+
+
+def _kind(binary: bytes, name: str) -> Kind:
+    if len(binary) < 8:
+        raise InvalidComponent(f"{name}: truncated: {len(binary)} bytes are not even a WebAssembly preamble (8 bytes)")
+    kind = _VERSIONS.get(binary[4:8])
+    if kind is None:
+        raise InvalidComponent(f"{name}: unknown WebAssembly version and layer {binary[4:8].hex(' ')}")
+    return kind
+
+
+def _check_text(source: bytes, name: str) -> None:
+    try:
+        text = source.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InvalidComponent(
+            f"{name}: neither a WebAssembly binary (it would begin with 00 61 73 6d) nor text"
+        ) from None
+    if not text.lstrip().startswith(("(", ";;")):
+        raise InvalidComponent(f"{name}: neither a WebAssembly binary nor WebAssembly text (it would begin with '(')")

@@ -1,0 +1,1 @@
+"""Limits with their units, and the account of a store's memory."""

@@ -1,0 +1,1 @@
+"""From a binary to machine code: settings, compiler and cache."""

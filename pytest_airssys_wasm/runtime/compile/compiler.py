@@ -1,0 +1,107 @@
+"""How a guest comes to machine code: out of the cache, compiled here, or compiled in isolation."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import wasmtime
+import wasmtime.component
+
+from pytest_airssys_wasm.runtime.binary.formats import brief, to_binary
+from pytest_airssys_wasm.runtime.capi import abi
+from pytest_airssys_wasm.runtime.compile.scratch import ScratchFolder
+from pytest_airssys_wasm.runtime.compile.wasmtime_config import fingerprint
+from pytest_airssys_wasm.runtime.errors import InvalidComponent, RuntimeDied
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from pytest_airssys_wasm.runtime.binary.formats import Kind
+    from pytest_airssys_wasm.runtime.compile.cache import CompileCache
+    from pytest_airssys_wasm.runtime.guest.isolation import Isolation
+
+_HARMLESS_TEXT_BYTES = 2**18
+"""Text up to this is translated here in any case: it takes milliseconds, whatever it says."""
+
+
+class Compiler:
+    """Compiles for one engine. Safe to use from several threads."""
+
+    def __init__(self, engine: wasmtime.Engine, cache: CompileCache | None, isolation: Isolation | None) -> None:
+        self._engine = engine
+        self._cache = cache
+        self._isolation = isolation
+
+    def to_binary(self, source: bytes, name: str) -> tuple[Kind, bytes]:
+        """The kind of a guest and its binary; WebAssembly text is translated. Raises as `compile` does."""
+        if self._isolation is None or len(source) <= _HARMLESS_TEXT_BYTES:
+            return to_binary(source, name)
+        return to_binary(source, name, self._isolation.translate)
+
+    def compile(self, kind: Kind, binary: bytes, digest: str | None, name: str) -> tuple[Any, bool]:
+        """The object that wasmtime made, and whether it was compiled now. `digest` is the binary's SHA-256, if known.
+
+        Raises `InvalidComponent`; in isolation also `ResourceLimitExceeded` and `RuntimeDied`.
+        """
+        isolation = self._isolation
+        if isolation is None:
+
+            def compile_here() -> Any:
+                try:
+                    return _class_of(kind)(self._engine, binary)
+                except wasmtime.WasmtimeError as error:
+                    raise InvalidComponent(f"{name}: {brief(error)}") from None
+
+            return self._fetch(
+                kind, binary, digest, name, compile_here, lambda raw, path: path.write_bytes(raw.serialize())
+            )
+        with ScratchFolder("compile") as folder:
+            artefact = folder / "artefact"
+
+            def compile_isolated() -> Any:
+                isolation.compile(kind, binary, name, artefact)
+                try:
+                    return self.map(kind, artefact)  # what is mapped stays usable when its file goes
+                except ValueError as error:
+                    raise RuntimeDied(f"{name}: what its compiler left is no artefact: {error}", "garbage") from None
+
+            return self._fetch(
+                kind, binary, digest, name, compile_isolated, lambda _, path: shutil.copyfile(artefact, path)
+            )
+
+    def _fetch(
+        self,
+        kind: Kind,
+        binary: bytes,
+        digest: str | None,
+        name: str,
+        compile_: Callable[[], Any],
+        save: Callable[[Any, Path], object],
+    ) -> tuple[Any, bool]:
+        if self._cache is None:
+            return compile_(), True
+        compiled = []
+
+        def compile_noted() -> Any:
+            compiled.append(True)
+            return compile_()
+
+        digest = digest or hashlib.sha256(binary).hexdigest()
+        key = f"{digest[:40]}-{abi.WASMTIME_VERSION}-{fingerprint()}"
+        raw = self._cache.fetch(key, name, len(binary), partial(self.map, kind), compile_noted, save)
+        return raw, bool(compiled)
+
+    def map(self, kind: Kind, artefact: Path) -> Any:
+        """The object that wasmtime makes of an artefact. Raises `ValueError` for a file that is none."""
+        try:
+            return _class_of(kind).deserialize_file(self._engine, str(artefact))
+        except wasmtime.WasmtimeError as error:
+            raise ValueError(str(error)) from None
+
+
+def _class_of(kind: Kind) -> Any:
+    return wasmtime.component.Component if kind == "component" else wasmtime.Module

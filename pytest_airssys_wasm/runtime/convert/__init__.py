@@ -1,0 +1,1 @@
+"""Python values into guests and out of them, counted and bounded."""

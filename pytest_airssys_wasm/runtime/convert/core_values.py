@@ -1,0 +1,62 @@
+"""Core WebAssembly values <-> Python: i32 and i64 are ints, f32 and f64 floats.
+
+Integers have no sign in WebAssembly: both ranges are accepted (i32 from -2**31 to 2**32 - 1), results are signed.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Any
+
+from pytest_airssys_wasm.runtime.base.values import shown
+from pytest_airssys_wasm.runtime.capi.abi import VAL_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_KINDS = {"i32": 0, "i64": 1, "f32": 2, "f64": 3}  # wasmtime_valkind_t
+_SLOTS = {
+    "i32": struct.Struct("<B7xi"),
+    "i64": struct.Struct("<B7xq"),
+    "f32": struct.Struct("<B7xf"),
+    "f64": struct.Struct("<B7xd"),
+}
+
+
+def lower(types: Sequence[str], values: Sequence[Any], target: Any, offset: int = 0, where: str = "args") -> None:
+    """Write `values` as `wasmtime_val_t`s into the writable buffer `target`.
+
+    Raises `TypeError` for a wrong type, `ValueError` for one out of range, naming the place.
+    """
+    for index, (name, value) in enumerate(zip(types, values)):
+        place = f"{where}[{index}]"
+        if name in ("i32", "i64"):
+            value = _integer(name, value, place)
+        elif name in ("f32", "f64"):
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                raise TypeError(f"{place}: expected {name}, got {shown(value)}")
+        else:
+            raise TypeError(f"{place}: values of type {name} cannot be passed from Python")
+        try:
+            _SLOTS[name].pack_into(target, offset + index * VAL_BYTES, _KINDS[name], value)
+        except (OverflowError, struct.error):
+            raise ValueError(f"{place}: expected {name}, got {shown(value)}") from None
+
+
+def lift(types: Sequence[str], source: Any, offset: int = 0) -> tuple[Any, ...]:
+    """Read one Python value for each type from consecutive `wasmtime_val_t`s."""
+    return tuple(_SLOTS[name].unpack_from(source, offset + index * VAL_BYTES)[1] for index, name in enumerate(types))
+
+
+def unsupported(types: Sequence[str]) -> list[str]:
+    """Those of `types` that have no Python value (v128 and references)."""
+    return [name for name in types if name not in _KINDS]
+
+
+def _integer(name: str, value: Any, place: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{place}: expected {name}, got {shown(value)}")
+    bits = 32 if name == "i32" else 64
+    if not -(2 ** (bits - 1)) <= value < 2**bits:
+        raise ValueError(f"{place}: expected {name} (from {-(2 ** (bits - 1))} to {2**bits - 1}), got {shown(value)}")
+    return value - 2**bits if value >= 2 ** (bits - 1) else value

@@ -1,0 +1,1 @@
+"""One execution: its guest thread, its clock, its output and its verdict."""

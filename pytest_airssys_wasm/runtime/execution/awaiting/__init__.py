@@ -1,0 +1,1 @@
+"""Executions that an asyncio event loop waits for."""

@@ -1,0 +1,204 @@
+"""Executions that an asyncio event loop waits for, and coroutines that guests wait for.
+
+The guest runs on a thread of its own, as always; the loop keeps the clock with a timer, reads captured output when
+there is some, and is told by the guest's thread when that is through. A coroutine that serves an import runs on
+the loop of its execution; where the caller is no coroutine, on a loop of its own on the guest's thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import threading
+import weakref
+from contextlib import suppress
+from functools import partial
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from pytest_airssys_wasm.runtime.execution.awaiting.immediate_future import PromptFuture
+from pytest_airssys_wasm.runtime.execution.awaiting.reusable_timer import KeptTimer
+from pytest_airssys_wasm.runtime.execution.clock import NUDGE_S, cancel
+from pytest_airssys_wasm.runtime.execution.run import GRACE_S, Stop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from pytest_airssys_wasm.runtime.execution.awaiting.loop_waker import LoopBell, LoopBells
+    from pytest_airssys_wasm.runtime.execution.output import CapturedOutput
+    from pytest_airssys_wasm.runtime.execution.run import Run
+
+
+class OnLoop:
+    """A store on an event loop: clocks for its runs, and what is kept from one to the next."""
+
+    def __init__(self, bells: LoopBells) -> None:
+        try:
+            self._loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise RuntimeError("no asyncio event loop is running: guests are awaited on asyncio, not on trio") from None
+        self._bell = bells.of(self._loop)
+        # The loop keeps the timer. A store is held by the thread of its guest, and must not hold the task that waits.
+        self._timer: weakref.ref[KeptTimer] | None = None
+
+    def is_running(self) -> bool:
+        """Whether that loop is the one that is running here."""
+        return asyncio._get_running_loop() is self._loop
+
+    def clock(self, run: Run, interrupt: Callable[[], None], output: CapturedOutput | None) -> LoopClock:
+        """Of the next run, before its guest starts."""
+        timer = self._kept()
+        if timer is None:
+            timer = KeptTimer(self._loop)
+            self._timer = weakref.ref(timer)
+        return LoopClock(run, interrupt, output, self._loop, timer, self._bell)
+
+    async def off_the_loop(self, work: Callable[..., None], *args: Any) -> None:
+        """Do what blocks on another thread, and raise what it raises. Where the caller is cancelled, it goes on alone.
+
+        A thread of its own, because those of the loop's executor are few and may be busy with anything.
+        """
+        loop = self._loop
+        through: asyncio.Future[None] = loop.create_future()
+
+        def tell(error: BaseException | None) -> None:
+            if error is None:
+                through.set_result(None)
+            else:
+                through.set_exception(error)
+
+        def run() -> None:
+            error: BaseException | None = None
+            try:
+                work(*args)
+            except BaseException as raised:  # noqa: BLE001 raised again for the caller
+                error = raised
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(tell, error)
+
+        threading.Thread(target=run, name="airssys-wasm-preparation", daemon=True).start()
+        await asyncio.shield(through)
+
+    def close(self) -> None:
+        """No run is to come. For any thread."""
+        timer = self._kept()
+        if timer is not None:
+            timer.close()
+
+    def _kept(self) -> KeptTimer | None:
+        return None if self._timer is None else self._timer()
+
+
+class LoopClock:
+    """Keeps the time of one run on its event loop. Made before the guest starts, on the loop's thread."""
+
+    def __init__(
+        self,
+        run: Run,
+        interrupt: Callable[[], None],
+        output: CapturedOutput | None,
+        loop: asyncio.AbstractEventLoop,
+        timer: KeptTimer,
+        bell: LoopBell,
+    ) -> None:
+        self._run = run
+        self._interrupt = interrupt
+        self._output = output
+        self._loop = run.loop = loop
+        self._timer = timer
+        self._through = PromptFuture(loop)
+        # Holds no clock: the thread would keep the waiting task alive, and a task that is collected ends its guest.
+        run.wake_loop = partial(bell.ring, weakref.ref(self._through))
+        self._give_up_at = 0.0
+
+    async def keep_time(self, timeout_ms: float | None) -> None:
+        """Wait for the run, and stop it at its deadline. Afterwards it is either finished or abandoned.
+
+        Cancelling the task that waits here stops the guest too.
+        """
+        run = self._run
+        watched = self._output.descriptors if self._output else ()
+        for descriptor in watched:
+            self._loop.add_reader(descriptor, self._read)
+        if timeout_ms is not None:
+            self._timer.set(run.started_at + timeout_ms / 1_000, partial(self._stop, Stop.TIMEOUT))
+        try:
+            await self._through
+        except BaseException:
+            cancel(run, self._interrupt, GRACE_S)  # the loop waits for it
+            raise
+        finally:
+            run.wake_loop = None
+            self._timer.clear()
+            for descriptor in watched:
+                self._loop.remove_reader(descriptor)
+        if not run.abandoned:
+            self._read()
+
+    def _stop(self, reason: Stop) -> None:
+        self._timer.clear()  # a deadline that is still to come would hold the run until then
+        self._run.stop = reason
+        self._run.cancel_host()
+        self._give_up_at = monotonic() + self._run.grace_s
+        self._nudge()
+
+    def _nudge(self) -> None:
+        """Interrupt the guest until it ends, or give up on one that is blocked."""
+        if self._run.finished:
+            return
+        self._interrupt()
+        if self._run.is_blocked() or monotonic() >= self._give_up_at:
+            self._run.abandon()
+            self._loop.call_soon(self._through.resolve)
+        else:
+            self._timer.set(monotonic() + NUDGE_S, self._nudge)
+
+    def _read(self) -> None:
+        if self._output is None:
+            return
+        self._output.drain()
+        if self._output.is_over and self._run.stop is None:
+            self._stop(Stop.OUTPUT)
+
+
+def wait_for(coroutine: Coroutine[Any, Any, Any], run: Run) -> Any:
+    """On the guest's thread: what `coroutine` returns or raises. Stopping the run cancels it."""
+    if run.loop is None:
+        return asyncio.run(_on_own_loop(coroutine, run))
+    # It runs in a copy of this thread's context, in which `current_execution` finds the run.
+    future = asyncio.run_coroutine_threadsafe(coroutine, run.loop)
+    return _cancellable(run, future.cancel, lambda: _result(future))
+
+
+async def _on_own_loop(coroutine: Coroutine[Any, Any, Any], run: Run) -> Any:
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(coroutine)
+
+    def stop() -> None:
+        with suppress(RuntimeError):  # the loop is through
+            loop.call_soon_threadsafe(task.cancel)
+
+    run.stop_host = stop
+    try:
+        if run.is_stopped():
+            task.cancel()
+        return await task
+    finally:
+        run.stop_host = None
+
+
+def _cancellable(run: Run, stop: Callable[[], object], wait: Callable[[], Any]) -> Any:
+    run.stop_host = stop
+    try:
+        if run.is_stopped():
+            stop()
+        return wait()
+    finally:
+        run.stop_host = None
+
+
+def _result(future: concurrent.futures.Future[Any]) -> Any:
+    try:
+        return future.result()
+    except concurrent.futures.CancelledError:
+        raise asyncio.CancelledError from None

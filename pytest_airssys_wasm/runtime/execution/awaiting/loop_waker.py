@@ -1,0 +1,75 @@
+"""How the thread of a guest wakes the event loop that waits for it.
+
+asyncio's own way, `call_soon_threadsafe`, goes through a socket that the loop reads twice, before the task that waits
+goes on. Here it goes on first, and the descriptor is read once, when the next guest runs already.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections import deque
+from contextlib import suppress
+from contextvars import Context
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from pytest_airssys_wasm.runtime.execution.awaiting.immediate_future import PromptFuture
+
+
+class LoopBell:
+    """Resolves futures on one event loop, for any thread. To be made on the loop's thread; the loop keeps it.
+
+    It does not hold the loop, and gives its descriptor back when nobody holds it any more.
+    """
+
+    __slots__ = ("__weakref__", "_descriptor", "_rung")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._rung: deque[weakref.ref[PromptFuture]] = deque()
+        self._descriptor = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        # At the end of the process a guest's thread may ring still, and must not find a descriptor of somebody else.
+        weakref.finalize(self, os.close, self._descriptor).atexit = False
+        # Not in the context of the task that happens to be running: the loop would keep all that it holds.
+        Context().run(loop.add_reader, self._descriptor, self._answer)
+
+    def ring(self, waiting: weakref.ref[PromptFuture]) -> None:
+        """Have this future resolved, if there is still one. When the loop is closed, nobody answers any more."""
+        self._rung.append(waiting)
+        os.eventfd_write(self._descriptor, 1)
+
+    def _answer(self) -> None:
+        try:
+            for _ in range(len(self._rung)):  # who rings meanwhile is for the next turn
+                through = self._rung.popleft()()
+                if through is not None:
+                    through.resolve()
+        finally:
+            with suppress(BlockingIOError):  # a task that went on has run this loop within itself, which has read it
+                os.eventfd_read(self._descriptor)
+            if self._rung:  # who rang meanwhile; and where a task has ended the loop's turn (SystemExit), the others
+                os.eventfd_write(self._descriptor, 1)
+
+
+class LoopBells:
+    """Those of the loops on which the stores of an engine are awaited. For all these loops' threads."""
+
+    def __init__(self) -> None:
+        self._bells: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LoopBell] = weakref.WeakKeyDictionary()
+
+    def of(self, loop: asyncio.AbstractEventLoop) -> LoopBell:
+        """The bell of the loop that is running here."""
+        bell = self._bells.get(loop)
+        if bell is None:
+            self._forget_closed_loops()
+            bell = self._bells[loop] = LoopBell(loop)
+        return bell
+
+    def _forget_closed_loops(self) -> None:
+        # They stay until the garbage is collected, and there may be a descriptor for each test of a session till then.
+        for reference in self._bells.keyrefs():
+            loop = reference()
+            if loop is not None and loop.is_closed():
+                self._bells.pop(loop, None)

@@ -1,0 +1,121 @@
+"""What a guest writes to stdout and stderr: captured through pipes, bounded, read by the waiting caller.
+
+Pipes rather than files, because a file takes 500 MiB in the time a guest may run; and no thread of its own,
+because the caller waits for the guest anyway and can read meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from pytest_airssys_wasm.runtime.execution.run import Stop
+
+if TYPE_CHECKING:
+    from pytest_airssys_wasm.runtime.execution.run import Run
+
+_READ_BYTES = 64 * 1024
+_NAMES = ("stdout", "stderr")
+
+
+class CapturedOutput:
+    """Two pipes that a guest writes into, and what was read from them so far."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit_bytes = limit_bytes
+        self._captured = {name: bytearray() for name in _NAMES}
+        self.is_over = False
+        self._readers: dict[int, str] = {}
+        self._writers: dict[str, int] = {}
+        self._through: Run | None = None
+        self._poll = select.poll()
+        self._wake_reader, self._wake_writer = os.pipe()
+        self._poll.register(self._wake_reader, select.POLLIN)
+        for name in _NAMES:
+            reader, writer = os.pipe()
+            os.set_blocking(reader, False)
+            self._readers[reader] = name
+            self._writers[name] = writer
+            self._poll.register(reader, select.POLLIN)
+
+    def path(self, name: str) -> str:
+        """A path by which wasmtime opens the pipe's writing end."""
+        return f"/dev/fd/{self._writers[name]}"
+
+    def opened(self) -> None:
+        """Wasmtime has its own descriptors now: ours are closed, so that the pipe ends with the guest."""
+        while self._writers:
+            os.close(self._writers.popitem()[1])
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """The reading ends that are open, for an event loop to watch."""
+        return tuple(self._readers)
+
+    def text(self, name: str) -> bytes:
+        """What the guest wrote so far."""
+        return bytes(self._captured[name])
+
+    def wake(self, run: Run) -> None:
+        """Called by the guest's thread when it is through: ends the caller's poll."""
+        self._through = run
+        os.write(self._wake_writer, b"\0")
+
+    def wait(self, run: Run, timeout_s: float | None) -> bool:
+        """Read what comes until the guest's thread is through; whether it is. Stops the run at the limit."""
+        until = None if timeout_s is None else monotonic() + max(0.0, timeout_s)
+        while True:
+            left_ms = None if until is None else max(0.0, (until - monotonic()) * 1_000)
+            events = self._poll.poll(left_ms)
+            for descriptor, _event in events:
+                if descriptor == self._wake_reader:
+                    os.read(self._wake_reader, 1)
+                    if self._through is not run:
+                        continue  # of a run before, which was seen to be finished by other means
+                    self._through = None
+                    run.done.acquire()
+                    self.drain()
+                    self._judge(run)
+                    return True
+                self._read(descriptor)
+            self._judge(run)
+            if run.stop is Stop.OUTPUT or not events:
+                return False
+            if until is not None and monotonic() >= until:
+                return False
+
+    def drain(self) -> None:
+        """Read what is still in the pipes."""
+        for descriptor in list(self._readers):
+            while self._read(descriptor):
+                pass
+
+    def close(self) -> None:
+        """Close the reading ends; a guest that still writes gets an error instead of blocking."""
+        self.opened()
+        for descriptor in (*self._readers, self._wake_reader, self._wake_writer):
+            os.close(descriptor)
+        self._readers.clear()
+
+    def _judge(self, run: Run) -> None:
+        if self.is_over and run.stop is None:
+            run.stop = Stop.OUTPUT
+
+    def _read(self, descriptor: int) -> bool:
+        try:
+            chunk = os.read(descriptor, _READ_BYTES)
+        except BlockingIOError:
+            return False
+        if not chunk:
+            if descriptor in self._readers:
+                self._poll.unregister(descriptor)
+                os.close(descriptor)
+                del self._readers[descriptor]
+            return False
+        captured = self._captured[self._readers[descriptor]]
+        room = self._limit_bytes - sum(map(len, self._captured.values()))
+        captured += chunk[: max(0, room)]
+        self.is_over = self.is_over or len(chunk) > room
+        return True

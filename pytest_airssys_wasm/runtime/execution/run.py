@@ -1,0 +1,146 @@
+"""One execution while it runs: what the guest's thread, the callbacks and the waiting caller tell each other."""
+
+from __future__ import annotations
+
+import _thread
+from enum import Enum
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from pytest_airssys_wasm.runtime.budget.limits import MAX_U64
+from pytest_airssys_wasm.runtime.convert.transfer import Transfer
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
+    from pytest_airssys_wasm.runtime.budget.memory_account import MemoryAccount
+    from pytest_airssys_wasm.runtime.capi.failures import Failure
+
+
+GRACE_S = 0.008
+"""How long a stopped guest has to come back. With it, even a blocked call ends within 10 ms of its deadline."""
+
+
+class Stop(Enum):
+    """Why an execution is told to end."""
+
+    TIMEOUT = "timeout"
+    OUTPUT = "output"
+    CANCELLED = "cancelled"
+
+
+class GuestFailed(Exception):
+    """wasmtime reported an error for the entry into guest code. Internal: judged before anybody sees it."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.cause)
+        self.failure = failure
+
+
+class Run:
+    """The state of one execution. The guest's thread writes its results before it releases `done`."""
+
+    __slots__ = (
+        "_mutex",
+        "abandoned",
+        "account",
+        "denied",
+        "done",
+        "error",
+        "finished",
+        "finished_at",
+        "fuel_budget",
+        "fuel_left",
+        "fuel_meter",
+        "grace_s",
+        "handles",
+        "host_calls",
+        "host_error",
+        "host_name",
+        "in_host",
+        "limits",
+        "loop",
+        "started_at",
+        "stop",
+        "stop_host",
+        "transfer",
+        "value",
+        "wake",
+        "wake_loop",
+    )
+
+    def __init__(self, limits: ResourceLimits, fuel_budget: int | None, account: MemoryAccount) -> None:
+        self.limits = limits
+        self.fuel_budget = fuel_budget
+        self.account = account
+        self.transfer = Transfer(limits.transfer, self.is_stopped)
+        self.stop: Stop | None = None
+        self.handles: list[int] = []
+        """Resource handles that conversions took over; freed when the guest's thread is through."""
+        self.denied: list[str] = []
+        """Capabilities that the guest asked for and was not granted."""
+        self.host_error: BaseException | None = None
+        self.host_name = ""
+        """Of the import whose function raised it."""
+        self.host_calls = 0
+        self.in_host = False
+        self.loop: asyncio.AbstractEventLoop | None = None
+        """Of the coroutine that waits for the run, if one does."""
+        self.stop_host: Callable[[], object] | None = None
+        """Cancels the coroutine that serves an import just now."""
+        self.value: Any = None
+        self.error: BaseException | None = None
+        self.fuel_left: int | None = None
+        """At the end, or at the last host call."""
+        self.fuel_meter: Callable[[], int] | None = None
+        self.started_at = monotonic()
+        self.finished_at: float | None = None
+        self.grace_s = GRACE_S
+        """How long it has to come back once it is stopped."""
+        self.done = _thread.allocate_lock()
+        self.done.acquire()
+        self._mutex = _thread.allocate_lock()
+        self.wake: Callable[[Run], None] | None = None
+        """Ends the caller's wait where that is not on `done` alone."""
+        self.wake_loop: Callable[[], None] | None = None
+        """The same for a caller that waits on an event loop. Called when the guest's thread is done with the run."""
+        self.finished = False
+        self.abandoned = False
+
+    @property
+    def fuel_at_start(self) -> int:
+        """What the store's fuel counter was set to."""
+        return MAX_U64 if self.fuel_budget is None else self.fuel_budget
+
+    def is_stopped(self) -> bool:
+        """Whether the guest should end now; asked by the epoch callback, host calls and long conversions."""
+        return self.stop is not None
+
+    def is_blocked(self) -> bool:
+        """Whether it is in a host function that nothing can end."""
+        return self.in_host and self.stop_host is None
+
+    def cancel_host(self) -> None:
+        """End the coroutine that serves an import just now, if there is one."""
+        stop = self.stop_host
+        if stop is not None:
+            stop()
+
+    def finish(self) -> bool:
+        """The guest's thread is through. False when the caller has given up and will not look any more."""
+        with self._mutex:
+            self.finished_at = monotonic()
+            if not self.abandoned:
+                if self.wake is not None:
+                    self.wake(self)  # before `finished` is seen: then the caller may close what it wakes
+                self.finished = True
+        self.done.release()
+        return self.finished
+
+    def abandon(self) -> bool:
+        """The caller gives up. False when the guest's thread was through already."""
+        with self._mutex:
+            self.abandoned = not self.finished
+        return self.abandoned

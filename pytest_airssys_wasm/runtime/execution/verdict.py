@@ -1,0 +1,186 @@
+"""The one place where what happened becomes a verdict, and wasmtime's errors become ours.
+
+Priority when several things are true of one execution: out-of-fuel, then timeout, then out-of-memory and
+resource-limit, then trap. Nothing is decided by text where wasmtime gives a code; where it gives none, only the
+innermost cause is read, in which no guest name can stand.
+"""
+
+from __future__ import annotations
+
+import re
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from pytest_airssys_wasm.runtime.base.usage import FuelMetrics, Usage
+from pytest_airssys_wasm.runtime.errors import (
+    ComponentTrapped,
+    ExecutionTimeout,
+    Frame,
+    GuestExit,
+    HostFunctionError,
+    LinkError,
+    OutOfFuel,
+    OutOfMemory,
+    ResourceLimitExceeded,
+    WasmError,
+)
+from pytest_airssys_wasm.runtime.execution.run import GuestFailed, Run, Stop
+
+if TYPE_CHECKING:
+    from pytest_airssys_wasm.runtime.capi.failures import Failure
+
+# Causes that carry no trap code: (how the innermost cause begins or reads, resource that ran out).
+_RESOURCES = (
+    (re.compile(r"resource limit exceeded: memory count"), "memories"),
+    (re.compile(r"resource limit exceeded: table count"), "tables"),
+    (re.compile(r"resource limit exceeded: instance count"), "instances"),
+    (re.compile(r"table minimum size of \d+ elements exceeds table limits"), "table-elements"),
+    (re.compile(r"too much data is being copied between the host and the guest"), "host-transfer"),
+    (
+        re.compile(
+            r"cannot allocate another handle|resource table has no free keys|table has no free keys|too many handles"
+        ),
+        "handles",
+    ),
+)
+# A size beyond all addresses is refused before the account is asked.
+_TOO_LARGE = re.compile(r"memory minimum size of \d+ pages exceeds memory limits")
+_LINK = re.compile(r"component imports |unknown import|incompatible import type")
+# The same for traps, with the name of the trap code that the same fault has elsewhere.
+_TRAPS = (
+    (re.compile(r"thrown Wasm exception"), "uncaught-exception"),
+    (re.compile(r"GC heap out of memory"), "allocation-too-large"),
+    (re.compile(r"string pointer/length out of bounds"), "string-out-of-bounds"),
+    (re.compile(r"realloc return: beyond end of memory"), "memory-out-of-bounds"),
+    (re.compile(r"realloc return: result not aligned"), "unaligned-pointer"),
+    (re.compile(r"borrow handles still remain"), "borrow-not-returned"),
+    (re.compile(r"list pointer/length out of bounds"), "list-out-of-bounds"),
+    (re.compile(r"pointer out of bounds of memory|Pointer out of bounds: "), "memory-out-of-bounds"),
+    (re.compile(r".*pointer (is )?not aligned|unaligned pointer"), "unaligned-pointer"),
+    (
+        re.compile(r"discriminant \d+ out of range|invalid variant discriminant|invalid \w+ discriminant"),
+        "invalid-discriminant",
+    ),
+    (re.compile(r"converted integer out of range for `char`|invalid `?char"), "invalid-char"),
+    (re.compile(r"invalid utf-?(8|16)|incomplete utf-8|unpaired surrogate"), "invalid-string-encoding"),
+    (re.compile(r"cannot enter component instance"), "cannot-enter-component"),
+    (re.compile(r"cannot leave component instance"), "cannot-leave-component"),
+    (re.compile(r"unknown handle index|handle index \d+|resource"), "unknown-handle"),
+)
+_EXACT_FUEL_KINDS = {"unreachable", "uncaught-exception", "out-of-fuel", None}
+"""Trap kinds before which wasmtime bills the current frame; `None` are errors raised outside guest code."""
+
+
+def judge(run: Run) -> BaseException | None:
+    """The error that this finished or abandoned run ends with, or `None` when it is `ok`."""
+    error = _verdict(run)
+    if isinstance(error, WasmError):
+        error.usage = measure(run)
+        if isinstance(run.error, GuestFailed):
+            error.frames = tuple(
+                Frame(raw.function or f"<function {raw.index}>", raw.module, raw.offset, raw.symbol)
+                for raw in run.error.failure.frames
+            )
+    return error
+
+
+def measure(run: Run) -> Usage:
+    """What the run used; called once it is finished or abandoned."""
+    return Usage(
+        fuel=_fuel(run),
+        wall_ms=((run.finished_at or monotonic()) - run.started_at) * 1_000,
+        peak_memory_bytes=run.account.peak_bytes,
+        memory_limit_bytes=run.account.limit_bytes,
+        denied_growths=run.account.denied_growths,
+        host_calls=run.host_calls,
+        host_transfer_bytes=run.transfer.moved_bytes,
+        denied_capabilities=tuple(run.denied),
+    )
+
+
+def _fuel(run: Run) -> FuelMetrics:
+    failure = _failure(run)
+    # An abandoned run knows what was left at its last host call, if it made one.
+    consumed = 0 if run.fuel_left is None else run.fuel_at_start - run.fuel_left
+    is_exact = run.fuel_budget == 0 or (run.finished and (failure is None or _bills_the_last_frame(failure)))
+    return FuelMetrics(max_fuel=run.fuel_budget, consumed=consumed, is_exact=is_exact)
+
+
+def _bills_the_last_frame(failure: Failure) -> bool:
+    # A full GC heap ends the guest like a hardware trap does, in the middle of a frame, and carries no code.
+    return failure.kind in _EXACT_FUEL_KINDS and not failure.cause.startswith("GC heap out of memory")
+
+
+def _is_late(run: Run) -> bool:
+    if run.stop is not None or run.limits.timeout_ms is None or run.finished_at is None:
+        return run.stop is Stop.TIMEOUT
+    # On a busy machine a guest that is late may be back before its caller has seen that it is.
+    return run.finished_at - run.started_at >= run.limits.timeout_ms / 1_000
+
+
+def _has_no_fuel(run: Run) -> bool:
+    # A guest that was given up before it began has told nothing; but none goes far without any.
+    return run.fuel_budget == 0 or (run.fuel_budget is not None and run.fuel_left == 0)
+
+
+def _failure(run: Run) -> Failure | None:
+    return run.error.failure if isinstance(run.error, GuestFailed) else None
+
+
+def _verdict(run: Run) -> BaseException | None:
+    failure = _failure(run)
+    kind = failure.kind if failure else None
+    is_late = _is_late(run)
+    # Without its code, a guest that was stopped with no fuel left has hit both limits.
+    if kind == "out-of-fuel" or (is_late and _has_no_fuel(run)):
+        return OutOfFuel(f"the fuel budget of {run.fuel_budget:,} was spent")
+    if is_late:
+        return ExecutionTimeout(f"the timeout of {run.limits.timeout_ms:g} ms ran out")
+    if run.stop is Stop.OUTPUT:
+        return ResourceLimitExceeded(f"the guest wrote more than {run.limits.output:,} bytes of output", "output")
+    if run.stop is Stop.CANCELLED:
+        # The process is ending under this thread: threading lets SystemExit end it without a word.
+        return SystemExit()
+    if run.error is None:
+        return None
+    if failure is not None and failure.exit_status is not None:
+        if failure.exit_status == 0:
+            return None
+        return GuestExit(f"the guest exited with status {failure.exit_status}", failure.exit_status)
+    if run.host_error is not None:
+        return host_failure(run.host_name, run.host_error)
+    if failure is None:
+        return run.error
+    if run.account.denied_growths:
+        return _caused_by(
+            OutOfMemory(
+                f"the memory limit of {run.account.limit_bytes:,} bytes refused "
+                f"{run.account.denied_growths} growth(s), and the guest failed: {failure.cause}"
+            ),
+            _trap(failure),
+        )
+    if kind is None and _TOO_LARGE.match(failure.cause):
+        return _caused_by(OutOfMemory(failure.cause), _trap(failure))
+    for pattern, resource in _RESOURCES:
+        if kind is None and pattern.match(failure.cause):
+            return ResourceLimitExceeded(failure.cause, resource)
+    if kind is None and _LINK.match(failure.cause):
+        return LinkError(failure.message)
+    return _trap(failure)
+
+
+def host_failure(name: str, raised: BaseException) -> BaseException:
+    """What an execution ends with whose host function raised this."""
+    if isinstance(raised, WasmError) or not isinstance(raised, Exception):
+        return raised  # a limit hit while converting values; or pytest.fail, SystemExit: theirs to handle
+    return _caused_by(HostFunctionError(f"the host function {name} raised {type(raised).__name__}: {raised}"), raised)
+
+
+def _trap(failure: Failure) -> ComponentTrapped:
+    kind = failure.kind or next((name for pattern, name in _TRAPS if pattern.match(failure.cause)), "unknown")
+    return ComponentTrapped(failure.cause, kind)
+
+
+def _caused_by(error: WasmError, cause: BaseException) -> WasmError:
+    error.__cause__ = cause
+    return error

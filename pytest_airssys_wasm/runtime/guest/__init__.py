@@ -1,0 +1,1 @@
+"""Components and modules, their instances and resources, and the backend that runs them here."""

@@ -1,0 +1,1 @@
+"""Host functions, the host library, and imports that cannot be met."""

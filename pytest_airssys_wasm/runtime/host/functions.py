@@ -1,0 +1,227 @@
+"""Host functions: Python callables that serve a guest's imports."""
+
+from __future__ import annotations
+
+from _thread import get_ident
+from inspect import Signature, iscoroutine, signature
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
+from pytest_airssys_wasm.runtime.execution.host_call_context import RUN
+from pytest_airssys_wasm.runtime.wit.types import FunctionType
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from pytest_airssys_wasm.runtime.binary.types import CoreFunction
+    from pytest_airssys_wasm.runtime.execution.run import Run
+
+F = TypeVar("F", bound="Callable[..., Any]")
+C = TypeVar("C", bound=type)
+
+_SERVED_TYPE = "__airssys_wasm_type__"
+
+
+class HostCallStopped(Exception):
+    """The execution was stopped while the host function ran: the guest does not get its result. Internal."""
+
+
+class HostFunctions:
+    """What a guest may import, by name: `"wait"` for a root import, `"pkg:name/iface@1.0.0#func"` inside an
+    interface, and `"env#log"` for a core module's import `log` from `env`.
+
+    Arguments and results are mapped as documented for values. A function may be `async def`: the guest waits for it,
+    an event loop that waits for the guest does not. A function that raises ends the execution with
+    `HostFunctionError`, whose `__cause__` is what it raised. Registering a name again replaces it.
+    """
+
+    def __init__(self) -> None:
+        self._functions: dict[tuple[str, str], Callable[..., Any]] = {}
+        self._resources: dict[tuple[str, str], type] = {}
+
+    @overload
+    def register(self, name: str, function: F) -> F: ...
+    @overload
+    def register(self, name: str) -> Callable[[F], F]: ...
+    def register(self, name: str, function: Callable[..., Any] | None = None) -> Any:
+        """Serve the import `name` with `function`; a decorator without the second argument."""
+
+        def add(function: F) -> F:
+            if not callable(function):
+                raise InvalidConfiguration(f"host function {name!r}", function, "a callable")
+            self._functions[_split(name)] = function
+            return function
+
+        return add if function is None else add(function)
+
+    @overload
+    def register_resource(self, name: str, implementation: C) -> C: ...
+    @overload
+    def register_resource(self, name: str) -> Callable[[C], C]: ...
+    def register_resource(self, name: str, implementation: type | None = None) -> Any:
+        """Serve the imported resource `"pkg:name/iface@1.0.0#counter"` with a class; a decorator without it.
+
+        The constructor, methods and static functions of the resource are those of the class, in snake_case. A
+        method `drop`, if there is one, is called when the guest drops its handle. What a guest never drops is let go
+        of with its store, and `drop` is not called.
+        """
+
+        def add(implementation: C) -> C:
+            if not isinstance(implementation, type):
+                raise InvalidConfiguration(f"host resource {name!r}", implementation, "a class")
+            self._resources[_split(name)] = implementation
+            return implementation
+
+        return add if implementation is None else add(implementation)
+
+    def find(self, interface: str, name: str) -> Callable[..., Any] | None:
+        """The function that serves `name` of `interface` (empty for the root), with a resource's functions."""
+        found = self._functions.get((interface, name))
+        return found or self._find_resource_function(interface, name)
+
+    def misfit(self, interface: str, name: str, type_: FunctionType | CoreFunction) -> str | None:
+        """What is registered for this import, as text, when it cannot serve one of this type.
+
+        `None` where it can, or where Python cannot tell.
+        """
+        function = self._functions.get((interface, name)) or self._resource_callable(interface, name)
+        served: FunctionType | None = getattr(function, _SERVED_TYPE, None)
+        if served is not None and not _is_same(served, type_):
+            return f"registered is a function for {served} only"
+        try:
+            taken = signature(function) if function is not None else None
+        except (TypeError, ValueError):  # some callables in C say nothing of their parameters
+            return None
+        if taken is None:
+            return None
+        try:
+            taken.bind(*[None] * len(type_.params))
+        except TypeError:
+            return f"registered is a function that takes {taken.replace(return_annotation=Signature.empty)}"
+        return None
+
+    def lack(self, interface: str, name: str) -> str | None:
+        """Why this function of a resource is not served although a class serves the resource; `None` otherwise."""
+        bracket, _, rest = name.partition("]")
+        served = self._resources.get((interface, rest.partition(".")[0]))
+        return f"the class {served.__name__} has no such method" if served and bracket.startswith("[") else None
+
+    def find_resource(self, interface: str, name: str) -> type | None:
+        """The class that serves this resource."""
+        return self._resources.get((interface, name))
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Everything registered, as it was named."""
+        return sorted(
+            f"{interface}#{name}" if interface else name for interface, name in {**self._functions, **self._resources}
+        )
+
+    def merged(self, other: HostFunctions) -> HostFunctions:
+        """A new registry with both; `other` wins where both have a name."""
+        both = HostFunctions()
+        both._functions = {**self._functions, **other._functions}
+        both._resources = {**self._resources, **other._resources}
+        return both
+
+    def _find_resource_function(self, interface: str, name: str) -> Callable[..., Any] | None:
+        served = self._resource_callable(interface, name)
+        if served is None or not name.startswith("[method]"):
+            return served
+        attribute = name.rpartition(".")[2].replace("-", "_")
+        # By name on the object, which may have its own.
+        return lambda self, *args: getattr(self, attribute)(*args)
+
+    def _resource_callable(self, interface: str, name: str) -> Callable[..., Any] | None:
+        # WIT names them `[constructor]counter`, `[method]counter.add`, `[static]counter.max`.
+        role, bracket, rest = name.partition("]")
+        resource, _, function = rest.partition(".")
+        implementation = self._resources.get((interface, resource)) if bracket else None
+        if implementation is None or role == "[constructor":
+            return implementation
+        served = getattr(implementation, function.replace("-", "_"), None)
+        return served if callable(served) else None
+
+
+def serves_only(type_: FunctionType) -> Callable[[F], F]:
+    """Mark a host function as one for imports of this type, because it could not answer others."""
+
+    def mark(function: F) -> F:
+        setattr(function, _SERVED_TYPE, type_)
+        return function
+
+    return mark
+
+
+def call_host(function: Callable[..., Any], values: Sequence[Any], run: Run) -> Any:
+    """Call a host function for this run, on its guest's thread; of a coroutine the result.
+
+    Raises what it raises, and `HostCallStopped` where the guest is to end meanwhile.
+    """
+    run.in_host = True
+    token = RUN.set(run)
+    try:
+        value = function(*values)
+        if iscoroutine(value):
+            from pytest_airssys_wasm.runtime.execution.awaiting.event_loop import wait_for
+
+            value = wait_for(value, run)
+    finally:
+        RUN.reset(token)
+        run.in_host = False
+    if run.is_stopped():
+        raise HostCallStopped
+    return value
+
+
+def serve_import(
+    name: str,
+    function: Callable[..., Any],
+    lift: Callable[[int, Run], Sequence[Any]],
+    lower: Callable[[Any, int, Run], None],
+    current: Mapping[int, Run],
+) -> Callable[[int, int, int], None]:
+    """What a C callback calls for the import `name`: convert, call, convert back, and keep what was raised."""
+
+    def serve(_context: int, args: int, results: int) -> None:
+        run = current[get_ident()]
+        run.host_calls += 1
+        if run.fuel_meter is not None:
+            run.fuel_left = run.fuel_meter()
+        try:
+            lower(call_host(function, lift(args, run), run), results, run)
+        except BaseException as error:
+            run.host_error = error
+            run.host_name = name
+            raise
+
+    return serve
+
+
+def drop_object(served: object, run: Run) -> None:
+    """The guest dropped its last handle of this object: call its `drop`, if it has one, and keep what that raises."""
+    drop = getattr(served, "drop", None)
+    if not callable(drop):
+        return
+    if run.fuel_meter is not None:
+        run.fuel_left = run.fuel_meter()
+    try:
+        call_host(drop, (), run)
+    except BaseException as error:
+        run.host_error = error
+        run.host_name = f"{type(served).__name__}.drop"
+        raise
+
+
+def _is_same(served: FunctionType, type_: FunctionType | CoreFunction) -> bool:
+    """Whether the types are alike; what parameters are called is the guest's to say."""
+    if not isinstance(type_, FunctionType):
+        return False
+    return served.result == type_.result and [one for _, one in served.params] == [one for _, one in type_.params]
+
+
+def _split(name: str) -> tuple[str, str]:
+    if not isinstance(name, str) or not name or name.endswith("#"):
+        raise InvalidConfiguration("host function name", name, "'name', 'pkg:name/iface@1.0.0#name' or 'module#name'")
+    interface, _, function = name.rpartition("#")
+    return interface, function

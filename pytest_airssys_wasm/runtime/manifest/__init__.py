@@ -1,0 +1,1 @@
+"""`Component.toml`, and the WASI grants in it."""

@@ -1,0 +1,196 @@
+"""`Component.toml`: what a component's author declares, decoded once and checked at the edge."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+import tomli
+
+from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits, parse_count, parse_duration_ms, parse_size
+from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidConfiguration, Verdict
+from pytest_airssys_wasm.runtime.manifest.messages import Place, translate
+from pytest_airssys_wasm.runtime.manifest.tables import CpuTable, Document, ManifestTest, WasiTable
+from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PLATFORM_RANGE = (512 * 1024, 4 * 1024 * 1024)
+"""Bytes of memory that the airssys platform accepts, both ends included."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """A checked `Component.toml`. CPU limits that it does not state are `None`: weaker settings apply."""
+
+    path: Path
+    name: str
+    version: str
+    wasm: Path
+    memory_bytes: int
+    max_fuel: int | None
+    timeout_ms: float | None
+    wasi: Wasi | None
+    """What the table `[wasi]` grants; `None` without it: WASI is not linked then."""
+    tests: tuple[ManifestTest, ...]
+
+    def limits(self) -> ResourceLimits:
+        """The limits that it means, with the built-in defaults for what it leaves open."""
+        return ResourceLimits(
+            memory=self.memory_bytes,
+            fuel=ResourceLimits.DEFAULT_FUEL if self.max_fuel is None else self.max_fuel,
+            timeout_ms=ResourceLimits.DEFAULT_TIMEOUT_MS if self.timeout_ms is None else self.timeout_ms,
+        )
+
+
+def load_manifest(
+    path: Path, *, memory_range: tuple[int, int] = PLATFORM_RANGE, require_cpu_limits: bool = False
+) -> Manifest:
+    """Read and check a manifest.
+
+    Raises `InvalidConfiguration` naming file, table, key, the offending value and what would be right.
+    """
+    try:
+        text = path.read_text("utf-8-sig")
+    except OSError as error:
+        raise InvalidConfiguration(str(path), error.strerror, "a file that can be read") from None
+    except UnicodeDecodeError as error:
+        raise InvalidConfiguration(str(path), f"byte 0x{error.object[error.start]:02x}", "UTF-8 text") from None
+    return parse_manifest(text, path, memory_range=memory_range, require_cpu_limits=require_cpu_limits)
+
+
+def parse_manifest(
+    text: str, path: Path, *, memory_range: tuple[int, int] = PLATFORM_RANGE, require_cpu_limits: bool = False
+) -> Manifest:
+    """As `load_manifest`, for text that is (or would be) at `path`."""
+    try:
+        raw = tomli.loads(text)
+    except tomli.TOMLDecodeError as error:
+        raise InvalidConfiguration(str(path), _line(text, error), f"valid TOML: {error}") from None
+    except RecursionError:
+        raise InvalidConfiguration(str(path), "deeply nested values", "valid TOML") from None
+    except ValueError as error:  # Python itself refuses an integer of some thousand digits
+        raise InvalidConfiguration(str(path), str(error), "numbers that can be read") from None
+    place = Place(path, text)
+    try:
+        document = msgspec.convert(raw, Document)
+    except msgspec.ValidationError as error:
+        raise translate(place, raw, str(error)) from None
+    component, memory = document.component, document.resources.memory
+    for key in ("name", "version", "wasm"):
+        text_of = getattr(component, key)
+        if text_of is not None and (not text_of.strip() or not text_of.isprintable()):
+            raise place.error("component", key, text_of, "a printable text that is not empty")
+    if "/" in component.name:
+        raise place.error("component", "name", component.name, "a name without slashes; a path is for the key wasm")
+    low, high = memory_range
+    if not low <= memory.max_bytes <= high:
+        hint = ""
+        if memory.max_bytes > high:
+            hint = (
+                "; C toolchains reserve large stacks: link with -Wl,-z,stack-size=65536, "
+                "or widen the ini value wasm_memory_range (in Python: WasmEngine(memory_range=…))"
+            )
+        raise place.error("resources.memory", "max_bytes", memory.max_bytes, f"from {low} to {high} bytes{hint}")
+    cpu = document.resources.cpu or CpuTable()
+    if require_cpu_limits and (cpu.max_fuel is None or (cpu.timeout_ms is None and cpu.timeout_seconds is None)):
+        raise InvalidConfiguration(
+            f"{path}: [resources.cpu]", NOTHING, "max_fuel and timeout_ms (wasm_require_cpu_limits is set)"
+        )
+    wasm = path.parent / (component.wasm if component.wasm is not None else f"{component.name}.wasm")
+    return Manifest(
+        path=path,
+        name=component.name,
+        version=component.version,
+        wasm=wasm,
+        memory_bytes=memory.max_bytes,
+        max_fuel=None if cpu.max_fuel is None else parse_count(cpu.max_fuel, place.name("resources.cpu", "max_fuel")),
+        timeout_ms=_timeout(cpu, place),
+        wasi=None if document.wasi is None else _grants(document.wasi, place),
+        tests=_checked(document.tests, place),
+    )
+
+
+def parse_memory_range(value: str | tuple[object, object]) -> tuple[int, int]:
+    """`"512 KiB..4 MiB"` (or with `-` between) as bytes. Raises `InvalidConfiguration`."""
+    where = "wasm_memory_range"
+    parts: list[object] = re.split(r"\.\.|-", value) if isinstance(value, str) else list(value)
+    if len(parts) != 2:
+        raise InvalidConfiguration(where, value, "two sizes such as '512 KiB..4 MiB'")
+    low, high = (parse_size(part, where) for part in parts)
+    if low > high:
+        raise InvalidConfiguration(where, value, "the smaller size first")
+    return low, high
+
+
+def _timeout(cpu: CpuTable, place: Place) -> float | None:
+    if cpu.timeout_ms is not None and cpu.timeout_seconds is not None:
+        raise place.error("resources.cpu", "timeout_seconds", cpu.timeout_seconds, "timeout_ms or this, not both")
+    if cpu.timeout_ms is not None:
+        return parse_duration_ms(cpu.timeout_ms, place.name("resources.cpu", "timeout_ms"))
+    if cpu.timeout_seconds is not None:
+        where = place.name("resources.cpu", "timeout_seconds")
+        return parse_duration_ms(1_000 * parse_duration_ms(cpu.timeout_seconds, where), where)
+    return None
+
+
+def _grants(table: WasiTable, place: Place) -> Wasi:
+    """A manifest may come with a guest from anywhere: it grants no more of the host than the folder it lies in."""
+    home = place.path.parent.resolve()
+    preopen: dict[str, tuple[Path, Literal["ro"]]] = {}
+    for guest, folder in table.preopen.items():
+        host = (home / folder).resolve()
+        if not host.is_relative_to(home):
+            raise place.error("wasi.preopen", guest, folder, "a folder below that of the manifest")
+        preopen[guest] = (host, "ro")
+    try:
+        return Wasi(args=tuple(table.args), env=table.env, stdin=table.stdin.encode(), preopen=preopen)
+    except InvalidConfiguration as error:
+        _, _, key = error.where.partition(".")
+        raise place.error("wasi", key, error.given, error.wanted) from None
+
+
+def _checked(tests: list[ManifestTest], place: Place) -> tuple[ManifestTest, ...]:
+    seen: set[str] = set()
+    for test in tests:
+        where = f"{place.path}: [[tests]] {test.name!r}"
+        if not test.name.strip() or not test.name.isprintable() or test.name in seen:
+            wanted = "a name of its own" if test.name in seen else "a printable name on one line"
+            raise InvalidConfiguration(f"{place.path}: [[tests]] name", test.name, wanted)
+        seen.add(test.name)
+        _check_outcome(test, where)
+        if test.max_fuel is not msgspec.UNSET:
+            parse_count(test.max_fuel, f"{where} max_fuel")
+    return tuple(tests)
+
+
+def _check_outcome(test: ManifestTest, where: str) -> None:
+    """One outcome is expected: a value, or a verdict, or the kind of a trap."""
+    returns, verdict, trap = (given is not msgspec.UNSET for given in (test.returns, test.verdict, test.trap))
+    if returns and (verdict or trap):
+        raise InvalidConfiguration(where, "both", "either returns, or verdict and trap")
+    if not (returns or verdict or trap):
+        raise InvalidConfiguration(where, NOTHING, "returns, verdict or trap: what is expected of the call")
+    known = [str(one) for one in Verdict]
+    if verdict and test.verdict not in known:
+        near = difflib.get_close_matches(str(test.verdict), known, n=1)
+        raise InvalidConfiguration(
+            f"{where} verdict",
+            test.verdict,
+            f"one of {', '.join(known)}" + (f"; did you mean {near[0]}?" if near else ""),
+        )
+    if test.max_fuel is not msgspec.UNSET and test.verdict == Verdict.OUT_OF_FUEL:
+        wanted = "none beside out-of-fuel: it bounds what the call may use, and the budget is [resources.cpu] max_fuel"
+        raise InvalidConfiguration(f"{where} max_fuel", test.max_fuel, wanted)
+    if trap and verdict and test.verdict != Verdict.TRAP:
+        raise InvalidConfiguration(f"{where} trap", test.trap, f"none beside the verdict {test.verdict}")
+
+
+def _line(text: str, error: tomli.TOMLDecodeError) -> str:
+    number = getattr(error, "lineno", None)
+    lines = text.splitlines()
+    return lines[number - 1] if number and number <= len(lines) else "this text"

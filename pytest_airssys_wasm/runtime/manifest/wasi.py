@@ -1,0 +1,95 @@
+"""What a guest may see of the machine through WASI: nothing, unless granted."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
+
+if TYPE_CHECKING:
+    from pytest_airssys_wasm.runtime.execution.output import CapturedOutput
+
+Access = Literal["ro", "rw"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wasi:
+    """Grants. `Wasi()` links WASI and grants nothing: no arguments, environment, files, network or stdin.
+
+    Stdout and stderr are captured, bounded by `ResourceLimits.output`, unless `inherit` is set.
+
+    Raises `InvalidConfiguration` for a grant of the wrong type or a directory that does not exist.
+    """
+
+    args: Sequence[str] = ()
+    """The arguments, program name first."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    stdin: bytes | str = b""
+    preopen: Mapping[str, tuple[str | os.PathLike[str], Access]] = field(default_factory=dict)
+    """Guest directory -> (host directory, `"ro"` or `"rw"`). What is written below it is not bounded."""
+    inherit: bool = False
+    """Use this process's own stdin, stdout, stderr, arguments and environment."""
+
+    def __post_init__(self) -> None:
+        """Check the grants now, so that the error names the grant and not the guest's first use of it."""
+        if isinstance(self.args, str) or not all(map(_is_text, self.args)):
+            raise InvalidConfiguration("wasi.args", self.args, "a sequence of strings without NUL")
+        if not isinstance(self.env, Mapping) or not all(
+            _is_text(k) and _is_text(v) and k and "=" not in k for k, v in self.env.items()
+        ):
+            raise InvalidConfiguration("wasi.env", self.env, "a mapping of names to strings without NUL")
+        if not isinstance(self.stdin, (bytes, str)):
+            raise InvalidConfiguration("wasi.stdin", self.stdin, "bytes or a string")
+        if not isinstance(self.inherit, bool):
+            raise InvalidConfiguration("wasi.inherit", self.inherit, "True or False")
+        if not isinstance(self.preopen, Mapping):
+            raise InvalidConfiguration(
+                "wasi.preopen", self.preopen, "{guest directory: (host directory, 'ro' or 'rw')}"
+            )
+        for guest, grant in self.preopen.items():
+            where = f"wasi.preopen[{guest!r}]"
+            if not isinstance(grant, Sequence) or len(grant) != 2 or grant[1] not in ("ro", "rw"):
+                raise InvalidConfiguration(where, grant, "(host directory, 'ro' or 'rw')")
+            if not Path(grant[0]).is_dir():
+                raise InvalidConfiguration(where, os.fspath(grant[0]), "an existing directory of the host")
+
+    def configure(self, output: CapturedOutput | None) -> Any:
+        """A new `wasmtime.WasiConfig`; a store uses one up."""
+        import wasmtime
+
+        config = wasmtime.WasiConfig()
+        if self.inherit:
+            for inherit in (config.inherit_argv, config.inherit_env, config.inherit_stdin):
+                inherit()
+        if self.args or not self.inherit:
+            config.argv = list(self.args)
+        if self.env or not self.inherit:
+            config.env = list(self.env.items())
+        if self.stdin:
+            self._feed(config)
+        if output is None:
+            config.inherit_stdout()
+            config.inherit_stderr()
+        else:
+            config.stdout_file = output.path("stdout")
+            config.stderr_file = output.path("stderr")
+            output.opened()
+        for guest, (host, access) in self.preopen.items():
+            config.preopen_dir(os.fspath(host), guest, access == "rw")
+        return config
+
+    def _feed(self, config: Any) -> None:
+        # wasmtime opens the file at once: it may be gone when this returns.
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(self.stdin.encode() if isinstance(self.stdin, str) else self.stdin)
+            file.flush()
+            config.stdin_file = file.name
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and "\0" not in value

@@ -1,0 +1,1 @@
+"""Stores, and who may use one."""

@@ -1,0 +1,1 @@
+"""WAVE: the text notation of WIT values and calls."""

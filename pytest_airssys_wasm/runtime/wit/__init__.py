@@ -1,0 +1,1 @@
+"""WIT types and worlds, with their text."""

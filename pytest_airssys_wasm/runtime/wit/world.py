@@ -1,0 +1,234 @@
+"""Worlds and interfaces: what a component imports and exports. `str()` of a world is WIT text."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pytest_airssys_wasm.runtime.wit.text import definition, identifier, spell, spell_function
+from pytest_airssys_wasm.runtime.wit.types import (
+    BorrowType,
+    EnumType,
+    FlagsType,
+    FunctionType,
+    OwnType,
+    RecordType,
+    Resource,
+    ResultType,
+    VariantType,
+    WitType,
+    children,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Opaque:
+    """Something that cannot be described further: a core module, a component, or a type beyond this reader."""
+
+    kind: str
+
+    def __str__(self) -> str:
+        return self.kind
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """What an instance imports or exports, by name, in the order of the binary.
+
+    Methods are functions named `[constructor]counter`, `[method]counter.add`, `[static]counter.make`.
+    """
+
+    items: Mapping[str, Item] = field(default_factory=dict)
+
+
+Item = FunctionType | Interface | Resource | Opaque | WitType
+"""What a name in a world or an interface stands for."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """All that a component imports and exports, by name, in the order of the binary."""
+
+    imports: Mapping[str, Item] = field(default_factory=dict)
+    exports: Mapping[str, Item] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return "\n".join(_world(self)) + "\n"
+
+
+def flatten(level: Mapping[str, Item]) -> Iterator[tuple[str, str, Item]]:
+    """`(interface or "", name, item)` of everything in a world's imports or exports."""
+    for name, item in level.items():
+        if isinstance(item, Interface):
+            yield from ((name, inner, inner_item) for inner, inner_item in item.items.items())
+        else:
+            yield "", name, item
+
+
+def functions(level: Mapping[str, Item]) -> dict[str, FunctionType]:
+    """Every function by its full name: `name`, or `interface#name`."""
+    return {
+        (f"{interface}#{name}" if interface else name): item
+        for interface, name, item in flatten(level)
+        if isinstance(item, FunctionType)
+    }
+
+
+# Where each resource and each type that WIT defines by name is first: its interface ("" for the world), its name.
+_Homes = dict["Resource | WitType", tuple[str, str]]
+
+_NAMED = (RecordType, VariantType, EnumType, FlagsType)
+
+
+def _world(world: World) -> Iterator[str]:
+    both = {**world.imports, **world.exports}
+    # An interface may be imported and exported; it is one interface, of which each side shows what it uses.
+    interfaces = {
+        name: Interface({**_items(world.imports.get(name)), **_items(world.exports.get(name))})
+        for name, item in both.items()
+        if isinstance(item, Interface) and _INTERFACE.fullmatch(name)
+    }
+    homes: _Homes = {}
+    for level in (world.imports, world.exports):
+        for interface, name, item in flatten(level):
+            if isinstance(item, (Resource, *_NAMED)) and (interface in interfaces or not interface):
+                homes.setdefault(item, (interface, name))
+    own = {name: item for name, item in both.items() if not isinstance(item, Interface)}
+    yield from ("package root:component;", "", "world root {")
+    uses, names = _names("", own, homes)
+    yield from (f"  {line}" for line in uses)
+    yield from _definitions("", own, homes, names, "  ")
+    for direction, level in (("import", world.imports), ("export", world.exports)):
+        for name, item in level.items():
+            if name in interfaces:
+                yield f"  {direction} {name};"
+            elif isinstance(item, Interface):
+                yield f"  {direction} {identifier(name)}: interface {{"
+                yield from _interface(name, item, homes, "    ")
+                yield "  }"
+            elif isinstance(item, FunctionType):
+                yield f"  {direction} {identifier(name)}: {spell_function(item, names)};"
+            elif isinstance(item, Opaque):
+                yield f"  // {direction} {name}: {item}"
+    yield "}"
+    packages: dict[str, list[str]] = {}
+    for full, inner in interfaces.items():
+        package, name = _package(full)
+        lines = packages.setdefault(package, [])
+        lines += [f"  interface {identifier(name)} {{", *_interface(full, inner, homes, "    "), "  }"]
+    for package, lines in packages.items():
+        yield from ("", f"package {package} {{", *lines, "}")
+
+
+_INTERFACE = re.compile(r"[^<>=/]+:[^<>=/]+/[^<>=/]+")
+
+
+def _items(item: Item | None) -> Mapping[str, Item]:
+    return item.items if isinstance(item, Interface) else {}
+
+
+def _interface(interface: str, inner: Interface, homes: _Homes, indent: str) -> Iterator[str]:
+    uses, names = _names(interface, inner.items, homes)
+    yield from (indent + line for line in uses)
+    yield from _definitions(interface, inner.items, homes, names, indent)
+    for name, item in inner.items.items():
+        if isinstance(item, FunctionType) and not name.startswith("["):
+            yield f"{indent}{identifier(name)}: {spell_function(item, names)};"
+        elif isinstance(item, (Interface, Opaque)):
+            yield f"{indent}// {name}: {item if isinstance(item, Opaque) else 'interface'}"
+
+
+def _names(interface: str, items: Mapping[str, Item], homes: _Homes) -> tuple[list[str], dict[WitType, str]]:
+    """The `use` lines of an interface (or of the world, ""), and the names of types in it."""
+    uses = [
+        (homes[item], name)
+        for name, item in items.items()
+        if isinstance(item, Resource) and homes.get(item, (interface,))[0] not in (interface, "")
+    ]
+    names: dict[WitType, str] = {}
+    for name, item in items.items():
+        if isinstance(item, _NAMED):
+            names.setdefault(item, identifier(name))
+        elif isinstance(item, Resource) and name != item.name:
+            names[OwnType(item)] = identifier(name)
+            names[BorrowType(item)] = f"borrow<{identifier(name)}>"
+    for type_ in _mentioned(items):
+        home, name = homes.get(type_, ("", ""))
+        if type_ not in names and home not in (interface, "") and name not in items:
+            names[type_] = identifier(name)
+            uses.append(((home, name), name))
+    return [
+        f"use {_seen_from(interface, home)}.{{{identifier(name)}{'' if name == key else f' as {identifier(key)}'}}};"
+        for (home, name), key in uses
+    ], names
+
+
+def _package(interface: str) -> tuple[str, str]:
+    """`ns:package@version` and the interface's own name."""
+    package, _, rest = interface.partition("/")
+    name, at, version = rest.partition("@")
+    return package + at + version, name
+
+
+def _seen_from(interface: str, home: str) -> str:
+    """An interface's name in a `use`: within one package, its short name."""
+    package, name = _package(home)
+    return identifier(name) if package == _package(interface)[0] else home
+
+
+def _mentioned(items: Mapping[str, Item]) -> Iterator[WitType]:
+    """Every type in these items that WIT defines by name, the outermost first."""
+    waiting: list[WitType] = []
+    for item in items.values():
+        if isinstance(item, FunctionType):
+            waiting += [*(type_ for _, type_ in item.params), *([item.result] if item.result else [])]
+        elif not isinstance(item, (Interface, Resource, Opaque)):
+            waiting.append(item)
+    while waiting:
+        type_ = waiting.pop(0)
+        if isinstance(type_, _NAMED):
+            yield type_
+        waiting.extend(children(type_))
+
+
+def _definitions(
+    interface: str, items: Mapping[str, Item], homes: _Homes, names: dict[WitType, str], indent: str
+) -> Iterator[str]:
+    for name, item in items.items():
+        if isinstance(item, Resource):
+            if homes.get(item, (interface,))[0] in (interface, ""):
+                yield from _resource(name, items, names, indent)
+        elif isinstance(item, _NAMED) and names[item] == identifier(name):
+            keyword, members = definition(item, names)
+            yield f"{indent}{keyword} {identifier(name)} {{ {', '.join(members)} }}"
+        elif not isinstance(item, (FunctionType, Interface, Opaque)):
+            yield f"{indent}type {identifier(name)} = {spell(item, names)};"
+
+
+def _resource(name: str, items: Mapping[str, Item], names: dict[WitType, str], indent: str) -> Iterator[str]:
+    lines = []
+    for full, item in items.items():
+        role, _, rest = full.partition("]")
+        resource, _, method = rest.partition(".")
+        if not isinstance(item, FunctionType) or resource != name or not role.startswith("["):
+            continue
+        if role == "[constructor":
+            # What it returns is understood, unless it can fail.
+            result = item.result if isinstance(item.result, ResultType) else None
+            text = spell_function(FunctionType(item.params, result), names).removeprefix("func")
+            lines.append(f"{indent}  constructor{text};")
+        elif role == "[static":
+            lines.append(f"{indent}  {identifier(method)}: static {spell_function(item, names)};")
+        else:
+            own = FunctionType(item.params[1:], item.result, item.is_async)
+            lines.append(f"{indent}  {identifier(method)}: {spell_function(own, names)};")
+    if lines:
+        yield f"{indent}resource {identifier(name)} {{"
+        yield from lines
+        yield f"{indent}}}"
+    else:
+        yield f"{indent}resource {identifier(name)};"

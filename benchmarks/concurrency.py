@@ -147,14 +147,14 @@ def cancellation(bench: Bench) -> None:
     async def cancelled() -> tuple[float, float]:
         waiting = [asyncio.create_task(bench.begin("pauses", 1, 3_600_000)) for _ in range(100)]
         busy = [asyncio.create_task(bench.begin("spin")) for _ in range(8)]
-        while len(bench.engine.current) < 108:
+        while len(bench.engine.runs) < 108:
             await asyncio.sleep(0.01)
         began = time.perf_counter()
         for task in busy + waiting:
             task.cancel()
         await asyncio.gather(*busy, *waiting, return_exceptions=True)
         ended_s = time.perf_counter() - began
-        while bench.engine.current or bench.engine.live_memories:
+        while bench.engine.runs or bench.engine.live_memories:
             await asyncio.sleep(0.001)
         return ended_s, time.perf_counter() - began
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pytest_airssys_wasm.isolation.process_isolation import ProcessIsolation
+    from pytest_airssys_wasm.runtime.base.outcome import Frame, Verdict
     from pytest_airssys_wasm.runtime.base.usage import Execution, FuelMetrics, Usage
     from pytest_airssys_wasm.runtime.base.values import Err, Ok, Record, Some, Variant
     from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.errors import (
         ComponentTrapped,
         ExecutionTimeout,
-        Frame,
         GuestExit,
         HostFunctionError,
         InvalidComponent,
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
         OutOfMemory,
         ResourceLimitExceeded,
         RuntimeDied,
-        Verdict,
         WasmError,
     )
     from pytest_airssys_wasm.runtime.execution.host_call_context import CurrentExecution, current_execution

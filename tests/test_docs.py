@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from documents import Block, Folder, Untrue, blocks_of
 
-from pytest_airssys_wasm.runtime.errors import Verdict
+from pytest_airssys_wasm.runtime.base.outcome import Verdict
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -5,17 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from pytest_airssys_wasm.runtime.errors import Verdict, WasmError
-from pytest_airssys_wasm.runtime.guest.linking import is_wasi
+from pytest_airssys_wasm.runtime.base.outcome import Verdict
+from pytest_airssys_wasm.runtime.errors import WasmError
 from pytest_airssys_wasm.runtime.guest.resources import Resource
+from pytest_airssys_wasm.runtime.host.unmet_imports import is_wasi
+from pytest_airssys_wasm.runtime.store.repetition import repetition_of
 from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pytest_airssys_wasm.runtime.base.call import Call
     from pytest_airssys_wasm.runtime.base.usage import Usage
     from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
-    from pytest_airssys_wasm.runtime.guest.executions import Call
+    from pytest_airssys_wasm.runtime.store.repetition import Repetition
 
 MOST_MS = 1_000.0
 """What a re-run may take."""
@@ -39,18 +42,18 @@ class Enough:
 
 
 def how_much_is_enough(error: WasmError) -> Enough | None:
-    """Run again what ended with `error`, with the limit that ended it lifted.
+    """Run the call that ended with `error` again, with the limit that ended it lifted.
 
-    `None` where that cannot be told: no limit ended it, the call could touch the host, or what came before it in
-    its store cannot be repeated.
+    Returns `None` where that cannot be told: the error is a copy, no limit ended it, the call could touch the host, or
+    the calls before it in its store cannot be repeated.
     """
-    call = error.call
+    call, repetition = error.call, repetition_of(error.call)
     name = _limit_of(error)
-    if call is None or name is None or not _can_be_repeated(call, error):
+    if call is None or repetition is None or name is None or not _can_be_repeated(call, repetition, error):
         return None
-    limits = _lifted(call.limits, name)
-    with LimitedStore(call.component.engine, limits, wasi=call.wasi) as store:
-        verdict = _repeat(store, call)
+    limits = _lifted(repetition.limits, name)
+    with LimitedStore(repetition.engine, limits, wasi=repetition.wasi) as store:
+        verdict = _repeat(store, call, repetition)
         usage = store.usage
         written = len(store.stdout) + len(store.stderr)
     if usage is None or (name == "timeout_ms" and verdict is Verdict.OUT_OF_FUEL):
@@ -65,14 +68,14 @@ def _limit_of(error: WasmError) -> str | None:
     return names.get(error.verdict) or resources.get(getattr(error, "resource", ""))
 
 
-def _can_be_repeated(call: Call, error: WasmError) -> bool:
-    first = call.nth == 0 or (call.nth == 1 and call.function is not None)
-    own_budget = error.usage is not None and error.usage.fuel.max_fuel == call.limits.fuel
-    wasi = call.wasi
+def _can_be_repeated(call: Call, repetition: Repetition, error: WasmError) -> bool:
+    first = call.nth == 0 or (call.nth == 1 and call.export is not None)
+    own_budget = error.usage is not None and error.usage.fuel.max_fuel == repetition.limits.fuel
+    wasi = repetition.wasi
     confined = wasi is None or not (wasi.inherit or any(access == "rw" for _, access in wasi.preopen.values()))
-    alone = all(is_wasi(name.partition("#")[0]) or name.startswith("wasi_") for name in call.component.imports)
-    plain = not any(isinstance(argument, Resource) for argument in call.args)
-    return first and own_budget and confined and alone and plain and (call.function or "").find("[drop]") < 0
+    alone = all(is_wasi(name.partition("#")[0]) or name.startswith("wasi_") for name in repetition.component.imports)
+    plain = not any(isinstance(argument, Resource) for argument in repetition.args)
+    return first and own_budget and confined and alone and plain and (call.export or "").find("[drop]") < 0
 
 
 def _lifted(limits: ResourceLimits, name: str) -> ResourceLimits:
@@ -86,14 +89,15 @@ def _lifted(limits: ResourceLimits, name: str) -> ResourceLimits:
     return replace(limits, **more)
 
 
-def _repeat(store: LimitedStore, call: Call) -> Verdict:
+def _repeat(store: LimitedStore, call: Call, repetition: Repetition) -> Verdict:
+    component, function, args = repetition.component, repetition.function, repetition.args
     try:
-        if call.nth == 0 and call.function is not None:
-            store.execute(call.component, call.function, *call.args)
+        if call.nth == 0 and function is not None:
+            store.execute(component, function, *args)
             return Verdict.OK
-        instance = store.instantiate(call.component)
-        if call.function is not None:
-            instance.call(call.function, *call.args)
+        instance = store.instantiate(component)
+        if function is not None:
+            instance.call(function, *args)
     except WasmError as error:
         return error.verdict
     return Verdict.OK

@@ -29,9 +29,10 @@ from pytest_airssys_wasm.protocol.messages import (
 )
 from pytest_airssys_wasm.protocol.process import AdapterProcess, before_request
 from pytest_airssys_wasm.protocol.process_group import session_members
-from pytest_airssys_wasm.protocol.transcript import Diary
+from pytest_airssys_wasm.protocol.transcript import Transcript
+from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
-from pytest_airssys_wasm.runtime.errors import InvalidConfiguration, RuntimeDied, Verdict
+from pytest_airssys_wasm.runtime.errors import InvalidConfiguration, RuntimeDied
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,7 +70,7 @@ class AdapterRuntime:
         patience: Patience | None = None,
         line_bytes: int = 16 * 2**20,
     ) -> None:
-        self.diary = Diary()
+        self.diary = Transcript()
         self._command = tuple(command)
         self._folder = folder
         self._patience = patience or Patience()

@@ -14,8 +14,9 @@ from pytest_airssys_wasm.conformance.loader import find_chapters, source_text
 from pytest_airssys_wasm.conformance.model import FIGURES, Bounds
 from pytest_airssys_wasm.protocol.limits import limits_on_wire
 from pytest_airssys_wasm.protocol.messages import CAPABILITIES
+from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
-from pytest_airssys_wasm.runtime.errors import InvalidConfiguration, Verdict
+from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

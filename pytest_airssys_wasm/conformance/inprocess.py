@@ -23,6 +23,7 @@ from pytest_airssys_wasm.protocol.messages import (
     StepAnswer,
 )
 from pytest_airssys_wasm.protocol.values import decode, encode
+from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.capi import abi
 from pytest_airssys_wasm.runtime.errors import (
@@ -30,7 +31,6 @@ from pytest_airssys_wasm.runtime.errors import (
     GuestExit,
     InvalidConfiguration,
     ResourceLimitExceeded,
-    Verdict,
     WasmError,
 )
 from pytest_airssys_wasm.runtime.manifest.loading import parse_manifest
@@ -138,7 +138,7 @@ class InProcessRuntime:
             limits,
             host=reference_host(request.imports) if request.imports else None,
             wasi=None if request.wasi is None else Wasi(**request.wasi),
-            fuel_per="store" if request.fuel_per == "run" else "execution",
+            fuel_per="store" if request.fuel_per == "run" else "call",
         )
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from msgspec import UNSET
 
 from pytest_airssys_wasm.protocol.limits import limits_on_wire
+from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
-from pytest_airssys_wasm.runtime.errors import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

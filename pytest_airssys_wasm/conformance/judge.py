@@ -11,7 +11,7 @@ from pytest_airssys_wasm.conformance.bounds import as_bounds, holds, in_words
 from pytest_airssys_wasm.conformance.invariants import broken
 from pytest_airssys_wasm.conformance.model import FIGURES
 from pytest_airssys_wasm.protocol import wire
-from pytest_airssys_wasm.runtime.errors import Verdict
+from pytest_airssys_wasm.runtime.base.outcome import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -21,7 +21,7 @@ from pytest_airssys_wasm.conformance.translation import translated
 from pytest_airssys_wasm.protocol import wire
 from pytest_airssys_wasm.protocol.limits import limits_on_wire
 from pytest_airssys_wasm.protocol.messages import ConfigureRequest, RunRequest, StepRequest
-from pytest_airssys_wasm.runtime.errors import Verdict
+from pytest_airssys_wasm.runtime.base.outcome import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

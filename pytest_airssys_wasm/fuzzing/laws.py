@@ -21,8 +21,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pytest_airssys_wasm.fuzzing.strategies import fuels, manifest_texts, resource_limits
+from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.budget.limits import MAX_U64, ResourceLimits
-from pytest_airssys_wasm.runtime.errors import InvalidConfiguration, Verdict, WasmError
+from pytest_airssys_wasm.runtime.errors import InvalidConfiguration, WasmError
 from pytest_airssys_wasm.runtime.manifest.loading import parse_manifest
 
 if TYPE_CHECKING:

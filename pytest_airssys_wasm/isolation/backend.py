@@ -11,33 +11,39 @@ from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from pytest_airssys_wasm.isolation.codec import Crossing
+from pytest_airssys_wasm.isolation.codec import ValueCodec
 from pytest_airssys_wasm.isolation.host_side import HostCalls
 from pytest_airssys_wasm.isolation.lease import Lease
 from pytest_airssys_wasm.isolation.objects import HostObjects
 from pytest_airssys_wasm.isolation.outcome_codec import error_of, usage_of
 from pytest_airssys_wasm.isolation.requests import Requests
+from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.base.usage import FuelMetrics, Usage
 from pytest_airssys_wasm.runtime.budget.memory_account import MemoryAccount
-from pytest_airssys_wasm.runtime.errors import RuntimeDied, Verdict, WasmError
+from pytest_airssys_wasm.runtime.errors import RuntimeDied, WasmError
 from pytest_airssys_wasm.runtime.execution.run import Stop
 from pytest_airssys_wasm.runtime.execution.verdict import host_failure, judge, measure
-from pytest_airssys_wasm.runtime.guest.instance import Instance
-from pytest_airssys_wasm.runtime.guest.operations import CallExport, DropResource, Execute, Instantiate
+from pytest_airssys_wasm.runtime.guest.operations import (
+    CallExport,
+    DropResource,
+    InstanceHandle,
+    Instantiate,
+    Instantiated,
+)
 from pytest_airssys_wasm.runtime.guest.wit_component import WitComponent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pytest_airssys_wasm.isolation.artefacts import Guests
-    from pytest_airssys_wasm.isolation.pool import Workforce
+    from pytest_airssys_wasm.isolation.pool import WorkerProcessPool
     from pytest_airssys_wasm.protocol.session_messages import EndAnswer, SessionAnswer
     from pytest_airssys_wasm.runtime.execution.guest_threads import Job
     from pytest_airssys_wasm.runtime.execution.output import CapturedOutput
     from pytest_airssys_wasm.runtime.execution.run import Run
+    from pytest_airssys_wasm.runtime.guest.backend import StoreSettings
     from pytest_airssys_wasm.runtime.guest.component import Component
-    from pytest_airssys_wasm.runtime.guest.operations import Operation
-    from pytest_airssys_wasm.runtime.store.store import LimitedStore
+    from pytest_airssys_wasm.runtime.guest.operations import Operation, Runner
 
 _STREAMS = ("stdout", "stderr")
 _LAST_WORDS_S = 0.03
@@ -46,18 +52,20 @@ _LAST_RESORT_S = 15.0
 """How much longer than for an answer the end of a process is waited for: never, unless the system is stuck."""
 
 
-class ProcessHome:
+class WorkerBackend:
     """A store in another process."""
 
     output: CapturedOutput | None = None
 
-    def __init__(self, store: LimitedStore, workforce: Workforce, guests: Guests, grace_ms: float) -> None:
-        self._store = store
+    def __init__(
+        self, settings: StoreSettings, runner: Runner, workforce: WorkerProcessPool, guests: Guests, grace_ms: float
+    ) -> None:
+        self._store = store = settings
         self._guests = guests
         self._grace_s = grace_ms / 1_000
         self._lease = Lease(workforce)
-        self._objects = HostObjects(store)
-        self._crossing = Crossing(store.limits.transfer, self._objects.hand_out, self._objects.take_in)
+        self._objects = HostObjects(runner, store.host)
+        self._crossing = ValueCodec(store.limits.transfer, self._objects.hand_out, self._objects.take_in)
         self._requests = Requests(store, guests, self._crossing, self._objects)
         self._written = {name: bytearray() for name in _STREAMS}
         self._end: EndAnswer | None = None
@@ -71,7 +79,7 @@ class ProcessHome:
     def prepare(self, operation: Operation, run: Run) -> Job:
         self._end = None
         self._objects.component = operation.component if isinstance(operation.component, WitComponent) else None
-        self._objects.instance = operation.instance if isinstance(operation, CallExport) else None
+        self._objects.instance = operation.handle if isinstance(operation, CallExport) else None
         request = self._requests.request(operation, run, self._lease.session)
         imports = self._requests.imports_of(operation.component)
         serve = HostCalls(imports, self._store.host, self._crossing, self._objects, run).serve
@@ -164,7 +172,7 @@ class ProcessHome:
         """How it ended, and its value. Raises `RuntimeDied` for what cannot be."""
         end = self._believe(answer, run)
         try:
-            if isinstance(operation, (Instantiate, Execute)):
+            if isinstance(operation, Instantiate):
                 self._open(operation.component, answer.session)
             if end.verdict is Verdict.OK:
                 run.value = self._value(operation, end.value)
@@ -195,13 +203,18 @@ class ProcessHome:
         if session is None:
             raise ValueError("session: expected a number")
         self._lease.session = self._lease.session or session
-        self._objects.instance = Instance(self._store, component, session)
+        self._objects.instance = InstanceHandle(component, session)
 
     def _value(self, operation: Operation, value: Any) -> Any:
-        if isinstance(operation, Instantiate):
-            return self._objects.instance
         if isinstance(operation, DropResource):
             return None
+        if isinstance(operation, Instantiate):
+            assert self._objects.instance is not None
+            result = None if operation.function is None else self._result(operation, value)
+            return Instantiated(self._objects.instance, result)
+        return self._result(operation, value)
+
+    def _result(self, operation: Operation, value: Any) -> Any:
         assert operation.function is not None
         types = operation.component.result_types(operation.function)
         if len(types) > 1:

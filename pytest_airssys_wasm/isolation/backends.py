@@ -6,29 +6,32 @@ import weakref
 from typing import TYPE_CHECKING
 
 from pytest_airssys_wasm.isolation.artefacts import Guests
-from pytest_airssys_wasm.isolation.backend import ProcessHome
-from pytest_airssys_wasm.isolation.pool import Workforce
+from pytest_airssys_wasm.isolation.backend import WorkerBackend
+from pytest_airssys_wasm.isolation.pool import WorkerProcessPool
 
 if TYPE_CHECKING:
-    from pytest_airssys_wasm.runtime.guest.backend import Home
-    from pytest_airssys_wasm.runtime.store.store import LimitedStore
+    from pytest_airssys_wasm.runtime.guest.backend import Backend, StoreSettings
+    from pytest_airssys_wasm.runtime.guest.operations import Runner
 
 
-class ProcessHomes:
-    """See `Homes`."""
+class WorkerBackends:
+    """The factory of backends in worker processes, for one engine."""
 
     def __init__(self, *, memory_bytes: int, grace_ms: float) -> None:
         self._grace_ms = grace_ms
-        self._workforce = Workforce(memory_bytes)
+        self._workforce = WorkerProcessPool(memory_bytes)
         self._guests = Guests()
         # At the latest when the interpreter ends.
         weakref.finalize(self, self._workforce.kill)
 
-    def home(self, store: LimitedStore) -> Home:
-        """See `Homes.home`."""
-        return ProcessHome(store, self._workforce, self._guests, self._grace_ms)
+    def new_backend(self, settings: StoreSettings, runner: Runner) -> Backend:
+        """Make the backend of a new store.
+
+        Raises `InvalidConfiguration` where the store has something that another process cannot have.
+        """
+        return WorkerBackend(settings, runner, self._workforce, self._guests, self._grace_ms)
 
     def close(self) -> None:
-        """See `Homes.close`."""
+        """Release everything that no store uses. Stores that are open go on to work."""
         self._workforce.close()
         self._guests.close()

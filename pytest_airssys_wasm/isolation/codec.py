@@ -51,7 +51,7 @@ def handle_from_json(value: Any) -> Any:
     return value
 
 
-class Crossing:
+class ValueCodec:
     """The values of one store, on the side that must not believe the other.
 
     `hand_out` gives the handle of a resource that leaves; `take_in` gives what a handle that arrives stands for.

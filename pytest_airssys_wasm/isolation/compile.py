@@ -12,7 +12,7 @@ import msgspec
 
 from pytest_airssys_wasm.isolation.deaths import was_out_of_memory
 from pytest_airssys_wasm.isolation.spawn import ChildLimits, spawn
-from pytest_airssys_wasm.protocol.transcript import Diary
+from pytest_airssys_wasm.protocol.transcript import Transcript
 from pytest_airssys_wasm.runtime.compile.scratch import ScratchFolder
 from pytest_airssys_wasm.runtime.errors import InvalidComponent, ResourceLimitExceeded, RuntimeDied
 
@@ -73,7 +73,7 @@ def _make(what: str, source: bytes, name: str, result: Path, timeout_ms: float, 
 
 
 def _ask(order: bytes, name: str, timeout_ms: float, memory_bytes: int) -> bytes:
-    diary = Diary()
+    diary = Transcript()
     child = spawn(_MODULE, _limits(timeout_ms, memory_bytes), line_bytes=_LINE_BYTES, diary=diary)
     due = math.inf
     try:

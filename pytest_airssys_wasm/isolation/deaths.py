@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pytest_airssys_wasm.protocol.transcript import Diary
+    from pytest_airssys_wasm.protocol.transcript import Transcript
 
 _OUT_OF_MEMORY = (
     "memory allocation of ",  # Rust
@@ -16,7 +16,7 @@ _OUT_OF_MEMORY = (
 )
 
 
-def was_out_of_memory(diary: Diary) -> bool:
+def was_out_of_memory(diary: Transcript) -> bool:
     """Whether a child that has ended said that memory was refused to it. There is no code: it aborts.
 
     No guest can write what is read here: stderr is the process's own.

@@ -15,7 +15,7 @@ from pytest_airssys_wasm.runtime.wit.world import functions
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pytest_airssys_wasm.isolation.codec import Crossing
+    from pytest_airssys_wasm.isolation.codec import ValueCodec
     from pytest_airssys_wasm.isolation.objects import HostObjects
     from pytest_airssys_wasm.runtime.execution.run import Run
     from pytest_airssys_wasm.runtime.guest.component import Component
@@ -46,7 +46,7 @@ class HostCalls:
         self,
         imports: Mapping[str, Signature],
         host: HostFunctions | None,
-        crossing: Crossing,
+        crossing: ValueCodec,
         objects: HostObjects,
         run: Run,
     ) -> None:

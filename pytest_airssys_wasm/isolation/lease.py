@@ -9,18 +9,18 @@ from pytest_airssys_wasm.runtime.errors import RuntimeDied
 
 if TYPE_CHECKING:
     from pytest_airssys_wasm.isolation.artefacts import GuestFiles
-    from pytest_airssys_wasm.isolation.pool import Workforce, Workmate
+    from pytest_airssys_wasm.isolation.pool import WorkerProcess, WorkerProcessPool
     from pytest_airssys_wasm.runtime.execution.run import Run
 
 
 class Lease:
     """Knows nothing of the store, so that the store can be collected."""
 
-    def __init__(self, workforce: Workforce) -> None:
+    def __init__(self, workforce: WorkerProcessPool) -> None:
         self._workforce = workforce
         self._lock = threading.Lock()
         self._is_closed = False
-        self.mate: Workmate | None = None
+        self.mate: WorkerProcess | None = None
         self.session: int | None = None
         """The first that was opened: it stands for the store."""
         self.running: list[Run] = []
@@ -59,7 +59,7 @@ class Lease:
                 is_well = False
         self._workforce.give_back(mate, is_well=is_well)
 
-    def _take(self) -> Workmate | None:
+    def _take(self) -> WorkerProcess | None:
         with self._lock:
             self._is_closed = True
             mate, self.mate = self.mate, None

@@ -13,22 +13,22 @@ from pytest_airssys_wasm.runtime.wit.types import BorrowType, OwnType
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pytest_airssys_wasm.runtime.guest.instance import Instance
+    from pytest_airssys_wasm.runtime.guest.operations import InstanceHandle, Runner
     from pytest_airssys_wasm.runtime.guest.wit_component import WitComponent
     from pytest_airssys_wasm.runtime.host.functions import HostFunctions
-    from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
 
 class HostObjects:
     """The resources of one store."""
 
-    def __init__(self, store: LimitedStore) -> None:
+    def __init__(self, store: Runner, host: HostFunctions | None) -> None:
         self._store = store
+        self._host = host
         self._objects: dict[int, Any] = {}
         self._numbers = count(1)
         self.component: WitComponent | None = None
         """What runs just now."""
-        self.instance: Instance | None = None
+        self.instance: InstanceHandle | None = None
         """The same, once it is instantiated: then its resources have methods."""
         self.forgotten: list[int] = []
         """Handles of guests that nobody holds here any more, and the other side still does."""
@@ -41,7 +41,7 @@ class HostObjects:
             return Handle(is_host=False, number=value._peek() if isinstance(type_, BorrowType) else value._take())
         if self.component is None:
             raise WrongType(str(type_), value)
-        check_served(value, type_, self.component, _host_of(self._store))
+        check_served(value, type_, self.component, self._host)
         number = next(self._numbers)
         self._objects[number] = value
         return Handle(is_host=True, number=number)
@@ -53,8 +53,7 @@ class HostObjects:
         component = self.component
         if component is None:
             raise LookupError("a module has no resources")
-        prefix, name = component.prefix_of(type_.resource), type_.resource.name
-        return Resource(handle.number, self._store, component, self.instance, prefix, name, self.forgotten.append)
+        return Resource(handle.number, type_, self._store, component, self.instance, self.forgotten.append)
 
     def take_back(self, args: Sequence[Any]) -> object:
         """The object of which the guest has dropped its last handle. Raises `LookupError` where there is none."""
@@ -69,7 +68,3 @@ class HostObjects:
         while self.forgotten:
             numbers.append(self.forgotten.pop())
         return numbers
-
-
-def _host_of(store: LimitedStore) -> HostFunctions | None:
-    return store.host

@@ -6,19 +6,18 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.protocol.session_messages import EndAnswer, FrameAnswer, UsageAnswer
+from pytest_airssys_wasm.runtime.base.outcome import Frame, Verdict
 from pytest_airssys_wasm.runtime.base.usage import FuelMetrics, Usage
 from pytest_airssys_wasm.runtime.budget.limits import MAX_U64
 from pytest_airssys_wasm.runtime.errors import (
     ComponentTrapped,
     ExecutionTimeout,
-    Frame,
     GuestExit,
     HostFunctionError,
     LinkError,
     OutOfFuel,
     OutOfMemory,
     ResourceLimitExceeded,
-    Verdict,
     WasmError,
 )
 

@@ -18,7 +18,7 @@ from pytest_airssys_wasm.protocol.envelope import UNREADABLE
 from pytest_airssys_wasm.protocol.pending import Question
 from pytest_airssys_wasm.protocol.process_group import exited
 from pytest_airssys_wasm.protocol.session_messages import CloseRequest, HostCall, LoadRequest, SessionAnswer
-from pytest_airssys_wasm.protocol.transcript import Diary, shown
+from pytest_airssys_wasm.protocol.transcript import Transcript, shown
 from pytest_airssys_wasm.runtime.errors import RuntimeDied
 from pytest_airssys_wasm.runtime.store.exclusive_use import StoreUnusable
 
@@ -56,11 +56,11 @@ _ANSWER = msgspec.json.Decoder(SessionAnswer)
 _CALL = msgspec.json.Decoder(HostCall)
 
 
-class Workmate:
+class WorkerProcess:
     """One process that runs guests, for one store at a time."""
 
     def __init__(self, memory_bytes: int) -> None:
-        self._diary = Diary()
+        self._diary = Transcript()
         limits = ChildLimits(data_bytes=memory_bytes, open_files=_OPEN_FILES)
         self._process = spawn(_MODULE, limits, line_bytes=ANSWER_ROOM, diary=self._diary)
         self._numbers = count(1)
@@ -145,18 +145,18 @@ class Workmate:
         return RuntimeDied(text, reason)
 
 
-class Workforce:
+class WorkerProcessPool:
     """All processes of one engine's stores."""
 
     def __init__(self, memory_bytes: int) -> None:
         self._memory_bytes = memory_bytes
         self._lock = threading.Lock()
-        self._idle: list[Workmate] = []
+        self._idle: list[WorkerProcess] = []
         self._most_idle = os.cpu_count() or 1
         self._places = threading.BoundedSemaphore(_MOST)
-        self._all: set[Workmate] = set()
+        self._all: set[WorkerProcess] = set()
 
-    def take(self, files: GuestFiles) -> Workmate:
+    def take(self, files: GuestFiles) -> WorkerProcess:
         """A process that has this guest ready. Raises `RuntimeDied` where none can be had, `StoreUnusable` for too
         many at once.
         """
@@ -168,7 +168,7 @@ class Workforce:
                 with suppress(RuntimeDied):  # it died while nobody looked
                     mate.load(files)
                     return mate
-            mate = Workmate(self._memory_bytes)
+            mate = WorkerProcess(self._memory_bytes)
             with self._lock:
                 self._all.add(mate)
             mate.load(files)
@@ -179,7 +179,7 @@ class Workforce:
             self._places.release()
             raise
 
-    def give_back(self, mate: Workmate, *, is_well: bool) -> None:
+    def give_back(self, mate: WorkerProcess, *, is_well: bool) -> None:
         """A process that a store has done with."""
         with self._lock:
             self._all = {one for one in self._all if not one.is_over}
@@ -204,7 +204,7 @@ class Workforce:
         for mate in mates:
             mate.bury()
 
-    def _next_idle(self) -> Workmate | None:
+    def _next_idle(self) -> WorkerProcess | None:
         with self._lock:
             while self._idle:
                 mate = self._idle.pop()

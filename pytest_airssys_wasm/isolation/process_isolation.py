@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_airssys_wasm.runtime.binary.formats import Kind
-    from pytest_airssys_wasm.runtime.guest.backend import Homes
+    from pytest_airssys_wasm.runtime.guest.backend import BackendFactory
 
 DEFAULT_MEMORY_BYTES = 2**30
 DEFAULT_GRACE_MS = 500.0
@@ -58,11 +58,11 @@ class ProcessIsolation:
         _check_least("memory_bytes", self.memory_bytes, LEAST_MEMORY_BYTES)
         _check_least("compile_memory_bytes", self.compile_memory_bytes, LEAST_COMPILE_MEMORY_BYTES)
 
-    def homes(self) -> Homes:
-        """See `Isolation.homes`."""
-        from pytest_airssys_wasm.isolation.backends import ProcessHomes
+    def new_backends(self) -> BackendFactory:
+        """Make the factory of one engine's backends. For engines."""
+        from pytest_airssys_wasm.isolation.backends import WorkerBackends
 
-        return ProcessHomes(memory_bytes=self.memory_bytes, grace_ms=self.grace_ms)
+        return WorkerBackends(memory_bytes=self.memory_bytes, grace_ms=self.grace_ms)
 
     def translate(self, text: bytes, name: str) -> bytes:
         """The binary of WebAssembly text. For engines, which call it for long text."""

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 from pytest_airssys_wasm.isolation.codec import Handle, handle_from_json, handle_to_json
 from pytest_airssys_wasm.protocol.values import decode, encode
 from pytest_airssys_wasm.runtime.execution.host_call_context import RUN
-from pytest_airssys_wasm.runtime.guest.linking import full_name
 from pytest_airssys_wasm.runtime.guest.resources import Resource
 from pytest_airssys_wasm.runtime.host.functions import HostFunctions
 from pytest_airssys_wasm.runtime.wit.types import FunctionType, OwnType
-from pytest_airssys_wasm.runtime.wit.world import flatten
+from pytest_airssys_wasm.runtime.wit.world import flatten, full_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

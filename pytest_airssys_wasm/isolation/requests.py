@@ -10,21 +10,21 @@ from pytest_airssys_wasm.isolation.wasi_codec import wasi_to_wire
 from pytest_airssys_wasm.protocol.limits import plain_limits
 from pytest_airssys_wasm.protocol.session_messages import CallRequest, DropRequest, OpenRequest
 from pytest_airssys_wasm.runtime.base.values import Mismatch
-from pytest_airssys_wasm.runtime.guest.linking import check_imports, full_name
+from pytest_airssys_wasm.runtime.guest.linking import check_imports
 from pytest_airssys_wasm.runtime.guest.operations import CallExport, DropResource
 from pytest_airssys_wasm.runtime.wit.types import Resource
-from pytest_airssys_wasm.runtime.wit.world import flatten
+from pytest_airssys_wasm.runtime.wit.world import flatten, full_name
 
 if TYPE_CHECKING:
     from pytest_airssys_wasm.isolation.artefacts import Guests
-    from pytest_airssys_wasm.isolation.codec import Crossing
+    from pytest_airssys_wasm.isolation.codec import ValueCodec
     from pytest_airssys_wasm.isolation.host_side import Signature
     from pytest_airssys_wasm.isolation.objects import HostObjects
     from pytest_airssys_wasm.protocol.session_messages import SessionRequest
     from pytest_airssys_wasm.runtime.execution.run import Run
+    from pytest_airssys_wasm.runtime.guest.backend import StoreSettings
     from pytest_airssys_wasm.runtime.guest.component import Component
     from pytest_airssys_wasm.runtime.guest.operations import Operation
-    from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
 
 class Requests:
@@ -33,7 +33,7 @@ class Requests:
     Raises `InvalidConfiguration` where another process cannot have what it grants.
     """
 
-    def __init__(self, store: LimitedStore, guests: Guests, crossing: Crossing, objects: HostObjects) -> None:
+    def __init__(self, store: StoreSettings, guests: Guests, crossing: ValueCodec, objects: HostObjects) -> None:
         self._store = store
         self._guests = guests
         self._crossing = crossing
@@ -59,7 +59,7 @@ class Requests:
             return DropRequest(id=0, session=session, resource=operation.pointer)
         if isinstance(operation, CallExport):
             args = self._args(operation, run)
-            return CallRequest(id=0, session=operation.instance.raw, call=operation.function, args=args, forget=forget)
+            return CallRequest(id=0, session=operation.handle.raw, call=operation.function, args=args, forget=forget)
         component, store = operation.component, self._store
         check_imports(component, store.host, store.wasi)
         files = self._guests.files_of(component)

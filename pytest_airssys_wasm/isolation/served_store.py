@@ -18,43 +18,13 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.protocol.host_calls import Ask
     from pytest_airssys_wasm.protocol.session_messages import EndAnswer
     from pytest_airssys_wasm.runtime.execution.run import Run
-    from pytest_airssys_wasm.runtime.guest.component import Component
-    from pytest_airssys_wasm.runtime.guest.in_process import ThreadHome
-    from pytest_airssys_wasm.runtime.guest.instance import Instance
     from pytest_airssys_wasm.runtime.guest.operations import Operation
-    from pytest_airssys_wasm.runtime.host.functions import HostFunctions
     from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
 _STREAMS = ("stdout", "stderr")
 
 
-class Open:
-    """Link to the host functions of this component, instantiate, and call where there is something to be called."""
-
-    __slots__ = ("args", "component", "function", "host")
-
-    def __init__(self, component: Component, host: HostFunctions, function: str | None, args: Sequence[Any]) -> None:
-        self.component = component
-        self.host = host
-        self.function = function
-        self.args = args
-
-    def prepare(self, run: Run, home: ThreadHome) -> Callable[[Run], tuple[Instance, Any]]:
-        # Functions are looked up at linking alone; classes of resources, which are all one here, also later.
-        home.host = self.host if home.host is None else home.host.merged(self.host)
-        instantiate = self.component.link(home)
-        if self.function is None:
-            return lambda run: (instantiate(run), None)
-        call = self.component.prepare(self.function, self.args, run, home)
-
-        def enter(run: Run) -> tuple[Instance, Any]:
-            instance = instantiate(run)
-            return instance, call(instance, run)
-
-        return enter
-
-
-class Kept:
+class ServedStore:
     """A store, the objects that crossed its border, and how much of its output is told."""
 
     def __init__(self, store: LimitedStore) -> None:

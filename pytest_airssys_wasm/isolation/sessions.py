@@ -11,7 +11,7 @@ from msgspec import structs
 
 from pytest_airssys_wasm.isolation.outcome_codec import end_answer
 from pytest_airssys_wasm.isolation.proxies import proxy_host
-from pytest_airssys_wasm.isolation.served_store import Kept, Open
+from pytest_airssys_wasm.isolation.served_store import ServedStore
 from pytest_airssys_wasm.isolation.wasi_codec import wasi_from_wire
 from pytest_airssys_wasm.protocol.limits import limits_from_wire
 from pytest_airssys_wasm.protocol.session_messages import (
@@ -21,8 +21,9 @@ from pytest_airssys_wasm.protocol.session_messages import (
     OpenRequest,
     SessionAnswer,
 )
-from pytest_airssys_wasm.runtime.errors import Verdict, WasmError
-from pytest_airssys_wasm.runtime.guest.operations import CallExport
+from pytest_airssys_wasm.runtime.base.outcome import Verdict
+from pytest_airssys_wasm.runtime.errors import WasmError
+from pytest_airssys_wasm.runtime.guest.operations import CallExport, Instantiate
 from pytest_airssys_wasm.runtime.store.exclusive_use import StoreUnusable
 from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.protocol.session_messages import SessionRequest
     from pytest_airssys_wasm.runtime.engine import WasmEngine
     from pytest_airssys_wasm.runtime.guest.component import Component
-    from pytest_airssys_wasm.runtime.guest.instance import Instance
+    from pytest_airssys_wasm.runtime.guest.operations import InstanceHandle
 
 
 class Sessions:
@@ -50,7 +51,7 @@ class Sessions:
         self._loaded: dict[tuple[str, str | None], Component] = {}
         self._numbers = count(1)
         self._lock = threading.Lock()
-        self._open: dict[int, tuple[Kept, Instance | None]] = {}
+        self._open: dict[int, tuple[ServedStore, InstanceHandle | None]] = {}
         """By session: its store and its instance, where there is one: the store outlives a failed instantiation."""
 
     def answer(self, request: SessionRequest, ask: Ask) -> SessionAnswer:
@@ -81,7 +82,7 @@ class Sessions:
             self._loaded[path, artefact] = component
         return component
 
-    def _session(self, number: int) -> tuple[Kept, Instance | None]:
+    def _session(self, number: int) -> tuple[ServedStore, InstanceHandle | None]:
         found = self._open.get(number)
         if found is None:
             raise LookupError(f"no session {number} is open")
@@ -100,41 +101,41 @@ class Sessions:
                 kept.objects.forget(request.forget)
                 host = proxy_host(component, request.imports, request.resources, kept.objects, kept.ask)
                 args = [] if request.call is None else _decoded(kept, component, request.call, request.args)
-                opened, end = kept.run(Open(component, host, request.call, args))
+                opened, end = kept.run(Instantiate(component, request.call, args, host))
             except BaseException:  # whatever it was: the driver has no number to close it by
                 with self._lock:
                     self._open.pop(number, None)
                 if request.beside is None:
                     kept.close()
                 raise
-            instance, value = opened or (None, None)
             with self._lock:
-                self._open[number] = kept, instance
+                self._open[number] = kept, None if opened is None else opened.handle
+            value = None if opened is None else opened.value
             return _with_value(SessionAnswer(id=request.id, session=number, end=end), kept, value)
 
-    def _admit(self, number: int, kept: Kept) -> None:
+    def _admit(self, number: int, kept: ServedStore) -> None:
         """Count a session before anything runs in it. Raises `StoreUnusable` where too many are open."""
         with self._lock:
             if self._most_open is not None and len(self._open) >= self._most_open:
                 raise StoreUnusable(f"{self._most_open} sessions are open already: close some")
             self._open[number] = kept, None
 
-    def _new(self, request: OpenRequest) -> Kept:
+    def _new(self, request: OpenRequest) -> ServedStore:
         store = LimitedStore(
             self._engine,
             limits_from_wire(request.limits),
             wasi=None if request.wasi is None else wasi_from_wire(request.wasi),
-            fuel_per="store" if request.fuel_per == "run" else "execution",
+            fuel_per="store" if request.fuel_per == "run" else "call",
         )
-        return Kept(store)
+        return ServedStore(store)
 
-    def _close(self, kept: Kept) -> None:
+    def _close(self, kept: ServedStore) -> None:
         with self._lock:
             self._open = {number: one for number, one in self._open.items() if one[0] is not kept}
         kept.close()
 
 
-def _called(request: CallRequest, kept: Kept, instance: Instance | None) -> SessionAnswer:
+def _called(request: CallRequest, kept: ServedStore, instance: InstanceHandle | None) -> SessionAnswer:
     if instance is None:
         raise LookupError(f"session {request.session} has no instance")
     kept.objects.forget(request.forget)
@@ -143,19 +144,19 @@ def _called(request: CallRequest, kept: Kept, instance: Instance | None) -> Sess
     return _with_value(SessionAnswer(id=request.id, end=end), kept, value)
 
 
-def _dropped(request: DropRequest, kept: Kept) -> SessionAnswer:
+def _dropped(request: DropRequest, kept: ServedStore) -> SessionAnswer:
     _, end = kept.end_of(kept.objects.take(request.resource).drop)
     return SessionAnswer(id=request.id, end=end)
 
 
-def _decoded(kept: Kept, component: Component, function: str, args: Sequence[Any]) -> Sequence[Any]:
+def _decoded(kept: ServedStore, component: Component, function: str, args: Sequence[Any]) -> Sequence[Any]:
     types = component.parameter_types(function)
     if len(types) != len(args):
         return args  # the call itself says what would be right
     return [kept.objects.decode(value, type_) for value, type_ in zip(args, types)]
 
 
-def _with_value(answer: SessionAnswer, kept: Kept, value: Any) -> SessionAnswer:
+def _with_value(answer: SessionAnswer, kept: ServedStore, value: Any) -> SessionAnswer:
     if answer.end is None or answer.end.verdict is not Verdict.OK:
         return answer
     return structs.replace(answer, end=structs.replace(answer.end, value=kept.objects.encode(value)))

@@ -19,7 +19,7 @@ from pytest_airssys_wasm.protocol.process import AdapterProcess
 from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidConfiguration
 
 if TYPE_CHECKING:
-    from pytest_airssys_wasm.protocol.transcript import Diary
+    from pytest_airssys_wasm.protocol.transcript import Transcript
 
 _PACKAGE = Path(__file__).parents[1]
 _LIBRARY_PATHS = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
@@ -37,7 +37,7 @@ class ChildLimits:
     open_files: int = 64
 
 
-def spawn(module: str, limits: ChildLimits, *, line_bytes: int, diary: Diary) -> AdapterProcess:
+def spawn(module: str, limits: ChildLimits, *, line_bytes: int, diary: Transcript) -> AdapterProcess:
     """A process that runs `module`, which must take its pipes with `take_pipes` and speak in lines.
 
     Raises `InvalidConfiguration` where no process can be started.

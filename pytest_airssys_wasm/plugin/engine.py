@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.conformance.runner import CaseRunner
     from pytest_airssys_wasm.isolation.process_isolation import ProcessIsolation
     from pytest_airssys_wasm.protocol.messages import Runtime
+    from pytest_airssys_wasm.runtime.base.call import Finished
     from pytest_airssys_wasm.runtime.compile.cache import CompileCache
     from pytest_airssys_wasm.runtime.engine import WasmEngine
-    from pytest_airssys_wasm.runtime.guest.executions import Finished
 
 WATCHER: pytest.StashKey[Callable[[Finished], None]] = pytest.StashKey()
 """Who is told of each execution, where somebody wants to know."""

@@ -69,7 +69,7 @@ def limited_store(
         wasm_limits,
         host=wasm_host,
         wasi=grants(request.node),
-        fuel_per="store" if fuel is not None and fuel.per == "test" else "execution",
+        fuel_per="store" if fuel is not None and fuel.per == "test" else "call",
     )
     request.node.stash[STORE] = store
     with store:

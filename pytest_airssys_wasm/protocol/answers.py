@@ -17,7 +17,8 @@ from pytest_airssys_wasm.protocol.messages import (
     StepAnswer,
 )
 from pytest_airssys_wasm.protocol.transcript import printable, shown
-from pytest_airssys_wasm.runtime.errors import RuntimeDied, Verdict
+from pytest_airssys_wasm.runtime.base.outcome import Verdict
+from pytest_airssys_wasm.runtime.errors import RuntimeDied
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import UNSET, structs
 
-from pytest_airssys_wasm.runtime.errors import Verdict
+from pytest_airssys_wasm.runtime.base.outcome import Verdict
 
 if TYPE_CHECKING:
     from pytest_airssys_wasm.protocol.session_messages import SessionAnswer

@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from msgspec import UNSET, Struct
 
-from pytest_airssys_wasm.runtime.errors import Verdict  # noqa: TC001 msgspec looks it up at run time
+from pytest_airssys_wasm.runtime.base.outcome import Verdict  # noqa: TC001 msgspec looks it up at run time
 
 PROTOCOL = 1
 

@@ -42,7 +42,7 @@ class Waiting:
         return came
 
 
-class Correspondence:
+class PendingRequests:
     """The open requests. Safe to use from several threads."""
 
     def __init__(self, line_bytes: int) -> None:

@@ -14,7 +14,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from pytest_airssys_wasm.protocol.pending import Correspondence, Waiting
+from pytest_airssys_wasm.protocol.pending import PendingRequests, Waiting
 from pytest_airssys_wasm.protocol.process_group import exited, kill_group, signal_name
 from pytest_airssys_wasm.protocol.transcript import shown
 from pytest_airssys_wasm.runtime.errors import RuntimeDied
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from pytest_airssys_wasm.protocol.transcript import Diary
+    from pytest_airssys_wasm.protocol.transcript import Transcript
 
 _CHUNK_BYTES = 65_536
 _TICK_S = 0.02
@@ -50,7 +50,7 @@ class AdapterProcess:
         *,
         folder: Path | None,
         line_bytes: int,
-        diary: Diary,
+        diary: Transcript,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self._process = subprocess.Popen(
@@ -68,7 +68,7 @@ class AdapterProcess:
         assert self._process.stderr
         self._stdin, self._stdout, self._stderr = self._process.stdin, self._process.stdout, self._process.stderr
         self._diary = diary
-        self._letters = Correspondence(line_bytes)
+        self._letters = PendingRequests(line_bytes)
         self._lock = threading.Lock()
         self._outbox = bytearray()
         self._output_ended = False

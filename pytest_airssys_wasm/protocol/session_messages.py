@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 from msgspec import UNSET, Struct, field
 
-from pytest_airssys_wasm.runtime.errors import Verdict  # noqa: TC001 msgspec looks it up at run time
+from pytest_airssys_wasm.runtime.base.outcome import Verdict  # noqa: TC001 msgspec looks it up at run time
 
 
 class LoadRequest(Struct, frozen=True, kw_only=True, tag_field="op", tag="load"):

@@ -11,7 +11,7 @@ _LINES = 8
 _STDERR_BYTES = 4_096
 
 
-class Diary:
+class Transcript:
     """The last lines in both directions and the end of stderr. Bounded, however much an adapter writes."""
 
     def __init__(self) -> None:

@@ -1,28 +1,18 @@
-"""WasmEngine: one compiler with one set of settings, and what all its stores share."""
+"""WasmEngine: loads guests, and runs single calls of them under limits. A facade; nothing below knows it."""
 
 from __future__ import annotations
 
 import weakref
-from _thread import get_ident
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-import wasmtime
-import wasmtime.component
-
 from pytest_airssys_wasm.runtime.binary.sections import read_module
-from pytest_airssys_wasm.runtime.capi import abi
-from pytest_airssys_wasm.runtime.capi.callbacks import Callbacks
-from pytest_airssys_wasm.runtime.capi.memory_creator import MemoryCreator
-from pytest_airssys_wasm.runtime.capi.stores import EpochCallback, address
 from pytest_airssys_wasm.runtime.compile.compiler import Compiler
-from pytest_airssys_wasm.runtime.compile.wasmtime_config import new_config
 from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidConfiguration
-from pytest_airssys_wasm.runtime.execution.awaiting.loop_waker import LoopBells
-from pytest_airssys_wasm.runtime.execution.guest_threads import WorkerPool
-from pytest_airssys_wasm.runtime.guest.isolation import Isolation
-from pytest_airssys_wasm.runtime.guest.module import CoreModule
+from pytest_airssys_wasm.runtime.guest.backend import Isolation
+from pytest_airssys_wasm.runtime.guest.core_module import CoreModule
+from pytest_airssys_wasm.runtime.guest.engine_core import EngineCore
 from pytest_airssys_wasm.runtime.guest.wit_component import WitComponent
 from pytest_airssys_wasm.runtime.manifest.loading import PLATFORM_RANGE, Manifest, load_manifest
 from pytest_airssys_wasm.runtime.store.arguments import check_component
@@ -31,26 +21,31 @@ from pytest_airssys_wasm.runtime.store.store import LimitedStore
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable
+    from types import TracebackType
 
+    from typing_extensions import Self
+
+    from pytest_airssys_wasm.runtime.base.call import Finished
     from pytest_airssys_wasm.runtime.base.usage import Execution
+    from pytest_airssys_wasm.runtime.binary.formats import Kind
     from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
-    from pytest_airssys_wasm.runtime.budget.memory_account import MemoryAccount
     from pytest_airssys_wasm.runtime.compile.cache import CompileCache
-    from pytest_airssys_wasm.runtime.execution.run import Run
-    from pytest_airssys_wasm.runtime.guest.backend import Homes
+    from pytest_airssys_wasm.runtime.execution.guest_threads import GuestThreads
+    from pytest_airssys_wasm.runtime.guest.backend import BackendFactory
     from pytest_airssys_wasm.runtime.guest.component import Component
-    from pytest_airssys_wasm.runtime.guest.executions import Finished
     from pytest_airssys_wasm.runtime.host.functions import HostFunctions
     from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
 
 
-class WasmEngine:
+class WasmEngine(EngineCore):
     """Loads guests and runs them under limits. Safe to share between threads; one per process is enough.
 
-    `cache` keeps compiled guests on disk; `None` compiles anew in each process. `memory_range` are the bytes of
-    memory, both ends included, that a manifest beside a component may ask for. `on_execution` is told how each
-    execution ended, on the thread that waited for it. `isolation` compiles and runs guests in processes
-    of their own, within bounds of time and memory; `None` does it here, and compiles however long that takes.
+    `cache` keeps compiled guests on disk; `None` compiles anew in each process. `memory_range` gives the least and the
+    most bytes of memory that a manifest beside a component may ask for. `on_execution` is called with the call and the
+    outcome of each execution, on the thread that waited for it. `isolation` compiles and runs guests in processes of
+    their own, within bounds of time and memory; `None` does both in this process, and compiles however long that takes.
+
+    As a context manager (`with` or `async with`) it is closed at the end of the block.
     """
 
     def __init__(
@@ -63,40 +58,20 @@ class WasmEngine:
     ) -> None:
         if isolation is not None and (isinstance(isolation, type) or not isinstance(isolation, Isolation)):
             raise InvalidConfiguration("isolation", isolation, "a ProcessIsolation(), or None")
+        super().__init__(None if isolation is None else isolation.new_backends(), on_execution)
         self._memory_range = memory_range
         self.cache = cache
-        self.on_execution = on_execution
         self.isolation = isolation
-        self.current: dict[int, Run] = {}
-        """The run that each guest thread is in, by thread identity."""
-        self.workers = WorkerPool()
-        self.bells = LoopBells()
-        self.callbacks = Callbacks()
-        self.epoch_callback = EpochCallback(self._is_stopped)
-        self._memories = MemoryCreator(self._payer)
-        config = new_config()
-        self._memories.install(address(config))
-        self.raw = wasmtime.Engine(config)
         self.compiler = Compiler(self.raw, cache, isolation)
-        self.address = address(self.raw)
-        self.bare_linker = wasmtime.Linker(self.raw)
-        self.bare_component_linker = wasmtime.component.Linker(self.raw)
-        self.homes = None if isolation is None else isolation.homes()
-        """Where stores are, if not in this process."""
-        self._close = weakref.finalize(self, _close, self.workers, self.homes)
-
-    @property
-    def live_memories(self) -> int:
-        """How many linear memories exist in all stores of this engine."""
-        return self._memories.live
+        self._close = weakref.finalize(self, _close, self.guest_threads, self.backends)
 
     def load(self, source: str | os.PathLike[str] | bytes, *, manifest: Manifest | None = None) -> Component:
         """Compile a guest: a path to a binary or WAT file, its bytes, or WAT text (which begins with `(`).
 
         A `Component.toml` beside the file is read too, unless a `manifest` is given. Raises `InvalidComponent` for
-        anything that is no valid component or module, `FileNotFoundError` for a missing file,
-        `InvalidConfiguration` for a bad manifest; with an isolation, `ResourceLimitExceeded` for what takes the
-        compiler too long or too much memory, and `RuntimeDied` where it breaks down.
+        anything that is not a valid component or module, `FileNotFoundError` for a missing file,
+        `InvalidConfiguration` for a wrong manifest; with an isolation, `ResourceLimitExceeded` for a guest that takes
+        the compiler too much time or memory, and `RuntimeDied` where the compiler breaks down.
         """
         if isinstance(source, bytes):
             return self._load(source, "<bytes>", manifest)
@@ -106,6 +81,17 @@ class WasmEngine:
         content, digest = self.cache.read(path) if self.cache else (path.read_bytes(), None)
         manifest = manifest or _manifest_beside(path, self._memory_range)
         return self._load(content, path.name, manifest, path, digest)
+
+    async def load_async(
+        self, source: str | os.PathLike[str] | bytes, *, manifest: Manifest | None = None
+    ) -> Component:
+        """Compile a guest without blocking the running asyncio event loop; otherwise the same as `load`.
+
+        Cancelling the task that awaits it does not end the compilation, which goes on until its bounds.
+        """
+        from pytest_airssys_wasm.runtime.execution.awaiting.event_loop import off_the_loop
+
+        return await off_the_loop(self.load, source, manifest=manifest)
 
     def _load(
         self,
@@ -119,29 +105,28 @@ class WasmEngine:
         kind, binary = self.compiler.to_binary(content, name)
         # Text is translated at each load, which is cheap, and then hashed as the binary it became.
         digest = digest if binary is content else None
-        known: dict[str, Any] = {
-            "engine": self,
-            "name": name,
-            "path": path,
-            "manifest": manifest,
-        }
-        shape = read_module(binary) if kind == "module" else None
+        shape = read_module(binary) if kind == "module" else None  # refuses what the compiler need not see
         raw, was_compiled = self.compiler.compile(kind, binary, digest, name)
-        component = WitComponent(raw=raw, **known) if shape is None else CoreModule(shape, raw=raw, **known)
+        known: dict[str, Any] = {"engine": self.raw, "raw": raw, "name": name, "path": path, "manifest": manifest}
+        component = WitComponent(**known) if shape is None else CoreModule(shape, **known)
         component.load_ms, component.was_compiled = (perf_counter() - started) * 1_000, was_compiled
         if self.isolation is not None:
             component.binary = binary
         return component
 
     def revive(self, path: Path, artefact: Path) -> Component:
-        """A guest from its binary, and from the file of what an engine of this version has compiled it to.
+        """Return a guest from its binary and from the file that an engine of this version has compiled it to.
 
-        Raises `ValueError` for an artefact that is none. It is not examined: it is code that will be run.
+        Raises `ValueError` for a file that is not an artefact. It is not examined: it is code that will be run.
         """
         kind, binary = self.compiler.to_binary(path.read_bytes(), path.name)
-        known: dict[str, Any] = {"engine": self, "name": path.name, "path": path, "manifest": None}
         raw = self.compiler.map(kind, artefact)
-        return CoreModule(read_module(binary), raw=raw, **known) if kind == "module" else WitComponent(raw=raw, **known)
+        known: dict[str, Any] = {"engine": self.raw, "raw": raw, "name": path.name, "path": path, "manifest": None}
+        return CoreModule(read_module(binary), **known) if kind == "module" else WitComponent(**known)
+
+    def to_binary(self, source: bytes, name: str) -> tuple[Kind, bytes]:
+        """Return the kind of a guest and its binary; WebAssembly text is translated. Raises the errors of `load`."""
+        return self.compiler.to_binary(source, name)
 
     def execute(
         self,
@@ -152,12 +137,12 @@ class WasmEngine:
         host: HostFunctions | None = None,
         wasi: Wasi | None = None,
     ) -> Execution:
-        """One call in a fresh store: instantiate, call, drop, as one execution with one budget.
+        """Instantiate a component in a fresh store and call an export, as one execution with one budget.
 
         `limits` default to those of the component's manifest; without one they must be given.
 
-        Returns the value and the usage. Raises the `WasmError` that the execution ended with, and what
-        `Instance.call` raises for a name or an argument that does not fit.
+        Returns the value and the usage. Raises the `WasmError` that the execution ended with, and the errors of
+        `Instance.call` for a name or an argument that does not fit.
         """
         check_component(component, self)
         with LimitedStore(self, limits or _limits_of(component), host=host, wasi=wasi) as store:
@@ -172,7 +157,7 @@ class WasmEngine:
         host: HostFunctions | None = None,
         wasi: Wasi | None = None,
     ) -> Execution:
-        """As `execute`, without blocking the running asyncio event loop.
+        """Instantiate and call without blocking the running asyncio event loop; otherwise the same as `execute`.
 
         Cancelling the task that awaits it ends the guest and releases the store.
         """
@@ -180,21 +165,30 @@ class WasmEngine:
         with LimitedStore(self, limits or _limits_of(component), host=host, wasi=wasi) as store:
             return await store.execute_async(component, function, *args)
 
-    def interrupt(self) -> None:
-        """Make every guest of this engine ask whether it is to stop."""
-        abi.engine_increment_epoch(self.address)
-
     def close(self) -> None:
         """End the idle guest threads. Stores that are still open go on to work."""
         self._close()
 
-    def _is_stopped(self) -> bool:
-        run = self.current.get(get_ident())
-        return run is None or run.is_stopped()
+    def __enter__(self) -> Self:
+        return self
 
-    def _payer(self) -> MemoryAccount | None:
-        run = self.current.get(get_ident())
-        return None if run is None else run.account
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        cache = "no cache" if self.cache is None else f"cache {self.cache!r}"
+        isolation = "" if self.isolation is None else f", {self.isolation!r}"
+        return f"<engine with {cache}{isolation}>"
 
 
 def _manifest_beside(path: Path, memory_range: tuple[int, int]) -> Manifest | None:
@@ -208,7 +202,7 @@ def _limits_of(component: Component) -> ResourceLimits:
     return component.manifest.limits()
 
 
-def _close(workers: WorkerPool, homes: Homes | None) -> None:
-    workers.close()
-    if homes is not None:
-        homes.close()
+def _close(threads: GuestThreads, backends: BackendFactory | None) -> None:
+    threads.close()
+    if backends is not None:
+        backends.close()

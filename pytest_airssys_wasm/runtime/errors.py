@@ -1,66 +1,40 @@
-"""The error tree: one class for each verdict that is not `ok`. `judgement.py` decides which one is raised."""
+"""The error tree: one class for each verdict that is not `ok`, and the conversion from and to `Outcome`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import Enum
-from typing import TYPE_CHECKING, ClassVar
+import pickle
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from pytest_airssys_wasm.runtime.base.printable import printable, printable_lines
+from pytest_airssys_wasm.runtime.base.outcome import Outcome, Verdict
+from pytest_airssys_wasm.runtime.base.printable import printable_lines
 from pytest_airssys_wasm.runtime.base.values import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pytest_airssys_wasm.runtime.base.call import Call
+    from pytest_airssys_wasm.runtime.base.outcome import Frame
     from pytest_airssys_wasm.runtime.base.usage import Usage
-    from pytest_airssys_wasm.runtime.guest.executions import Call
-
-
-class Verdict(str, Enum):
-    """How an execution ended: a closed set, kebab-case in data."""
-
-    OK = "ok"
-    OUT_OF_FUEL = "out-of-fuel"
-    TIMEOUT = "timeout"
-    OUT_OF_MEMORY = "out-of-memory"
-    RESOURCE_LIMIT = "resource-limit"
-    TRAP = "trap"
-    EXIT = "exit"
-    HOST_ERROR = "host-error"
-    RUNTIME_DIED = "runtime-died"
-    LINK_ERROR = "link-error"
-    INVALID_COMPONENT = "invalid-component"
-    INVALID_CONFIG = "invalid-config"
-
-    def __str__(self) -> str:
-        return self.value
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """One frame of the guest's backtrace, innermost first."""
-
-    function: str | None
-    """Its name as its author wrote it: of Rust and C++, the demangled one without hashes."""
-    module: str | None
-    offset: int
-    """Byte offset in the binary."""
-    symbol: str | None = None
-    """Its name as the binary has it; `None` where the binary names no function."""
-
-    def __str__(self) -> str:
-        name = self.function or "<unnamed>"
-        line = f"{self.module}!{name}" if self.module else name
-        # The guest chose these names: one frame stays one line, and no terminal is sent commands.
-        return printable(line)
 
 
 class WasmError(Exception):
-    """Base of all errors that this package raises about a guest, its limits or its configuration."""
+    """The base of all errors that this package raises about a guest, its limits or its configuration.
+
+    Errors hold data only. They can be pickled and copied; a copy keeps a cause that is a `WasmError` itself.
+    """
 
     verdict: ClassVar[Verdict]
+    """The verdict that the class stands for."""
     usage: Usage | None = None
-    """What the execution cost; `None` when no guest code had started."""
+    """The cost of the execution; `None` when no guest code had started."""
+    frames: Sequence[Frame] = ()
+    """The guest's backtrace where there is one, innermost frame first."""
+    call: Call | None = None
+    """The execution that ended with this error; `None` when no guest code had started."""
+    stdout: bytes = b""
+    """The guest's output up to the error, within the output limit; empty where WASI is not granted."""
+    stderr: bytes = b""
+    """The guest's error output up to the error, within the output limit; empty where WASI is not granted."""
     __module__ = "pytest_airssys_wasm"  # where users import it from, and what pytest shows
 
     def __init_subclass__(cls) -> None:
@@ -68,18 +42,24 @@ class WasmError(Exception):
         if cls.__module__.startswith("pytest_airssys_wasm."):
             cls.__module__ = "pytest_airssys_wasm"
 
-    frames: Sequence[Frame] = ()
-    """The guest's backtrace where there is one, innermost frame first."""
-    call: Call | None = None
-    """What was executed; `None` when no guest code had started."""
-    stdout: bytes = b""
-    """What the guest wrote up to then, within the output limit; empty where WASI is not granted."""
-    stderr: bytes = b""
-    """The same."""
-
     def __str__(self) -> str:
         # Names of imports and exports stand in it, which a guest chooses.
         return printable_lines(super().__str__())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Not through `__init__`, whose parameters differ from class to class.
+        cause = self.__cause__ if isinstance(self.__cause__, WasmError) else None
+        return _restore, (type(self), self.args, dict(self.__dict__), cause)
+
+
+def _restore(
+    kind: type[WasmError], args: tuple[Any, ...], fields: dict[str, Any], cause: WasmError | None
+) -> WasmError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(fields)
+    error.__cause__ = cause
+    return error
 
 
 class OutOfFuel(WasmError):
@@ -88,14 +68,17 @@ class OutOfFuel(WasmError):
     verdict = Verdict.OUT_OF_FUEL
 
 
-class ExecutionTimeout(WasmError):
+class ExecutionTimeout(WasmError, TimeoutError):
     """The wall clock ran out, in guest code, in a host function or in a WASI call."""
 
     verdict = Verdict.TIMEOUT
 
 
 class OutOfMemory(WasmError):
-    """The memory limit refused a growth or an initial size, and the guest failed because of it."""
+    """The memory limit refused a growth or an initial size, and the guest failed because of it.
+
+    `__cause__` is the trap that the guest ended with.
+    """
 
     verdict = Verdict.OUT_OF_MEMORY
 
@@ -108,7 +91,7 @@ class ResourceLimitExceeded(WasmError):
     def __init__(self, message: str, resource: str) -> None:
         super().__init__(message)
         self.resource = resource
-        """Which one: `tables`, `table-elements`, `instances`, `memories`, `host-transfer`, `output`, `handles` …"""
+        """The resource: `tables`, `table-elements`, `instances`, `memories`, `host-transfer`, `output`, `handles` …"""
 
 
 class ComponentTrapped(WasmError):
@@ -130,7 +113,7 @@ class GuestExit(WasmError):
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
         self.code = code
-        """The status; of a component 1 for every failure."""
+        """The exit status; a component always has 1 for a failure."""
 
 
 class HostFunctionError(WasmError):
@@ -147,7 +130,7 @@ class RuntimeDied(WasmError):
     def __init__(self, message: str, reason: str) -> None:
         super().__init__(message)
         self.reason = reason
-        """`signal`, `status`, `memory`, `silence`, `garbage` or `refusal`."""
+        """The way in which it failed: `signal`, `status`, `memory`, `silence`, `garbage` or `refusal`."""
 
 
 class LinkError(WasmError):
@@ -158,25 +141,39 @@ class LinkError(WasmError):
     def __init__(self, message: str, imports: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.imports = tuple(imports)
-        """Every such import, by name."""
+        """The full name of every such import."""
 
 
 class InvalidComponent(WasmError):
-    """The bytes are no valid component or module, or not the one that is needed."""
+    """The bytes are not a valid component or module, or not of the kind that is needed."""
 
     verdict = Verdict.INVALID_COMPONENT
 
 
 class _Nothing:
+    """The type of `NOTHING`."""
+
     def __repr__(self) -> str:
         return "nothing"
 
+    def __reduce__(self) -> str:
+        return "NOTHING"
+
 
 NOTHING = _Nothing()
-"""What was given where something had to be."""
+"""The value of `InvalidConfiguration.given` where something had to be given, and was not."""
 
 
-class InvalidConfiguration(WasmError):
+class _Text(str):
+    """The text of a value that could not be pickled; its `repr` is the text itself."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+class InvalidConfiguration(WasmError, ValueError):
     """A manifest, limit, marker or option is wrong: says where, what was given, and what would be right."""
 
     verdict = Verdict.INVALID_CONFIG
@@ -184,11 +181,20 @@ class InvalidConfiguration(WasmError):
     def __init__(self, where: str, given: object, wanted: str) -> None:
         super().__init__(where, given, wanted)
         self.where = where
-        """File, table and key, or the name of the option, ini key, marker or argument."""
+        """The file, table and key, or the name of the option, ini key, marker or argument."""
         self.given = given
         """The value that is wrong."""
         self.wanted = wanted
-        """What would be right."""
+        """A description of the values that would be right."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Anything may have been given; a copy of something that cannot be pickled shows it as text.
+        try:
+            pickle.dumps(self.given)
+        except Exception:  # noqa: BLE001 pickling runs the code of whatever was given
+            given = _Text(shown(self.given))
+            return _restore, (type(self), (self.where, given, self.wanted), {**self.__dict__, "given": given}, None)
+        return super().__reduce__()
 
     def __str__(self) -> str:
         try:
@@ -196,3 +202,76 @@ class InvalidConfiguration(WasmError):
         except Exception:  # noqa: BLE001 that of an int of thousands of digits raises
             given = shown(self.given)
         return f"{self.where}: expected {self.wanted}, got {given if len(given) <= 200 else given[:200] + '…'}"
+
+
+def outcome_of(error: BaseException | None, usage: Usage | None = None) -> Outcome:
+    """Return the outcome that an error stands for; `None` is `ok`, with this usage.
+
+    An error that is not a `WasmError` is what a host function raised to end the test or the process: `host-error`.
+    """
+    if error is None:
+        return Outcome(verdict=Verdict.OK, usage=usage)
+    if not isinstance(error, WasmError):
+        return Outcome(verdict=Verdict.HOST_ERROR, message=f"{type(error).__name__}: {error}", usage=usage)
+    cause = error.__cause__ if isinstance(error, OutOfMemory) else None
+    trap = error if isinstance(error, ComponentTrapped) else cause
+    return Outcome(
+        verdict=error.verdict,
+        message=message_of(error),
+        trap=trap.kind if isinstance(trap, ComponentTrapped) else None,
+        resource=error.resource if isinstance(error, ResourceLimitExceeded) else None,
+        exit_code=error.code if isinstance(error, GuestExit) else None,
+        reason=error.reason if isinstance(error, RuntimeDied) else None,
+        cause=None if cause is None else message_of(cause),
+        imports=error.imports if isinstance(error, LinkError) else (),
+        frames=tuple(error.frames),
+        usage=error.usage or usage,
+    )
+
+
+def error_of(outcome: Outcome) -> WasmError | None:
+    """Return the error of an outcome, with its frames and its usage; `None` for `ok`.
+
+    Raises `ValueError` for an outcome that lacks what its verdict needs.
+    """
+    if outcome.verdict is Verdict.OK:
+        return None
+    error = _error_of(outcome)
+    error.frames, error.usage = outcome.frames, outcome.usage
+    return error
+
+
+def message_of(error: BaseException) -> str:
+    """Return the text that an error was raised with, before names of the guest are made printable."""
+    if isinstance(error, InvalidConfiguration):
+        return str(error)
+    return str(error.args[0] if error.args else "")
+
+
+_PLAIN: dict[Verdict, type[WasmError]] = {
+    kind.verdict: kind for kind in (OutOfFuel, ExecutionTimeout, HostFunctionError, InvalidComponent)
+}
+
+
+def _error_of(outcome: Outcome) -> WasmError:
+    message = outcome.message
+    match outcome:
+        case Outcome(verdict=Verdict.TRAP, trap=str(kind)):
+            return ComponentTrapped(message, kind)
+        case Outcome(verdict=Verdict.RESOURCE_LIMIT, resource=str(resource)):
+            return ResourceLimitExceeded(message, resource)
+        case Outcome(verdict=Verdict.EXIT, exit_code=int(code)):
+            return GuestExit(message, code)
+        case Outcome(verdict=Verdict.RUNTIME_DIED, reason=str(reason)):
+            return RuntimeDied(message, reason)
+        case Outcome(verdict=Verdict.LINK_ERROR, imports=imports):
+            return LinkError(message, imports)
+        case Outcome(verdict=Verdict.OUT_OF_MEMORY, trap=trap):
+            error = OutOfMemory(message)
+            if trap is not None:
+                error.__cause__ = ComponentTrapped(outcome.cause or "", trap)
+            return error
+    plain = _PLAIN.get(outcome.verdict)
+    if plain is None:
+        raise ValueError(f"the outcome {outcome.verdict} lacks what such an outcome says")
+    return plain(message)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.protocol import wire
 from pytest_airssys_wasm.protocol.values import decode, encode
-from pytest_airssys_wasm.runtime.errors import Verdict, WasmError
+from pytest_airssys_wasm.runtime.base.outcome import Verdict
+from pytest_airssys_wasm.runtime.errors import WasmError
 from pytest_airssys_wasm.runtime.guest.component import UnknownExport
 from pytest_airssys_wasm.runtime.wave.wave import write_call, write_value
 from pytest_airssys_wasm.validation.findings import Unfit

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pytest_airssys_wasm.runtime.binary.needs import exceeded
 from pytest_airssys_wasm.runtime.binary.needs_reader import read_needs
 from pytest_airssys_wasm.runtime.errors import WasmError
-from pytest_airssys_wasm.runtime.guest.linking import is_wasi
+from pytest_airssys_wasm.runtime.host.unmet_imports import is_wasi
 from pytest_airssys_wasm.runtime.store.store import LimitedStore
 from pytest_airssys_wasm.validation import ORDER
 from pytest_airssys_wasm.validation.determinism import check_determinism

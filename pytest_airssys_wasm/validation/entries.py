@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from msgspec import UNSET
 
 from pytest_airssys_wasm.protocol import wire
-from pytest_airssys_wasm.runtime.errors import ComponentTrapped, Verdict
+from pytest_airssys_wasm.runtime.base.outcome import Verdict
+from pytest_airssys_wasm.runtime.errors import ComponentTrapped
 from pytest_airssys_wasm.validation.calls import make, plan
 from pytest_airssys_wasm.validation.findings import Unfit
 from pytest_airssys_wasm.validation.remedies import remedy

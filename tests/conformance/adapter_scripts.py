@@ -7,7 +7,7 @@ import threading
 import time
 
 from pytest_airssys_wasm.protocol.messages import RunRequest, StepRequest
-from pytest_airssys_wasm.runtime.errors import Verdict
+from pytest_airssys_wasm.runtime.base.outcome import Verdict
 
 PRELUDE = """
 import json, os, signal, sys, threading, time

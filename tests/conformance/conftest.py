@@ -16,7 +16,7 @@ from pytest_airssys_wasm.conformance.adapter import AdapterRuntime, Patience
 from pytest_airssys_wasm.conformance.model import Case
 from pytest_airssys_wasm.conformance.observation import Observation, Seen
 from pytest_airssys_wasm.protocol.messages import HelloAnswer, RunAnswer, StepAnswer
-from pytest_airssys_wasm.runtime.errors import Verdict
+from pytest_airssys_wasm.runtime.base.outcome import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

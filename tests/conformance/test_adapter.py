@@ -9,9 +9,9 @@ from adapter_scripts import FIRST, died, open_descriptors, run, wait_until
 
 from pytest_airssys_wasm.conformance.adapter import Patience
 from pytest_airssys_wasm.protocol.messages import ConfigureRequest, RunRequest, StepRequest
-from pytest_airssys_wasm.protocol.pending import Correspondence
+from pytest_airssys_wasm.protocol.pending import PendingRequests
 from pytest_airssys_wasm.protocol.process_group import session_members
-from pytest_airssys_wasm.runtime.errors import Verdict
+from pytest_airssys_wasm.runtime.base.outcome import Verdict
 
 
 def test_a_healthy_adapter_answers_everything_from_one_process(start):
@@ -115,13 +115,13 @@ def test_what_it_does_fails_its_case_and_the_next_one_is_healthy(start, name):
 
 def test_who_is_told_of_an_end_finds_it_over_and_may_start_another(start, monkeypatch):
     adapter, seen = start(f"{FIRST}hello()\nif first: read(); os.abort()\nwhile True: fine(read())"), []
-    give_up = Correspondence.give_up
+    give_up = PendingRequests.give_up
 
     def watched(letters, failure):
         seen.append(adapter._processes[-1].is_over)
         give_up(letters, failure)
 
-    monkeypatch.setattr(Correspondence, "give_up", watched)
+    monkeypatch.setattr(PendingRequests, "give_up", watched)
     assert "SIGABRT" in died(run(adapter))
     assert seen == [True]
     assert [step.verdict for step in run(adapter)] == [Verdict.OK]

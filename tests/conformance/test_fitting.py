@@ -8,7 +8,7 @@ from pytest_airssys_wasm.protocol.host_calls import Questions
 from pytest_airssys_wasm.protocol.line_limits import LINE_BYTES, fitting
 from pytest_airssys_wasm.protocol.server import _Desk
 from pytest_airssys_wasm.protocol.session_messages import EndAnswer, FrameAnswer, SessionAnswer, UsageAnswer
-from pytest_airssys_wasm.runtime.errors import Verdict
+from pytest_airssys_wasm.runtime.base.outcome import Verdict
 
 USAGE = UsageAnswer(
     fuel_consumed=7,

@@ -21,7 +21,7 @@ from pytest_airssys_wasm.protocol.messages import (
     StepAnswer,
     StepRequest,
 )
-from pytest_airssys_wasm.runtime.errors import Verdict
+from pytest_airssys_wasm.runtime.base.outcome import Verdict
 
 PAGE = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text("utf-8")
 

@@ -8,7 +8,7 @@ from msgspec import UNSET, structs
 
 from defective_runtimes.defect import Family, answering, around, rewriting, text_of
 from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime
-from pytest_airssys_wasm.runtime.errors import Verdict
+from pytest_airssys_wasm.runtime.base.outcome import Verdict
 
 FAMILY = Family("allocation")
 

@@ -7,7 +7,7 @@ import re
 from msgspec import UNSET
 
 from defective_runtimes.defect import Family, answering, is_component, reading, text_of
-from pytest_airssys_wasm.runtime.errors import Verdict
+from pytest_airssys_wasm.runtime.base.outcome import Verdict
 
 FAMILY = Family("blame")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from defective_runtimes.defect import Family, answering, around, rewriting, text_of
+from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.budget.memory_account import MemoryAccount
-from pytest_airssys_wasm.runtime.errors import Verdict
 
 FAMILY = Family("bounds")
 

@@ -14,10 +14,10 @@ from msgspec import structs
 
 from defective_runtimes.defect import Family, answering, around, is_component, reading
 from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime
+from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.budget.limits import MAX_U64
 from pytest_airssys_wasm.runtime.capi import abi
 from pytest_airssys_wasm.runtime.capi.stores import RawStore
-from pytest_airssys_wasm.runtime.errors import Verdict
 from pytest_airssys_wasm.runtime.guest import linking
 from pytest_airssys_wasm.runtime.guest import module as modules
 from pytest_airssys_wasm.runtime.store.store import LimitedStore

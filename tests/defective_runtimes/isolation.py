@@ -13,7 +13,7 @@ from defective_runtimes.defect import Family, around
 from pytest_airssys_wasm.conformance import inprocess
 from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime
 from pytest_airssys_wasm.protocol.messages import RunAnswer, StepAnswer
-from pytest_airssys_wasm.runtime.errors import Verdict
+from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
 FAMILY = Family("isolation", soaks=True)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from defective_runtimes.defect import Family, answering, around, text_of
 from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime
-from pytest_airssys_wasm.runtime.errors import InvalidComponent, Verdict
+from pytest_airssys_wasm.runtime.base.outcome import Verdict
+from pytest_airssys_wasm.runtime.errors import InvalidComponent
 
 FAMILY = Family("loading")
 

@@ -6,14 +6,14 @@ import re
 from ctypes import memmove, memset, string_at
 
 from msgspec import UNSET
+from pytest_airssys_wasm.runtime.guest.module import CoreModule
 
 from defective_runtimes.defect import Family, answering, around, reading, rewriting
+from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.budget.memory_account import MemoryAccount
 from pytest_airssys_wasm.runtime.capi.memory_creator import _Mapping
 from pytest_airssys_wasm.runtime.engine import WasmEngine
-from pytest_airssys_wasm.runtime.errors import Verdict
 from pytest_airssys_wasm.runtime.guest import in_process as thread_home
-from pytest_airssys_wasm.runtime.guest.module import CoreModule
 
 FAMILY = Family("memory")
 

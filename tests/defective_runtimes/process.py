@@ -13,9 +13,9 @@ from defective_runtimes.defect import Family, around
 from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime
 from pytest_airssys_wasm.protocol import server as serve
 from pytest_airssys_wasm.protocol.messages import RunAnswer
+from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.binary import sections as core_sections
 from pytest_airssys_wasm.runtime.compile import wasmtime_config as settings
-from pytest_airssys_wasm.runtime.errors import Verdict
 from pytest_airssys_wasm.runtime.wit import reader as wit_reader
 
 FAMILY = Family("process")

@@ -10,9 +10,9 @@ from dataclasses import replace
 
 from defective_runtimes.defect import Family, answering, around
 from pytest_airssys_wasm.conformance.imports import REFERENCE_IMPORTS, SUSPENDING
+from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.capi import abi
 from pytest_airssys_wasm.runtime.capi.memory_creator import MemoryCreator
-from pytest_airssys_wasm.runtime.errors import Verdict
 from pytest_airssys_wasm.runtime.execution.awaiting import event_loop
 from pytest_airssys_wasm.runtime.execution.awaiting.event_loop import LoopClock
 from pytest_airssys_wasm.runtime.execution.run import Run, Stop

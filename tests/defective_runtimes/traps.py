@@ -7,7 +7,7 @@ from pathlib import Path
 from msgspec import UNSET
 
 from defective_runtimes.defect import Family, answering
-from pytest_airssys_wasm.runtime.errors import Verdict
+from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.execution import verdict as judgement
 
 FAMILY = Family("traps")

@@ -15,7 +15,7 @@ from pytest_airssys_wasm.conformance.judge import judge
 from pytest_airssys_wasm.conformance.loader import find_chapters
 from pytest_airssys_wasm.conformance.model import WholeExpect
 from pytest_airssys_wasm.conformance.runner import CaseRunner, missing_capabilities
-from pytest_airssys_wasm.runtime.errors import Verdict
+from pytest_airssys_wasm.runtime.base.outcome import Verdict
 
 if TYPE_CHECKING:
     from pytest_airssys_wasm.conformance.model import Case, CaseLimits

@@ -7,13 +7,8 @@ import re
 from msgspec import UNSET
 
 from defective_runtimes.defect import Family, answering, around, is_component
-from pytest_airssys_wasm.runtime.errors import (
-    ComponentTrapped,
-    ExecutionTimeout,
-    OutOfFuel,
-    OutOfMemory,
-    Verdict,
-)
+from pytest_airssys_wasm.runtime.base.outcome import Verdict
+from pytest_airssys_wasm.runtime.errors import ComponentTrapped, ExecutionTimeout, OutOfFuel, OutOfMemory
 from pytest_airssys_wasm.runtime.execution import verdict as judgement
 from pytest_airssys_wasm.runtime.execution.run import Stop
 

@@ -9,8 +9,8 @@ import pytest
 from pytest_airssys_wasm.fuzzing import laws
 from pytest_airssys_wasm.fuzzing.laws import LAWS, Ending, Subject
 from pytest_airssys_wasm.plugin.suite.laws import LAW_NAMES
+from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
-from pytest_airssys_wasm.runtime.errors import Verdict
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ def children():
     found = []
     for task in Path("/proc/self/task").iterdir():
         found += (task / "children").read_text().split()
-    return [int(one) for one in found if "compile_child" in Path(f"/proc/{one}/cmdline").read_text()]
+    return [int(one) for one in found if "compile_worker" in Path(f"/proc/{one}/cmdline").read_text()]
 
 
 def wait_for(what, seconds=60):

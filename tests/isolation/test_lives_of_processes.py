@@ -27,7 +27,7 @@ from pytest_airssys_wasm import (
     Wasi,
     WasmEngine,
 )
-from pytest_airssys_wasm.isolation.pool import Workmate
+from pytest_airssys_wasm.isolation.pool import WorkerProcess
 from pytest_airssys_wasm.runtime.execution.run import Run, Stop
 
 
@@ -121,7 +121,7 @@ def test_an_async_host_function_is_cancelled_at_the_deadline_and_the_store_lives
 def test_a_store_that_nobody_holds_gives_its_process_back(engine, guest):
     LimitedStore(engine, LIMITS, host=asking(lambda n: n), wasi=Wasi()).instantiate(guest)
     gc.collect()
-    assert engine.homes._workforce._idle
+    assert engine.backends._workforce._idle
 
 
 @pytest.mark.parametrize("is_used_again", [False, True])
@@ -136,7 +136,7 @@ def test_a_process_that_is_interrupted_before_its_guest_runs_is_ended(monkeypatc
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Workmate, "load", interrupted)
+        patch.setattr(WorkerProcess, "load", interrupted)
         with pytest.raises(KeyboardInterrupt):
             engine.execute(guest, "nothing", limits=LIMITS)
     wait_for(lambda: mates[0].is_over)
@@ -150,7 +150,7 @@ def test_no_process_is_left_when_the_one_that_asked_is_gone(tmp_path):
         engine = WasmEngine(isolation=ProcessIsolation())
         guest = engine.load('(module (import "env" "told" (func $t)) (func (export "spin") call $t (loop br 0)))')
         host = HostFunctions()
-        host.register("env#told", lambda: print(*[one.process_id for one in engine.homes._workforce._all], flush=True))
+        host.register("env#told", lambda: print(*[one.process_id for one in engine.backends._workforce._all], flush=True))
         engine.execute(guest, "spin", limits=ResourceLimits(memory="1 MiB", fuel=None, timeout_ms=None), host=host)
     """)
     asker = subprocess.Popen(
@@ -180,7 +180,7 @@ def _is_alive(process_id):
 
 
 def test_a_process_that_had_many_guests_is_replaced_before_its_files_run_out(engine, guest, tmp_path):
-    workforce, files = engine.homes._workforce, engine.homes._guests.files_of(guest)
+    workforce, files = engine.backends._workforce, engine.backends._guests.files_of(guest)
     opened = []
     for number in range(220):
         artefact = tmp_path / f"{number}.cwasm"

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
-from pytest_airssys_wasm.runtime.errors import (
-    WasmError,
-)
+from pytest_airssys_wasm.runtime.errors import WasmError
 from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
 from pytest_airssys_wasm.runtime.store.store import LimitedStore
 

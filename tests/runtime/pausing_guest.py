@@ -57,9 +57,9 @@ class Pauses:
 def all_guests_ended(engine):
     """Whether they do, given the time that a busy machine takes."""
     until = time.monotonic() + 20
-    while (engine.current or engine.live_memories) and time.monotonic() < until:
+    while (engine.runs or engine.live_memories) and time.monotonic() < until:
         time.sleep(0.01)
-    return not engine.current and not engine.live_memories
+    return not engine.runs and not engine.live_memories
 
 
 async def heartbeat(beats):

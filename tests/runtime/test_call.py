@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.engine import WasmEngine
-from pytest_airssys_wasm.runtime.errors import InvalidConfiguration, LinkError, OutOfFuel, Verdict
+from pytest_airssys_wasm.runtime.errors import InvalidConfiguration, LinkError, OutOfFuel
 from pytest_airssys_wasm.runtime.host.functions import HostFunctions
 from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
 from pytest_airssys_wasm.runtime.store.store import LimitedStore

@@ -10,10 +10,7 @@ from pausing_guest import GUEST, PLENTY, Pauses, all_guests_ended, with_heartbea
 
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.budget.memory_account import MemoryAccount
-from pytest_airssys_wasm.runtime.errors import (
-    ExecutionTimeout,
-    HostFunctionError,
-)
+from pytest_airssys_wasm.runtime.errors import ExecutionTimeout, HostFunctionError
 from pytest_airssys_wasm.runtime.execution.awaiting.event_loop import wait_for
 from pytest_airssys_wasm.runtime.execution.host_call_context import current_execution
 from pytest_airssys_wasm.runtime.execution.run import Run, Stop

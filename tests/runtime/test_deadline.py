@@ -154,7 +154,7 @@ def test_an_interrupt_of_the_waiting_thread_ends_the_guest():
         signal.setitimer(signal.ITIMER_REAL, 0.05)
         with pytest.raises(Interrupted):
             engine.execute(engine.load(SPIN), "spin", limits=limits(None))
-        assert engine.current == {}
+        assert engine.runs == {}
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)

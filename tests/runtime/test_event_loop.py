@@ -13,11 +13,7 @@ import pytest
 from pausing_guest import GUEST, PLENTY, Pauses, all_guests_ended, with_heartbeat
 
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
-from pytest_airssys_wasm.runtime.errors import (
-    ExecutionTimeout,
-    OutOfFuel,
-    ResourceLimitExceeded,
-)
+from pytest_airssys_wasm.runtime.errors import ExecutionTimeout, OutOfFuel, ResourceLimitExceeded
 from pytest_airssys_wasm.runtime.host.functions import HostFunctions
 from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
 from pytest_airssys_wasm.runtime.store.exclusive_use import StoreUnusable
@@ -232,7 +228,7 @@ def test_a_guest_does_not_outlive_a_loop_that_was_closed_over_it(engine, guest, 
     task = loop.create_task(engine.execute_async(guest, "spin", limits=PLENTY, host=host.functions))
 
     async def until_it_runs():
-        while not engine.current:
+        while not engine.runs:
             await asyncio.sleep(0.001)
 
     loop.run_until_complete(asyncio.wait_for(until_it_runs(), 20))

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pytest_airssys_wasm.runtime.base.outcome import Frame
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.capi.backtrace import NamedFrame, demangle
-from pytest_airssys_wasm.runtime.errors import ComponentTrapped, Frame
+from pytest_airssys_wasm.runtime.errors import ComponentTrapped
 
 GUESTS = Path(__file__).parents[2] / "fixtures" / "guests"
 LIMITS = ResourceLimits(memory="4 MiB", fuel=10_000_000, timeout_ms=30_000)

@@ -16,8 +16,8 @@ from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.errors import ExecutionTimeout
 from pytest_airssys_wasm.runtime.execution.awaiting import reusable_timer as kept_timer
 from pytest_airssys_wasm.runtime.execution.awaiting.event_loop import OnLoop
-from pytest_airssys_wasm.runtime.execution.awaiting.loop_waker import LoopBells
-from pytest_airssys_wasm.runtime.execution.awaiting.reusable_timer import KeptTimer
+from pytest_airssys_wasm.runtime.execution.awaiting.loop_waker import LoopWakers
+from pytest_airssys_wasm.runtime.execution.awaiting.reusable_timer import ReusableTimer
 from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
 HOUR_S = 3_600.0
@@ -67,7 +67,7 @@ def rung(loop, *deadlines_s, longest_s=10.0):
     """By how many seconds each deadline was kept late; those that are replaced are not kept."""
 
     async def wait():
-        timer, told, done = KeptTimer(loop), [], asyncio.Event()
+        timer, told, done = ReusableTimer(loop), [], asyncio.Event()
         for nth, deadline_s in enumerate(deadlines_s):
             due_at = time.monotonic() + deadline_s
 
@@ -102,7 +102,7 @@ def test_a_far_deadline_is_kept_on_time_however_often_the_timer_goes_off_before(
 
 def test_a_deadline_that_was_called_off_is_not_kept(loop):
     async def call_off():
-        timer = KeptTimer(loop)
+        timer = ReusableTimer(loop)
         timer.set(time.monotonic() + SOON_S, lambda: told.append("kept"))
         timer.clear()
         await asyncio.sleep(5 * SOON_S)
@@ -113,7 +113,7 @@ def test_a_deadline_that_was_called_off_is_not_kept(loop):
 
 
 def test_many_deadlines_that_are_not_reached_cost_the_loop_one_timer(loop):
-    timer = KeptTimer(loop)
+    timer = ReusableTimer(loop)
     for _ in range(1_000):
         timer.set(time.monotonic() + HOUR_S, lambda: None)
         timer.clear()
@@ -122,7 +122,7 @@ def test_many_deadlines_that_are_not_reached_cost_the_loop_one_timer(loop):
 
 def test_a_loop_forgets_a_timer_that_nobody_sets_any_more(loop, monkeypatch):
     monkeypatch.setattr(kept_timer, "_LONGEST_S", SOON_S)
-    timer = KeptTimer(loop)
+    timer = ReusableTimer(loop)
     timer.set(time.monotonic() + HOUR_S, lambda: None)
     timer.clear()
     left = weakref.ref(timer)
@@ -135,14 +135,14 @@ def test_a_loop_forgets_a_timer_that_nobody_sets_any_more(loop, monkeypatch):
 
 
 def test_a_timer_keeps_nothing_of_the_task_that_set_it(loop, long):
-    class Kept: ...
+    class ServedStore: ...
 
     name = contextvars.ContextVar("name")
 
     async def within():
-        kept = Kept()
+        kept = ServedStore()
         name.set(kept)
-        timer = KeptTimer(loop)
+        timer = ReusableTimer(loop)
         timer.set(time.monotonic() + HOUR_S, lambda: kept)
         timer.clear()
         return weakref.ref(kept)
@@ -224,7 +224,7 @@ def test_a_store_outlives_a_closed_loop(engine, guest, host):
 
 def test_what_a_store_has_on_a_loop_is_of_that_loop():
     async def here():
-        return OnLoop(LoopBells())
+        return OnLoop(LoopWakers())
 
     async def is_running(on_loop):
         return on_loop.is_running()
@@ -233,4 +233,4 @@ def test_what_a_store_has_on_a_loop_is_of_that_loop():
     assert not on_loop.is_running()
     assert not asyncio.run(is_running(on_loop))
     with pytest.raises(RuntimeError, match="no asyncio event loop is running"):
-        OnLoop(LoopBells())
+        OnLoop(LoopWakers())

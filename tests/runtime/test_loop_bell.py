@@ -12,8 +12,8 @@ import weakref
 import pytest
 from pausing_guest import GUEST, PLENTY, Pauses
 
-from pytest_airssys_wasm.runtime.execution.awaiting.immediate_future import PromptFuture
-from pytest_airssys_wasm.runtime.execution.awaiting.loop_waker import LoopBell, LoopBells
+from pytest_airssys_wasm.runtime.execution.awaiting.immediate_future import ImmediateFuture
+from pytest_airssys_wasm.runtime.execution.awaiting.loop_waker import LoopWaker, LoopWakers
 
 
 def descriptors():
@@ -38,8 +38,8 @@ def uncollected():
 
 def test_all_that_is_rung_for_from_other_threads_is_resolved(loop):
     async def rung():
-        bell = LoopBell(loop)
-        futures = [PromptFuture(loop) for _ in range(50)]
+        bell = LoopWaker(loop)
+        futures = [ImmediateFuture(loop) for _ in range(50)]
         threads = [threading.Thread(target=bell.ring, args=(weakref.ref(future),)) for future in futures]
         for thread in threads:
             thread.start()
@@ -54,8 +54,8 @@ def test_all_that_is_rung_for_from_other_threads_is_resolved(loop):
 def test_ringing_for_nobody_and_on_a_closed_loop_does_nothing(loop):
     told = []
     loop.set_exception_handler(lambda _loop, context: told.append(context))
-    bell, future = LoopBell(loop), PromptFuture(loop)
-    bell.ring(weakref.ref(PromptFuture(loop)))
+    bell, future = LoopWaker(loop), ImmediateFuture(loop)
+    bell.ring(weakref.ref(ImmediateFuture(loop)))
     loop.run_until_complete(asyncio.sleep(0))
     loop.close()
     bell.ring(weakref.ref(future))
@@ -67,7 +67,7 @@ def test_who_rings_while_the_loop_answers_is_answered_in_the_next_turn(loop):
     told = []
 
     async def rung():
-        bell, first, second = LoopBell(loop), PromptFuture(loop), PromptFuture(loop)
+        bell, first, second = LoopWaker(loop), ImmediateFuture(loop), ImmediateFuture(loop)
 
         async def ring_again():
             await first
@@ -87,8 +87,8 @@ def test_who_rings_while_the_loop_answers_is_answered_in_the_next_turn(loop):
 
 
 def test_a_task_that_runs_the_loop_within_itself_loses_no_bell(loop):
-    bell = LoopBell(loop)
-    outer, inner, after = (PromptFuture(loop) for _ in range(3))
+    bell = LoopWaker(loop)
+    outer, inner, after = (ImmediateFuture(loop) for _ in range(3))
     told = []
     loop.set_exception_handler(lambda _loop, context: told.append(context))
 
@@ -112,8 +112,8 @@ def test_a_task_that_runs_the_loop_within_itself_loses_no_bell(loop):
 
 
 def test_a_task_that_ends_the_loop_when_it_is_woken_leaves_the_others_to_be_woken(loop):
-    bell = LoopBell(loop)
-    futures = [PromptFuture(loop) for _ in range(3)]
+    bell = LoopWaker(loop)
+    futures = [ImmediateFuture(loop) for _ in range(3)]
 
     async def leave():
         await futures[0]
@@ -132,14 +132,14 @@ def test_a_task_that_ends_the_loop_when_it_is_woken_leaves_the_others_to_be_woke
 
 
 def test_a_bell_keeps_nothing_of_the_task_that_made_it(loop):
-    class Kept: ...
+    class ServedStore: ...
 
     name = contextvars.ContextVar("name")
 
     async def within():
-        kept = Kept()
+        kept = ServedStore()
         name.set(kept)
-        LoopBell(loop)
+        LoopWaker(loop)
         return weakref.ref(kept)
 
     kept = loop.run_until_complete(loop.create_task(within()))
@@ -161,7 +161,7 @@ def test_the_stores_of_an_engine_share_the_bell_of_their_loop(uncollected, engin
 
 
 def test_closed_loops_give_their_descriptors_back_before_they_are_collected(uncollected):
-    bells, loops = LoopBells(), []
+    bells, loops = LoopWakers(), []
 
     async def ask():
         loops.append(asyncio.get_running_loop())
@@ -184,7 +184,7 @@ def test_closed_stores_hold_no_descriptor_of_their_loop(uncollected, engine):
 
 
 def test_loops_in_different_threads_have_bells_of_their_own():
-    bells, both = LoopBells(), threading.Barrier(2)
+    bells, both = LoopWakers(), threading.Barrier(2)
     found = []
 
     async def ask():

@@ -10,14 +10,14 @@ from pausing_guest import PLENTY
 
 from pytest_airssys_wasm.runtime.budget.memory_account import MemoryAccount
 from pytest_airssys_wasm.runtime.execution.awaiting.event_loop import OnLoop
-from pytest_airssys_wasm.runtime.execution.awaiting.loop_waker import LoopBells
+from pytest_airssys_wasm.runtime.execution.awaiting.loop_waker import LoopWakers
 from pytest_airssys_wasm.runtime.execution.run import Run, Stop
 
 
 @pytest.fixture
 def clock():
     """Makes a clock for a run, on the running loop."""
-    return lambda: OnLoop(LoopBells()).clock(Run(PLENTY, None, MemoryAccount(0)), lambda: None, None)
+    return lambda: OnLoop(LoopWakers()).clock(Run(PLENTY, None, MemoryAccount(0)), lambda: None, None)
 
 
 def test_a_wake_up_that_comes_too_late_disturbs_nobody(clock):
@@ -63,7 +63,7 @@ def test_output_that_is_read_when_the_guest_is_through_counts_unless_it_was_late
 
     async def through():
         run = Run(PLENTY, None, MemoryAccount(0))
-        clock = OnLoop(LoopBells()).clock(run, lambda: None, Over())
+        clock = OnLoop(LoopWakers()).clock(run, lambda: None, Over())
         run.stop = before
         run.finish()
         run.wake_loop()

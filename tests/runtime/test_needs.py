@@ -13,9 +13,7 @@ from exact_limits import exactly, instantiated
 from pytest_airssys_wasm.runtime.binary.needs import MisplacedData, Needs, exceeded
 from pytest_airssys_wasm.runtime.binary.needs_reader import read_needs
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
-from pytest_airssys_wasm.runtime.errors import (
-    ComponentTrapped,
-)
+from pytest_airssys_wasm.runtime.errors import ComponentTrapped
 
 ROOT = Path(__file__).parents[2]
 KIB = 1_024

@@ -7,7 +7,7 @@ import contextvars
 
 import pytest
 
-from pytest_airssys_wasm.runtime.execution.awaiting.immediate_future import PromptFuture
+from pytest_airssys_wasm.runtime.execution.awaiting.immediate_future import ImmediateFuture
 
 SEEN: contextvars.ContextVar[str] = contextvars.ContextVar("SEEN", default="nothing")
 
@@ -23,7 +23,7 @@ async def waiting(future, told):
 
 
 async def begun(told):
-    future = PromptFuture(asyncio.get_running_loop())
+    future = ImmediateFuture(asyncio.get_running_loop())
     task = asyncio.create_task(waiting(future, told))
     await asyncio.sleep(0)
     return future, task
@@ -45,7 +45,7 @@ def test_its_task_goes_on_before_what_else_the_turn_holds():
 
 def test_a_task_that_comes_late_does_not_wait():
     async def resolved_before():
-        future = PromptFuture(asyncio.get_running_loop())
+        future = ImmediateFuture(asyncio.get_running_loop())
         future.resolve()
         assert future.done()
         await future
@@ -72,7 +72,7 @@ def test_a_task_may_be_cancelled_by_a_time_limit():
     told = []
 
     async def limited():
-        future = PromptFuture(asyncio.get_running_loop())
+        future = ImmediateFuture(asyncio.get_running_loop())
         with pytest.raises(asyncio.TimeoutError):
             await asyncio.wait_for(waiting(future, told), 0.01)
 
@@ -99,7 +99,7 @@ def test_resolving_twice_wakes_once():
 
 def test_a_cancelled_task_is_told_why():
     async def heard(why):
-        future = PromptFuture(asyncio.get_running_loop())
+        future = ImmediateFuture(asyncio.get_running_loop())
         with pytest.raises(asyncio.CancelledError) as caught:
             await future
         why.append(caught.value.args)

@@ -7,14 +7,14 @@ import threading
 import weakref
 
 from pytest_airssys_wasm.runtime.execution import guest_threads as workers
-from pytest_airssys_wasm.runtime.execution.guest_threads import WorkerPool
+from pytest_airssys_wasm.runtime.execution.guest_threads import GuestThreads
 
 
 class Store: ...
 
 
 def test_whoever_is_told_last_finds_the_thread_free_and_nothing_held():
-    pool, told, go = WorkerPool(), queue.Queue(), threading.Event()
+    pool, told, go = GuestThreads(), queue.Queue(), threading.Event()
     store = Store()
     held = weakref.ref(store)
 
@@ -32,7 +32,7 @@ def test_whoever_is_told_last_finds_the_thread_free_and_nothing_held():
 
 
 def test_threads_beyond_those_that_are_kept_end_with_their_jobs():
-    pool, told, go = WorkerPool(), queue.Queue(), threading.Event()
+    pool, told, go = GuestThreads(), queue.Queue(), threading.Event()
 
     def job():
         go.wait(20)
@@ -51,7 +51,7 @@ def test_threads_beyond_those_that_are_kept_end_with_their_jobs():
 
 def test_who_lets_a_job_go_ahead_comes_back_when_it_has_begun(monkeypatch):
     monkeypatch.setattr(workers, "_WAKE_UP_S", 20)
-    pool, told, go = WorkerPool(), queue.Queue(), threading.Event()
+    pool, told, go = GuestThreads(), queue.Queue(), threading.Event()
 
     def job():
         told.put("begun")
@@ -73,7 +73,7 @@ def test_who_lets_a_job_go_ahead_comes_back_when_it_has_begun(monkeypatch):
 
 
 def test_who_lets_a_job_go_ahead_waits_not_for_long(monkeypatch):
-    pool, jobs = WorkerPool(), []
+    pool, jobs = GuestThreads(), []
     monkeypatch.setattr(pool, "run", jobs.append)  # no thread has time for it
     pool.run_ahead(lambda: None)
     (job,) = jobs

@@ -47,7 +47,7 @@ SLACK = {
 def measure(engine: WasmEngine) -> Footprint:
     """Once all guests that were given up have come back, or should have."""
     until = time.monotonic() + _PATIENCE_S
-    while (engine.current or engine.live_memories) and time.monotonic() < until:
+    while (engine.runs or engine.live_memories) and time.monotonic() < until:
         gc.collect()
         time.sleep(0.01)
     gc.collect()
@@ -60,7 +60,7 @@ def measure(engine: WasmEngine) -> Footprint:
         rss_mib=resident_mib(processes),
         threads=threading.active_count(),
         files=open_files([own.pid]),
-        guests=len(engine.current) + engine.live_memories,
+        guests=len(engine.runs) + engine.live_memories,
     )
 
 

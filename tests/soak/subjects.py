@@ -15,8 +15,9 @@ from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime
 from pytest_airssys_wasm.conformance.loader import find_chapters
 from pytest_airssys_wasm.conformance.loop import LoopThread
 from pytest_airssys_wasm.conformance.runner import CaseRunner, missing_capabilities
+from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
-from pytest_airssys_wasm.runtime.errors import Verdict, WasmError
+from pytest_airssys_wasm.runtime.errors import WasmError
 from pytest_airssys_wasm.runtime.host.functions import HostFunctions
 
 if TYPE_CHECKING:

@@ -13,13 +13,14 @@ import pytest
 from msgspec import structs
 
 from pytest_airssys_wasm.reporting.model import ExecutionRecord, TestRecord
+from pytest_airssys_wasm.runtime.base.outcome import Verdict
+from pytest_airssys_wasm.runtime.base.printable import printable_lines
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
     from pathlib import Path
 
-    from pytest_airssys_wasm.runtime.guest.component import Component
-    from pytest_airssys_wasm.runtime.guest.executions import Finished
+    from pytest_airssys_wasm.runtime.base.call import Call, Finished
 
 KIND = pytest.StashKey[str]()
 """On an item: what it is in reports; a Python test without it."""
@@ -46,12 +47,11 @@ class Recorder:
     def see(self, finished: Finished) -> None:
         """An execution has ended. The conformance suite's own are no use of a component, and are left out."""
         if self._test is not None:
-            self._found.append(_record(self._test, self._name(finished.call.component), finished))
+            self._found.append(_record(self._test, self._name(finished.call), finished))
 
-    def _name(self, component: Component) -> str:
-        """Where the guest is: file names alone are not unique in a session."""
-        path = component.path
-        return component.name if path is None else os.path.relpath(path, self._rootpath)
+    def _name(self, call: Call) -> str:
+        """Return the place of the guest: file names alone are not unique in a session."""
+        return call.component if call.path is None else os.path.relpath(call.path, self._rootpath)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
@@ -121,25 +121,26 @@ class Collection:
 
 
 def _record(test: str, component: str, finished: Finished) -> ExecutionRecord:
-    call, usage = finished.call, finished.usage
-    is_ok = finished.error is None
+    call, outcome, usage = finished.call, finished.outcome, finished.outcome.usage
+    assert usage is not None  # it was executed
+    is_ok = outcome.verdict is Verdict.OK
     return ExecutionRecord(
         test=test,
         component=component,
-        export=call.function,
-        verdict=str(finished.verdict),
+        export=call.export,
+        verdict=str(outcome.verdict),
         fuel_consumed=usage.fuel.consumed,
         fuel_is_exact=usage.fuel.is_exact,
         fuel_limit=usage.fuel.max_fuel,
         wall_ms=usage.wall_ms,
-        timeout_ms=call.limits.timeout_ms,
+        timeout_ms=call.limits["timeout_ms"],
         peak_memory_bytes=usage.peak_memory_bytes,
         memory_limit_bytes=usage.memory_limit_bytes,
         denied_growths=usage.denied_growths,
         host_calls=usage.host_calls,
         transfer_bytes=usage.host_transfer_bytes,
         call=None if is_ok else call.text,
-        message=None if is_ok else str(finished.error)[:_MOST_CHARACTERS],
+        message=None if is_ok else printable_lines(outcome.message)[:_MOST_CHARACTERS],
     )
 
 

@@ -70,7 +70,7 @@ def _lines(item: pytest.Item, error: WasmError | None) -> Iterator[str]:
     elif store is not None:
         if store.usage is not None:
             yield "of the last execution:"
-        yield from section.usage_lines(store.usage, store.limits)
+        yield from section.usage_lines(store.usage, store.limits.timeout_ms)
         yield from section.output_lines(store.stdout, store.stderr)
 
 
@@ -91,8 +91,12 @@ def _enough(config: pytest.Config, error: WasmError) -> Enough | None:
     if error.call is None or spent_s > _RERUNS_S:
         return None
     from pytest_airssys_wasm.analysis.enough import how_much_is_enough
+    from pytest_airssys_wasm.runtime.store.repetition import repetition_of
 
-    engine, started = error.call.component.engine, monotonic()
+    repetition, started = repetition_of(error.call), monotonic()
+    if repetition is None:
+        return None
+    engine = repetition.engine
     watcher, engine.on_execution = engine.on_execution, None  # a re-run is no execution of the test
     try:
         return how_much_is_enough(error)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.base.printable import printable
-from pytest_airssys_wasm.runtime.errors import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from pytest_airssys_wasm.analysis.enough import Enough
     from pytest_airssys_wasm.runtime.base.usage import Usage
-    from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
     from pytest_airssys_wasm.runtime.errors import WasmError
 
 T = TypeVar("T", int, float)
@@ -28,7 +27,7 @@ def error_lines(error: WasmError, enough: Enough | None) -> Iterator[str]:
     yield f"verdict  {error.verdict}"
     if error.call is not None:
         yield f"call     {printable(error.call.text)}"
-        yield from usage_lines(error.usage, error.call.limits)
+        yield from usage_lines(error.usage, error.call.limits["timeout_ms"])
     if enough is not None:
         yield f"enough   {enough_text(enough)}"
     if error.frames:
@@ -38,7 +37,7 @@ def error_lines(error: WasmError, enough: Enough | None) -> Iterator[str]:
             yield f"  … and {len(error.frames) - _MAX_FRAMES} more"
 
 
-def usage_lines(usage: Usage | None, limits: ResourceLimits) -> Iterator[str]:
+def usage_lines(usage: Usage | None, timeout_ms: float | None) -> Iterator[str]:
     """Use beside limit, and its share."""
     if usage is None:
         yield "no guest code was started"
@@ -46,7 +45,7 @@ def usage_lines(usage: Usage | None, limits: ResourceLimits) -> Iterator[str]:
     fuel = usage.fuel
     used = f"{fuel.consumed:,}" if fuel.is_exact else f"at least {fuel.consumed:,}" if fuel.consumed else "unknown"
     yield f"fuel     {used} of {_of(fuel.max_fuel, '{:,}'.format, fuel.consumed)}"
-    yield f"time     {usage.wall_ms:.1f} ms of {_of(limits.timeout_ms, '{:g} ms'.format, usage.wall_ms)}"
+    yield f"time     {usage.wall_ms:.1f} ms of {_of(timeout_ms, '{:g} ms'.format, usage.wall_ms)}"
     memory = _of(usage.memory_limit_bytes, size_text, usage.peak_memory_bytes)
     refused = f", {usage.denied_growths} growth(s) refused" if usage.denied_growths else ""
     yield f"memory   peak {size_text(usage.peak_memory_bytes)} of {memory}{refused}"

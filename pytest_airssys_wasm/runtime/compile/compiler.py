@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import wasmtime
 import wasmtime.component
@@ -22,16 +22,33 @@ if TYPE_CHECKING:
 
     from pytest_airssys_wasm.runtime.binary.formats import Kind
     from pytest_airssys_wasm.runtime.compile.cache import CompileCache
-    from pytest_airssys_wasm.runtime.guest.isolation import Isolation
 
 _HARMLESS_TEXT_BYTES = 2**18
 """Text up to this is translated here in any case: it takes milliseconds, whatever it says."""
 
 
+class IsolatedCompiler(Protocol):
+    """Translates and compiles guests in processes of their own. Used from several threads at once."""
+
+    def translate(self, text: bytes, name: str) -> bytes:
+        """Return the binary of WebAssembly text.
+
+        Raises `InvalidComponent` for other text, `ResourceLimitExceeded` where it takes too much time or memory, and
+        `RuntimeDied` where the translator broke down.
+        """
+
+    def compile(self, kind: Kind, binary: bytes, name: str, artefact: Path) -> None:
+        """Compile a binary with the settings of every engine, and write the file that `deserialize_file` takes.
+
+        Raises `InvalidComponent` for an invalid binary, `ResourceLimitExceeded` where it takes too much time or memory,
+        and `RuntimeDied` where the compiler broke down.
+        """
+
+
 class Compiler:
     """Compiles for one engine. Safe to use from several threads."""
 
-    def __init__(self, engine: wasmtime.Engine, cache: CompileCache | None, isolation: Isolation | None) -> None:
+    def __init__(self, engine: wasmtime.Engine, cache: CompileCache | None, isolation: IsolatedCompiler | None) -> None:
         self._engine = engine
         self._cache = cache
         self._isolation = isolation

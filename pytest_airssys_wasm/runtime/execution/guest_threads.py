@@ -60,7 +60,7 @@ class _Worker:
             del last_word
 
 
-class WorkerPool:
+class GuestThreads:
     """Hands jobs to idle threads, starting new ones when none is idle."""
 
     def __init__(self) -> None:

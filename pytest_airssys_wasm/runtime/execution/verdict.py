@@ -11,11 +11,11 @@ import re
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from pytest_airssys_wasm.runtime.base.outcome import Frame
 from pytest_airssys_wasm.runtime.base.usage import FuelMetrics, Usage
 from pytest_airssys_wasm.runtime.errors import (
     ComponentTrapped,
     ExecutionTimeout,
-    Frame,
     GuestExit,
     HostFunctionError,
     LinkError,

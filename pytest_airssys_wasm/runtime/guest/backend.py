@@ -1,67 +1,90 @@
-"""Where a store's guests are, and run: on threads of this process, or in another one."""
+"""The contract of backends: a store delegates to one, which runs its guests in this process or in another one."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+
+from pytest_airssys_wasm.runtime.compile.compiler import IsolatedCompiler
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pytest_airssys_wasm.runtime.base.usage import Usage
+    from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
     from pytest_airssys_wasm.runtime.budget.memory_account import MemoryAccount
     from pytest_airssys_wasm.runtime.execution.guest_threads import Job
     from pytest_airssys_wasm.runtime.execution.output import CapturedOutput
     from pytest_airssys_wasm.runtime.execution.run import Run
-    from pytest_airssys_wasm.runtime.guest.operations import Operation
-    from pytest_airssys_wasm.runtime.store.store import LimitedStore
+    from pytest_airssys_wasm.runtime.guest.operations import Operation, Runner
+    from pytest_airssys_wasm.runtime.host.functions import HostFunctions
+    from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
 
 
-class Home(Protocol):
-    """What a `LimitedStore` delegates to. Used by one thread at a time, but for `stop` and `release`."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreSettings:
+    """The limits of a store, and the things that its guests are given."""
+
+    limits: ResourceLimits
+    host: HostFunctions | None
+    wasi: Wasi | None
+    fuel_per: Literal["call", "store"]
+
+
+class Backend(Protocol):
+    """Runs the executions of one store. Used by one thread at a time, except for `stop` and `release`."""
 
     account: MemoryAccount
-    """Stands for the store, where somebody has to tell stores apart."""
+    """The memory account of the store. It also identifies the store where stores have to be told apart."""
     output: CapturedOutput | None
-    """What has to be read while the guest runs."""
+    """The output that has to be read while the guest runs."""
     running: list[Run]
-    """The run that goes on, if one does."""
+    """The run that is under way, if there is one."""
     release: Callable[[], None]
-    """Gives everything back. Holds neither the home nor its store, so that these can be collected."""
+    """Releases everything. It holds neither the backend nor its store, so that these can be collected."""
 
     @property
     def get_ready(self) -> Callable[[Operation], None] | None:
-        """What takes time before a run that is not the run's, and blocks; `None` where there is no such thing."""
+        """The blocking preparation before a run, whose time is not the run's; `None` where there is none."""
 
     def prepare(self, operation: Operation, run: Run) -> Job:
-        """The job of the guest's thread. It says when it is through with `run.finish`, and raises nothing.
+        """Return the job of the guest's thread, which ends with `run.finish` and raises nothing.
 
-        What is raised here is the caller's: nothing has run.
+        Raises whatever can be refused before anything has run.
         """
 
     def stop(self) -> None:
-        """Make guests ask whether they are to end, as one whose `run.stop` is set should. Called again and again."""
+        """Make the guests ask whether they have to end, as one whose `run.stop` is set should. Called repeatedly."""
 
     def end(self, run: Run) -> str | None:
-        """The run is finished or abandoned. Why nothing can be run here any more, if so."""
+        """Note that the run is finished or abandoned. Return the reason why nothing can run here any more, if so."""
 
     def judge(self, run: Run) -> BaseException | None:
-        """The error it ends with, or `None` when it is `ok`."""
+        """Return the error that the run ends with, or `None` when it is `ok`."""
 
     def measure(self, run: Run) -> Usage:
-        """What it used."""
+        """Return what the run used."""
 
     def text(self, name: str) -> bytes:
-        """What the guest wrote so far to `stdout` or `stderr`."""
+        """Return what the guest wrote so far to `stdout` or `stderr`."""
 
 
-class Homes(Protocol):
-    """Where the stores of one engine are, if not in its process. Used from several threads at once."""
+class BackendFactory(Protocol):
+    """Makes the backends of one engine's stores in other processes. Used from several threads at once."""
 
-    def home(self, store: LimitedStore) -> Home:
-        """A home for a new store.
+    def new_backend(self, settings: StoreSettings, runner: Runner) -> Backend:
+        """Make the backend of a new store.
 
-        Raises `InvalidConfiguration` where the store has something that cannot be had there.
+        Raises `InvalidConfiguration` where the store has something that another process cannot have.
         """
 
     def close(self) -> None:
-        """Release what no store uses. Stores that are open go on to work."""
+        """Release everything that no store uses. Stores that are open go on to work."""
+
+
+@runtime_checkable
+class Isolation(IsolatedCompiler, Protocol):
+    """Keeps guests out of this process: compiles them, and runs them, in others. Used from several threads at once."""
+
+    def new_backends(self) -> BackendFactory | None:
+        """Make the factory of one engine's backends; `None` runs guests in this process."""

@@ -1,40 +1,47 @@
-"""The home of a store whose guests run in this process, each execution on a guest thread."""
+"""The backend of a store whose guests run in this process, each execution on a guest thread."""
 
 from __future__ import annotations
 
+from _thread import get_ident
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_airssys_wasm.runtime.budget.memory_account import MemoryAccount
+from pytest_airssys_wasm.runtime.capi import abi, failures
 from pytest_airssys_wasm.runtime.capi.stores import RawStore
+from pytest_airssys_wasm.runtime.execution.clock import cancel
 from pytest_airssys_wasm.runtime.execution.output import CapturedOutput
+from pytest_airssys_wasm.runtime.execution.run import GuestFailed
 from pytest_airssys_wasm.runtime.execution.verdict import judge, measure
-from pytest_airssys_wasm.runtime.guest.guest_job import guest_job, release_store
-from pytest_airssys_wasm.runtime.guest.resources import Resources
+from pytest_airssys_wasm.runtime.guest import component_calls, module_calls
+from pytest_airssys_wasm.runtime.guest.core_module import CoreModule
+from pytest_airssys_wasm.runtime.guest.operations import CallExport, DropResource, Instantiate, Instantiated
+from pytest_airssys_wasm.runtime.guest.store_context import StoreContext
+from pytest_airssys_wasm.runtime.guest.wasi_config import wasi_config
+from pytest_airssys_wasm.runtime.guest.wit_component import WitComponent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from pytest_airssys_wasm.runtime.base.usage import Usage
     from pytest_airssys_wasm.runtime.execution.guest_threads import Job
     from pytest_airssys_wasm.runtime.execution.run import Run
-    from pytest_airssys_wasm.runtime.guest.operations import Operation
-    from pytest_airssys_wasm.runtime.store.store import LimitedStore
+    from pytest_airssys_wasm.runtime.guest.backend import StoreSettings
+    from pytest_airssys_wasm.runtime.guest.component import Component
+    from pytest_airssys_wasm.runtime.guest.engine_core import EngineCore
+    from pytest_airssys_wasm.runtime.guest.operations import InstanceHandle, Operation, Runner
+
+T = TypeVar("T")
 
 
-class ThreadHome:
+class InProcessBackend:
     """A wasmtime store with its memory account, its resources and the output of its guests."""
 
     get_ready = None
 
-    def __init__(self, store: LimitedStore) -> None:
-        limits, wasi, engine = store.limits, store.wasi, store.engine
-        self.store = store
-        self.engine = engine
-        self.host = store.host
-        self.wasi = wasi
+    def __init__(self, engine: EngineCore, settings: StoreSettings, runner: Runner) -> None:
+        limits, wasi = settings.limits, settings.wasi
         self.account = MemoryAccount(limits.memory)
-        self.resources = Resources(self)
         self.output = CapturedOutput(limits.output) if wasi is not None and not wasi.inherit else None
         self.raw = RawStore(
             engine.address,
@@ -44,18 +51,19 @@ class ThreadHome:
             tables=limits.tables,
             memories=limits.memories,
         )
+        self.context = StoreContext(engine, self.raw, settings.host, wasi, runner)
         self.running: list[Run] = []
         self.stop = engine.interrupt
         # Holds the engine, which must outlive its stores.
-        self.release: Callable[[], None] = partial(release_store, self.raw, self.output, engine, self.running)
+        self.release: Callable[[], None] = partial(_release_store, self.raw, self.output, engine, self.running)
         if wasi is not None:
-            self.raw.set_wasi(wasi.configure(self.output))
+            self.raw.set_wasi(wasi_config(wasi, self.output))
 
     def prepare(self, operation: Operation, run: Run) -> Job:
-        enter = operation.prepare(run, self)
+        enter = self._entry(operation, run)
         self.account.begin()
         run.fuel_meter = self.raw.fuel_left
-        return guest_job(run, self.raw, self.engine.current, enter)
+        return _guest_job(run, self.raw, self.context.engine.runs, enter)
 
     def end(self, run: Run) -> str | None:
         if not run.abandoned:
@@ -73,3 +81,91 @@ class ThreadHome:
 
     def text(self, name: str) -> bytes:
         return b"" if self.output is None else self.output.text(name)
+
+    def _entry(self, operation: Operation, run: Run) -> Callable[[Run], Any]:
+        """Return the entry into guest code. Raises whatever can be refused before."""
+        match operation:
+            case CallExport():
+                call = _prepare_call(operation.component, operation.function, operation.args, run, self.context)
+                return partial(call, operation.handle)
+            case Instantiate():
+                return self._instantiation(operation, run)
+            case DropResource():
+                return partial(_drop, self.raw.context, operation.pointer)
+
+    def _instantiation(self, operation: Instantiate, run: Run) -> Callable[[Run], Instantiated]:
+        component, function, context = operation.component, operation.function, self.context
+        if operation.host is not None:
+            context.add_host(operation.host)
+        instantiate = _link(component, context)
+        if function is None:
+            return lambda run: Instantiated(instantiate(run))
+        call = _prepare_call(component, function, operation.args, run, context)
+
+        def enter(run: Run) -> Instantiated:
+            handle = instantiate(run)
+            return Instantiated(handle, call(handle, run))
+
+        return enter
+
+
+def _link(component: Component, context: StoreContext) -> Callable[[Run], InstanceHandle]:
+    match component:
+        case WitComponent():
+            return component_calls.link(component, context)
+        case CoreModule():
+            return module_calls.link(component, context)
+    raise TypeError(f"{component!r} is neither a component nor a module")
+
+
+def _prepare_call(
+    component: Component, function: str, args: Sequence[Any], run: Run, context: StoreContext
+) -> Callable[[InstanceHandle, Run], Any]:
+    match component:
+        case WitComponent():
+            return component_calls.prepare(component, function, args, run, context)
+        case CoreModule():
+            return module_calls.prepare(component, function, args, run, context)
+    raise TypeError(f"{component!r} is neither a component nor a module")
+
+
+def _drop(context: int, pointer: int, _run: Run) -> None:
+    error = abi.resource_any_drop(context, pointer)
+    abi.resource_any_delete(pointer)
+    if error:
+        raise GuestFailed(failures.take(error))
+
+
+def _guest_job(run: Run, raw: RawStore, runs: dict[int, Run], enter: Callable[[Run], T]) -> Job:
+    """Return the job of the guest's thread: enter guest code, keep its result, and say that it is through."""
+
+    def job() -> Callable[[], None] | None:
+        identity = get_ident()
+        runs[identity] = run
+        try:
+            raw.begin(run.fuel_at_start, stopped=run.is_stopped())
+            run.value = enter(run)
+        except BaseException as error:  # noqa: BLE001 the caller judges whatever was raised, and raises it
+            run.error = error
+        run.fuel_left = raw.fuel_left()
+        for handle in run.handles:
+            abi.resource_any_delete(handle)
+        del runs[identity]
+        if not run.finish():
+            raw.delete()  # the caller has given up, and left the store to this thread
+        return run.wake_loop
+
+    return job
+
+
+def _release_store(raw: RawStore, output: CapturedOutput | None, engine: EngineCore, running: list[Run]) -> None:
+    """Delete a store when it is closed, collected, or when the process ends."""
+    if running:
+        # Only at the end of the process can a guest still run in here, for a thread that will not go on; that
+        # thread may be waiting for the output, so it stays open.
+        if all(cancel(run, engine.interrupt) for run in running):
+            raw.delete()
+        return
+    raw.delete()
+    if output is not None:
+        output.close()

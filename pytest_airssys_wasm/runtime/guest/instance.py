@@ -1,4 +1,4 @@
-"""Calling what an instance exports."""
+"""Instances: calling the exports of a component or module that lives in a store."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from pytest_airssys_wasm.runtime.guest.component import UnknownExport, check_nam
 from pytest_airssys_wasm.runtime.guest.operations import CallExport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from types import TracebackType
 
-    from pytest_airssys_wasm.runtime.guest.component import Component
-    from pytest_airssys_wasm.runtime.store.store import LimitedStore
+    from typing_extensions import Self
+
+    from pytest_airssys_wasm.runtime.guest.operations import InstanceHandle, Runner
 
 
 class Instance:
@@ -19,37 +20,59 @@ class Instance:
 
     Call an export by its exact name, or as an attribute in snake_case. Exports inside an interface are reached
     through `instance["pkg:name/iface@1.0.0"]`, or called as `"pkg:name/iface@1.0.0#function"`.
+
+    As a context manager (`with` or `async with`) it closes its store at the end of the block.
     """
 
-    def __init__(self, store: LimitedStore, component: Component, raw: Any) -> None:
+    def __init__(self, store: Runner, handle: InstanceHandle) -> None:
         self.store = store
-        self.component = component
-        self.raw = raw
-        """The C struct of the instance; only valid together with its store."""
-        self.functions: dict[str, Any] = {}
-        """C structs of the functions called so far."""
+        """The store that it lives in."""
+        self.component = handle.component
+        """The component or module that it was made of."""
+        self._handle = handle
 
     def call(self, name: str, /, *args: Any) -> Any:
-        """Call an export: one execution. Returns its value, or raises the `WasmError` that it ended with.
+        """Call an export as one execution. Return its value, or raise the `WasmError` that it ended with.
 
         Raises `UnknownExport` for a name that is not exported, `TypeError` or `ValueError` naming the place in
         `args` for a value that does not fit, and `StoreUnusable` for a store that is closed or busy.
         """
-        return self.store.run(CallExport(self, name, args))
+        check_name(name)
+        return self.store.run(CallExport(self._handle, name, args))
 
     async def call_async(self, name: str, /, *args: Any) -> Any:
-        """As `call`, without blocking the running event loop. Cancelling the task that awaits it ends the guest."""
-        return await self.store.run_async(CallExport(self, name, args))
+        """Call an export without blocking the running asyncio event loop; otherwise the same as `call`.
+
+        Cancelling the task that awaits the call ends the guest.
+        """
+        check_name(name)
+        return await self.store.run_async(CallExport(self._handle, name, args))
 
     def __getitem__(self, interface: str) -> Interface:
-        """The exported interface of this exact name."""
+        """Return the exported interface of this exact name. Raises `UnknownExport`."""
         return Interface(self, interface)
 
-    def __getattr__(self, name: str) -> Callable[..., Any]:
+    def __getattr__(self, name: str) -> Function:
         return _attribute(self, "", name)
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self.component.attributes.get("", ())]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.store.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.store.close()
 
     def __repr__(self) -> str:
         return f"<instance of {self.component!r}>"
@@ -63,25 +86,28 @@ class Interface:
         self._instance = instance
         self._name = name
         if not name or name not in instance.component.attributes:
-            raise UnknownExport(repr(instance.component), name, filter(None, instance.component.attributes))
+            raise UnknownExport.among(instance.component, name, filter(None, instance.component.attributes))
 
     def call(self, name: str, /, *args: Any) -> Any:
-        """As `Instance.call`."""
+        """Call a function of the interface by its exact name; otherwise the same as `Instance.call`."""
         return self._instance.call(f"{self._name}#{name}", *args)
 
     async def call_async(self, name: str, /, *args: Any) -> Any:
-        """As `Instance.call_async`."""
+        """Call a function of the interface by its exact name; otherwise the same as `Instance.call_async`."""
         return await self._instance.call_async(f"{self._name}#{name}", *args)
 
-    def __getattr__(self, name: str) -> Callable[..., Any]:
+    def __getattr__(self, name: str) -> Function:
         return _attribute(self._instance, self._name, name)
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self._instance.component.attributes.get(self._name, ())]
 
     def __repr__(self) -> str:
         return f"<interface {self._name} of {self._instance!r}>"
 
 
 class Function:
-    """An export, to be called. Its `repr` is what pytest shows of a failing assertion."""
+    """An exported function, to be called. Its `repr` is what pytest shows of a failing assertion."""
 
     __slots__ = ("_instance", "_name")
 
@@ -90,18 +116,22 @@ class Function:
         self._name = name
 
     def __call__(self, *args: Any) -> Any:
-        """As `Instance.call`."""
+        """Call the function; the same as `Instance.call`."""
         return self._instance.call(self._name, *args)
+
+    async def call_async(self, *args: Any) -> Any:
+        """Call the function without blocking the running event loop; the same as `Instance.call_async`."""
+        return await self._instance.call_async(self._name, *args)
 
     def __repr__(self) -> str:
         return f"<{self._name} of {self._instance.component!r}>"
 
 
-def _attribute(instance: Instance, interface: str, attribute: str) -> Callable[..., Any]:
+def _attribute(instance: Instance, interface: str, attribute: str) -> Function:
     known = instance.component.attributes.get(interface, {})
     full = known.get(attribute)
     if full is not None:
         return Function(instance, full)
     if attribute.startswith("__"):
         raise AttributeError(attribute)
-    raise AttributeError(str(UnknownExport(repr(instance.component), attribute, known)))
+    raise AttributeError(str(UnknownExport.among(instance.component, attribute, known)))

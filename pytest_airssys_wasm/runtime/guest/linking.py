@@ -1,75 +1,37 @@
-"""Resolving a component's imports: WASI where it is granted, host functions and host resources by name."""
+"""Resolving the imports of components and modules: WASI where it is granted, host functions and resources by name."""
 
 from __future__ import annotations
 
-import difflib
-import re
+from ctypes import c_char
 from typing import TYPE_CHECKING, Any
 
+import wasmtime
 import wasmtime.component
 
-from pytest_airssys_wasm.runtime.base.values import Mismatch
+from pytest_airssys_wasm.runtime.base.values import Mismatch, shown
+from pytest_airssys_wasm.runtime.binary.types import CoreFunction
 from pytest_airssys_wasm.runtime.capi import abi, vals
+from pytest_airssys_wasm.runtime.convert import core_values
 from pytest_airssys_wasm.runtime.convert.lifting import compile_lift
 from pytest_airssys_wasm.runtime.convert.lowering import compile_lower
 from pytest_airssys_wasm.runtime.convert.sizes import fixed_size
+from pytest_airssys_wasm.runtime.errors import LinkError
 from pytest_airssys_wasm.runtime.host.functions import serve_import
-from pytest_airssys_wasm.runtime.host.unmet_imports import WASI_NOT_GRANTED, UnmetImport, refusal
-from pytest_airssys_wasm.runtime.wit.types import FunctionType, Resource, without_python_value
-from pytest_airssys_wasm.runtime.wit.world import Opaque, flatten
+from pytest_airssys_wasm.runtime.host.unmet_imports import WASI_P1, is_wasi, refusal
+from pytest_airssys_wasm.runtime.wit.types import FunctionType, Resource, value_types
+from pytest_airssys_wasm.runtime.wit.world import flatten, full_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from pytest_airssys_wasm.runtime.execution.run import Run
     from pytest_airssys_wasm.runtime.guest.component import Component
-    from pytest_airssys_wasm.runtime.guest.in_process import ThreadHome
+    from pytest_airssys_wasm.runtime.guest.core_module import CoreModule
+    from pytest_airssys_wasm.runtime.guest.store_context import StoreContext
     from pytest_airssys_wasm.runtime.guest.wit_component import WitComponent
     from pytest_airssys_wasm.runtime.host.functions import HostFunctions
     from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
-    from pytest_airssys_wasm.runtime.wit.types import WitType
     from pytest_airssys_wasm.runtime.wit.world import Item
-
-_WASI = re.compile(r"wasi:(cli|clocks|filesystem|io|random|sockets)/[\w-]+@0\.2\.\d+")
-"""What `wasmtime.component.Linker.add_wasip2` provides; wasmtime serves older patch versions by newer ones."""
-
-
-def new_linker(component: WitComponent, home: ThreadHome) -> Any:
-    """A `wasmtime.component.Linker` with all that `component` imports.
-
-    Raises `LinkError` naming every import that nothing provides, with its WIT type.
-    """
-    check_imports(component, home.host, home.wasi)
-    linker = wasmtime.component.Linker(component.engine.raw)
-    if home.wasi is not None:
-        linker.add_wasip2()
-    with linker.root() as root:
-        for interface, items in _by_interface(component.imports).items():
-            if is_wasi(interface):
-                continue
-            if interface:
-                with root.add_instance(interface) as target:
-                    _define(target, interface, items, home)
-            else:
-                _define(root, interface, items, home)
-    return linker
-
-
-def full_name(interface: str, name: str) -> str:
-    """The name by which a function of an interface is called or registered."""
-    return f"{interface}#{name}" if interface else name
-
-
-def value_types(function: FunctionType) -> Iterator[WitType]:
-    """The types of a function's parameters and of its result."""
-    yield from (type_ for _, type_ in function.params)
-    if function.result is not None:
-        yield function.result
-
-
-def is_wasi(interface: str) -> bool:
-    """Whether wasmtime itself can provide this interface."""
-    return _WASI.fullmatch(interface) is not None
 
 
 def check_imports(component: Component, host: HostFunctions | None, wasi: Wasi | None) -> None:
@@ -79,34 +41,45 @@ def check_imports(component: Component, host: HostFunctions | None, wasi: Wasi |
         raise refusal(component, unmet)
 
 
-def unmet_imports(component: WitComponent, host: HostFunctions | None, wasi: Wasi | None) -> Iterator[UnmetImport]:
-    """Each import that cannot be linked, with its WIT type, and why where that is not plain."""
-    for interface, name, item in flatten(component.imports):
-        full = full_name(interface, name)
-        if is_wasi(interface):
-            if wasi is None and isinstance(item, FunctionType):
-                yield UnmetImport(name=full, type=str(item), why=WASI_NOT_GRANTED)
-        elif isinstance(item, FunctionType):
-            odd = without_python_value(item)
-            if odd is not None:
-                why = f"the host cannot serve it: values of type {odd} have no Python value"
-                yield UnmetImport(name=full, type=str(item), why=why)
-            elif host is None or host.find(interface, name) is None:
-                lacks = None if host is None else host.lack(interface, name)
-                yield UnmetImport(name=full, type=str(item), why=lacks or _near(full, host))
-            elif (registered := host.misfit(interface, name, item)) is not None:
-                yield UnmetImport(name=full, type=str(item), why=registered, is_registered=True)
-        elif isinstance(item, Resource):
-            if host is None or host.find_resource(interface, name) is None:
-                yield UnmetImport(name=full, type="resource", why=_near(full, host))
-        elif isinstance(item, Opaque):
-            yield UnmetImport(name=full, type=str(item), why="the host cannot provide it")
+def component_linker(component: WitComponent, context: StoreContext) -> wasmtime.component.Linker:
+    """Return a linker with everything that `component` imports.
+
+    Raises `LinkError` naming every import that nothing provides, with its WIT type.
+    """
+    check_imports(component, context.host, context.wasi)
+    linker = wasmtime.component.Linker(context.engine.raw)
+    if context.wasi is not None:
+        linker.add_wasip2()
+    with linker.root() as root:
+        for interface, items in _by_interface(component.imports).items():
+            if is_wasi(interface):
+                continue
+            if interface:
+                with root.add_instance(interface) as target:
+                    _define(target, interface, items, context)
+            else:
+                _define(root, interface, items, context)
+    return linker
 
 
-def _near(full: str, host: HostFunctions | None) -> str:
-    names = host.names if host is not None else ()
-    near = difflib.get_close_matches(full, names, n=1, cutoff=0.8)
-    return f"registered is the similar {near[0]}" if near else ""
+def module_linker(module: CoreModule, context: StoreContext) -> wasmtime.Linker:
+    """Return a linker with everything that `module` imports.
+
+    Raises `LinkError` naming every import that nothing provides, with its type.
+    """
+    check_imports(module, context.host, context.wasi)
+    engine = context.engine
+    linker = wasmtime.Linker(engine.raw)
+    if context.wasi is not None:
+        linker.define_wasi()
+    for one in module.shape.imports:
+        if one.module == WASI_P1 and context.wasi is not None:
+            continue
+        served = context.host.find(one.module, one.name) if context.host else None
+        assert served is not None and isinstance(one.type, CoreFunction)  # noqa: PT018 `check_imports` has asked
+        serve = _serve_module(f"{one.module}#{one.name}", one.type, served, engine.runs)
+        engine.callbacks.define_in_module(linker, one.module, one.name, _function_type(one.type), serve)
+    return linker
 
 
 def _by_interface(level: Mapping[str, Item]) -> dict[str, dict[str, Item]]:
@@ -116,21 +89,21 @@ def _by_interface(level: Mapping[str, Item]) -> dict[str, dict[str, Item]]:
     return grouped
 
 
-def _define(target: Any, interface: str, items: Mapping[str, Item], home: ThreadHome) -> None:
-    callbacks = home.engine.callbacks
+def _define(target: Any, interface: str, items: Mapping[str, Item], context: StoreContext) -> None:
+    callbacks, resources = context.engine.callbacks, context.resources
     for name, item in items.items():
         if isinstance(item, Resource):
-            resource_type = wasmtime.component.ResourceType.host(home.resources.type_id(interface, name))
-            callbacks.define_resource(target, name, resource_type, home.resources.destroy)
-        elif isinstance(item, FunctionType) and home.host is not None:
-            function = home.host.find(interface, name)
-            assert function is not None  # `_missing` has asked
-            served = _serve(full_name(interface, name), item, function, home.engine.current)
+            resource_type = wasmtime.component.ResourceType.host(resources.type_id(interface, name))
+            callbacks.define_resource(target, name, resource_type, resources.destroy)
+        elif isinstance(item, FunctionType) and context.host is not None:
+            function = context.host.find(interface, name)
+            assert function is not None  # `check_imports` has asked
+            served = _serve_component(full_name(interface, name), item, function, context.engine.runs)
             callbacks.define_in_component(target, name, served)
 
 
-def _serve(
-    name: str, type_: FunctionType, function: Callable[..., Any], current: Mapping[int, Run]
+def _serve_component(
+    name: str, type_: FunctionType, function: Callable[..., Any], runs: Mapping[int, Run]
 ) -> Callable[[int, int, int], None]:
     fixed_bytes = sum(map(fixed_size, value_types(type_)))
     lifts = tuple(compile_lift(param) for _, param in type_.params)
@@ -152,4 +125,32 @@ def _serve(
             raise error.at("result")
         vals.val_clone(own, target)  # wasmtime frees it with its own allocator
 
-    return serve_import(name, function, lift_all, lower_result, current)
+    return serve_import(name, function, lift_all, lower_result, runs)
+
+
+def _serve_module(
+    name: str, type_: CoreFunction, function: Callable[..., Any], runs: Mapping[int, Run]
+) -> Callable[[int, int, int], None]:
+    params, results = type_.params, type_.results
+
+    def lift(source: int, _run: Run) -> Sequence[Any]:
+        buffer = (c_char * (abi.VAL_BYTES * len(params))).from_address(source) if params else b""
+        return core_values.lift(params, buffer)
+
+    def lower(value: Any, target: int, _run: Run) -> None:
+        values = () if not results else (value,) if len(results) == 1 else tuple(value)
+        if len(values) != len(results) or (not results and value is not None):
+            raise TypeError(f"returned {shown(value)}, expected {len(results)} result(s)")
+        if results:
+            buffer = (c_char * (abi.VAL_BYTES * len(results))).from_address(target)
+            core_values.lower(results, values, buffer, where="result")
+
+    return serve_import(name, function, lift, lower, runs)
+
+
+def _function_type(function: CoreFunction) -> wasmtime.FuncType:
+    types = {name: getattr(wasmtime.ValType, name) for name in ("i32", "i64", "f32", "f64")}
+    odd = core_values.unsupported([*function.params, *function.results])
+    if odd:
+        raise LinkError(f"an import with values of type {', '.join(odd)} cannot be served from Python")
+    return wasmtime.FuncType([types[name]() for name in function.params], [types[name]() for name in function.results])

@@ -1,106 +1,111 @@
-"""What a store can be asked to run, as data: where it runs decides how."""
+"""The operations that a store can be asked to run, as plain data. Each backend decides how to run them."""
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
-
-from pytest_airssys_wasm.runtime.capi import abi, failures
-from pytest_airssys_wasm.runtime.execution.run import GuestFailed
-from pytest_airssys_wasm.runtime.guest.component import check_name
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from pytest_airssys_wasm.runtime.execution.run import Run
+    from pytest_airssys_wasm.runtime.base.usage import Usage
     from pytest_airssys_wasm.runtime.guest.component import Component
-    from pytest_airssys_wasm.runtime.guest.in_process import ThreadHome
-    from pytest_airssys_wasm.runtime.guest.instance import Instance
+    from pytest_airssys_wasm.runtime.host.functions import HostFunctions
 
 
-class Operation(Protocol):
-    """One execution as it is asked for."""
+@dataclass(frozen=True, slots=True, eq=False)
+class InstanceHandle:
+    """An instance as its backend knows it."""
+
+    component: Component
+    raw: Any
+    """The C struct of the instance, only valid together with its store; in another process a session number."""
+    functions: dict[str, Any] = field(default_factory=dict)
+    """The C structs of the functions that were called so far, by full name."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Instantiate:
+    """Link and instantiate a component; with a `function`, call it as part of the same execution.
+
+    Its result is `Instantiated`.
+    """
+
+    component: Component
+    function: str | None = None
+    """The full name of an export."""
+    args: Sequence[Any] = ()
+    host: HostFunctions | None = None
+    """Host functions of this instance beside those of the store."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Instantiated:
+    """The result of `Instantiate`."""
+
+    handle: InstanceHandle
+    value: Any = None
+    """The result of the call; `None` where there was none."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CallExport:
+    """Call an export of an instance. Its result is the value that the export returned."""
+
+    handle: InstanceHandle
+    function: str
+    """The full name of the export."""
+    args: Sequence[Any]
 
     @property
     def component(self) -> Component:
-        """What it runs."""
+        """The component that the instance was made of."""
+        return self.handle.component
 
-    @property
-    def function(self) -> str | None:
-        """Full name of the export; `None` where the guest is only instantiated."""
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DropResource:
+    """Give a guest's resource back: its destructor runs. Its result is `None`."""
+
+    component: Component
+    function: str
+    """The resource's name behind `[drop]`: a destructor has no export."""
+    pointer: int
+    """The handle of the resource, as its backend knows it."""
 
     @property
     def args(self) -> Sequence[Any]:
-        """The arguments of the call."""
-
-    def prepare(self, run: Run, home: ThreadHome) -> Callable[[Run], Any]:
-        """Everything that can be refused before guest code runs; the result runs it, on a guest thread."""
+        """The arguments of a destructor: none."""
+        return ()
 
 
-class Instantiate:
-    """Link and instantiate."""
-
-    __slots__ = ("component",)
-    function = None
-    args = ()
-
-    def __init__(self, component: Component) -> None:
-        self.component = component
-
-    def prepare(self, run: Run, home: ThreadHome) -> Callable[[Run], Instance]:
-        return self.component.link(home)
+Operation: TypeAlias = Instantiate | CallExport | DropResource
 
 
-class CallExport:
-    """Call an export of an instance."""
+class Runner(Protocol):
+    """The side of a store that instances and resources use."""
 
-    __slots__ = ("args", "component", "function", "instance")
+    @property
+    def is_usable(self) -> bool:
+        """Whether the store can run something."""
 
-    def __init__(self, instance: Instance, function: str, args: Sequence[Any]) -> None:
-        check_name(function)
-        self.instance = instance
-        self.component = instance.component
-        self.function = function
-        self.args = args
+    @property
+    def usage(self) -> Usage | None:
+        """The usage of the last execution; `None` before the first."""
 
-    def prepare(self, run: Run, home: ThreadHome) -> Callable[[Run], Any]:
-        return partial(self.component.prepare(self.function, self.args, run, home), self.instance)
+    @property
+    def stdout(self) -> bytes:
+        """The bytes that guests have written to stdout so far."""
 
+    @property
+    def stderr(self) -> bytes:
+        """The bytes that guests have written to stderr so far."""
 
-class Execute:
-    """Instantiate and call, as one execution."""
+    def run(self, operation: Operation) -> Any:
+        """Run an operation as one execution, and return its result or raise the error that it ended with."""
 
-    __slots__ = ("args", "component", "function")
+    async def run_async(self, operation: Operation) -> Any:
+        """Run an operation as one execution without blocking the running event loop."""
 
-    def __init__(self, component: Component, function: str, args: Sequence[Any]) -> None:
-        check_name(function)
-        self.component = component
-        self.function = function
-        self.args = args
-
-    def prepare(self, run: Run, home: ThreadHome) -> Callable[[Run], Any]:
-        instantiate = self.component.link(home)
-        call = self.component.prepare(self.function, self.args, run, home)
-        return lambda run: call(instantiate(run), run)
-
-
-class DropResource:
-    """Give a guest's resource back: its destructor runs."""
-
-    __slots__ = ("component", "function", "pointer")
-    args = ()
-
-    def __init__(self, component: Component, function: str, pointer: int) -> None:
-        self.component = component
-        self.function = function
-        """A destructor has no export: the resource's name behind `[drop]`."""
-        self.pointer = pointer
-
-    def prepare(self, run: Run, home: ThreadHome) -> Callable[[Run], None]:
-        def enter(_run: Run) -> None:
-            error = abi.resource_any_drop(home.raw.context, self.pointer)
-            abi.resource_any_delete(self.pointer)
-            if error:
-                raise GuestFailed(failures.take(error))
-
-        return enter
+    def close(self) -> None:
+        """Release the store and everything in it."""

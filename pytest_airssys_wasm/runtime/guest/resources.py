@@ -10,39 +10,37 @@ from typing import TYPE_CHECKING, Any
 from pytest_airssys_wasm.runtime.base.values import WrongType, attribute_name
 from pytest_airssys_wasm.runtime.capi import abi, failures
 from pytest_airssys_wasm.runtime.errors import WasmError
-from pytest_airssys_wasm.runtime.guest.operations import DropResource
+from pytest_airssys_wasm.runtime.guest.operations import CallExport, DropResource
 from pytest_airssys_wasm.runtime.host.functions import drop_object
 from pytest_airssys_wasm.runtime.wit.types import BorrowType, OwnType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
     from typing_extensions import Self
 
     from pytest_airssys_wasm.runtime.execution.run import Run
-    from pytest_airssys_wasm.runtime.guest.in_process import ThreadHome
-    from pytest_airssys_wasm.runtime.guest.instance import Instance
+    from pytest_airssys_wasm.runtime.guest.operations import InstanceHandle, Runner
     from pytest_airssys_wasm.runtime.guest.wit_component import WitComponent
     from pytest_airssys_wasm.runtime.host.functions import HostFunctions
-    from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
 
 class Resource:
-    """A handle of a resource that a guest implements. A context manager; its methods are attributes in snake_case.
+    """A handle of a resource that a guest implements; its methods are attributes in snake_case.
 
-    `drop` runs the guest's destructor, as an execution of its own. A handle passed to the guest by value (`own`)
-    is the guest's from then on, and cannot be used any more.
+    As a context manager (`with` or `async with`) it is dropped at the end of the block. `drop` runs the guest's
+    destructor, as an execution of its own. A handle passed to the guest by value (`own`) belongs to the guest from then
+    on, and cannot be used any more.
     """
 
     def __init__(
         self,
         pointer: int,
-        store: LimitedStore,
+        type_: OwnType | BorrowType,
+        store: Runner,
         component: WitComponent,
-        instance: Instance | None,
-        prefix: str,
-        name: str,
+        instance: InstanceHandle | None,
         forget: Callable[[int], None],
     ) -> None:
         self._pointer: int | None = pointer
@@ -50,14 +48,18 @@ class Resource:
         self._store = store
         self._component = component
         self._instance = instance
-        self._prefix = prefix
-        self._name = name
+        self._prefix = component.prefix_of(type_.resource)
+        self._name = type_.resource.name
 
     def drop(self) -> None:
         """Give the handle back; the guest's destructor runs. Calling it again does nothing."""
-        if self._pointer is None or not self._store.is_usable:
-            return
-        self._store.run(DropResource(self._component, f"{self._prefix}[drop]{self._name}", self._take()))
+        if self._pointer is not None and self._store.is_usable:
+            self._store.run(self._dropping())
+
+    async def drop_async(self) -> None:
+        """Give the handle back without blocking the running event loop; otherwise the same as `drop`."""
+        if self._pointer is not None and self._store.is_usable:
+            await self._store.run_async(self._dropping())
 
     def __enter__(self) -> Self:
         return self
@@ -69,15 +71,23 @@ class Resource:
         if not isinstance(error, WasmError):
             self.drop()
 
-    def __getattr__(self, name: str) -> Callable[..., Any]:
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if not isinstance(error, WasmError):
+            await self.drop_async()
+
+    def __getattr__(self, name: str) -> Method:
         if name.startswith("_") or self._instance is None:
             raise AttributeError(name)
         for role, lead in (("method", (self,)), ("static", ())):
             prefix = f"{self._prefix}[{role}]{self._name}."
-            for full in self._instance.component.function_names():
+            for full in self._component.function_names():
                 if full.startswith(prefix) and attribute_name(full[len(prefix) :]) == name:
-                    instance = self._instance
-                    return lambda *args: instance.call(full, *lead, *args)
+                    return Method(self._store, self._instance, full, lead)
         raise AttributeError(f"resource {self._name!r} has no method {name!r}")
 
     def __repr__(self) -> str:
@@ -89,51 +99,81 @@ class Resource:
         if pointer is not None:
             self._forget(pointer)
 
+    def _dropping(self) -> DropResource:
+        return DropResource(self._component, f"{self._prefix}[drop]{self._name}", self._take())
+
     def _peek(self) -> int:
-        """The handle. Raises `ValueError` when it was dropped or given away."""
+        """Return the handle. Raises `ValueError` when it was dropped or given away."""
         if self._pointer is None:
             raise ValueError(f"the resource {self._name!r} was dropped or given away")
         return self._pointer
 
     def _take(self) -> int:
-        """The handle, which is somebody else's from now on. Raises as `_peek`."""
+        """Return the handle, which belongs to somebody else from now on. Raises `ValueError` when it already does."""
         pointer = self._peek()
         self._pointer = None
         return pointer
 
 
+class Method:
+    """A method or static function of a guest's resource, to be called."""
+
+    __slots__ = ("_instance", "_lead", "_name", "_store")
+
+    def __init__(self, store: Runner, instance: InstanceHandle, name: str, lead: Sequence[Resource]) -> None:
+        self._store = store
+        self._instance = instance
+        self._name = name
+        self._lead = lead
+
+    def __call__(self, *args: Any) -> Any:
+        """Call the method as one execution; the same as `Instance.call`."""
+        return self._store.run(CallExport(self._instance, self._name, (*self._lead, *args)))
+
+    async def call_async(self, *args: Any) -> Any:
+        """Call the method without blocking the running event loop; the same as `Instance.call_async`."""
+        return await self._store.run_async(CallExport(self._instance, self._name, (*self._lead, *args)))
+
+    def __repr__(self) -> str:
+        return f"<{self._name} of {self._instance.component!r}>"
+
+
 def check_served(
     value: object, type_: OwnType | BorrowType, component: WitComponent, host: HostFunctions | None
 ) -> tuple[str, str]:
-    """Interface and name of the host resource that `value` is an object of. Raises `WrongType` where it is none."""
-    home = component.imported_home(type_.resource)
-    served = host.find_resource(*home) if home and host else None
-    if home is None or served is None or not isinstance(value, served):
+    """Return interface and name of the host resource that `value` is an object of. Raises `WrongType` for others."""
+    place = component.import_of(type_.resource)
+    served = host.find_resource(*place) if place and host else None
+    if place is None or served is None or not isinstance(value, served):
         wanted = served.__name__ if served else "a Resource that the guest gave out"
         raise WrongType(f"{type_} ({wanted})", value)
-    return home
+    return place
 
 
 class Resources:
     """The resources of one store, as conversions between handles and Python objects."""
 
-    def __init__(self, home: ThreadHome) -> None:
-        self._home = home
+    def __init__(self, context: int, runs: Mapping[int, Run], host: HostFunctions | None, store: Runner) -> None:
+        self.host = host
+        """The host functions of the store, whose classes serve imported resources."""
+        self._context = context
+        self._runs = runs
+        self._store = store
         self._objects: dict[int, Any] = {}
         self._representations = count(1)
         self._types: dict[tuple[str, str], int] = {}
 
     def type_id(self, interface: str, name: str) -> int:
-        """The number by which wasmtime knows this host resource in this store."""
+        """Return the number by which wasmtime knows this host resource in this store."""
         return self._types.setdefault((interface, name), len(self._types) + 1)
 
     def destroy(self, representation: int) -> None:
-        """The guest dropped its last handle of a host resource."""
+        """Let go of the object of a host resource, of which the guest has dropped its last handle."""
         served = self._objects.pop(representation, None)
-        drop_object(served, self._home.engine.current[get_ident()])
+        drop_object(served, self._runs[get_ident()])
 
-    def attach(self, run: Run, component: WitComponent, instance: Instance | None) -> None:
-        """Convert the resources of `component` in this run. Needs the instance to offer methods on handles."""
+    def attach(self, run: Run, component: WitComponent, instance: InstanceHandle | None) -> None:
+        """Convert the resources of `component` in this run. Handles have methods where the instance is known."""
 
         def lift(pointer: int, type_: OwnType | BorrowType) -> object:
             return self._lift(pointer, type_, component, instance, run)
@@ -145,16 +185,18 @@ class Resources:
         run.transfer.lower_resource = lower
 
     def _lift(
-        self, pointer: int, type_: OwnType | BorrowType, component: WitComponent, instance: Instance | None, run: Run
+        self,
+        pointer: int,
+        type_: OwnType | BorrowType,
+        component: WitComponent,
+        instance: InstanceHandle | None,
+        run: Run,
     ) -> object:
         host = c_void_p()
-        error = abi.resource_any_to_host(self._home.raw.context, pointer, byref(host))
+        error = abi.resource_any_to_host(self._context, pointer, byref(host))
         if error:
             abi.error_delete(error)
-            prefix = component.prefix_of(type_.resource)
-            return Resource(
-                pointer, self._home.store, component, instance, prefix, type_.resource.name, abi.resource_any_delete
-            )
+            return Resource(pointer, type_, self._store, component, instance, abi.resource_any_delete)
         representation = abi.resource_host_rep(host)
         abi.resource_host_delete(host)
         run.handles.append(pointer)
@@ -164,7 +206,7 @@ class Resources:
 
     def _lower(self, value: object, type_: OwnType | BorrowType, component: WitComponent, run: Run) -> int:
         if isinstance(value, Resource):
-            if value._store is not self._home.store:
+            if value._store is not self._store:
                 raise ValueError(f"the resource {type_.resource} belongs to another store")
             if isinstance(type_, BorrowType):
                 return value._peek()
@@ -175,12 +217,12 @@ class Resources:
         return pointer
 
     def _lower_object(self, value: object, type_: OwnType | BorrowType, component: WitComponent) -> int:
-        home = check_served(value, type_, component, self._home.host)
+        place = check_served(value, type_, component, self.host)
         representation = next(self._representations)
         self._objects[representation] = value
-        host = abi.resource_host_new(isinstance(type_, OwnType), representation, self.type_id(*home))
+        host = abi.resource_host_new(isinstance(type_, OwnType), representation, self.type_id(*place))
         handle = c_void_p()
-        error = abi.resource_host_to_any(self._home.raw.context, host, byref(handle))
+        error = abi.resource_host_to_any(self._context, host, byref(handle))
         abi.resource_host_delete(host)
         if error:
             raise ValueError(failures.take(error).cause)

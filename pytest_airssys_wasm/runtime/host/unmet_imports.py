@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 from pytest_airssys_wasm.runtime.base.printable import printable
+from pytest_airssys_wasm.runtime.binary.types import CoreFunction
 from pytest_airssys_wasm.runtime.errors import LinkError
+from pytest_airssys_wasm.runtime.wit.types import FunctionType, Resource, without_python_value
+from pytest_airssys_wasm.runtime.wit.world import Opaque, flatten, full_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from pytest_airssys_wasm.runtime.binary.types import ModuleImport
+    from pytest_airssys_wasm.runtime.host.functions import HostFunctions
+    from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
+    from pytest_airssys_wasm.runtime.wit.world import Item
+
+WASI_P1 = "wasi_snapshot_preview1"
+"""The module that WASI preview 1 is imported from."""
+_WASI_P2 = re.compile(r"wasi:(cli|clocks|filesystem|io|random|sockets)/[\w-]+@0\.2\.\d+")
+"""The interfaces of `wasmtime.component.Linker.add_wasip2`; older patch versions are served by newer ones."""
 WASI_NOT_GRANTED = "WASI is not granted: wasi=Wasi() in Python, [wasi] in Component.toml"
 
 
@@ -32,21 +46,66 @@ class UnmetImport:
         return f"{self.name}: {self.type}{f' ({self.why})' if self.why else ''}"
 
 
-def refusal(component: object, unmet: Sequence[UnmetImport]) -> LinkError:
-    """The error that names them all: first those that nothing provides."""
+def is_wasi(interface: str) -> bool:
+    """Return whether wasmtime itself can provide this interface."""
+    return _WASI_P2.fullmatch(interface) is not None
+
+
+def unmet_wit_imports(
+    imports: Mapping[str, Item], host: HostFunctions | None, wasi: Wasi | None
+) -> Iterator[UnmetImport]:
+    """Yield each import of a component that cannot be linked, with its WIT type, and the reason if not plain."""
+    for interface, name, item in flatten(imports):
+        full = full_name(interface, name)
+        if is_wasi(interface):
+            if wasi is None and isinstance(item, FunctionType):
+                yield UnmetImport(name=full, type=str(item), why=WASI_NOT_GRANTED)
+        elif isinstance(item, FunctionType):
+            odd = without_python_value(item)
+            if odd is not None:
+                why = f"the host cannot serve it: values of type {odd} have no Python value"
+                yield UnmetImport(name=full, type=str(item), why=why)
+            elif host is None or host.find(interface, name) is None:
+                lacks = None if host is None else host.lack(interface, name)
+                yield UnmetImport(name=full, type=str(item), why=lacks or _near(full, host))
+            elif (registered := host.misfit(interface, name, item)) is not None:
+                yield UnmetImport(name=full, type=str(item), why=registered, is_registered=True)
+        elif isinstance(item, Resource):
+            if host is None or host.find_resource(interface, name) is None:
+                yield UnmetImport(name=full, type="resource", why=_near(full, host))
+        elif isinstance(item, Opaque):
+            yield UnmetImport(name=full, type=str(item), why="the host cannot provide it")
+
+
+def unmet_core_imports(
+    imports: Sequence[ModuleImport], host: HostFunctions | None, wasi: Wasi | None
+) -> Iterator[UnmetImport]:
+    """Yield each import of a module that cannot be linked, with its type, and the reason where it is not plain."""
+    for one in imports:
+        if one.module == WASI_P1 and wasi is not None:
+            continue
+        full, declared = f"{one.module}#{one.name}", str(one.type)
+        if host is None or host.find(one.module, one.name) is None or not isinstance(one.type, CoreFunction):
+            yield UnmetImport(name=full, type=declared, why=WASI_NOT_GRANTED if one.module == WASI_P1 else "")
+        elif (registered := host.misfit(one.module, one.name, one.type)) is not None:
+            yield UnmetImport(name=full, type=declared, why=registered, is_registered=True)
+
+
+def refusal(guest: object, unmet: Sequence[UnmetImport]) -> LinkError:
+    """Return the error that names all unmet imports: first those that nothing provides."""
     missing = [one for one in unmet if not one.is_registered]
     misfits = [one for one in unmet if one.is_registered]
     paragraphs = []
     if missing:
-        paragraphs.append("\n  ".join([f"{component!r} needs imports that nothing provides:", *_listed(missing)]))
+        paragraphs.append("\n  ".join([f"{guest!r} needs imports that nothing provides:", *_listed(missing)]))
     if misfits:
-        begins = f"{component!r} imports functions with another signature than that of the function registered:"
+        begins = f"{guest!r} imports functions with another signature than that of the function registered:"
         paragraphs.append("\n  ".join([begins, *(printable(str(one)) for one in misfits)]))
     return LinkError("\n".join(paragraphs), [one.name for one in unmet])
 
 
 def _listed(missing: Sequence[UnmetImport]) -> Iterator[str]:
-    """A line each; of WASI, which comes in dozens, a line for each interface."""
+    """Yield a line for each import; for WASI, which comes in dozens, a line for each interface."""
     for is_ungranted, group in groupby(missing, key=lambda one: one.why == WASI_NOT_GRANTED):
         if is_ungranted:
             for interface, functions in groupby(group, key=lambda one: one.name.partition("#")[0]):
@@ -54,3 +113,9 @@ def _listed(missing: Sequence[UnmetImport]) -> Iterator[str]:
                 yield printable(f"{interface}: {names} ({WASI_NOT_GRANTED})")
         else:
             yield from (printable(str(one)) for one in group)
+
+
+def _near(full: str, host: HostFunctions | None) -> str:
+    names = host.names if host is not None else ()
+    near = difflib.get_close_matches(full, names, n=1, cutoff=0.8)
+    return f"registered is the similar {near[0]}" if near else ""

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 import tomli
 
+from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits, parse_count, parse_duration_ms, parse_size
-from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidConfiguration, Verdict
+from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidConfiguration
 from pytest_airssys_wasm.runtime.manifest.messages import Place, translate
 from pytest_airssys_wasm.runtime.manifest.tables import CpuTable, Document, ManifestTest, WasiTable
 from pytest_airssys_wasm.runtime.manifest.wasi import Wasi

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
-
-if TYPE_CHECKING:
-    from pytest_airssys_wasm.runtime.execution.output import CapturedOutput
 
 Access = Literal["ro", "rw"]
 
@@ -57,38 +53,6 @@ class Wasi:
                 raise InvalidConfiguration(where, grant, "(host directory, 'ro' or 'rw')")
             if not Path(grant[0]).is_dir():
                 raise InvalidConfiguration(where, os.fspath(grant[0]), "an existing directory of the host")
-
-    def configure(self, output: CapturedOutput | None) -> Any:
-        """A new `wasmtime.WasiConfig`; a store uses one up."""
-        import wasmtime
-
-        config = wasmtime.WasiConfig()
-        if self.inherit:
-            for inherit in (config.inherit_argv, config.inherit_env, config.inherit_stdin):
-                inherit()
-        if self.args or not self.inherit:
-            config.argv = list(self.args)
-        if self.env or not self.inherit:
-            config.env = list(self.env.items())
-        if self.stdin:
-            self._feed(config)
-        if output is None:
-            config.inherit_stdout()
-            config.inherit_stderr()
-        else:
-            config.stdout_file = output.path("stdout")
-            config.stderr_file = output.path("stderr")
-            output.opened()
-        for guest, (host, access) in self.preopen.items():
-            config.preopen_dir(os.fspath(host), guest, access == "rw")
-        return config
-
-    def _feed(self, config: Any) -> None:
-        # wasmtime opens the file at once: it may be gone when this returns.
-        with tempfile.NamedTemporaryFile() as file:
-            file.write(self.stdin.encode() if isinstance(self.stdin, str) else self.stdin)
-            file.flush()
-            config.stdin_file = file.name
 
 
 def _is_text(value: object) -> bool:

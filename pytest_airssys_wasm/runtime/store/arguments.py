@@ -1,4 +1,4 @@
-"""What a store is given, checked where it is given: what does not fit would be found out in another room."""
+"""The checks of what a store is given, made where it is given: elsewhere the error would not name it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pytest_airssys_wasm.runtime.host.functions import HostFunctions
 from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
 
 if TYPE_CHECKING:
-    from pytest_airssys_wasm.runtime.engine import WasmEngine
+    from pytest_airssys_wasm.runtime.guest.engine_core import EngineCore
 
 
 def check_parts(limits: object, host: object, wasi: object) -> None:
-    """Raise `InvalidConfiguration` for what a store cannot be made of."""
+    """Raise `InvalidConfiguration` for parts that a store cannot be made of."""
     if not isinstance(limits, ResourceLimits):
         raise InvalidConfiguration("limits", limits, "ResourceLimits(…)")
     if not isinstance(host, (HostFunctions, type(None))):
@@ -24,10 +24,10 @@ def check_parts(limits: object, host: object, wasi: object) -> None:
         raise InvalidConfiguration("wasi", wasi, "Wasi(…), or None")
 
 
-def check_component(component: object, engine: WasmEngine) -> None:
-    """Raise a `TypeError` for what is no component, a `ValueError` for one of another engine."""
-    if getattr(component, "engine", None) is engine:
+def check_component(component: object, engine: EngineCore) -> None:
+    """Raise a `TypeError` for something other than a component, a `ValueError` for a component of another engine."""
+    if getattr(component, "engine", None) is engine.raw:
         return
     if not isinstance(component, Component):
-        raise TypeError(f"component: expected what the engine's load() returns, got {component!r}")
-    raise ValueError(f"{component!r} was loaded by another engine: a store runs what its own engine has loaded")
+        raise TypeError(f"component: expected the result of the engine's load(), got {component!r}")
+    raise ValueError(f"{component!r} was loaded by another engine: a store runs those that its own engine has loaded")

@@ -1,4 +1,4 @@
-"""One execution at a time: who may use a store, and why nobody may any more."""
+"""The exclusive use of a store: one execution at a time, and none after the store has come to its end."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class StoreUnusable(RuntimeError):
     """The store is closed, was given up on, or is in use by a call that has not returned."""
 
 
-class Claim:
-    """The right to run something in the store that `account` is of."""
+class ExclusiveUse:
+    """The right to run something in the store that `account` belongs to."""
 
     def __init__(self, account: MemoryAccount) -> None:
         self._account = account
@@ -25,11 +25,11 @@ class Claim:
 
     @property
     def is_over(self) -> bool:
-        """Whether nobody can have it any more."""
+        """Whether the store cannot be used any more."""
         return self._over is not None
 
     def take(self) -> None:
-        """Raises `StoreUnusable` when another execution has it, or when it is over."""
+        """Take the store. Raises `StoreUnusable` when another execution has it, or when it cannot be used any more."""
         if not self._busy.acquire(blocking=False):
             running = RUN.get(None)
             if running is not None and running.account is self._account:
@@ -40,9 +40,9 @@ class Claim:
             raise StoreUnusable(f"this store cannot be used any more: {self._over}")
 
     def give_back(self) -> None:
-        """After `take`."""
+        """Give the store back after `take`."""
         self._busy.release()
 
     def end(self, why: str) -> None:
-        """Nobody gets it any more; to be given back still."""
+        """Let nobody take the store any more. Its present user still has to give it back."""
         self._over = why

@@ -1,20 +1,26 @@
-"""LimitedStore: what a guest lives in. One budget, one memory account, one deadline, released whatever happens."""
+"""LimitedStore: guests live in it under one memory account, with a budget and a deadline for each execution."""
 
 from __future__ import annotations
 
 import weakref
+from dataclasses import fields
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal
 
+from pytest_airssys_wasm.runtime.base.call import Call, Finished
 from pytest_airssys_wasm.runtime.base.usage import Execution, Tally, Usage
-from pytest_airssys_wasm.runtime.errors import WasmError
+from pytest_airssys_wasm.runtime.errors import InvalidConfiguration, WasmError, outcome_of
 from pytest_airssys_wasm.runtime.execution.clock import cancel, keep_time, wait_done
 from pytest_airssys_wasm.runtime.execution.run import Run, Stop
-from pytest_airssys_wasm.runtime.guest.executions import Call, Finished
-from pytest_airssys_wasm.runtime.guest.in_process import ThreadHome
-from pytest_airssys_wasm.runtime.guest.operations import Execute, Instantiate
+from pytest_airssys_wasm.runtime.guest.backend import StoreSettings
+from pytest_airssys_wasm.runtime.guest.component import check_name
+from pytest_airssys_wasm.runtime.guest.in_process import InProcessBackend
+from pytest_airssys_wasm.runtime.guest.instance import Instance
+from pytest_airssys_wasm.runtime.guest.operations import Instantiate
 from pytest_airssys_wasm.runtime.store.arguments import check_component, check_parts
-from pytest_airssys_wasm.runtime.store.exclusive_use import Claim
+from pytest_airssys_wasm.runtime.store.exclusive_use import ExclusiveUse
+from pytest_airssys_wasm.runtime.store.repetition import Repetition, call_text
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -22,156 +28,166 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
-    from pytest_airssys_wasm.runtime.engine import WasmEngine
     from pytest_airssys_wasm.runtime.execution.awaiting.event_loop import OnLoop
     from pytest_airssys_wasm.runtime.execution.guest_threads import Job
-    from pytest_airssys_wasm.runtime.guest.backend import Home
+    from pytest_airssys_wasm.runtime.guest.backend import Backend
     from pytest_airssys_wasm.runtime.guest.component import Component
-    from pytest_airssys_wasm.runtime.guest.instance import Instance
+    from pytest_airssys_wasm.runtime.guest.engine_core import EngineCore
     from pytest_airssys_wasm.runtime.guest.operations import Operation
     from pytest_airssys_wasm.runtime.host.functions import HostFunctions
     from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
 
 
 class LimitedStore:
-    """A wasmtime store under `limits`. A context manager; `close` releases everything, and is called for you.
+    """A wasmtime store under `limits`.
 
-    `host` serves the guest's imports, `wasi` grants what it may see of the machine; both default to nothing.
-    With `fuel_per="store"` all executions share one fuel budget; else each has its own.
+    As a context manager (`with` or `async with`) it is closed at the end of the block, which releases everything in it.
+    `host` serves the imports of its guests, `wasi` grants what they may see of the machine; both default to nothing.
+    With `fuel_per="store"` all executions share one fuel budget; with `"call"` each instantiation and each call of an
+    export has its own.
 
     One thread at a time may use a store, and a host function may not call back into the store that calls it:
-    both are `StoreUnusable`.
+    both raise `StoreUnusable`.
     """
 
     def __init__(
         self,
-        engine: WasmEngine,
+        engine: EngineCore,
         limits: ResourceLimits,
         *,
         host: HostFunctions | None = None,
         wasi: Wasi | None = None,
-        fuel_per: Literal["execution", "store"] = "execution",
+        fuel_per: Literal["call", "store"] = "call",
     ) -> None:
         check_parts(limits, host, wasi)
+        if fuel_per not in ("call", "store"):
+            raise InvalidConfiguration("fuel_per", fuel_per, "'call' or 'store'")
         self.engine = engine
+        """The `WasmEngine` whose components it runs."""
         self.limits = limits
+        """The limits that hold in it."""
         self.host = host
+        """The host functions that serve the imports of its guests."""
         self.wasi = wasi
+        """The WASI grants of its guests."""
+        self.fuel_per = fuel_per
+        """The owner of the fuel budget: each `call` (one instantiation or one call of an export), or the `store`."""
         self.usage: Usage | None = None
-        """What the last execution used."""
+        """The usage of the last execution; `None` before the first."""
         self._fuel_left = limits.fuel if fuel_per == "store" else None
-        self._shares_fuel = fuel_per == "store"
-        self._tally = Tally(limits.fuel if self._shares_fuel else None)
+        self._tally = Tally(limits.fuel if fuel_per == "store" else None)
         self._executions = 0
-        self._home: Home
-        if engine.homes is None:
-            self._home = ThreadHome(self)
+        settings = StoreSettings(limits=limits, host=host, wasi=wasi, fuel_per=fuel_per)
+        self._backend: Backend
+        if engine.backends is None:
+            self._backend = InProcessBackend(engine, settings, self)
         else:
-            self._home = engine.homes.home(self)
-        self._claim = Claim(self._home.account)
+            self._backend = engine.backends.new_backend(settings, self)
+        self._use = ExclusiveUse(self._backend.account)
         self._on_loop: OnLoop | None = None
-        self._release = weakref.finalize(self, self._home.release)
-
-    @property
-    def fuel_per(self) -> Literal["execution", "store"]:
-        """Whose the fuel budget is."""
-        return "store" if self._shares_fuel else "execution"
+        self._release = weakref.finalize(self, self._backend.release)
 
     def instantiate(self, component: Component) -> Instance:
-        """Link and instantiate: one execution. Raises `LinkError` before anything runs, else what it ends with."""
-        instance: Instance = self.run(Instantiate(component))
-        return instance
+        """Link and instantiate a component as one execution.
+
+        Raises `LinkError` before anything runs, else the `WasmError` that the execution ended with.
+        """
+        return Instance(self, self.run(Instantiate(component)).handle)
 
     async def instantiate_async(self, component: Component) -> Instance:
-        """As `instantiate`, without blocking the running event loop."""
-        instance: Instance = await self.run_async(Instantiate(component))
-        return instance
+        """Link and instantiate a component without blocking the running event loop; the same as `instantiate`."""
+        return Instance(self, (await self.run_async(Instantiate(component))).handle)
 
     def execute(self, component: Component, function: str, *args: Any) -> Execution:
-        """Instantiate and call `function` as one execution, with one budget and one deadline."""
-        return self._execution(self.run(Execute(component, function, args)))
+        """Instantiate a component and call an export as one execution, with one budget and one deadline."""
+        check_name(function)
+        return self._execution(self.run(Instantiate(component, function, args)).value)
 
     async def execute_async(self, component: Component, function: str, *args: Any) -> Execution:
-        """As `execute`, without blocking the running event loop."""
-        return self._execution(await self.run_async(Execute(component, function, args)))
+        """Instantiate and call without blocking the running event loop; otherwise the same as `execute`."""
+        check_name(function)
+        return self._execution((await self.run_async(Instantiate(component, function, args))).value)
 
     def _execution(self, value: Any) -> Execution:
         assert self.usage is not None
         return Execution(value=value, usage=self.usage, stdout=self.stdout, stderr=self.stderr)
 
     def run(self, operation: Operation) -> Any:
-        """One execution: what can be refused is, on this thread; then it runs elsewhere, under the limits.
+        """Run an operation as one execution under the limits, and return its result.
 
-        Returns the value, or raises what the execution ended with. What is refused is raised as it is: nothing has
-        run then.
+        Operations that can be refused are refused on the calling thread, before anything has run; that error is raised
+        as it is. Otherwise raises the error that the execution ended with.
         """
-        call, run = self._open(operation)
-        home = self._home
+        run = self._open(operation)
+        backend = self._backend
         wait = wait_done
         try:
-            if home.get_ready is not None:
-                home.get_ready(operation)
-            if home.output is not None:
-                run.wake, wait = home.output.wake, home.output.wait
-            self._begin(run, home.prepare(operation, run))
-            keep_time(run, self.limits.timeout_ms, home.stop, wait)
+            if backend.get_ready is not None:
+                backend.get_ready(operation)
+            if backend.output is not None:
+                run.wake, wait = backend.output.wake, backend.output.wait
+            self._begin(run, backend.prepare(operation, run))
+            keep_time(run, self.limits.timeout_ms, backend.stop, wait)
         except BaseException:
             self._interrupted(run)
             raise
         finally:
             self._end(run)
-        self._conclude(call, run)
+        self._conclude(operation, run)
         return run.value
 
     async def run_async(self, operation: Operation) -> Any:
-        """As `run`, on the running asyncio event loop, which goes on meanwhile. Cancelling it ends the guest."""
+        """Run an operation without blocking the running asyncio event loop; otherwise the same as `run`.
+
+        Cancelling the task that awaits it ends the guest.
+        """
         on_loop = self._on_this_loop()
-        call, run = self._open(operation)
+        run = self._open(operation)
         self._on_loop = on_loop
-        home = self._home
+        backend = self._backend
         try:
-            if home.get_ready is not None:
-                await on_loop.off_the_loop(home.get_ready, operation)
-            clock = on_loop.clock(run, home.stop, home.output)
-            self._begin(run, home.prepare(operation, run))
+            if backend.get_ready is not None:
+                await on_loop.off_the_loop(backend.get_ready, operation)
+            clock = on_loop.clock(run, backend.stop, backend.output)
+            self._begin(run, backend.prepare(operation, run))
             await clock.keep_time(self.limits.timeout_ms)
         except BaseException:
             self._interrupted(run)
             raise
         finally:
             self._end(run)
-        self._conclude(call, run)
+        self._conclude(operation, run)
         return run.value
 
     @property
     def total(self) -> Usage | None:
-        """What all executions so far used: sums, and the highest peak; `max_fuel` only where they share a budget."""
+        """The usage of all executions so far: sums, and the highest peak; `max_fuel` only where they share a budget."""
         return self._tally.usage()
 
     @property
     def stdout(self) -> bytes:
-        """What the guest wrote to stdout so far, up to the output limit."""
-        return self._home.text("stdout")
+        """The bytes that guests have written to stdout so far, up to the output limit."""
+        return self._backend.text("stdout")
 
     @property
     def stderr(self) -> bytes:
-        """What the guest wrote to stderr so far, up to the output limit."""
-        return self._home.text("stderr")
+        """The bytes that guests have written to stderr so far, up to the output limit."""
+        return self._backend.text("stderr")
 
     @property
     def is_usable(self) -> bool:
         """Whether the store can run something: not closed, and not given up on."""
-        return not self._claim.is_over
+        return not self._use.is_over
 
     def close(self) -> None:
-        """Release the store and all that is in it. Calling it again does nothing."""
+        """Release the store and everything in it. Calling it again does nothing."""
         if self.is_usable:
-            self._claim.take()
-            self._claim.end("it was closed")
+            self._use.take()
+            self._use.end("it was closed")
             if self._on_loop is not None:
                 self._on_loop.close()
             self._on_loop = None
-            self._claim.give_back()
+            self._use.give_back()
             self._release()
 
     def __enter__(self) -> Self:
@@ -182,76 +198,90 @@ class LimitedStore:
     ) -> None:
         self.close()
 
-    def _open(self, operation: Operation) -> tuple[Call, Run]:
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "open" if self.is_usable else "not usable any more"
+        return f"<store under {self.limits!r}, {state}>"
+
+    def _open(self, operation: Operation) -> Run:
         check_component(operation.component, self.engine)
-        self._claim.take()
-        call = Call(
-            component=operation.component,
-            function=operation.function,
-            args=operation.args,
-            limits=self.limits,
-            host=self.host,
-            wasi=self.wasi,
-            nth=self._executions,
-        )
-        return call, Run(self.limits, self._budget(), self._home.account)
+        self._use.take()
+        return Run(self.limits, self._budget(), self._backend.account)
 
     def _on_this_loop(self) -> OnLoop:
-        """Where the last execution was awaited, if that was on the loop which is running now."""
+        """Return the store's place on the event loop that is running now."""
         if self._on_loop is not None and self._on_loop.is_running():
             return self._on_loop
-        from pytest_airssys_wasm.runtime.execution.awaiting.event_loop import (
-            OnLoop,  # loads asyncio, for those who have a loop
-        )
+        # Loads asyncio, for those who have a loop.
+        from pytest_airssys_wasm.runtime.execution.awaiting.event_loop import OnLoop
 
-        return OnLoop(self.engine.bells)
+        return OnLoop(self.engine.wakers)
 
     def _budget(self) -> int | None:
-        return self._fuel_left if self._shares_fuel else self.limits.fuel
+        return self._fuel_left if self.fuel_per == "store" else self.limits.fuel
 
     def _begin(self, run: Run, job: Job) -> None:
         run.started_at = monotonic()
         if self.limits.timeout_ms == 0:
             run.stop = Stop.TIMEOUT
-        self._home.running.append(run)
-        workers = self.engine.workers
+        self._backend.running.append(run)
+        threads = self.engine.guest_threads
         if run.loop is None:
-            workers.run(job)
+            threads.run(job)
         else:
-            workers.run_ahead(job)
+            threads.run_ahead(job)
 
     def _end(self, run: Run) -> None:
-        running = self._home.running
+        running = self._backend.running
         if running and not run.finished and not run.abandoned:
-            cancel(run, self._home.stop)  # a signal came before the wait, or while that ended the guest
+            cancel(run, self._backend.stop)  # a signal came before the wait, or while that ended the guest
         running.clear()
-        over = self._home.end(run)
+        over = self._backend.end(run)
         if over is not None:
             self._release.detach()
-            self._claim.end(over)
-        elif self._shares_fuel and run.fuel_budget is not None:
+            self._use.end(over)
+        elif self.fuel_per == "store" and run.fuel_budget is not None:
             self._fuel_left = run.fuel_left
-        self._claim.give_back()
+        self._use.give_back()
 
-    def _conclude(self, call: Call, run: Run) -> None:
-        """Judge the run, tell whoever watches, and raise what it ended with."""
-        error = self._home.judge(run)
-        usage = error.usage if isinstance(error, WasmError) else None
-        self._record(Finished(call=call, usage=usage or self._home.measure(run), error=error))
-        if error is not None:
+    def _conclude(self, operation: Operation, run: Run) -> None:
+        """Judge the run, tell the watcher of the engine, and raise the error that it ended with."""
+        error = self._backend.judge(run)
+        known = error.usage if isinstance(error, WasmError) else None
+        self.usage = usage = known or self._backend.measure(run)
+        self._tally.add(usage)
+        watch = self.engine.on_execution
+        if error is not None or watch is not None:
+            call = self._call(operation)
             if isinstance(error, WasmError):
                 error.call, error.stdout, error.stderr = call, self.stdout, self.stderr
+        self._executions += 1
+        if watch is not None:
+            watch(Finished(call=call, outcome=outcome_of(error, usage)))
+        if error is not None:
             raise error
+
+    def _call(self, operation: Operation) -> Call:
+        component, function, args = operation.component, operation.function, operation.args
+        return Call(
+            component=component.name,
+            path=component.path,
+            export=function,
+            limits={field.name: getattr(self.limits, field.name) for field in fields(self.limits)},
+            nth=self._executions,
+            write=partial(call_text, component, function, args),
+            repetition=Repetition(self.engine, component, function, args, self.limits, self.host, self.wasi),
+        )
 
     def _interrupted(self, run: Run) -> None:
         """Measure a run that its caller does not wait for any more: a signal, a cancelled task."""
-        if self._home.running:  # else it was refused, and nothing has run
-            self.usage = self._home.measure(run)
+        if self._backend.running:  # else it was refused, and nothing has run
+            self.usage = self._backend.measure(run)
             self._tally.add(self.usage)
-
-    def _record(self, finished: Finished) -> None:
-        self._executions += 1
-        self.usage = finished.usage
-        self._tally.add(finished.usage)
-        if self.engine.on_execution is not None:
-            self.engine.on_execution(finished)

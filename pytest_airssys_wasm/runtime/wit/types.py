@@ -171,6 +171,13 @@ def children(type_: WitType) -> Iterator[WitType]:
         yield type_.payload
 
 
+def value_types(function: FunctionType) -> Iterator[WitType]:
+    """Yield the types of a function's parameters and of its result."""
+    yield from (type_ for _, type_ in function.params)
+    if function.result is not None:
+        yield function.result
+
+
 def without_python_value(function: FunctionType) -> WitType | None:
     """The first future, stream or error-context in a function's type, or `None`.
 

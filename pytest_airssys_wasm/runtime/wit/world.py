@@ -69,6 +69,11 @@ def flatten(level: Mapping[str, Item]) -> Iterator[tuple[str, str, Item]]:
             yield "", name, item
 
 
+def full_name(interface: str, name: str) -> str:
+    """Return the name by which a function of an interface (empty for the root) is called or registered."""
+    return f"{interface}#{name}" if interface else name
+
+
 def functions(level: Mapping[str, Item]) -> dict[str, FunctionType]:
     """Every function by its full name: `name`, or `interface#name`."""
     return {

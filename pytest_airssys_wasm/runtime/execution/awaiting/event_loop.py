@@ -14,70 +14,50 @@ import weakref
 from contextlib import suppress
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from pytest_airssys_wasm.runtime.execution.awaiting.immediate_future import PromptFuture
-from pytest_airssys_wasm.runtime.execution.awaiting.reusable_timer import KeptTimer
+from pytest_airssys_wasm.runtime.execution.awaiting.immediate_future import ImmediateFuture
+from pytest_airssys_wasm.runtime.execution.awaiting.reusable_timer import ReusableTimer
 from pytest_airssys_wasm.runtime.execution.clock import NUDGE_S, cancel
 from pytest_airssys_wasm.runtime.execution.run import GRACE_S, Stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from pytest_airssys_wasm.runtime.execution.awaiting.loop_waker import LoopBell, LoopBells
+    from pytest_airssys_wasm.runtime.execution.awaiting.loop_waker import LoopWaker, LoopWakers
     from pytest_airssys_wasm.runtime.execution.output import CapturedOutput
     from pytest_airssys_wasm.runtime.execution.run import Run
+
+T = TypeVar("T")
 
 
 class OnLoop:
     """A store on an event loop: clocks for its runs, and what is kept from one to the next."""
 
-    def __init__(self, bells: LoopBells) -> None:
+    def __init__(self, bells: LoopWakers) -> None:
         try:
             self._loop = asyncio.get_running_loop()
         except RuntimeError:
             raise RuntimeError("no asyncio event loop is running: guests are awaited on asyncio, not on trio") from None
         self._bell = bells.of(self._loop)
         # The loop keeps the timer. A store is held by the thread of its guest, and must not hold the task that waits.
-        self._timer: weakref.ref[KeptTimer] | None = None
+        self._timer: weakref.ref[ReusableTimer] | None = None
 
     def is_running(self) -> bool:
         """Whether that loop is the one that is running here."""
         return asyncio._get_running_loop() is self._loop
 
+    async def off_the_loop(self, work: Callable[[T], object], argument: T) -> None:
+        """Do blocking work on another thread, and raise its error. Where the caller is cancelled, it goes on alone."""
+        await off_the_loop(work, argument)
+
     def clock(self, run: Run, interrupt: Callable[[], None], output: CapturedOutput | None) -> LoopClock:
         """Of the next run, before its guest starts."""
         timer = self._kept()
         if timer is None:
-            timer = KeptTimer(self._loop)
+            timer = ReusableTimer(self._loop)
             self._timer = weakref.ref(timer)
         return LoopClock(run, interrupt, output, self._loop, timer, self._bell)
-
-    async def off_the_loop(self, work: Callable[..., None], *args: Any) -> None:
-        """Do what blocks on another thread, and raise what it raises. Where the caller is cancelled, it goes on alone.
-
-        A thread of its own, because those of the loop's executor are few and may be busy with anything.
-        """
-        loop = self._loop
-        through: asyncio.Future[None] = loop.create_future()
-
-        def tell(error: BaseException | None) -> None:
-            if error is None:
-                through.set_result(None)
-            else:
-                through.set_exception(error)
-
-        def run() -> None:
-            error: BaseException | None = None
-            try:
-                work(*args)
-            except BaseException as raised:  # noqa: BLE001 raised again for the caller
-                error = raised
-            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                loop.call_soon_threadsafe(tell, error)
-
-        threading.Thread(target=run, name="airssys-wasm-preparation", daemon=True).start()
-        await asyncio.shield(through)
 
     def close(self) -> None:
         """No run is to come. For any thread."""
@@ -85,8 +65,38 @@ class OnLoop:
         if timer is not None:
             timer.close()
 
-    def _kept(self) -> KeptTimer | None:
+    def _kept(self) -> ReusableTimer | None:
         return None if self._timer is None else self._timer()
+
+
+async def off_the_loop(work: Callable[..., T], /, *args: Any, **named: Any) -> T:
+    """Do blocking work on another thread, and return its result or raise its error.
+
+    Where the caller is cancelled, the work goes on alone. It has a thread of its own, because those of the loop's
+    executor are few and may be busy with anything.
+    """
+    loop = asyncio.get_running_loop()
+    through: asyncio.Future[T] = loop.create_future()
+
+    def tell(value: Any, error: BaseException | None) -> None:
+        if through.cancelled():
+            return
+        if error is None:
+            through.set_result(value)
+        else:
+            through.set_exception(error)
+
+    def run() -> None:
+        value, error = None, None
+        try:
+            value = work(*args, **named)
+        except BaseException as raised:  # noqa: BLE001 raised again for the caller
+            error = raised
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(tell, value, error)
+
+    threading.Thread(target=run, name="airssys-wasm-preparation", daemon=True).start()
+    return await asyncio.shield(through)
 
 
 class LoopClock:
@@ -98,15 +108,15 @@ class LoopClock:
         interrupt: Callable[[], None],
         output: CapturedOutput | None,
         loop: asyncio.AbstractEventLoop,
-        timer: KeptTimer,
-        bell: LoopBell,
+        timer: ReusableTimer,
+        bell: LoopWaker,
     ) -> None:
         self._run = run
         self._interrupt = interrupt
         self._output = output
         self._loop = run.loop = loop
         self._timer = timer
-        self._through = PromptFuture(loop)
+        self._through = ImmediateFuture(loop)
         # Holds no clock: the thread would keep the waiting task alive, and a task that is collected ends its guest.
         run.wake_loop = partial(bell.ring, weakref.ref(self._through))
         self._give_up_at = 0.0

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from contextvars import Context
 
 
-class PromptFuture:
+class ImmediateFuture:
     """What one task awaits, once: a Future-like object, as `asyncio.isfuture` describes them. For the loop's thread."""
 
     _asyncio_future_blocking = False
@@ -66,7 +66,7 @@ class PromptFuture:
         if self._is_cancelled:
             raise asyncio.CancelledError(*(() if self._message is None else (self._message,)))
 
-    def __await__(self) -> Generator[PromptFuture, None, None]:
+    def __await__(self) -> Generator[ImmediateFuture, None, None]:
         if not self._is_done:
             self._asyncio_future_blocking = True
             yield self

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import asyncio
 
-    from pytest_airssys_wasm.runtime.execution.awaiting.immediate_future import PromptFuture
+    from pytest_airssys_wasm.runtime.execution.awaiting.immediate_future import ImmediateFuture
 
 
-class LoopBell:
+class LoopWaker:
     """Resolves futures on one event loop, for any thread. To be made on the loop's thread; the loop keeps it.
 
     It does not hold the loop, and gives its descriptor back when nobody holds it any more.
@@ -28,14 +28,14 @@ class LoopBell:
     __slots__ = ("__weakref__", "_descriptor", "_rung")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._rung: deque[weakref.ref[PromptFuture]] = deque()
+        self._rung: deque[weakref.ref[ImmediateFuture]] = deque()
         self._descriptor = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         # At the end of the process a guest's thread may ring still, and must not find a descriptor of somebody else.
         weakref.finalize(self, os.close, self._descriptor).atexit = False
         # Not in the context of the task that happens to be running: the loop would keep all that it holds.
         Context().run(loop.add_reader, self._descriptor, self._answer)
 
-    def ring(self, waiting: weakref.ref[PromptFuture]) -> None:
+    def ring(self, waiting: weakref.ref[ImmediateFuture]) -> None:
         """Have this future resolved, if there is still one. When the loop is closed, nobody answers any more."""
         self._rung.append(waiting)
         os.eventfd_write(self._descriptor, 1)
@@ -53,18 +53,18 @@ class LoopBell:
                 os.eventfd_write(self._descriptor, 1)
 
 
-class LoopBells:
+class LoopWakers:
     """Those of the loops on which the stores of an engine are awaited. For all these loops' threads."""
 
     def __init__(self) -> None:
-        self._bells: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LoopBell] = weakref.WeakKeyDictionary()
+        self._bells: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LoopWaker] = weakref.WeakKeyDictionary()
 
-    def of(self, loop: asyncio.AbstractEventLoop) -> LoopBell:
+    def of(self, loop: asyncio.AbstractEventLoop) -> LoopWaker:
         """The bell of the loop that is running here."""
         bell = self._bells.get(loop)
         if bell is None:
             self._forget_closed_loops()
-            bell = self._bells[loop] = LoopBell(loop)
+            bell = self._bells[loop] = LoopWaker(loop)
         return bell
 
     def _forget_closed_loops(self) -> None:

@@ -19,7 +19,7 @@ _LONGEST_S = 1.0
 """After so long at the latest a loop has forgotten a timer that nobody sets any more, however far its deadline was."""
 
 
-class KeptTimer:
+class ReusableTimer:
     """Has one deadline at a time, on one event loop. To be set on that loop's thread."""
 
     __slots__ = ("__weakref__", "_call", "_due_at", "_goes_off_at", "_handle", "_loop")

@@ -1,0 +1,93 @@
+"""Instantiating components and calling their exports in a wasmtime store."""
+
+from __future__ import annotations
+
+from ctypes import c_char
+from typing import TYPE_CHECKING, Any
+
+from pytest_airssys_wasm.runtime.base.values import Mismatch
+from pytest_airssys_wasm.runtime.capi import abi, failures, vals
+from pytest_airssys_wasm.runtime.capi.stores import address
+from pytest_airssys_wasm.runtime.execution.run import GuestFailed
+from pytest_airssys_wasm.runtime.guest.component import UnknownExport
+from pytest_airssys_wasm.runtime.guest.linking import component_linker
+from pytest_airssys_wasm.runtime.guest.operations import InstanceHandle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pytest_airssys_wasm.runtime.execution.run import Run
+    from pytest_airssys_wasm.runtime.guest.store_context import StoreContext
+    from pytest_airssys_wasm.runtime.guest.wit_component import WitComponent, WitExport
+
+
+def link(component: WitComponent, context: StoreContext) -> Callable[[Run], InstanceHandle]:
+    """Resolve the imports of a component; the result instantiates it, on a guest thread.
+
+    Raises `LinkError` naming every import that is missing or has the wrong type.
+    """
+    linker = component_linker(component, context) if component.imports else context.engine.bare_component_linker
+
+    def instantiate(run: Run) -> InstanceHandle:
+        if component.uses_resources:
+            context.resources.attach(run, component, None)
+        raw = (c_char * 16)()
+        error = abi.component_linker_instantiate(address(linker), context.raw.context, address(component.raw), raw)
+        if error:
+            raise GuestFailed(failures.take(error))
+        return InstanceHandle(component, raw)
+
+    return instantiate
+
+
+def prepare(
+    component: WitComponent, function: str, args: Sequence[Any], run: Run, context: StoreContext
+) -> Callable[[InstanceHandle, Run], Any]:
+    """Lower the arguments of a call; the result makes the call, on a guest thread.
+
+    Raises `UnknownExport`, or `TypeError` or `ValueError` naming the place in `args` that does not fit.
+    """
+    count = len(args)
+    found = component.check_call(function, count)
+    resources = context.resources
+    if component.uses_resources:
+        resources.attach(run, component, None)
+    transfer = run.transfer
+    transfer.charge(found.fixed_bytes)
+    area = transfer.allocate(abi.VAL_BYTES * (count + 1))
+    for index, (lower, value) in enumerate(zip(found.lower, args)):
+        try:
+            lower(value, area + index * abi.VAL_BYTES, transfer)
+        except Mismatch as error:
+            raise error.at(f"args[{index}]")
+    result = area + count * abi.VAL_BYTES
+
+    def call(handle: InstanceHandle, run: Run) -> Any:
+        if component.uses_resources:
+            resources.attach(run, component, handle)
+        has_result = found.lift is not None
+        vals.BYTES[result : result + abi.VAL_BYTES] = vals.EMPTY
+        store = context.raw.context
+        error = abi.component_func_call(
+            _function(handle, function, found, store), store, area, count, result, has_result
+        )
+        if error:
+            raise GuestFailed(failures.take(error))
+        if not has_result:
+            return None
+        try:
+            return found.lift(result, run.transfer)
+        finally:
+            vals.val_delete(result)
+
+    return call
+
+
+def _function(handle: InstanceHandle, name: str, export: WitExport, store: int) -> Any:
+    found = handle.functions.get(name)
+    if found is None:
+        found = (c_char * 32)()
+        if not abi.component_instance_get_func(handle.raw, store, address(export.index), found):
+            raise UnknownExport.among(handle.component, name, ())
+        handle.functions[name] = found
+    return found

@@ -1,0 +1,93 @@
+"""Instantiating core modules and calling their exports in a wasmtime store."""
+
+from __future__ import annotations
+
+from ctypes import byref, c_char, c_void_p
+from typing import TYPE_CHECKING, Any
+
+from pytest_airssys_wasm.runtime.capi import abi, failures
+from pytest_airssys_wasm.runtime.capi.stores import address
+from pytest_airssys_wasm.runtime.convert import core_values
+from pytest_airssys_wasm.runtime.execution.run import GuestFailed
+from pytest_airssys_wasm.runtime.guest.component import UnknownExport
+from pytest_airssys_wasm.runtime.guest.linking import module_linker
+from pytest_airssys_wasm.runtime.guest.operations import InstanceHandle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pytest_airssys_wasm.runtime.execution.run import Run
+    from pytest_airssys_wasm.runtime.guest.core_module import CoreModule
+    from pytest_airssys_wasm.runtime.guest.store_context import StoreContext
+
+
+def link(module: CoreModule, context: StoreContext) -> Callable[[Run], InstanceHandle]:
+    """Resolve the imports of a module; the result instantiates it, on a guest thread, and initializes a reactor.
+
+    Raises `LinkError` naming every import that is missing or has the wrong type.
+    """
+    linker = module_linker(module, context) if module.imports else context.engine.bare_linker
+
+    def instantiate(run: Run) -> InstanceHandle:
+        raw, trap = (c_char * 16)(), c_void_p()
+        _raise(
+            abi.linker_instantiate(address(linker), context.raw.context, address(module.raw), raw, byref(trap)),
+            trap,
+        )
+        handle = InstanceHandle(module, raw)
+        if module.is_reactor:
+            prepare(module, "_initialize", (), run, context)(handle, run)
+        return handle
+
+    return instantiate
+
+
+def prepare(
+    module: CoreModule, function: str, args: Sequence[Any], run: Run, context: StoreContext
+) -> Callable[[InstanceHandle, Run], Any]:
+    """Lower the arguments of a call; the result makes the call, on a guest thread.
+
+    Raises `UnknownExport`, or `TypeError` or `ValueError` naming the place in `args` that does not fit.
+    """
+    found = module.check_call(function, len(args))
+    lowered = (c_char * (abi.VAL_BYTES * max(1, len(found.params))))()
+    core_values.lower(found.params, args, lowered)
+    run.transfer.charge(8 * len(args))
+
+    def call(handle: InstanceHandle, run: Run) -> Any:
+        results, trap = (c_char * (abi.VAL_BYTES * max(1, len(found.results))))(), c_void_p()
+        store = context.raw.context
+        _raise(
+            abi.func_call(
+                store,
+                _function(handle, function, store),
+                lowered,
+                len(found.params),
+                results,
+                len(found.results),
+                byref(trap),
+            ),
+            trap,
+        )
+        values = core_values.lift(found.results, results)
+        run.transfer.charge(8 * len(values))
+        return values[0] if len(values) == 1 else values or None
+
+    return call
+
+
+def _function(handle: InstanceHandle, name: str, store: int) -> Any:
+    found = handle.functions.get(name)
+    if found is None:
+        extern, encoded = (c_char * 32)(), name.encode()
+        if not abi.instance_export_get(store, handle.raw, encoded, len(encoded), extern):
+            raise UnknownExport.among(handle.component, name, handle.component.function_names())
+        found = (c_char * 16).from_buffer_copy(extern, 8)
+        handle.functions[name] = found
+    return found
+
+
+def _raise(error: int | None, trap: c_void_p) -> None:
+    address = error or trap.value
+    if address:
+        raise GuestFailed(failures.take(address))

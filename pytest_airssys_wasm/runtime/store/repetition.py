@@ -1,0 +1,49 @@
+"""Running a call again, in a store of its own: what searches and reports do with the calls of errors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pytest_airssys_wasm.runtime.wave.wave import write_call
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pytest_airssys_wasm.runtime.base.call import Call
+    from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
+    from pytest_airssys_wasm.runtime.guest.component import Component
+    from pytest_airssys_wasm.runtime.guest.engine_core import EngineCore
+    from pytest_airssys_wasm.runtime.host.functions import HostFunctions
+    from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Repetition:
+    """The objects that an execution was made with."""
+
+    engine: EngineCore
+    component: Component
+    function: str | None
+    """The full name of the export; `None` for an instantiation."""
+    args: Sequence[Any]
+    limits: ResourceLimits
+    host: HostFunctions | None
+    wasi: Wasi | None
+
+
+def repetition_of(call: Call | None) -> Repetition | None:
+    """Return the objects that a call was made with; `None` where there is no call, or the call is a copy."""
+    found = None if call is None else call.repetition
+    return found if isinstance(found, Repetition) else None
+
+
+def call_text(component: Component, function: str | None, args: Sequence[Any]) -> str:
+    """Return a call in WAVE notation, cut where it is long."""
+    if function is None:
+        return f"instantiate {component.name}"
+    try:
+        types = component.parameter_types(function)
+    except LookupError:  # a destructor has no export of its own
+        return function
+    return write_call(function, args, types)

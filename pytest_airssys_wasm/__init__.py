@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pytest_airssys_wasm.isolation.process_isolation import ProcessIsolation
-    from pytest_airssys_wasm.runtime.base.outcome import Frame, Verdict
+    from pytest_airssys_wasm.runtime.base.call import Call, Finished
+    from pytest_airssys_wasm.runtime.base.outcome import Frame, Outcome, Verdict
     from pytest_airssys_wasm.runtime.base.usage import Execution, FuelMetrics, Usage
     from pytest_airssys_wasm.runtime.base.values import Err, Ok, Record, Some, Variant
     from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
@@ -42,17 +43,38 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.store.exclusive_use import StoreUnusable
     from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
-_HOMES = {
+_EXPORTS = {
     "isolation.process_isolation": ("ProcessIsolation",),
-    "runtime.compile.cache": ("CacheUnavailable", "CompileCache"),
-    "runtime.store.exclusive_use": ("StoreUnusable",),
-    "runtime.guest.component": ("Component", "UnknownExport"),
-    "runtime.execution.host_call_context": ("CurrentExecution", "current_execution"),
+    "runtime.base.call": (
+        "Call",
+        "Finished",
+    ),
+    "runtime.base.outcome": (
+        "Frame",
+        "Outcome",
+        "Verdict",
+    ),
+    "runtime.base.usage": (
+        "Execution",
+        "FuelMetrics",
+        "Usage",
+    ),
+    "runtime.base.values": (
+        "Err",
+        "Ok",
+        "Record",
+        "Some",
+        "Variant",
+    ),
+    "runtime.budget.limits": ("ResourceLimits",),
+    "runtime.compile.cache": (
+        "CacheUnavailable",
+        "CompileCache",
+    ),
     "runtime.engine": ("WasmEngine",),
     "runtime.errors": (
         "ComponentTrapped",
         "ExecutionTimeout",
-        "Frame",
         "GuestExit",
         "HostFunctionError",
         "InvalidComponent",
@@ -60,26 +82,36 @@ _HOMES = {
         "LinkError",
         "OutOfFuel",
         "OutOfMemory",
+        "Outcome",
         "ResourceLimitExceeded",
         "RuntimeDied",
-        "Verdict",
         "WasmError",
     ),
-    "runtime.host.functions": ("HostFunctions",),
-    "runtime.guest.instance": ("Instance", "Interface"),
-    "runtime.budget.limits": ("ResourceLimits",),
-    "runtime.manifest.loading": ("Manifest",),
-    "runtime.host.library": ("ReferenceFunctions",),
+    "runtime.execution.host_call_context": (
+        "CurrentExecution",
+        "current_execution",
+    ),
+    "runtime.guest.component": (
+        "Component",
+        "UnknownExport",
+    ),
+    "runtime.guest.instance": (
+        "Instance",
+        "Interface",
+    ),
     "runtime.guest.resources": ("Resource",),
-    "runtime.store.store": ("LimitedStore",),
-    "runtime.base.usage": ("Execution", "FuelMetrics", "Usage"),
-    "runtime.base.values": ("Err", "Ok", "Record", "Some", "Variant"),
+    "runtime.host.functions": ("HostFunctions",),
+    "runtime.host.library": ("ReferenceFunctions",),
+    "runtime.manifest.loading": ("Manifest",),
     "runtime.manifest.wasi": ("Wasi",),
+    "runtime.store.exclusive_use": ("StoreUnusable",),
+    "runtime.store.store": ("LimitedStore",),
 }
-_MODULE_OF = {name: f"{__name__}.{module}" for module, names in _HOMES.items() for name in names}
+_MODULE_OF = {name: f"{__name__}.{module}" for module, names in _EXPORTS.items() for name in names}
 
 __all__ = [
     "CacheUnavailable",
+    "Call",
     "CompileCache",
     "Component",
     "ComponentTrapped",
@@ -87,6 +119,7 @@ __all__ = [
     "Err",
     "Execution",
     "ExecutionTimeout",
+    "Finished",
     "Frame",
     "FuelMetrics",
     "GuestExit",
@@ -102,6 +135,7 @@ __all__ = [
     "Ok",
     "OutOfFuel",
     "OutOfMemory",
+    "Outcome",
     "ProcessIsolation",
     "Record",
     "ReferenceFunctions",

@@ -52,7 +52,7 @@ def test_every_public_name_is_there_and_nothing_else():
 
 def test_type_checkers_see_the_same_names():
     source = Path(pytest_airssys_wasm.__file__).read_text("utf-8")
-    imports = source.partition("if TYPE_CHECKING:")[2].partition("\n_HOMES")[0]
+    imports = source.partition("if TYPE_CHECKING:")[2].partition("\n_EXPORTS")[0]
     assert set(pytest_airssys_wasm.__all__) == set(re.findall(r"\b[A-Z]\w+|\bcurrent_execution", imports)) - {
         "Any",
         "TYPE_CHECKING",

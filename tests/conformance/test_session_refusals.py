@@ -52,7 +52,7 @@ def test_what_cannot_be_opened_is_told_and_not_open(client, fields, verdict):
 
 def test_a_wrong_count_of_arguments_is_refused(client):
     session = client.open()["session"]
-    assert "takes 1 argument(s), got 2" in client.call(session, "add", 1, 2)["error"]
+    assert "takes 1 argument, got 2" in client.call(session, "add", 1, 2)["error"]
     assert client.call(session, "add", 1)["end"]["value"] == 1
 
 

@@ -172,7 +172,7 @@ class Recorded:
     def __init__(self):
         self.asked = []
 
-    def homes(self):
+    def new_backends(self):
         return None
 
     def translate(self, text, name):
@@ -188,7 +188,7 @@ def test_only_long_text_is_translated_in_isolation_and_a_wrong_artefact_is_refus
     isolation = Recorded()
     engine = make_engine(isolation)
     for source in ("(module)", "(module)" + " " * 2**18):
-        with pytest.raises(RuntimeDied, match="is no artefact") as caught:
+        with pytest.raises(RuntimeDied, match="is not an artefact") as caught:
             engine.load(source)
         assert caught.value.reason == "garbage"
     assert isolation.asked == [("module", "<text>"), ("translate", "<text>"), ("module", "<text>")]

@@ -33,7 +33,7 @@ def test_a_death_is_a_verdict_and_the_next_execution_works(engine, guest, death)
     with pytest.raises(RuntimeDied) as caught:
         engine.execute(guest, death.function, *death.args, limits=LIMITS, host=host)
     assert caught.value.reason == death.reason
-    assert caught.value.call.function == death.function
+    assert caught.value.call.export == death.function
     assert caught.value.usage is not None
     assert not caught.value.usage.fuel.is_exact
     assert engine.execute(guest, "add", 1, 2, limits=LIMITS, host=host).value == 3

@@ -69,7 +69,7 @@ def test_cancelling_ends_the_process_of_the_guest(guest, engine):
 
     async def main(store):
         instance = await store.instantiate_async(guest)
-        workers.append(store._home._lease.mate.process_id)
+        workers.append(store._backend._lease.mate.process_id)
         task = asyncio.create_task(instance.call_async("ask-for-ever"))
         await asyncio.to_thread(began.wait)
         task.cancel()
@@ -87,11 +87,11 @@ def test_cancelling_ends_the_process_of_the_guest(guest, engine):
 def test_a_cancelled_run_ends_its_process_also_where_the_guest_was_through_before(guest, engine):
     with LimitedStore(engine, LIMITS, host=asking(lambda n: n), wasi=Wasi()) as store:
         store.instantiate(guest)  # whose answer came
-        worker = store._home._lease.mate.process_id
-        run = Run(LIMITS, None, store._home.account)
+        worker = store._backend._lease.mate.process_id
+        run = Run(LIMITS, None, store._backend.account)
         run.stop = Stop.CANCELLED
         run.finish()
-        assert store._home.end(run) == "the process that it was in has ended"
+        assert store._backend.end(run) == "the process that it was in has ended"
         wait_for(lambda: not _is_alive(worker))
 
 

@@ -175,7 +175,7 @@ def test_own_type_error():
 """
     )
     text = guest.run().text
-    for message in ("takes 2 argument(s), got 1", "args[1]: expected i32, got 'x'", "did you mean 'add'"):
+    for message in ("takes 2 arguments, got 1", "args[1]: expected i32, got 'x'", "did you mean 'add'"):
         assert message in text
     assert "/pytest_airssys_wasm/" not in text
     assert "len(3)" in text

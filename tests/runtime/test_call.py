@@ -40,14 +40,14 @@ def test_each_execution_is_told_with_its_call_verdict_and_usage(watched):
         with pytest.raises(OutOfFuel):
             instance.spin_it()
     engine.execute(guest, "add", 3, 4, limits=LIMITS)
-    assert [(one.call.text, str(one.verdict), one.call.nth) for one in told] == [
+    assert [(one.call.text, str(one.outcome.verdict), one.call.nth) for one in told] == [
         ("instantiate <text>", "ok", 0),
         ("add(1, 2)", "ok", 1),
         ("spin-it()", "out-of-fuel", 2),
         ("add(3, 4)", "ok", 0),
     ]
-    assert told[2].usage.fuel.consumed == 10_000
-    assert told[2].error.call is told[2].call
+    assert told[2].outcome.usage.fuel.consumed == 10_000
+    assert told[2].outcome.message == "the fuel budget of 10,000 was spent"
 
 
 def test_what_never_started_is_no_execution(watched):
@@ -59,7 +59,7 @@ def test_what_never_started_is_no_execution(watched):
     assert caught.value.call is None
     with LimitedStore(engine, LIMITS) as store, pytest.raises(TypeError):
         store.instantiate(engine.load(GUEST)).add("x", 1)
-    assert [one.call.function for one in told] == [None]
+    assert [one.call.export for one in told] == [None]
 
 
 def test_what_is_no_exception_is_told_as_a_host_error(watched):
@@ -76,7 +76,7 @@ def test_what_is_no_exception_is_told_as_a_host_error(watched):
         with pytest.raises(KeyboardInterrupt):
             instance.g()
         assert store.usage.host_calls == 1
-    assert told[-1].verdict is Verdict.HOST_ERROR
+    assert told[-1].outcome.verdict is Verdict.HOST_ERROR
 
 
 def test_what_a_guest_wrote_is_on_the_execution_and_on_the_error(engine):
@@ -127,7 +127,7 @@ def test_what_no_engine_or_another_has_loaded_is_refused(engine, watched):
     with LimitedStore(engine, LIMITS) as store:
         for wrong in ("guest.wat", None):
             for use in (store.instantiate, lambda wrong: store.execute(wrong, "add", 1, 2)):
-                with pytest.raises(TypeError, match=r"^component: expected what the engine's load\(\) returns, got "):
+                with pytest.raises(TypeError, match=r"^component: expected the result of the engine's load\(\), got "):
                     use(wrong)
         with pytest.raises(ValueError, match="was loaded by another engine"):
             store.instantiate(watched[0].load(GUEST))

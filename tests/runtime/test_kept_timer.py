@@ -182,7 +182,7 @@ def test_a_store_that_is_closed_elsewhere_leaves_the_loop_alone(loop, long, engi
 def test_a_store_that_nobody_has_any_more_is_not_kept_for_its_timer(loop, long, engine, guest, host):
     async def abandoned():
         store = LimitedStore(engine, PLENTY, host=host)
-        store._home.stop = lambda: store  # that of a store in another process holds it too
+        store._backend.stop = lambda: store  # that of a store in another process holds it too
         await store.execute_async(guest, "add", 1, 2)
         return weakref.ref(store)
 

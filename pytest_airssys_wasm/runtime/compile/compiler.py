@@ -84,7 +84,9 @@ class Compiler:
                 try:
                     return self.map(kind, artefact)  # what is mapped stays usable when its file goes
                 except ValueError as error:
-                    raise RuntimeDied(f"{name}: what its compiler left is no artefact: {error}", "garbage") from None
+                    raise RuntimeDied(
+                        f"{name}: the file that its compiler left is not an artefact: {error}", "garbage"
+                    ) from None
 
             return self._fetch(
                 kind, binary, digest, name, compile_isolated, lambda _, path: shutil.copyfile(artefact, path)

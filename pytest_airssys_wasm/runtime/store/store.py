@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.guest.backend import Backend
     from pytest_airssys_wasm.runtime.guest.component import Component
     from pytest_airssys_wasm.runtime.guest.engine_core import EngineCore
-    from pytest_airssys_wasm.runtime.guest.operations import Operation
+    from pytest_airssys_wasm.runtime.guest.operations import Instantiated, Operation
     from pytest_airssys_wasm.runtime.host.functions import HostFunctions
     from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
 
@@ -92,24 +92,29 @@ class LimitedStore:
 
         Raises `LinkError` before anything runs, else the `WasmError` that the execution ended with.
         """
-        return Instance(self, self.run(Instantiate(component)).handle)
+        return self._instance(self.run(Instantiate(component)))
 
     async def instantiate_async(self, component: Component) -> Instance:
         """Link and instantiate a component without blocking the running event loop; the same as `instantiate`."""
-        return Instance(self, (await self.run_async(Instantiate(component))).handle)
+        return self._instance(await self.run_async(Instantiate(component)))
 
     def execute(self, component: Component, function: str, *args: Any) -> Execution:
         """Instantiate a component and call an export as one execution, with one budget and one deadline."""
         check_name(function)
-        return self._execution(self.run(Instantiate(component, function, args)).value)
+        return self._execution(self.run(Instantiate(component, function, args)))
 
     async def execute_async(self, component: Component, function: str, *args: Any) -> Execution:
         """Instantiate and call without blocking the running event loop; otherwise the same as `execute`."""
         check_name(function)
-        return self._execution((await self.run_async(Instantiate(component, function, args))).value)
+        return self._execution(await self.run_async(Instantiate(component, function, args)))
 
-    def _execution(self, value: Any) -> Execution:
+    def _instance(self, made: Instantiated | None) -> Instance:
+        # A guest that exits with status 0 while it is instantiated has ended well, and left no instance.
+        return Instance(self, made.handle) if made is not None else None  # type: ignore[return-value]
+
+    def _execution(self, made: Instantiated | None) -> Execution:
         assert self.usage is not None
+        value = None if made is None else made.value  # as above
         return Execution(value=value, usage=self.usage, stdout=self.stdout, stderr=self.stderr)
 
     def run(self, operation: Operation) -> Any:

@@ -1,4 +1,4 @@
-"""The bell by which guests' threads wake an event loop."""
+"""The waker by which guests' threads wake an event loop."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def uncollected():
 
 def test_all_that_is_rung_for_from_other_threads_is_resolved(loop):
     async def rung():
-        bell = LoopWaker(loop)
+        waker = LoopWaker(loop)
         futures = [ImmediateFuture(loop) for _ in range(50)]
-        threads = [threading.Thread(target=bell.ring, args=(weakref.ref(future),)) for future in futures]
+        threads = [threading.Thread(target=waker.wake, args=(weakref.ref(future),)) for future in futures]
         for thread in threads:
             thread.start()
         for future in futures:
@@ -54,11 +54,11 @@ def test_all_that_is_rung_for_from_other_threads_is_resolved(loop):
 def test_ringing_for_nobody_and_on_a_closed_loop_does_nothing(loop):
     told = []
     loop.set_exception_handler(lambda _loop, context: told.append(context))
-    bell, future = LoopWaker(loop), ImmediateFuture(loop)
-    bell.ring(weakref.ref(ImmediateFuture(loop)))
+    waker, future = LoopWaker(loop), ImmediateFuture(loop)
+    waker.wake(weakref.ref(ImmediateFuture(loop)))
     loop.run_until_complete(asyncio.sleep(0))
     loop.close()
-    bell.ring(weakref.ref(future))
+    waker.wake(weakref.ref(future))
     assert told == []
     assert not future.done()
 
@@ -67,17 +67,17 @@ def test_who_rings_while_the_loop_answers_is_answered_in_the_next_turn(loop):
     told = []
 
     async def rung():
-        bell, first, second = LoopWaker(loop), ImmediateFuture(loop), ImmediateFuture(loop)
+        waker, first, second = LoopWaker(loop), ImmediateFuture(loop), ImmediateFuture(loop)
 
         async def ring_again():
             await first
             told.append("first")
             loop.call_soon(told.append, "another task")
-            bell.ring(weakref.ref(second))
+            waker.wake(weakref.ref(second))
 
         ringing = asyncio.create_task(ring_again())
         await asyncio.sleep(0)
-        bell.ring(weakref.ref(first))
+        waker.wake(weakref.ref(first))
         await second
         told.append("second")
         await ringing
@@ -87,24 +87,24 @@ def test_who_rings_while_the_loop_answers_is_answered_in_the_next_turn(loop):
 
 
 def test_a_task_that_runs_the_loop_within_itself_loses_no_bell(loop):
-    bell = LoopWaker(loop)
+    waker = LoopWaker(loop)
     outer, inner, after = (ImmediateFuture(loop) for _ in range(3))
     told = []
     loop.set_exception_handler(lambda _loop, context: told.append(context))
 
     class Nested:
         def resolve(self):
-            bell.ring(weakref.ref(inner))
-            bell._answer()  # as the loop does that is run in here
+            waker.wake(weakref.ref(inner))
+            waker._answer()  # as the loop does that is run in here
             assert inner.done()
             loop.call_soon(outer.resolve)
 
     nested = Nested()
 
     async def rung():
-        bell.ring(weakref.ref(nested))
+        waker.wake(weakref.ref(nested))
         await outer
-        bell.ring(weakref.ref(after))
+        waker.wake(weakref.ref(after))
         await after
 
     loop.run_until_complete(asyncio.wait_for(rung(), 20))
@@ -112,7 +112,7 @@ def test_a_task_that_runs_the_loop_within_itself_loses_no_bell(loop):
 
 
 def test_a_task_that_ends_the_loop_when_it_is_woken_leaves_the_others_to_be_woken(loop):
-    bell = LoopWaker(loop)
+    waker = LoopWaker(loop)
     futures = [ImmediateFuture(loop) for _ in range(3)]
 
     async def leave():
@@ -125,7 +125,7 @@ def test_a_task_that_ends_the_loop_when_it_is_woken_leaves_the_others_to_be_woke
     leaving, *waiting = [loop.create_task(leave()), *(loop.create_task(wait(future)) for future in futures[1:])]
     loop.run_until_complete(asyncio.sleep(0))
     for future in futures:
-        bell.ring(weakref.ref(future))
+        waker.wake(weakref.ref(future))
     with pytest.raises(SystemExit):
         loop.run_until_complete(leaving)
     loop.run_until_complete(asyncio.wait_for(asyncio.gather(*waiting), 20))
@@ -161,11 +161,11 @@ def test_the_stores_of_an_engine_share_the_bell_of_their_loop(uncollected, engin
 
 
 def test_closed_loops_give_their_descriptors_back_before_they_are_collected(uncollected):
-    bells, loops = LoopWakers(), []
+    wakers, loops = LoopWakers(), []
 
     async def ask():
         loops.append(asyncio.get_running_loop())
-        bells.of(loops[-1])
+        wakers.waker_of(loops[-1])
         return descriptors()
 
     first, *_, last = [asyncio.run(ask()) for _ in range(20)]
@@ -184,19 +184,19 @@ def test_closed_stores_hold_no_descriptor_of_their_loop(uncollected, engine):
 
 
 def test_loops_in_different_threads_have_bells_of_their_own():
-    bells, both = LoopWakers(), threading.Barrier(2)
+    wakers, both = LoopWakers(), threading.Barrier(2)
     found = []
 
     async def ask():
         await asyncio.sleep(0)
-        bell = bells.of(asyncio.get_running_loop())
+        waker = wakers.waker_of(asyncio.get_running_loop())
         both.wait(20)
-        found.append(bell)
-        assert bells.of(asyncio.get_running_loop()) is bell
+        found.append(waker)
+        assert wakers.waker_of(asyncio.get_running_loop()) is waker
 
     threads = [threading.Thread(target=asyncio.run, args=(ask(),)) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(20)
-    assert len({id(bell) for bell in found}) == 2
+    assert len({id(waker) for waker in found}) == 2

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from wasmtime._bindings import wasmtime_trap_code_enum
 
+from pytest_airssys_wasm.runtime.base.outcome import Frame
 from pytest_airssys_wasm.runtime.capi import abi
 from pytest_airssys_wasm.runtime.capi.backtrace import NamedFrame, demangle
 
@@ -30,19 +31,6 @@ _KINDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class RawFrame:
-    """One frame of a guest's backtrace."""
-
-    function: str | None
-    """Its name as its author wrote it."""
-    symbol: str | None
-    """Its name as the binary has it."""
-    index: int
-    module: str | None
-    offset: int
-
-
-@dataclass(frozen=True, slots=True)
 class Failure:
     """An error of wasmtime's, as data."""
 
@@ -52,8 +40,8 @@ class Failure:
     """The innermost cause, in wasmtime's words. Guest names stand before it, never in it."""
     message: str
     """The whole message, cut in the middle when long."""
-    frames: tuple[RawFrame, ...]
-    """Innermost first."""
+    frames: tuple[Frame, ...]
+    """The guest's backtrace, innermost frame first."""
     exit_status: int | None
     """What the guest passed to WASI's exit."""
 
@@ -116,7 +104,7 @@ def _message(error: int) -> tuple[str, bytes]:
         abi.byte_vec_delete(vector)
 
 
-def _frames(error: int, text: bytes) -> tuple[RawFrame, ...]:
+def _frames(error: int, text: bytes) -> tuple[Frame, ...]:
     vector = (c_size_t * 2)()
     abi.error_wasm_trace(error, vector)
     count, data = vector
@@ -134,7 +122,9 @@ def _frames(error: int, text: bytes) -> tuple[RawFrame, ...]:
     finally:
         abi.frame_vec_delete(vector)
     return tuple(
-        RawFrame(_shown(function), _shown(frame.symbol), frame.number, _shown(frame.module), frame.offset)
+        Frame(
+            _shown(function) or f"<function {frame.number}>", _shown(frame.module), frame.offset, _shown(frame.symbol)
+        )
         for frame, function in zip(frames, demangle(text, frames, is_whole=count <= _FRAMES))
     )
 

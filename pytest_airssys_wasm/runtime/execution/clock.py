@@ -1,4 +1,4 @@
-"""The wall clock. The caller's thread waits for the guest's and keeps the time meanwhile.
+"""The wall clock. The caller's thread waits for the guest's thread and keeps the time meanwhile.
 
 At the deadline it advances the engine's epoch, which makes every guest of that engine call back within
 microseconds; the callback ends the run that is marked as stopped and lets the others go on. So deadlines are
@@ -21,12 +21,13 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.execution.run import Run
 
 _INTERRUPTED_GRACE_S = 0.05
+"""The time that the guest of an interrupted caller has to come back."""
 NUDGE_S = 0.001
-"""An epoch that advances while the callback decides is lost on that run, so it is advanced until the guest ends."""
+"""The time between two advances of the epoch: one that comes while the callback decides is lost on that run."""
 
 
 def wait_done(run: Run, timeout_s: float | None) -> bool:
-    """Wait until the guest's thread is through; whether it is."""
+    """Wait until the guest's thread is through. Return whether it is."""
     return run.done.acquire(timeout=-1 if timeout_s is None else max(0.0, timeout_s))
 
 
@@ -59,7 +60,7 @@ def keep_time(
 
 
 def cancel(run: Run, interrupt: Callable[[], None], grace_s: float = _INTERRUPTED_GRACE_S) -> bool:
-    """End a run that nobody waits for any more. Whether its guest came back."""
+    """End a run that nobody waits for any more. Return whether its guest came back."""
     run.stop = run.stop or Stop.CANCELLED
     run.wake = None
     _end(run, grace_s, interrupt, wait_done)

@@ -1,4 +1,4 @@
-"""Threads that guest code runs on.
+"""The threads that guest code runs on.
 
 Guest code never runs on the caller's thread. The caller stays free to keep the clock, to pump captured output and
 to give up on a guest that is blocked in a call which nothing can interrupt; and a signal handler, which Python
@@ -16,24 +16,24 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     Job: TypeAlias = Callable[[], Callable[[], None] | None]
-    """Must not raise. What it returns is called when the thread holds nothing of the job any more."""
+    """A piece of work that must not raise. Its result is called when the thread holds nothing of the job any more."""
 
 _STACK_BYTES = 8 * 2**20
-"""Room for wasmtime's `max_wasm_stack` and Python's own frames, whatever `threading.stack_size` is set to."""
+"""The size of the stack: room for wasmtime's `max_wasm_stack` and Python's own frames."""
 
 _IDLE = 8
-"""Threads kept for the next executions; more than that end with their job."""
+"""The number of threads kept for the next executions; more than that end with their job."""
 
 _WAKE_UP_S = 0.0001
-"""Longer than a thread takes to wake up when a core is free; and not to be noticed where none is."""
+"""The time to wait for a thread to wake up: long enough when a core is free, and hardly noticed where none is."""
 
 
-class _Worker:
+class _GuestThread:
     """A resident thread that runs one job at a time."""
 
     __slots__ = ("_idle", "_job", "_wake")
 
-    def __init__(self, idle: list[_Worker]) -> None:
+    def __init__(self, idle: list[_GuestThread]) -> None:
         self._idle = idle
         self._wake = _thread.allocate_lock()
         self._wake.acquire()
@@ -50,36 +50,36 @@ class _Worker:
             job, self._job = self._job, None
             if job is None:
                 return
-            last_word = job()
+            farewell = job()
             del job  # a waiting thread must not keep the last store alive
             is_needed = len(self._idle) < _IDLE
             if is_needed:
                 self._idle.append(self)
-            if last_word is not None:
-                last_word()
-            del last_word
+            if farewell is not None:
+                farewell()
+            del farewell
 
 
 class GuestThreads:
     """Hands jobs to idle threads, starting new ones when none is idle."""
 
     def __init__(self) -> None:
-        self._idle: list[_Worker] = []
+        self._idle: list[_GuestThread] = []
         self._starting = threading.Lock()
 
     def run(self, job: Job) -> None:
-        """Run `job` on some thread; returns at once."""
+        """Run `job` on some thread. Returns at once."""
         try:
-            worker = self._idle.pop()
+            thread = self._idle.pop()
         except IndexError:
-            worker = self._new_worker()
-        worker.start(job)
+            thread = self._new_thread()
+        thread.start(job)
 
     def run_ahead(self, job: Job) -> None:
-        """As `run`, but returns when the thread has begun, or did not within 0.1 ms.
+        """Run `job` on some thread. Returns when the thread has begun, or has not within 0.1 ms.
 
-        For a caller that has more to do before it waits: it would hold the GIL, without which no guest is entered,
-        and does it beside the guest instead.
+        A caller that has more to do before it waits would hold the GIL, without which no guest is entered; this way it
+        works beside the guest.
         """
         begun = _thread.allocate_lock()
         begun.acquire()
@@ -96,13 +96,13 @@ class GuestThreads:
         while self._idle:
             self._idle.pop().start(None)
 
-    def _new_worker(self) -> _Worker:
-        worker = _Worker(self._idle)
+    def _new_thread(self) -> _GuestThread:
+        thread = _GuestThread(self._idle)
         with self._starting:
             previous = threading.stack_size(_STACK_BYTES)
             try:
                 # A daemon, because a guest blocked for ever must not keep the process from ending.
-                threading.Thread(target=worker.serve, name="airssys-wasm-guest", daemon=True).start()
+                threading.Thread(target=thread.serve, name="airssys-wasm-guest", daemon=True).start()
             finally:
                 threading.stack_size(previous)
-        return worker
+        return thread

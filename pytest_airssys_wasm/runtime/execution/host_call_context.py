@@ -1,4 +1,4 @@
-"""What a host function may know of the execution that called it."""
+"""The execution that called a host function, as the host function may see it."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.execution.run import Run
 
 RUN: ContextVar[Run] = ContextVar("airssys_wasm_run")
-"""Set while a host function runs, in its thread and in its coroutine's task."""
+"""The run of the host function that is running, in its thread and in its coroutine's task."""
 
 _MOST_DENIALS = 64
 
 
 class CurrentExecution:
-    """The execution that is calling a host function. Its figures are those of the moment they are asked for."""
+    """The execution that is calling a host function. Its figures are those of the moment in which they are read."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
 
     @property
     def remaining_fuel(self) -> int | None:
-        """Units of fuel that were left when the guest called; `None` when fuel is unlimited."""
+        """The units of fuel that were left when the guest called; `None` when fuel is unlimited."""
         return None if self._run.fuel_budget is None else self._run.fuel_left
 
     @property
     def remaining_ms(self) -> float | None:
-        """Milliseconds to the deadline, 0 when it has passed; `None` when time is unlimited."""
+        """The milliseconds to the deadline, 0 when it has passed; `None` when time is unlimited."""
         timeout_ms = self._run.limits.timeout_ms
         if timeout_ms is None:
             return None
@@ -36,17 +36,17 @@ class CurrentExecution:
 
     @property
     def is_stopped(self) -> bool:
-        """Whether the guest is to end: what the host function does from now on is for nothing."""
+        """Whether the guest has to end: from now on the host function works in vain."""
         return self._run.is_stopped()
 
     def deny(self, capability: str) -> None:
-        """Put on record, in `Usage.denied_capabilities`, that the guest asked for what it was not granted."""
+        """Record in `Usage.denied_capabilities` that the guest asked for a capability that it was not granted."""
         if len(self._run.denied) < _MOST_DENIALS:
             self._run.denied.append(capability)
 
 
 def current_execution() -> CurrentExecution:
-    """The execution that called the host function which asks.
+    """Return the execution that called the host function which is running.
 
     Raises `LookupError` outside a host function.
     """

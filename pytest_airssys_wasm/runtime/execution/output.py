@@ -1,4 +1,4 @@
-"""What a guest writes to stdout and stderr: captured through pipes, bounded, read by the waiting caller.
+"""The stdout and stderr of guests: captured through pipes, bounded, read by the waiting caller.
 
 Pipes rather than files, because a file takes 500 MiB in the time a guest may run; and no thread of its own,
 because the caller waits for the guest anyway and can read meanwhile.
@@ -21,7 +21,7 @@ _NAMES = ("stdout", "stderr")
 
 
 class CapturedOutput:
-    """Two pipes that a guest writes into, and what was read from them so far."""
+    """Two pipes that a guest writes into, and the bytes that were read from them so far."""
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
@@ -41,11 +41,11 @@ class CapturedOutput:
             self._poll.register(reader, select.POLLIN)
 
     def path(self, name: str) -> str:
-        """A path by which wasmtime opens the pipe's writing end."""
+        """Return the path by which wasmtime opens the writing end of a pipe."""
         return f"/dev/fd/{self._writers[name]}"
 
     def opened(self) -> None:
-        """Wasmtime has its own descriptors now: ours are closed, so that the pipe ends with the guest."""
+        """Close our writing ends now that wasmtime has its own descriptors, so that the pipes end with the guest."""
         while self._writers:
             os.close(self._writers.popitem()[1])
 
@@ -55,16 +55,16 @@ class CapturedOutput:
         return tuple(self._readers)
 
     def text(self, name: str) -> bytes:
-        """What the guest wrote so far."""
+        """Return the bytes that the guest has written so far."""
         return bytes(self._captured[name])
 
     def wake(self, run: Run) -> None:
-        """Called by the guest's thread when it is through: ends the caller's poll."""
+        """End the poll of the caller. Called by the guest's thread when it is through."""
         self._through = run
         os.write(self._wake_writer, b"\0")
 
     def wait(self, run: Run, timeout_s: float | None) -> bool:
-        """Read what comes until the guest's thread is through; whether it is. Stops the run at the limit."""
+        """Read output until the guest's thread is through, and return whether it is. Stops the run at the limit."""
         until = None if timeout_s is None else monotonic() + max(0.0, timeout_s)
         while True:
             left_ms = None if until is None else max(0.0, (until - monotonic()) * 1_000)
@@ -87,7 +87,7 @@ class CapturedOutput:
                 return False
 
     def drain(self) -> None:
-        """Read what is still in the pipes."""
+        """Read the bytes that are still in the pipes."""
         for descriptor in list(self._readers):
             while self._read(descriptor):
                 pass

@@ -1,4 +1,4 @@
-"""One execution while it runs: what the guest's thread, the callbacks and the waiting caller tell each other."""
+"""The state of one execution while it runs, shared by the guest's thread, the callbacks and the waiting caller."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 
 GRACE_S = 0.008
-"""How long a stopped guest has to come back. With it, even a blocked call ends within 10 ms of its deadline."""
+"""The time that a stopped guest has to come back. With it, even a blocked call ends within 10 ms of its deadline."""
 
 
 class Stop(Enum):
-    """Why an execution is told to end."""
+    """The reason for which an execution is told to end."""
 
     TIMEOUT = "timeout"
     OUTPUT = "output"
@@ -32,7 +32,7 @@ class Stop(Enum):
 
 
 class GuestFailed(Exception):
-    """wasmtime reported an error for the entry into guest code. Internal: judged before anybody sees it."""
+    """An error that wasmtime reported for the entry into guest code. Internal: it is judged before users see it."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.cause)
@@ -83,53 +83,53 @@ class Run:
         """Capabilities that the guest asked for and was not granted."""
         self.host_error: BaseException | None = None
         self.host_name = ""
-        """Of the import whose function raised it."""
+        """The full name of the import whose function raised `host_error`."""
         self.host_calls = 0
         self.in_host = False
         self.loop: asyncio.AbstractEventLoop | None = None
-        """Of the coroutine that waits for the run, if one does."""
+        """The event loop of the coroutine that waits for the run, if one does."""
         self.stop_host: Callable[[], object] | None = None
-        """Cancels the coroutine that serves an import just now."""
+        """The function that cancels the coroutine which serves an import, while one does."""
         self.value: Any = None
         self.error: BaseException | None = None
         self.fuel_left: int | None = None
-        """At the end, or at the last host call."""
+        """The fuel that was left at the end, or at the last host call."""
         self.fuel_meter: Callable[[], int] | None = None
         self.started_at = monotonic()
         self.finished_at: float | None = None
         self.grace_s = GRACE_S
-        """How long it has to come back once it is stopped."""
+        """The time that the guest has to come back once it is stopped."""
         self.done = _thread.allocate_lock()
         self.done.acquire()
         self._mutex = _thread.allocate_lock()
         self.wake: Callable[[Run], None] | None = None
-        """Ends the caller's wait where that is not on `done` alone."""
+        """The function that ends the wait of a caller which does not wait on `done` alone."""
         self.wake_loop: Callable[[], None] | None = None
-        """The same for a caller that waits on an event loop. Called when the guest's thread is done with the run."""
+        """The function that wakes the event loop of the caller, called when the guest's thread is done with the run."""
         self.finished = False
         self.abandoned = False
 
     @property
     def fuel_at_start(self) -> int:
-        """What the store's fuel counter was set to."""
+        """The value that the store's fuel counter is set to."""
         return MAX_U64 if self.fuel_budget is None else self.fuel_budget
 
     def is_stopped(self) -> bool:
-        """Whether the guest should end now; asked by the epoch callback, host calls and long conversions."""
+        """Return whether the guest should end now. Asked by the epoch callback, host calls and long conversions."""
         return self.stop is not None
 
     def is_blocked(self) -> bool:
-        """Whether it is in a host function that nothing can end."""
+        """Return whether the guest is in a host function that nothing can end."""
         return self.in_host and self.stop_host is None
 
     def cancel_host(self) -> None:
-        """End the coroutine that serves an import just now, if there is one."""
+        """End the coroutine that serves an import, if there is one."""
         stop = self.stop_host
         if stop is not None:
             stop()
 
     def finish(self) -> bool:
-        """The guest's thread is through. False when the caller has given up and will not look any more."""
+        """Say that the guest's thread is through. Return False when the caller has given up, and will not look."""
         with self._mutex:
             self.finished_at = monotonic()
             if not self.abandoned:
@@ -140,7 +140,7 @@ class Run:
         return self.finished
 
     def abandon(self) -> bool:
-        """The caller gives up. False when the guest's thread was through already."""
+        """Give up waiting. Return False when the guest's thread was through already."""
         with self._mutex:
             self.abandoned = not self.finished
         return self.abandoned

@@ -1,4 +1,4 @@
-"""The one place where what happened becomes a verdict, and wasmtime's errors become ours.
+"""The one place where the facts of an execution become its verdict, and wasmtime's errors become ours.
 
 Priority when several things are true of one execution: out-of-fuel, then timeout, then out-of-memory and
 resource-limit, then trap. Nothing is decided by text where wasmtime gives a code; where it gives none, only the
@@ -11,7 +11,6 @@ import re
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from pytest_airssys_wasm.runtime.base.outcome import Frame
 from pytest_airssys_wasm.runtime.base.usage import FuelMetrics, Usage
 from pytest_airssys_wasm.runtime.errors import (
     ComponentTrapped,
@@ -72,20 +71,17 @@ _EXACT_FUEL_KINDS = {"unreachable", "uncaught-exception", "out-of-fuel", None}
 
 
 def judge(run: Run) -> BaseException | None:
-    """The error that this finished or abandoned run ends with, or `None` when it is `ok`."""
+    """Return the error that this finished or abandoned run ends with, or `None` when it is `ok`."""
     error = _verdict(run)
     if isinstance(error, WasmError):
         error.usage = measure(run)
         if isinstance(run.error, GuestFailed):
-            error.frames = tuple(
-                Frame(raw.function or f"<function {raw.index}>", raw.module, raw.offset, raw.symbol)
-                for raw in run.error.failure.frames
-            )
+            error.frames = run.error.failure.frames
     return error
 
 
 def measure(run: Run) -> Usage:
-    """What the run used; called once it is finished or abandoned."""
+    """Return the usage of a run that is finished or abandoned."""
     return Usage(
         fuel=_fuel(run),
         wall_ms=((run.finished_at or monotonic()) - run.started_at) * 1_000,
@@ -170,7 +166,7 @@ def _verdict(run: Run) -> BaseException | None:
 
 
 def host_failure(name: str, raised: BaseException) -> BaseException:
-    """What an execution ends with whose host function raised this."""
+    """Return the error that an execution ends with whose host function `name` raised `raised`."""
     if isinstance(raised, WasmError) or not isinstance(raised, Exception):
         return raised  # a limit hit while converting values; or pytest.fail, SystemExit: theirs to handle
     return _caused_by(HostFunctionError(f"the host function {name} raised {type(raised).__name__}: {raised}"), raised)

@@ -23,12 +23,14 @@ _SERVED_TYPE = "__airssys_wasm_type__"
 
 
 class HostCallStopped(Exception):
-    """The execution was stopped while the host function ran: the guest does not get its result. Internal."""
+    """The execution was stopped while the host function ran, and the guest does not get its result. Internal."""
 
 
 class HostFunctions:
-    """What a guest may import, by name: `"wait"` for a root import, `"pkg:name/iface@1.0.0#func"` inside an
-    interface, and `"env#log"` for a core module's import `log` from `env`.
+    """The functions and resources that a guest may import, by name.
+
+    A name is `"wait"` for a root import, `"pkg:name/iface@1.0.0#func"` for one inside an interface, and `"env#log"` for
+    a core module's import `log` from `env`.
 
     Arguments and results are mapped as documented for values. A function may be `async def`: the guest waits for it,
     an event loop that waits for the guest does not. A function that raises ends the execution with
@@ -44,7 +46,7 @@ class HostFunctions:
     @overload
     def register(self, name: str) -> Callable[[F], F]: ...
     def register(self, name: str, function: Callable[..., Any] | None = None) -> Any:
-        """Serve the import `name` with `function`; a decorator without the second argument."""
+        """Serve the import `name` with `function`. Without the second argument, return a decorator."""
 
         def add(function: F) -> F:
             if not callable(function):
@@ -59,7 +61,7 @@ class HostFunctions:
     @overload
     def register_resource(self, name: str) -> Callable[[C], C]: ...
     def register_resource(self, name: str, implementation: type | None = None) -> Any:
-        """Serve the imported resource `"pkg:name/iface@1.0.0#counter"` with a class; a decorator without it.
+        """Serve the imported resource `"pkg:name/iface@1.0.0#counter"` with a class. Without it, return a decorator.
 
         The constructor, methods and static functions of the resource are those of the class, in snake_case. A
         method `drop`, if there is one, is called when the guest drops its handle. What a guest never drops is let go
@@ -75,14 +77,14 @@ class HostFunctions:
         return add if implementation is None else add(implementation)
 
     def find(self, interface: str, name: str) -> Callable[..., Any] | None:
-        """The function that serves `name` of `interface` (empty for the root), with a resource's functions."""
+        """Return the function that serves `name` of `interface` (empty for the root), also for a resource's."""
         found = self._functions.get((interface, name))
         return found or self._find_resource_function(interface, name)
 
     def misfit(self, interface: str, name: str, type_: FunctionType | CoreFunction) -> str | None:
-        """What is registered for this import, as text, when it cannot serve one of this type.
+        """Return a text about the function registered for this import, when it cannot serve an import of this type.
 
-        `None` where it can, or where Python cannot tell.
+        Returns `None` where it can, or where Python cannot tell.
         """
         function = self._functions.get((interface, name)) or self._resource_callable(interface, name)
         served: FunctionType | None = getattr(function, _SERVED_TYPE, None)
@@ -101,24 +103,24 @@ class HostFunctions:
         return None
 
     def lack(self, interface: str, name: str) -> str | None:
-        """Why this function of a resource is not served although a class serves the resource; `None` otherwise."""
+        """Return why this function is not served although a class serves its resource; `None` where that is not so."""
         bracket, _, rest = name.partition("]")
         served = self._resources.get((interface, rest.partition(".")[0]))
         return f"the class {served.__name__} has no such method" if served and bracket.startswith("[") else None
 
     def find_resource(self, interface: str, name: str) -> type | None:
-        """The class that serves this resource."""
+        """Return the class that serves this resource."""
         return self._resources.get((interface, name))
 
     @property
     def names(self) -> Sequence[str]:
-        """Everything registered, as it was named."""
+        """The names of everything that is registered, as it was named."""
         return sorted(
             f"{interface}#{name}" if interface else name for interface, name in {**self._functions, **self._resources}
         )
 
     def merged(self, other: HostFunctions) -> HostFunctions:
-        """A new registry with both; `other` wins where both have a name."""
+        """Return a new registry with the functions of both; `other` wins where both have a name."""
         both = HostFunctions()
         both._functions = {**self._functions, **other._functions}
         both._resources = {**self._resources, **other._resources}
@@ -144,7 +146,7 @@ class HostFunctions:
 
 
 def serves_only(type_: FunctionType) -> Callable[[F], F]:
-    """Mark a host function as one for imports of this type, because it could not answer others."""
+    """Mark a host function as one for imports of this type only, because it could not answer others."""
 
     def mark(function: F) -> F:
         setattr(function, _SERVED_TYPE, type_)
@@ -154,9 +156,9 @@ def serves_only(type_: FunctionType) -> Callable[[F], F]:
 
 
 def call_host(function: Callable[..., Any], values: Sequence[Any], run: Run) -> Any:
-    """Call a host function for this run, on its guest's thread; of a coroutine the result.
+    """Call a host function for this run on the guest's thread, and return its result, or that of its coroutine.
 
-    Raises what it raises, and `HostCallStopped` where the guest is to end meanwhile.
+    Raises the error of the function, and `HostCallStopped` where the guest has to end meanwhile.
     """
     run.in_host = True
     token = RUN.set(run)
@@ -179,12 +181,12 @@ def serve_import(
     function: Callable[..., Any],
     lift: Callable[[int, Run], Sequence[Any]],
     lower: Callable[[Any, int, Run], None],
-    current: Mapping[int, Run],
+    runs: Mapping[int, Run],
 ) -> Callable[[int, int, int], None]:
-    """What a C callback calls for the import `name`: convert, call, convert back, and keep what was raised."""
+    """Return the function that a C callback calls for the import `name`. It keeps the error that was raised."""
 
     def serve(_context: int, args: int, results: int) -> None:
-        run = current[get_ident()]
+        run = runs[get_ident()]
         run.host_calls += 1
         if run.fuel_meter is not None:
             run.fuel_left = run.fuel_meter()
@@ -199,7 +201,7 @@ def serve_import(
 
 
 def drop_object(served: object, run: Run) -> None:
-    """The guest dropped its last handle of this object: call its `drop`, if it has one, and keep what that raises."""
+    """Call the `drop` of an object whose last handle the guest has dropped, if it has one, and keep its error."""
     drop = getattr(served, "drop", None)
     if not callable(drop):
         return
@@ -214,7 +216,7 @@ def drop_object(served: object, run: Run) -> None:
 
 
 def _is_same(served: FunctionType, type_: FunctionType | CoreFunction) -> bool:
-    """Whether the types are alike; what parameters are called is the guest's to say."""
+    """Return whether the types are the same; the names of parameters do not matter."""
     if not isinstance(type_, FunctionType):
         return False
     return served.result == type_.result and [one for _, one in served.params] == [one for _, one in type_.params]

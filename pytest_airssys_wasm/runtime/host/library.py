@@ -8,7 +8,7 @@ Their WIT, in the interface that they are registered under:
     read-file: func(path: string) -> result<list<u8>, failure>;
     http-get: func(url: string) -> result<response, failure>;
 
-What is not granted is a `not-granted` to the guest and a line in `Usage.denied_capabilities`, and nothing is done.
+A call that is not granted does nothing: the guest gets `not-granted`, and `Usage.denied_capabilities` a line.
 All three are coroutines: the event loop goes on meanwhile, and the guest's deadline cancels them.
 """
 
@@ -42,7 +42,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 _PLACE = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s/?#@*:\\\[\]]+)(:[0-9]+)?")
 _SHOWN_CHARACTERS = 200
 _PATH_CHARACTERS = 4_096
-"""Longer ones no system opens, and each part of one is a descriptor."""
+"""The most characters of a path. No system opens a longer one, and each part of a path takes a descriptor."""
 
 _STRING, _BYTES = Primitive("string"), ListType(Primitive("u8"))
 _FAILURE = VariantType(
@@ -57,16 +57,17 @@ _HTTP_GET = FunctionType((("url", _STRING),), ResultType(_RESPONSE, _FAILURE))
 
 @dataclass(frozen=True, kw_only=True)
 class ReferenceFunctions:
-    """What the three functions may do: nothing but what is granted here.
+    """The grants of the host functions `sleep`, `read-file` and `http-get`: they do nothing that is not granted here.
 
-    Raises `InvalidConfiguration` for a root that is no directory and for sizes that are none.
+    Raises `InvalidConfiguration` for a folder that does not exist, and for a size or a host that is not valid.
     """
 
     sleep: bool = True
+    """Whether guests may sleep."""
     files: str | os.PathLike[str] | None = None
     """The one folder below which files may be read. Symbolic links are not followed, and `..` leads nowhere."""
     http: Sequence[str] = ()
-    """Hosts that may be asked: `"example.org"` on the default ports, `"127.0.0.1:8080"` or `"[::1]:8080"` on that
+    """The hosts that may be asked: `"example.org"` on the default ports, `"127.0.0.1:8080"` or `"[::1]:8080"` on that
     one."""
     most_bytes: int | str = 2**20
     """The largest file, and the largest body of a response."""
@@ -143,7 +144,7 @@ class ReferenceFunctions:
             asked = httpx.URL(url)
             host = asked.host  # decoded only now
         except (httpx.InvalidURL, UnicodeError):
-            return Err(Variant("failed", "no valid URL"))
+            return Err(Variant("failed", "not a valid URL"))
         if not self._may_ask(asked.scheme, host, asked.port, has_user=bool(asked.userinfo)):
             return _denied(f"http-get {asked.scheme}://{asked.netloc.decode()}")
         # Reading the certificates takes long, and the loop has other things to do.
@@ -185,7 +186,7 @@ class ReferenceFunctions:
 
 
 def _place(where: str, given: object) -> str:
-    """A host with or without a port, as the URLs of guests have it."""
+    """Return a host with or without a port, as the URLs of guests have it. Raises `InvalidConfiguration`."""
     import httpx
 
     wanted = "a host such as 'example.org', '127.0.0.1:8080' or '[::1]:8080'"

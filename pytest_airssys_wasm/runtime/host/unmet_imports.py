@@ -27,6 +27,7 @@ WASI_P1 = "wasi_snapshot_preview1"
 _WASI_P2 = re.compile(r"wasi:(cli|clocks|filesystem|io|random|sockets)/[\w-]+@0\.2\.\d+")
 """The interfaces of `wasmtime.component.Linker.add_wasip2`; older patch versions are served by newer ones."""
 WASI_NOT_GRANTED = "WASI is not granted: wasi=Wasi() in Python, [wasi] in Component.toml"
+"""The reason for which imports of WASI are unmet, and the remedy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,13 +35,13 @@ class UnmetImport:
     """An import that nothing provides, or that has another signature than what is registered for it."""
 
     name: str
-    """Its full name."""
+    """The full name of the import."""
     type: str
-    """As the guest declares it."""
+    """The type that the guest declares."""
     why: str = ""
-    """Where that is not plain."""
+    """The reason, where it is not plain."""
     is_registered: bool = False
-    """Whether there is a function for it, with another signature."""
+    """Whether a function is registered for it, with another signature."""
 
     def __str__(self) -> str:
         return f"{self.name}: {self.type}{f' ({self.why})' if self.why else ''}"

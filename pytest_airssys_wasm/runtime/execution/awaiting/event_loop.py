@@ -32,19 +32,19 @@ T = TypeVar("T")
 
 
 class OnLoop:
-    """A store on an event loop: clocks for its runs, and what is kept from one to the next."""
+    """A store on an event loop: it makes the clocks of its runs, and keeps the timer and the waker for the next run."""
 
-    def __init__(self, bells: LoopWakers) -> None:
+    def __init__(self, wakers: LoopWakers) -> None:
         try:
             self._loop = asyncio.get_running_loop()
         except RuntimeError:
             raise RuntimeError("no asyncio event loop is running: guests are awaited on asyncio, not on trio") from None
-        self._bell = bells.of(self._loop)
+        self._waker = wakers.waker_of(self._loop)
         # The loop keeps the timer. A store is held by the thread of its guest, and must not hold the task that waits.
         self._timer: weakref.ref[ReusableTimer] | None = None
 
     def is_running(self) -> bool:
-        """Whether that loop is the one that is running here."""
+        """Return whether that loop is the one that is running on this thread."""
         return asyncio._get_running_loop() is self._loop
 
     async def off_the_loop(self, work: Callable[[T], object], argument: T) -> None:
@@ -52,15 +52,15 @@ class OnLoop:
         await off_the_loop(work, argument)
 
     def clock(self, run: Run, interrupt: Callable[[], None], output: CapturedOutput | None) -> LoopClock:
-        """Of the next run, before its guest starts."""
+        """Make the clock of the next run, before its guest starts."""
         timer = self._kept()
         if timer is None:
             timer = ReusableTimer(self._loop)
             self._timer = weakref.ref(timer)
-        return LoopClock(run, interrupt, output, self._loop, timer, self._bell)
+        return LoopClock(run, interrupt, output, self._loop, timer, self._waker)
 
     def close(self) -> None:
-        """No run is to come. For any thread."""
+        """Let go of the timer: no run is to come. May be called on any thread."""
         timer = self._kept()
         if timer is not None:
             timer.close()
@@ -100,7 +100,7 @@ async def off_the_loop(work: Callable[..., T], /, *args: Any, **named: Any) -> T
 
 
 class LoopClock:
-    """Keeps the time of one run on its event loop. Made before the guest starts, on the loop's thread."""
+    """The clock of one run on its event loop. Made before the guest starts, on the loop's thread."""
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ class LoopClock:
         output: CapturedOutput | None,
         loop: asyncio.AbstractEventLoop,
         timer: ReusableTimer,
-        bell: LoopWaker,
+        waker: LoopWaker,
     ) -> None:
         self._run = run
         self._interrupt = interrupt
@@ -118,7 +118,7 @@ class LoopClock:
         self._timer = timer
         self._through = ImmediateFuture(loop)
         # Holds no clock: the thread would keep the waiting task alive, and a task that is collected ends its guest.
-        run.wake_loop = partial(bell.ring, weakref.ref(self._through))
+        run.wake_loop = partial(waker.wake, weakref.ref(self._through))
         self._give_up_at = 0.0
 
     async def keep_time(self, timeout_ms: float | None) -> None:
@@ -172,7 +172,7 @@ class LoopClock:
 
 
 def wait_for(coroutine: Coroutine[Any, Any, Any], run: Run) -> Any:
-    """On the guest's thread: what `coroutine` returns or raises. Stopping the run cancels it."""
+    """Run a coroutine from the guest's thread; return its result or raise its error. Stopping the run cancels it."""
     if run.loop is None:
         return asyncio.run(_on_own_loop(coroutine, run))
     # It runs in a copy of this thread's context, in which `current_execution` finds the run.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class ImmediateFuture:
-    """What one task awaits, once: a Future-like object, as `asyncio.isfuture` describes them. For the loop's thread."""
+    """A Future-like object (see `asyncio.isfuture`) that one task awaits, once. Used on the loop's thread only."""
 
     _asyncio_future_blocking = False
 
@@ -27,19 +27,19 @@ class ImmediateFuture:
         self._waiter: tuple[Callable[[Any], object], Context] | None = None
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
-        """Of the task that waits."""
+        """Return the event loop of the awaiting task."""
         return self._loop
 
     def add_done_callback(self, wake: Callable[[Any], object], *, context: Context) -> None:
-        """For the task: how to wake it, and the context that it runs in."""
+        """Register the callback that wakes the awaiting task, with the context that the task runs in."""
         self._waiter = (wake, context)
 
     def done(self) -> bool:
-        """Whether it is resolved or cancelled."""
+        """Return whether the future is resolved or cancelled."""
         return self._is_done
 
     def cancel(self, msg: object = None) -> bool:
-        """For the task that is cancelled while it waits. In the next turn: it may be the running task that does it."""
+        """Cancel the wait of the task, in the next turn of the loop: the task that cancels it may be running now."""
         if self._is_done:
             return False
         self._is_done = self._is_cancelled = True
@@ -50,7 +50,7 @@ class ImmediateFuture:
         return True
 
     def resolve(self) -> None:
-        """Wake the task now. For callbacks of the loop, between two tasks: while one runs, no other can."""
+        """Wake the task now. Called from callbacks of the loop only: while a task runs, no other can go on."""
         if self._is_done:
             return
         self._is_done = True
@@ -59,9 +59,9 @@ class ImmediateFuture:
             context.run(wake, self)
 
     def result(self) -> None:
-        """For the task that was woken. Raises `CancelledError` where it was cancelled.
+        """Return nothing to the task that was woken. Raises `CancelledError` where the wait was cancelled.
 
-        With the message of who cancelled: anyio knows its own cancellations by it.
+        The error has the message of the cancellation: anyio knows its own cancellations by it.
         """
         if self._is_cancelled:
             raise asyncio.CancelledError(*(() if self._message is None else (self._message,)))

@@ -1,4 +1,4 @@
-"""How the thread of a guest wakes the event loop that waits for it.
+"""The way in which the thread of a guest wakes the event loop that waits for it.
 
 asyncio's own way, `call_soon_threadsafe`, goes through a socket that the loop reads twice, before the task that waits
 goes on. Here it goes on first, and the descriptor is read once, when the next guest runs already.
@@ -20,56 +20,58 @@ if TYPE_CHECKING:
 
 
 class LoopWaker:
-    """Resolves futures on one event loop, for any thread. To be made on the loop's thread; the loop keeps it.
+    """Resolves futures on one event loop, for any thread. Made on the loop's thread; the loop keeps it.
 
-    It does not hold the loop, and gives its descriptor back when nobody holds it any more.
+    It does not hold the loop, and closes its descriptor when nothing holds it any more.
     """
 
-    __slots__ = ("__weakref__", "_descriptor", "_rung")
+    __slots__ = ("__weakref__", "_descriptor", "_due")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._rung: deque[weakref.ref[ImmediateFuture]] = deque()
+        self._due: deque[weakref.ref[ImmediateFuture]] = deque()
         self._descriptor = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        # At the end of the process a guest's thread may ring still, and must not find a descriptor of somebody else.
+        # At the end of the process a guest's thread may still ring, and must not find a descriptor of somebody else.
         weakref.finalize(self, os.close, self._descriptor).atexit = False
         # Not in the context of the task that happens to be running: the loop would keep all that it holds.
         Context().run(loop.add_reader, self._descriptor, self._answer)
 
-    def ring(self, waiting: weakref.ref[ImmediateFuture]) -> None:
-        """Have this future resolved, if there is still one. When the loop is closed, nobody answers any more."""
-        self._rung.append(waiting)
+    def wake(self, waiting: weakref.ref[ImmediateFuture]) -> None:
+        """Have this future resolved, if it is still alive. On a closed loop nothing happens any more."""
+        self._due.append(waiting)
         os.eventfd_write(self._descriptor, 1)
 
     def _answer(self) -> None:
         try:
-            for _ in range(len(self._rung)):  # who rings meanwhile is for the next turn
-                through = self._rung.popleft()()
+            for _ in range(len(self._due)):  # those that come meanwhile are for the next turn
+                through = self._due.popleft()()
                 if through is not None:
                     through.resolve()
         finally:
             with suppress(BlockingIOError):  # a task that went on has run this loop within itself, which has read it
                 os.eventfd_read(self._descriptor)
-            if self._rung:  # who rang meanwhile; and where a task has ended the loop's turn (SystemExit), the others
+            if (
+                self._due
+            ):  # those that came meanwhile; and where a task has ended the loop's turn (SystemExit), the others
                 os.eventfd_write(self._descriptor, 1)
 
 
 class LoopWakers:
-    """Those of the loops on which the stores of an engine are awaited. For all these loops' threads."""
+    """The wakers of the loops on which the stores of an engine are awaited. Used on the threads of all these loops."""
 
     def __init__(self) -> None:
-        self._bells: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LoopWaker] = weakref.WeakKeyDictionary()
+        self._wakers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LoopWaker] = weakref.WeakKeyDictionary()
 
-    def of(self, loop: asyncio.AbstractEventLoop) -> LoopWaker:
-        """The bell of the loop that is running here."""
-        bell = self._bells.get(loop)
-        if bell is None:
+    def waker_of(self, loop: asyncio.AbstractEventLoop) -> LoopWaker:
+        """Return the waker of the loop that is running on this thread."""
+        waker = self._wakers.get(loop)
+        if waker is None:
             self._forget_closed_loops()
-            bell = self._bells[loop] = LoopWaker(loop)
-        return bell
+            waker = self._wakers[loop] = LoopWaker(loop)
+        return waker
 
     def _forget_closed_loops(self) -> None:
         # They stay until the garbage is collected, and there may be a descriptor for each test of a session till then.
-        for reference in self._bells.keyrefs():
+        for reference in self._wakers.keyrefs():
             loop = reference()
             if loop is not None and loop.is_closed():
-                self._bells.pop(loop, None)
+                self._wakers.pop(loop, None)

@@ -1,4 +1,4 @@
-"""A timer of an event loop for deadlines that are hardly ever reached, as those of good guests.
+"""A timer of an event loop for deadlines that are hardly ever reached, such as those of good guests.
 
 asyncio's own is made and cancelled for each of them, which costs more than anything else in awaiting a short
 execution. This one is left to go off when its deadline is called off: too early for the next, and then it is set
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _LONGEST_S = 1.0
-"""After so long at the latest a loop has forgotten a timer that nobody sets any more, however far its deadline was."""
+"""The longest time after which a loop has forgotten a timer that is not set any more, however far its deadline was."""
 
 
 class ReusableTimer:
-    """Has one deadline at a time, on one event loop. To be set on that loop's thread."""
+    """A timer with one deadline at a time, on one event loop. It is set on that loop's thread."""
 
     __slots__ = ("__weakref__", "_call", "_due_at", "_goes_off_at", "_handle", "_loop")
 
@@ -32,17 +32,17 @@ class ReusableTimer:
         self._goes_off_at = 0.0
 
     def set(self, due_at: float, call: Callable[[], None]) -> None:
-        """Have `call` called at `due_at`, as `monotonic` tells it, in place of what was set before."""
+        """Call `call` at `due_at`, a time of `monotonic`, in place of the deadline that was set before."""
         self._due_at, self._call = due_at, call
         if self._handle is None or due_at < self._goes_off_at:
             self._wind()
 
     def clear(self) -> None:
-        """Call nothing. Between two deadlines the timer holds nobody, and the loop holds but the timer."""
+        """Call nothing. Between two deadlines the timer holds no run, and the loop holds only the timer."""
         self._call = None
 
     def close(self) -> None:
-        """Nobody sets it any more. On any thread: where it is not the loop's, the timer goes off for nobody."""
+        """End the timer. On a thread that is not the loop's, it goes off once more and calls nothing."""
         self.clear()
         if self._handle is not None and asyncio._get_running_loop() is self._loop:
             self._handle.cancel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from copy import copy
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pytest_airssys_wasm.runtime.base.outcome import Outcome, Verdict
@@ -49,7 +50,10 @@ class WasmError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         # Not through `__init__`, whose parameters differ from class to class.
         cause = self.__cause__ if isinstance(self.__cause__, WasmError) else None
-        return _restore, (type(self), self.args, dict(self.__dict__), cause)
+        fields = dict(self.__dict__)
+        if self.call is not None:
+            fields["call"] = copy(self.call)  # which cannot be run again
+        return _restore, (type(self), self.args, fields, cause)
 
 
 def _restore(

@@ -44,6 +44,9 @@ class CurrentExecution:
         if len(self._run.denied) < _MOST_DENIALS:
             self._run.denied.append(capability)
 
+    def __repr__(self) -> str:
+        return f"<execution with {self.remaining_fuel} fuel and {self.remaining_ms} ms left>"
+
 
 def current_execution() -> CurrentExecution:
     """Return the execution that called the host function which is running.

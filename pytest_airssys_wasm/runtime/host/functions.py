@@ -126,6 +126,9 @@ class HostFunctions:
         both._resources = {**self._resources, **other._resources}
         return both
 
+    def __repr__(self) -> str:
+        return f"HostFunctions({', '.join(self.names)})"
+
     def _find_resource_function(self, interface: str, name: str) -> Callable[..., Any] | None:
         served = self._resource_callable(interface, name)
         if served is None or not name.startswith("[method]"):

@@ -107,6 +107,6 @@ _MEASURES: dict[str, Callable[[Usage, int], float]] = {
     "fuel": lambda usage, _: usage.fuel.consumed,
     "timeout_ms": lambda usage, _: usage.wall_ms,
     "memory": lambda usage, _: usage.peak_memory_bytes,
-    "transfer": lambda usage, _: usage.host_transfer_bytes,
+    "transfer": lambda usage, _: usage.transfer_bytes,
     "output": lambda _, written: written,
 }

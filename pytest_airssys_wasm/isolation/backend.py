@@ -161,7 +161,7 @@ class WorkerBackend:
             memory_limit_bytes=limits.memory,
             denied_growths=0,
             host_calls=run.host_calls,
-            host_transfer_bytes=0,
+            transfer_bytes=0,
             denied_capabilities=tuple(run.denied),
         )
 

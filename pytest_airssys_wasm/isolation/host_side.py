@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_airssys_wasm.isolation.codec import leave_core, results_to_json
 from pytest_airssys_wasm.isolation.proxies import DROP
 from pytest_airssys_wasm.protocol.session_messages import HostCall, HostReply
-from pytest_airssys_wasm.runtime.base.values import Mismatch, shown
+from pytest_airssys_wasm.runtime.base.values import Mismatch, short_repr
 from pytest_airssys_wasm.runtime.errors import RuntimeDied
 from pytest_airssys_wasm.runtime.host.functions import call_host, drop_object
 from pytest_airssys_wasm.runtime.wit.world import functions
@@ -66,7 +66,7 @@ class HostCalls:
             return self._drop(call)
         run.host_calls += 1
         if call.host_call not in self._imports or self._host is None:
-            raise _garbage(f"host_call: {shown(call.host_call)} is served by nobody")
+            raise _garbage(f"host_call: {short_repr(call.host_call)} is served by nobody")
         params, results = self._imports[call.host_call]
         function = self._host.find(*_split(call.host_call))
         assert function is not None
@@ -84,12 +84,12 @@ class HostCalls:
         try:
             return [self._crossing.arrive(value, type_) for value, type_ in zip(call.args, params)]
         except Exception as error:  # a lie may make anything of it; were it our fault, its cause shows that
-            raise _garbage(f"args of {shown(call.host_call)}: {error}") from error
+            raise _garbage(f"args of {short_repr(call.host_call)}: {error}") from error
 
     def _returned(self, value: Any, results: Sequence[Any]) -> Any:
         if not results:
             if value is not None:
-                raise TypeError(f"it returned {shown(value)}, but has no result")
+                raise TypeError(f"it returned {short_repr(value)}, but has no result")
             return None
         if not isinstance(results[0], str):
             try:
@@ -98,7 +98,7 @@ class HostCalls:
                 raise error.at("result")
         values = (value,) if len(results) == 1 else tuple(value)
         if len(values) != len(results):
-            raise TypeError(f"returned {shown(value)}, expected {len(results)} result(s)")
+            raise TypeError(f"returned {short_repr(value)}, expected {len(results)} result(s)")
         return results_to_json(leave_core(values, results, "result"))
 
     def _drop(self, call: HostCall) -> HostReply:

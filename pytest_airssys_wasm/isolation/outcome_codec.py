@@ -38,7 +38,7 @@ def end_answer(error: WasmError | None, usage: Usage | None, **known: Any) -> En
             peak_memory_bytes=usage.peak_memory_bytes,
             denied_growths=usage.denied_growths,
             host_calls=usage.host_calls,
-            host_transfer_bytes=usage.host_transfer_bytes,
+            host_transfer_bytes=usage.transfer_bytes,
         )
     if error is None:
         return EndAnswer(verdict=Verdict.OK, **known)
@@ -83,7 +83,7 @@ def usage_of(end: EndAnswer, fuel_budget: int | None, memory_limit_bytes: int, d
         memory_limit_bytes=memory_limit_bytes,
         denied_growths=told.denied_growths,
         host_calls=told.host_calls,
-        host_transfer_bytes=told.host_transfer_bytes,
+        transfer_bytes=told.host_transfer_bytes,
         denied_capabilities=tuple(denied),
     )
 

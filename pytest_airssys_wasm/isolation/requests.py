@@ -12,7 +12,7 @@ from pytest_airssys_wasm.protocol.session_messages import CallRequest, DropReque
 from pytest_airssys_wasm.runtime.base.values import Mismatch
 from pytest_airssys_wasm.runtime.guest.linking import check_imports
 from pytest_airssys_wasm.runtime.guest.operations import CallExport, DropResource
-from pytest_airssys_wasm.runtime.wit.types import Resource
+from pytest_airssys_wasm.runtime.wit.types import ResourceType
 from pytest_airssys_wasm.runtime.wit.world import flatten, full_name
 
 if TYPE_CHECKING:
@@ -100,5 +100,5 @@ class Requests:
         return [
             full_name(interface, name)
             for interface, name, item in flatten(component.imports)
-            if isinstance(item, Resource) and host.find_resource(interface, name) is not None
+            if isinstance(item, ResourceType) and host.find_resource(interface, name) is not None
         ]

@@ -16,8 +16,9 @@ from pytest_airssys_wasm.protocol.messages import (
     RunAnswer,
     StepAnswer,
 )
-from pytest_airssys_wasm.protocol.transcript import printable, shown
+from pytest_airssys_wasm.protocol.transcript import shown
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
+from pytest_airssys_wasm.runtime.base.printable import printable
 from pytest_airssys_wasm.runtime.errors import RuntimeDied
 
 if TYPE_CHECKING:

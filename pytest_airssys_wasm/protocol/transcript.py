@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from threading import Lock
 
+from pytest_airssys_wasm.runtime.base.printable import printable
+
 LINE_CHARACTERS = 500
 """Of a line that is kept; of a longer one the beginning."""
 _LINES = 8
@@ -66,11 +68,3 @@ def shown(line: bytes, characters: int = LINE_CHARACTERS) -> str:
 def _cut(begun: bytes, size_bytes: int, characters: int) -> str:
     text = printable(begun.decode("utf-8", "replace").rstrip("\r\n"))
     return text if len(text) <= characters else f"{text[:characters]}… ({size_bytes:,} bytes)"
-
-
-def printable(text: str) -> str:
-    """The text with control and other invisible characters written out."""
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
-        for character in text
-    )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pytest_airssys_wasm.runtime.base.outcome import Outcome, Verdict
 from pytest_airssys_wasm.runtime.base.printable import printable_lines
-from pytest_airssys_wasm.runtime.base.values import shown
+from pytest_airssys_wasm.runtime.base.values import short_repr
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -196,7 +196,7 @@ class InvalidConfiguration(WasmError, ValueError):
         try:
             pickle.dumps(self.given)
         except Exception:  # noqa: BLE001 pickling runs the code of whatever was given
-            given = _Text(shown(self.given))
+            given = _Text(short_repr(self.given))
             return _restore, (type(self), (self.where, given, self.wanted), {**self.__dict__, "given": given}, None)
         return super().__reduce__()
 
@@ -204,7 +204,7 @@ class InvalidConfiguration(WasmError, ValueError):
         try:
             given = repr(self.given)
         except Exception:  # noqa: BLE001 that of an int of thousands of digits raises
-            given = shown(self.given)
+            given = short_repr(self.given)
         return f"{self.where}: expected {self.wanted}, got {given if len(given) <= 200 else given[:200] + '…'}"
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from defective_runtimes.defect import Family, answering, around, text_of
 from pytest_airssys_wasm.conformance import inprocess
 from pytest_airssys_wasm.runtime.budget.memory_account import MemoryAccount
-from pytest_airssys_wasm.runtime.compile import wasmtime_config as settings
+from pytest_airssys_wasm.runtime.compile import wasmtime_config
 from pytest_airssys_wasm.runtime.engine import WasmEngine
 from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
 
@@ -20,7 +20,7 @@ FAMILY = Family("determinism")
 
 def _set(patch, **values):
     for name, value in values.items():
-        patch.setitem(settings.SETTINGS, name, value)
+        patch.setitem(wasmtime_config.SETTINGS, name, value)
 
 
 @FAMILY.defect

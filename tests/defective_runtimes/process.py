@@ -15,7 +15,7 @@ from pytest_airssys_wasm.protocol import server as serve
 from pytest_airssys_wasm.protocol.messages import RunAnswer
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.binary import sections as core_sections
-from pytest_airssys_wasm.runtime.compile import wasmtime_config as settings
+from pytest_airssys_wasm.runtime.compile import wasmtime_config
 from pytest_airssys_wasm.runtime.wit import reader as wit_reader
 
 FAMILY = Family("process")
@@ -102,7 +102,7 @@ def goes_on_after_a_failed_step(patch):
 
 def _without(patch, *features):
     for feature in features:
-        patch.setitem(settings.SETTINGS, feature, False)
+        patch.setitem(wasmtime_config.SETTINGS, feature, False)
 
 
 @FAMILY.defect
@@ -151,4 +151,4 @@ def lies_about_compilers(patch):
 @FAMILY.defect
 def has_threads(patch):
     """Threads and shared memory are on, where they are no part of the language."""
-    patch.setitem(settings.SETTINGS, "wasm_threads", True)
+    patch.setitem(wasmtime_config.SETTINGS, "wasm_threads", True)

@@ -110,7 +110,7 @@ def all_calls_share_one_transfer(patch):
     """What earlier calls passed is missing in later ones."""
 
     def begin(original, self, run, *rest):
-        moved_bytes = self.total.host_transfer_bytes if self.total else 0
+        moved_bytes = self.total.transfer_bytes if self.total else 0
         run.transfer.charge(moved_bytes)
         original(self, run, *rest)
 

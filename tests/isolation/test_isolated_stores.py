@@ -225,5 +225,5 @@ def test_a_value_that_is_much_longer_on_its_way_than_in_memory_is_over_the_trans
     with pytest.raises(ResourceLimitExceeded, match="on its way between processes") as caught:
         told[0]()
     assert caught.value.resource == "host-transfer"
-    assert caught.value.usage.host_transfer_bytes < 2**16
+    assert caught.value.usage.transfer_bytes < 2**16
     assert len(told[1]().value) == 1_500  # three megabytes as text, and nothing here

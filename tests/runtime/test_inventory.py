@@ -38,7 +38,7 @@ def test_overlapping_strings_are_stopped_by_the_transfer_limit(engine, inventory
     with pytest.raises(ResourceLimitExceeded) as caught:
         engine.execute(inventory, f"{BROKEN}#same-string", 20, limits=limits)
     assert caught.value.resource == "host-transfer"
-    assert caught.value.usage.host_transfer_bytes <= 2 * 2**20
+    assert caught.value.usage.transfer_bytes <= 2 * 2**20
     with pytest.raises(ResourceLimitExceeded) as caught:
         engine.execute(inventory, f"{BROKEN}#same-string", 1_000, limits=LIMITS)
     assert caught.value.resource == "host-transfer"

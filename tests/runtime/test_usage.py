@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_airssys_wasm.runtime.base.usage import FuelMetrics, Tally, Usage
+from pytest_airssys_wasm.runtime.base.usage import FuelMetrics, Usage, UsageTotals
 from pytest_airssys_wasm.runtime.budget.limits import (
     MAX_U64,
 )
@@ -47,32 +47,32 @@ def usage(consumed=1, is_exact=True, wall_ms=0.5, peak=65536, denied=0, host_cal
         memory_limit_bytes=1048576,
         denied_growths=denied,
         host_calls=host_calls,
-        host_transfer_bytes=moved,
+        transfer_bytes=moved,
     )
 
 
 def test_before_the_first_execution_there_is_no_total():
-    assert Tally(100).usage() is None
+    assert UsageTotals(100).usage() is None
 
 
 def test_the_total_adds_up_and_keeps_the_highest_peak():
-    tally = Tally(1_000)
-    tally.add(usage(consumed=7, wall_ms=0.5, peak=131072, denied=1, host_calls=2, moved=10))
-    tally.add(usage(consumed=3, wall_ms=0.25, peak=65536, denied=2, host_calls=3, moved=5))
-    assert tally.usage() == Usage(
+    totals = UsageTotals(1_000)
+    totals.add(usage(consumed=7, wall_ms=0.5, peak=131072, denied=1, host_calls=2, moved=10))
+    totals.add(usage(consumed=3, wall_ms=0.25, peak=65536, denied=2, host_calls=3, moved=5))
+    assert totals.usage() == Usage(
         fuel=FuelMetrics(max_fuel=1_000, consumed=10),
         wall_ms=0.75,
         peak_memory_bytes=131072,
         memory_limit_bytes=1048576,
         denied_growths=3,
         host_calls=5,
-        host_transfer_bytes=15,
+        transfer_bytes=15,
     )
 
 
 def test_a_total_with_one_inexact_part_is_inexact():
-    tally = Tally(None)
+    totals = UsageTotals(None)
     for is_exact in (True, False, True):
-        tally.add(usage(is_exact=is_exact))
-    assert not tally.usage().fuel.is_exact
-    assert tally.usage().fuel.max_fuel is None
+        totals.add(usage(is_exact=is_exact))
+    assert not totals.usage().fuel.is_exact
+    assert totals.usage().fuel.max_fuel is None

@@ -13,7 +13,7 @@ from itertools import count
 
 import pytest
 
-from pytest_airssys_wasm.runtime.base.values import Err, Ok, Record, Some, Variant, shown
+from pytest_airssys_wasm.runtime.base.values import Err, Ok, Record, Some, Variant, short_repr
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.convert import core_values
 from pytest_airssys_wasm.runtime.convert.lifting import compile_lift
@@ -116,8 +116,8 @@ def test_an_error_about_a_large_value_is_short():
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (lambda: bytes(50 * 2**20), " and 52,428,750 bytes more"),
-        (lambda: bytearray(50 * 2**20), " and 52,428,750 bytes more"),
+        (lambda: bytes(50 * 2**20), " and 52,428,750 more bytes"),
+        (lambda: bytearray(50 * 2**20), " and 52,428,750 more bytes"),
         (lambda: Record(a=bytes(50 * 2**20), b=1), "Record(a=b'"),
         (lambda: Ok([Variant("x", bytes(50 * 2**20))]), "Ok(value=[Variant(case='x', payload=b'"),
         (lambda: Some(Some(Some(Some(Some(1))))), "Some(value=Some(value=Some(value=Some(...))))"),
@@ -131,7 +131,7 @@ def test_an_error_about_a_large_value_is_short():
 def test_a_large_value_is_shown_by_its_beginning_without_making_all_of_its_text(make, text):
     value = make()
     tracemalloc.start()
-    shown_text = shown(value)
+    shown_text = short_repr(value)
     _, peak_bytes = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert text in shown_text
@@ -142,7 +142,7 @@ def test_a_large_value_is_shown_by_its_beginning_without_making_all_of_its_text(
 @pytest.mark.parametrize(
     ("type_", "value", "error", "message"),
     [
-        ("i32", bytes(10**6), TypeError, "bytes more"),
+        ("i32", bytes(10**6), TypeError, "more bytes"),
         ("i32", 2**32, ValueError, "got 4294967296"),
         ("i64", 10**5_000, ValueError, "got int that cannot be shown"),
         ("f64", "x", TypeError, "got 'x'"),

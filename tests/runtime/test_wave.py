@@ -21,7 +21,7 @@ from pytest_airssys_wasm.runtime.wit.types import (
     OptionType,
     OwnType,
     RecordType,
-    Resource,
+    ResourceType,
     ResultType,
     TupleType,
     VariantType,
@@ -76,8 +76,8 @@ USER = RecordType((("user-id", U64), ("tags", ListType(STRING)), ("note", Option
         (Ok(), ResultType(None, STRING), "ok"),
         (Err(), ResultType(STRING, None), "err"),
         (Err(3), ResultType(None, U8), "err(3)"),
-        (object(), OwnType(Resource("counter")), "<resource counter>"),
-        (object(), BorrowType(Resource("counter")), "<resource counter>"),
+        (object(), OwnType(ResourceType("counter")), "<resource counter>"),
+        (object(), BorrowType(ResourceType("counter")), "<resource counter>"),
     ],
 )
 def test_a_value_is_written_as_wave_writes_it(value, type_, text):
@@ -120,7 +120,7 @@ class Hostile:
         (Ok(3), ResultType(None, None), "ok(<… 3>)"),
         (3, ResultType(None, None), "<… 3>"),
         (3, FutureType(None), "<… 3>"),
-        (None, OwnType(Resource("counter")), "<… none>"),
+        (None, OwnType(ResourceType("counter")), "<… none>"),
         (1, "v128", "<… 1>"),
         (1, None, "<… 1>"),
         (Hostile(), U8, "<… Hostile>"),

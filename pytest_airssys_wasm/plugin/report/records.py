@@ -138,7 +138,7 @@ def _record(test: str, component: str, finished: Finished) -> ExecutionRecord:
         memory_limit_bytes=usage.memory_limit_bytes,
         denied_growths=usage.denied_growths,
         host_calls=usage.host_calls,
-        transfer_bytes=usage.host_transfer_bytes,
+        transfer_bytes=usage.transfer_bytes,
         call=None if is_ok else call.text,
         message=None if is_ok else printable_lines(outcome.message)[:_MOST_CHARACTERS],
     )

@@ -1,4 +1,4 @@
-"""What an execution cost: data that is present after success and after every failure."""
+"""The cost of an execution, as data: it is present after success and after every failure."""
 
 from __future__ import annotations
 
@@ -8,123 +8,127 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FuelMetrics:
-    """Fuel of one execution, in wasmtime's units (about one per WebAssembly instruction)."""
+    """The fuel of one execution, in wasmtime's units (about one per WebAssembly instruction)."""
 
     max_fuel: int | None
-    """The budget the execution began with; `None` when it was unlimited."""
+    """The budget that the execution began with; `None` for an unlimited one."""
     consumed: int
-    """Units spent."""
+    """The units that were spent."""
     is_exact: bool = True
-    """False when `consumed` is a lower bound. wasmtime does not bill the current frame after an interrupt or a
-    hardware trap (out of bounds, division by zero), and the count of an execution that was given up on cannot
-    be read."""
+    """Whether `consumed` is exact; otherwise it is a lower bound. wasmtime does not bill the current frame after an
+    interrupt or a hardware trap (out of bounds, division by zero), and the count of an execution that was given up
+    cannot be read."""
 
     @property
     def remaining(self) -> int | None:
-        """What was left of the budget; `None` when it was unlimited."""
+        """The units that were left of the budget, never negative; `None` for an unlimited one."""
         return None if self.max_fuel is None else max(0, self.max_fuel - self.consumed)
 
     @property
     def usage_percentage(self) -> float:
-        """Share of the budget in percent: 0 for an unlimited one, 100 for a budget of zero."""
+        """The share of the budget that was spent, in percent: 0 for an unlimited one, 100 for a budget of zero."""
         if self.max_fuel is None:
             return 0.0
         return 100.0 * self.consumed / self.max_fuel if self.max_fuel else 100.0
 
     @property
     def is_exhausted(self) -> bool:
-        """Whether nothing was left."""
+        """Whether nothing was left of the budget."""
         return self.remaining == 0
 
     def exceeds_threshold(self, percentage: float) -> bool:
-        """Whether more than `percentage` percent of the budget was used."""
+        """Return whether more than `percentage` percent of the budget was spent."""
         return self.usage_percentage > percentage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What one execution used, beside the limits it ran under."""
+    """The cost of one execution, beside the limits that it ran under."""
 
     fuel: FuelMetrics
+    """The fuel, with its budget."""
     wall_ms: float
-    """Milliseconds from the entry into guest code to the verdict."""
+    """The milliseconds from the entry into guest code to the verdict."""
     peak_memory_bytes: int
-    """The most that all memories of the store held together during the execution."""
+    """The most bytes that all memories of the store held together during the execution."""
     memory_limit_bytes: int
-    """The limit of that."""
+    """The memory limit of the store, in bytes."""
     denied_growths: int
-    """Memory growths (and initial sizes) that the limit refused during the execution."""
+    """The number of memory growths and initial sizes that the limit refused during the execution."""
     host_calls: int
-    """Calls from the guest into host functions."""
-    host_transfer_bytes: int
-    """Bytes lifted out of and lowered into the guest."""
+    """The number of calls from the guest into host functions."""
+    transfer_bytes: int
+    """The bytes that were lifted out of the guest and lowered into it."""
     denied_capabilities: tuple[str, ...] = ()
-    """What the guest asked its host functions for and was not granted; of very many, the first."""
+    """The capabilities that the guest asked its host functions for and was not granted; the first 64 of them."""
 
 
 _MOST_DENIALS = 64
 
 
-class Tally:
-    """Usage added up over executions."""
+class UsageTotals:
+    """The usage of several executions, added up."""
 
     __slots__ = (
+        "_denied_capabilities",
+        "_denied_growths",
+        "_fuel_consumed",
+        "_host_calls",
+        "_is_exact",
         "_last",
         "_max_fuel",
-        "consumed",
-        "denied",
-        "denied_capabilities",
-        "exact",
-        "host_calls",
-        "moved",
-        "peak",
-        "wall_ms",
+        "_peak_memory_bytes",
+        "_transfer_bytes",
+        "_wall_ms",
     )
 
     def __init__(self, max_fuel: int | None) -> None:
         self._max_fuel = max_fuel
         self._last: Usage | None = None
-        self.consumed = self.peak = self.denied = self.host_calls = self.moved = 0
-        self.wall_ms = 0.0
-        self.exact = True
-        self.denied_capabilities: tuple[str, ...] = ()
+        self._fuel_consumed = self._peak_memory_bytes = self._denied_growths = 0
+        self._host_calls = self._transfer_bytes = 0
+        self._wall_ms = 0.0
+        self._is_exact = True
+        self._denied_capabilities: tuple[str, ...] = ()
 
     def add(self, usage: Usage) -> None:
-        """One more execution."""
+        """Add the usage of one more execution."""
         self._last = usage
-        self.consumed += usage.fuel.consumed
-        self.exact = self.exact and usage.fuel.is_exact
-        self.wall_ms += usage.wall_ms
-        self.peak = max(self.peak, usage.peak_memory_bytes)
-        self.denied += usage.denied_growths
-        self.host_calls += usage.host_calls
-        self.moved += usage.host_transfer_bytes
+        self._fuel_consumed += usage.fuel.consumed
+        self._is_exact = self._is_exact and usage.fuel.is_exact
+        self._wall_ms += usage.wall_ms
+        self._peak_memory_bytes = max(self._peak_memory_bytes, usage.peak_memory_bytes)
+        self._denied_growths += usage.denied_growths
+        self._host_calls += usage.host_calls
+        self._transfer_bytes += usage.transfer_bytes
         if usage.denied_capabilities:
-            self.denied_capabilities = (*self.denied_capabilities, *usage.denied_capabilities)[:_MOST_DENIALS]
+            self._denied_capabilities = (*self._denied_capabilities, *usage.denied_capabilities)[:_MOST_DENIALS]
 
     def usage(self) -> Usage | None:
-        """The sums, and the highest peak; `None` before the first execution."""
+        """Return the sums, with the highest peak of memory; `None` before the first execution."""
         if self._last is None:
             return None
         return Usage(
-            fuel=FuelMetrics(max_fuel=self._max_fuel, consumed=self.consumed, is_exact=self.exact),
-            wall_ms=self.wall_ms,
-            peak_memory_bytes=self.peak,
+            fuel=FuelMetrics(max_fuel=self._max_fuel, consumed=self._fuel_consumed, is_exact=self._is_exact),
+            wall_ms=self._wall_ms,
+            peak_memory_bytes=self._peak_memory_bytes,
             memory_limit_bytes=self._last.memory_limit_bytes,
-            denied_growths=self.denied,
-            host_calls=self.host_calls,
-            host_transfer_bytes=self.moved,
-            denied_capabilities=self.denied_capabilities,
+            denied_growths=self._denied_growths,
+            host_calls=self._host_calls,
+            transfer_bytes=self._transfer_bytes,
+            denied_capabilities=self._denied_capabilities,
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
-    """The value an execution returned, and what it cost."""
+    """The result of a successful execution: the value that it returned, and its cost."""
 
     value: Any
+    """The Python value of the export's result; `None` for an export without one."""
     usage: Usage
+    """The cost of the execution."""
     stdout: bytes = b""
-    """What the guest wrote, up to the output limit; empty where WASI is not granted."""
+    """The bytes that the guest wrote to stdout, up to the output limit; empty unless WASI is granted."""
     stderr: bytes = b""
-    """The same."""
+    """The bytes that the guest wrote to stderr, up to the output limit; empty unless WASI is granted."""

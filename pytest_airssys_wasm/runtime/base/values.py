@@ -1,4 +1,4 @@
-"""Python values that WIT values are mapped to, where Python has none of its own."""
+"""The Python values of WIT types that Python itself has no value for, and the errors of values that do not fit."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ if TYPE_CHECKING:
 
 
 def attribute_name(name: str) -> str:
-    """A WIT name as a Python attribute: snake_case, with `_` behind a Python keyword (`class` -> `class_`)."""
+    """Return a WIT name as a Python attribute: in snake_case, a keyword with `_` behind it (`class` -> `class_`)."""
     snake = name.replace("-", "_")
     return snake + "_" if keyword.iskeyword(snake) else snake
 
 
 def field_name(name: str) -> str:
-    """A record's field as an attribute of `Record`: as `attribute_name`, and `as-dict` is `as_dict_`."""
+    """Return the attribute of `Record` for a field: its `attribute_name`, but `as_dict_` for `as-dict`."""
     attribute = attribute_name(name)
     return attribute + "_" if hasattr(Record, attribute) else attribute
 
 
 class Record:
-    """A WIT record: fields as attributes in snake_case. Equal to another record with equal fields.
+    """The value of a WIT record: its fields are attributes in snake_case. Immutable.
 
-    Fields whose name is a Python keyword, or `as-dict`, have a `_` behind.
+    A field whose name is a Python keyword, or `as-dict`, has a `_` behind it. Records with equal fields are equal.
     """
 
     __slots__ = ("_fields",)
@@ -63,13 +63,13 @@ class Record:
         return make_record, (self._fields,)
 
     def as_dict(self) -> dict[str, Any]:
-        """The fields, by attribute name."""
+        """Return the fields, by the names of their attributes."""
         return dict(self._fields)
 
 
 def make_record(fields: dict[str, Any]) -> Record:
-    """A record of these fields, which are named as attributes already."""
-    # No method of `Record`: a field of that name could not be reached.
+    """Return a record of these fields, which are named as attributes already."""
+    # Not a method of `Record`: a field of that name could not be reached.
     record = Record.__new__(Record)
     object.__setattr__(record, "_fields", fields)
     return record
@@ -77,7 +77,7 @@ def make_record(fields: dict[str, Any]) -> Record:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A case of a WIT variant, with its payload (`None` where the case has none)."""
+    """The value of a WIT variant: the name of a case, and its payload (`None` for a case without one)."""
 
     case: str
     payload: Any = None
@@ -85,31 +85,34 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class Some:
-    """The value of an option whose payload is an option itself. Other options are the value or `None`."""
+    """The value of an option whose payload is itself an option. Other options are the payload or `None`."""
 
     value: Any
 
 
 @dataclass(frozen=True, slots=True)
 class Ok:
-    """The success of a WIT result."""
+    """The value of a WIT result that is a success; `None` in it where the type has no payload."""
 
     value: Any = None
 
 
 @dataclass(frozen=True, slots=True)
 class Err:
-    """The failure of a WIT result."""
+    """The value of a WIT result that is a failure; `None` in it where the type has no payload."""
 
     error: Any = None
 
 
 class Mismatch(Exception):
-    """A value does not fit its WIT type. Knows the path to it, which grows on the way out."""
+    """A value that does not fit its WIT type, with the path to it inside the arguments or the result.
+
+    The path grows while the error is raised outwards, so that a value that fits pays nothing for it.
+    """
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        cls.__module__ = "pytest_airssys_wasm"  # what pytest shows of it
+        cls.__module__ = "pytest_airssys_wasm"  # where users import it from, and what pytest shows
 
     def __init__(self, expected: str, given: object) -> None:
         super().__init__(expected, given)
@@ -118,25 +121,25 @@ class Mismatch(Exception):
         self._steps: list[str] = []
 
     def at(self, step: str) -> Mismatch:
-        """The same, one step further out (`.price`, `[3]`, `args[0]`)."""
+        """Put a step (`.price`, `[3]`, `args[0]`) before the path, and return this error."""
         self._steps.append(step)
         return self
 
     def __str__(self) -> str:
         path = "".join(reversed(self._steps))
-        return f"{path + ': ' if path else ''}expected {self.expected}, got {shown(self.given)}"
+        return f"{path + ': ' if path else ''}expected {self.expected}, got {short_repr(self.given)}"
 
 
 class WrongType(Mismatch, TypeError):
-    """A value of another type."""
+    """A value of a Python type that its WIT type does not accept."""
 
 
 class WrongValue(Mismatch, ValueError):
-    """A value of the right type that is out of range."""
+    """A value of the right Python type that is outside of the range of its WIT type."""
 
 
-class _Shown(reprlib.Repr):
-    """The beginning of large values, without first making all of their text."""
+class _ShortRepr(reprlib.Repr):
+    """A `repr` that shows the beginning of a large value, without making all of its text first."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -144,7 +147,7 @@ class _Shown(reprlib.Repr):
 
     def repr1(self, x: Any, level: int) -> str:
         if isinstance(x, (bytes, bytearray)) and len(x) > self.maxstring:
-            return f"{bytes(x[: self.maxstring // 2])!r} and {len(x) - self.maxstring // 2:,} bytes more"
+            return f"{bytes(x[: self.maxstring // 2])!r} and {len(x) - self.maxstring // 2:,} more bytes"
         if isinstance(x, (dict, set, frozenset)) and len(x) > _MOST_SORTED:
             return f"<{type(x).__name__} of {len(x):,} elements>"
         if isinstance(x, (Record, Variant, Some, Ok, Err)):
@@ -157,13 +160,13 @@ class _Shown(reprlib.Repr):
 
 
 _MOST_SORTED = 1_000
-"""reprlib sorts them whole to show the first."""
-_SHOWN = _Shown()
+"""The most elements of an unordered collection that is shown: `reprlib` sorts all of them to show the first."""
+_SHORT_REPR = _ShortRepr()
 
 
-def shown(value: object) -> str:
-    """A value in an error message: of a large one, its beginning."""
+def short_repr(value: object) -> str:
+    """Return the `repr` of a value for a message, cut where the value is large. Never raises."""
     try:
-        return _SHOWN.repr(value)
+        return _SHORT_REPR.repr(value)
     except Exception:  # noqa: BLE001 any `__repr__` may raise, and that of an int of thousands of digits does
         return f"{type(value).__name__} that cannot be shown"

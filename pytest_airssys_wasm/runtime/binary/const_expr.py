@@ -28,7 +28,7 @@ _NUMBERS = {0x23: 1, 0xD2: 1}
 _GC_NUMBERS = {0: 1, 1: 1, 6: 1, 7: 1, 8: 2, 26: 0, 27: 0, 28: 0}
 
 
-def read_constant(reader: Reader) -> int | None:
+def read_const_expr(reader: Reader) -> int | None:
     """The value of the constant expression here, modulo 2**64; `None` where it is no sum or product of integers.
 
     The reader is behind its end then. Raises `Malformed` for instructions that are not known, or very many.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 from pytest_airssys_wasm.runtime.binary.byte_reader import Malformed, Reader, as_invalid_component
-from pytest_airssys_wasm.runtime.binary.const_expr import read_constant
+from pytest_airssys_wasm.runtime.binary.const_expr import read_const_expr
 from pytest_airssys_wasm.runtime.binary.types import (
     ActiveData,
     CoreFunction,
@@ -217,7 +217,7 @@ class _Sections:
             self._value_type(body)
             self._tables.append(self._limits(body, "table"))
             if has_initialiser:
-                read_constant(body)
+                read_const_expr(body)
 
     def _memory(self, body: Reader) -> None:
         for _ in body.each():
@@ -233,7 +233,7 @@ class _Sections:
             if mode > 2:
                 raise Malformed(f"unknown kind of data segment {mode}")
             memory = body.number(32) if mode == 2 else 0
-            offset = None if mode == 1 else read_constant(body)
+            offset = None if mode == 1 else read_const_expr(body)
             size_bytes = len(body.take(body.number(32)))
             self._data_bytes += size_bytes
             if mode != 1:

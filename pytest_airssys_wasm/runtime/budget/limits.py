@@ -1,4 +1,4 @@
-"""Resource limits of a store and its executions, and the units they are written in."""
+"""The resource limits of a store and its executions, and the units that they are written in."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
 MAX_U64 = 2**64 - 1
 
-# More than any address space: a larger number is a slip of the pen, and wasmtime-py would wrap it silently.
+# More than any address space: a larger number is a mistake, and wasmtime-py would wrap it silently.
 _MAX_MEMORY_BYTES = 2**48
 
 _SIZE_UNITS = {
@@ -28,12 +28,12 @@ _SIZE_UNITS = {
 _DURATION_UNITS_MS = {"": 1, "MS": 1, "S": 1_000, "MIN": 60_000}
 _QUANTITY = re.compile(r"\s*([0-9](?:_?[0-9])*(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*")
 
-# Longer than any number in range: Python itself refuses to read one of some thousand digits.
+# Longer than any number in range: Python itself refuses to read one of several thousand digits.
 _MAX_QUANTITY_CHARACTERS = 64
 
 
 def parse_size(value: object, where: str = "memory") -> int:
-    """Bytes from an int (`1048576`) or a string with a unit (`"1 MiB"`, `"512KiB"`, `"1_000_000"`).
+    """Return the bytes that an int (`1048576`) or a string (`"1 MiB"`, `"512KiB"`, `"1_000_000"`) means.
 
     Raises `InvalidConfiguration`, naming `where`, for anything else.
     """
@@ -48,7 +48,7 @@ def parse_size(value: object, where: str = "memory") -> int:
 
 
 def parse_duration_ms(value: object, where: str = "timeout_ms") -> float:
-    """Milliseconds from a number, or a string with a unit (`"100ms"`, `"0.5 s"`, `"1 min"`).
+    """Return the milliseconds that a number or a string with a unit (`"100ms"`, `"0.5 s"`, `"1 min"`) means.
 
     Raises `InvalidConfiguration`, naming `where`, for anything that is not finite and non-negative.
     """
@@ -67,12 +67,18 @@ def parse_duration_ms(value: object, where: str = "timeout_ms") -> float:
 
 
 def parse_fuel(value: object, where: str = "fuel") -> int:
-    """Fuel units from an int, or a string of digits (`"10_000"`); anything outside u64 is `InvalidConfiguration`."""
+    """Return the units of fuel that an int or a string of digits (`"10_000"`) means.
+
+    Raises `InvalidConfiguration`, naming `where`, for anything that is not a whole number within u64.
+    """
     return parse_count(value, where)
 
 
 def parse_count(value: object, where: str) -> int:
-    """A number of things within u64, from an int or a string of digits."""
+    """Return the number within u64 that an int or a string of digits means.
+
+    Raises `InvalidConfiguration`, naming `where`, for anything else.
+    """
     wanted = f"a whole number from 0 to {MAX_U64}"
     if isinstance(value, str):
         number = _quantity(value, {"": 1}, where, wanted)
@@ -89,20 +95,20 @@ def _whole(value: object, where: str, most: int, wanted: str) -> int:
 
 
 def _quantity(text: str, units: dict[str, int], where: str, wanted: str) -> Fraction:
-    """Exactly what is written: as floats, 1.001 MB would be no whole number of bytes."""
+    """Return exactly the number that is written: as a float, 1.001 MB would not be a whole number of bytes."""
     match = _QUANTITY.fullmatch(text) if len(text) <= _MAX_QUANTITY_CHARACTERS else None
     if match is None or match[2].upper() not in units:
         raise InvalidConfiguration(where, text, wanted)
     return Fraction(match[1].replace("_", "")) * units[match[2].upper()]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ResourceLimits:
-    """What a store and each execution in it may use. Immutable; `None` means unlimited.
+    """The limits of a store and of each execution in it. Immutable; `None` means unlimited.
 
-    `memory` is mandatory on purpose. Sizes and durations may be given with units (`"1 MiB"`, `"2 s"`); the
-    fields then hold the plain numbers. Counts, memory and output hold for the store's life; fuel, timeout and
-    transfer for each execution (one instantiation or one call).
+    `memory` has no default on purpose. Sizes and durations may be given with units (`"1 MiB"`, `"2 s"`); the fields
+    hold the plain numbers. Memory, output and counts are limits for the life of the store; fuel, timeout and
+    transfer are limits for each execution (one instantiation or one call).
 
     Raises `InvalidConfiguration` for a value out of range, naming the field.
     """
@@ -111,26 +117,26 @@ class ResourceLimits:
     DEFAULT_TIMEOUT_MS: ClassVar[float] = 100
 
     memory: int
-    """Bytes of all linear memories and GC heaps of the store together."""
+    """The bytes of all linear memories and GC heaps of the store together."""
     fuel: int | None = DEFAULT_FUEL
-    """Units per execution."""
+    """The units of fuel of each execution."""
     timeout_ms: float | None = DEFAULT_TIMEOUT_MS
-    """Milliseconds of wall clock per execution."""
+    """The milliseconds of wall clock of each execution."""
     tables: int = 16
-    """How many."""
+    """The number of tables."""
     table_elements: int = 20_000
-    """Elements of any one table. Real guests were seen to use up to 7,700."""
+    """The elements of any one table. Guests in practice were seen to use up to 7,700."""
     instances: int = 64
-    """Core instances. Real components were seen to use up to 14."""
+    """The number of core instances. Components in practice were seen to use up to 14."""
     memories: int = 16
-    """How many linear memories."""
+    """The number of linear memories."""
     transfer: int = 16 * 2**20
-    """Bytes lifted out of and lowered into the guest per execution."""
+    """The bytes that are lifted out of the guest and lowered into it, for each execution."""
     output: int = 2**20
-    """Bytes of captured stdout and stderr together."""
+    """The bytes of captured stdout and stderr together."""
 
     if TYPE_CHECKING:
-        # The fields are plain numbers; what they are made from may have units.
+        # The fields are plain numbers; the arguments that they are made from may have units.
         def __init__(
             self,
             *,
@@ -146,7 +152,7 @@ class ResourceLimits:
         ) -> None: ...
 
     def __post_init__(self) -> None:
-        """Turn every field into its plain number, or say what is wrong with it."""
+        """Replace every field by its plain number. Raises `InvalidConfiguration`."""
         for field in fields(self):
             value = getattr(self, field.name)
             if field.name in ("fuel", "timeout_ms") and value is None:
@@ -161,5 +167,5 @@ class ResourceLimits:
 
     @property
     def memory_bytes(self) -> int:
-        """`memory`, under a name that carries its unit."""
+        """The memory limit in bytes: `memory`, under a name that has its unit."""
         return self.memory

@@ -1,4 +1,4 @@
-"""The memory account: every linear memory and GC heap of a store, together."""
+"""The memory account of a store: all of its linear memories and GC heaps together."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
 
 class MemoryAccount:
-    """Bytes that a store's memories hold, against one limit. Used by one thread at a time."""
+    """The bytes that a store's memories hold, counted against one limit. Not safe for two threads at once."""
 
     __slots__ = ("denied_growths", "limit_bytes", "peak_bytes", "used_bytes")
 
@@ -16,9 +16,9 @@ class MemoryAccount:
         self.limit_bytes = limit_bytes
         self.used_bytes = 0
         self.peak_bytes = 0
-        """Since `begin`."""
+        """The most bytes held since `begin`."""
         self.denied_growths = 0
-        """Since `begin`."""
+        """The number of refusals since `begin`."""
 
     def begin(self) -> None:
         """Start a new execution: the peak and the denials are counted per execution."""
@@ -26,7 +26,7 @@ class MemoryAccount:
         self.denied_growths = 0
 
     def take(self, size_bytes: int) -> bool:
-        """Account for `size_bytes` more, or refuse and remember that."""
+        """Account for `size_bytes` more, and return whether the limit allows it. A refusal is counted."""
         used_bytes = self.used_bytes + size_bytes
         if used_bytes > self.limit_bytes:
             self.denied_growths += 1
@@ -36,5 +36,5 @@ class MemoryAccount:
         return True
 
     def give_back(self, size_bytes: int) -> None:
-        """A memory of this size is gone."""
+        """Take `size_bytes` off the account: a memory of that size has been freed."""
         self.used_bytes -= size_bytes

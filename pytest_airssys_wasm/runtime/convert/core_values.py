@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Any
 
-from pytest_airssys_wasm.runtime.base.values import shown
+from pytest_airssys_wasm.runtime.base.values import short_repr
 from pytest_airssys_wasm.runtime.capi.abi import VAL_BYTES
 
 if TYPE_CHECKING:
@@ -34,13 +34,13 @@ def lower(types: Sequence[str], values: Sequence[Any], target: Any, offset: int 
             value = _integer(name, value, place)
         elif name in ("f32", "f64"):
             if isinstance(value, bool) or not isinstance(value, (int, float)):
-                raise TypeError(f"{place}: expected {name}, got {shown(value)}")
+                raise TypeError(f"{place}: expected {name}, got {short_repr(value)}")
         else:
             raise TypeError(f"{place}: values of type {name} cannot be passed from Python")
         try:
             _SLOTS[name].pack_into(target, offset + index * VAL_BYTES, _KINDS[name], value)
         except (OverflowError, struct.error):
-            raise ValueError(f"{place}: expected {name}, got {shown(value)}") from None
+            raise ValueError(f"{place}: expected {name}, got {short_repr(value)}") from None
 
 
 def lift(types: Sequence[str], source: Any, offset: int = 0) -> tuple[Any, ...]:
@@ -55,8 +55,10 @@ def unsupported(types: Sequence[str]) -> list[str]:
 
 def _integer(name: str, value: Any, place: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{place}: expected {name}, got {shown(value)}")
+        raise TypeError(f"{place}: expected {name}, got {short_repr(value)}")
     bits = 32 if name == "i32" else 64
     if not -(2 ** (bits - 1)) <= value < 2**bits:
-        raise ValueError(f"{place}: expected {name} (from {-(2 ** (bits - 1))} to {2**bits - 1}), got {shown(value)}")
+        raise ValueError(
+            f"{place}: expected {name} (from {-(2 ** (bits - 1))} to {2**bits - 1}), got {short_repr(value)}"
+        )
     return value - 2**bits if value >= 2 ** (bits - 1) else value

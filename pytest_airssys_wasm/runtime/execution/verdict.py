@@ -89,7 +89,7 @@ def measure(run: Run) -> Usage:
         memory_limit_bytes=run.account.limit_bytes,
         denied_growths=run.account.denied_growths,
         host_calls=run.host_calls,
-        host_transfer_bytes=run.transfer.moved_bytes,
+        transfer_bytes=run.transfer.moved_bytes,
         denied_capabilities=tuple(run.denied),
     )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import wasmtime
 import wasmtime.component
 
-from pytest_airssys_wasm.runtime.base.values import Mismatch, shown
+from pytest_airssys_wasm.runtime.base.values import Mismatch, short_repr
 from pytest_airssys_wasm.runtime.binary.types import CoreFunction
 from pytest_airssys_wasm.runtime.capi import abi, vals
 from pytest_airssys_wasm.runtime.convert import core_values
@@ -18,7 +18,7 @@ from pytest_airssys_wasm.runtime.convert.sizes import fixed_size
 from pytest_airssys_wasm.runtime.errors import LinkError
 from pytest_airssys_wasm.runtime.host.functions import serve_import
 from pytest_airssys_wasm.runtime.host.unmet_imports import WASI_P1, is_wasi, refusal
-from pytest_airssys_wasm.runtime.wit.types import FunctionType, Resource, value_types
+from pytest_airssys_wasm.runtime.wit.types import FunctionType, ResourceType, value_types
 from pytest_airssys_wasm.runtime.wit.world import flatten, full_name
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _by_interface(level: Mapping[str, Item]) -> dict[str, dict[str, Item]]:
 def _define(target: Any, interface: str, items: Mapping[str, Item], context: StoreContext) -> None:
     callbacks, resources = context.engine.callbacks, context.resources
     for name, item in items.items():
-        if isinstance(item, Resource):
+        if isinstance(item, ResourceType):
             resource_type = wasmtime.component.ResourceType.host(resources.type_id(interface, name))
             callbacks.define_resource(target, name, resource_type, resources.destroy)
         elif isinstance(item, FunctionType) and context.host is not None:
@@ -140,7 +140,7 @@ def _serve_module(
     def lower(value: Any, target: int, _run: Run) -> None:
         values = () if not results else (value,) if len(results) == 1 else tuple(value)
         if len(values) != len(results) or (not results and value is not None):
-            raise TypeError(f"returned {shown(value)}, expected {len(results)} result(s)")
+            raise TypeError(f"returned {short_repr(value)}, expected {len(results)} result(s)")
         if results:
             buffer = (c_char * (abi.VAL_BYTES * len(results))).from_address(target)
             core_values.lower(results, values, buffer, where="result")

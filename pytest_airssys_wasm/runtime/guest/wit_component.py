@@ -12,7 +12,7 @@ from pytest_airssys_wasm.runtime.convert.sizes import fixed_size
 from pytest_airssys_wasm.runtime.guest.component import Component, Items, UnknownExport, check_argument_count
 from pytest_airssys_wasm.runtime.host.unmet_imports import unmet_wit_imports
 from pytest_airssys_wasm.runtime.wit.reader import read_world
-from pytest_airssys_wasm.runtime.wit.types import FunctionType, Resource, value_types, without_python_value
+from pytest_airssys_wasm.runtime.wit.types import FunctionType, ResourceType, value_types, without_python_value
 from pytest_airssys_wasm.runtime.wit.world import World, flatten, functions
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class WitComponent(Component):
     def __init__(self, **known: Any) -> None:
         super().__init__(**known)
         self._exports: dict[str, WitExport] = {}
-        self._prefixes: dict[Resource, str] = {}
+        self._prefixes: dict[ResourceType, str] = {}
 
     @cached_property
     def world(self) -> World:
@@ -71,7 +71,7 @@ class WitComponent(Component):
     def uses_resources(self) -> bool:
         """Whether the component imports or exports a resource."""
         levels = (self.imports, self.exports)
-        return any(isinstance(item, Resource) for level in levels for _, _, item in flatten(level))
+        return any(isinstance(item, ResourceType) for level in levels for _, _, item in flatten(level))
 
     def function_names(self) -> dict[str, str]:
         return {name: str(function) for name, function in self._functions.items()}
@@ -87,7 +87,7 @@ class WitComponent(Component):
         result = self._functions[function].result
         return () if result is None else (result,)
 
-    def prefix_of(self, resource: Resource) -> str:
+    def prefix_of(self, resource: ResourceType) -> str:
         """Return the prefix of the names of this exported resource's functions: `iface#`, or nothing."""
         # Asked for each handle, of which a list may hold thousands.
         prefix = self._prefixes.get(resource)
@@ -96,7 +96,7 @@ class WitComponent(Component):
             prefix = self._prefixes[resource] = f"{place[0]}#" if place and place[0] else ""
         return prefix
 
-    def import_of(self, resource: Resource) -> tuple[str, str] | None:
+    def import_of(self, resource: ResourceType) -> tuple[str, str] | None:
         """Return the interface and the name under which this resource is imported."""
         return _place_of(self.imports, resource)
 
@@ -129,5 +129,5 @@ class WitComponent(Component):
         return found
 
 
-def _place_of(level: Mapping[str, Item], resource: Resource) -> tuple[str, str] | None:
+def _place_of(level: Mapping[str, Item], resource: ResourceType) -> tuple[str, str] | None:
     return next(((interface, name) for interface, name, item in flatten(level) if item == resource), None)

@@ -9,7 +9,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_airssys_wasm.runtime.base.call import Call, Finished
-from pytest_airssys_wasm.runtime.base.usage import Execution, Tally, Usage
+from pytest_airssys_wasm.runtime.base.usage import Execution, Usage, UsageTotals
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration, WasmError, outcome_of
 from pytest_airssys_wasm.runtime.execution.clock import cancel, keep_time, wait_done
 from pytest_airssys_wasm.runtime.execution.run import Run, Stop
@@ -75,7 +75,7 @@ class LimitedStore:
         self.usage: Usage | None = None
         """The usage of the last execution; `None` before the first."""
         self._fuel_left = limits.fuel if fuel_per == "store" else None
-        self._tally = Tally(limits.fuel if fuel_per == "store" else None)
+        self._tally = UsageTotals(limits.fuel if fuel_per == "store" else None)
         self._executions = 0
         settings = StoreSettings(limits=limits, host=host, wasi=wasi, fuel_per=fuel_per)
         self._backend: Backend

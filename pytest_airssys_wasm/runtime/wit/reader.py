@@ -20,24 +20,26 @@ from pytest_airssys_wasm.runtime.wit.types import (
     OwnType,
     Primitive,
     RecordType,
-    Resource,
+    ResourceType,
     ResultType,
     StreamType,
     TupleType,
     VariantType,
     WitType,
 )
-from pytest_airssys_wasm.runtime.wit.world import Interface, Item, Opaque, World
+from pytest_airssys_wasm.runtime.wit.world import InterfaceType, Item, Opaque, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _MOST_TYPES = 100_000
-"""Types may share their parts, so a small binary can describe an enormous tree; real worlds have a few thousand."""
+"""The most parts of all types. Types may share parts, so that a small binary can describe an enormous tree; worlds in
+practice have a few thousand."""
 _MOST_NAMES = 5_000
-"""Of imports, exports and what is in interfaces. wasmtime looks for each from the first on: 50,000 take a minute."""
+"""The most names of imports, exports and items of interfaces. wasmtime looks for each one from the first on, so that
+50,000 take a minute."""
 _MOST_RESOURCES = 1_000
-"""Which of them are the same can only be asked pair by pair."""
+"""The most resources. Only pair by pair can wasmtime be asked whether two of them are the same."""
 
 _PRIMITIVES = {
     name: Primitive(name.lower())
@@ -46,9 +48,9 @@ _PRIMITIVES = {
 
 
 def read_world(component: Any, engine: Any) -> World:
-    """The imports and exports of a `wasmtime.component.Component`.
+    """Return the imports and exports of a `wasmtime.component.Component`.
 
-    Raises `InvalidComponent` when its types are too large to be looked at.
+    Raises `InvalidComponent` when its types are too many or too large to be read.
     """
     reader = _Reader(engine)
     type_ = component.type
@@ -62,17 +64,17 @@ def read_world(component: Any, engine: Any) -> World:
 class _Reader:
     def __init__(self, engine: Any) -> None:
         self._engine = engine
-        self._resources: list[tuple[Any, Resource]] = []
+        self._resources: list[tuple[Any, ResourceType]] = []
         self._left = _MOST_TYPES
         self._names_left = _MOST_NAMES
 
     def imports(self, type_: Any) -> dict[str, Any]:
-        """The types of a component's imports, by name."""
+        """Return the types of a component's imports, by name."""
         self._take_names(abi.component_type_import_count(address(type_), address(self._engine)))
         return {name: extern.ty for name, extern in type_.imports(self._engine).items()}
 
     def exports(self, type_: Any, count: Callable[[int, int], int]) -> dict[str, Any]:
-        """The types of what a component or an instance exports, by name."""
+        """Return the types of the exports of a component or an instance, by name."""
         self._take_names(count(address(type_), address(self._engine)))
         return {name: extern.ty for name, extern in type_.exports(self._engine).items()}
 
@@ -82,35 +84,40 @@ class _Reader:
             raise InvalidComponent(f"the component has more than {_MOST_NAMES:,} imports and exports")
 
     def item(self, type_: Any, name: str) -> Item:
-        if isinstance(type_, wc.FuncType):
-            return self._function(type_)
-        if isinstance(type_, wc.ComponentInstanceType):
-            known = self.exports(type_, abi.component_instance_type_export_count)
-            # Resources first: their names are needed to spell the functions.
-            for key, one in known.items():
-                if isinstance(one, wc.ResourceType):
-                    self._resource(one, key)
-            return Interface({key: self.item(one, key) for key, one in known.items()})
-        if isinstance(type_, wc.ResourceType):
-            return self._resource(type_, name)
-        if isinstance(type_, wc.ModuleType):
-            return Opaque("core module")
-        if isinstance(type_, wc.ComponentType):
-            return Opaque("component")
-        return self._value(type_)
+        match type_:
+            case wc.FuncType():
+                return self._function(type_)
+            case wc.ComponentInstanceType():
+                return self._interface(type_)
+            case wc.ResourceType():
+                return self._resource(type_, name)
+            case wc.ModuleType():
+                return Opaque("core module")
+            case wc.ComponentType():
+                return Opaque("component")
+            case _:
+                return self._value(type_)
+
+    def _interface(self, type_: Any) -> InterfaceType:
+        known = self.exports(type_, abi.component_instance_type_export_count)
+        # Resources first: their names are needed to spell the functions.
+        for name, one in known.items():
+            if isinstance(one, wc.ResourceType):
+                self._resource(one, name)
+        return InterfaceType({name: self.item(one, name) for name, one in known.items()})
 
     def _function(self, type_: Any) -> FunctionType:
         params = tuple((name, self._value(param)) for name, param in type_.params)
         result = type_.result
         return FunctionType(params, None if result is None else self._value(result))
 
-    def _resource(self, type_: Any, name: str) -> Resource:
+    def _resource(self, type_: Any, name: str) -> ResourceType:
         for known, resource in self._resources:
             if known == type_:
                 return resource
         if len(self._resources) == _MOST_RESOURCES:
             raise InvalidComponent(f"the component has more than {_MOST_RESOURCES:,} resources")
-        resource = Resource(name, len(self._resources))
+        resource = ResourceType(name, len(self._resources))
         self._resources.append((type_, resource))
         return resource
 
@@ -121,28 +128,34 @@ class _Reader:
         kind = type(type_).__name__
         if kind in _PRIMITIVES:
             return _PRIMITIVES[kind]
-        if isinstance(type_, wc.ListType):
-            return ListType(self._value(type_.element))
-        if isinstance(type_, wc.RecordType):
-            return RecordType(tuple((name, self._value(field)) for name, field in type_.fields))
-        if isinstance(type_, wc.TupleType):
-            return TupleType(tuple(self._value(element) for element in type_.elements))
-        if isinstance(type_, wc.VariantType):
-            return VariantType(tuple((name, self._maybe(payload)) for name, payload in type_.cases))
-        if isinstance(type_, wc.EnumType):
-            return EnumType(tuple(type_.names))
-        if isinstance(type_, wc.FlagsType):
-            return FlagsType(tuple(type_.names))
-        if isinstance(type_, wc.OptionType):
-            return OptionType(self._value(type_.payload))
-        if isinstance(type_, wc.ResultType):
-            return ResultType(self._maybe(type_.ok), self._maybe(type_.err))
-        if isinstance(type_, wc.OwnType):
-            return OwnType(self._resource(type_.ty, "resource"))
-        if isinstance(type_, wc.BorrowType):
-            return BorrowType(self._resource(type_.ty, "resource"))
-        # Their payload may be absent, which wasmtime-py's reader does not know: it is left out.
-        return FutureType(None) if isinstance(type_, wc.FutureType) else StreamType(None)
+        match type_:
+            case wc.ListType():
+                return ListType(self._value(type_.element))
+            case wc.RecordType():
+                return RecordType(tuple((name, self._value(field)) for name, field in type_.fields))
+            case wc.TupleType():
+                return TupleType(tuple(self._value(element) for element in type_.elements))
+            case wc.VariantType():
+                return VariantType(tuple((name, self._maybe(payload)) for name, payload in type_.cases))
+            case wc.EnumType():
+                return EnumType(tuple(type_.names))
+            case wc.FlagsType():
+                return FlagsType(tuple(type_.names))
+            case wc.OptionType():
+                return OptionType(self._value(type_.payload))
+            case wc.ResultType():
+                return ResultType(self._maybe(type_.ok), self._maybe(type_.err))
+            case wc.OwnType():
+                return OwnType(self._resource(type_.ty, "resource"))
+            case wc.BorrowType():
+                return BorrowType(self._resource(type_.ty, "resource"))
+            # The payload of these may be absent, which wasmtime-py's reader does not know: it is left out.
+            case wc.FutureType():
+                return FutureType(None)
+            case wc.StreamType():
+                return StreamType(None)
+            case _:
+                raise InvalidComponent(f"the component has a type that is not known: {kind}")
 
     def _maybe(self, type_: Any) -> WitType | None:
         return None if type_ is None else self._value(type_)

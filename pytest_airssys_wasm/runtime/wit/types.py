@@ -1,9 +1,15 @@
-"""WIT types of values and functions, as plain data. `str()` of each is WIT text."""
+"""WIT types of values and functions, as plain data, and their text: `str()` of each is WIT.
+
+`spell`, `spell_function` and `definition` write the same text with names that an interface gives to types.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from pytest_airssys_wasm.runtime.base.exhaustive import assert_never
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -13,124 +19,120 @@ class _Spelled:
     __slots__ = ()
 
     def __str__(self) -> str:
-        from pytest_airssys_wasm.runtime.wit.text import spell
-
         return spell(self)  # type: ignore[arg-type] # only the classes of WitType derive from this
 
 
 @dataclass(frozen=True, slots=True)
 class Primitive(_Spelled):
-    """`bool`, `s8` … `u64`, `f32`, `f64`, `char`, `string` or `error-context`."""
+    """A type that consists of its name: `bool`, `s8` … `u64`, `f32`, `f64`, `char`, `string`, `error-context`."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class ListType(_Spelled):
-    """`list<element>`."""
+    """The type `list<element>`."""
 
     element: WitType
 
 
 @dataclass(frozen=True, slots=True)
 class TupleType(_Spelled):
-    """`tuple<elements>`."""
+    """The type `tuple<elements>`."""
 
     elements: tuple[WitType, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class RecordType(_Spelled):
-    """`record { name: type }`."""
+    """The type `record { name: type }`."""
 
     fields: tuple[tuple[str, WitType], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class VariantType(_Spelled):
-    """`variant { case, case(payload) }`."""
+    """The type `variant { case, case(payload) }`."""
 
     cases: tuple[tuple[str, WitType | None], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class EnumType(_Spelled):
-    """`enum { case }`."""
+    """The type `enum { case }`."""
 
     cases: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class FlagsType(_Spelled):
-    """`flags { name }`."""
+    """The type `flags { name }`."""
 
     names: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class OptionType(_Spelled):
-    """`option<payload>`."""
+    """The type `option<payload>`."""
 
     payload: WitType
 
 
 @dataclass(frozen=True, slots=True)
 class ResultType(_Spelled):
-    """`result<ok, err>`; `None` where that side has no payload."""
+    """The type `result<ok, err>`; `None` for a side without a payload."""
 
     ok: WitType | None
     err: WitType | None
 
 
 @dataclass(frozen=True, slots=True)
-class Resource:
-    """A resource type. Two of one name are told apart by their number within the world."""
+class ResourceType:
+    """A resource, of which handles are passed. Two of the same name differ in their number within the world."""
 
     name: str
     number: int = 0
 
     def __str__(self) -> str:
-        from pytest_airssys_wasm.runtime.wit.text import identifier
-
         return identifier(self.name)
 
 
 @dataclass(frozen=True, slots=True)
 class OwnType(_Spelled):
-    """An owned handle of a resource."""
+    """The type of an owned handle of a resource."""
 
-    resource: Resource
+    resource: ResourceType
 
 
 @dataclass(frozen=True, slots=True)
 class BorrowType(_Spelled):
-    """A handle of a resource, lent for the duration of a call."""
+    """The type of a handle of a resource that is lent for the duration of a call."""
 
-    resource: Resource
+    resource: ResourceType
 
 
 @dataclass(frozen=True, slots=True)
 class FutureType(_Spelled):
-    """`future<payload>`. Has no Python value."""
+    """The type `future<payload>`, which has no Python value."""
 
     payload: WitType | None
 
 
 @dataclass(frozen=True, slots=True)
 class StreamType(_Spelled):
-    """`stream<payload>`. Has no Python value."""
+    """The type `stream<payload>`, which has no Python value."""
 
     payload: WitType | None
 
+
+DefinedType = RecordType | VariantType | EnumType | FlagsType
+"""The type of a value that WIT only has by a name: an interface or a world defines it."""
 
 WitType = (
     Primitive
     | ListType
     | TupleType
-    | RecordType
-    | VariantType
-    | EnumType
-    | FlagsType
+    | DefinedType
     | OptionType
     | ResultType
     | OwnType
@@ -143,32 +145,38 @@ WitType = (
 
 @dataclass(frozen=True, slots=True)
 class FunctionType:
-    """`func(name: type) -> result`."""
+    """The type `func(name: type) -> result`; `None` for a function without a result."""
 
     params: tuple[tuple[str, WitType], ...]
     result: WitType | None
     is_async: bool = False
 
     def __str__(self) -> str:
-        from pytest_airssys_wasm.runtime.wit.text import spell_function
-
         return spell_function(self)
 
 
 def children(type_: WitType) -> Iterator[WitType]:
-    """The types that a type is directly made of."""
-    if isinstance(type_, ListType):
-        yield type_.element
-    elif isinstance(type_, TupleType):
-        yield from type_.elements
-    elif isinstance(type_, RecordType):
-        yield from (field_type for _, field_type in type_.fields)
-    elif isinstance(type_, VariantType):
-        yield from (payload for _, payload in type_.cases if payload is not None)
-    elif isinstance(type_, ResultType):
-        yield from (payload for payload in (type_.ok, type_.err) if payload is not None)
-    elif isinstance(type_, (OptionType, FutureType, StreamType)) and type_.payload is not None:
-        yield type_.payload
+    """Yield the types that a type directly consists of."""
+    match type_:
+        case ListType(element):
+            yield element
+        case TupleType(elements):
+            yield from elements
+        case RecordType(fields):
+            yield from (field for _, field in fields)
+        case VariantType(cases):
+            yield from (payload for _, payload in cases if payload is not None)
+        case OptionType(payload):
+            yield payload
+        case ResultType(ok, err):
+            yield from (payload for payload in (ok, err) if payload is not None)
+        case FutureType(payload) | StreamType(payload):
+            if payload is not None:
+                yield payload
+        case Primitive() | EnumType() | FlagsType() | OwnType() | BorrowType():
+            pass
+        case _:
+            assert_never(type_)
 
 
 def value_types(function: FunctionType) -> Iterator[WitType]:
@@ -179,7 +187,7 @@ def value_types(function: FunctionType) -> Iterator[WitType]:
 
 
 def without_python_value(function: FunctionType) -> WitType | None:
-    """The first future, stream or error-context in a function's type, or `None`.
+    """Return the first future, stream or error-context in a function's type, or `None`.
 
     Such a function must be neither called nor served: wasmtime's C API aborts the process when it meets one.
     """
@@ -193,3 +201,77 @@ def without_python_value(function: FunctionType) -> WitType | None:
             seen.add(id(type_))
             waiting.extend(reversed([*children(type_)]))
     return None
+
+
+Names = Mapping[WitType, str]
+"""The names that an interface gives to types."""
+
+
+def spell(type_: WitType, names: Names | None = None) -> str:
+    """Return a type as WIT text: its name in `names` if it has one there, otherwise written out."""
+    if names and type_ in names:
+        return names[type_]
+    match type_:
+        case Primitive(name):
+            return name
+        case ListType(element):
+            return f"list<{spell(element, names)}>"
+        case TupleType(elements):
+            return f"tuple<{', '.join(spell(element, names) for element in elements)}>"
+        case RecordType() | VariantType() | EnumType() | FlagsType():
+            keyword, members = definition(type_, names)
+            return f"{keyword} {{ {', '.join(members)} }}"
+        case OptionType(payload):
+            return f"option<{spell(payload, names)}>"
+        case ResultType(ok, err):
+            if err:
+                return f"result<{spell(ok, names) if ok else '_'}, {spell(err, names)}>"
+            return f"result<{spell(ok, names)}>" if ok else "result"
+        case OwnType(resource):
+            return str(resource)
+        case BorrowType(resource):
+            return f"borrow<{resource}>"
+        case FutureType(payload):
+            return f"future<{spell(payload, names)}>" if payload else "future"
+        case StreamType(payload):
+            return f"stream<{spell(payload, names)}>" if payload else "stream"
+        case _:
+            assert_never(type_)
+
+
+def definition(type_: DefinedType, names: Names | None = None) -> tuple[str, list[str]]:
+    """Return the keyword and the members of a type that WIT defines by name."""
+    match type_:
+        case RecordType(fields):
+            return "record", [f"{identifier(name)}: {spell(field, names)}" for name, field in fields]
+        case VariantType(cases):
+            return "variant", [
+                identifier(name) + (f"({spell(payload, names)})" if payload else "") for name, payload in cases
+            ]
+        case EnumType(cases):
+            return "enum", [*map(identifier, cases)]
+        case FlagsType(flags):
+            return "flags", [*map(identifier, flags)]
+        case _:
+            assert_never(type_)
+
+
+def spell_function(function: FunctionType, names: Names | None = None) -> str:
+    """Return a function's type as WIT text."""
+    params = ", ".join(f"{identifier(name)}: {spell(type_, names)}" for name, type_ in function.params)
+    result = f" -> {spell(function.result, names)}" if function.result else ""
+    return f"{'async ' if function.is_async else ''}func({params}){result}"
+
+
+_KEYWORDS = frozenset(
+    """
+    as async bool borrow char constructor enum export f32 f64 flags from func future import include interface
+    list map option own package record resource result s16 s32 s64 s8 static stream string tuple type u16 u32
+    u64 u8 use variant with world _
+    """.split()  # noqa: SIM905 a list would have one keyword a line
+)
+
+
+def identifier(name: str) -> str:
+    """Return a name as WIT text writes it: a keyword takes a `%`."""
+    return "%" + name if name in _KEYWORDS else name

@@ -1,4 +1,4 @@
-"""Worlds and interfaces: what a component imports and exports. `str()` of a world is WIT text."""
+"""Worlds and interfaces: the imports and exports of a component, as plain data. `str()` of a world is WIT text."""
 
 from __future__ import annotations
 
@@ -6,19 +6,23 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pytest_airssys_wasm.runtime.wit.text import definition, identifier, spell, spell_function
 from pytest_airssys_wasm.runtime.wit.types import (
     BorrowType,
+    DefinedType,
     EnumType,
     FlagsType,
     FunctionType,
     OwnType,
     RecordType,
-    Resource,
+    ResourceType,
     ResultType,
     VariantType,
     WitType,
     children,
+    definition,
+    identifier,
+    spell,
+    spell_function,
 )
 
 if TYPE_CHECKING:
@@ -27,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Opaque:
-    """Something that cannot be described further: a core module, a component, or a type beyond this reader."""
+    """An item that is not described further: a core module or a component."""
 
     kind: str
 
@@ -36,8 +40,8 @@ class Opaque:
 
 
 @dataclass(frozen=True, slots=True)
-class Interface:
-    """What an instance imports or exports, by name, in the order of the binary.
+class InterfaceType:
+    """The functions and types of an interface, by name, in the order of the binary.
 
     Methods are functions named `[constructor]counter`, `[method]counter.add`, `[static]counter.make`.
     """
@@ -45,13 +49,13 @@ class Interface:
     items: Mapping[str, Item] = field(default_factory=dict)
 
 
-Item = FunctionType | Interface | Resource | Opaque | WitType
-"""What a name in a world or an interface stands for."""
+Item = FunctionType | InterfaceType | ResourceType | Opaque | WitType
+"""The meaning of a name in a world or an interface."""
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """All that a component imports and exports, by name, in the order of the binary."""
+    """The imports and exports of a component, by name, in the order of the binary."""
 
     imports: Mapping[str, Item] = field(default_factory=dict)
     exports: Mapping[str, Item] = field(default_factory=dict)
@@ -61,9 +65,9 @@ class World:
 
 
 def flatten(level: Mapping[str, Item]) -> Iterator[tuple[str, str, Item]]:
-    """`(interface or "", name, item)` of everything in a world's imports or exports."""
+    """Yield `(interface, name, item)` of everything in a world's imports or exports; `""` outside of an interface."""
     for name, item in level.items():
-        if isinstance(item, Interface):
+        if isinstance(item, InterfaceType):
             yield from ((name, inner, inner_item) for inner, inner_item in item.items.items())
         else:
             yield "", name, item
@@ -75,7 +79,7 @@ def full_name(interface: str, name: str) -> str:
 
 
 def functions(level: Mapping[str, Item]) -> dict[str, FunctionType]:
-    """Every function by its full name: `name`, or `interface#name`."""
+    """Return every function by its full name: `name`, or `interface#name`."""
     return {
         (f"{interface}#{name}" if interface else name): item
         for interface, name, item in flatten(level)
@@ -83,42 +87,45 @@ def functions(level: Mapping[str, Item]) -> dict[str, FunctionType]:
     }
 
 
-# Where each resource and each type that WIT defines by name is first: its interface ("" for the world), its name.
-_Homes = dict["Resource | WitType", tuple[str, str]]
+# The first place of each resource and each type that WIT defines by name: its interface ("" for the world), its name.
+_Homes = dict["ResourceType | WitType", tuple[str, str]]
 
-_NAMED = (RecordType, VariantType, EnumType, FlagsType)
+_INTERFACE_NAME = re.compile(r"[^<>=/]+:[^<>=/]+/[^<>=/]+")
 
 
 def _world(world: World) -> Iterator[str]:
     both = {**world.imports, **world.exports}
     # An interface may be imported and exported; it is one interface, of which each side shows what it uses.
     interfaces = {
-        name: Interface({**_items(world.imports.get(name)), **_items(world.exports.get(name))})
+        name: InterfaceType({**_items(world.imports.get(name)), **_items(world.exports.get(name))})
         for name, item in both.items()
-        if isinstance(item, Interface) and _INTERFACE.fullmatch(name)
+        if isinstance(item, InterfaceType) and _INTERFACE_NAME.fullmatch(name)
     }
     homes: _Homes = {}
     for level in (world.imports, world.exports):
         for interface, name, item in flatten(level):
-            if isinstance(item, (Resource, *_NAMED)) and (interface in interfaces or not interface):
+            if isinstance(item, (ResourceType, DefinedType)) and (interface in interfaces or not interface):
                 homes.setdefault(item, (interface, name))
-    own = {name: item for name, item in both.items() if not isinstance(item, Interface)}
+    own = {name: item for name, item in both.items() if not isinstance(item, InterfaceType)}
     yield from ("package root:component;", "", "world root {")
     uses, names = _names("", own, homes)
     yield from (f"  {line}" for line in uses)
     yield from _definitions("", own, homes, names, "  ")
     for direction, level in (("import", world.imports), ("export", world.exports)):
         for name, item in level.items():
-            if name in interfaces:
-                yield f"  {direction} {name};"
-            elif isinstance(item, Interface):
-                yield f"  {direction} {identifier(name)}: interface {{"
-                yield from _interface(name, item, homes, "    ")
-                yield "  }"
-            elif isinstance(item, FunctionType):
-                yield f"  {direction} {identifier(name)}: {spell_function(item, names)};"
-            elif isinstance(item, Opaque):
-                yield f"  // {direction} {name}: {item}"
+            match item:
+                case InterfaceType() if name in interfaces:
+                    yield f"  {direction} {name};"
+                case InterfaceType():
+                    yield f"  {direction} {identifier(name)}: interface {{"
+                    yield from _interface(name, item, homes, "    ")
+                    yield "  }"
+                case FunctionType():
+                    yield f"  {direction} {identifier(name)}: {spell_function(item, names)};"
+                case Opaque():
+                    yield f"  // {direction} {name}: {item}"
+                case _:
+                    pass  # types and resources, which are defined above
     yield "}"
     packages: dict[str, list[str]] = {}
     for full, inner in interfaces.items():
@@ -129,36 +136,38 @@ def _world(world: World) -> Iterator[str]:
         yield from ("", f"package {package} {{", *lines, "}")
 
 
-_INTERFACE = re.compile(r"[^<>=/]+:[^<>=/]+/[^<>=/]+")
-
-
 def _items(item: Item | None) -> Mapping[str, Item]:
-    return item.items if isinstance(item, Interface) else {}
+    return item.items if isinstance(item, InterfaceType) else {}
 
 
-def _interface(interface: str, inner: Interface, homes: _Homes, indent: str) -> Iterator[str]:
+def _interface(interface: str, inner: InterfaceType, homes: _Homes, indent: str) -> Iterator[str]:
     uses, names = _names(interface, inner.items, homes)
     yield from (indent + line for line in uses)
     yield from _definitions(interface, inner.items, homes, names, indent)
     for name, item in inner.items.items():
-        if isinstance(item, FunctionType) and not name.startswith("["):
-            yield f"{indent}{identifier(name)}: {spell_function(item, names)};"
-        elif isinstance(item, (Interface, Opaque)):
-            yield f"{indent}// {name}: {item if isinstance(item, Opaque) else 'interface'}"
+        match item:
+            case FunctionType() if not name.startswith("["):
+                yield f"{indent}{identifier(name)}: {spell_function(item, names)};"
+            case InterfaceType():
+                yield f"{indent}// {name}: interface"
+            case Opaque():
+                yield f"{indent}// {name}: {item}"
+            case _:
+                pass  # types and resources with their methods, which are defined above
 
 
 def _names(interface: str, items: Mapping[str, Item], homes: _Homes) -> tuple[list[str], dict[WitType, str]]:
-    """The `use` lines of an interface (or of the world, ""), and the names of types in it."""
+    """Return the `use` lines of an interface (or of the world, ""), and the names of types in it."""
     uses = [
         (homes[item], name)
         for name, item in items.items()
-        if isinstance(item, Resource) and homes.get(item, (interface,))[0] not in (interface, "")
+        if isinstance(item, ResourceType) and homes.get(item, (interface,))[0] not in (interface, "")
     ]
     names: dict[WitType, str] = {}
     for name, item in items.items():
-        if isinstance(item, _NAMED):
+        if isinstance(item, DefinedType):
             names.setdefault(item, identifier(name))
-        elif isinstance(item, Resource) and name != item.name:
+        elif isinstance(item, ResourceType) and name != item.name:
             names[OwnType(item)] = identifier(name)
             names[BorrowType(item)] = f"borrow<{identifier(name)}>"
     for type_ in _mentioned(items):
@@ -173,29 +182,32 @@ def _names(interface: str, items: Mapping[str, Item], homes: _Homes) -> tuple[li
 
 
 def _package(interface: str) -> tuple[str, str]:
-    """`ns:package@version` and the interface's own name."""
+    """Return the package of an interface, `ns:package@version`, and the interface's own name."""
     package, _, rest = interface.partition("/")
     name, at, version = rest.partition("@")
     return package + at + version, name
 
 
 def _seen_from(interface: str, home: str) -> str:
-    """An interface's name in a `use`: within one package, its short name."""
+    """Return the name of an interface in a `use` of another one: within the same package, its short name."""
     package, name = _package(home)
     return identifier(name) if package == _package(interface)[0] else home
 
 
 def _mentioned(items: Mapping[str, Item]) -> Iterator[WitType]:
-    """Every type in these items that WIT defines by name, the outermost first."""
+    """Yield every type in these items that WIT defines by name, the outermost first."""
     waiting: list[WitType] = []
     for item in items.values():
-        if isinstance(item, FunctionType):
-            waiting += [*(type_ for _, type_ in item.params), *([item.result] if item.result else [])]
-        elif not isinstance(item, (Interface, Resource, Opaque)):
-            waiting.append(item)
+        match item:
+            case FunctionType(params, result):
+                waiting += [*(type_ for _, type_ in params), *([result] if result else [])]
+            case InterfaceType() | ResourceType() | Opaque():
+                pass
+            case _:
+                waiting.append(item)
     while waiting:
         type_ = waiting.pop(0)
-        if isinstance(type_, _NAMED):
+        if isinstance(type_, DefinedType):
             yield type_
         waiting.extend(children(type_))
 
@@ -204,14 +216,17 @@ def _definitions(
     interface: str, items: Mapping[str, Item], homes: _Homes, names: dict[WitType, str], indent: str
 ) -> Iterator[str]:
     for name, item in items.items():
-        if isinstance(item, Resource):
-            if homes.get(item, (interface,))[0] in (interface, ""):
-                yield from _resource(name, items, names, indent)
-        elif isinstance(item, _NAMED) and names[item] == identifier(name):
-            keyword, members = definition(item, names)
-            yield f"{indent}{keyword} {identifier(name)} {{ {', '.join(members)} }}"
-        elif not isinstance(item, (FunctionType, Interface, Opaque)):
-            yield f"{indent}type {identifier(name)} = {spell(item, names)};"
+        match item:
+            case ResourceType():
+                if homes.get(item, (interface,))[0] in (interface, ""):
+                    yield from _resource(name, items, names, indent)
+            case RecordType() | VariantType() | EnumType() | FlagsType() if names[item] == identifier(name):
+                keyword, members = definition(item, names)
+                yield f"{indent}{keyword} {identifier(name)} {{ {', '.join(members)} }}"
+            case FunctionType() | InterfaceType() | Opaque():
+                pass
+            case _:
+                yield f"{indent}type {identifier(name)} = {spell(item, names)};"
 
 
 def _resource(name: str, items: Mapping[str, Item], names: dict[WitType, str], indent: str) -> Iterator[str]:
@@ -222,7 +237,7 @@ def _resource(name: str, items: Mapping[str, Item], names: dict[WitType, str], i
         if not isinstance(item, FunctionType) or resource != name or not role.startswith("["):
             continue
         if role == "[constructor":
-            # What it returns is understood, unless it can fail.
+            # WIT leaves out the result of a constructor, unless the constructor can fail.
             result = item.result if isinstance(item.result, ResultType) else None
             text = spell_function(FunctionType(item.params, result), names).removeprefix("func")
             lines.append(f"{indent}  constructor{text};")

@@ -1,6 +1,6 @@
-"""Core WebAssembly values <-> Python: i32 and i64 are ints, f32 and f64 floats.
+"""Core WebAssembly values to Python and back: i32 and i64 are ints, f32 and f64 are floats.
 
-Integers have no sign in WebAssembly: both ranges are accepted (i32 from -2**31 to 2**32 - 1), results are signed.
+Integers have no sign in WebAssembly: both ranges are accepted (i32 from -2**31 to 2**32 - 1), and results are signed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _SLOTS = {
 def lower(types: Sequence[str], values: Sequence[Any], target: Any, offset: int = 0, where: str = "args") -> None:
     """Write `values` as `wasmtime_val_t`s into the writable buffer `target`.
 
-    Raises `TypeError` for a wrong type, `ValueError` for one out of range, naming the place.
+    Raises `TypeError` for a value of a wrong type and `ValueError` for one out of range, naming the place.
     """
     for index, (name, value) in enumerate(zip(types, values)):
         place = f"{where}[{index}]"
@@ -44,12 +44,12 @@ def lower(types: Sequence[str], values: Sequence[Any], target: Any, offset: int 
 
 
 def lift(types: Sequence[str], source: Any, offset: int = 0) -> tuple[Any, ...]:
-    """Read one Python value for each type from consecutive `wasmtime_val_t`s."""
+    """Return one Python value for each type, read from consecutive `wasmtime_val_t`s."""
     return tuple(_SLOTS[name].unpack_from(source, offset + index * VAL_BYTES)[1] for index, name in enumerate(types))
 
 
 def unsupported(types: Sequence[str]) -> list[str]:
-    """Those of `types` that have no Python value (v128 and references)."""
+    """Return those of `types` that have no Python value (v128 and references)."""
     return [name for name in types if name not in _KINDS]
 
 

@@ -1,7 +1,7 @@
 """WIT values to Python: converters from component values in C memory, built once per type.
 
-The caller frees the value afterwards. What a guest can make large (lists and text) is charged to the transfer
-account before any Python object is made of it.
+The caller frees the value afterwards. Lists and text, which a guest can make large, are charged to the transfer account
+before any Python object is made of them.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from functools import lru_cache
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
+from pytest_airssys_wasm.runtime.base.exhaustive import assert_never
 from pytest_airssys_wasm.runtime.base.values import Err, Ok, Record, Some, Variant, field_name, make_record
 from pytest_airssys_wasm.runtime.capi.abi import VAL_BYTES
 from pytest_airssys_wasm.runtime.capi.vals import (
@@ -27,12 +28,14 @@ from pytest_airssys_wasm.runtime.wit.types import (
     BorrowType,
     EnumType,
     FlagsType,
+    FutureType,
     ListType,
     OptionType,
     OwnType,
     Primitive,
     RecordType,
     ResultType,
+    StreamType,
     TupleType,
     VariantType,
 )
@@ -44,40 +47,45 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.wit.types import WitType
 
     Lift = Callable[[int, Transfer], Any]
+    """A converter: `(address of the component value, transfer) -> Python value`."""
 
 _ADDRESS = Struct("<Q")
 _TAGGED = Struct("<B7xQ")
 _BATCH = 4_096
-"""Elements lifted between two looks at the clock."""
+"""The number of elements that are lifted between two looks at the clock."""
 
 
 @lru_cache(maxsize=4_096)
 def compile_lift(type_: WitType) -> Lift:
-    """The converter of this type: `(address of the value, transfer) -> Python value`.
+    """Return the converter of a type: `(address of the component value, transfer) -> Python value`.
 
-    Raises `TypeError` for types that have no Python value (futures, streams, error contexts).
+    Raises `TypeError` for a type that has no Python value (futures, streams, error contexts).
     """
-    if isinstance(type_, Primitive):
-        return _primitive(type_.name)
-    if isinstance(type_, ListType):
-        return _list(type_.element)
-    if isinstance(type_, RecordType):
-        return _record(type_)
-    if isinstance(type_, TupleType):
-        return _tuple(type_)
-    if isinstance(type_, VariantType):
-        return _variant(type_)
-    if isinstance(type_, EnumType):
-        return lambda address, transfer: _text(address + PAYLOAD)
-    if isinstance(type_, FlagsType):
-        return _flags
-    if isinstance(type_, OptionType):
-        return _option(type_)
-    if isinstance(type_, ResultType):
-        return _result(type_)
-    if isinstance(type_, (OwnType, BorrowType)):
-        return _resource(type_)
-    raise TypeError(f"values of type {type_} have no Python value")
+    match type_:
+        case Primitive(name):
+            return _primitive(name)
+        case ListType(element):
+            return _list(element)
+        case RecordType():
+            return _record(type_)
+        case TupleType():
+            return _tuple(type_)
+        case VariantType():
+            return _variant(type_)
+        case EnumType():
+            return lambda address, transfer: _text(address + PAYLOAD)
+        case FlagsType():
+            return _flags
+        case OptionType():
+            return _option(type_)
+        case ResultType():
+            return _result(type_)
+        case OwnType() | BorrowType():
+            return _resource(type_)
+        case FutureType() | StreamType():
+            raise TypeError(f"values of type {type_} have no Python value")
+        case _:
+            assert_never(type_)
 
 
 def _text(address: int) -> str:
@@ -86,17 +94,19 @@ def _text(address: int) -> str:
 
 
 def _primitive(name: str) -> Lift:
-    if name == "string":
-        return _string
-    if name == "char":
-        code = Struct("<I").unpack_from
-        return lambda address, transfer: chr(code(MEMORY, address + PAYLOAD)[0])
-    if name == "bool":
-        return lambda address, transfer: BYTES[address + PAYLOAD] != 0
-    if name in NUMBERS:
-        unpack_from = Struct(f"<{NUMBERS[name]}").unpack_from
-        return lambda address, transfer: unpack_from(MEMORY, address + PAYLOAD)[0]
-    raise TypeError(f"values of type {name} have no Python value")
+    match name:
+        case "string":
+            return _string
+        case "char":
+            code = Struct("<I").unpack_from
+            return lambda address, transfer: chr(code(MEMORY, address + PAYLOAD)[0])
+        case "bool":
+            return lambda address, transfer: BYTES[address + PAYLOAD] != 0
+        case _ if name in NUMBERS:
+            unpack_from = Struct(f"<{NUMBERS[name]}").unpack_from
+            return lambda address, transfer: unpack_from(MEMORY, address + PAYLOAD)[0]
+        case _:
+            raise TypeError(f"values of type {name} have no Python value")
 
 
 def _string(address: int, transfer: Transfer) -> str:
@@ -130,7 +140,10 @@ def _list(element: WitType) -> Lift:
 
 
 def _bulk(element: WitType) -> Callable[[int, int], Any] | None:
-    """The conversion of whole lists of `element`, without a loop in Python."""
+    """Return the converter of whole lists of `element` without a loop in Python; `None` where there is none.
+
+    It takes the address of the elements and their number.
+    """
     name = element.name if isinstance(element, Primitive) else ""
     if name == "u8":
         return lambda data, count: bytes(BYTES[data + PAYLOAD : data + VAL_BYTES * count : VAL_BYTES])
@@ -223,7 +236,7 @@ def _result(type_: ResultType) -> Lift:
 def _resource(type_: OwnType | BorrowType) -> Lift:
     def lift(address: int, transfer: Transfer) -> object:
         (pointer,) = _ADDRESS.unpack_from(MEMORY, address + PAYLOAD)
-        BYTES[address : address + VAL_BYTES] = EMPTY  # taken over: freeing the value must not free it
+        BYTES[address : address + VAL_BYTES] = EMPTY  # the handle is taken over: freeing the value must not free it
         return transfer.lift_resource(pointer, type_)
 
     return lift

@@ -1,16 +1,20 @@
 """Python values to WIT: converters into component values in C memory, built once per type.
 
-What they allocate belongs to the transfer account and lives as long as it. A value that does not fit raises
-`WrongType` or `WrongValue`, whose path is built on the way out, so that success pays nothing for it.
+The memory that they allocate belongs to the transfer account and lives as long as it. A value that does not fit raises
+`WrongType` or `WrongValue`, whose path is built on the way out, so that a value that fits pays nothing for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from ctypes import addressof
+from array import array
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from ctypes import addressof, c_char
 from functools import lru_cache
+from struct import Struct
+from struct import error as StructError  # noqa: N812 it is a class
 from typing import TYPE_CHECKING, Any
 
+from pytest_airssys_wasm.runtime.base.exhaustive import assert_never
 from pytest_airssys_wasm.runtime.base.values import (
     Err,
     Mismatch,
@@ -24,76 +28,254 @@ from pytest_airssys_wasm.runtime.base.values import (
 )
 from pytest_airssys_wasm.runtime.capi.abi import VAL_BYTES
 from pytest_airssys_wasm.runtime.capi.vals import (
+    BYTES,
     KINDS,
     MEMORY,
     NAME,
+    NAME_BYTES,
     NAMED,
+    PAYLOAD,
     POINTER,
     RECORD_ENTRY_BYTES,
     RECORD_ENTRY_VALUE,
     TAGGED,
     VECTOR,
 )
-from pytest_airssys_wasm.runtime.convert.lowering_lists import lower_list
-from pytest_airssys_wasm.runtime.convert.lowering_names import constant, lower_enum, lower_flags
-from pytest_airssys_wasm.runtime.convert.lowering_scalars import lower_scalar
+from pytest_airssys_wasm.runtime.convert.sizes import NUMBERS, fixed_size
 from pytest_airssys_wasm.runtime.wit.types import (
     BorrowType,
     EnumType,
     FlagsType,
+    FutureType,
     ListType,
     OptionType,
     OwnType,
     Primitive,
     RecordType,
     ResultType,
+    StreamType,
     TupleType,
     VariantType,
 )
 
 if TYPE_CHECKING:
-    from pytest_airssys_wasm.runtime.convert.lowering_scalars import Lower
     from pytest_airssys_wasm.runtime.convert.transfer import Transfer
     from pytest_airssys_wasm.runtime.wit.types import WitType
+
+    Lower = Callable[[Any, int, Transfer], None]
+    """A converter: `(Python value, address to write the component value to, transfer)`."""
+
+_BATCH = 4_096
+"""The number of elements that are lowered between two looks at the clock."""
 
 
 @lru_cache(maxsize=4_096)
 def compile_lower(type_: WitType) -> Lower:
-    """The converter of this type: `(Python value, address to write the value to, transfer)`.
+    """Return the converter of a type: `(Python value, address to write the component value to, transfer)`.
 
-    Raises `TypeError` for types that have no Python value (futures, streams, error contexts).
+    Raises `TypeError` for a type that has no Python value (futures, streams, error contexts).
     """
-    if isinstance(type_, Primitive):
-        return lower_scalar(type_.name)
-    if isinstance(type_, ListType):
-        return lower_list(type_, compile_lower(type_.element))
-    if isinstance(type_, RecordType):
-        return _record(type_)
-    if isinstance(type_, TupleType):
-        return _tuple(type_)
-    if isinstance(type_, VariantType):
-        return _variant(type_)
-    if isinstance(type_, EnumType):
-        return lower_enum(type_)
-    if isinstance(type_, FlagsType):
-        return lower_flags(type_)
-    if isinstance(type_, OptionType):
-        return _option(type_)
-    if isinstance(type_, ResultType):
-        return _result(type_)
-    if isinstance(type_, (OwnType, BorrowType)):
-        return _resource(type_)
-    raise TypeError(f"values of type {type_} cannot be passed from Python")
+    match type_:
+        case Primitive(name):
+            return _primitive(name)
+        case ListType():
+            return _list(type_)
+        case RecordType():
+            return _record(type_)
+        case TupleType():
+            return _tuple(type_)
+        case VariantType():
+            return _variant(type_)
+        case EnumType():
+            return _enum(type_)
+        case FlagsType():
+            return _flags(type_)
+        case OptionType():
+            return _option(type_)
+        case ResultType():
+            return _result(type_)
+        case OwnType() | BorrowType():
+            return _resource(type_)
+        case FutureType() | StreamType():
+            raise TypeError(f"values of type {type_} cannot be passed from Python")
+        case _:
+            assert_never(type_)
+
+
+def _primitive(name: str) -> Lower:
+    match name:
+        case "string":
+            return _string
+        case "char":
+            return _char
+        case "bool":
+            return _bool
+        case "f32" | "f64":
+            return _float(name)
+        case _ if name in NUMBERS:
+            return _integer(name)
+        case _:
+            raise TypeError(f"values of type {name} cannot be passed from Python")
+
+
+def _bool(value: Any, address: int, transfer: Transfer) -> None:
+    if not isinstance(value, bool):
+        raise WrongType("bool", value)
+    BYTES[address] = KINDS["bool"]
+    BYTES[address + PAYLOAD] = value
+
+
+def _integer(name: str) -> Lower:
+    slot, kind = Struct(f"<B7x{NUMBERS[name]}"), KINDS[name]
+
+    def lower(value: Any, address: int, transfer: Transfer) -> None:
+        if type(value) is not int:
+            value = _whole(name, value)
+        try:
+            slot.pack_into(MEMORY, address, kind, value)
+        except StructError:
+            raise WrongValue(name, value) from None
+
+    return lower
+
+
+def _float(name: str) -> Lower:
+    slot, kind = Struct(f"<B7x{NUMBERS[name]}"), KINDS[name]
+
+    def lower(value: Any, address: int, transfer: Transfer) -> None:
+        if type(value) is not float:
+            value = _real(name, value)
+        try:
+            slot.pack_into(MEMORY, address, kind, value)
+        except OverflowError:
+            raise WrongValue(f"{name} (this number is too large)", value) from None
+
+    return lower
+
+
+def _whole(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise WrongType(name, value)
+    return int(value)
+
+
+def _real(name: str, value: Any) -> float:
+    """Return the float of an int that loses nothing by it, or of an instance of a subclass of float."""
+    if isinstance(value, float):
+        return float(value)
+    whole = _whole(name, value)
+    try:
+        real = float(whole)
+        (stored,) = Struct(f"<{NUMBERS[name]}").unpack(Struct(f"<{NUMBERS[name]}").pack(real))
+    except OverflowError:
+        stored = None
+    if stored != whole:
+        raise WrongValue(f"{name} (it cannot hold this int exactly)", value)
+    return real
+
+
+_CHAR = Struct("<B7xI")
+
+
+def _char(value: Any, address: int, transfer: Transfer) -> None:
+    if not isinstance(value, str):
+        raise WrongType("char", value)
+    # A surrogate is not a Unicode scalar value; wasmtime aborts the process when it is given one.
+    if len(value) != 1 or "\ud800" <= value <= "\udfff":
+        raise WrongValue("char (one Unicode scalar value)", value)
+    _CHAR.pack_into(MEMORY, address, KINDS["char"], ord(value))
+
+
+def _string(value: Any, address: int, transfer: Transfer) -> None:
+    if not isinstance(value, str):
+        raise WrongType("string", value)
+    try:
+        encoded = str.encode(value)  # wasmtime aborts the process on anything but UTF-8
+    except UnicodeEncodeError:
+        raise WrongValue("string (without lone surrogates)", value) from None
+    transfer.charge(len(encoded))
+    data = transfer.allocate(len(encoded))
+    BYTES[data : data + len(encoded)] = encoded
+    VECTOR.pack_into(MEMORY, address, KINDS["string"], len(encoded), data)
+
+
+def _list(type_: ListType) -> Lower:
+    element = type_.element
+    lower_element = compile_lower(element)
+    cost = max(1, fixed_size(element))
+    name = element.name if isinstance(element, Primitive) else ""
+    code = {"char": "I", "bool": "B"}.get(name) or NUMBERS.get(name)
+    is_bytes = name == "u8"
+
+    def lower(value: Any, address: int, transfer: Transfer) -> None:
+        if isinstance(value, memoryview) and (not is_bytes or value.format not in ("B", "c")):
+            if is_bytes:
+                raise WrongType("list<u8> (bytes)", value)
+            value = value.tolist()
+        if isinstance(value, (str, Mapping)) or not isinstance(value, (Sequence, memoryview, bytearray, array)):
+            raise WrongType(str(type_) + (" (bytes)" if is_bytes else ""), value)
+        transfer.charge(len(value) * cost)
+        # A copy, whose length cannot change under way: memory is allocated for so many, and all of it is read.
+        value = bytes(value) if isinstance(value, (bytes, bytearray, memoryview)) else tuple(value)
+        count = len(value)
+        data = transfer.allocate(VAL_BYTES * count)
+        packed = _pack(name, code, value) if code is not None and count else None
+        if packed is not None:
+            assert code is not None
+            view, width = BYTES[data : data + VAL_BYTES * count], Struct(f"<{code}").size
+            view[::VAL_BYTES] = bytes([KINDS[name]]) * count
+            if width == 1:
+                view[PAYLOAD::VAL_BYTES] = packed.tobytes()
+            else:
+                column: Any = view.cast(code)  # type: ignore[call-overload]  # a format code
+                column[PAYLOAD // width :: VAL_BYTES // width] = memoryview(packed)
+        else:
+            _each(value, data, lower_element, transfer)
+        VECTOR.pack_into(MEMORY, address, KINDS["list"], count, data)
+
+    return lower
+
+
+def _each(values: Iterable[Any], data: int, lower_element: Lower, transfer: Transfer) -> None:
+    for index, value in enumerate(values):
+        if index % _BATCH == 0:
+            transfer.check()
+        try:
+            lower_element(value, data + index * VAL_BYTES, transfer)
+        except Mismatch as error:
+            raise error.at(f"[{index}]")
+
+
+def _pack(name: str, code: str, values: Any) -> Any | None:
+    """Return all of `values` as one array, or `None` where one does not fit: lowering them one by one tells which."""
+    if isinstance(values, bytes) and name == "u8":
+        return memoryview(values)
+    kinds = set(map(type, values))
+    wanted: set[type] = {bool} if name == "bool" else {str} if name == "char" else {int}
+    if name in ("f32", "f64"):
+        wanted = {int, float}
+    if not kinds <= wanted:
+        return None
+    try:
+        if name == "char":
+            codes = array(code, map(ord, values))
+            return None if any(0xD800 <= one <= 0xDFFF for one in set(codes)) else codes
+        # `array` would make an infinity of a number that is too large for f32; `struct` refuses it.
+        packed = array(code, Struct(f"<{len(values)}f").pack(*values) if name == "f32" else values)
+    except (OverflowError, StructError, TypeError, ValueError):
+        return None
+    # Python compares ints with floats exactly. A NaN is equal to nothing, and leaves the list to the loop.
+    return packed if int not in kinds or name[0] != "f" or tuple(packed) == values else None
 
 
 def _record(type_: RecordType) -> Lower:
     fields = [
-        (name, field_name(name), constant(name), index * RECORD_ENTRY_BYTES, compile_lower(field))
+        (name, field_name(name), _name_in_memory(name), index * RECORD_ENTRY_BYTES, compile_lower(field))
         for index, (name, field) in enumerate(type_.fields)
     ]
     size_bytes, kind = RECORD_ENTRY_BYTES * len(fields), KINDS["record"]
     known = {name for one in fields for name in one[:2]} | {name.replace("-", "_") for name, *_ in fields}
-    shown = f"record {{{', '.join(name for name, *_ in fields)}}}"
+    expected = f"record {{{', '.join(name for name, *_ in fields)}}}"
 
     def lower(value: Any, address: int, transfer: Transfer) -> None:
         if isinstance(value, Record):
@@ -101,10 +283,10 @@ def _record(type_: RecordType) -> Lower:
         is_mapping = isinstance(value, Mapping)
         if is_mapping and not value.keys() <= known:
             unknown = ", ".join(sorted(map(str, value.keys() - known)))
-            raise WrongType(f"{shown} without the unknown {unknown}", value)
+            raise WrongType(f"{expected} (unknown: {unknown})", value)
         data = transfer.allocate(size_bytes)
         for name, attribute, (text, length), offset, lower_field in fields:
-            field = _field(value, name, attribute, is_mapping, shown)
+            field = _field(value, name, attribute, is_mapping, expected)
             NAME.pack_into(MEMORY, data + offset, length, addressof(text))
             try:
                 lower_field(field, data + offset + RECORD_ENTRY_VALUE, transfer)
@@ -115,7 +297,7 @@ def _record(type_: RecordType) -> Lower:
     return lower
 
 
-def _field(value: Any, name: str, attribute: str, is_mapping: bool, shown: str) -> Any:
+def _field(value: Any, name: str, attribute: str, is_mapping: bool, expected: str) -> Any:
     if is_mapping:
         for key in (name, attribute, name.replace("-", "_")):
             if key in value:
@@ -125,7 +307,7 @@ def _field(value: Any, name: str, attribute: str, is_mapping: bool, shown: str) 
             return getattr(value, attribute)
         except AttributeError:
             pass
-    raise WrongType(f"{shown}: field {name} is missing", value)
+    raise WrongType(f"{expected} (missing: {name})", value)
 
 
 def _tuple(type_: TupleType) -> Lower:
@@ -150,15 +332,16 @@ def _tuple(type_: TupleType) -> Lower:
 
 def _variant(type_: VariantType) -> Lower:
     cases = {
-        name: (constant(name), None if payload is None else compile_lower(payload)) for name, payload in type_.cases
+        name: (_name_in_memory(name), None if payload is None else compile_lower(payload))
+        for name, payload in type_.cases
     }
-    shown = f"variant of {', '.join(cases)}"
+    expected = f"variant of {', '.join(cases)}"
 
     def lower(value: Any, address: int, transfer: Transfer) -> None:
         if not isinstance(value, Variant):
-            raise WrongType(f"Variant ({shown})", value)
+            raise WrongType(f"Variant ({expected})", value)
         if not isinstance(value.case, str) or value.case not in cases:
-            raise WrongValue(shown, value)
+            raise WrongValue(expected, value)
         (text, length), lower_payload = cases[value.case]
         payload = _payload(value.payload, lower_payload, f".{value.case}", transfer)
         NAMED.pack_into(MEMORY, address, KINDS["variant"], length, addressof(text), payload)
@@ -167,7 +350,7 @@ def _variant(type_: VariantType) -> Lower:
 
 
 def _payload(value: Any, lower: Lower | None, step: str, transfer: Transfer) -> int:
-    """The address of the lowered payload, or 0 where there is none to be."""
+    """Return the address of the lowered payload, or 0 for a case without one."""
     if lower is None:
         if value is not None:
             raise WrongValue("no payload", value).at(step)
@@ -178,6 +361,49 @@ def _payload(value: Any, lower: Lower | None, step: str, transfer: Transfer) -> 
     except Mismatch as error:
         raise error.at(step)
     return address
+
+
+def _enum(type_: EnumType) -> Lower:
+    cases = {name: _name_in_memory(name) for name in type_.cases}
+    expected = f"enum, one of {', '.join(cases)}"
+
+    def lower(value: Any, address: int, transfer: Transfer) -> None:
+        if not isinstance(value, str):
+            raise WrongType(expected, value)
+        if value not in cases:
+            raise WrongValue(expected, value)
+        text, length = cases[value]
+        VECTOR.pack_into(MEMORY, address, KINDS["enum"], length, addressof(text))
+
+    return lower
+
+
+def _flags(type_: FlagsType) -> Lower:
+    names = {name: _name_in_memory(name) for name in type_.names}
+    expected = f"flags, a set of {', '.join(names)}"
+
+    def lower(value: Any, address: int, transfer: Transfer) -> None:
+        if isinstance(value, (str, Mapping)) or not isinstance(value, Iterable):
+            raise WrongType(expected, value)
+        given = list(value)
+        if not all(isinstance(name, str) for name in given):
+            raise WrongType(expected, value)
+        chosen = sorted(set(given))
+        if not names.keys() >= set(chosen):
+            raise WrongValue(expected, value)
+        data = transfer.allocate(NAME_BYTES * len(chosen))
+        for index, name in enumerate(chosen):
+            text, length = names[name]
+            NAME.pack_into(MEMORY, data + index * NAME_BYTES, length, addressof(text))
+        VECTOR.pack_into(MEMORY, address, KINDS["flags"], len(chosen), data)
+
+    return lower
+
+
+def _name_in_memory(name: str) -> tuple[Any, int]:
+    """Return a name in C memory, which lives as long as the converter that holds it, and its length."""
+    encoded = name.encode()
+    return (c_char * max(1, len(encoded))).from_buffer_copy(encoded or b"\0"), len(encoded)
 
 
 def _option(type_: OptionType) -> Lower:

@@ -1,16 +1,24 @@
-"""What WIT values cost to move: the fixed part of each type, known before a value is looked at."""
+"""The cost of moving WIT values: the fixed part of each type, which is known before a value is looked at."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from pytest_airssys_wasm.runtime.base.exhaustive import assert_never
 from pytest_airssys_wasm.runtime.wit.types import (
+    BorrowType,
     EnumType,
     FlagsType,
+    FutureType,
     ListType,
+    OptionType,
+    OwnType,
     Primitive,
+    RecordType,
     ResultType,
+    StreamType,
+    TupleType,
     VariantType,
     children,
 )
@@ -30,25 +38,25 @@ NUMBERS = {
     "f32": "f",
     "f64": "d",
 }
-"""Format codes of the fixed-width numbers, as `struct`, `array` and `memoryview` have them."""
+"""The format codes of the fixed-width numbers in `struct`, `array` and `memoryview`."""
 
 _OBJECT_BYTES = 32
-"""At least what a Python object takes; so empty lists in millions are counted too."""
+"""The least that a Python object takes, so that millions of empty lists are counted too."""
+_PRIMITIVE_BYTES = {"s8": 1, "u8": 1, "bool": 1, "s16": 2, "u16": 2, "s64": 8, "u64": 8, "f64": 8, "string": 32}
+_OTHER_PRIMITIVE_BYTES = 4
 
 
 @lru_cache(maxsize=4_096)
 def fixed_size(type_: WitType) -> int:
-    """Bytes charged for a value of this type, besides the elements of its lists and the bytes of its text."""
-    if isinstance(type_, Primitive):
-        return {"s8": 1, "u8": 1, "bool": 1, "s16": 2, "u16": 2, "s64": 8, "u64": 8, "f64": 8, "string": 32}.get(
-            type_.name, 4
-        )
-    if isinstance(type_, (EnumType, FlagsType)):
-        return _OBJECT_BYTES
-    inner = [fixed_size(child) for child in children(type_)] if _is_inline(type_) else [0]
-    both = max(inner, default=0) if isinstance(type_, (VariantType, ResultType)) else sum(inner)
-    return _OBJECT_BYTES + both
-
-
-def _is_inline(type_: WitType) -> bool:
-    return not isinstance(type_, ListType)
+    """Return the bytes charged for a value of a type, besides the elements of its lists and the bytes of its text."""
+    match type_:
+        case Primitive(name):
+            return _PRIMITIVE_BYTES.get(name, _OTHER_PRIMITIVE_BYTES)
+        case EnumType() | FlagsType() | ListType() | OwnType() | BorrowType():
+            return _OBJECT_BYTES
+        case VariantType() | ResultType():
+            return _OBJECT_BYTES + max(map(fixed_size, children(type_)), default=0)
+        case RecordType() | TupleType() | OptionType() | FutureType() | StreamType():
+            return _OBJECT_BYTES + sum(map(fixed_size, children(type_)))
+        case _:
+            assert_never(type_)

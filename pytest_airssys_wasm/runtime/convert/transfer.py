@@ -1,10 +1,10 @@
-"""What crosses the boundary in one execution: counted, bounded, and stopped when time is up.
+"""The transfer account: values that cross the boundary in one execution are counted, bounded and interruptible.
 
 A value is charged before its Python object is made:
 
 - numbers, bools and chars: their size in the canonical ABI (u32 4 bytes, bool 1);
-- all else: 32 bytes for the object, and what its parts are charged (the largest case, where there are several);
-- a list: also that much of its element for every element;
+- all else: 32 bytes for the object, and the charges of its parts (those of the largest case, where there are several);
+- a list: also, for every element, the charge of its type;
 - a string: also its UTF-8 bytes, and four times as many when it comes out of a guest and is not ASCII, for one
   character outside the BMP makes a whole Python string four bytes a character.
 """
@@ -25,7 +25,7 @@ _CHECK_EVERY_BYTES = 64 * 1024
 
 
 class Interrupted(Exception):
-    """A conversion was told to end. Internal: the execution knows why."""
+    """A conversion that was told to end. Never seen by users: the execution knows why, and says so."""
 
 
 def _never() -> bool:
@@ -33,23 +33,26 @@ def _never() -> bool:
 
 
 class Transfer:
-    """The account of one execution's conversions, and the memory of the values it lowered.
+    """The account of one execution's conversions, and the memory of the values that it lowered.
 
-    Keep it alive until the call that was given its values has returned.
+    It must be kept alive until the call that was given these values has returned.
     """
 
     __slots__ = ("_limit_bytes", "_pause_at", "_stop", "allocate", "lift_resource", "lower_resource", "moved_bytes")
 
     def __init__(self, limit_bytes: int | None, stop: Callable[[], bool] = _never) -> None:
         self.moved_bytes = 0
-        """Bytes charged so far, in both directions."""
+        """The bytes charged so far, in both directions."""
         self.allocate: Callable[[int], int] = Arena().allocate
-        """`(size_bytes) -> address` of memory that lives as long as this object."""
+        """A function `(size_bytes) -> address` of memory that lives as long as this object."""
         self.lift_resource: Callable[[int, OwnType | BorrowType], object] = _no_resources
-        """Takes over the `wasmtime_component_resource_any_t` at an address; returns its Python value."""
+        """A function that takes over the `wasmtime_component_resource_any_t` at an address, and returns its value."""
         self.lower_resource: Callable[[object, OwnType | BorrowType], int] = _no_resources
-        """The address of the `wasmtime_component_resource_any_t` of a Python value. It stays the property of who
-        set this; wasmtime copies it when the call begins. Raises `WrongType` for a value that is none."""
+        """A function that returns the address of the `wasmtime_component_resource_any_t` of a Python value.
+
+        The handle goes on to belong to the function's owner; wasmtime copies it when the call begins. Raises
+        `WrongType` for a value that is not a resource.
+        """
         self._limit_bytes = limit_bytes
         self._stop = stop
         self._pause_at = 0
@@ -57,7 +60,7 @@ class Transfer:
     def charge(self, size_bytes: int) -> None:
         """Count bytes that are about to be moved.
 
-        Raises `ResourceLimitExceeded` when they are over the limit, `Interrupted` when the execution should end.
+        Raises `ResourceLimitExceeded` when they are over the limit, and `Interrupted` when the execution should end.
         """
         moved_bytes = self.moved_bytes + size_bytes
         if moved_bytes >= self._pause_at:

@@ -10,7 +10,7 @@ from pytest_airssys_wasm.protocol.values import decode, encode
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.errors import WasmError
 from pytest_airssys_wasm.runtime.guest.component import UnknownExport
-from pytest_airssys_wasm.runtime.wave.wave import write_call, write_value
+from pytest_airssys_wasm.runtime.wave import write_call, write_value
 from pytest_airssys_wasm.validation.findings import Unfit
 
 if TYPE_CHECKING:

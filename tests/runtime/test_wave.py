@@ -11,7 +11,7 @@ import pytest
 from wave_values import BOOL, CHAR, F32, F64, S8, STRING, U8, U32, U64
 
 from pytest_airssys_wasm.runtime.base.values import Err, Ok, Record, Some, Variant
-from pytest_airssys_wasm.runtime.wave.wave import write_call, write_value
+from pytest_airssys_wasm.runtime.wave import write_call, write_value
 from pytest_airssys_wasm.runtime.wit.types import (
     BorrowType,
     EnumType,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from wave_reader import Reader, plain
 from wave_values import ANYTHING, F64, FITTING, TYPES, fits
 
-from pytest_airssys_wasm.runtime.wave.wave import write_value
+from pytest_airssys_wasm.runtime.wave import write_value
 
 
 @given(FITTING)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pytest_airssys_wasm.runtime.base.printable import printable
 from pytest_airssys_wasm.runtime.binary.types import CoreFunction
 from pytest_airssys_wasm.runtime.errors import LinkError
-from pytest_airssys_wasm.runtime.wit.types import FunctionType, Resource, without_python_value
+from pytest_airssys_wasm.runtime.wit.types import FunctionType, ResourceType, without_python_value
 from pytest_airssys_wasm.runtime.wit.world import Opaque, flatten, full_name
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def unmet_wit_imports(
                 yield UnmetImport(name=full, type=str(item), why=lacks or _near(full, host))
             elif (registered := host.misfit(interface, name, item)) is not None:
                 yield UnmetImport(name=full, type=str(item), why=registered, is_registered=True)
-        elif isinstance(item, Resource):
+        elif isinstance(item, ResourceType):
             if host is None or host.find_resource(interface, name) is None:
                 yield UnmetImport(name=full, type="resource", why=_near(full, host))
         elif isinstance(item, Opaque):

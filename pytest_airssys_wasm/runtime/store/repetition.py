@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pytest_airssys_wasm.runtime.wave.wave import write_call
+from pytest_airssys_wasm.runtime.wave import write_call
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

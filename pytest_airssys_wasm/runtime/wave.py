@@ -1,0 +1,425 @@
+"""Values and calls in WAVE, the text notation of WebAssembly values: for messages about an execution.
+
+Nothing here raises or runs long, whatever the value: writing ends when its budget of characters and steps is spent, and
+a value that does not fit its type is marked (`<… "x">`). See https://docs.rs/wasm-wave for the notation; resources, for
+which it has none, are `<resource name>`. Control characters and bidirectional overrides are always escaped.
+"""
+
+from __future__ import annotations
+
+import struct
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from itertools import islice, zip_longest
+from typing import TYPE_CHECKING, Any
+
+from pytest_airssys_wasm.runtime.base.exhaustive import assert_never
+from pytest_airssys_wasm.runtime.base.values import Err, Ok, Record, Some, Variant, field_name
+from pytest_airssys_wasm.runtime.wit.types import (
+    BorrowType,
+    EnumType,
+    FlagsType,
+    FutureType,
+    ListType,
+    OptionType,
+    OwnType,
+    Primitive,
+    RecordType,
+    ResultType,
+    StreamType,
+    TupleType,
+    VariantType,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_airssys_wasm.runtime.wit.types import WitType
+
+    AnyType = WitType | str
+    """A WIT type, or the name of a core value type."""
+
+_MOST_CHARACTERS = 2_000
+"""The most characters of a value or a call, where the caller gives no other number."""
+_MOST_FLAGS = 1_000
+_MOST_BITS = 256
+"""The most bits of an int of no known type that is written out."""
+_DEEPEST = 64
+"""How far values are followed into each other: a list may contain itself."""
+_INTEGERS = {
+    f"{sign}{bits}": range(0 if sign == "u" else -(2 ** (bits - 1)), 2 ** (bits - 1) if sign == "s" else 2**bits)
+    for bits in (8, 16, 32, 64)
+    for sign in "siu"  # core integers (i32) have no sign: both ranges are accepted
+}
+_NEVER_RESOURCES = (type(None), bool, int, float, str, bytes, list, tuple, dict)
+
+
+def write_value(value: object, type_: AnyType, *, most_characters: int = _MOST_CHARACTERS) -> str:
+    """Return a Python value in WAVE: `{id: 1, tags: ["a"]}`.
+
+    `type_` is its WIT type, or the name of a core value type (`"i32"`). The text has at most `most_characters`
+    characters, and ends with `…` where it was cut. Never raises.
+    """
+    return _written(most_characters, lambda out: _value(out, value, type_, 0))
+
+
+def write_call(
+    function: str, args: Sequence[object], types: Sequence[AnyType], *, most_characters: int = _MOST_CHARACTERS
+) -> str:
+    """Return a call in WAVE: `transform("hello")`, `demo:shop/stock@1.0.0#find(3, some("x"))`.
+
+    `types` are those of the parameters, as `Component.parameter_types` gives them. The text has at most
+    `most_characters` characters, and ends with `…` where it was cut. Never raises.
+    """
+
+    def write(out: _Text) -> None:
+        out.name(function)
+        _several(out, "(", zip_longest(args, types[: len(args)]), ")", -1)
+
+    return _written(most_characters, write)
+
+
+def _written(most_characters: int, write: Callable[[_Text], None]) -> str:
+    out = _Text(most_characters)
+    try:
+        write(out)
+    except Exception:  # noqa: BLE001 the failure that is reported matters more than why this cannot be shown
+        return out.cut()
+    return out.whole()
+
+
+class _Unfit(Exception):
+    """A value that does not fit its type."""
+
+
+def _require(holds: object) -> None:
+    if not holds:
+        raise _Unfit
+
+
+def _value(out: _Text, value: Any, type_: AnyType | None, depth: int) -> None:
+    if depth > _DEEPEST:
+        out.put("…")
+        return
+    mark = out.mark()
+    try:
+        _write_typed(out, value, type_, depth)
+    except _Spent:
+        raise
+    except Exception:  # noqa: BLE001 it does not fit, or its methods raise
+        out.rewind(mark)
+        out.put("<… ")
+        _write_untyped(out, value, depth)
+        out.put(">")
+
+
+def _write_typed(out: _Text, value: Any, type_: AnyType | None, depth: int) -> None:
+    match type_:
+        case str():
+            _scalar(out, value, type_, is_core=True)
+        case Primitive(name):
+            _scalar(out, value, name, is_core=False)
+        case ListType(element):
+            elements = _elements(value, element, out.left)
+            _several(out, "[", ((one, element) for one in elements), "]", depth)
+        case TupleType(types):
+            _require(isinstance(value, (tuple, list)) and len(value) == len(types))
+            _several(out, "(", zip(value, types), ")", depth)
+        case RecordType():
+            _record(out, value, type_, depth)
+        case VariantType(cases):
+            _require(isinstance(value, Variant))
+            _case(out, value.case, cases, value.payload, depth)
+        case EnumType(names):
+            _case(out, value, [(name, None) for name in names], None, depth)
+        case FlagsType():
+            _flags(out, value, type_)
+        case OptionType():
+            _option(out, value, type_, depth)
+        case ResultType(ok, err):
+            _require(isinstance(value, (Ok, Err)))
+            is_ok = isinstance(value, Ok)
+            out.put("ok" if is_ok else "err")
+            _payload(out, value.value if is_ok else value.error, ok if is_ok else err, depth)
+        case OwnType(resource) | BorrowType(resource):
+            _require(type(value) not in _NEVER_RESOURCES)
+            out.put("<resource ")
+            out.name(resource.name)
+            out.put(">")
+        case FutureType() | StreamType() | None:  # types without values, and a value where none should be
+            raise _Unfit
+        case _:
+            assert_never(type_)
+
+
+def _scalar(out: _Text, value: Any, name: str, *, is_core: bool) -> None:
+    if name == "bool":
+        _require(isinstance(value, bool))
+        out.put("true" if value else "false")
+    elif name in _INTEGERS:
+        _require(_is_int(value) and int.__index__(value) in _INTEGERS[name])
+        out.put(int.__repr__(value))
+    elif name in ("f32", "f64"):
+        _require(_is_int(value) or isinstance(value, float))
+        _require(_held(name, value) == value or isinstance(value, float) or is_core)
+        out.put(int.__repr__(value) if _is_int(value) else float.__repr__(value))
+    else:
+        _require(isinstance(value, str) and name in ("string", "char"))
+        head = str.__getitem__(value, slice(out.left + 1))
+        _require(name == "string" or str.__len__(value) == 1)
+        _require(not any("\ud800" <= character <= "\udfff" for character in head))
+        out.quoted(head, "'" if name == "char" else '"')
+
+
+def _held(name: str, value: float) -> Any:
+    """Return a number as a float of this type holds it. Raises `OverflowError` for one that is too large."""
+    slot = struct.Struct("<f" if name == "f32" else "<d")
+    return slot.unpack(slot.pack(value))[0]
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _several(out: _Text, opening: str, pairs: Iterable[tuple[Any, AnyType | None]], closing: str, depth: int) -> None:
+    out.put(opening)
+    for index, (value, type_) in enumerate(pairs):
+        out.put(", " if index else "")
+        _value(out, value, type_, depth + 1)
+    out.put(closing)
+
+
+def _elements(value: Any, element: WitType, most: int) -> Iterable[Any]:
+    """Return the elements of a list. Of megabytes only as much is copied as can be written."""
+    if isinstance(value, memoryview):
+        is_bytes = value.format in ("B", "c")
+        _require(is_bytes or element != Primitive("u8"))
+        return bytes(value[:most]) if is_bytes else value
+    _require(isinstance(value, (Sequence, bytearray, array)) and not isinstance(value, (str, Mapping)))
+    return value  # type: ignore[no-any-return] # a sequence, as was required
+
+
+def _record(out: _Text, value: Any, type_: RecordType, depth: int) -> None:
+    given = value.as_dict() if isinstance(value, Record) else value
+    out.step(3 * len(type_.fields))
+    if isinstance(given, Mapping):
+        known = {spelling for name, _ in type_.fields for spelling in _spellings(name)}
+        _require(known.issuperset(islice(given, len(known) + 1)))
+    lead = "{"
+    for name, field_type in type_.fields:
+        field = _field(given, name)
+        if field is not None or not isinstance(field_type, OptionType):  # `none` is left out, as by WAVE's own writer
+            out.put(lead)
+            out.name(name)
+            out.put(": ")
+            _value(out, field, field_type, depth + 1)
+            lead = ", "
+    out.put("{:}" if lead == "{" else "}")
+
+
+def _field(value: Any, name: str) -> Any:
+    if isinstance(value, Mapping):
+        return value[next(spelling for spelling in _spellings(name) if spelling in value)]
+    return getattr(value, field_name(name))
+
+
+@lru_cache(maxsize=4_096)
+def _spellings(name: str) -> tuple[str, ...]:
+    return name, field_name(name), name.replace("-", "_")
+
+
+def _case(out: _Text, case: Any, cases: Iterable[tuple[str, WitType | None]], payload: Any, depth: int) -> None:
+    types = dict(cases)
+    out.step(len(types))
+    _require(isinstance(case, str) and case in types)
+    out.label(case)
+    _payload(out, payload, types[case], depth)
+
+
+def _payload(out: _Text, value: Any, type_: WitType | None, depth: int) -> None:
+    if type_ is not None or value is not None:
+        _several(out, "(", [(value, type_)], ")", depth)
+
+
+def _flags(out: _Text, value: Any, type_: FlagsType) -> None:
+    _require(isinstance(value, Iterable) and not isinstance(value, (str, Mapping)))
+    given = set(islice(value, _MOST_FLAGS))
+    out.step(len(type_.names))
+    _require(given.issubset(type_.names))
+    out.put("{")
+    for index, name in enumerate(name for name in type_.names if name in given):
+        out.put(", " if index else "")
+        out.name(name)
+    out.put("}")
+
+
+def _option(out: _Text, value: Any, type_: OptionType, depth: int) -> None:
+    if value is None:
+        out.put("none")
+        return
+    nests = isinstance(type_.payload, OptionType)
+    _require(not nests or isinstance(value, Some))
+    _several(out, "some(", [(value.value if nests else value, type_.payload)], ")", depth)
+
+
+def _write_untyped(out: _Text, value: Any, depth: int = 0) -> None:
+    """Append `value` in the notation nearest to WAVE, without calling its `__repr__`; of other classes only the name.
+
+    Raises nothing but `_Spent`.
+    """
+    mark = out.mark()
+    try:
+        _write_builtin(out, value, depth)
+    except _Spent:
+        raise
+    except Exception:  # noqa: BLE001 a subclass of a builtin type may raise anything
+        out.rewind(mark)
+        out.name(type.__dict__["__name__"].__get__(type(value)))
+
+
+def _write_builtin(out: _Text, value: Any, depth: int) -> None:
+    if depth > _DEEPEST:
+        out.put("…")
+        return
+    match value:
+        case None:
+            out.put("none")
+        case bool():
+            out.put("true" if value else "false")
+        case int():
+            bits = int.bit_length(value)
+            out.put(int.__repr__(value) if bits <= _MOST_BITS else f"int of {bits} bits")
+        case float():
+            out.put(float.__repr__(value))
+        case str():
+            out.quoted(value, '"')
+        case Variant():
+            out.label(value.case)
+            if value.payload is not None:
+                _untyped_several(out, "(", [value.payload], ")", depth)
+        case Some():
+            _untyped_several(out, "some(", [value.value], ")", depth)
+        case Ok():
+            _untyped_several(out, "ok(", [value.value], ")", depth)
+        case Err():
+            _untyped_several(out, "err(", [value.error], ")", depth)
+        case Record():
+            _untyped_fields(out, value.as_dict(), depth)
+        case dict():
+            _untyped_fields(out, value, depth)
+        case tuple():
+            _untyped_several(out, "(", value, ")", depth)
+        case set() | frozenset():
+            _untyped_several(out, "{", value, "}", depth)
+        case list() | bytes() | bytearray() | array():
+            _untyped_several(out, "[", value, "]", depth)
+        case _:
+            raise TypeError
+
+
+def _untyped_several(out: _Text, opening: str, values: Iterable[Any], closing: str, depth: int) -> None:
+    out.put(opening)
+    for index, value in enumerate(values):
+        out.put(", " if index else "")
+        _write_untyped(out, value, depth + 1)
+    out.put(closing)
+
+
+def _untyped_fields(out: _Text, fields: dict[Any, Any], depth: int) -> None:
+    out.put("{")
+    for index, (name, value) in enumerate(dict.items(fields)):
+        out.put(", " if index else "")
+        if isinstance(name, str):
+            out.name(name)
+        else:
+            _write_untyped(out, name, depth + 1)
+        out.put(": ")
+        _write_untyped(out, value, depth + 1)
+    out.put("}")
+
+
+_STEPS_PER_CHARACTER = 30
+_KEYWORDS = frozenset(["true", "false", "inf", "nan", "some", "none", "ok", "err"])
+_ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
+
+
+class _Spent(Exception):
+    """A budget that is spent: no more text will be written."""
+
+
+class _Text:
+    """A text of at most `most_characters` characters that any terminal can print. More text raises `_Spent`."""
+
+    def __init__(self, most_characters: int) -> None:
+        self._most = max(0, most_characters)
+        self._steps = _STEPS_PER_CHARACTER * (self._most + 1)
+        self._parts: list[str] = []
+        self.left = self._most
+        """The number of characters that may still be written."""
+
+    def put(self, text: str) -> None:
+        """Append text that needs no escapes."""
+        if len(text) > self.left:
+            self._parts.append(text[: self.left])
+            self.left = 0
+            raise _Spent
+        self._parts.append(text)
+        self.left -= len(text)
+
+    def step(self, count: int = 1) -> None:
+        """Account for work that writes nothing."""
+        self._steps -= count
+        if self._steps < 0:
+            raise _Spent
+
+    def mark(self) -> tuple[int, int]:
+        """Return where the text ends now, for `rewind`."""
+        return len(self._parts), self.left
+
+    def rewind(self, mark: tuple[int, int]) -> None:
+        """Forget the text that was written since `mark`."""
+        count, left = mark
+        # Writing it counts as work: otherwise nested objects that fail at their end are written again and again.
+        self.step(1 + left - self.left)
+        self.left = left
+        del self._parts[count:]
+
+    def name(self, name: str) -> None:
+        """Append a name as it is, except that characters which are not printable are escaped."""
+        text = _head(name, self.left + 1)
+        self.put(text if text.isprintable() else "".join(c if c.isprintable() else _code(c) for c in text))
+
+    def label(self, name: str) -> None:
+        """Append the name of a case; a keyword takes a `%`."""
+        if _head(name, 8) in _KEYWORDS:
+            self.put("%")
+        self.name(name)
+
+    def quoted(self, text: str, quote: str) -> None:
+        """Append a string or a char, with WAVE's escapes."""
+        self.put(quote)
+        text = _head(text, self.left + 1)
+        if text.isprintable() and quote not in text and "\\" not in text:
+            self.put(text)
+        else:
+            escapes = {**_ESCAPES, quote: "\\" + quote}
+            self.put("".join(c if c.isprintable() and c not in escapes else escapes.get(c) or _code(c) for c in text))
+        self.put(quote)
+
+    def whole(self) -> str:
+        """Return the text that was written."""
+        return "".join(self._parts)
+
+    def cut(self) -> str:
+        """Return the text that was written and a `…`, together within the budget of characters."""
+        return (self.whole()[: self._most - 1] + "…") if self._most else ""
+
+
+def _head(text: str, most: int) -> str:
+    # Not `text[:most]`: a subclass may have its own idea of that.
+    return str.__getitem__(text, slice(most))
+
+
+def _code(character: str) -> str:
+    return f"\\u{{{ord(character):x}}}"

@@ -1,1 +1,0 @@
-"""WAVE: the text notation of WIT values and calls."""

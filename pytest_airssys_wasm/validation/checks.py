@@ -5,8 +5,7 @@ from __future__ import annotations
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from pytest_airssys_wasm.runtime.binary.needs import exceeded
-from pytest_airssys_wasm.runtime.binary.needs_reader import read_needs
+from pytest_airssys_wasm.runtime.binary.needs import exceeded, read_needs
 from pytest_airssys_wasm.runtime.errors import WasmError
 from pytest_airssys_wasm.runtime.host.unmet_imports import is_wasi
 from pytest_airssys_wasm.runtime.store.store import LimitedStore

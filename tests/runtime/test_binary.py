@@ -10,7 +10,7 @@ import pytest
 import wasmtime
 
 from pytest_airssys_wasm.runtime.binary.formats import to_binary
-from pytest_airssys_wasm.runtime.binary.needs_reader import read_needs
+from pytest_airssys_wasm.runtime.binary.needs import read_needs
 from pytest_airssys_wasm.runtime.binary.sections import read_module
 from pytest_airssys_wasm.runtime.binary.types import CoreFunction
 from pytest_airssys_wasm.runtime.errors import InvalidComponent
@@ -116,7 +116,7 @@ def test_more_declarations_than_can_be_read_in_time_are_refused():
     size, count = len(names) + 2, 513
     leb = bytes([size & 0x7F | 0x80, size >> 7 & 0x7F | 0x80, size >> 14 & 0x7F | 0x80, size >> 21])
     module = b"\0asm\1\0\0\0" + b"\7" + leb + bytes([count & 0x7F | 0x80, count >> 7]) + names
-    with pytest.raises(InvalidComponent, match="what it declares takes more than 4 MiB"):
+    with pytest.raises(InvalidComponent, match="its declarations take more than 4 MiB"):
         read_module(module)
 
 

@@ -10,8 +10,7 @@ import pytest
 import wasmtime
 from exact_limits import exactly, instantiated
 
-from pytest_airssys_wasm.runtime.binary.needs import MisplacedData, Needs, exceeded
-from pytest_airssys_wasm.runtime.binary.needs_reader import read_needs
+from pytest_airssys_wasm.runtime.binary.needs import MisplacedData, Needs, exceeded, read_needs
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.errors import ComponentTrapped
 

@@ -12,16 +12,16 @@ if TYPE_CHECKING:
 
 
 _MOST_ELEMENTS = 1_000_000
-"""The largest of wasmtime's limits for vectors; each element becomes a Python object."""
+"""The most elements of a vector: the largest of wasmtime's limits. Each element becomes a Python object."""
 
 
 class Malformed(Exception):
-    """The bytes are no valid encoding."""
+    """An encoding that is not valid; the message says why."""
 
 
 @contextmanager
 def as_invalid_component(what: str) -> Iterator[None]:
-    """Turn what a `Reader` raises into `InvalidComponent`."""
+    """Raise `InvalidComponent` for every error that a `Reader` raises on malformed bytes; `what` names them."""
     try:
         yield
     except IndexError:
@@ -31,7 +31,7 @@ def as_invalid_component(what: str) -> Iterator[None]:
 
 
 class Reader:
-    """A cursor over bytes. Runs past the end with `IndexError`."""
+    """A cursor over bytes. Reading past their end raises `IndexError`, unless stated otherwise."""
 
     __slots__ = ("at", "data")
 
@@ -40,24 +40,24 @@ class Reader:
         self.at = 0
 
     def sections(self) -> Iterator[tuple[int, Reader]]:
-        """The sections from here to the end: number and content. Raises `Malformed` for one that is cut off."""
+        """Yield the number and the content of each section up to the end. Raises `Malformed` for one cut off."""
         while self.at < len(self.data):
             section = self.byte()
             yield section, Reader(self.take(self.number(32)))
 
     def byte(self) -> int:
-        """The next byte."""
+        """Return the next byte."""
         value = self.data[self.at]
         self.at += 1
         return value
 
     def number(self, bits: int = 64) -> int:
-        """An unsigned number (LEB128). Raises `Malformed` when it has more bytes than `bits` need."""
+        """Return the next unsigned number (LEB128). Raises `Malformed` when it has more bytes than `bits` need."""
         value, _ = self._leb128(bits)
         return value
 
     def signed(self, bits: int) -> int:
-        """A signed number (LEB128)."""
+        """Return the next signed number (LEB128). Raises `Malformed` when it has more bytes than `bits` need."""
         value, shift = self._leb128(bits)
         return value - (1 << shift) if value >> (shift - 1) else value
 
@@ -73,18 +73,18 @@ class Reader:
                 raise Malformed("a number is too long")
 
     def take(self, count: int) -> memoryview:
-        """The next `count` bytes, not copied. Raises `Malformed` where there are fewer."""
+        """Return the next `count` bytes, without copying them. Raises `Malformed` where there are fewer."""
         if count > len(self.data) - self.at:
             raise Malformed("a section runs past the end")
         self.at += count
         return self.data[self.at - count : self.at]
 
     def name(self) -> str:
-        """A name. Raises `UnicodeDecodeError`."""
+        """Return the next name. Raises `UnicodeDecodeError`, and `Malformed` where it is cut off."""
         return bytes(self.take(self.number(32))).decode()
 
     def each(self) -> Iterator[int]:
-        """Once for each element of the vector that begins here. Raises `Malformed` for more than wasmtime accepts."""
+        """Iterate over the indices of the vector that begins here. Raises `Malformed` over wasmtime's limits."""
         count = self.number(32)
         if count > _MOST_ELEMENTS:
             raise Malformed(f"{count:,} elements in one section")

@@ -1,4 +1,4 @@
-"""Constant expressions of core modules: where one ends, and its value where it is a plain number."""
+"""Constant expressions of core modules: their end, and their value where it is an integer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 _END = 0x0B
 _MOST_INSTRUCTIONS = 1_000
-"""Real ones have a few; without a bound, one byte of a binary is one step here."""
+"""The most instructions of an expression. In practice there are few; without a bound, each byte of a binary could be
+one."""
 _ARITHMETIC: dict[int, Callable[[int, int], int]] = {
     0x6A: int.__add__,
     0x6B: int.__sub__,
@@ -22,16 +23,18 @@ _ARITHMETIC: dict[int, Callable[[int, int], int]] = {
     0x7D: int.__sub__,
     0x7E: int.__mul__,
 }
-# How many numbers follow an instruction whose value is not followed: global.get, ref.func; below 0xFB: struct.new,
-# struct.new_default, array.new, array.new_default, array.new_fixed, any.convert_extern, extern.convert_any, ref.i31.
+# The count of numbers that follow an instruction whose value is not computed: global.get, ref.func; below 0xFB:
+# struct.new, struct.new_default, array.new, array.new_default, array.new_fixed, any.convert_extern, extern.convert_any,
+# ref.i31.
 _NUMBERS = {0x23: 1, 0xD2: 1}
 _GC_NUMBERS = {0: 1, 1: 1, 6: 1, 7: 1, 8: 2, 26: 0, 27: 0, 28: 0}
 
 
 def read_const_expr(reader: Reader) -> int | None:
-    """The value of the constant expression here, modulo 2**64; `None` where it is no sum or product of integers.
+    """Read a constant expression up to its end, and return its value modulo 2**64.
 
-    The reader is behind its end then. Raises `Malformed` for instructions that are not known, or very many.
+    The value is `None` unless it is made of integers by sums and products. Raises `Malformed` for an unknown
+    instruction, and for more than 1,000 instructions.
     """
     values: list[int | None] = []
     for _ in range(_MOST_INSTRUCTIONS):

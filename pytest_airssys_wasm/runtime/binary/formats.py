@@ -1,4 +1,4 @@
-"""What kind of guest some bytes are, before wasmtime sees them: component, module, text, or what else they are."""
+"""The kind of a guest, told from its bytes before wasmtime sees them: component, module, text, or something else."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FOREIGN = {
 
 
 def translate(text: bytes, name: str) -> bytes:
-    """The binary of WebAssembly text. Raises `InvalidComponent`."""
+    """Return the binary of WebAssembly text. Raises `InvalidComponent`, naming `name`, for text that is not valid."""
     import wasmtime
 
     try:
@@ -36,9 +36,9 @@ def translate(text: bytes, name: str) -> bytes:
 
 
 def to_binary(source: bytes, name: str, translate: Callable[[bytes, str], bytes] = translate) -> tuple[Kind, bytes]:
-    """The kind of a guest and its binary; WebAssembly text is translated, by `translate`.
+    """Return the kind of a guest and its binary; WebAssembly text is translated by `translate`.
 
-    Raises `InvalidComponent` saying what `source` is instead, and what `translate` raises.
+    Raises `InvalidComponent`, which says what `source` is instead, and every error of `translate`.
     """
     if source[:4] == _MAGIC:
         return _kind(source, name), source
@@ -55,9 +55,9 @@ def to_binary(source: bytes, name: str, translate: Callable[[bytes, str], bytes]
 
 
 def brief(error: Exception) -> str:
-    """An error's message, of a length and in characters that can be shown.
+    """Return an error's message, bounded in length and made printable.
 
-    wasmtime quotes lines and names of what it refuses, which may be megabytes long.
+    wasmtime quotes lines and names of the guests that it refuses, and these may be megabytes long.
     """
     lines = str(error)[:_MOST_CHARACTERS].split("\n")
     shown = (line if len(line) <= _MOST_COLUMNS else line[:_MOST_COLUMNS] + "…" for line in lines)

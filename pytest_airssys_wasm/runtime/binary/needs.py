@@ -1,4 +1,7 @@
-"""What a guest declares that it needs before any of its code has run, and where that is over the limits."""
+"""The needs that a guest declares, read before any of its code has run, and where they are over the limits.
+
+Code is passed over, so that megabytes of it take milliseconds. wasmtime remains the judge of what is valid.
+"""
 
 from __future__ import annotations
 
@@ -6,78 +9,94 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
+from pytest_airssys_wasm.runtime.binary.byte_reader import Malformed, Reader, as_invalid_component
+from pytest_airssys_wasm.runtime.binary.sections import read_contents
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 
 _LISTED = 64
-"""A component may instantiate a module more often than anyone could list."""
+"""The most memories and data segments that are listed: a component may instantiate a module any number of times."""
+_MODULE = b"\0asm\x01\0\0\0"
+_COMPONENT = b"\0asm\x0d\0\x01\0"
+_DEEPEST = 100
+"""The deepest nesting of components that is read. The needs of deeper ones are unknown."""
+_CORE = 0x100
+_CORE_MODULE = _CORE | 0x11
+_COMPONENT_SORT = 0x04
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MisplacedData:
-    """A data segment that does not fit into its memory: instantiation will trap."""
+    """A data segment that does not fit into its memory, so that instantiation will trap."""
 
     number: int
-    """Among the data segments of its module, from 0."""
+    """The number of the segment among those of its module, from 0."""
     end_bytes: int
-    """Where it would end."""
+    """The byte at which the segment would end."""
     memory_bytes: int
-    """How large its memory begins."""
+    """The initial size of the memory, in bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Needs:
-    """What instantiating a guest takes at least. Of a component: all its core instances, nested ones too."""
+    """The least that instantiating a guest takes. For a component: all of its core instances, nested ones included."""
 
     memory_bytes: int = 0
-    """Initial size of all its own memories together; imported ones are another's."""
+    """The initial bytes of all its own memories together; an imported memory is needed by another instance."""
     each_memory_bytes: tuple[int, ...] = ()
-    """The same, by memory; of very many, the first."""
+    """The initial bytes of each of its own memories; of more than 64, the first."""
     memories: int = 0
+    """The number of its own memories."""
     has_memory64: bool = False
     """Whether a memory has 64-bit addresses."""
     tables: int = 0
+    """The number of its own tables."""
     table_elements: int = 0
-    """Initial size of the largest of its own tables."""
+    """The initial elements of the largest of its own tables."""
     instances: int = 0
-    """Core instances. wasmtime may add some of its own where components call each other."""
+    """The number of core instances. wasmtime may add some of its own where components call each other."""
     data_bytes: int = 0
-    """All data segments, the passive ones too."""
+    """The bytes of all data segments, passive ones included."""
     misplaced_data: tuple[MisplacedData, ...] = ()
-    """Of very many, the first."""
+    """The data segments that do not fit into their memories; of more than 64, the first."""
     is_complete: bool = True
-    """Whether this is all. Otherwise (it takes modules from outside, or uses what is not known here) all figures
-    are lower bounds."""
+    """Whether these are all needs. Otherwise (the guest imports modules, or has an encoding that is not known here) all
+    figures are lower bounds."""
 
 
-def together(parts: Iterable[Needs]) -> Needs:
-    """What these need together."""
-    parts = list(parts)
-    return Needs(
-        memory_bytes=sum(part.memory_bytes for part in parts),
-        each_memory_bytes=tuple(islice(chain.from_iterable(part.each_memory_bytes for part in parts), _LISTED)),
-        memories=sum(part.memories for part in parts),
-        has_memory64=any(part.has_memory64 for part in parts),
-        tables=sum(part.tables for part in parts),
-        table_elements=max((part.table_elements for part in parts), default=0),
-        instances=sum(part.instances for part in parts),
-        data_bytes=sum(part.data_bytes for part in parts),
-        misplaced_data=tuple(islice(chain.from_iterable(part.misplaced_data for part in parts), _LISTED)),
-        is_complete=all(part.is_complete for part in parts),
-    )
+_UNKNOWN_MODULE = Needs(instances=1, is_complete=False)
+_UNKNOWN = Needs(is_complete=False)
+
+
+def read_needs(binary: bytes) -> Needs:
+    """Return the needs that a module or a component declares.
+
+    Raises `InvalidComponent` for anything else, and for malformed sections. A binary that can be read here may still
+    be invalid.
+    """
+    data = memoryview(binary)
+    with as_invalid_component("binary"):
+        if data[:8] == _MODULE:
+            return _module(data)
+        if data[:8] == _COMPONENT:
+            return _Component((), data).needs()
+        raise Malformed("neither a module nor a component")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Excess:
-    """One way in which a guest cannot be instantiated under some limits. `str()` of it is a sentence."""
+    """A need that is over a limit, so that a guest cannot be instantiated. `str()` of it is a sentence."""
 
     resource: str
-    """`memory`, `memories`, `tables`, `table-elements`, `instances`, or `data`: a segment outside of its memory."""
+    """The name of the limit: `memory`, `memories`, `tables`, `table-elements`, `instances`; `data` for a segment
+    outside of its memory."""
     needed: int
+    """The need, in the unit of `limit`."""
     limit: int
-    """In the same unit: bytes for `memory` and `data`, else a count."""
+    """The limit: bytes for `memory` and `data`, otherwise a count."""
     sentence: str
 
     def __str__(self) -> str:
@@ -85,7 +104,7 @@ class Excess:
 
 
 def exceeded(needs: Needs, limits: ResourceLimits) -> tuple[Excess, ...]:
-    """What of the needs is over the limits: each of these makes instantiation fail. Empty when nothing is."""
+    """Return the needs that are over the limits, of which each one makes instantiation fail."""
     least = "" if needs.is_complete else "at least "
     found = []
 
@@ -138,8 +157,182 @@ def _count(number: int, one: str, several: str) -> str:
 
 
 def _size(size_bytes: int) -> str:
-    """Exactly: a limit of one byte less must not read the same."""
+    """Return an exact size: a limit of one byte less must not read the same."""
     for unit, unit_bytes in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
         if size_bytes and not size_bytes % unit_bytes:
             return f"{size_bytes // unit_bytes:,} {unit}"
     return f"{size_bytes:,} bytes"
+
+
+def _together(parts: Iterable[Needs]) -> Needs:
+    """Return the needs of all parts together."""
+    parts = list(parts)
+    return Needs(
+        memory_bytes=sum(part.memory_bytes for part in parts),
+        each_memory_bytes=tuple(islice(chain.from_iterable(part.each_memory_bytes for part in parts), _LISTED)),
+        memories=sum(part.memories for part in parts),
+        has_memory64=any(part.has_memory64 for part in parts),
+        tables=sum(part.tables for part in parts),
+        table_elements=max((part.table_elements for part in parts), default=0),
+        instances=sum(part.instances for part in parts),
+        data_bytes=sum(part.data_bytes for part in parts),
+        misplaced_data=tuple(islice(chain.from_iterable(part.misplaced_data for part in parts), _LISTED)),
+        is_complete=all(part.is_complete for part in parts),
+    )
+
+
+def _module(data: memoryview) -> Needs:
+    if data[:8] != _MODULE:
+        raise Malformed("no core module where one should be")
+    contents = read_contents(data)
+    memories = [memory for memory in contents.memories if not memory.is_imported]
+    tables = [table for table in contents.tables if not table.is_imported]
+    misplaced = []
+    for segment in contents.active_data:
+        if segment.memory >= len(contents.memories):
+            raise Malformed(f"data segment {segment.number} is for memory {segment.memory}, which does not exist")
+        memory = contents.memories[segment.memory]
+        if segment.offset is not None and not memory.is_imported:
+            end_bytes = segment.offset % 2 ** (64 if memory.is_64 else 32) + segment.size_bytes
+            if end_bytes > memory.minimum_bytes:
+                misplaced.append(
+                    MisplacedData(number=segment.number, end_bytes=end_bytes, memory_bytes=memory.minimum_bytes)
+                )
+    sizes = [memory.minimum_bytes for memory in memories]
+    alone = Needs(
+        memory_bytes=sum(sizes),
+        each_memory_bytes=tuple(sizes),
+        memories=len(memories),
+        has_memory64=any(memory.is_64 for memory in memories),
+        tables=len(tables),
+        table_elements=max((table.minimum for table in tables), default=0),
+        instances=1,
+        data_bytes=contents.data_bytes,
+        misplaced_data=tuple(misplaced),
+    )
+    return _together([alone])  # cuts the lists
+
+
+class _NotKnown(Exception):
+    """An encoding that this reader does not know, because it is newer."""
+
+
+class _Component:
+    """The reader of one component: its modules and components by index, and the needs of its instances."""
+
+    def __init__(self, outer: tuple[_Component, ...], data: memoryview) -> None:
+        if data[:8] != _COMPONENT:
+            raise Malformed("no component where one should be")
+        self._scopes = (self, *outer)
+        self._data = data
+        self._known: dict[int, list[Needs]] = {_CORE_MODULE: [], _COMPONENT_SORT: []}
+        self._parts: list[Needs] = []
+
+    def needs(self) -> Needs:
+        readers = {2: self._core_instances, 5: self._instances, 6: self._aliases, 10: self._imports, 11: self._exports}
+        try:
+            for section, body in Reader(self._data[8:]).sections():
+                if section == 1:
+                    self._known[_CORE_MODULE].append(_module(body.data))
+                elif section == 4:
+                    self._known[_COMPONENT_SORT].append(self._nested(body.data))
+                elif section in readers:
+                    readers[section](body)
+        except _NotKnown:
+            self._parts.append(_UNKNOWN)
+        return _together(self._parts)
+
+    def _nested(self, data: memoryview) -> Needs:
+        return _Component(self._scopes, data).needs() if len(self._scopes) < _DEEPEST else _UNKNOWN
+
+    def _core_instances(self, body: Reader) -> None:
+        for _ in body.each():
+            is_made_of_exports = _choice(body, 2)
+            if not is_made_of_exports:
+                self._parts.append(self._at(_CORE_MODULE, body.number(32)))
+            for _ in body.each():
+                _skip_text(body)
+                body.byte()
+                body.number(32)
+
+    def _instances(self, body: Reader) -> None:
+        for _ in body.each():
+            is_made_of_exports = _choice(body, 2)
+            if not is_made_of_exports:
+                self._parts.append(self._at(_COMPONENT_SORT, body.number(32)))
+            for _ in body.each():
+                if is_made_of_exports:
+                    _skip_name(body)
+                else:
+                    _skip_text(body)
+                _sort(body)
+                body.number(32)
+
+    def _aliases(self, body: Reader) -> None:
+        for _ in body.each():
+            sort = _sort(body)
+            if _choice(body, 3) == 2:
+                levels, index = body.number(32), body.number(32)
+                if levels >= len(self._scopes):
+                    raise Malformed(f"no component is {levels} levels further out")
+                if sort in self._known:
+                    self._known[sort].append(self._scopes[levels]._at(sort, index))
+            else:
+                body.number(32)
+                _skip_text(body)
+                self._define_unknown(sort)
+
+    def _imports(self, body: Reader) -> None:
+        for _ in body.each():
+            _skip_name(body)
+            self._define_unknown(_skip_type(body))
+
+    def _exports(self, body: Reader) -> None:
+        for _ in body.each():
+            _skip_name(body)
+            sort, index = _sort(body), body.number(32)
+            if sort in self._known:
+                self._known[sort].append(self._at(sort, index))
+            if _choice(body, 2):
+                _skip_type(body)
+
+    def _define_unknown(self, sort: int) -> None:
+        if sort in self._known:
+            self._known[sort].append(_UNKNOWN_MODULE if sort == _CORE_MODULE else _UNKNOWN)
+
+    def _at(self, sort: int, index: int) -> Needs:
+        known = self._known[sort]
+        if index >= len(known):
+            raise Malformed(f"no {'module' if sort == _CORE_MODULE else 'component'} has the index {index}")
+        return known[index]
+
+
+def _choice(body: Reader, count: int) -> int:
+    choice = body.byte()
+    if choice >= count:
+        raise _NotKnown
+    return choice
+
+
+def _sort(body: Reader) -> int:
+    sort = body.byte()
+    return _CORE | body.byte() if sort == 0 else sort
+
+
+def _skip_text(body: Reader) -> None:
+    body.take(body.number(32))
+
+
+def _skip_name(body: Reader) -> None:
+    _choice(body, 2)
+    _skip_text(body)
+
+
+def _skip_type(body: Reader) -> int:
+    """Pass over the type of an import or export, and return its sort."""
+    sort = _sort(body)
+    if sort == 0x02:  # a value, which no runtime supports
+        raise _NotKnown
+    if sort != 0x03 or not _choice(body, 2):  # of the bounds of types, `sub resource` names no type
+        body.number(32)
+    return sort

@@ -1,7 +1,7 @@
-"""Reads the sections of a core module that declare something; code, data and custom sections are passed over.
+"""The sections of a core module that declare something. Code and custom sections are passed over.
 
 Reading a function's type through wasmtime-py aborts the process when it has v128 or typed references, so the
-types of a module's imports and exports are read here. wasmtime stays the judge of what is valid.
+types of a module's imports and exports are read here. wasmtime remains the judge of what is valid.
 """
 
 from __future__ import annotations
@@ -44,11 +44,13 @@ _VALUE_TYPES = {
 
 
 _DECLARING = frozenset([1, 2, 3, 4, 5, 7])
+"""The numbers of the sections that a module's shape is read from."""
 _HOLDING = frozenset([2, 4, 5, 11])
-"""Numbers of the sections that are read."""
+"""The numbers of the sections that a module's contents are read from."""
 _DATA = 11
 _MOST_BYTES = 4 * 2**20
-"""Of types, imports, exports and the like, which take seconds at most then. Real modules have some 100 KB of them."""
+"""The most bytes of types, imports, exports and the like: reading them takes seconds at most. Modules in practice have
+some 100 KB of them."""
 _HEAP_TYPES = {
     **{code: name.removesuffix("ref") for code, name in _VALUE_TYPES.items() if code <= 0x70},
     0x71: "none",
@@ -59,9 +61,9 @@ _HEAP_TYPES = {
 
 
 def read_module(binary: bytes) -> ModuleShape:
-    """What a core module declares. Reads no code, data or custom sections.
+    """Return the declarations of a core module, read without its code, data and custom sections.
 
-    Raises `InvalidComponent` where the sections are malformed.
+    Raises `InvalidComponent` for malformed sections.
     """
     with as_invalid_component("module"):
         sections = _Sections()
@@ -70,9 +72,9 @@ def read_module(binary: bytes) -> ModuleShape:
 
 
 def read_contents(binary: memoryview) -> ModuleContents:
-    """The memories, tables and data segments of a core module. Reads no code, types or custom sections.
+    """Return the memories, tables and data segments of a core module, read without its code and types.
 
-    Raises `Malformed`, `IndexError` or `UnicodeDecodeError` where these sections are malformed, or use what is
+    Raises `Malformed`, `IndexError` or `UnicodeDecodeError` for sections that are malformed, or that have an encoding
     not known here.
     """
     sections = _Sections()
@@ -81,7 +83,7 @@ def read_contents(binary: memoryview) -> ModuleContents:
 
 
 class _Sections:
-    """The sections of one module, read in order."""
+    """The reader of one module's sections, in their order."""
 
     def __init__(self) -> None:
         self._types: list[CoreFunction | None] = []
@@ -110,7 +112,7 @@ class _Sections:
             if section in sections:
                 left_bytes -= len(body.data) if section != _DATA else 0
                 if left_bytes < 0:
-                    raise Malformed(f"what it declares takes more than {_MOST_BYTES // 2**20} MiB")
+                    raise Malformed(f"its declarations take more than {_MOST_BYTES // 2**20} MiB")
                 self._readers[section](body)
 
     def shape(self) -> ModuleShape:

@@ -1,4 +1,4 @@
-"""What a core module imports, exports and declares, as data; `str()` of a type is WebAssembly text."""
+"""The imports, exports and declarations of a core module, as data. `str()` of a type is WebAssembly text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class CoreFunction:
-    """The type of a core function, value types by their names in the text format."""
+    """The type of a core function; value types are given by their names in the text format."""
 
     params: tuple[str, ...]
     results: tuple[str, ...]
@@ -28,12 +28,12 @@ class Declared:
     maximum: int | None
     page_bytes: int = 65536
     is_64: bool = False
-    """Whether its addresses (or indices) have 64 bits."""
+    """Whether its addresses or indices have 64 bits."""
     is_imported: bool = False
 
     @property
     def minimum_bytes(self) -> int:
-        """Of a memory: how large it begins."""
+        """The initial size of a memory, in bytes."""
         return self.minimum * self.page_bytes
 
     def __str__(self) -> str:
@@ -48,17 +48,17 @@ class ActiveData:
     """A data segment that is copied into a memory when the module is instantiated."""
 
     number: int
-    """Among all data segments, from 0."""
+    """The number of the segment among all of its module, from 0."""
     memory: int
     """The index of the memory."""
     offset: int | None
-    """The constant it says it begins at, modulo 2**64; `None` where that is not known before instantiation."""
+    """The byte that it begins at, modulo 2**64; `None` where that is not known before instantiation."""
     size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class Other:
-    """A global, a tag, or a function whose type is beyond this reader."""
+    """A global, a tag, or a function of a type that is not read."""
 
     text: str
 
@@ -67,6 +67,7 @@ class Other:
 
 
 CoreType = CoreFunction | Declared | Other
+"""The type of an import or an export of a core module."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +99,14 @@ class ModuleExport:
 
 @dataclass(frozen=True, slots=True)
 class ModuleShape:
-    """What the sections of a core module declare."""
+    """The declarations in the sections of a core module."""
 
     imports: tuple[ModuleImport, ...]
     exports: tuple[ModuleExport, ...]
     memories: tuple[Declared, ...]
-    """The imported ones first, as they are numbered; tables likewise."""
+    """The memories in the order of their indices: imported ones first."""
     tables: tuple[Declared, ...]
+    """The tables in the order of their indices: imported ones first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +114,9 @@ class ModuleContents:
     """The memories, tables and data segments of a core module."""
 
     memories: tuple[Declared, ...]
-    """The imported ones first, as they are numbered; tables likewise."""
+    """The memories in the order of their indices: imported ones first."""
     tables: tuple[Declared, ...]
+    """The tables in the order of their indices: imported ones first."""
     active_data: tuple[ActiveData, ...]
     data_bytes: int
-    """Of all data segments together, the passive ones too."""
+    """The bytes of all data segments together, passive ones included."""

@@ -14,7 +14,7 @@ from pytest_airssys_wasm.plugin import fixtures, hookspecs, markers
 from pytest_airssys_wasm.plugin.options import OPTIONS
 from pytest_airssys_wasm.runtime import errors
 from pytest_airssys_wasm.runtime.budget import limits
-from pytest_airssys_wasm.runtime.manifest import tables as manifest_tables
+from pytest_airssys_wasm.runtime.manifest import model
 from pytest_airssys_wasm.validation.checks import CHECKS
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def _verdicts() -> Iterator[str]:
 
 
 def _manifest() -> Iterator[str]:
-    nodes = sources.classes(manifest_tables)
+    nodes = sources.classes(model)
     for name in TABLES:
         yield f"{sources.doc(nodes[name])}\n"
         yield from _head("key", "type", "", "")

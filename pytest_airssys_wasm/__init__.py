@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.guest.resources import Resource
     from pytest_airssys_wasm.runtime.host.functions import HostFunctions
     from pytest_airssys_wasm.runtime.host.library import ReferenceFunctions
-    from pytest_airssys_wasm.runtime.manifest.loading import Manifest
+    from pytest_airssys_wasm.runtime.manifest.model import Manifest
     from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
     from pytest_airssys_wasm.runtime.store.exclusive_use import StoreUnusable
     from pytest_airssys_wasm.runtime.store.store import LimitedStore
@@ -102,7 +102,7 @@ _EXPORTS = {
     "runtime.guest.resources": ("Resource",),
     "runtime.host.functions": ("HostFunctions",),
     "runtime.host.library": ("ReferenceFunctions",),
-    "runtime.manifest.loading": ("Manifest",),
+    "runtime.manifest.model": ("Manifest",),
     "runtime.manifest.wasi": ("Wasi",),
     "runtime.store.exclusive_use": ("StoreUnusable",),
     "runtime.store.store": ("LimitedStore",),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pytest
 
     from pytest_airssys_wasm.plugin.settings import Settings
-    from pytest_airssys_wasm.runtime.manifest.loading import Manifest
+    from pytest_airssys_wasm.runtime.manifest.model import Manifest
 
 WAYS_TO_GIVE_MEMORY = (
     "a limit, because there is no default: @pytest.mark.memory('1 MiB') on the test, its class or module, "

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pytest
 
     from pytest_airssys_wasm.plugin.settings import Settings
-    from pytest_airssys_wasm.runtime.manifest.loading import Manifest
+    from pytest_airssys_wasm.runtime.manifest.model import Manifest
 
 MANIFEST_NAME = "Component.toml"
 

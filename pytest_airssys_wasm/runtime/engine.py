@@ -14,7 +14,7 @@ from pytest_airssys_wasm.runtime.guest.backend import Isolation
 from pytest_airssys_wasm.runtime.guest.core_module import CoreModule
 from pytest_airssys_wasm.runtime.guest.engine_core import EngineCore
 from pytest_airssys_wasm.runtime.guest.wit_component import WitComponent
-from pytest_airssys_wasm.runtime.manifest.loading import PLATFORM_RANGE, Manifest, load_manifest
+from pytest_airssys_wasm.runtime.manifest.loading import PLATFORM_RANGE, load_manifest
 from pytest_airssys_wasm.runtime.store.arguments import check_component
 from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.guest.backend import BackendFactory
     from pytest_airssys_wasm.runtime.guest.component import Component
     from pytest_airssys_wasm.runtime.host.functions import HostFunctions
+    from pytest_airssys_wasm.runtime.manifest.model import Manifest
     from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
 
 

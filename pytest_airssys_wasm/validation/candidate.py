@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.guest.component import Component
     from pytest_airssys_wasm.runtime.guest.instance import Instance
     from pytest_airssys_wasm.runtime.host.functions import HostFunctions
-    from pytest_airssys_wasm.runtime.manifest.loading import Manifest
+    from pytest_airssys_wasm.runtime.manifest.model import Manifest
     from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
 
 

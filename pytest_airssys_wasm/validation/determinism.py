@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pytest_airssys_wasm.runtime.guest.component import Component
-    from pytest_airssys_wasm.runtime.manifest.tables import ManifestTest
+    from pytest_airssys_wasm.runtime.manifest.model import ManifestTest
     from pytest_airssys_wasm.validation.calls import Outcome
     from pytest_airssys_wasm.validation.candidate import Candidate
 

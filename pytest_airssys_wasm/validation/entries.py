@@ -14,7 +14,7 @@ from pytest_airssys_wasm.validation.findings import Unfit
 from pytest_airssys_wasm.validation.remedies import remedy
 
 if TYPE_CHECKING:
-    from pytest_airssys_wasm.runtime.manifest.tables import ManifestTest
+    from pytest_airssys_wasm.runtime.manifest.model import ManifestTest
     from pytest_airssys_wasm.validation.calls import Outcome, Planned
     from pytest_airssys_wasm.validation.candidate import Candidate
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from pytest_airssys_wasm.runtime.host.functions import HostFunctions
     from pytest_airssys_wasm.runtime.host.unmet_imports import UnmetImport
-    from pytest_airssys_wasm.runtime.manifest.loading import Manifest
+    from pytest_airssys_wasm.runtime.manifest.model import Manifest
     from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
 
 

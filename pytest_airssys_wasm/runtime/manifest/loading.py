@@ -1,59 +1,35 @@
-"""`Component.toml`: what a component's author declares, decoded once and checked at the edge."""
+"""Reading `Component.toml`: decoded once, and checked before anything else sees it."""
 
 from __future__ import annotations
 
 import difflib
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 import tomli
 
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
-from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits, parse_count, parse_duration_ms, parse_size
+from pytest_airssys_wasm.runtime.budget.limits import parse_count, parse_duration_ms, parse_size
 from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidConfiguration
 from pytest_airssys_wasm.runtime.manifest.messages import Place, translate
-from pytest_airssys_wasm.runtime.manifest.tables import CpuTable, Document, ManifestTest, WasiTable
+from pytest_airssys_wasm.runtime.manifest.model import CpuTable, Document, Manifest, ManifestTest, WasiTable
 from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 PLATFORM_RANGE = (512 * 1024, 4 * 1024 * 1024)
-"""Bytes of memory that the airssys platform accepts, both ends included."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Manifest:
-    """A checked `Component.toml`. CPU limits that it does not state are `None`: weaker settings apply."""
-
-    path: Path
-    name: str
-    version: str
-    wasm: Path
-    memory_bytes: int
-    max_fuel: int | None
-    timeout_ms: float | None
-    wasi: Wasi | None
-    """What the table `[wasi]` grants; `None` without it: WASI is not linked then."""
-    tests: tuple[ManifestTest, ...]
-
-    def limits(self) -> ResourceLimits:
-        """The limits that it means, with the built-in defaults for what it leaves open."""
-        return ResourceLimits(
-            memory=self.memory_bytes,
-            fuel=ResourceLimits.DEFAULT_FUEL if self.max_fuel is None else self.max_fuel,
-            timeout_ms=ResourceLimits.DEFAULT_TIMEOUT_MS if self.timeout_ms is None else self.timeout_ms,
-        )
+"""The bytes of memory that the airssys platform accepts: the least and the most."""
 
 
 def load_manifest(
     path: Path, *, memory_range: tuple[int, int] = PLATFORM_RANGE, require_cpu_limits: bool = False
 ) -> Manifest:
-    """Read and check a manifest.
+    """Return the manifest at `path`, checked.
 
-    Raises `InvalidConfiguration` naming file, table, key, the offending value and what would be right.
+    `memory_range` is the least and the most that `max_bytes` may be. Raises `InvalidConfiguration`, which names the
+    file, the table, the key, the value and what would be right.
     """
     try:
         text = path.read_text("utf-8-sig")
@@ -67,14 +43,17 @@ def load_manifest(
 def parse_manifest(
     text: str, path: Path, *, memory_range: tuple[int, int] = PLATFORM_RANGE, require_cpu_limits: bool = False
 ) -> Manifest:
-    """As `load_manifest`, for text that is (or would be) at `path`."""
+    """Return the manifest of a text that is, or would be, at `path`, checked as `load_manifest` does.
+
+    Raises `InvalidConfiguration`, which names the file, the table, the key, the value and what would be right.
+    """
     try:
         raw = tomli.loads(text)
     except tomli.TOMLDecodeError as error:
         raise InvalidConfiguration(str(path), _line(text, error), f"valid TOML: {error}") from None
     except RecursionError:
         raise InvalidConfiguration(str(path), "deeply nested values", "valid TOML") from None
-    except ValueError as error:  # Python itself refuses an integer of some thousand digits
+    except ValueError as error:  # Python itself refuses an integer of several thousand digits
         raise InvalidConfiguration(str(path), str(error), "numbers that can be read") from None
     place = Place(path, text)
     try:
@@ -85,7 +64,7 @@ def parse_manifest(
     for key in ("name", "version", "wasm"):
         text_of = getattr(component, key)
         if text_of is not None and (not text_of.strip() or not text_of.isprintable()):
-            raise place.error("component", key, text_of, "a printable text that is not empty")
+            raise place.error("component", key, text_of, "a printable string that is not empty")
     if "/" in component.name:
         raise place.error("component", "name", component.name, "a name without slashes; a path is for the key wasm")
     low, high = memory_range
@@ -117,7 +96,10 @@ def parse_manifest(
 
 
 def parse_memory_range(value: str | tuple[object, object]) -> tuple[int, int]:
-    """`"512 KiB..4 MiB"` (or with `-` between) as bytes. Raises `InvalidConfiguration`."""
+    """Return the least and the most bytes that `"512 KiB..4 MiB"` or `"512 KiB-4 MiB"` means.
+
+    Raises `InvalidConfiguration`.
+    """
     where = "wasm_memory_range"
     parts: list[object] = re.split(r"\.\.|-", value) if isinstance(value, str) else list(value)
     if len(parts) != 2:
@@ -130,7 +112,8 @@ def parse_memory_range(value: str | tuple[object, object]) -> tuple[int, int]:
 
 def _timeout(cpu: CpuTable, place: Place) -> float | None:
     if cpu.timeout_ms is not None and cpu.timeout_seconds is not None:
-        raise place.error("resources.cpu", "timeout_seconds", cpu.timeout_seconds, "timeout_ms or this, not both")
+        wanted = "either timeout_ms or timeout_seconds, not both"
+        raise place.error("resources.cpu", "timeout_seconds", cpu.timeout_seconds, wanted)
     if cpu.timeout_ms is not None:
         return parse_duration_ms(cpu.timeout_ms, place.name("resources.cpu", "timeout_ms"))
     if cpu.timeout_seconds is not None:
@@ -140,7 +123,7 @@ def _timeout(cpu: CpuTable, place: Place) -> float | None:
 
 
 def _grants(table: WasiTable, place: Place) -> Wasi:
-    """A manifest may come with a guest from anywhere: it grants no more of the host than the folder it lies in."""
+    # A manifest may come with a guest from anywhere: it grants no more of the host than the folder that it is in.
     home = place.path.parent.resolve()
     preopen: dict[str, tuple[Path, Literal["ro"]]] = {}
     for guest, folder in table.preopen.items():
@@ -160,7 +143,7 @@ def _checked(tests: list[ManifestTest], place: Place) -> tuple[ManifestTest, ...
     for test in tests:
         where = f"{place.path}: [[tests]] {test.name!r}"
         if not test.name.strip() or not test.name.isprintable() or test.name in seen:
-            wanted = "a name of its own" if test.name in seen else "a printable name on one line"
+            wanted = "a name that no other test has" if test.name in seen else "a printable name on one line"
             raise InvalidConfiguration(f"{place.path}: [[tests]] name", test.name, wanted)
         seen.add(test.name)
         _check_outcome(test, where)
@@ -170,12 +153,12 @@ def _checked(tests: list[ManifestTest], place: Place) -> tuple[ManifestTest, ...
 
 
 def _check_outcome(test: ManifestTest, where: str) -> None:
-    """One outcome is expected: a value, or a verdict, or the kind of a trap."""
+    """Raise `InvalidConfiguration` unless one outcome is expected: a value, a verdict, or the kind of a trap."""
     returns, verdict, trap = (given is not msgspec.UNSET for given in (test.returns, test.verdict, test.trap))
     if returns and (verdict or trap):
         raise InvalidConfiguration(where, "both", "either returns, or verdict and trap")
     if not (returns or verdict or trap):
-        raise InvalidConfiguration(where, NOTHING, "returns, verdict or trap: what is expected of the call")
+        raise InvalidConfiguration(where, NOTHING, "returns, verdict or trap: one of them says how the call must end")
     known = [str(one) for one in Verdict]
     if verdict and test.verdict not in known:
         near = difflib.get_close_matches(str(test.verdict), known, n=1)
@@ -185,10 +168,10 @@ def _check_outcome(test: ManifestTest, where: str) -> None:
             f"one of {', '.join(known)}" + (f"; did you mean {near[0]}?" if near else ""),
         )
     if test.max_fuel is not msgspec.UNSET and test.verdict == Verdict.OUT_OF_FUEL:
-        wanted = "none beside out-of-fuel: it bounds what the call may use, and the budget is [resources.cpu] max_fuel"
+        wanted = "no max_fuel beside the verdict out-of-fuel; the budget is max_fuel in [resources.cpu]"
         raise InvalidConfiguration(f"{where} max_fuel", test.max_fuel, wanted)
     if trap and verdict and test.verdict != Verdict.TRAP:
-        raise InvalidConfiguration(f"{where} trap", test.trap, f"none beside the verdict {test.verdict}")
+        raise InvalidConfiguration(f"{where} trap", test.trap, f"no trap beside the verdict {test.verdict}")
 
 
 def _line(text: str, error: tomli.TOMLDecodeError) -> str:

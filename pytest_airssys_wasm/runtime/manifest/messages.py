@@ -1,4 +1,4 @@
-"""msgspec's complaints in the words of a manifest: file, line, table, key, value, what would be right."""
+"""msgspec's errors in the words of a manifest: file, line, table, key, value, and what would be right."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidConfiguration
-from pytest_airssys_wasm.runtime.manifest.tables import (
+from pytest_airssys_wasm.runtime.manifest.model import (
     ComponentTable,
     CpuTable,
     Document,
@@ -22,28 +22,27 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def _assigns(key: str, line: str) -> bool:
-    return re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*=", line) is not None
-
-
 _HEADER = re.compile(r"\s*\[\[?\s*([^\[\]]+?)\s*\]")
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where in which file: for messages."""
+    """A manifest's path and text, in which messages name a place."""
 
     path: Path
     text: str
 
     def name(self, table: str, key: str, entry: int | None = None) -> str:
-        """File, line where it can be found, table and key. `entry` counts the tables of that name, from 0."""
+        """Return the file, the line if it can be found, the table and the key.
+
+        `entry` is the number of an entry among the tables of that name, from 0.
+        """
         line = self._line(table, key, entry or 0)
         named = f"[[{table}]] entry {entry + 1}: " if entry is not None else f"[{table}] " if table else ""
         return f"{self.path}{f':{line}' if line else ''}: {named}{key}"
 
     def _line(self, table: str, key: str, entry: int) -> int | None:
-        """Where the key stands in that table, as far as can be seen from the lines alone."""
+        """Return the number of the line of the key in that table, as far as the lines alone tell."""
         current, passed = "", -1
         for number, line in enumerate(self.text.split("\n"), 1):
             header = _HEADER.match(line)
@@ -57,7 +56,7 @@ class Place:
         return None
 
     def error(self, table: str, key: str, given: object, wanted: str, entry: int | None = None) -> InvalidConfiguration:
-        """For this value."""
+        """Return the error for a value at this place."""
         return InvalidConfiguration(self.name(table, key, entry), given, wanted)
 
 
@@ -72,7 +71,7 @@ _KNOWN: dict[str, tuple[str, ...]] = {
 }
 _WORDS = {
     "int": "a whole number",
-    "str": "a text",
+    "str": "a string",
     "float": "a number",
     "object": "a table",
     "array": "an array",
@@ -81,7 +80,7 @@ _WORDS = {
 
 
 def translate(place: Place, raw: dict[str, Any], message: str) -> InvalidConfiguration:
-    """Msgspec's sentence, in the words of the manifest: table, key, value, what would be right."""
+    """Return the error that means the same as msgspec's message: table, key, value, and what would be right."""
     what, _, at = message.partition(" - at `$")
     steps = [step for step in re.split(r"[.\[\]`]+", at) if step]
     table = ".".join(step for step in steps if not step.isdigit() and step != "...")
@@ -90,28 +89,32 @@ def translate(place: Place, raw: dict[str, Any], message: str) -> InvalidConfigu
     if what.startswith("Object contains unknown field") and quoted:
         near = difflib.get_close_matches(quoted[0], _KNOWN.get(table, ()), n=1)
         known = ", ".join(_KNOWN.get(table, ())) + (f"; did you mean {near[0]}?" if near else "")
-        return place.error(table, quoted[0], value_at(raw, [*steps, quoted[0]]), f"a known key ({known})", entry)
+        return place.error(table, quoted[0], _value_at(raw, [*steps, quoted[0]]), f"a known key ({known})", entry)
     if what.startswith("Object missing required field") and quoted:
         if quoted[0] in ("resources", "memory"):
             table, quoted = "resources.memory", ["max_bytes"]
         return InvalidConfiguration(
             f"{place.path}: [{table or quoted[0]}] {quoted[0]}",
             NOTHING,
-            "a value: it is required" + (", memory has no default" if quoted[0] == "max_bytes" else ""),
+            "a value: the key is required" + (", because memory has no default" if quoted[0] == "max_bytes" else ""),
         )
     table, _, key = table.rpartition(".")
-    value = value_at(raw, steps)
+    value = _value_at(raw, steps)
     wanted = " or ".join(
         _WORDS.get(word, word) for word in (quoted[0].split(" | ") if quoted else [what]) if word != "null"
     )
     return place.error(table, key, value, wanted, entry)
 
 
-def value_at(raw: Any, steps: list[str]) -> Any:
-    """What stands at this path of keys and indices in decoded TOML; `None` where nothing does."""
+def _value_at(raw: Any, steps: list[str]) -> Any:
+    """Return the value at a path of keys and indices in decoded TOML; `None` where there is none."""
     for step in steps:
         if isinstance(raw, dict):
             raw = raw.get(step)
         elif isinstance(raw, list) and step.isdigit() and int(step) < len(raw):
             raw = raw[int(step)]
     return raw
+
+
+def _assigns(key: str, line: str) -> bool:
+    return re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*=", line) is not None

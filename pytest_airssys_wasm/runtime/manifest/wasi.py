@@ -1,4 +1,4 @@
-"""What a guest may see of the machine through WASI: nothing, unless granted."""
+"""The grants of WASI: a guest sees nothing of the machine that is not granted."""
 
 from __future__ import annotations
 
@@ -15,24 +15,26 @@ Access = Literal["ro", "rw"]
 
 @dataclass(frozen=True, kw_only=True)
 class Wasi:
-    """Grants. `Wasi()` links WASI and grants nothing: no arguments, environment, files, network or stdin.
+    """The grants of WASI. `Wasi()` links WASI and grants nothing: no arguments, environment, files, network or stdin.
 
     Stdout and stderr are captured, bounded by `ResourceLimits.output`, unless `inherit` is set.
 
-    Raises `InvalidConfiguration` for a grant of the wrong type or a directory that does not exist.
+    Raises `InvalidConfiguration` for a grant of a wrong type or a directory that does not exist.
     """
 
     args: Sequence[str] = ()
-    """The arguments, program name first."""
+    """The arguments, beginning with the name of the program."""
     env: Mapping[str, str] = field(default_factory=dict)
+    """The environment variables."""
     stdin: bytes | str = b""
+    """The content of stdin; a string is encoded as UTF-8."""
     preopen: Mapping[str, tuple[str | os.PathLike[str], Access]] = field(default_factory=dict)
-    """Guest directory -> (host directory, `"ro"` or `"rw"`). What is written below it is not bounded."""
+    """The directories: a guest directory to `(host directory, "ro" or "rw")`. Writing to files is not bounded."""
     inherit: bool = False
-    """Use this process's own stdin, stdout, stderr, arguments and environment."""
+    """Whether the guest has this process's own stdin, stdout, stderr, arguments and environment."""
 
     def __post_init__(self) -> None:
-        """Check the grants now, so that the error names the grant and not the guest's first use of it."""
+        """Check the grants now, so that the error names the grant, and not the guest's first use of it."""
         if isinstance(self.args, str) or not all(map(_is_text, self.args)):
             raise InvalidConfiguration("wasi.args", self.args, "a sequence of strings without NUL")
         if not isinstance(self.env, Mapping) or not all(

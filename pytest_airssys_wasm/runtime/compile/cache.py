@@ -1,17 +1,20 @@
 """Compiled guests on disk: content-addressed, shared by processes, bounded, private to the user.
 
-A compiled artefact is machine code that will be run. So the folder must belong to the user and be writable by
-nobody else.
+A compiled artefact is machine code that will be run. So the folder must belong to the user, and nobody else may be able
+to write to it. wasmtime accepts an artefact with a flipped byte, so each entry has a checksum in its name: one file is
+an entry, complete or absent. CRC-32 finds damaged files; no checksum would help against a process that can write here.
 """
 
 from __future__ import annotations
 
 import hashlib
+import mmap
 import os
 import tempfile
 import threading
 import time
 import warnings
+import zlib
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -22,8 +25,7 @@ from typing import TYPE_CHECKING, TypeVar
 from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
-from pytest_airssys_wasm.runtime.compile.cache_entries import Entries, is_sound
-from pytest_airssys_wasm.runtime.compile.cache_notes import new_note, noted_digest, read_file
+from pytest_airssys_wasm.runtime.compile.file_digests import new_note, noted_digest, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -32,26 +34,35 @@ T = TypeVar("T")
 
 DEFAULT_MAX_BYTES = 2**30
 _TICK_S = 1.0
+_SWEEPS = 64
+"""Looking at each file after each compilation takes longer than most compilations. So entries over the bound are
+removed with the first entry that a process writes, and then whenever it has written this fraction of the bound."""
+_LEFTOVERS = {".part": 3_600, ".lock": 30 * 86_400, ".source": 30 * 86_400}
+"""The seconds after which a file with this suffix is removed: a process that was killed has left it, or it can be made
+again."""
 
 
 class CacheUnavailable(UserWarning):
-    """The compile cache is not used; the message says why. Guests are compiled anew."""
+    """A warning that the compile cache is not used, and why. Guests are compiled anew."""
 
 
 @dataclass(frozen=True, slots=True)
 class CompileProgress:
-    """A compilation (here, or in another process) that is still going on."""
+    """A compilation, in this process or another, that is still going on."""
 
     name: str
+    """The name of the guest."""
     size_bytes: int
+    """The size of the guest's binary."""
     elapsed_s: float
+    """The seconds that were waited for it so far."""
 
 
 class CompileCache:
-    """Artefacts in `directory` (`None`: the user's cache folder), about `max_bytes` of them together at most.
+    """A cache of compiled guests in `directory` (`None`: the user's cache folder), of about `max_bytes` at most.
 
     `on_progress` is called about every second while a compilation goes on, on the thread that waits for it.
-    A folder that cannot be used, or that others could write to, is a `CacheUnavailable` warning, never an error.
+    A folder that cannot be used, or that others can write to, is a `CacheUnavailable` warning, never an error.
     """
 
     def __init__(
@@ -64,10 +75,13 @@ class CompileCache:
         self.max_bytes = max_bytes
         self.on_progress = on_progress
         self._is_usable: bool | None = None
-        self._entries = Entries(self.directory, max_bytes)
+        self._entries = _Entries(self.directory, max_bytes)
+
+    def __repr__(self) -> str:
+        return f"CompileCache({str(self.directory)!r}, max_bytes={self.max_bytes})"
 
     def read(self, path: Path) -> tuple[bytes, str]:
-        """A file's content and the SHA-256 of it, not computed where path, size and time stamps are as they were."""
+        """Return a file's content and its SHA-256, which is remembered while size and time stamps stay the same."""
         content, signature, is_settled = read_file(path)
         if signature is None or not self._usable():
             return content, _hash(content)
@@ -89,10 +103,10 @@ class CompileCache:
         compile_: Callable[[], T],
         save: Callable[[T, Path], object],
     ) -> T:
-        """The compiled guest under `key`: mapped by `load` where it is there and sound, else by `compile_`.
+        """Return the compiled guest under `key`: loaded by `load` if there is a sound entry, else from `compile_`.
 
-        `save` writes what was compiled to a file. `load` may raise `ValueError` for an entry it cannot use.
-        Processes that ask for one key at the same time compile it once between them.
+        `save` writes the compiled guest to a file. `load` may raise `ValueError` for an entry that it cannot use.
+        Processes that ask for the same key at the same time compile it once between them.
         """
         if not self._usable():
             return self._compile(name, size_bytes, compile_)
@@ -107,7 +121,7 @@ class CompileCache:
         return found
 
     def clear(self) -> None:
-        """Remove every entry. Guests that are in use stay usable."""
+        """Remove every entry. Guests that are in use remain usable."""
         if self._usable():
             for path in self.directory.iterdir():
                 if path.suffix in (".cwasm", ".source", ".lock", ".part"):
@@ -146,9 +160,9 @@ class CompileCache:
     def _load(self, paths: Iterable[Path], load: Callable[[Path], T]) -> T | None:
         for path in paths:
             try:
-                if is_sound(path):
+                if _is_sound(path):
                     found = load(path)
-                    os.utime(path)  # what was used last is removed last
+                    os.utime(path)  # the entry that was used last is removed last
                     return found
             except FileNotFoundError:
                 continue
@@ -175,7 +189,7 @@ class CompileCache:
 
     @contextmanager
     def _part(self) -> Iterator[Path]:
-        """A file that becomes an entry at once, or goes."""
+        """Yield a new file, which is removed at the end unless it was renamed."""
         descriptor, name = tempfile.mkstemp(suffix=".part", dir=self.directory)  # mode 0600
         os.close(descriptor)
         part = Path(name)
@@ -192,7 +206,7 @@ class CompileCache:
             try:
                 lock.acquire(timeout=_TICK_S)
                 break
-            except Timeout:  # the holder compiles; the system frees the lock should it die
+            except Timeout:  # the holder compiles; if it dies, the system frees the lock
                 self._tell(name, size_bytes, started)
             except (OSError, NotImplementedError) as error:
                 self._warn(error)  # then each process compiles for itself
@@ -228,6 +242,72 @@ class CompileCache:
     def _tell(self, name: str, size_bytes: int, started: float) -> None:
         if self.on_progress is not None:
             self.on_progress(CompileProgress(name, size_bytes, time.monotonic() - started))
+
+
+class _Entries:
+    """The entries of a cache in `directory`, of about `max_bytes` at most."""
+
+    def __init__(self, directory: Path, max_bytes: int) -> None:
+        self._directory = directory
+        self._max_bytes = max_bytes
+        self._seen: dict[str, Path] | None = None
+        self._unswept_bytes = max_bytes
+
+    def seen(self, key: str) -> Iterator[Path]:
+        """Yield the entry of a key, if it was there when this process first looked, or was added by this process.
+
+        Looking through a folder of thousands for each guest takes longer than loading one.
+        """
+        if self._seen is None:
+            self._seen = {path.name.rsplit(".", 2)[0]: path for path in self._directory.glob("*.cwasm")}
+        if key in self._seen:
+            yield self._seen[key]
+
+    def found(self, key: str) -> Iterator[Path]:
+        """Return the entries of a key that are there now."""
+        return self._directory.glob(f"{key}.*.cwasm")
+
+    def add(self, key: str, part: Path) -> None:
+        """Make the file `part` the entry of a key. Raises `OSError`."""
+        size_bytes = part.stat().st_size
+        entry = part.replace(self._directory / f"{key}.{_checksum(part)}.cwasm")
+        if self._seen is not None:
+            self._seen[key] = entry
+        self._unswept_bytes += size_bytes
+        if self._unswept_bytes > self._max_bytes // _SWEEPS:
+            self._unswept_bytes = 0
+            self._sweep()
+
+    def _sweep(self) -> None:
+        for suffix, age_s in _LEFTOVERS.items():
+            for path in self._directory.glob(f"*{suffix}"):
+                with suppress(FileNotFoundError):
+                    if time.time() - path.stat().st_mtime > age_s:
+                        path.unlink()
+        entries = []
+        for path in self._directory.glob("*.cwasm"):
+            with suppress(FileNotFoundError):
+                stat = path.stat()
+                entries.append((stat.st_mtime_ns, stat.st_size, path))
+        total_bytes = sum(size for _, size, _ in entries)
+        for _, size, path in sorted(entries):
+            if total_bytes <= self._max_bytes:
+                break
+            path.unlink(missing_ok=True)
+            total_bytes -= size
+
+
+def _is_sound(path: Path) -> bool:
+    """Return whether an entry is as it was written. Raises `OSError` where it cannot be read."""
+    return path.name.split(".")[-2] == _checksum(path)
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        if not os.fstat(file.fileno()).st_size:
+            return "nothing"
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return f"{zlib.crc32(content):08x}"
 
 
 def _hash(content: bytes) -> str:

@@ -1,4 +1,4 @@
-"""How a guest comes to machine code: out of the cache, compiled here, or compiled in isolation."""
+"""The compiler: guests become machine code from the cache, by compiling here, or by compiling in isolation."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.compile.cache import CompileCache
 
 _HARMLESS_TEXT_BYTES = 2**18
-"""Text up to this is translated here in any case: it takes milliseconds, whatever it says."""
+"""The size up to which text is translated in this process in any case: it takes milliseconds, whatever it contains."""
 
 
 class IsolatedCompiler(Protocol):
-    """Translates and compiles guests in processes of their own. Used from several threads at once."""
+    """A compiler that translates and compiles guests in processes of their own. Safe to use from several threads."""
 
     def translate(self, text: bytes, name: str) -> bytes:
         """Return the binary of WebAssembly text.
@@ -46,7 +46,7 @@ class IsolatedCompiler(Protocol):
 
 
 class Compiler:
-    """Compiles for one engine. Safe to use from several threads."""
+    """The compiler of one engine. Safe to use from several threads."""
 
     def __init__(self, engine: wasmtime.Engine, cache: CompileCache | None, isolation: IsolatedCompiler | None) -> None:
         self._engine = engine
@@ -54,13 +54,18 @@ class Compiler:
         self._isolation = isolation
 
     def to_binary(self, source: bytes, name: str) -> tuple[Kind, bytes]:
-        """The kind of a guest and its binary; WebAssembly text is translated. Raises as `compile` does."""
+        """Return the kind of a guest and its binary; WebAssembly text is translated.
+
+        Raises `InvalidComponent`; in isolation also `ResourceLimitExceeded` and `RuntimeDied`.
+        """
         if self._isolation is None or len(source) <= _HARMLESS_TEXT_BYTES:
             return to_binary(source, name)
         return to_binary(source, name, self._isolation.translate)
 
     def compile(self, kind: Kind, binary: bytes, digest: str | None, name: str) -> tuple[Any, bool]:
-        """The object that wasmtime made, and whether it was compiled now. `digest` is the binary's SHA-256, if known.
+        """Return wasmtime's object of a guest, and whether it was compiled now.
+
+        `digest` is the binary's SHA-256, if it is known already.
 
         Raises `InvalidComponent`; in isolation also `ResourceLimitExceeded` and `RuntimeDied`.
         """
@@ -82,7 +87,7 @@ class Compiler:
             def compile_isolated() -> Any:
                 isolation.compile(kind, binary, name, artefact)
                 try:
-                    return self.map(kind, artefact)  # what is mapped stays usable when its file goes
+                    return self.map(kind, artefact)  # a mapping remains usable when its file is removed
                 except ValueError as error:
                     raise RuntimeDied(
                         f"{name}: the file that its compiler left is not an artefact: {error}", "garbage"
@@ -115,7 +120,7 @@ class Compiler:
         return raw, bool(compiled)
 
     def map(self, kind: Kind, artefact: Path) -> Any:
-        """The object that wasmtime makes of an artefact. Raises `ValueError` for a file that is none."""
+        """Return wasmtime's object of an artefact. Raises `ValueError` for a file that is not one."""
         try:
             return _class_of(kind).deserialize_file(self._engine, str(artefact))
         except wasmtime.WasmtimeError as error:

@@ -1,7 +1,7 @@
-"""Folders for a while, which a process that is killed does not leave for ever.
+"""Temporary folders that do not stay for ever, even if the process that made them is killed.
 
-Each is locked as long as the process that made it lives. Whoever makes one removes those that nobody holds. (Those who
-clean temporary folders for the system leave locked ones alone, too.)
+Each folder is locked as long as the process that made it lives. Making one removes those that no process holds.
+(Services that clean temporary folders of the system leave locked ones alone, too.)
 """
 
 from __future__ import annotations
@@ -22,13 +22,16 @@ _PREFIX = "pytest-airssys-wasm-"
 
 
 class ScratchFolder:
-    """A new folder. A context manager; it is removed when it is left, collected, or the interpreter ends."""
+    """A new temporary folder, and a context manager of its path.
+
+    It is removed when the context is left, the object is collected, or the interpreter ends.
+    """
 
     def __init__(self, purpose: str) -> None:
         _remove_abandoned()
         self.path, lock = _make(f"{_PREFIX}{purpose}-")
         self.remove = weakref.finalize(self, _remove, self.path, lock)
-        """Remove it with what is in it. Calling it again does nothing."""
+        """A function that removes the folder and its contents. Calling it again does nothing."""
 
     def __enter__(self) -> Path:
         return self.path
@@ -44,12 +47,12 @@ def _make(prefix: str) -> tuple[Path, int]:
         path = Path(tempfile.mkdtemp(prefix=prefix))
         with suppress(FileNotFoundError):
             lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-            with suppress(OSError):  # a file system without locks: nobody else gets one either
+            with suppress(OSError):  # a file system without locks: no other process gets one either
                 fcntl.flock(lock, fcntl.LOCK_EX)
             if path.exists():
                 return path, lock
             os.close(lock)
-        # Somebody took it for abandoned before it was locked.
+        # Another process took it for abandoned before it was locked.
 
 
 def _remove(path: Path, lock: int) -> None:
@@ -59,7 +62,7 @@ def _remove(path: Path, lock: int) -> None:
 
 def _remove_abandoned() -> None:
     for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        with suppress(OSError):  # held, somebody else's, or gone
+        with suppress(OSError):  # held, another user's, or gone
             lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             try:
                 if os.fstat(lock).st_uid == os.getuid():

@@ -1,4 +1,4 @@
-"""The compiler and runtime settings of every engine: deterministic, metered, preemptible."""
+"""The configuration of wasmtime in every engine: deterministic, metered, preemptible."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ SETTINGS: dict[str, bool] = {
     # Equal runs are equal, on every machine.
     "cranelift_nan_canonicalization": True,
     "wasm_relaxed_simd_deterministic": True,
-    # A guest that waits on shared memory can be ended by nothing.
+    # Nothing can end a guest that waits on shared memory.
     "wasm_threads": False,
     "shared_memory": False,
     # With copy-on-write images a host memory creator aborts the process.
     "memory_init_cow": False,
-    # What components in use are compiled to.
+    # Components in use are compiled to these.
     "wasm_component_model": True,
     "wasm_tail_call": True,
     "wasm_multi_memory": True,
@@ -31,7 +31,7 @@ SETTINGS: dict[str, bool] = {
 
 
 def new_config() -> wasmtime.Config:
-    """A `wasmtime.Config` with these settings, not yet consumed by an engine."""
+    """Return a new `wasmtime.Config` with these settings."""
     config = wasmtime.Config()
     for name, value in SETTINGS.items():
         setattr(config, name, value)
@@ -39,6 +39,6 @@ def new_config() -> wasmtime.Config:
 
 
 def fingerprint() -> str:
-    """What a compiled artefact depends on besides its source and wasmtime's version."""
+    """Return a digest of everything that an artefact depends on besides its source and wasmtime's version."""
     text = ";".join([platform.machine(), platform.system(), *(f"{k}={v}" for k, v in sorted(SETTINGS.items()))])
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Notes about files whose digest is known, so that the same 18 MB are not hashed at each start."""
+"""Notes about files whose digest is known, so that the same 18 MB are not hashed at every start."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _SETTLED_NS = 2_000_000_000
-"""A file changed less than this ago may change again without its time stamps showing it."""
+"""The age of the last change below which a file may change again with the same time stamps."""
 _DIGEST = re.compile("[0-9a-f]{64}")
 
 
 def read_file(path: Path) -> tuple[bytes, list[int] | None, bool]:
-    """A file's content, the signature of the state it was read in, and whether no other state can have the same.
+    """Return a file's content, the signature of its state, and whether no other state can have that signature.
 
-    The signature is `None` for a file that changed meanwhile.
+    The signature is `None` for a file that changed while it was read.
     """
-    # By one open file: a build may put another in its place at any time, and the digest of one with the content of
-    # the other would keep a wrong artefact for good.
+    # All from one open file: a build may replace it at any time, and the digest of one file with the content of another
+    # would keep a wrong artefact for good.
     with path.open("rb") as file:
         before = os.fstat(file.fileno())
         content = file.read()
@@ -35,12 +35,12 @@ def read_file(path: Path) -> tuple[bytes, list[int] | None, bool]:
 
 
 def new_note(signature: list[int], digest: str) -> bytes:
-    """What `noted_digest` reads."""
+    """Return a note of a digest, which `noted_digest` reads."""
     return json.dumps({"signature": signature, "digest": digest}).encode()
 
 
 def noted_digest(note: Path, signature: list[int]) -> str | None:
-    """The digest in a note, where there is a sound one about a file of this signature."""
+    """Return the digest in a note, or `None` unless the note is sound and about a file of this signature."""
     with suppress(OSError, ValueError, RecursionError):
         known = json.loads(note.read_bytes())
         if isinstance(known, dict) and known.get("signature") == signature:

@@ -21,7 +21,7 @@ def noted(cache, tmp_path, monkeypatch):
     """A source that was read, and the note about it."""
     source = tmp_path / "guest.wasm"
     source.write_bytes(b"one")
-    monkeypatch.setattr("pytest_airssys_wasm.runtime.compile.cache_notes._SETTLED_NS", -(10**12))
+    monkeypatch.setattr("pytest_airssys_wasm.runtime.compile.file_digests._SETTLED_NS", -(10**12))
     assert cache.read(source) == (b"one", sha256(b"one"))
     (note,) = cache.directory.glob("*.source")
     return source, note

@@ -1,6 +1,12 @@
 """The only room that touches wasmtime's C bindings.
 
-Three things cannot be had through wasmtime-py's public API: an exact account of a store's memory, the trap code
-and backtrace of a component's error, and deadlines per store. Everything here takes and returns plain integers
-as addresses, so that no other room needs ctypes types, and nothing here knows about limits or verdicts.
+wasmtime-py's public API does not give an exact account of a store's memory, the trap code and backtrace of a
+component's error, or a deadline for each store. Everything here takes and returns addresses as plain integers, so that
+no other room needs ctypes types, and nothing here knows about limits or verdicts.
+
+- `abi`: the C functions in use, and the check that the bindings look as expected
+- `stores`: a store, made, metered and deleted through addresses
+- `failures`, `backtrace`: wasmtime's errors and traps as plain data, with the names of functions
+- `vals`, `arena`: the layout of component values, and the memory in which they are lowered
+- `callbacks`, `memory_creator`: what wasmtime calls back, host functions and linear memories
 """

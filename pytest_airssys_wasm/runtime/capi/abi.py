@@ -1,7 +1,7 @@
 """The C functions in use, with prototypes of our own: addresses are plain integers.
 
-`short` functions keep the GIL, for they return at once: giving it up would cost up to a switch interval (5 ms)
-beside a busy Python thread. `long` functions release it, because they enter guest code or do real work.
+`short` functions keep the GIL, because they return at once: releasing it would cost up to a switch interval (5 ms)
+beside a busy Python thread. `long` functions release it, because they enter guest code or take a while.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SUPPORTED_MAJOR = 50
-"""The bindings change with wasmtime's major version; pyproject.toml states the same range."""
+"""The major version of wasmtime that is supported: the bindings change with it. pyproject.toml has the same range."""
 
 WASMTIME_VERSION = installed_version("wasmtime")
 
@@ -37,7 +37,7 @@ _EXPECTED_SIZES = {
 
 
 class UnsupportedWasmtime(ImportError):
-    """The installed wasmtime's C bindings are not the ones this package was tested with."""
+    """An installed wasmtime whose C bindings are not the ones that this package was tested with."""
 
 
 def _check() -> None:
@@ -58,17 +58,17 @@ _check()
 
 
 def short(name: str, result: Any, *arguments: Any) -> Callable[..., Any]:
-    """A C function that returns at once; called with the GIL held."""
+    """Return a C function that returns at once; it is called with the GIL held."""
     return PYFUNCTYPE(result, *arguments)((name, _ffi.dll))
 
 
 def long(name: str, result: Any, *arguments: Any) -> Callable[..., Any]:
-    """A C function that may run guest code or take a while; called without the GIL."""
+    """Return a C function that may run guest code or take a while; it is called without the GIL."""
     return CFUNCTYPE(result, *arguments)((name, _ffi.dll))
 
 
 VAL_BYTES = 32
-"""Size of `wasmtime_val_t` and of `wasmtime_component_val_t`."""
+"""The size of `wasmtime_val_t` and of `wasmtime_component_val_t`."""
 
 P = c_void_p
 

@@ -1,4 +1,4 @@
-"""Memory for the values that are lowered for one execution: taken bit by bit, given back all at once."""
+"""Memory for the values that are lowered for one execution: allocated piece by piece, freed all at once."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _HUGE_PAGES: int | None = getattr(mmap, "MADV_HUGEPAGE", None)
 
 
 class Arena:
-    """A bump allocator. What it hands out lives as long as the arena, and holds arbitrary bytes at first."""
+    """A bump allocator. Its allocations live as long as the arena, and hold arbitrary bytes at first."""
 
     __slots__ = ("_chunks", "_end", "_next")
 
     def __init__(self) -> None:
         self._chunks: list[Any] = []
-        self._next = self._end = 8  # not 0, so that even empty allocations are no null pointers
+        self._next = self._end = 8  # not 0, so that even an empty allocation is not a null pointer
 
     def allocate(self, size_bytes: int) -> int:
-        """The address of `size_bytes` bytes, aligned to 8."""
+        """Return the address of `size_bytes` bytes, aligned to 8."""
         address = self._next
         following = address + ((size_bytes + 7) & -8)
         if following > self._end:

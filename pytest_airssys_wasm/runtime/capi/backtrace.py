@@ -1,8 +1,8 @@
-"""Names of a guest's functions as their authors wrote them.
+"""The names of a guest's functions as their authors wrote them.
 
-wasmtime demangles names of Rust and C++ in the text that it prints of a backtrace, and only there. That text is made
-of names that the guest chose, so it is read along with the frames themselves: what stands where a frame's line must
-stand is believed, and from the first difference on all names stay as they are.
+wasmtime demangles names of Rust and C++ in the text that it prints of a backtrace, and only there. That text consists
+of names that the guest chose, so it is read along with the frames themselves: a line is believed where it is the one
+that the frame must have, and from the first difference on all names stay as they are.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ _CRATE_HASH = re.compile(r"(?<=\w)\[[0-9a-f]{1,16}\]")
 
 
 class NamedFrame(NamedTuple):
-    """What a frame's line is made of."""
+    """The parts of a frame's line in the text of a backtrace."""
 
     offset: int
     module: bytes | None
     symbol: bytes | None
     number: int
-    """The function's, in its module."""
+    """The index of the function in its module."""
 
 
 def demangle(text: bytes, frames: Sequence[NamedFrame], *, is_whole: bool) -> list[str | None]:
-    """The name of each frame's function, without the hashes that Rust adds; `None` for one that has none.
+    """Return the name of each frame's function, without the hashes that Rust adds; `None` for one without a name.
 
-    `text` is wasmtime's message, or its beginning, and `frames` all of the backtrace, or its beginning.
+    `text` is wasmtime's message or its beginning, and `frames` is the whole backtrace or its beginning.
     """
     printed = _printed(text, frames, is_whole)
     printed += [None] * (len(frames) - len(printed))

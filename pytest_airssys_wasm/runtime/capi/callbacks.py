@@ -1,7 +1,7 @@
-"""Host functions as C callbacks: one callback of each shape per engine, and a table of what they serve.
+"""Host functions as C callbacks: one callback of each shape per engine, and a table of the functions that they serve.
 
-wasmtime-py keeps the last exception of a host call in a process-wide global, which mixes up threads; here the
-function served keeps its own, and no exception of any kind leaves the callback.
+wasmtime-py keeps the last exception of a host call in a process-wide global, which mixes up threads. Here each function
+that is served keeps its own, and no exception of any kind leaves the callback.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     Serve = Callable[[int, int, int], None]
-    """(address of the context, of the arguments, of the results); may raise anything."""
+    """A host function: `(address of the context, of the arguments, of the results)`. It may raise any exception."""
     Destroy = Callable[[int], None]
-    """(representation of the resource); may raise anything."""
+    """A destructor: `(representation of the resource)`. It may raise any exception."""
 
 _RAISED = "a host function raised"
 
@@ -31,7 +31,7 @@ _Finalizer = CFUNCTYPE(None, c_void_p)
 
 
 class Callbacks:
-    """The C side of one engine's host functions. Must outlive the engine and its linkers."""
+    """The C callbacks of one engine's host functions. They must outlive the engine and its linkers."""
 
     def __init__(self) -> None:
         self._served: dict[int, Any] = {}
@@ -42,7 +42,7 @@ class Callbacks:
         self._finalizer = _Finalizer(self._forget)
 
     def define_in_component(self, linker_instance: Any, name: str, serve: Serve) -> None:
-        """Define a function in a `wasmtime.component.LinkerInstance`."""
+        """Define a function in a `wasmtime.component.LinkerInstance`. Raises `ValueError` where wasmtime refuses it."""
         identity = self._remember(serve)
         encoded = name.encode()
         _check(
@@ -52,7 +52,10 @@ class Callbacks:
         )
 
     def define_resource(self, linker_instance: Any, name: str, resource_type: Any, destroy: Destroy) -> None:
-        """Define a host resource of this `wasmtime.component.ResourceType`."""
+        """Define a host resource of a `wasmtime.component.ResourceType`.
+
+        Raises `ValueError` where wasmtime refuses it.
+        """
         identity = self._remember(destroy)
         encoded = name.encode()
         _check(
@@ -68,7 +71,10 @@ class Callbacks:
         )
 
     def define_in_module(self, linker: Any, module: str, name: str, function_type: Any, serve: Serve) -> None:
-        """Define a function of this `wasmtime.FuncType` in a `wasmtime.Linker`."""
+        """Define a function of a `wasmtime.FuncType` in a `wasmtime.Linker`.
+
+        Raises `ValueError` where wasmtime refuses it.
+        """
         identity = self._remember(serve)
         first, second = module.encode(), name.encode()
         _check(
@@ -125,7 +131,7 @@ def _check(error: int | None) -> None:
 
 
 def callback_address(callback: Any) -> int:
-    """The C address of a callback object, which must be kept alive."""
+    """Return the C address of a callback object, which must be kept alive."""
     found = cast(callback, c_void_p).value
     assert found is not None
     return found

@@ -1,4 +1,4 @@
-"""wasmtime's errors and traps, read into plain data and freed.
+"""Errors and traps of wasmtime, read into plain data and freed.
 
 A component's error and a module's trap are one C type underneath (`Box<Error>`), so the trap code, the message
 and the backtrace are read the same way from both; the check at the end of this file guards that at first use.
@@ -16,9 +16,9 @@ from pytest_airssys_wasm.runtime.capi import abi
 from pytest_airssys_wasm.runtime.capi.backtrace import NamedFrame, demangle
 
 _MESSAGE_BYTES = 4_000
-"""What is kept of a message: the guest's own names may make it megabytes long."""
+"""The bytes of a message that are kept: the guest's own names may make it megabytes long."""
 _TEXT_BYTES = 64 * 1024
-"""What is read of a message in search of names."""
+"""The bytes of a message that are searched for names."""
 _FRAMES = 64
 _NAME_CHARACTERS = 200
 
@@ -32,22 +32,22 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An error of wasmtime's, as data."""
+    """An error or a trap of wasmtime, as data."""
 
     kind: str | None
-    """Kebab-cased name of the trap code; `None` for the errors that have none."""
+    """The name of the trap code in kebab case; `None` for an error without one."""
     cause: str
-    """The innermost cause, in wasmtime's words. Guest names stand before it, never in it."""
+    """The innermost cause, in wasmtime's words. It has no names of the guest in it."""
     message: str
     """The whole message, cut in the middle when long."""
     frames: tuple[Frame, ...]
     """The guest's backtrace, innermost frame first."""
     exit_status: int | None
-    """What the guest passed to WASI's exit."""
+    """The status that the guest passed to WASI's exit; `None` unless it called that."""
 
 
 def take(error: int) -> Failure:
-    """Read the error (or trap) at this address and free it."""
+    """Read the error or the trap at an address, and free it."""
     try:
         message, head = _message(error)
         cause = message.rpartition("Caused by:\n")[2].strip()
@@ -57,19 +57,19 @@ def take(error: int) -> Failure:
 
 
 def new_error(message: str) -> int:
-    """A wasmtime error with this text; ownership passes to the C side that it is returned to."""
+    """Return the address of a new wasmtime error with this text, to be given to wasmtime, which frees it."""
     address: int = abi.error_new(message.encode("utf-8", "replace").replace(b"\0", b""))
     return address
 
 
 def new_interrupt() -> int:
-    """An error that carries the trap code `interrupt`."""
+    """Return the address of a new error with the trap code `interrupt`, to be given to wasmtime."""
     address: int = abi.trap_new_code(INTERRUPT)
     return address
 
 
 def new_trap(message: str) -> int:
-    """A trap with this text, for host functions of modules."""
+    """Return the address of a new trap with this text, for a host function of a module to give to wasmtime."""
     text = message.encode("utf-8", "replace")
     address: int = abi.trap_new(text, len(text))
     return address
@@ -88,7 +88,7 @@ def _exit_status(error: int) -> int | None:
 
 
 def _message(error: int) -> tuple[str, bytes]:
-    """The message, cut in the middle when long, and how it begins."""
+    """Return the message, cut in the middle when it is long, and its beginning as bytes."""
     vector = (c_size_t * 2)()
     abi.error_message(error, vector)
     size, data = vector
@@ -144,7 +144,7 @@ def _shown(name: bytes | str | None) -> str | None:
 
 
 def _check() -> None:
-    """Show that a trap read through the error functions, and an error through the trap ones, is what it was."""
+    """Check that a trap can be read through the functions for errors, and an error through those for traps."""
     interrupt = take(new_interrupt())
     plain = take(new_error("plain"))
     if interrupt.kind != "interrupt" or plain.kind is not None or plain.cause != "plain":

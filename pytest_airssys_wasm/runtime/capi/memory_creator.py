@@ -1,8 +1,8 @@
 """Linear memories made by the host, so that each one is accounted for before it exists.
 
-wasmtime's own `memory_size` limit holds for one memory at a time and says nothing of refusals; its host memory
-creator is asked for every memory and every growth. The callbacks run in the thread that runs the guest, which is
-never the main thread: a signal handler that raised in here would return garbage to wasmtime.
+wasmtime's own `memory_size` limit is for one memory at a time and does not report refusals; its host memory creator is
+asked for every memory and every growth. The callbacks run in the thread that runs the guest, which is never the main
+thread: there, a signal handler that raises would return garbage to wasmtime.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _Finalizer = CFUNCTYPE(None, c_void_p)
 
 
 class Account(Protocol):
-    """Who pays for a memory."""
+    """An account that memories are charged to."""
 
     def take(self, size_bytes: int, /) -> bool: ...
     def give_back(self, size_bytes: int, /) -> None: ...
@@ -69,7 +69,7 @@ class _Mapping:
             raise MemoryError
 
     def grow(self, size_bytes: int) -> None:
-        """Make `size_bytes` accessible, moving when the reservation is too small for that."""
+        """Make `size_bytes` accessible, and move the memory where its reservation is too small."""
         if size_bytes > self.reserved_bytes:
             moved = _Mapping(self.account, size_bytes, size_bytes + size_bytes // 2, self.guard_bytes)
             memmove(moved.base, self.base, self.size_bytes)
@@ -88,9 +88,9 @@ def _whole_pages(size_bytes: int) -> int:
 
 
 class MemoryCreator:
-    """Makes the memories of one engine's stores; `payer` tells whose memory the current thread is making.
+    """The maker of the memories of one engine's stores; `payer` returns the account of the current thread's execution.
 
-    Must outlive the engine: it holds the callbacks that wasmtime calls.
+    It must outlive the engine, because it holds the callbacks that wasmtime calls.
     """
 
     def __init__(self, payer: Callable[[], Account | None]) -> None:
@@ -105,11 +105,11 @@ class MemoryCreator:
 
     @property
     def live(self) -> int:
-        """How many memories exist now."""
+        """The number of memories that exist now."""
         return len(self._mappings)
 
     def install(self, config: int) -> None:
-        """Use this creator in the engine that will be made from the `wasm_config_t` at this address."""
+        """Use this creator in the engine that will be made from the `wasm_config_t` at the address `config`."""
         abi.config_host_memory_creator_set(config, self._struct)
 
     def _new(

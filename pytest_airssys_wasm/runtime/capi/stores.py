@@ -16,14 +16,14 @@ _EpochCallback = CFUNCTYPE(c_void_p, c_void_p, c_void_p, c_void_p, c_void_p)
 
 
 def address(managed: Any) -> int:
-    """The C address that a wasmtime-py object owns."""
+    """Return the C address that a wasmtime-py object owns."""
     value = cast(managed.ptr(), c_void_p).value
     assert value is not None
     return value
 
 
 class EpochCallback:
-    """Asked by wasmtime, in the guest's thread, each time the epoch advances: end this guest or let it go on?"""
+    """The callback by which wasmtime asks, in the guest's thread, at each new epoch whether to end the guest."""
 
     def __init__(self, is_stopped: Callable[[], bool]) -> None:
         self._is_stopped = is_stopped
@@ -39,7 +39,7 @@ class EpochCallback:
 
 
 class RawStore:
-    """A `wasmtime_store_t`. Not safe for two threads at once; `delete` exactly once, by whoever runs it last."""
+    """A `wasmtime_store_t`. Not safe for two threads at once; its last user calls `delete`, exactly once."""
 
     __slots__ = ("_fuel", "context", "pointer")
 
@@ -61,23 +61,23 @@ class RawStore:
         self._fuel = c_uint64()
 
     def begin(self, fuel: int, *, stopped: bool) -> None:
-        """Set the fuel counter, and have the next epoch (or the first check, if `stopped`) ask the callback."""
+        """Set the fuel counter, and have wasmtime ask the callback at the next epoch, or at once if `stopped`."""
         abi.context_set_fuel(self.context, fuel)
         abi.context_set_epoch_deadline(self.context, 0 if stopped else 1)
 
     def fuel_left(self) -> int:
-        """The fuel counter."""
+        """Return the fuel counter."""
         abi.context_get_fuel(self.context, byref(self._fuel))
         return self._fuel.value
 
     def set_wasi(self, config: Any) -> None:
-        """Give the store a `wasmtime.WasiConfig`, which is used up by this."""
+        """Give the store a `wasmtime.WasiConfig`, which is used up by this. Raises `OSError` where it is refused."""
         error = abi.context_set_wasi(self.context, cast(config._consume(), c_void_p))
         if error:
             raise OSError(failures.take(error).cause)
 
     def delete(self) -> None:
-        """Free the store and all that is in it."""
+        """Free the store and everything in it."""
         abi.store_delete(self.pointer)
 
 

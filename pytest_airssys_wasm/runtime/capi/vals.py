@@ -1,8 +1,8 @@
-"""The layout of `wasmtime_component_val_t`, and the process's memory as one buffer to read and write it in.
+"""The layout of `wasmtime_component_val_t`, and the memory of the process as one buffer in which to read and write it.
 
 A component value is 32 bytes: its kind (u8) at 0, and at 8 a union of up to 24 bytes, in which text and
 sequences are a length and a pointer. `struct` and slices over one buffer that spans the whole address space
-read and write these without making a ctypes object per access, which is 1.5 to 4 times as fast.
+read and write these without making a ctypes object for each access, which is 1.5 to 4 times as fast.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from wasmtime import _bindings, _ffi
 from pytest_airssys_wasm.runtime.capi.abi import VAL_BYTES, UnsupportedWasmtime, long
 
 RECORD_ENTRY_BYTES = 48
-"""`wasmtime_component_valrecord_entry_t`: the field's name (a vector, 16 bytes), then its value."""
+"""The size of a `wasmtime_component_valrecord_entry_t`: the field's name (a vector, 16 bytes), then its value."""
 RECORD_ENTRY_VALUE = 16
-"""Offset of the value in a record's entry."""
+"""The offset of the value in a record's entry."""
 NAME_BYTES = 16
-"""`wasm_name_t`: length, pointer."""
+"""The size of a `wasm_name_t`: length, pointer."""
 PAYLOAD = 8
-"""Offset of the union in a value."""
+"""The offset of the union in a value."""
 
 # Never look at `.value` or `.raw` of this array: they would read from address 0.
 MEMORY = (ctypes.c_char * (2**63 - 1)).from_address(0)
 """The address space as a buffer for `struct`; a slice of it is `bytes`. Indices are addresses."""
 BYTES = memoryview(MEMORY).cast("B")
-"""The same as a view, for strided slices."""
+"""The address space as a view of bytes, for strided slices. Indices are addresses."""
 
 KINDS: dict[str, int] = {
     name: getattr(_ffi, f"WASMTIME_COMPONENT_{name.upper()}").value
@@ -40,23 +40,23 @@ KINDS: dict[str, int] = {
 """The `kind` of each sort of value."""
 
 VECTOR = Struct("<B7xQQ8x")
-"""Kind, length, pointer: a string, enum case, list, record, tuple or set of flags."""
+"""A string, enum case, list, record, tuple or set of flags: kind, length, pointer."""
 NAMED = Struct("<B7xQQQ")
-"""Kind, length and pointer of the case's name, pointer to the payload or 0: a variant."""
+"""A variant: kind, length and pointer of the case's name, pointer to the payload or 0."""
 TAGGED = Struct("<B7xB7xQ8x")
-"""Kind, whether ok, pointer to the payload or 0: a result."""
+"""A result: kind, whether it is ok, pointer to the payload or 0."""
 POINTER = Struct("<B7xQ16x")
-"""Kind, pointer: an option (0 for none) or a resource."""
+"""An option (pointer 0 for none) or a resource: kind, pointer."""
 NAME = Struct("<QQ")
-"""Length and pointer of a name that stands by itself."""
+"""A name outside of a value: length, pointer."""
 EMPTY = bytes(VAL_BYTES)
 """A value that owns nothing (the bool false), as `wasmtime_component_func_call` wants its results set up."""
 
-# Large values own millions of allocations, so these give up the GIL.
+# Large values own millions of allocations, so these release the GIL.
 val_delete = long("wasmtime_component_val_delete", None, c_void_p)
-"""`(address)`: free what the value owns, not the 32 bytes themselves."""
+"""A function `(address)` that frees everything that a value owns, but not the 32 bytes themselves."""
 val_clone = long("wasmtime_component_val_clone", None, c_void_p, c_void_p)
-"""`(source, target)`: a deep copy in wasmtime's own allocations, which `val_delete` frees."""
+"""A function `(source, target)` that makes a deep copy in wasmtime's own allocations, which `val_delete` frees."""
 
 
 def check_layout() -> None:

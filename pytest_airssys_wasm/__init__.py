@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.base.call import Call, Finished
     from pytest_airssys_wasm.runtime.base.outcome import Frame, Outcome, Verdict
     from pytest_airssys_wasm.runtime.base.usage import Execution, FuelMetrics, Usage
-    from pytest_airssys_wasm.runtime.base.values import Err, Ok, Record, Some, Variant
+    from pytest_airssys_wasm.runtime.base.values import Err, Ok, Record, Some, Variant, WrongType, WrongValue
     from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
-    from pytest_airssys_wasm.runtime.compile.cache import CacheUnavailable, CompileCache
+    from pytest_airssys_wasm.runtime.compile.cache import CacheUnavailable, CompileCache, CompileProgress
     from pytest_airssys_wasm.runtime.engine import WasmEngine
     from pytest_airssys_wasm.runtime.errors import (
         ComponentTrapped,
@@ -65,11 +65,14 @@ _EXPORTS = {
         "Record",
         "Some",
         "Variant",
+        "WrongType",
+        "WrongValue",
     ),
     "runtime.budget.limits": ("ResourceLimits",),
     "runtime.compile.cache": (
         "CacheUnavailable",
         "CompileCache",
+        "CompileProgress",
     ),
     "runtime.engine": ("WasmEngine",),
     "runtime.errors": (
@@ -113,6 +116,7 @@ __all__ = [
     "CacheUnavailable",
     "Call",
     "CompileCache",
+    "CompileProgress",
     "Component",
     "ComponentTrapped",
     "CurrentExecution",
@@ -152,6 +156,8 @@ __all__ = [
     "Wasi",
     "WasmEngine",
     "WasmError",
+    "WrongType",
+    "WrongValue",
     "current_execution",
 ]
 

@@ -16,7 +16,7 @@ from wasmtime import _bindings, _ffi
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SUPPORTED_MAJOR = 50
+_SUPPORTED_MAJOR = 50
 """The major version of wasmtime that is supported: the bindings change with it. pyproject.toml has the same range."""
 
 WASMTIME_VERSION = installed_version("wasmtime")
@@ -42,15 +42,17 @@ class UnsupportedWasmtime(ImportError):
 
 def _check() -> None:
     problems = []
-    if int(WASMTIME_VERSION.split(".")[0]) != SUPPORTED_MAJOR:
-        problems.append(f"version {WASMTIME_VERSION} is not in the tested range {SUPPORTED_MAJOR}.*")
+    if int(WASMTIME_VERSION.split(".")[0]) != _SUPPORTED_MAJOR:
+        problems.append(f"version {WASMTIME_VERSION} is not in the tested range {_SUPPORTED_MAJOR}.*")
     for name, size in _EXPECTED_SIZES.items():
         struct = getattr(_bindings, name, None)
         if struct is None or sizeof(struct) != size:
             problems.append(f"C struct {name} is not {size} bytes")
     if problems:
         raise UnsupportedWasmtime(
-            "the installed wasmtime cannot be used: " + "; ".join(problems) + f". Install wasmtime=={SUPPORTED_MAJOR}.*"
+            "the installed wasmtime cannot be used: "
+            + "; ".join(problems)
+            + f". Install wasmtime=={_SUPPORTED_MAJOR}.*"
         )
 
 
@@ -116,8 +118,6 @@ component_type_export_count = short("wasmtime_component_type_export_count", c_si
 component_instance_type_export_count = short("wasmtime_component_instance_type_export_count", c_size_t, P, P)
 resource_any_drop = long("wasmtime_component_resource_any_drop", P, P, P)
 resource_any_delete = short("wasmtime_component_resource_any_delete", None, P)
-resource_any_clone = short("wasmtime_component_resource_any_clone", P, P)
-resource_any_owned = short("wasmtime_component_resource_any_owned", c_bool, P)
 resource_any_to_host = short("wasmtime_component_resource_any_to_host", P, P, P, P)
 resource_host_new = short("wasmtime_component_resource_host_new", P, c_bool, c_uint32, c_uint32)
 resource_host_delete = short("wasmtime_component_resource_host_delete", None, P)

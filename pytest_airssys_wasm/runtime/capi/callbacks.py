@@ -6,7 +6,7 @@ that is served keeps its own, and no exception of any kind leaves the callback.
 
 from __future__ import annotations
 
-from ctypes import CFUNCTYPE, c_size_t, c_uint32, c_void_p, cast
+from ctypes import CFUNCTYPE, c_size_t, c_uint32, c_void_p
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -128,10 +128,3 @@ class Callbacks:
 def _check(error: int | None) -> None:
     if error:
         raise ValueError(failures.take(error).cause)
-
-
-def callback_address(callback: Any) -> int:
-    """Return the C address of a callback object, which must be kept alive."""
-    found = cast(callback, c_void_p).value
-    assert found is not None
-    return found

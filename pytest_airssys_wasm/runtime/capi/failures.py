@@ -22,7 +22,7 @@ _TEXT_BYTES = 64 * 1024
 _FRAMES = 64
 _NAME_CHARACTERS = 200
 
-INTERRUPT = wasmtime_trap_code_enum.WASMTIME_TRAP_CODE_INTERRUPT.value
+_INTERRUPT = wasmtime_trap_code_enum.WASMTIME_TRAP_CODE_INTERRUPT.value
 
 _KINDS = {
     member.value: member.name.removeprefix("WASMTIME_TRAP_CODE_").lower().replace("_", "-")
@@ -64,7 +64,7 @@ def new_error(message: str) -> int:
 
 def new_interrupt() -> int:
     """Return the address of a new error with the trap code `interrupt`, to be given to wasmtime."""
-    address: int = abi.trap_new_code(INTERRUPT)
+    address: int = abi.trap_new_code(_INTERRUPT)
     return address
 
 

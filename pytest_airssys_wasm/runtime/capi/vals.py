@@ -59,7 +59,7 @@ val_clone = long("wasmtime_component_val_clone", None, c_void_p, c_void_p)
 """A function `(source, target)` that makes a deep copy in wasmtime's own allocations, which `val_delete` frees."""
 
 
-def check_layout() -> None:
+def _check_layout() -> None:
     """Raise `UnsupportedWasmtime` unless the C structs are laid out as this module writes them."""
     union = _bindings.wasmtime_component_valunion
     expected = {
@@ -94,4 +94,4 @@ def check_layout() -> None:
         raise UnsupportedWasmtime(f"wasmtime lays component values out differently: {', '.join(wrong)}")
 
 
-check_layout()
+_check_layout()

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-DEFAULT_MAX_BYTES = 2**30
 _TICK_S = 1.0
 _SWEEPS = 64
 """Looking at each file after each compilation takes longer than most compilations. So entries over the bound are
@@ -46,7 +45,7 @@ class CacheUnavailable(UserWarning):
     """A warning that the compile cache is not used, and why. Guests are compiled anew."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CompileProgress:
     """A compilation, in this process or another, that is still going on."""
 
@@ -68,7 +67,7 @@ class CompileCache:
     def __init__(
         self,
         directory: Path | None = None,
-        max_bytes: int = DEFAULT_MAX_BYTES,
+        max_bytes: int = 2**30,
         on_progress: Callable[[CompileProgress], None] | None = None,
     ) -> None:
         self.directory = directory or user_cache_path("pytest-airssys-wasm", appauthor=False)
@@ -241,7 +240,8 @@ class CompileCache:
 
     def _tell(self, name: str, size_bytes: int, started: float) -> None:
         if self.on_progress is not None:
-            self.on_progress(CompileProgress(name, size_bytes, time.monotonic() - started))
+            elapsed_s = time.monotonic() - started
+            self.on_progress(CompileProgress(name=name, size_bytes=size_bytes, elapsed_s=elapsed_s))
 
 
 class _Entries:

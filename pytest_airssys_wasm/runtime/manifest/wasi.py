@@ -10,10 +10,8 @@ from typing import Literal
 
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
-Access = Literal["ro", "rw"]
 
-
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Wasi:
     """The grants of WASI. `Wasi()` links WASI and grants nothing: no arguments, environment, files, network or stdin.
 
@@ -28,7 +26,7 @@ class Wasi:
     """The environment variables."""
     stdin: bytes | str = b""
     """The content of stdin; a string is encoded as UTF-8."""
-    preopen: Mapping[str, tuple[str | os.PathLike[str], Access]] = field(default_factory=dict)
+    preopen: Mapping[str, tuple[str | os.PathLike[str], Literal["ro", "rw"]]] = field(default_factory=dict)
     """The directories: a guest directory to `(host directory, "ro" or "rw")`. Writing to files is not bounded."""
     inherit: bool = False
     """Whether the guest has this process's own stdin, stdout, stderr, arguments and environment."""

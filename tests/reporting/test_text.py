@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from records import names
 
 from pytest_airssys_wasm.reporting.text import cut, width
-from pytest_airssys_wasm.runtime.base.printable import printable
+from pytest_airssys_wasm.runtime.base.printable import counted, printable
 
 
 @given(names)
@@ -50,3 +50,13 @@ def test_a_cut_name_keeps_more_of_its_end():
 
 def test_wide_characters_take_two_columns():
     assert width("日本 e\u0301") == 6
+
+
+def test_a_noun_is_plural_unless_there_is_one_of_it():
+    assert [counted(number, "growth") for number in (0, 1, 2, 1_234)] == [
+        "0 growths",
+        "1 growth",
+        "2 growths",
+        "1,234 growths",
+    ]
+    assert counted(2, "memory", "memories") == "2 memories"

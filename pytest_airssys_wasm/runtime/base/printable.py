@@ -32,5 +32,10 @@ def printable_lines(text: str) -> str:
     return text if text.isascii() and text.isprintable() else "\n".join(map(printable, text.split("\n")))
 
 
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """Return a number with its noun: `1 call`, `1,234 calls`. `plural` defaults to the noun with an s."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
 def _escape(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")

@@ -1,1 +1,1 @@
-"""The conformance suite: cases as data, a runner, a judge. Knows no test framework."""
+"""The conformance suite: cases as data, their runner, and the matching of answers. Knows no test framework."""

@@ -1,8 +1,8 @@
-"""A runtime behind the adapter protocol: a process of its own, restarted when it dies, hangs or talks nonsense.
+"""A runtime behind the adapter protocol: a process of its own, restarted when it dies, hangs or answers garbage.
 
 One process serves all threads. Requests that the runner makes at once are sent at once, and answered in any order:
 the cases with `concurrency` are about stores beside each other in one process, which a pool of processes would
-keep apart by itself. An adapter without the capability `concurrent` is asked one thing at a time.
+separate by itself. An adapter without the capability `concurrent` gets one request at a time.
 """
 
 from __future__ import annotations
@@ -41,26 +41,26 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.protocol.messages import HelloAnswer
 
 _STARTS = 3
-"""After so many starts in a row without a `hello` no further one is tried."""
+"""The number of starts in a row without a `hello` after which no further start is tried."""
 _STDERR_CHARACTERS = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """How long an adapter may take."""
+    """The times that an adapter may take, in seconds."""
 
     start_s: float = 30.0
-    """From its start to its answer to `hello`."""
+    """The time from its start to its answer to `hello`."""
     grace_s: float = 2.0
-    """Of a request, beyond the timeouts of its steps."""
+    """The time of a request beyond the timeouts of its steps."""
     unlimited_s: float = 60.0
-    """For each step without a timeout."""
+    """The time of each step without a timeout."""
     most_s: float = 86_400.0
-    """Of any request, whatever the timeouts of its steps."""
+    """The most that any request may take, whatever the timeouts of its steps."""
 
 
 class AdapterRuntime:
-    """Runs cases on the runtime behind `command`. Safe to use from several threads; close it when done."""
+    """The runtime behind a command line. Safe to use from several threads; close it when done."""
 
     def __init__(
         self,
@@ -85,10 +85,10 @@ class AdapterRuntime:
         weakref.finalize(self, _close, self._processes)
 
     def hello(self) -> HelloAnswer:
-        """Name, version and capabilities, as the adapter said when it was first started.
+        """Return name, version and capabilities, as the adapter gave them when it was first started.
 
-        Raises `InvalidConfiguration` when the command cannot be run, `RuntimeDied` when it does not say hello
-        as it should.
+        Raises `InvalidConfiguration` when the command cannot be run, and `RuntimeDied` when it does not answer `hello`
+        as the protocol says.
         """
         if self._hello is None:
             self._process()
@@ -96,15 +96,15 @@ class AdapterRuntime:
         return self._hello
 
     def run(self, request: RunRequest) -> RunAnswer:
-        """Run the steps. An adapter that fails at it gives a step with the verdict `runtime-died`."""
+        """Run the steps. An adapter that fails to answer gives one step with the verdict `runtime-died`."""
         return self._answer(request, len(request.steps), self._deadline_s(request))
 
     def configure(self, request: ConfigureRequest) -> RunAnswer:
-        """Read a manifest."""
+        """Have the adapter read a manifest. A failure to answer gives one step with the verdict `runtime-died`."""
         return self._answer(request, 1, self._patience.grace_s)
 
     def process_ids(self) -> tuple[int, ...]:
-        """The adapter and what it has started; nothing when it cannot be started."""
+        """Return the ids of the adapter and of the processes that it started; none when it cannot be started."""
         try:
             return session_members(self._process(for_request=False).process_id)
         except RuntimeDied:
@@ -133,15 +133,15 @@ class AdapterRuntime:
         return structs.replace(answer, id=request.id)
 
     def _exchange(self, process: AdapterProcess, request: Any, deadline_s: float) -> bytes:
-        # Numbered here: the numbers of requests must differ, whoever makes them.
+        # Numbered here, because the numbers of all requests to one process must differ.
         identifier = next(self._ids)
         line = msgspec.json.encode(structs.replace(request, id=identifier))
         return process.ask(identifier, line, deadline_s)
 
     def _process(self, *, for_request: bool = True) -> AdapterProcess:
-        """The process, started and greeted if need be.
+        """Return the process, after starting and greeting it where needed.
 
-        Raises `RuntimeDied` for a request when the last process ended while nothing was asked.
+        Raises `RuntimeDied` for a request when the last process ended while it had no request to answer.
         """
         with self._starting:
             if self._processes:
@@ -178,7 +178,7 @@ class AdapterRuntime:
     def _greet(self, said: HelloAnswer) -> None:
         before = self._hello or said
         if structs.replace(said, id=before.id) != before:
-            raise RuntimeDied("it says another name, version or capabilities than when it was first started", "garbage")
+            raise RuntimeDied("its name, version or capabilities differ from those of its first start", "garbage")
         self._hello = before
 
     def _deadline_s(self, request: RunRequest) -> float:
@@ -188,7 +188,7 @@ class AdapterRuntime:
         elif isinstance(timeout_ms, (int, float)) and 0 <= timeout_ms < 1_000 * threading.TIMEOUT_MAX:
             each_s = timeout_ms / 1_000
         else:
-            each_s = 0.0  # to be refused
+            each_s = 0.0  # the runtime is to refuse it
         # The instantiation before the first step has the whole timeout too.
         return min((len(request.steps) + 1) * each_s + self._patience.grace_s, self._patience.most_s)
 

@@ -1,4 +1,4 @@
-"""TOML text into a declared model, or an error that names file, table and key."""
+"""The decoding of TOML and JSON into declared models, with errors that name file, table and key."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _MISSING = re.compile(r"Object missing required field `(?P<key>.*)`", re.DOTALL)
 
 
 def decode_toml(path: Path, model: type[Model]) -> Model:
-    """The file's content as a `model`.
+    """Return the content of a TOML file as a `model`.
 
-    Raises `InvalidConfiguration` when the file cannot be read, is no TOML, or does not fit the model.
+    Raises `InvalidConfiguration` when the file cannot be read, is not TOML, or does not fit the model.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -37,7 +37,7 @@ def decode_toml(path: Path, model: type[Model]) -> Model:
 
 
 def convert(data: Any, model: type[Model], file: str) -> Model:
-    """What a file holds, as a `model`. Raises `InvalidConfiguration`, beginning with `file`, when it does not fit."""
+    """Return decoded data as a `model`. Raises `InvalidConfiguration`, beginning with `file`, when it does not fit."""
     try:
         return msgspec.convert(data, model)
     except msgspec.ValidationError as error:
@@ -50,7 +50,7 @@ def _located(file: str, data: Any, model: type[Any], message: str) -> InvalidCon
     given: Any = _at(data, path)
     wanted = text
     if unknown := _UNKNOWN.fullmatch(text):
-        path, wanted = f"{path}.{unknown['key']}", "no such key"
+        path, wanted = f"{path}.{unknown['key']}", "a known key"
         given = _at(data, path)
     elif missing := _MISSING.fullmatch(text):
         path, wanted, given = f"{path}.{missing['key']}", "this key", "nothing"
@@ -61,7 +61,7 @@ def _located(file: str, data: Any, model: type[Any], message: str) -> InvalidCon
 
 
 def _with_keys(data: Any, model: type[Any], path: str) -> str:
-    """The path with the key that msgspec means where it writes `[...]`: any of a table with free keys."""
+    """Return the path with the key that msgspec means by `[...]`, which stands for any key of a table of free keys."""
     while "[...]" in path:
         before, _, after = path.partition("[...]")
         table = _at(data, before)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
 
-from pytest_airssys_wasm.conformance.imports import SUSPENDING, reference_host
+from pytest_airssys_wasm.conformance.host_library import SUSPENDING, host_library
 from pytest_airssys_wasm.conformance.loop import LoopThread
 from pytest_airssys_wasm.isolation.process_isolation import ProcessIsolation
 from pytest_airssys_wasm.protocol.limits import limits_from_wire
@@ -48,20 +48,19 @@ if TYPE_CHECKING:
 
 _NOT_HERE = frozenset({"session", "host-rss"})
 
-
 SUITE_ISOLATION = ProcessIsolation(compile_timeout_ms=2_000, compile_memory_bytes="512 MiB")
-"""For an engine that runs the whole suite. Large guests are compiled in it, and a driver of adapters gives up after
-some 20 seconds."""
+"""The isolation of an engine that runs the whole suite: generous, because it compiles large guests, but bounded,
+because drivers of adapters give up after some 20 seconds."""
 BOMB_ISOLATION = replace(SUITE_ISOLATION, compile_timeout_ms=500)
-"""For an engine that runs the cases about compilers and nothing else: what is tried is that the bounds hold, not how
+"""The isolation of an engine that runs only the cases about compilers. They test that the bounds hold, not how
 generous they are, and the healthy guests among them take a few milliseconds."""
 
 
 class InProcessRuntime:
-    """Answers requests with one `WasmEngine`. Safe to use from several threads.
+    """A runtime that answers requests with one `WasmEngine`. Safe to use from several threads.
 
-    Guests that may be suspended share one event loop, as they would in a host that is written that way. With `loop`
-    all guests run on that one.
+    Guests that may be suspended share one event loop, as in an asynchronous host. With `loop` all guests run on that
+    loop.
     """
 
     def __init__(self, engine: WasmEngine, *, loop: LoopThread | None = None) -> None:
@@ -71,7 +70,7 @@ class InProcessRuntime:
         self._always_on_loop = loop is not None
 
     def hello(self) -> HelloAnswer:
-        """Name, version and capabilities. Loading is bounded where the engine has an isolation."""
+        """Return name, version and capabilities. Loading is bounded only where the engine has an isolation."""
         lacking = _NOT_HERE if self._engine.isolation else _NOT_HERE | {"isolated-compile"}
         return HelloAnswer(
             id=0,
@@ -81,15 +80,15 @@ class InProcessRuntime:
         )
 
     def process_ids(self) -> tuple[int, ...]:
-        """The process that this is."""
+        """Return the id of this process."""
         return (os.getpid(),)
 
     def run(self, request: RunRequest) -> RunAnswer:
-        """Run the steps in one new store, up to the first that is not `ok`."""
+        """Run the steps in one new store, up to and including the first that is not `ok`."""
         return RunAnswer(id=request.id, steps=[*self._steps(request)])
 
     def configure(self, request: ConfigureRequest) -> RunAnswer:
-        """Read a manifest, and tell the limits it means."""
+        """Read a manifest and return the limits that it gives."""
         try:
             manifest = parse_manifest(request.manifest, Path("Component.toml"))
         except InvalidConfiguration as error:
@@ -136,7 +135,7 @@ class InProcessRuntime:
         return LimitedStore(
             self._engine,
             limits,
-            host=reference_host(request.imports) if request.imports else None,
+            host=host_library(request.imports) if request.imports else None,
             wasi=None if request.wasi is None else Wasi(**request.wasi),
             fuel_per="store" if request.fuel_per == "run" else "call",
         )
@@ -148,7 +147,7 @@ def _instantiate(store: LimitedStore, component: Component, loop: LoopThread | N
 
 def _call(instance: Instance, name: str, args: Sequence[Any], loop: LoopThread | None) -> Any:
     types = instance.component.parameter_types(name)
-    # Of a wrong count, the call itself says what would be right.
+    # The call itself reports a wrong number of arguments.
     decoded = map(decode, args, types) if len(types) == len(args) else args
     return instance.call(name, *decoded) if loop is None else loop.run(instance.call_async(name, *decoded))
 

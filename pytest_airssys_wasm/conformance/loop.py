@@ -1,4 +1,4 @@
-"""One asyncio event loop on a thread of its own, for whoever is no coroutine and wants one run."""
+"""An asyncio event loop on a thread of its own, for callers that are not coroutines."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ T = TypeVar("T")
 
 
 class LoopThread:
-    """Runs the coroutines of all threads on the same loop. It starts with the first, and ends with its owner."""
+    """An event loop that runs the coroutines of any thread. It starts with the first one, and ends with this object."""
 
     def __init__(self) -> None:
         self._starting = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """What it returns or raises. An exception in the thread that waits here cancels it."""
+        """Return or raise the outcome of the coroutine. An exception in the waiting thread cancels it."""
         future = asyncio.run_coroutine_threadsafe(coroutine, self._running())
         try:
             return future.result()

@@ -13,12 +13,12 @@ _MIB = 2**20
 
 
 def can_measure() -> bool:
-    """Whether this system tells."""
+    """Return whether this system tells the memory and files of a process."""
     return sys.platform == "linux"
 
 
 def resident_mib(process_ids: Iterable[int]) -> float:
-    """Resident memory of these processes together, without what they share with files."""
+    """Return the resident memory of these processes together in MiB, without what they share with files."""
     pages = 0
     for process_id in process_ids:
         resident, shared = Path(f"/proc/{process_id}/statm").read_text(encoding="ascii").split()[1:3]
@@ -27,7 +27,7 @@ def resident_mib(process_ids: Iterable[int]) -> float:
 
 
 def open_files(process_ids: Iterable[int]) -> int:
-    """File descriptors of these processes together."""
+    """Return the number of open file descriptors of these processes together."""
     return sum(len(list(Path(f"/proc/{process_id}/fd").iterdir())) for process_id in process_ids)
 
 

@@ -1,9 +1,8 @@
-"""Runs a case against a runtime and records what is seen. Knows nothing of what is expected."""
+"""The runner of cases: asks a runtime for each step and records its answers. Knows nothing of what is expected."""
 
 from __future__ import annotations
 
 import gc
-import hashlib
 import itertools
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -14,10 +13,7 @@ from typing import TYPE_CHECKING
 from msgspec import UNSET, structs
 
 from pytest_airssys_wasm.conformance import measure
-from pytest_airssys_wasm.conformance.data import data_folder
-from pytest_airssys_wasm.conformance.loader import source_text
-from pytest_airssys_wasm.conformance.observation import Observation, Seen
-from pytest_airssys_wasm.conformance.translation import translated
+from pytest_airssys_wasm.conformance.guests import text_file, translated
 from pytest_airssys_wasm.protocol import wire
 from pytest_airssys_wasm.protocol.limits import limits_on_wire
 from pytest_airssys_wasm.protocol.messages import ConfigureRequest, RunRequest, StepRequest
@@ -31,8 +27,34 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.protocol.messages import Runtime, StepAnswer
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActorPass:
+    """One pass of one actor through its steps."""
+
+    actor: str
+    copy: int
+    """The number of the concurrent copy, from 0."""
+    repetition: int
+    """The number of the repetition, from 0."""
+    answers: tuple[StepAnswer | None, ...]
+    """One answer for each step of the actor; `None` where the runtime gave none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """Everything observed of one case: the runtime's answers, and what was measured from outside."""
+
+    passes: tuple[ActorPass, ...]
+    elapsed_ms: float
+    """The wall-clock time of the whole case in milliseconds, as its caller saw it."""
+    host_rss_growth_mib: float | None = None
+    """The growth of the runtime's resident memory in MiB; `None` when it was not measured."""
+    open_files_growth: int | None = None
+    """The growth of the number of files that the runtime holds open; `None` when it was not measured."""
+
+
 def missing_capabilities(case: Case, runtime: Runtime) -> tuple[str, ...]:
-    """What the case needs and the runtime does not have; such a case is to be skipped."""
+    """Return the capabilities that the case needs and the runtime lacks. A case that lacks any is to be skipped."""
     present = set(runtime.hello().capabilities)
     if measure.can_measure():
         present.add("host-rss")
@@ -45,73 +67,76 @@ class CaseRunner:
 
     runtime: Runtime
     scratch: Path
-    """An existing folder for components that are written inline."""
+    """An existing folder, into which components that are written inline go."""
     _ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def run(self, case: Case, where: str = "case") -> Observation:
-        """Everything seen of `case`. `where` begins the error when its component cannot be found."""
-        lanes = [
-            _Lane(actor, copy, self._component_path(actor, where))
+        """Run the case and return everything observed of it.
+
+        Raises `InvalidConfiguration`, beginning with `where`, when a component cannot be found.
+        """
+        copies = [
+            _ActorCopy(actor, copy, self._component_path(actor, where))
             for actor in case.cast()
             for copy in range(case.concurrency)
         ]
-        watched = case.expect.host_rss_growth_mib is not None or case.expect.open_files_growth is not None
+        is_measured = case.expect.host_rss_growth_mib is not None or case.expect.open_files_growth is not None
         warm_up = case.repeat // 10 or min(1, case.repeat - 1)
         before: tuple[float, int] | None = None
-        seen: list[Seen] = []
+        passes: list[ActorPass] = []
         started = perf_counter()
         for repetition in range(case.repeat):
-            if watched and repetition == warm_up:
+            if is_measured and repetition == warm_up:
                 before = self._footprint()
-            latest = self._run_once(case, lanes, repetition)
-            seen += latest
+            latest = self._run_once(case, copies, repetition)
+            passes += latest
             if any(map(_has_died, latest)):
-                break  # it would take as long again, and tell nothing new
+                break  # another repetition would take as long, and show nothing new
         elapsed_ms = (perf_counter() - started) * 1_000
         if before is None:
-            return Observation(seen=tuple(seen), elapsed_ms=elapsed_ms)
+            return Observation(passes=tuple(passes), elapsed_ms=elapsed_ms)
         after = self._footprint()
         return Observation(
-            seen=tuple(seen),
+            passes=tuple(passes),
             elapsed_ms=elapsed_ms,
             host_rss_growth_mib=after[0] - before[0],
             open_files_growth=after[1] - before[1],
         )
 
-    def _run_once(self, case: Case, lanes: list[_Lane], repetition: int) -> list[Seen]:
+    def _run_once(self, case: Case, copies: list[_ActorCopy], repetition: int) -> list[ActorPass]:
         if case.schedule == "at-once":
-            return self._at_once(lanes, repetition)
-        by_actor = itertools.groupby(lanes, key=lambda lane: lane.actor.name)
-        return [seen for _, group in by_actor for seen in self._at_once(list(group), repetition)]
+            return self._at_once(copies, repetition)
+        by_actor = itertools.groupby(copies, key=lambda one: one.actor.name)
+        return [one for _, group in by_actor for one in self._at_once(list(group), repetition)]
 
-    def _at_once(self, lanes: list[_Lane], repetition: int) -> list[Seen]:
-        if len(lanes) == 1:
-            return [self._run_lane(lanes[0], repetition)]
-        barrier = Barrier(len(lanes))
+    def _at_once(self, copies: list[_ActorCopy], repetition: int) -> list[ActorPass]:
+        if len(copies) == 1:
+            return [self._run_copy(copies[0], repetition)]
+        barrier = Barrier(len(copies))
 
-        def run(lane: _Lane) -> Seen:
+        def run(one: _ActorCopy) -> ActorPass:
             barrier.wait()
-            return self._run_lane(lane, repetition)
+            return self._run_copy(one, repetition)
 
-        with ThreadPoolExecutor(len(lanes)) as threads:
-            return list(threads.map(run, lanes))
+        with ThreadPoolExecutor(len(copies)) as threads:
+            return list(threads.map(run, copies))
 
-    def _run_lane(self, lane: _Lane, repetition: int) -> Seen:
+    def _run_copy(self, one: _ActorCopy, repetition: int) -> ActorPass:
         answers: list[StepAnswer | None] = []
-        for steps in _by_store(lane.actor.steps):
-            given = self._run_steps(lane, steps)
+        for steps in _by_store(one.actor.steps):
+            given = self._run_steps(one, steps)
             known = [_without_unasked(step, answer) for step, answer in zip(steps, given)]
             answers += (known + [None] * len(steps))[: len(steps)]
-        return Seen(actor=lane.actor.name, copy=lane.copy, repetition=repetition, answers=tuple(answers))
+        return ActorPass(actor=one.actor.name, copy=one.copy, repetition=repetition, answers=tuple(answers))
 
-    def _run_steps(self, lane: _Lane, steps: list[Step]) -> list[StepAnswer | None]:
-        actor = lane.actor
+    def _run_steps(self, one: _ActorCopy, steps: list[Step]) -> list[StepAnswer | None]:
+        actor = one.actor
         if steps[0].phase == "configure":
-            question = ConfigureRequest(id=next(self._ids), manifest=actor.manifest or "")
-            return [*self.runtime.configure(question).steps]
+            reading = ConfigureRequest(id=next(self._ids), manifest=actor.manifest or "")
+            return [*self.runtime.configure(reading).steps]
         request = RunRequest(
             id=next(self._ids),
-            component=str(lane.component),
+            component=str(one.component),
             limits=limits_on_wire(actor.limits),
             steps=[StepRequest(call=step.call, args=wire.from_toml(step.args)) for step in steps],
             wasi=None if actor.wasi is None else structs.asdict(actor.wasi),
@@ -123,17 +148,8 @@ class CaseRunner:
     def _component_path(self, actor: Actor, where: str) -> Path | None:
         if all(step.phase == "configure" for step in actor.steps):
             return None
-        path = self._text_path(actor, where)
+        path = text_file(actor, where, self.scratch)
         return path if "wat" in self.runtime.hello().capabilities else translated(path, self.scratch)
-
-    def _text_path(self, actor: Actor, where: str) -> Path:
-        text = source_text(actor, where)
-        if actor.wat is None and actor.fixture is not None and not actor.repeated:
-            return data_folder("fixtures") / actor.fixture
-        path = self.scratch / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.wat"
-        if not path.exists():
-            path.write_text(text, encoding="utf-8")
-        return path
 
     def _footprint(self) -> tuple[float, int]:
         gc.collect()
@@ -142,20 +158,20 @@ class CaseRunner:
 
 
 @dataclass(frozen=True, slots=True)
-class _Lane:
-    """One actor's way through its steps, in one thread."""
+class _ActorCopy:
+    """One copy of an actor, which goes through its steps in one thread."""
 
     actor: Actor
     copy: int
     component: Path | None
 
 
-def _has_died(seen: Seen) -> bool:
-    return any(answer is not None and answer.verdict is Verdict.RUNTIME_DIED for answer in seen.answers)
+def _has_died(one_pass: ActorPass) -> bool:
+    return any(answer is not None and answer.verdict is Verdict.RUNTIME_DIED for answer in one_pass.answers)
 
 
 def _without_unasked(step: Step, answer: StepAnswer | None) -> StepAnswer | None:
-    """Values that no expectation is about are not kept: of many repetitions they would outgrow what is measured."""
+    """Drop a value that no expectation is about: kept for many repetitions, such values distort the measured growth."""
     is_asked = step.expect.value is not UNSET or "value" in step.expect.steady
     if answer is None or is_asked or answer.verdict is not Verdict.OK:
         return answer
@@ -163,7 +179,7 @@ def _without_unasked(step: Step, answer: StepAnswer | None) -> StepAnswer | None
 
 
 def _by_store(steps: list[Step]) -> Iterator[list[Step]]:
-    """The steps, cut where a new store begins."""
+    """Yield the steps in groups, one for each store."""
     group: list[Step] = []
     for step in steps:
         if group and (step.fresh or "configure" in (step.phase, group[-1].phase)):

@@ -1,1 +1,1 @@
-"""Hypothesis strategies for limits and guests, and the laws that hold for any of them."""
+"""The limit laws, which Hypothesis tries, and the strategies that they draw from."""

@@ -1,4 +1,4 @@
-"""The limit laws: what holds for any guest under any limits. Each is one property, and one item of the suite.
+"""The limit laws: properties of any guest under any limits, tried on guests of the suite. Each is one pytest item.
 
 | law | sentence |
 |---|---|
@@ -20,10 +20,12 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pytest_airssys_wasm.conformance.guests import source_text
+from pytest_airssys_wasm.conformance.loader import find_chapters
 from pytest_airssys_wasm.fuzzing.strategies import fuels, manifest_texts, resource_limits
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.budget.limits import MAX_U64, ResourceLimits
-from pytest_airssys_wasm.runtime.errors import InvalidConfiguration, WasmError
+from pytest_airssys_wasm.runtime.errors import InvalidComponent, InvalidConfiguration, WasmError
 from pytest_airssys_wasm.runtime.manifest.loading import parse_manifest
 
 if TYPE_CHECKING:
@@ -34,12 +36,15 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.guest.component import Component
 
 TOLERANCE_MS = 2_000
-"""Wide, because this law is about ending at all on a busy machine; the `timeout` chapter measures accuracy."""
+"""The tolerance of `ends-in-time`: wide, because the law is about ending at all on a busy machine. Accuracy is measured
+by the chapter `timeout`."""
 
 _EXAMPLES = 60
+_CHAPTERS = ("fuel", "memory", "traps")
+"""The chapters of the suite whose guests the laws are tried on."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
     """A guest and one of its exports without parameters."""
 
@@ -47,44 +52,44 @@ class Subject:
     function: str
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """How one execution ended."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """The verdict, value and cost of one execution."""
 
     verdict: Verdict
     value: Any
     usage: Usage | None
 
 
-def run(engine: WasmEngine, subject: Subject, limits: ResourceLimits) -> Ending:
-    """Run the subject once. Anything but a verdict of the closed set is raised."""
+def run(engine: WasmEngine, subject: Subject, limits: ResourceLimits) -> RunResult:
+    """Run the subject once. Exceptions that are not verdicts of the closed set are raised."""
     try:
         done = engine.execute(subject.component, subject.function, limits=limits)
     except WasmError as error:
-        return Ending(error.verdict, None, error.usage)
-    return Ending(Verdict.OK, done.value, done.usage)
+        return RunResult(verdict=error.verdict, value=None, usage=error.usage)
+    return RunResult(verdict=Verdict.OK, value=done.value, usage=done.usage)
 
 
 def closed_verdicts(engine: WasmEngine, subjects: Sequence[Subject]) -> None:
-    """Any limits give a verdict from the closed set, and the host lives."""
+    """Assert that any limits give a verdict from the closed set, and the host lives."""
 
     @_law
     @given(st.sampled_from(subjects), resource_limits())
     def holds(subject: Subject, limits: ResourceLimits) -> None:
-        ending = run(engine, subject, limits)
-        assert ending.verdict in Verdict
-        assert ending.verdict is not Verdict.INVALID_CONFIG
+        result = run(engine, subject, limits)
+        assert result.verdict in Verdict
+        assert result.verdict is not Verdict.INVALID_CONFIG
 
     holds()
 
 
 def repeatable(engine: WasmEngine, subjects: Sequence[Subject]) -> None:
-    """Equal runs are equal in verdict, value and fuel (where no clock decides)."""
+    """Assert that equal runs are equal in verdict, value and fuel (where no clock decides)."""
 
     @_law
     @given(st.sampled_from(subjects), resource_limits(), fuels())
     def holds(subject: Subject, limits: ResourceLimits, fuel: int) -> None:
-        clockless = _with(limits, fuel=min(fuel, 100_000), timeout_ms=None)
+        clockless = replace(limits, fuel=min(fuel, 100_000), timeout_ms=None)
         one, other = run(engine, subject, clockless), run(engine, subject, clockless)
         assert (one.verdict, one.value) == (other.verdict, other.value)
         assert one.usage is None or other.usage is None or one.usage.fuel == other.usage.fuel
@@ -93,20 +98,20 @@ def repeatable(engine: WasmEngine, subjects: Sequence[Subject]) -> None:
 
 
 def more_fuel_never_hurts(engine: WasmEngine, subjects: Sequence[Subject]) -> None:
-    """More fuel never turns success into failure."""
+    """Assert that more fuel never turns success into failure."""
 
     @_law
     @given(st.sampled_from(subjects), st.integers(0, 100_000), st.integers(0, 100_000))
     def holds(subject: Subject, fuel: int, more: int) -> None:
         limits = ResourceLimits(memory=4 * 2**20, fuel=fuel, timeout_ms=None)
         if run(engine, subject, limits).verdict is Verdict.OK:
-            assert run(engine, subject, _with(limits, fuel=min(MAX_U64, fuel + more))).verdict is Verdict.OK
+            assert run(engine, subject, replace(limits, fuel=min(MAX_U64, fuel + more))).verdict is Verdict.OK
 
     holds()
 
 
 def peak_below_limit(engine: WasmEngine, subjects: Sequence[Subject]) -> None:
-    """The peak of memory is at most the limit."""
+    """Assert that the peak of memory is at most the limit."""
 
     @_law
     @given(st.sampled_from(subjects), resource_limits())
@@ -118,7 +123,7 @@ def peak_below_limit(engine: WasmEngine, subjects: Sequence[Subject]) -> None:
 
 
 def ends_in_time(engine: WasmEngine, subjects: Sequence[Subject]) -> None:
-    """The end comes within the timeout plus a tolerance."""
+    """Assert that the end comes within the timeout plus a tolerance."""
 
     @_law
     @given(st.sampled_from(subjects), resource_limits())
@@ -131,7 +136,7 @@ def ends_in_time(engine: WasmEngine, subjects: Sequence[Subject]) -> None:
 
 
 def manifests_are_judged(_engine: WasmEngine, _subjects: Sequence[Subject]) -> None:
-    """Any manifest text gives limits, or an error that names the place."""
+    """Assert that any manifest text gives limits, or an error that names the place."""
     path = Path("Component.toml")
 
     @_law
@@ -155,10 +160,32 @@ LAWS: dict[str, Callable[[WasmEngine, Sequence[Subject]], None]] = {
     "ends-in-time": ends_in_time,
     "manifests-are-judged": manifests_are_judged,
 }
+"""The laws by their names."""
+
+
+def bundled_subjects(engine: WasmEngine) -> list[Subject]:
+    """Return every export without parameters of the suite's guests that need nothing of the host."""
+    found: dict[tuple[str, str], Subject] = {}
+    for chapter in find_chapters():
+        if chapter.name not in _CHAPTERS:
+            continue
+        for file in chapter.cases():
+            case = file.load()
+            if case.imports or case.wasi is not None or case.actors:
+                continue
+            text = source_text(case.cast()[0], file.node_id)
+            try:
+                component = engine.load(text)
+            except InvalidComponent:
+                continue  # the case may be about that
+            for name in component.function_names():
+                if not component.parameter_types(name):
+                    found.setdefault((text, name), Subject(component=component, function=name))
+    return list(found.values())
 
 
 def _law(test: Any) -> Any:
-    # The same examples every time in CI. A deadline would be a timed test.
+    # In CI the examples are the same every time. A deadline of Hypothesis would make the test depend on the clock.
     return settings(
         derandomize="CI" in os.environ,
         max_examples=_EXAMPLES,
@@ -166,7 +193,3 @@ def _law(test: Any) -> Any:
         database=None,
         suppress_health_check=list(HealthCheck),
     )(test)
-
-
-def _with(limits: ResourceLimits, **changes: Any) -> ResourceLimits:
-    return replace(limits, **changes)

@@ -1,4 +1,4 @@
-"""Hypothesis strategies for what a user may write: limits, and manifests."""
+"""Hypothesis strategies for the inputs that users write: limits and manifests."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ PAGE_BYTES = 65_536
 
 
 def fuels(max_fuel: int = 100_000) -> SearchStrategy[int]:
-    """Fuel budgets: mostly small, with the edges."""
+    """Return fuel budgets: mostly small, with the edges."""
     return st.one_of(st.sampled_from([0, 1, 2, 10]), st.integers(0, max_fuel), st.just(MAX_U64))
 
 
 def memory_sizes(max_bytes: int = 64 * PAGE_BYTES) -> SearchStrategy[int]:
-    """Memory limits: whole pages, one byte off, and anything."""
+    """Return memory limits in bytes: whole pages, one byte less, and anything."""
     pages = st.integers(0, max_bytes // PAGE_BYTES).map(lambda pages: pages * PAGE_BYTES)
     return st.one_of(pages, pages.map(lambda size: max(0, size - 1)), st.integers(0, max_bytes))
 
 
 def timeouts_ms(max_ms: float = 30) -> SearchStrategy[float]:
-    """Timeouts: from none at all to a few milliseconds."""
+    """Return timeouts in milliseconds: from zero to a few."""
     return st.one_of(st.sampled_from([0.0, 0.001, 1.0]), st.floats(0, max_ms))
 
 
 def resource_limits() -> SearchStrategy[ResourceLimits]:
-    """Any limits that a guest can be run under in a test: fuel or a short timeout always bounds them."""
+    """Return any limits under which a guest can be run in a test, always bounded by fuel or a short timeout."""
     return st.builds(
         ResourceLimits,
         memory=memory_sizes(),
@@ -45,7 +45,7 @@ def resource_limits() -> SearchStrategy[ResourceLimits]:
 
 
 def manifest_texts() -> SearchStrategy[str]:
-    """`Component.toml` texts: valid ones, ones with something wrong, and noise."""
+    """Return texts of `Component.toml`: valid ones, ones with a mistake, and noise."""
     value = st.one_of(
         st.integers(-(2**65), 2**65).map(str),
         st.floats().map(str),

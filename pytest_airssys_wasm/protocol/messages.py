@@ -1,6 +1,6 @@
 """The adapter protocol's messages: what a runtime is asked and how it answers.
 
-One JSON object a line. The in-process runtime takes and gives the same objects, so that one judge serves all.
+One JSON object a line. The in-process runtime takes and gives the same objects, so that all are compared alike.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ CAPABILITIES: dict[str, str] = {
     "timeout": "limits wall-clock time",
     "memory": "limits memory and tells its peak",
     "counts": "limits tables, table elements, instances and memories",
-    "imports": "offers the reference imports",
+    "imports": "offers the host library",
     "wasi-p1": "links WASI preview 1 to modules",
     "wasi-p2": "links WASI preview 2 to components",
     "manifest": "reads Component.toml (`configure`)",
@@ -76,7 +76,7 @@ class RunRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fiel
     wasi: dict[str, Any] | None = None
     """`args`, `env` and `stdin` that are granted; `null`: WASI is not linked."""
     imports: list[str] = []
-    """Names of the reference imports that are granted."""
+    """The names of functions of the host library that are granted."""
     fuel_per: Literal["step", "run"] = "step"
     """Whether each step has the fuel limit to itself, or all share it."""
 

@@ -14,7 +14,7 @@ from session_client import GUEST, Client
 
 from pytest_airssys_wasm.conformance.adapter import AdapterRuntime, Patience
 from pytest_airssys_wasm.conformance.model import Case
-from pytest_airssys_wasm.conformance.observation import Observation, Seen
+from pytest_airssys_wasm.conformance.runner import ActorPass, Observation
 from pytest_airssys_wasm.protocol.messages import HelloAnswer, RunAnswer, StepAnswer
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 
@@ -47,10 +47,10 @@ def observed() -> Callable[..., Observation]:
 
     def make(*repetitions: list[StepAnswer | None], **measured: Any) -> Observation:
         seen = tuple(
-            Seen(actor="", copy=0, repetition=number, answers=tuple(answers))
+            ActorPass(actor="", copy=0, repetition=number, answers=tuple(answers))
             for number, answers in enumerate(repetitions)
         )
-        return Observation(seen=seen, **{"elapsed_ms": 1.0, **measured})
+        return Observation(passes=seen, **{"elapsed_ms": 1.0, **measured})
 
     return make
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_airssys_wasm.conformance.check import faults
-from pytest_airssys_wasm.conformance.judge import judge
+from pytest_airssys_wasm.conformance.lint import faults
 from pytest_airssys_wasm.conformance.loader import find_chapters
+from pytest_airssys_wasm.conformance.matching import mismatches
 from pytest_airssys_wasm.conformance.runner import CaseRunner
 
 CASES = {case.node_id: case for chapter in find_chapters() for case in chapter.cases()}
@@ -36,7 +36,7 @@ def test_a_case_convicts_runtimes_that_always_say_the_same(node_id, scripted, an
     acquitted = [
         name
         for name, same in indifferent.items()
-        if not judge(case, CaseRunner(scripted(same), tmp_path).run(case, node_id))
+        if not mismatches(case, CaseRunner(scripted(same), tmp_path).run(case, node_id))
     ]
     # A case of one verdict cannot tell the runtime that knows no other; what it must not do is pass two.
     assert len(acquitted) <= 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_airssys_wasm.conformance.check import faults
+from pytest_airssys_wasm.conformance.lint import faults
 
 CHAPTER = """
 title = "A chapter"
@@ -32,7 +32,7 @@ def test_a_good_suite_has_none(suite):
 
 FAULTY = {
     "a requirement that nobody lists": (GOOD.replace("R-1", "R-9"), "R-9 is not in chapter.toml"),
-    "a capability that does not exist": (with_needs("magic"), "'magic' is no capability"),
+    "a capability that does not exist": (with_needs("magic"), "'magic' is not a capability"),
     "a module that says it is none": (GOOD.replace('["module"]', "[]"), "'module' is missing"),
     "a component that says it is a module": (
         GOOD.replace("(module)", ";; a comment\\n(; another ;) (component)"),
@@ -41,7 +41,7 @@ FAULTY = {
     "an import that is not declared": ('imports = ["noop"]' + GOOD, "'imports' is missing"),
     "an import that does not exist": (
         'imports = ["teleport"]' + with_needs("imports"),
-        "'teleport' is no reference import",
+        "'teleport' is not in the host library",
     ),
     "a grant that is not declared": ("wasi = {}" + GOOD, "'wasi-p1' is missing"),
     "copies that are not declared": ("concurrency = 2" + GOOD, "'concurrent' is missing"),

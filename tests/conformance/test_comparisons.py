@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_airssys_wasm.conformance.judge import judge
+from pytest_airssys_wasm.conformance.matching import mismatches
 
 TWO_STEPS = """
 [[steps]]
@@ -24,14 +24,14 @@ fuel_consumed = {}
 def test_a_figure_is_compared_with_that_of_another_step(make_case, answer, observed, expected, right, wrong):
     case = make_case(TWO_STEPS.format(expected))
     first = answer(fuel_consumed=100)
-    assert judge(case, observed([first, answer(fuel_consumed=right)])) == []
-    (finding,) = judge(case, observed([first, answer(fuel_consumed=wrong)]))
+    assert mismatches(case, observed([first, answer(fuel_consumed=right)])) == []
+    (finding,) = mismatches(case, observed([first, answer(fuel_consumed=wrong)]))
     assert (finding.field, finding.step, finding.got) == ("fuel_consumed", 2, wrong)
 
 
 def test_a_figure_compared_with_one_that_is_not_known_is_found(make_case, answer, observed):
     case = make_case(TWO_STEPS.format("{ of = 'first', max = 2 }"))
-    (finding,) = judge(case, observed([answer(), answer(fuel_consumed=1)]))
+    (finding,) = mismatches(case, observed([answer(), answer(fuel_consumed=1)]))
     assert finding.field == "fuel_consumed"
 
 
@@ -49,5 +49,5 @@ def test_a_figure_compared_with_one_that_is_not_known_is_found(make_case, answer
 )
 def test_what_was_expected_is_said_in_words(make_case, answer, observed, expected, words):
     case = make_case(TWO_STEPS.format(expected))
-    (finding,) = judge(case, observed([answer(fuel_consumed=100), answer(fuel_consumed=999)]))
+    (finding,) = mismatches(case, observed([answer(fuel_consumed=100), answer(fuel_consumed=999)]))
     assert finding.expected == words

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from pytest_airssys_wasm.conformance import measure
-from pytest_airssys_wasm.conformance.imports import REFERENCE_IMPORTS, reference_host
+from pytest_airssys_wasm.conformance.host_library import HOST_LIBRARY, host_library
 from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime
 from pytest_airssys_wasm.protocol.messages import (
     CAPABILITIES,
@@ -140,14 +140,14 @@ def test_the_runtime_says_who_it_is(runtime):
 
 
 def test_the_reference_imports_serve_components_and_modules():
-    host = reference_host(REFERENCE_IMPORTS)
-    for name, function in REFERENCE_IMPORTS.items():
+    host = host_library(HOST_LIBRARY)
+    for name, function in HOST_LIBRARY.items():
         assert host.find("", name) is host.find("host", name) is function
 
 
 def test_a_reference_import_that_does_not_exist_is_refused():
     with pytest.raises(InvalidConfiguration, match="teleport"):
-        reference_host(["teleport"])
+        host_library(["teleport"])
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="this system does not tell")

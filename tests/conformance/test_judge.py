@@ -1,11 +1,11 @@
-"""The judge convicts whatever is not as expected, field by field, and nothing that is."""
+"""Whatever is not as expected is a mismatch, field by field, and nothing else is."""
 
 from __future__ import annotations
 
 import pytest
 
-from pytest_airssys_wasm.conformance.judge import judge
-from pytest_airssys_wasm.conformance.observation import Observation, Seen
+from pytest_airssys_wasm.conformance.matching import mismatches
+from pytest_airssys_wasm.conformance.runner import ActorPass, Observation
 
 STEP = '[limits]\nmemory = "1 MiB"\n[[steps]]\ncall = "f"\n[steps.expect]\n'
 
@@ -134,8 +134,8 @@ TABLE = {
 def test_what_is_right_passes_and_what_is_wrong_is_found(make_case, answer, observed, name):
     expected, right, wrong, field = TABLE[name]
     case = make_case(STEP + expected)
-    assert judge(case, observed([answer(**right)])) == []
-    (finding,) = judge(case, observed([answer(**wrong)]))
+    assert mismatches(case, observed([answer(**right)])) == []
+    (finding,) = mismatches(case, observed([answer(**wrong)]))
     assert finding.field == field
     assert finding.step == 1
 
@@ -156,7 +156,7 @@ NEVER = {
 
 def test_a_null_beside_a_failure_is_no_value(make_case, answer, observed):
     nothing = answer("timeout", value=None, trap=None, resource=None, code=None, limits=None)
-    assert judge(make_case(STEP + 'verdict = "timeout"'), observed([nothing])) == []
+    assert mismatches(make_case(STEP + 'verdict = "timeout"'), observed([nothing])) == []
 
 
 @pytest.mark.parametrize("name", NEVER)
@@ -164,28 +164,28 @@ def test_what_no_right_runtime_answers_is_found_in_every_case(make_case, answer,
     fields, field = NEVER[name]
     verdicts = ["ok", "trap", "resource-limit", "exit", "timeout"]
     case = make_case(STEP + f"verdict = {verdicts}")
-    (finding,) = judge(case, observed([answer(**fields)]))
+    (finding,) = mismatches(case, observed([answer(**fields)]))
     assert finding.field == field
 
 
 @pytest.mark.parametrize(("limit", "verdict"), [("fuel", "out-of-fuel"), ("timeout_ms", "timeout")])
 def test_a_limit_that_was_not_set_is_not_hit(make_case, answer, observed, limit, verdict):
     case = make_case(f'[limits]\n{limit} = "unlimited"\n[[steps]]\ncall = "f"\nexpect = {{ verdict = "{verdict}" }}')
-    (finding,) = judge(case, observed([answer(verdict)]))
+    (finding,) = mismatches(case, observed([answer(verdict)]))
     assert finding.field == "verdict"
 
 
 def test_a_step_that_was_not_answered_is_found(make_case, answer, observed):
     case = make_case('[[steps]]\ncall = "f"\n[[steps]]\ncall = "g"\n')
-    (finding,) = judge(case, observed([answer(), None]))
+    (finding,) = mismatches(case, observed([answer(), None]))
     assert (finding.field, finding.step, finding.step_name) == ("answer", 2, "g")
 
 
 def test_what_must_be_steady_is_compared_over_all_repetitions(make_case, answer, observed):
     case = make_case(STEP + 'steady = ["fuel_consumed", "value"]')
     same, other = answer(fuel_consumed=5, value=1), answer(fuel_consumed=6, value=1)
-    assert judge(case, observed([same], [same])) == []
-    (finding,) = judge(case, observed([same], [same], [other]))
+    assert mismatches(case, observed([same], [same])) == []
+    (finding,) = mismatches(case, observed([same], [same], [other]))
     assert (finding.field, finding.expected, finding.got) == ("fuel_consumed", "5 each time", 6)
 
 
@@ -201,41 +201,41 @@ def test_what_is_steady_may_differ_between_actors(make_case, answer):
         """
     )
     seen = [
-        Seen(actor=name, copy=0, repetition=number, answers=(answer(value=name),))
+        ActorPass(actor=name, copy=0, repetition=number, answers=(answer(value=name),))
         for number in (0, 1)
         for name in ("one", "two")
     ]
-    assert judge(case, Observation(seen=tuple(seen), elapsed_ms=1.0)) == []
+    assert mismatches(case, Observation(passes=tuple(seen), elapsed_ms=1.0)) == []
 
 
 def test_the_fastest_of_all_repetitions_counts(make_case, answer, observed):
     case = make_case(STEP + "fastest_ms = { max = 10 }")
-    assert judge(case, observed([answer(elapsed_ms=90.0)], [answer(elapsed_ms=9.0)])) == []
+    assert mismatches(case, observed([answer(elapsed_ms=90.0)], [answer(elapsed_ms=9.0)])) == []
 
 
 @pytest.mark.parametrize("measure", ["host_rss_growth_mib", "open_files_growth", "elapsed_ms"])
-def test_what_was_measured_of_the_whole_case_is_judged(make_case, answer, observed, measure):
+def test_what_was_measured_of_the_whole_case_is_compared(make_case, answer, observed, measure):
     case = make_case(f'[[steps]]\ncall = "f"\n[expect]\n{measure} = {{ max = 8 }}')
-    assert judge(case, observed([answer()], **{measure: 8})) == []
-    (finding,) = judge(case, observed([answer()], **{measure: 9}))
+    assert mismatches(case, observed([answer()], **{measure: 8})) == []
+    (finding,) = mismatches(case, observed([answer()], **{measure: 9}))
     assert (finding.field, finding.step) == (measure, None)
     assert finding.sentence == f"the whole case: {measure}: expected at most 8, got 9"
 
 
 def test_a_measure_that_could_not_be_taken_is_no_pass(make_case, answer, observed):
     case = make_case('[[steps]]\ncall = "f"\n[expect]\nhost_rss_growth_mib = { max = 8 }')
-    assert [finding.got for finding in judge(case, observed([answer()]))] == [None]
+    assert [finding.got for finding in mismatches(case, observed([answer()]))] == [None]
 
 
 def test_the_same_finding_of_many_repetitions_is_said_once(make_case, answer, observed):
     case = make_case(STEP + "value = 1")
-    (finding,) = judge(case, observed(*([answer(value=2)] for _ in range(300))))
+    (finding,) = mismatches(case, observed(*([answer(value=2)] for _ in range(300))))
     assert finding.times == 300
     assert finding.repetition == 0
     assert "(300 times)" in finding.sentence
 
 
-def test_each_actor_is_judged_by_its_own_expectations(make_case, answer):
+def test_each_actor_is_compared_with_its_own_expectations(make_case, answer):
     case = make_case(
         """
         [[actors]]
@@ -249,14 +249,14 @@ def test_each_actor_is_judged_by_its_own_expectations(make_case, answer):
 
     def saw(one, two):
         seen = [
-            Seen(actor=name, copy=copy, repetition=0, answers=(answer(value=value),))
+            ActorPass(actor=name, copy=copy, repetition=0, answers=(answer(value=value),))
             for name, value in (("one", one), ("two", two))
             for copy in (0, 1)
         ]
-        return Observation(seen=tuple(seen), elapsed_ms=1.0)
+        return Observation(passes=tuple(seen), elapsed_ms=1.0)
 
-    assert judge(case, saw(1, 2)) == []
-    (finding,) = judge(case, saw(1, 1))
+    assert mismatches(case, saw(1, 2)) == []
+    (finding,) = mismatches(case, saw(1, 1))
     assert (finding.actor, finding.times) == ("two", 2)
     assert finding.sentence.startswith("actor two, step 1 (f): value: expected 2, got 1")
 
@@ -264,7 +264,7 @@ def test_each_actor_is_judged_by_its_own_expectations(make_case, answer):
 def test_a_finding_says_in_one_sentence_what_where_and_what_the_runtime_said(make_case, answer, observed):
     case = make_case('[[steps]]\nname = "the loop"\ncall = "f"\nexpect = { verdict = "out-of-fuel" }')
     wrong = answer("trap", trap="unreachable", message="it crashed")
-    (finding,) = judge(case, observed([wrong]))
+    (finding,) = mismatches(case, observed([wrong]))
     assert finding.sentence == (
         "step 1 (the loop): verdict: expected out-of-fuel, got 'trap (unreachable)': it crashed"
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from pytest_airssys_wasm.conformance.data import data_folder
 from pytest_airssys_wasm.conformance.decode import decode_toml
-from pytest_airssys_wasm.conformance.loader import find_chapters, source_text
+from pytest_airssys_wasm.conformance.guests import source_text
+from pytest_airssys_wasm.conformance.loader import data_folder, find_chapters
 from pytest_airssys_wasm.conformance.model import Actor, Case, Chapter, Repeated
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
@@ -15,13 +15,13 @@ CHAPTER = '[requirements.R-1]\nsentence = "It holds"\norigin = "somewhere"\n'
 CASE = 'requirement = "R-1"\nsummary = "A case"\n'
 
 WRONG_CASES = {
-    "a misspelt key of the case": ('requirment = "R-1"\n' + CASE, "requirment", "no such key", "'R-1'"),
+    "a misspelt key of the case": ('requirment = "R-1"\n' + CASE, "requirment", "a known key", "'R-1'"),
     "a missing key": ('requirement = "R-1"\n[[steps]]\ncall = "f"\n', "summary", "this key", "nothing"),
     "a wrong type": (CASE + "repeat = 'often'\n[[steps]]\ncall = 'f'\n", "repeat", "int", "'often'"),
     "a limit that does not exist": (
         CASE + "[limits]\nmemroy = 1\n[[steps]]\ncall = 'f'\n",
         "limits.memroy",
-        "no such key",
+        "a known key",
         "1",
     ),
     "a wrong figure in the second step": (
@@ -33,7 +33,7 @@ WRONG_CASES = {
     "a misspelt expectation": (
         CASE + '[[steps]]\ncall = "f"\n[steps.expect]\nfuel = 3\n',
         "steps[0].expect.fuel",
-        "no such key",
+        "a known key",
         "3",
     ),
     "an unknown verdict": (
@@ -51,7 +51,7 @@ WRONG_CASES = {
     "bounds upside down": (
         CASE + '[[steps]]\ncall = "f"\n[steps.expect]\nelapsed_ms = { min = 2, max = 1 }\n',
         "steps[0].expect.elapsed_ms",
-        "`min` no greater than `max`",
+        "a `min` of at most `max`",
         "'min': 2",
     ),
     "two meanings of bounds": (

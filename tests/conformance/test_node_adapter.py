@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import wasmtime
 
-from pytest_airssys_wasm.conformance.expectations import read_expectations
+from pytest_airssys_wasm.conformance.known_failures import read_known_failures
 from pytest_airssys_wasm.conformance.loader import find_chapters
 
 ADAPTERS = Path(__file__).parents[2] / "adapters"
@@ -30,7 +30,7 @@ def test_it_uses_what_node_brings_along():
 
 
 def test_its_known_failures_are_cases_with_reasons():
-    known = read_expectations(ADAPTERS / "node.toml", CASES)
+    known = read_known_failures(ADAPTERS / "node.toml", CASES)
     assert {"memory", "traps", "determinism"} <= {case.split("/")[1] for case in known}
     # Only what depends on the speed of the machine may end either way.
     assert {case.split("/")[1] for case, failure in known.items() if failure.sometimes} == {"timeout"}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_airssys_wasm.conformance.imports import REFERENCE_IMPORTS
+from pytest_airssys_wasm.conformance.host_library import HOST_LIBRARY
 from pytest_airssys_wasm.protocol.messages import (
     CAPABILITIES,
     ConfigureRequest,
@@ -51,7 +51,7 @@ def test_the_session_is_what_is_said(tmp_path):
 NAMES = {
     "capabilities": CAPABILITIES,
     "verdicts": [str(verdict) for verdict in Verdict],
-    "reference imports": REFERENCE_IMPORTS,
+    "host library": HOST_LIBRARY,
     "fields": {
         name
         for kind in (HelloRequest, RunRequest, ConfigureRequest, HelloAnswer, RunAnswer, StepAnswer)

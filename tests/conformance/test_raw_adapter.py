@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pytest_airssys_wasm.conformance.expectations import read_expectations
+from pytest_airssys_wasm.conformance.known_failures import read_known_failures
 from pytest_airssys_wasm.conformance.loader import find_chapters
 
 ADAPTERS = Path(__file__).parents[2] / "adapters"
@@ -35,7 +35,7 @@ def test_its_lines_are_no_longer_than_the_projects():
 
 
 def test_its_known_failures_are_cases_with_reasons():
-    known = read_expectations(ADAPTERS / "raw_wasmtime.toml", CASES)
+    known = read_known_failures(ADAPTERS / "raw_wasmtime.toml", CASES)
     assert {case.split("/")[1] for case in known} == {chapter.name for chapter in find_chapters()} - {"async"}
     # Only what depends on the speed of the machine may end either way.
     assert {case.split("/")[1] for case, failure in known.items() if failure.sometimes} == {"timeout", "hostile"}

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from pytest_airssys_wasm.conformance import guests
 from pytest_airssys_wasm.conformance import runner as runner_module
 from pytest_airssys_wasm.conformance.model import Case
 from pytest_airssys_wasm.conformance.runner import CaseRunner, missing_capabilities
@@ -29,14 +30,14 @@ def run(scripted, answer, tmp_path):
 def test_steps_of_one_store_are_one_request(make_case, run):
     observation, (request,) = run(make_case('[[steps]]\ncall = "f"\nargs = [1, {}]\n[[steps]]\ncall = "g"\n'))
     assert [(step.call, step.args) for step in request.steps] == [("f", [1, None]), ("g", [])]
-    assert [len(seen.answers) for seen in observation.seen] == [2]
+    assert [len(seen.answers) for seen in observation.passes] == [2]
 
 
 def test_a_fresh_step_begins_a_new_request(make_case, run):
     case = make_case('[[steps]]\ncall = "f"\n[[steps]]\ncall = "g"\n[[steps]]\ncall = "h"\nfresh = true\n')
     observation, requests = run(case)
     assert [[step.call for step in request.steps] for request in requests] == [["f", "g"], ["h"]]
-    assert len(observation.seen[0].answers) == 3
+    assert len(observation.passes[0].answers) == 3
 
 
 def test_a_step_without_a_call_only_instantiates(make_case, run):
@@ -47,7 +48,7 @@ def test_a_step_without_a_call_only_instantiates(make_case, run):
 def test_what_the_runtime_did_not_answer_is_nothing(make_case, run, answer):
     case = make_case('[[steps]]\ncall = "f"\n[[steps]]\ncall = "g"\n[[steps]]\ncall = "h"\nfresh = true\n')
     observation, _ = run(case, answer("trap", trap="unreachable"))
-    first, second, third = observation.seen[0].answers
+    first, second, third = observation.passes[0].answers
     assert (first is None, second is None, third is None) == (False, True, False)
 
 
@@ -80,8 +81,7 @@ def test_an_inline_component_is_written_to_the_scratch_folder(make_case, run, tm
 
 def test_a_fixture_is_used_where_it_lies(run, tmp_path, monkeypatch):
     (tmp_path / "one.wat").write_text("(module)", encoding="utf-8")
-    monkeypatch.setattr(runner_module, "data_folder", lambda _name: tmp_path)
-    monkeypatch.setattr("pytest_airssys_wasm.conformance.loader.data_folder", lambda _name: tmp_path)
+    monkeypatch.setattr(guests, "data_folder", lambda _name: tmp_path)
     case = {"requirement": "R-1", "summary": "", "fixture": "one.wat", "steps": [{"call": "f"}]}
     _, (request,) = run(msgspec.convert(case, Case))
     assert request.component == str(tmp_path / "one.wat")
@@ -127,14 +127,14 @@ def test_a_manifest_between_calls_begins_a_new_store(make_case, run):
 
 def test_a_case_is_repeated(make_case, run):
     observation, requests = run(make_case('repeat = 4\n[[steps]]\ncall = "f"\n'))
-    assert [seen.repetition for seen in observation.seen] == [0, 1, 2, 3]
+    assert [seen.repetition for seen in observation.passes] == [0, 1, 2, 3]
     assert len({request.id for request in requests}) == 4
 
 
 def test_after_a_death_nothing_is_repeated(make_case, run, answer):
     case = make_case('repeat = 4\n[[steps]]\ncall = "f"\n')
     observation, requests = run(case, answer("runtime-died", message="silence"))
-    assert len(requests) == len(observation.seen) == 1
+    assert len(requests) == len(observation.passes) == 1
     assert len(run(case, answer("trap", trap="unreachable"))[1]) == 4
 
 
@@ -148,7 +148,7 @@ def test_copies_run_at_once(make_case, answer, tmp_path, scripted):
 
     case = make_case('concurrency = 3\n[[steps]]\ncall = "f"\n')
     observation = CaseRunner(Meeting(answer()), tmp_path).run(case)
-    assert sorted(seen.copy for seen in observation.seen) == [0, 1, 2]
+    assert sorted(seen.copy for seen in observation.passes) == [0, 1, 2]
 
 
 ACTORS = """
@@ -171,13 +171,13 @@ def test_actors_run_at_once(make_case, answer, tmp_path, scripted):
             return super().run(request)
 
     observation = CaseRunner(Meeting(answer()), tmp_path).run(make_case(ACTORS.format("at-once")))
-    assert [seen.actor for seen in observation.seen] == ["one", "two"]
+    assert [seen.actor for seen in observation.passes] == ["one", "two"]
 
 
 def test_actors_run_in_turn_where_the_case_says_so(make_case, run):
     observation, requests = run(make_case(ACTORS.format("in-turn")))
     assert [request.steps[0].call for request in requests] == ["f", "g"]
-    assert [seen.actor for seen in observation.seen] == ["one", "two"]
+    assert [seen.actor for seen in observation.passes] == ["one", "two"]
 
 
 @pytest.mark.parametrize(("repeat", "warm_up"), [(1, 0), (2, 1), (9, 1), (100, 10)])

@@ -11,8 +11,8 @@ import sys
 import pytest
 
 from pytest_airssys_wasm.conformance.adapter import AdapterRuntime, Patience
-from pytest_airssys_wasm.conformance.judge import judge
 from pytest_airssys_wasm.conformance.loader import find_chapters
+from pytest_airssys_wasm.conformance.matching import mismatches
 from pytest_airssys_wasm.conformance.runner import CaseRunner
 from pytest_airssys_wasm.protocol.line_limits import LINE_BYTES
 from pytest_airssys_wasm.protocol.messages import CAPABILITIES
@@ -156,7 +156,7 @@ def test_through_the_protocol_every_case_of_a_sample_passes(tmp_path):
     adapter = AdapterRuntime(COMMAND, patience=Patience(grace_s=10.0))
     try:
         runner = CaseRunner(adapter, tmp_path)
-        found = {case.node_id: judge(case.load(), runner.run(case.load())) for case in SAMPLE}
+        found = {case.node_id: mismatches(case.load(), runner.run(case.load())) for case in SAMPLE}
     finally:
         adapter.close()
     assert {node_id: findings for node_id, findings in found.items() if findings} == {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_airssys_wasm.conformance.translation import translated
+from pytest_airssys_wasm.conformance.guests import translated
 
 MAGIC = b"\0asm\x01\0\0\0"
 

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from defective_runtimes import defect
 from defective_runtimes.catalogue import DEFECTS
-from pytest_airssys_wasm.conformance.data import data_folder
-from pytest_airssys_wasm.conformance.loader import find_chapters
+from pytest_airssys_wasm.conformance.loader import data_folder, find_chapters
 
 if TYPE_CHECKING:
     from types import ModuleType

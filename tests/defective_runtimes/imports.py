@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import structs
 
 from defective_runtimes.defect import Family, around
-from pytest_airssys_wasm.conformance import imports
+from pytest_airssys_wasm.conformance import host_library
 from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime
 
 FAMILY = Family("imports")
@@ -14,7 +14,7 @@ FAMILY = Family("imports")
 @FAMILY.defect
 def host_functions_do_not_sleep(patch):
     """A host function that should block returns at once."""
-    patch.setitem(imports.REFERENCE_IMPORTS, "sleep-ms", lambda milliseconds: None)
+    patch.setitem(host_library.HOST_LIBRARY, "sleep-ms", lambda milliseconds: None)
 
 
 @FAMILY.defect
@@ -25,7 +25,7 @@ def every_import_is_granted(patch):
         InProcessRuntime,
         "_store",
         lambda store, self, request, limits: store(
-            self, structs.replace(request, imports=[*imports.REFERENCE_IMPORTS]), limits
+            self, structs.replace(request, imports=[*host_library.HOST_LIBRARY]), limits
         ),
     )
 
@@ -33,10 +33,10 @@ def every_import_is_granted(patch):
 @FAMILY.defect
 def host_functions_return_nothing(patch):
     """What a host function returns does not reach the guest."""
-    patch.setitem(imports.REFERENCE_IMPORTS, "echo", lambda value: 0)
+    patch.setitem(host_library.HOST_LIBRARY, "echo", lambda value: 0)
 
 
 @FAMILY.defect
 def a_failing_host_function_does_not_fail(patch):
     """What it raises is swallowed."""
-    patch.setitem(imports.REFERENCE_IMPORTS, "fail", lambda: None)
+    patch.setitem(host_library.HOST_LIBRARY, "fail", lambda: None)

@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import replace
 
 from defective_runtimes.defect import Family, answering, around
-from pytest_airssys_wasm.conformance.imports import REFERENCE_IMPORTS, SUSPENDING
+from pytest_airssys_wasm.conformance.host_library import HOST_LIBRARY, SUSPENDING
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.capi import abi
 from pytest_airssys_wasm.runtime.capi.memory_creator import MemoryCreator
@@ -30,7 +30,7 @@ def _suspending(patch, suspend):
     async def suspend_ms(milliseconds):
         await suspend(milliseconds / 1_000)
 
-    patch.setitem(REFERENCE_IMPORTS, SUSPENDING, suspend_ms)
+    patch.setitem(HOST_LIBRARY, SUSPENDING, suspend_ms)
 
 
 def _waking(patch, wake):

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from msgspec import structs
 
 from pytest_airssys_wasm.conformance.adapter import AdapterRuntime, Patience
-from pytest_airssys_wasm.conformance.judge import judge
 from pytest_airssys_wasm.conformance.loader import find_chapters
+from pytest_airssys_wasm.conformance.matching import mismatches
 from pytest_airssys_wasm.conformance.model import WholeExpect
 from pytest_airssys_wasm.conformance.runner import CaseRunner, missing_capabilities
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
@@ -71,7 +71,7 @@ class Trial:
     def _findings(self, case: Case, name: str) -> list[str]:
         runner = CaseRunner(_Bounded(self.runtime), self.scratch)
         try:
-            return [finding.sentence for finding in judge(case, runner.run(case, name))]
+            return [finding.sentence for finding in mismatches(case, runner.run(case, name))]
         except _Over as over:
             return [str(over)]
 

@@ -1,4 +1,4 @@
-"""The laws convict: each is broken once, by an engine that breaks it, and must fail."""
+"""Each law holds, and fails on an engine that breaks it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from pytest_airssys_wasm.fuzzing import laws
-from pytest_airssys_wasm.fuzzing.laws import LAWS, Ending, Subject
+from pytest_airssys_wasm.fuzzing.laws import LAWS, Subject, bundled_subjects
 from pytest_airssys_wasm.plugin.suite.laws import LAW_NAMES
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
@@ -19,7 +19,7 @@ def subjects(engine):
         """(module (memory 2) (func (export "nop") (result i32) i32.const 7) (func (export "spin") (loop br 0))
         (func (export "grow") (result i32) i32.const 9 memory.grow))"""
     )
-    return [Subject(guest, name) for name in ("nop", "spin", "grow")]
+    return [Subject(component=guest, function=name) for name in ("nop", "spin", "grow")]
 
 
 def test_the_plugin_names_every_law():
@@ -44,28 +44,28 @@ def planted(change):
 
 
 DEFECTS = {
-    "closed-verdicts": lambda ending, limits, call: replace(ending, verdict=Verdict.INVALID_CONFIG),
-    "repeatable": lambda ending, limits, call: replace(ending, value=call),
-    "more-fuel-never-hurts": lambda ending, limits, call: (
-        replace(ending, verdict=Verdict.TRAP) if limits.fuel > 50_000 else ending
+    "closed-verdicts": lambda result, limits, call: replace(result, verdict=Verdict.INVALID_CONFIG),
+    "repeatable": lambda result, limits, call: replace(result, value=call),
+    "more-fuel-never-hurts": lambda result, limits, call: (
+        replace(result, verdict=Verdict.TRAP) if limits.fuel > 50_000 else result
     ),
-    "peak-below-limit": lambda ending, limits, call: Ending(
-        ending.verdict, ending.value, ending.usage and replace(ending.usage, peak_memory_bytes=limits.memory + 1)
+    "peak-below-limit": lambda result, limits, call: replace(
+        result, usage=result.usage and replace(result.usage, peak_memory_bytes=limits.memory + 1)
     ),
-    "ends-in-time": lambda ending, limits, call: Ending(
-        ending.verdict, ending.value, ending.usage and replace(ending.usage, wall_ms=limits.timeout_ms + 5_000)
+    "ends-in-time": lambda result, limits, call: replace(
+        result, usage=result.usage and replace(result.usage, wall_ms=limits.timeout_ms + 5_000)
     ),
 }
 
 
 @pytest.mark.parametrize("law", DEFECTS)
-def test_every_law_convicts_a_runtime_that_breaks_it(engine, subjects, monkeypatch, law):
+def test_every_law_fails_on_a_runtime_that_breaks_it(engine, subjects, monkeypatch, law):
     monkeypatch.setattr(laws, "run", planted(DEFECTS[law]))
     with pytest.raises(Exception):  # noqa: B017 Hypothesis groups several failures
         LAWS[law](engine, subjects)
 
 
-def test_the_law_of_manifests_convicts_a_parser_that_names_no_place(engine, monkeypatch):
+def test_the_law_of_manifests_fails_on_a_parser_that_names_no_place(engine, monkeypatch):
     def parse(text, path):
         raise laws.InvalidConfiguration("somewhere", text, "something else")
 
@@ -84,6 +84,4 @@ def test_limits_made_by_the_strategy_are_limits():
 
 
 def test_the_laws_are_tried_on_the_guests_of_the_suite(engine):
-    from pytest_airssys_wasm.fuzzing.subjects import bundled_subjects
-
     assert len(bundled_subjects(engine)) > 50

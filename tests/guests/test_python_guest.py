@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_airssys_wasm.conformance.data import data_folder
+from pytest_airssys_wasm.conformance.loader import data_folder
 from pytest_airssys_wasm.runtime.base.values import Err, Ok
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.compile.cache import CompileCache

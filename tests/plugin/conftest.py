@@ -151,7 +151,7 @@ def add_suite(project: Project) -> Project:
     project.write(
         conftest="""
             from pathlib import Path
-            from pytest_airssys_wasm.conformance import data
+            from pytest_airssys_wasm.conformance import loader
             from pytest_airssys_wasm.fuzzing import laws
             from pytest_airssys_wasm.plugin.suite import laws as names
             from hypothesis import given, settings, strategies
@@ -165,7 +165,7 @@ def add_suite(project: Project) -> Project:
                 "No number is greater than nine"
                 broken()
 
-            data.data_folder = lambda name: Path(__file__).parent / "data" / name
+            loader.data_folder = lambda name: Path(__file__).parent / "data" / name
             laws.LAWS = {"never": never, "always": lambda engine, subjects: None}
             names.LAW_NAMES = ("always", "never")
         """

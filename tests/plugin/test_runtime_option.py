@@ -201,7 +201,7 @@ def test_known_failures_of_the_bundled_runtime_count_too(suite):
         (f"[[failures]]\nreason = ' '\ncases = ['{ADDS}']\n", "failures[0]"),
         (f"[[failures]]\ncases = ['{ADDS}']\n", "failures[0].reason: expected this key"),
         ("[[failures]]\nreason = 'x'\ncases = []\n", "failures[0]"),
-        ("[[failure]]\n", "failure: expected no such key"),
+        ("[[failure]]\n", "failure: expected a known key"),
         ("= 5", "expected TOML"),
     ],
 )

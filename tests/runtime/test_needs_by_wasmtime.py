@@ -17,7 +17,8 @@ from exact_limits import exactly, instantiated
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pytest_airssys_wasm.conformance.loader import find_chapters, source_text
+from pytest_airssys_wasm.conformance.guests import source_text
+from pytest_airssys_wasm.conformance.loader import find_chapters
 from pytest_airssys_wasm.runtime.binary.needs import exceeded, read_needs
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.errors import (

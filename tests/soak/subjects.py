@@ -103,7 +103,7 @@ def _is_positive(timeout_ms: Any) -> bool:
 
 
 def _run_case(case: Case, runner: CaseRunner) -> Outcome:
-    (seen,) = runner.run(case).seen
+    (seen,) = runner.run(case).passes
     return tuple(_answered(answer) for answer in seen.answers if answer is not None)
 
 

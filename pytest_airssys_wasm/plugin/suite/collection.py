@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_airssys_wasm import fuzzing
-from pytest_airssys_wasm.conformance.data import data_folder
-from pytest_airssys_wasm.conformance.loader import find_chapters
+from pytest_airssys_wasm.conformance.loader import data_folder, find_chapters
 from pytest_airssys_wasm.plugin.settings import SETTINGS
 from pytest_airssys_wasm.plugin.suite.items import CaseItem
 from pytest_airssys_wasm.plugin.suite.laws import LAW_NAMES, LAWS, LawItem
@@ -26,7 +25,7 @@ from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
-    from pytest_airssys_wasm.conformance.expectations import KnownFailure
+    from pytest_airssys_wasm.conformance.known_failures import KnownFailure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,10 +143,10 @@ def _expected_failures(config: pytest.Config) -> dict[str, KnownFailure]:
     path = config.stash[SETTINGS].wasm_expectations
     if path is None:
         return {}
-    from pytest_airssys_wasm.conformance.expectations import read_expectations
+    from pytest_airssys_wasm.conformance.known_failures import read_known_failures
 
     try:
-        return read_expectations(path, [case.node_id for file in find_chapters() for case in file.cases()])
+        return read_known_failures(path, [case.node_id for file in find_chapters() for case in file.cases()])
     except InvalidConfiguration as error:
         raise pytest.UsageError(str(error)) from None
 

@@ -1,4 +1,4 @@
-"""A conformance case as a pytest item: run, judge, and a failure shown from data alone."""
+"""A conformance case as a pytest item: its run, the comparison, and a failure shown from data alone."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from pytest_airssys_wasm.runtime.errors import InvalidConfiguration, RuntimeDied
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pytest_airssys_wasm.conformance.expectations import KnownFailure
-    from pytest_airssys_wasm.conformance.judge import Finding
+    from pytest_airssys_wasm.conformance.known_failures import KnownFailure
     from pytest_airssys_wasm.conformance.loader import CaseFile
+    from pytest_airssys_wasm.conformance.matching import Mismatch
     from pytest_airssys_wasm.conformance.model import Case
 
 
 class CaseFailed(Exception):
     """A case whose runtime did not do what is required."""
 
-    def __init__(self, case: Case, findings: Sequence[Finding]) -> None:
-        super().__init__("; ".join(finding.sentence for finding in findings))
+    def __init__(self, case: Case, mismatches: Sequence[Mismatch]) -> None:
+        super().__init__("; ".join(mismatch.sentence for mismatch in mismatches))
         self.case = case
-        self.findings = findings
+        self.mismatches = mismatches
 
 
 class CaseItem(pytest.Item):
@@ -45,8 +45,8 @@ class CaseItem(pytest.Item):
         self.stash[KIND] = "case"
 
     def runtest(self) -> None:
-        """Run the case and judge it. Skips when the runtime lacks a capability that the case needs."""
-        from pytest_airssys_wasm.conformance.judge import judge
+        """Run the case and compare the answers. Skips when the runtime lacks a capability that the case needs."""
+        from pytest_airssys_wasm.conformance.matching import mismatches
         from pytest_airssys_wasm.conformance.runner import missing_capabilities
 
         case = self.case_file.load()
@@ -58,17 +58,17 @@ class CaseItem(pytest.Item):
         foreign.begin(self)
         with new_garbage_only():
             observation = runner.run(case, str(self.case_file.path))
-        findings = judge(case, observation)
-        if findings:
+        found = mismatches(case, observation)
+        if found:
             foreign.add_section(self)
-            raise CaseFailed(case, findings)
+            raise CaseFailed(case, found)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """The case, its requirement and the findings; a traceback only where this package is at fault."""
+        """The case, its requirement and the mismatches; a traceback only where this package is at fault."""
         error = excinfo.value
         if isinstance(error, CaseFailed):
             lines = self._lines(error)
-            return shown.message(excinfo, self.case_file.path, *lines, reason=error.findings[0].sentence)
+            return shown.message(excinfo, self.case_file.path, *lines, reason=error.mismatches[0].sentence)
         if isinstance(error, (InvalidConfiguration, RuntimeDied)):
             return str(error)
         return super().repr_failure(excinfo, style)
@@ -83,7 +83,7 @@ class CaseItem(pytest.Item):
             error.case.summary,
             f"{error.case.requirement}: {requirement}",
             "",
-            *(f"  {finding.sentence}" for finding in error.findings),
+            *(f"  {mismatch.sentence}" for mismatch in error.mismatches),
             "",
             f"case: {self.case_file.path}",
             f"rerun: pytest {foreign.flags(self.config)} {self.nodeid}",

@@ -63,7 +63,7 @@ class LawItem(pytest.Item):
 
     def _subjects(self, engine: WasmEngine) -> list[Subject]:
         if _SUBJECTS not in self.config.stash:
-            from pytest_airssys_wasm.fuzzing.subjects import bundled_subjects
+            from pytest_airssys_wasm.fuzzing.laws import bundled_subjects
 
             self.config.stash[_SUBJECTS] = bundled_subjects(engine)
         return self.config.stash[_SUBJECTS]

@@ -1,4 +1,4 @@
-"""What must be true of a suite as a whole. Each sentence it finds is a fault in the data."""
+"""The rules that the data of a suite must keep, as a whole and case by case."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pytest_airssys_wasm.conformance.bounds import as_bounds
-from pytest_airssys_wasm.conformance.imports import REFERENCE_IMPORTS
-from pytest_airssys_wasm.conformance.loader import find_chapters, source_text
+from pytest_airssys_wasm.conformance.guests import source_text
+from pytest_airssys_wasm.conformance.host_library import HOST_LIBRARY
+from pytest_airssys_wasm.conformance.loader import find_chapters
+from pytest_airssys_wasm.conformance.matching import as_bounds
 from pytest_airssys_wasm.conformance.model import FIGURES, Bounds
 from pytest_airssys_wasm.protocol.limits import limits_on_wire
 from pytest_airssys_wasm.protocol.messages import CAPABILITIES
@@ -37,7 +38,7 @@ _COMMENT = re.compile(r"\s*;;[^\n]*\n|\s*\(;.*?;\)", re.DOTALL)
 
 
 def faults(root: Path | None = None, fixtures: Path | None = None) -> list[str]:
-    """The faults of the suite under `root` (the bundled one when `None`), each naming its file."""
+    """Return the faults of the suite under `root` (the bundled one when `None`), one sentence each, with its file."""
     found: list[str] = []
     owners: dict[str, str] = {}
     names: Counter[str] = Counter()
@@ -78,7 +79,7 @@ def _case_faults(case: Case, file: CaseFile, fixtures: Path | None) -> Iterator[
         yield "the file's name is not in kebab case"
     for need in case.needs:
         if need not in CAPABILITIES:
-            yield f"needs: {need!r} is no capability"
+            yield f"needs: {need!r} is not a capability"
     needed = {*case.needs}
     actors = case.cast()
     for name, count in Counter(actor.name for actor in actors).items():
@@ -91,15 +92,15 @@ def _case_faults(case: Case, file: CaseFile, fixtures: Path | None) -> Iterator[
     at_once = case.concurrency > 1 or (len(actors) > 1 and case.schedule == "at-once")
     if at_once and "concurrent" not in needed:
         yield "needs: 'concurrent' is missing"
-    watched = case.expect.host_rss_growth_mib is not None or case.expect.open_files_growth is not None
-    if watched and "host-rss" not in needed:
+    is_measured = case.expect.host_rss_growth_mib is not None or case.expect.open_files_growth is not None
+    if is_measured and "host-rss" not in needed:
         yield "needs: 'host-rss' is missing"
 
 
 def _actor_faults(actor: Actor, where: str, fixtures: Path | None) -> Iterator[str]:
     for name in actor.imports or ():
-        if name not in REFERENCE_IMPORTS:
-            yield f"imports: {name!r} is no reference import"
+        if name not in HOST_LIBRARY:
+            yield f"imports: {name!r} is not in the host library"
     known: set[str] = set()
     for index, step in enumerate(actor.steps, 1):
         before = actor.steps[index - 2] if index > 1 else None
@@ -125,7 +126,7 @@ def _actor_faults(actor: Actor, where: str, fixtures: Path | None) -> Iterator[s
 
 
 def _is_exact_fuel(expected: Expected | None, actor: Actor) -> bool:
-    """Whether only a runtime with wasmtime's costs can get this; none, and a budget spent whole, all can."""
+    """Return whether this figure takes wasmtime's costs. No fuel, and the whole budget, are the same on any runtime."""
     if expected is None or isinstance(expected, Bounds):
         return False
     budget = limits_on_wire(actor.limits).get("fuel", ResourceLimits.DEFAULT_FUEL)
@@ -133,7 +134,7 @@ def _is_exact_fuel(expected: Expected | None, actor: Actor) -> bool:
 
 
 def _implied(actor: Actor, where: str, fixtures: Path | None) -> Iterator[str]:
-    """The capabilities that an actor needs as anyone can see."""
+    """Yield the capabilities that an actor needs, as its guest, imports and expectations show."""
     if any(step.phase == "configure" for step in actor.steps):
         yield "manifest"
     if all(step.phase == "configure" for step in actor.steps):
@@ -155,7 +156,7 @@ def _implied(actor: Actor, where: str, fixtures: Path | None) -> Iterator[str]:
 
 
 def _implied_by_answers(actor: Actor) -> Iterator[str]:
-    """The capabilities without which a runtime cannot give the answer that is expected, whatever it does."""
+    """Yield the capabilities without which no runtime can give the expected answers."""
     for expect in (step.expect for step in actor.steps):
         if len(expect.verdicts) == 1 and expect.verdicts[0] in _NEEDED_FOR_VERDICT:
             yield _NEEDED_FOR_VERDICT[expect.verdicts[0]]

@@ -1,18 +1,18 @@
-"""The reference imports: what a runtime offers its guests so that cases can reach into the host.
+"""The host library of the suite: functions that a runtime offers to guests, so that cases can reach into the host.
 
-A component imports them as root functions, a core module from the module `host`, with the same names:
+A component imports them as root functions, and a core module from the module `host`, by the same names:
 
     noop: func()                          returns at once
-    echo: func(value: u32) -> u32         returns what it got
+    echo: func(value: u32) -> u32         returns its argument
     sleep-ms: func(milliseconds: u32)     blocks the guest for that long
     suspend-ms: func(milliseconds: u32)   suspends the guest for that long; only with the capability `async-host`
-    fail: func()                          fails, in whatever way a host function of the runtime can
-    swallow: func(text: string)           takes a text and does nothing with it; components only
+    fail: func()                          fails in the way of the runtime's host functions
+    swallow: func(text: string)           takes a text and ignores it; components only
     recite: func(characters: u32) -> string
-                                          returns a text of that many `a`; components only
+                                          returns a text of that many times `a`; components only
 
-A guest that is suspended holds up nobody: an event loop that waits for it goes on, as do all other guests. Its
-deadline ends the wait itself; a blocked guest can only be given up.
+A suspended guest blocks nothing: the event loop that awaits it goes on, and so do all other guests. Its deadline
+ends the wait itself, whereas a blocked guest can only be given up.
 """
 
 from __future__ import annotations
@@ -29,15 +29,14 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.host.functions import HostFunctions
 
 MODULE = "host"
-"""The import module from which core modules take them."""
-
+"""The module from which core modules import the functions."""
 
 SUSPENDING = "suspend-ms"
-"""The import that is a coroutine."""
+"""The name of the function that is a coroutine."""
 
 
-class ReferenceFailure(Exception):
-    """What `fail` raises."""
+class HostLibraryFailure(Exception):
+    """The exception that `fail` raises."""
 
 
 def _noop() -> None:
@@ -57,7 +56,7 @@ async def _suspend_ms(milliseconds: int) -> None:
 
 
 def _fail() -> None:
-    raise ReferenceFailure("the reference import `fail` was called")
+    raise HostLibraryFailure("the host library's `fail` was called")
 
 
 def _swallow(_text: str) -> None:
@@ -68,7 +67,7 @@ def _recite(characters: int) -> str:
     return "a" * characters
 
 
-REFERENCE_IMPORTS: Mapping[str, Callable[..., Any]] = {
+HOST_LIBRARY: Mapping[str, Callable[..., Any]] = {
     "noop": _noop,
     "echo": _echo,
     "sleep-ms": _sleep_ms,
@@ -79,18 +78,18 @@ REFERENCE_IMPORTS: Mapping[str, Callable[..., Any]] = {
 }
 
 
-def reference_host(names: Iterable[str]) -> HostFunctions:
-    """The host functions with these names, for components and modules alike.
+def host_library(names: Iterable[str]) -> HostFunctions:
+    """Return the functions of these names, registered for components and modules alike.
 
-    Raises `InvalidConfiguration` for a name that is none of them.
+    Raises `InvalidConfiguration` for a name that is not in the library.
     """
     from pytest_airssys_wasm.runtime.host.functions import HostFunctions
 
     host = HostFunctions()
     for name in names:
-        function = REFERENCE_IMPORTS.get(name)
+        function = HOST_LIBRARY.get(name)
         if function is None:
-            raise InvalidConfiguration("imports", name, f"one of {', '.join(REFERENCE_IMPORTS)}")
+            raise InvalidConfiguration("imports", name, f"one of {', '.join(HOST_LIBRARY)}")
         host.register(name, function)
         host.register(f"{MODULE}#{name}", function)
     return host

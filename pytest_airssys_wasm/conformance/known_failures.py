@@ -1,4 +1,4 @@
-"""Known failures of a runtime: which cases, and why."""
+"""The known failures of a runtime, which `--wasm-expectations` names: which cases fail, and why."""
 
 from __future__ import annotations
 
@@ -16,43 +16,44 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class Failures(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Cases that fail for one reason."""
+class FailureGroup(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One `[[failures]]` table: cases that fail for one reason."""
 
     reason: str
     cases: list[str]
-    """Node ids."""
+    """The node ids of the cases."""
     sometimes: bool = False
-    """Whether they pass at other times: what depends on the load of the machine. Neither ending is then an error."""
+    """Whether the cases pass at other times, as where the load of the machine decides. A pass is not an error then."""
 
     def __post_init__(self) -> None:
-        """A reason that says something, of something."""
+        """Refuse an empty reason, and a group without cases."""
         if not self.reason.strip() or not self.cases:
             raise ValueError("a `reason`, and at least one of `cases`")
 
 
+class ExpectationsFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The content of an expectations file."""
+
+    failures: list[FailureGroup] = []
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownFailure:
-    """What is known of one case."""
+    """The reason for which one case is expected to fail."""
 
     reason: str
     sometimes: bool
+    """Whether it passes at other times."""
 
 
-class Expectations(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The content of the file."""
+def read_known_failures(path: Path, known: Collection[str]) -> dict[str, KnownFailure]:
+    """Return the known failures of an expectations file by the node ids of their cases.
 
-    failures: list[Failures] = []
-
-
-def read_expectations(path: Path, known: Collection[str]) -> dict[str, KnownFailure]:
-    """What is known of each listed case.
-
-    Raises `InvalidConfiguration` for a file that is not as it must be, and for a case that is not `known` or
-    listed twice.
+    Raises `InvalidConfiguration` for a file that does not fit its format, and for a case that is not among the
+    `known` node ids or is listed twice.
     """
     found: dict[str, KnownFailure] = {}
-    for index, group in enumerate(decode_toml(path, Expectations).failures):
+    for index, group in enumerate(decode_toml(path, ExpectationsFile).failures):
         for case in group.cases:
             where = f"{path}: failures[{index}].cases"
             if case in found:

@@ -170,7 +170,7 @@ def _limits() -> Iterator[str]:
 def _checks() -> Iterator[str]:
     yield from _head("check", "passes when")
     for name, check in CHECKS.items():
-        yield _row(f"`{name}`", sources.first_paragraph(check.__doc__))
+        yield _row(f"`{name}`", sources.first_paragraph(check.__doc__).removeprefix("Check that "))
 
 
 def _verdicts() -> Iterator[str]:

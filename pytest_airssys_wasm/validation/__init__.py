@@ -1,6 +1,6 @@
-"""Is a component fit for the platform, and does it do what its manifest says? Knows no pytest."""
+"""The checks of a component: whether it fits the platform, and does what its manifest says. Knows no pytest."""
 
 from __future__ import annotations
 
 ORDER = ("manifest", "loads", "imports", "limits", "instantiates", "deterministic")
-"""The checks, in the order in which a reader wants to know."""
+"""The names of the checks, in the order in which they are reported."""

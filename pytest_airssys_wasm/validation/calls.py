@@ -1,4 +1,4 @@
-"""One call of an export, with arguments as a manifest writes them, and its outcome as data that can be compared."""
+"""Calls of exports with arguments as a manifest writes them, and their results as data that can be compared."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_airssys_wasm.protocol import wire
 from pytest_airssys_wasm.protocol.values import decode, encode
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
+from pytest_airssys_wasm.runtime.base.printable import counted
 from pytest_airssys_wasm.runtime.errors import WasmError
 from pytest_airssys_wasm.runtime.guest.component import UnknownExport
 from pytest_airssys_wasm.runtime.wave import write_call, write_value
@@ -22,22 +23,22 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Planned:
-    """A call that is to be made."""
+class PlannedCall:
+    """A call with arguments that fit their types."""
 
     text: str
-    """In WAVE notation, for messages."""
+    """The call in WAVE notation, for messages."""
     function: str
     args: tuple[Any, ...]
     results: tuple[Any, ...]
-    """The types of what it returns."""
+    """The types of the results."""
 
-    def expect(self, written: Any) -> Any:
-        """A value that a manifest expects, as `Outcome.value` holds values."""
+    def encoded(self, written: Any) -> Any:
+        """Return a result that a manifest expects, in the encoding of `CallResult.value`."""
         return encode(_decode_results(wire.from_toml(written), self.results))
 
-    def show(self, encoded: Any) -> str:
-        """Such a value in WAVE notation, for messages."""
+    def result_text(self, encoded: Any) -> str:
+        """Return an encoded result in WAVE notation, for messages."""
         if not self.results:
             return "nothing" if encoded is None else str(encoded)
         if len(self.results) == 1:
@@ -46,23 +47,27 @@ class Planned:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """How a call ended."""
+class CallResult:
+    """The value or error of a call, what it used, and what the guest wrote."""
 
     error: WasmError | None
     value: Any
-    """Encoded as the adapter protocol carries values; `None` where it did not return."""
+    """The result in the encoding of the adapter protocol; `None` where the call did not return."""
     usage: Usage
     output: tuple[bytes, bytes]
+    """The bytes written to stdout and to stderr."""
 
     @property
     def verdict(self) -> Verdict:
-        """`ok` where it returned."""
+        """The verdict of the call, `ok` where it returned."""
         return Verdict.OK if self.error is None else self.error.verdict
 
 
-def plan(component: Component, function: str, args: Sequence[Any]) -> Planned:
-    """Read the arguments by their types. Raises `Unfit` where the component has no such export."""
+def plan_call(component: Component, function: str, args: Sequence[Any]) -> PlannedCall:
+    """Read the arguments by their types.
+
+    Raises `Unfit` where the component has no such export, or it takes another number of arguments.
+    """
     try:
         types, results = component.parameter_types(function), component.result_types(function)
     except UnknownExport as error:
@@ -70,15 +75,17 @@ def plan(component: Component, function: str, args: Sequence[Any]) -> Planned:
     if len(types) != len(args):
         signature = component.function_names()[function]
         raise Unfit(
-            f"{function} takes {len(types)} argument(s), got {len(args)}",
-            f"write args as its type says: {function}: {signature}",
+            f"{function} takes {counted(len(types), 'argument')}, got {len(args)}",
+            f"write args that fit its type, {function}: {signature}",
         )
     decoded = tuple(decode(wire.from_toml(value), type_) for value, type_ in zip(args, types))
-    return Planned(text=write_call(function, decoded, types), function=function, args=decoded, results=tuple(results))
+    return PlannedCall(
+        text=write_call(function, decoded, types), function=function, args=decoded, results=tuple(results)
+    )
 
 
-def make(instance: Instance, planned: Planned) -> Outcome:
-    """Call it. Raises `Unfit` for an argument that does not fit its type."""
+def make_call(instance: Instance, planned: PlannedCall) -> CallResult:
+    """Make the call and return its result. Raises `Unfit` for an argument that does not fit its type."""
     store = instance.store
     error, value = None, None
     try:
@@ -89,10 +96,10 @@ def make(instance: Instance, planned: Planned) -> Outcome:
         signature = instance.component.function_names()[planned.function]
         raise Unfit(
             f"{planned.function} cannot be called: {raised}",
-            f"write args as its type says: {planned.function}: {signature}",
+            f"write args that fit its type, {planned.function}: {signature}",
         ) from None
     assert store.usage is not None
-    return Outcome(error=error, value=value, usage=store.usage, output=(store.stdout, store.stderr))
+    return CallResult(error=error, value=value, usage=store.usage, output=(store.stdout, store.stderr))
 
 
 def _decode_results(value: Any, types: Sequence[Any]) -> Any:

@@ -1,4 +1,4 @@
-"""What is validated: a binary, what is declared of it, and what it would be given."""
+"""The subject of validation: a binary with its manifest, its limits, and the host that it would have."""
 
 from __future__ import annotations
 
@@ -35,18 +35,21 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A component that may be fit."""
+    """A component or module that is validated."""
 
     engine: WasmEngine
     wasm: Path
     manifest: Manifest | None
     declared_limits: ResourceLimits | InvalidConfiguration
-    """Or why there are none."""
+    """The limits, or the reason why there are none."""
     host: HostFunctions
     wasi: Wasi | None
 
     def load(self) -> Component:
-        """Compile it, or take it from the compile cache. Raises `Unfit` when it is no component or module."""
+        """Compile the binary, or take it from the compile cache.
+
+        Raises `Unfit` when it cannot be read, is not a valid component or module, or exceeds the compiler's bounds.
+        """
         try:
             return self.engine.load(self.wasm, manifest=self.manifest)
         except (FileNotFoundError, IsADirectoryError):
@@ -57,37 +60,43 @@ class Candidate:
             raise Unfit(str(error), "divide it, or compile it with --wasm-isolation=thread if you trust it") from error
         except InvalidComponent as error:
             raise Unfit(
-                f"it is no valid component or module: {error}",
-                "build it for WebAssembly (for example wasm32-wasip2), and look at it with `wasm-tools validate`",
+                f"it is not a valid component or module: {error}",
+                "build it for WebAssembly (for example wasm32-wasip2), and inspect it with `wasm-tools validate`",
             ) from error
 
     def read(self) -> bytes:
-        """The binary, translated where the file holds WebAssembly text. Raises as `load`, which comes before it."""
+        """Return the bytes of the binary, translated where the file holds WebAssembly text.
+
+        Call `load` first, which raises for a file that cannot be read or translated.
+        """
         return self.engine.compiler.to_binary(self.wasm.read_bytes(), self.wasm.name)[1]
 
     @property
     def limits(self) -> ResourceLimits:
-        """The limits it is to run under. Raises `Unfit` where none are given, or not allowed ones."""
+        """The limits under which the component is to run.
+
+        Raises `Unfit` where no memory limit is given, or a limit is not allowed.
+        """
         if isinstance(self.declared_limits, ResourceLimits):
             return self.declared_limits
         error = self.declared_limits
         if error.given is NOTHING:
             raise Unfit(
                 "no memory limit is given, and there is no default",
-                "write max_bytes under [resources.memory] of a Component.toml beside it, or give --wasm-memory '1 MiB'",
+                "write max_bytes under [resources.memory] of a Component.toml beside it, or use --wasm-memory '1 MiB'",
             )
-        raise Unfit(str(error), "give it limits that the platform allows, in a Component.toml beside it") from None
+        raise Unfit(str(error), "set limits that the platform allows, in a Component.toml beside it") from None
 
     @contextmanager
     def instantiated(self) -> Iterator[Instance]:
-        """An instance in a store of its own.
+        """Yield an instance in a store of its own.
 
-        Raises `Blocked` for what the checks `loads`, `limits`, `imports` and `instantiates` report.
+        Raises `Blocked` where one of the checks `loads`, `limits`, `imports` and `instantiates` fails.
         """
         component = self.need("loads", self.load)
         limits = self.need("limits", lambda: self.limits)
         for unmet in component.unmet_imports(self.host, self.wasi):
-            raise Blocked("imports", f"nothing that fits provides {unmet.name}")
+            raise Blocked("imports", f"the import {unmet.name} is not provided as declared")
         with LimitedStore(self.engine, limits, host=self.host, wasi=self.wasi) as store:
             try:
                 instance = store.instantiate(component)
@@ -97,7 +106,7 @@ class Candidate:
 
     @staticmethod
     def need(check: str, get: Callable[[], T]) -> T:
-        """What another check is about; raises `Blocked` where that check fails."""
+        """Return the result of `get`. Raises `Blocked`, naming the check, where it raises `Unfit`."""
         try:
             return get()
         except Unfit as unfit:

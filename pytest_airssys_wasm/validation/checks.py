@@ -1,18 +1,18 @@
-"""The checks that every component gets. Each returns a note of one line, or raises `Unfit` or `Blocked`."""
+"""The checks of every component. Each returns a note of one line, or raises `Unfit` or `Blocked`."""
 
 from __future__ import annotations
 
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from pytest_airssys_wasm.runtime.base.printable import counted
 from pytest_airssys_wasm.runtime.binary.needs import exceeded, read_needs
 from pytest_airssys_wasm.runtime.errors import WasmError
 from pytest_airssys_wasm.runtime.host.unmet_imports import is_wasi
 from pytest_airssys_wasm.runtime.store.store import LimitedStore
 from pytest_airssys_wasm.validation import ORDER
 from pytest_airssys_wasm.validation.determinism import check_determinism
-from pytest_airssys_wasm.validation.findings import Unfit
-from pytest_airssys_wasm.validation.remedies import remedy
+from pytest_airssys_wasm.validation.findings import Unfit, remedy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,48 +22,50 @@ if TYPE_CHECKING:
 
 
 def check_manifest(candidate: Candidate) -> str:
-    """The manifest is right: known keys, values in range. It says which limits that makes."""
+    """Check that the manifest is valid: known keys, and values in range. The note gives its limits."""
     manifest = candidate.manifest
     assert manifest is not None
     limits = manifest.limits()
     return (
         f"memory {limits.memory:,} bytes, fuel {limits.fuel:,}, timeout {limits.timeout_ms:g} ms, "
-        f"{len(manifest.tests)} test(s)"
+        f"{counted(len(manifest.tests), 'test')}"
     )
 
 
 def check_loads(candidate: Candidate) -> str:
-    """The binary is valid, and the platform's compiler takes it."""
+    """Check that the binary is valid, and that the platform's compiler accepts it."""
     return _loading(candidate.load())
 
 
 def check_imports(candidate: Candidate) -> str:
-    """Every import is WASI that is granted, or served by a registered host function."""
+    """Check that every import is WASI that is granted, or a registered host function."""
     component = candidate.need("loads", candidate.load)
     unmet = list(component.unmet_imports(candidate.host, candidate.wasi))
     if not unmet:
-        return f"{len(component.imports)} import(s), all provided" if component.imports else "it imports nothing"
+        return (
+            f"{counted(len(component.imports), 'import')}, all provided" if component.imports else "it imports nothing"
+        )
     if all(_is_wasi(one.name) for one in unmet):
         interfaces = sorted({one.name.partition("#")[0] for one in unmet})
         raise Unfit(
             f"it imports WASI, which is not granted: {', '.join(interfaces)}",
-            "write a table [wasi] into its Component.toml: an empty one links WASI and grants nothing of the machine",
+            "write a table [wasi] into its Component.toml: an empty one links WASI and grants no access to the machine",
         )
     missing = [one for one in unmet if not one.is_registered]
     if not missing:
         raise Unfit(
-            f"{len(unmet)} of its imports have another signature than what is registered: {'; '.join(map(str, unmet))}",
-            "register functions for what it declares, or declare what they serve",
+            f"another signature is registered for {counted(len(unmet), 'import')}: {'; '.join(map(str, unmet))}",
+            "register functions with the declared signatures, or declare the signatures of those that are registered",
         )
     raise Unfit(
-        f"nothing provides {len(missing)} of its imports: {'; '.join(map(str, missing))}",
+        f"nothing provides {counted(len(missing), 'import')}: {'; '.join(map(str, missing))}",
         "register them in a conftest.py beside it, in a fixture that overrides `wasm_host` or in the hook "
         f"`pytest_wasm_host`: host.register({missing[0].name!r}, function)",
     )
 
 
 def check_limits(candidate: Candidate) -> str:
-    """What the binary declares fits into the limits, before any of its code runs."""
+    """Check that what the binary declares fits into its limits, before any of its code runs."""
     candidate.need("loads", candidate.load)
     limits = candidate.limits
     needs = read_needs(candidate.read())
@@ -79,7 +81,7 @@ def check_limits(candidate: Candidate) -> str:
 
 
 def check_instantiates(candidate: Candidate) -> str:
-    """It instantiates within its limits: twice, because the second time shows the warm cost."""
+    """Check that the component instantiates within its limits: twice, because the second time shows the warm cost."""
     component = candidate.need("loads", candidate.load)
     candidate.need("limits", lambda: check_limits(candidate))
     candidate.need("imports", lambda: check_imports(candidate))
@@ -109,7 +111,7 @@ _FUNCTIONS: tuple[Callable[[Candidate], str], ...] = (
     check_determinism,
 )
 CHECKS = dict(zip(ORDER, _FUNCTIONS))
-"""By the name of the pytest item."""
+"""The checks by the names of their pytest items."""
 
 
 def _loading(component: Component) -> str:

@@ -1,11 +1,12 @@
-"""The same call in fresh stores does the same: same value, same fuel, same output."""
+"""The check `deterministic`: the same call in fresh stores has the same value, fuel and output."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
-from pytest_airssys_wasm.validation.calls import Planned, make, plan
+from pytest_airssys_wasm.runtime.base.printable import counted
+from pytest_airssys_wasm.validation.calls import PlannedCall, make_call, plan_call
 from pytest_airssys_wasm.validation.findings import Unfit
 
 if TYPE_CHECKING:
@@ -13,24 +14,24 @@ if TYPE_CHECKING:
 
     from pytest_airssys_wasm.runtime.guest.component import Component
     from pytest_airssys_wasm.runtime.manifest.model import ManifestTest
-    from pytest_airssys_wasm.validation.calls import Outcome
+    from pytest_airssys_wasm.validation.calls import CallResult
     from pytest_airssys_wasm.validation.candidate import Candidate
 
 RUNS = 4
-"""How often each call is made. Two would miss a coin toss every second time."""
+"""The number of times that each call is made. Two would miss a coin toss every second time."""
 
-# Imports whose answers differ from run to run, and what to say of them.
 _SOURCES = {
     "wasi:random": "random numbers",
     "wasi:clocks": "clocks",
     "wasi_snapshot_preview1#random_get": "random numbers",
     "wasi_snapshot_preview1#clock_time_get": "clocks",
 }
+"""The imports whose answers differ from run to run, by the beginnings of their names, with a word for each."""
 
 
 def check_determinism(candidate: Candidate) -> str:
-    """Each call does the same in fresh stores: the instantiation and those of `[[tests]]`, or without any `[[tests]]`
-    the exports that take no arguments.
+    """Check that each call does the same in fresh stores: the instantiation and the calls of `[[tests]]`, or without
+    any `[[tests]]` those of the exports that take no arguments.
     """
     with candidate.instantiated() as instance:
         component = instance.component
@@ -50,43 +51,45 @@ def check_determinism(candidate: Candidate) -> str:
         for _ in range(1, RUNS):
             _compare(component, planned, outcome, _call(candidate, planned))
     if not calls:
-        return f"only the instantiation, {RUNS} times: there are no [[tests]], and no export takes no arguments"
-    return f"{len(calls)} call(s) and the instantiation, {RUNS} times each"
+        return f"only the instantiation, {RUNS} times: there are no [[tests]], and every export takes arguments"
+    return f"{counted(len(calls), 'call')} and the instantiation, {RUNS} times each"
 
 
-def _calls(candidate: Candidate, component: Component) -> list[Planned]:
+def _calls(candidate: Candidate, component: Component) -> list[PlannedCall]:
     tests = candidate.manifest.tests if candidate.manifest else ()
     found = {planned.text: planned for planned in _planned(component, tests)}
     if not found:
         without_arguments = (name for name in component.function_names() if not component.parameter_types(name))
-        found = {name: plan(component, name, ()) for name in without_arguments}
+        found = {name: plan_call(component, name, ()) for name in without_arguments}
     return list(found.values())
 
 
-def _planned(component: Component, tests: tuple[ManifestTest, ...]) -> Iterator[Planned]:
+def _planned(component: Component, tests: tuple[ManifestTest, ...]) -> Iterator[PlannedCall]:
     for test in tests:
         try:
-            yield plan(component, test.call, test.args)
-        except Unfit:  # that entry's own check says so
+            yield plan_call(component, test.call, test.args)
+        except Unfit:  # the entry's own check reports it
             continue
 
 
-def _call(candidate: Candidate, planned: Planned) -> Outcome | None:
+def _call(candidate: Candidate, planned: PlannedCall) -> CallResult | None:
     with candidate.instantiated() as instance:
         try:
-            return make(instance, planned)
-        except Unfit:  # as above
+            return make_call(instance, planned)
+        except Unfit:  # reported by the entry's own check too
             return None
 
 
-def _compare(component: Component, planned: Planned, first: Outcome | None, again: Outcome | None) -> None:
+def _compare(component: Component, planned: PlannedCall, first: CallResult | None, again: CallResult | None) -> None:
     if first is None or again is None or Verdict.TIMEOUT in (first.verdict, again.verdict):
-        return  # how far a guest gets in a given time says nothing about it
+        return  # how far a guest gets until its timeout depends on the machine
     what = planned.text
     if first.verdict != again.verdict:
         raise _differs(component, f"{what} ended with", str(first.verdict), str(again.verdict))
     if first.value != again.value:
-        raise _differs(component, f"{what} returned", planned.show(first.value), planned.show(again.value))
+        raise _differs(
+            component, f"{what} returned", planned.result_text(first.value), planned.result_text(again.value)
+        )
     if first.usage.fuel != again.usage.fuel:
         raise _differs(
             component, f"{what} used", f"{first.usage.fuel.consumed:,}", f"{again.usage.fuel.consumed:,} fuel"

@@ -1,22 +1,49 @@
-"""How a check ends when it does not pass. Both are raised: a check returns a note of one line when it passes."""
+"""The findings of checks that do not pass, and remedies in the words of `Component.toml`.
+
+Findings are raised; a check that passes returns a note of one line.
+"""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from pytest_airssys_wasm.runtime.base.outcome import Verdict
+
+if TYPE_CHECKING:
+    from pytest_airssys_wasm.runtime.errors import WasmError
+
+_REMEDIES = {
+    Verdict.OUT_OF_FUEL: "do less, or raise max_fuel under [resources.cpu]; an endless loop uses up any budget",
+    Verdict.TIMEOUT: "do less or block less, or raise timeout_ms under [resources.cpu]",
+    Verdict.OUT_OF_MEMORY: "use less memory, or raise max_bytes under [resources.memory]",
+    Verdict.RESOURCE_LIMIT: "use less of this resource: its limit is the platform's, not the manifest's",
+    Verdict.TRAP: "look at the innermost guest frame, where it trapped; build with names to see functions",
+    Verdict.EXIT: "return instead of exiting; the guest's stderr may say why it gave up",
+    Verdict.HOST_ERROR: "look at the traceback of the host function that the guest called: it failed",
+    Verdict.LINK_ERROR: "provide the import, or build against the interface version that the platform has",
+}
+
 
 class Unfit(Exception):
-    """The component, or what is declared of it, is not as it must be."""
+    """A fault in the component, or in what its manifest declares."""
 
     def __init__(self, reason: str, remedy: str) -> None:
         super().__init__(reason)
         self.reason = reason
         """One line that names the fault."""
         self.remedy = remedy
-        """What to do about it."""
+        """One line that says how to correct it."""
 
 
 class Blocked(Exception):
-    """Nothing can be said, because an earlier check fails."""
+    """The failure of an earlier check, which leaves a check without anything to look at."""
 
     def __init__(self, check: str, reason: str) -> None:
         super().__init__(f"not checked, because {check} fails: {reason}")
         self.check = check
+        """The name of the earlier check."""
+
+
+def remedy(error: WasmError) -> str:
+    """Return one line that says what to do about an execution that ended with this error."""
+    return _REMEDIES.get(error.verdict, "see the error above")

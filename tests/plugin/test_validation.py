@@ -123,7 +123,7 @@ def test_a_wrong_manifest_fails_the_check_manifest_and_nothing_else_is_said(auth
         ("returns = 4\nmax_fuel = 3", "[8]", "fuel, max_fuel is 3"),
         ("verdict = 'trap'", "[8]", "half(8) returned 4; expected the verdict trap"),
         ("trap = 'integer-overflow'", "[13]", "trap (unreachable); expected the verdict trap (integer-overflow)"),
-        ("returns = 4", "[8, 8]", "half takes 1 argument(s), got 2"),
+        ("returns = 4", "[8, 8]", "half takes 1 argument, got 2"),
         ("returns = 4", "['eight']", "expected i32, got 'eight'"),
     ],
 )
@@ -162,7 +162,7 @@ def test_an_import_that_nothing_provides_is_named_with_its_type_and_blocks_the_r
     ran = validate(author)
     name, told = the_failure(author)
     assert name == "imports"
-    assert "nothing provides 1 of its imports: env#log: (func (param i32))" in told
+    assert "nothing provides 1 import: env#log: (func (param i32))" in told
     assert ran.count("skipped") == 4
     assert "not checked, because imports fails" in ran.text
 
@@ -173,7 +173,7 @@ def test_an_import_with_another_signature_is_not_called_missing(author):
     )
     assert the_failure(author) == (
         "imports",
-        "1 of its imports have another signature than what is registered: "
+        "another signature is registered for 1 import: "
         "env#log: (func (param i32)) (registered is a function that takes (number, more))",
     )
 
@@ -210,7 +210,7 @@ def test_wasi_that_is_not_granted_fails_imports_and_random_numbers_fail_determin
             "ended with out-of-fuel",
         ),
         (("i32.const 42)", "i32.const 42) (start $go) (func $go unreachable)"), "instantiates", "ended with trap"),
-        (("i32.const 42)", "i64.const 42)"), "loads", "it is no valid component or module"),
+        (("i32.const 42)", "i64.const 42)"), "loads", "it is not a valid component or module"),
     ],
     ids=["memory", "table", "endless start", "trapping start", "invalid"],
 )

@@ -170,7 +170,8 @@ def _limits() -> Iterator[str]:
 def _checks() -> Iterator[str]:
     yield from _head("check", "passes when")
     for name, check in CHECKS.items():
-        yield _row(f"`{name}`", sources.first_paragraph(check.__doc__).removeprefix("Check that "))
+        condition = sources.first_paragraph(check.__doc__).removeprefix("Check that ")
+        yield _row(f"`{name}`", condition[0].upper() + condition[1:])
 
 
 def _verdicts() -> Iterator[str]:

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_airssys_wasm.reporting import json_report
-from pytest_airssys_wasm.reporting.comparison import compare
-from pytest_airssys_wasm.reporting.side_by_side import render
+from pytest_airssys_wasm.reporting.comparison import compare, render
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
 if TYPE_CHECKING:
@@ -18,14 +17,14 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print the comparison; a file that is no report is an error of the command line."""
+    """Print the comparison. A file that is not a report is an error of the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m pytest_airssys_wasm.compare", description="Lay reports of the conformance suite side by side."
     )
     parser.add_argument("report", nargs="+", type=Path, help="written by `pytest --wasm-report x.json`")
     paths = list(dict.fromkeys(parser.parse_args(arguments).report))
     if len(paths) < 2:
-        parser.error("two reports or more: one alone is what --wasm-report x.md shows")
+        parser.error("give two reports or more; --wasm-report x.md shows a single one")
     try:
         reports = {title: json_report.read(path) for title, path in zip(_titles(paths), paths)}
     except InvalidConfiguration as error:
@@ -34,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _titles(paths: Sequence[Path]) -> list[str]:
-    """Names without folder and suffix, where that is enough to tell them apart."""
+    """Return the names of the files, without folder and suffix where they differ without."""
     times = Counter(path.stem for path in paths)
     return [path.stem if times[path.stem] == 1 else str(path) for path in paths]
 

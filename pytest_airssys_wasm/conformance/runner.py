@@ -76,9 +76,9 @@ class CaseRunner:
         Raises `InvalidConfiguration`, beginning with `where`, when a component cannot be found.
         """
         copies = [
-            _ActorCopy(actor, copy, self._component_path(actor, where))
+            _ActorCopy(actor=actor, number=number, component=self._component_path(actor, where))
             for actor in case.cast()
-            for copy in range(case.concurrency)
+            for number in range(case.concurrency)
         ]
         is_measured = case.expect.host_rss_growth_mib is not None or case.expect.open_files_growth is not None
         warm_up = case.repeat // 10 or min(1, case.repeat - 1)
@@ -106,7 +106,7 @@ class CaseRunner:
     def _run_once(self, case: Case, copies: list[_ActorCopy], repetition: int) -> list[ActorPass]:
         if case.schedule == "at-once":
             return self._at_once(copies, repetition)
-        by_actor = itertools.groupby(copies, key=lambda one: one.actor.name)
+        by_actor = itertools.groupby(copies, key=lambda copy: copy.actor.name)
         return [one for _, group in by_actor for one in self._at_once(list(group), repetition)]
 
     def _at_once(self, copies: list[_ActorCopy], repetition: int) -> list[ActorPass]:
@@ -114,29 +114,29 @@ class CaseRunner:
             return [self._run_copy(copies[0], repetition)]
         barrier = Barrier(len(copies))
 
-        def run(one: _ActorCopy) -> ActorPass:
+        def run(copy: _ActorCopy) -> ActorPass:
             barrier.wait()
-            return self._run_copy(one, repetition)
+            return self._run_copy(copy, repetition)
 
         with ThreadPoolExecutor(len(copies)) as threads:
             return list(threads.map(run, copies))
 
-    def _run_copy(self, one: _ActorCopy, repetition: int) -> ActorPass:
+    def _run_copy(self, copy: _ActorCopy, repetition: int) -> ActorPass:
         answers: list[StepAnswer | None] = []
-        for steps in _by_store(one.actor.steps):
-            given = self._run_steps(one, steps)
+        for steps in _by_store(copy.actor.steps):
+            given = self._run_steps(copy, steps)
             known = [_without_unasked(step, answer) for step, answer in zip(steps, given)]
             answers += (known + [None] * len(steps))[: len(steps)]
-        return ActorPass(actor=one.actor.name, copy=one.copy, repetition=repetition, answers=tuple(answers))
+        return ActorPass(actor=copy.actor.name, copy=copy.number, repetition=repetition, answers=tuple(answers))
 
-    def _run_steps(self, one: _ActorCopy, steps: list[Step]) -> list[StepAnswer | None]:
-        actor = one.actor
+    def _run_steps(self, copy: _ActorCopy, steps: list[Step]) -> list[StepAnswer | None]:
+        actor = copy.actor
         if steps[0].phase == "configure":
             reading = ConfigureRequest(id=next(self._ids), manifest=actor.manifest or "")
             return [*self.runtime.configure(reading).steps]
         request = RunRequest(
             id=next(self._ids),
-            component=str(one.component),
+            component=str(copy.component),
             limits=limits_on_wire(actor.limits),
             steps=[StepRequest(call=step.call, args=wire.from_toml(step.args)) for step in steps],
             wasi=None if actor.wasi is None else structs.asdict(actor.wasi),
@@ -157,12 +157,12 @@ class CaseRunner:
         return measure.resident_mib(process_ids), measure.open_files(process_ids)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _ActorCopy:
     """One copy of an actor, which goes through its steps in one thread."""
 
     actor: Actor
-    copy: int
+    number: int
     component: Path | None
 
 

@@ -1,12 +1,15 @@
-"""Several reports beside each other: what each runtime made of every requirement, and which cases tell them apart."""
+"""Several reports side by side: outcomes by requirement, and the cases that differ. As data and as Markdown."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING
 
-from pytest_airssys_wasm.reporting.outcomes import Tally, tally
+from pytest_airssys_wasm.reporting import formatting
+from pytest_airssys_wasm.reporting.markdown import COUNTED, code, more, prose, table_row
+from pytest_airssys_wasm.reporting.summaries import CategoryCounts, count_categories
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,39 +17,42 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.reporting.model import Report, RequirementRecord, SessionInfo, TestRecord
 
 NOT_RUN = "not run"
+"""The category of a case that a report does not have."""
+MOST_CASES = 2_000
+_MOST_REASON = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """One report: its title, who ran where, and how its cases ended."""
+    """One report: its title, its session, and the numbers of its cases."""
 
     title: str
     session: SessionInfo
-    tally: Tally
+    counts: CategoryCounts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """A requirement, and how the cases that prove it ended in each report."""
+class RequirementLine:
+    """A requirement, and the numbers of the cases that prove it in each report."""
 
     record: RequirementRecord
-    tallies: tuple[Tally, ...]
+    counts: tuple[CategoryCounts, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
-    """How a case ended in one report, and why if it did not pass."""
+class CaseOutcome:
+    """The category of a case in one report, and the reason unless it passed."""
 
-    word: str
+    category: str
     reason: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """Cases that ended alike in each report, and not in all of them alike."""
+    """Cases that have the same outcomes as each other in each report, but not the same category in all reports."""
 
-    endings: tuple[Ending, ...]
-    """One for each report."""
+    outcomes: tuple[CaseOutcome, ...]
+    """One outcome for each report."""
     cases: tuple[TestRecord, ...]
 
 
@@ -55,22 +61,22 @@ class Comparison:
     """Reports, one column each."""
 
     columns: tuple[Column, ...]
-    lines: tuple[Line, ...]
-    """Without requirements of which no report has a case."""
+    lines: tuple[RequirementLine, ...]
+    """The requirements of which any report has a case."""
     differences: tuple[Difference, ...]
-    """Those of most cases first."""
+    """The differences, those of most cases first."""
 
 
 def compare(reports: Mapping[str, Report]) -> Comparison:
-    """The conformance cases of the reports, which are given by their titles.
+    """Compare the conformance cases of the reports, which are given by their titles.
 
-    Python tests, checks and laws are left out: they are no demands on a runtime.
+    Python tests, checks and laws are left out, because they demand nothing of a runtime.
     """
     cases = [{one.test: one for one in report.tests if one.kind == "case"} for report in reports.values()]
     known = {record.id: record for report in reports.values() for record in report.requirements}
     return Comparison(
         columns=tuple(
-            Column(title=title, session=report.session, tally=tally(of_report.values()))
+            Column(title=title, session=report.session, counts=count_categories(of_report.values()))
             for (title, report), of_report in zip(reports.items(), cases)
         ),
         # By chapter; within it as in the reports.
@@ -79,25 +85,85 @@ def compare(reports: Mapping[str, Report]) -> Comparison:
     )
 
 
-def _lines(records: Iterable[RequirementRecord], cases: Sequence[Mapping[str, TestRecord]]) -> Iterator[Line]:
+def render(comparison: Comparison) -> str:
+    """Write the comparison as Markdown: the reports, the requirements of each chapter, and the cases that differ."""
+    return "\n".join(_markdown(comparison)) + "\n"
+
+
+def _lines(
+    records: Iterable[RequirementRecord], cases: Sequence[Mapping[str, TestRecord]]
+) -> Iterator[RequirementLine]:
     for record in records:
-        tallies = tuple(tally(case for case in of.values() if case.requirement == record.id) for of in cases)
-        if any(one.total for one in tallies):
-            yield Line(record=record, tallies=tallies)
+        counts = tuple(count_categories(case for case in of.values() if case.requirement == record.id) for of in cases)
+        if any(one.total for one in counts):
+            yield RequirementLine(record=record, counts=counts)
 
 
 def _differences(cases: Sequence[Mapping[str, TestRecord]]) -> tuple[Difference, ...]:
-    together: defaultdict[tuple[Ending, ...], list[TestRecord]] = defaultdict(list)
+    together: defaultdict[tuple[CaseOutcome, ...], list[TestRecord]] = defaultdict(list)
     for name in sorted({name for of_report in cases for name in of_report}):
-        endings = tuple(_ending(of_report.get(name)) for of_report in cases)
-        if len({ending.word for ending in endings}) > 1:
-            together[endings].append(next(of_report[name] for of_report in cases if name in of_report))
-    found = [Difference(endings=endings, cases=tuple(records)) for endings, records in together.items()]
+        outcomes = tuple(_outcome(of_report.get(name)) for of_report in cases)
+        if len({outcome.category for outcome in outcomes}) > 1:
+            together[outcomes].append(next(of_report[name] for of_report in cases if name in of_report))
+    found = [Difference(outcomes=outcomes, cases=tuple(records)) for outcomes, records in together.items()]
     return tuple(sorted(found, key=lambda difference: -len(difference.cases)))
 
 
-def _ending(case: TestRecord | None) -> Ending:
+def _outcome(case: TestRecord | None) -> CaseOutcome:
     if case is None:
-        return Ending(word=NOT_RUN, reason=None)
-    reason = None if case.ending == "passed" else (case.reason or "").removeprefix("expected to fail: ")
-    return Ending(word=case.ending, reason=reason or None)
+        return CaseOutcome(category=NOT_RUN, reason=None)
+    reason = None if case.category == "passed" else (case.reason or "").removeprefix("expected to fail: ")
+    return CaseOutcome(category=case.category, reason=reason or None)
+
+
+def _markdown(comparison: Comparison) -> Iterator[str]:
+    titles = [code(column.title) for column in comparison.columns]
+    yield from ("## Side by side", "")
+    yield table_row("", "runtime", "version", *COUNTED, "suite", "platform", "started")
+    yield table_row("---", "---", "---", *["--:"] * len(COUNTED), "---", "---", "---")
+    for title, column in zip(titles, comparison.columns):
+        session = column.session
+        runtime = (code(session.runtime), code(session.runtime_version))
+        where = (code(session.tool_version), code(session.platform), code(session.started_at))
+        yield table_row(f"**{title}**", *runtime, *_counts(column.counts, zero="0"), *where)
+    yield from ("", "known: failures that were expected. An empty cell is a zero.")
+    for chapter, lines in groupby(comparison.lines, key=lambda line: line.record.chapter):
+        yield from ("", f"### {prose(chapter)}", "")
+        yield table_row("requirement", "statement", *(f"{title} {word}" for title in titles for word in COUNTED))
+        yield table_row("---", "---", *["--:"] * len(COUNTED) * len(titles))
+        yield from map(_requirement, lines)
+    yield from _differing(comparison, titles)
+
+
+def _requirement(line: RequirementLine) -> str:
+    numbers = (number for counts in line.counts for number in _counts(counts, zero=""))
+    return table_row(code(line.record.id), prose(line.record.sentence), *numbers)
+
+
+def _counts(counts: CategoryCounts, *, zero: str) -> Iterator[str]:
+    for category in COUNTED:
+        number = getattr(counts, category)
+        yield formatting.count(number) if number else zero
+
+
+def _differing(comparison: Comparison, titles: list[str]) -> Iterator[str]:
+    differing = sum(len(difference.cases) for difference in comparison.differences)
+    yield from ("", f"### Cases that differ: {formatting.count(differing)}")
+    room = MOST_CASES
+    for difference in comparison.differences:
+        if room <= 0:
+            break
+        yield from _difference(difference, titles, room)
+        room -= len(difference.cases)
+    yield from more(differing - MOST_CASES, "case")
+
+
+def _difference(difference: Difference, titles: list[str], room: int) -> Iterator[str]:
+    outcomes = (f"{title} {_outcome_text(outcome)}" for title, outcome in zip(titles, difference.outcomes))
+    yield from ("", " · ".join(outcomes), "")
+    for case in difference.cases[:room]:
+        yield f"- {code(case.test)} ({code(case.requirement or '')})"
+
+
+def _outcome_text(outcome: CaseOutcome) -> str:
+    return f"**{outcome.category}**" + (f": {code(outcome.reason, _MOST_REASON)}" if outcome.reason else "")

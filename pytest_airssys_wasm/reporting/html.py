@@ -1,4 +1,4 @@
-"""The report as one HTML page that needs nothing beside itself, and that can reach nothing."""
+"""The report as one HTML page without other files, and without access to the network."""
 
 from __future__ import annotations
 
@@ -12,12 +12,20 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from pytest_airssys_wasm.reporting import figures
-from pytest_airssys_wasm.reporting.outcomes import ENDINGS, by_chapter, failed_first, tally
+from pytest_airssys_wasm.reporting import formatting
+from pytest_airssys_wasm.reporting.formatting import cut
 from pytest_airssys_wasm.reporting.plots import plots
-from pytest_airssys_wasm.reporting.rows import OK, fuel_used_percent, memory_used_percent, summarise
-from pytest_airssys_wasm.reporting.text import cut
-from pytest_airssys_wasm.runtime.base.printable import printable
+from pytest_airssys_wasm.reporting.summaries import (
+    CATEGORIES,
+    OK,
+    by_chapter,
+    by_export,
+    count_categories,
+    failed_first,
+    fuel_used_percent,
+    memory_used_percent,
+)
+from pytest_airssys_wasm.runtime.base.printable import counted, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,33 +42,34 @@ _MOST_TEXT = 2_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Entry:
-    """A test with those of its executions that are shown."""
+    """A test with those of its executions that the page has."""
 
     record: TestRecord
     executions: tuple[ExecutionRecord, ...]
     left_out: int
+    """The number of its other executions."""
 
 
 def render(report: Report) -> str:
-    """The page. What is too much to show is left out, and the page says how much."""
+    """Write the page. Of very many tests, exports and executions the rest is left out, and the page says how many."""
     script, style = _resource("report.js"), _resource("report.css")
-    rows = summarise(report.executions)
+    summaries = by_export(report.executions)
     return (
         _environment()
         .from_string(_resource("template.html"))
         .render(
             session=report.session,
-            tally=tally(report.tests),
-            outcomes=ENDINGS,
+            counts=count_categories(report.tests),
+            categories=CATEGORIES,
             entries=list(_entries(report)),
             tests_left_out=max(0, len(report.tests) - MOST_TESTS),
             executions=len(report.executions),
-            rows=rows[:MOST_ROWS],
-            rows_left_out=max(0, len(rows) - MOST_ROWS),
-            has_lower_bounds=any(row.lower_bounds for row in rows),
+            summaries=summaries[:MOST_ROWS],
+            summaries_left_out=max(0, len(summaries) - MOST_ROWS),
+            has_lower_bounds=any(one.lower_bounds for one in summaries),
             chapters=by_chapter(report),
             plots=asdict(plots(report)),
-            # Not our own text: the browser runs these two and nothing else.
+            # Trusted text of this package: the browser runs these two and nothing else.
             script=Markup(script),
             style=Markup(style),
             script_source=_source(script),
@@ -71,26 +80,27 @@ def render(report: Report) -> str:
 
 def _environment() -> Environment:
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_shown
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_finalize
     )
     environment.filters |= {
-        "count": figures.count,
-        "size": figures.size,
-        "milliseconds": figures.milliseconds,
-        "percent": figures.percent,
+        "count": formatting.count,
+        "counted": counted,
+        "size": formatting.size,
+        "milliseconds": formatting.milliseconds,
+        "percent": formatting.percent,
         "name": lambda text: cut(printable(text), _MOST_NAME),
         "fuel_used_percent": fuel_used_percent,
         "memory_used_percent": memory_used_percent,
-        "fuel_limits": figures.fuel_limits,
-        "memory_limits": figures.memory_limits,
-        "verdicts": figures.verdicts,
-        "fuel": lambda amount, is_exact: figures.fuel(amount, is_exact=is_exact),
+        "fuel_limits": formatting.fuel_limits,
+        "memory_limits": formatting.memory_limits,
+        "verdicts": formatting.verdicts,
+        "fuel": lambda amount, is_exact: formatting.fuel(amount, is_exact=is_exact),
     }
     return environment
 
 
-def _shown(value: Any) -> Any:
-    """Every text on its way into the page, so that none is forgotten."""
+def _finalize(value: Any) -> Any:
+    """Make each text that goes into the page printable, so that none is forgotten."""
     return cut(printable(value), _MOST_TEXT) if type(value) is str else value
 
 
@@ -99,7 +109,7 @@ def _resource(name: str) -> str:
 
 
 def _source(text: str) -> Markup:
-    """How a content security policy names an inline script or style."""
+    """Return the name of an inline script or style in a content security policy."""
     return Markup(f"'sha256-{b64encode(hashlib.sha256(text.encode()).digest()).decode()}'")
 
 
@@ -110,6 +120,6 @@ def _entries(report: Report) -> Iterator[_Entry]:
     room = MOST_EXECUTIONS
     for record in failed_first(report.tests)[:MOST_TESTS]:
         all_of_it = sorted(executions[record.test], key=lambda execution: execution.verdict == OK)
-        shown = tuple(all_of_it[: min(room, MOST_EXECUTIONS_OF_A_TEST)])
-        room -= len(shown)
-        yield _Entry(record=record, executions=shown, left_out=len(all_of_it) - len(shown))
+        some = tuple(all_of_it[: min(room, MOST_EXECUTIONS_OF_A_TEST)])
+        room -= len(some)
+        yield _Entry(record=record, executions=some, left_out=len(all_of_it) - len(some))

@@ -1,4 +1,4 @@
-"""The report as JSON: for machines, and to be read back."""
+"""The report as JSON, written for machines and read back."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 
 
 def render(report: Report) -> str:
-    """Indented JSON. A lone surrogate, for which UTF-8 has no bytes, becomes a question mark."""
+    """Write the report as indented JSON. A lone surrogate, which UTF-8 cannot encode, becomes a question mark."""
     text = json.dumps(msgspec.to_builtins(report), ensure_ascii=False, allow_nan=False, indent=1)
     return text.encode("utf-8", "replace").decode("utf-8") + "\n"
 
 
 def schema() -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of what `render` writes."""
+    """Return the JSON Schema (draft 2020-12) of the reports that `render` writes."""
     return msgspec.json.schema(Report)
 
 
 def read(path: Path) -> Report:
-    """The report in a file that `render` wrote.
+    """Read a report from a file that `render` wrote.
 
-    Raises `InvalidConfiguration`, naming file and place, where it is no such file.
+    Raises `InvalidConfiguration`, naming file and place, for any other file.
     """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))

@@ -1,43 +1,41 @@
-"""The report as Markdown: for the summary of a CI job."""
+"""The report as Markdown, for the summary of a CI job."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
 
-from pytest_airssys_wasm.reporting import figures
-from pytest_airssys_wasm.reporting.outcomes import by_chapter, tally
-from pytest_airssys_wasm.reporting.rows import summarise
-from pytest_airssys_wasm.reporting.text import cut
-from pytest_airssys_wasm.runtime.base.printable import printable
+from pytest_airssys_wasm.reporting import formatting
+from pytest_airssys_wasm.reporting.formatting import cut
+from pytest_airssys_wasm.reporting.summaries import by_chapter, by_export, count_categories
+from pytest_airssys_wasm.runtime.base.printable import counted, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from pytest_airssys_wasm.reporting.model import Report, TestRecord
-    from pytest_airssys_wasm.reporting.outcomes import Chapter
-    from pytest_airssys_wasm.reporting.rows import Row
+    from pytest_airssys_wasm.reporting.summaries import ChapterSummary, ExportSummary
 
 # GitHub takes a summary of 1 MiB at most.
 MOST_FAILED = 200
 MOST_ROWS = 400
 COUNTED = ("passed", "failed", "known", "skipped")
-"""The columns of a table of requirements; known: failures that were expected."""
+"""The categories that a table of requirements has columns for; known: failures that were expected."""
 _MOST_NAME = 160
 _MOST_REASON = 300
 
 _MARKUP = re.compile(r"[`*_{}\[\]()#!~^&<>|@$\\\"']|:(?=//)|(?<=www)\.", re.IGNORECASE)
 _BY_BACKSLASH = "`*_{}[]()#!~^"
-"""What a backslash takes the meaning from everywhere, and stays readable. The rest is written by number."""
+"""The characters that a backslash escapes everywhere, readably. The rest is written by number."""
 
 
 def render(report: Report) -> str:
-    """Counts, failed tests with their reasons, what each export cost, and the requirements with their outcomes."""
+    """Write the report: counts, failed tests with reasons, the cost of each export, and outcomes by requirement."""
     return "\n".join(_lines(report)) + "\n"
 
 
 def escape(text: str) -> str:
-    """Text from outside as itself: no markup, no cell border, no link."""
+    """Escape foreign text, so that nothing in it is markup, a cell border or a link."""
     return _MARKUP.sub(_escape, printable(text))
 
 
@@ -47,28 +45,28 @@ def _escape(found: re.Match[str]) -> str:
 
 
 def code(text: str, most: int = _MOST_NAME) -> str:
-    """As code, in which GitHub looks for no mentions."""
+    """Write foreign text as code, in which GitHub does not look for mentions."""
     return f"<code>{escape(cut(printable(text), most))}</code>"
 
 
 def prose(text: str) -> str:
-    """As running text. The comment keeps GitHub from seeing a mention, and shows nowhere."""
+    """Write foreign text as running text. An invisible comment keeps GitHub from seeing a mention."""
     return escape(text).replace("&#64;", "&#64;<!-- -->")
 
 
 def _lines(report: Report) -> Iterator[str]:
     session = report.session
-    yield f"## WebAssembly: {tally(report.tests)}"
+    yield f"## WebAssembly: {count_categories(report.tests)}"
     yield ""
     yield (
-        f"{len(report.executions):,} executions in {session.duration_s:,.1f} s · {code(session.runtime)} "
+        f"{counted(len(report.executions), 'execution')} in {session.duration_s:,.1f} s · {code(session.runtime)} "
         f"{code(session.runtime_version)} · Python {code(session.python_version)} · {code(session.platform)} · "
         f"pytest-airssys-wasm {code(session.tool_version)} · {code(session.started_at)}"
     )
     yield ""
     yield f"Limits: {code(session.limits, _MOST_REASON)}"
     yield from _failed([test for test in report.tests if test.outcome == "failed"])
-    yield from _exports(summarise(report.executions))
+    yield from _exports(by_export(report.executions))
     yield from _requirements(by_chapter(report))
 
 
@@ -80,52 +78,55 @@ def _failed(tests: Sequence[TestRecord]) -> Iterator[str]:
         reason = f"<br>{code(test.reason, _MOST_REASON)}" if test.reason else ""
         requirement = f" ({code(test.requirement)})" if test.requirement else ""
         yield f"- {code(test.test)}{requirement}{reason}"
-    yield from more(len(tests) - MOST_FAILED, "failed tests")
+    yield from more(len(tests) - MOST_FAILED, "failed test")
 
 
-def _exports(rows: Sequence[Row]) -> Iterator[str]:
-    if not rows:
+def _exports(summaries: Sequence[ExportSummary]) -> Iterator[str]:
+    if not summaries:
         return
     yield from ("", "### Exports", "")
     titles = ("calls", "fuel min", "median", "max", "limit", "used", "peak memory", "limit", "wall median", "max")
     yield table_row("component", "export", *titles, "verdicts")
     yield table_row("---", "---", *["--:"] * len(titles), "---")
-    yield from (table_row(*_cells(row)) for row in rows[:MOST_ROWS])
-    if any(row.lower_bounds for row in rows):
-        yield from ("", "≥: of some calls only a lower bound is known.")
-    yield from more(len(rows) - MOST_ROWS, "exports")
+    yield from (table_row(*_cells(one)) for one in summaries[:MOST_ROWS])
+    if any(one.lower_bounds for one in summaries):
+        yield from ("", "≥: only a lower bound is known for some calls.")
+    yield from more(len(summaries) - MOST_ROWS, "export")
 
 
-def _cells(row: Row) -> Iterator[str]:
-    yield code(row.component)
-    yield "*instantiate*" if row.export is None else code(row.export)
-    yield figures.count(row.calls)
+def _cells(summary: ExportSummary) -> Iterator[str]:
+    yield code(summary.component)
+    yield "*instantiate*" if summary.export is None else code(summary.export)
+    yield formatting.count(summary.calls)
     yield from (
-        figures.fuel(amount, is_exact=row.fuel_is_exact) for amount in (row.fuel_min, row.fuel_median, row.fuel_max)
+        formatting.fuel(amount, is_exact=summary.fuel_is_exact)
+        for amount in (summary.fuel_min, summary.fuel_median, summary.fuel_max)
     )
-    yield figures.fuel_limits(row)
-    yield figures.percent(row.fuel_used_percent)
-    yield figures.size(row.peak_memory_bytes)
-    yield figures.memory_limits(row)
-    yield from (f"{figures.milliseconds(time_ms)} ms" for time_ms in (row.wall_median_ms, row.wall_max_ms))
-    yield ", ".join(map(escape, figures.verdicts(row)))
+    yield formatting.fuel_limits(summary)
+    yield formatting.percent(summary.fuel_used_percent)
+    yield formatting.size(summary.peak_memory_bytes)
+    yield formatting.memory_limits(summary)
+    yield from (f"{formatting.milliseconds(time_ms)} ms" for time_ms in (summary.wall_median_ms, summary.wall_max_ms))
+    yield ", ".join(map(escape, formatting.verdicts(summary)))
 
 
-def _requirements(chapters: Iterable[Chapter]) -> Iterator[str]:
+def _requirements(chapters: Iterable[ChapterSummary]) -> Iterator[str]:
     for chapter in chapters:
-        yield from ("", f"### Requirements: {prose(chapter.name)} ({chapter.tally})", "")
-        yield table_row("requirement", "what it demands", *COUNTED)
+        yield from ("", f"### Requirements: {prose(chapter.name)} ({chapter.counts})", "")
+        yield table_row("requirement", "statement", *COUNTED)
         yield table_row("---", "---", *["--:"] * len(COUNTED))
         for requirement in chapter.requirements:
-            record, counted = requirement.record, requirement.tally
-            counts = (figures.count(getattr(counted, ending)) for ending in COUNTED)
-            yield table_row(code(record.id), prose(record.sentence), *counts)
+            record, counts = requirement.record, requirement.counts
+            numbers = (formatting.count(getattr(counts, category)) for category in COUNTED)
+            yield table_row(code(record.id), prose(record.sentence), *numbers)
 
 
 def table_row(*cells: str) -> str:
+    """Write one row of a table. The cells are Markdown."""
     return f"| {' | '.join(cells)} |"
 
 
-def more(count: int, what: str) -> Iterator[str]:
+def more(count: int, noun: str) -> Iterator[str]:
+    """Yield the lines that say how many things were left out, if any were."""
     if count > 0:
-        yield from ("", f"… and {count:,} more {what}.")
+        yield from ("", f"… and {counted(count, f'more {noun}')}.")

@@ -1,6 +1,6 @@
-"""What a report holds: the tests of a session and every execution of guest code in it.
+"""The data of a report: the tests of a session and every execution of guest code in it.
 
-Descriptions stand in the types, because the JSON schema shows them too.
+Descriptions stand in the types, because the JSON Schema has them too.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 FORMAT = 1
-"""Version of the data. It grows when a field changes its meaning or goes, not when one is added."""
+"""The version of the data. It grows when a field changes its meaning or is removed, not when one is added."""
 
 Count = Annotated[int, Meta(ge=0)]
 Amount = Annotated[float, Meta(ge=0)]
@@ -19,7 +19,7 @@ Amount = Annotated[float, Meta(ge=0)]
 class ExecutionRecord(Struct, frozen=True, kw_only=True):
     """One entry into guest code: an instantiation, or a call of an export."""
 
-    test: Annotated[str, Meta(description="pytest node id of the test that caused it")]
+    test: Annotated[str, Meta(description="pytest node id of the test that caused the execution")]
     component: Annotated[str, Meta(description="the guest's name")]
     export: Annotated[
         str | None, Meta(description="full name, such as `pkg:iface/name@1.0.0#func`; null: the instantiation")
@@ -30,19 +30,19 @@ class ExecutionRecord(Struct, frozen=True, kw_only=True):
     fuel_limit: Annotated[Count | None, Meta(description="units of fuel; null: unlimited")]
     wall_ms: Annotated[Amount, Meta(description="milliseconds from the entry into guest code to the verdict")]
     timeout_ms: Annotated[Amount | None, Meta(description="milliseconds; null: unlimited")]
-    peak_memory_bytes: Annotated[Count, Meta(description="the most that all memories of the store held together")]
+    peak_memory_bytes: Annotated[Count, Meta(description="the largest size of all memories of the store together")]
     memory_limit_bytes: Count
     denied_growths: Annotated[Count, Meta(description="memory growths that the limit refused")]
     host_calls: Annotated[Count, Meta(description="calls from the guest into host functions")]
     transfer_bytes: Annotated[Count, Meta(description="bytes lifted out of and lowered into the guest")]
-    call: Annotated[str | None, Meta(description="the call in WAVE notation, where the verdict is not `ok`")]
-    message: Annotated[str | None, Meta(description="what went wrong, where the verdict is not `ok`")]
+    call: Annotated[str | None, Meta(description="the call in WAVE notation; null: the verdict is `ok`")]
+    message: Annotated[str | None, Meta(description="the message of the error; null: the verdict is `ok`")]
 
 
 class TestRecord(Struct, frozen=True, kw_only=True):
-    """How one test ended."""
+    """The outcome of one test."""
 
-    __test__ = False  # no test itself, whatever pytest makes of the name
+    __test__ = False  # pytest would collect it by its name
 
     test: Annotated[str, Meta(description="pytest node id")]
     kind: Annotated[
@@ -56,22 +56,26 @@ class TestRecord(Struct, frozen=True, kw_only=True):
     duration_s: Annotated[Amount, Meta(description="seconds")]
     reason: Annotated[
         str | None,
-        Meta(description="why it failed or was skipped, in one line; of a check that passed, what it found"),
+        Meta(description="why it failed or was skipped, in one line; the note of a check that passed"),
     ]
-    requirement: Annotated[str | None, Meta(description="what a conformance case proves, such as `FUEL-3`")]
+    requirement: Annotated[
+        str | None, Meta(description="the requirement that a conformance case proves, such as `FUEL-3`")
+    ]
     is_known_failure: Annotated[
         bool,
-        Meta(description="whether it failed as was expected: `xfail`, `--wasm-expectations`; it is `skipped` then"),
+        Meta(
+            description="whether it failed as expected (`xfail`, `--wasm-expectations`); the outcome is `skipped` then"
+        ),
     ] = False
 
     @property
-    def ending(self) -> str:
-        """The outcome, with known failures told from what was not run."""
+    def category(self) -> str:
+        """The outcome, or `known` for a known failure, whose outcome is `skipped`."""
         return "known" if self.is_known_failure else self.outcome
 
 
 class RequirementRecord(Struct, frozen=True, kw_only=True):
-    """One thing that the conformance suite demands of a runtime."""
+    """A requirement of the conformance suite."""
 
     id: str
     chapter: str
@@ -79,20 +83,20 @@ class RequirementRecord(Struct, frozen=True, kw_only=True):
 
 
 class SessionInfo(Struct, frozen=True, kw_only=True):
-    """Which tools ran, where, when, and under which limits."""
+    """The tools, the platform, the time and the limits of a session."""
 
     tool_version: str
-    runtime: Annotated[str, Meta(description="what ran the guests, such as `wasmtime-py`")]
+    runtime: Annotated[str, Meta(description="the runtime of the guests, such as `wasmtime-py`")]
     runtime_version: str
     python_version: str
     platform: str
     started_at: Annotated[str, Meta(description="ISO 8601, UTC")]
     duration_s: Annotated[Amount, Meta(description="seconds")]
-    limits: Annotated[str, Meta(description="the limits in force where no test says otherwise")]
+    limits: Annotated[str, Meta(description="the limits of tests that do not set their own")]
 
 
 class Report(Struct, frozen=True, kw_only=True):
-    """A whole session."""
+    """The report of a whole session."""
 
     format: int = FORMAT
     session: SessionInfo

@@ -1,4 +1,4 @@
-"""What the page draws: small data, however many executions there were."""
+"""The data of the plots in the HTML page: small, however many executions there were."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pytest_airssys_wasm.reporting import figures
-from pytest_airssys_wasm.reporting.rows import OK, fuel_used_percent, memory_used_percent
-from pytest_airssys_wasm.reporting.text import cut
-from pytest_airssys_wasm.runtime.base.printable import printable
+from pytest_airssys_wasm.reporting import formatting
+from pytest_airssys_wasm.reporting.formatting import cut
+from pytest_airssys_wasm.reporting.summaries import OK, fuel_used_percent, memory_used_percent
+from pytest_airssys_wasm.runtime.base.printable import counted, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,18 +22,18 @@ MOST_LANES = 60
 BINS = 128
 _MOST_NAME = 100
 _FAR = 100
-"""A limit this many times over all consumption is not drawn: it would leave no room for what was consumed."""
+"""The factor over all consumption from which on a limit is not drawn: it would leave no room for the consumption."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bar:
-    """How near one resource of one test came to its limit."""
+    """The use of one resource by one test, as a share of its limit."""
 
     percent: float | None
-    """Share of the limit, 100 at most; `None` when there was no limit."""
+    """The share of the limit, 100 at most; `None` when there was no limit."""
     figure: str
     mark: str
-    """Why the limit is remarkable, if it is: `out-of-fuel`, `2 growths refused`."""
+    """A remark about the limit, such as `out-of-fuel` or `2 growths refused`; else empty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,13 +50,13 @@ class TestBars:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bin:
-    """Calls that consumed about the same."""
+    """The calls that consumed about the same fuel."""
 
     at: int
-    """0 to `BINS` - 1, from the left end of the axis to its right end."""
+    """The place of the bin, 0 to `BINS` - 1 from the left end of the axis to its right end."""
     ok: int
     other: int
-    """Calls that ended with another verdict than `ok`."""
+    """The calls that ended with another verdict than `ok`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,10 +67,10 @@ class Lane:
     export: str | None
     calls: int
     figure: str
-    """Smallest and largest amount."""
+    """The smallest and the largest amount of fuel, as text."""
     bins: tuple[Bin, ...]
     limits: tuple[float, ...]
-    """Places on the axis, 0 to 1."""
+    """The places of the fuel limits on the axis, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,13 +81,13 @@ class Axis:
     high: int
 
     def place(self, fuel: int) -> float:
-        """0 at the left end, 1 at the right end. No fuel stands where one unit does."""
+        """Return the place of an amount, from 0 at the left end to 1 at the right end. Zero is placed as one unit."""
         return min(1.0, max(0.0, (math.log10(max(1, fuel)) - self.low) / (self.high - self.low)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plots:
-    """All that is drawn, and how much there was to draw."""
+    """The plots of a report, and the numbers of tests and exports before the rest was left out."""
 
     tests: tuple[TestBars, ...]
     tests_in_all: int
@@ -98,7 +98,7 @@ class Plots:
 
 
 def plots(report: Report) -> Plots:
-    """The tests that failed or came nearest to a limit, and the exports with the widest distributions."""
+    """Select the tests that failed or came nearest to a limit, and the exports with the widest distributions."""
     bars = _bars(report)
     axis = _axis(report.executions)
     groups: defaultdict[tuple[str, str | None], list[ExecutionRecord]] = defaultdict(list)
@@ -130,12 +130,12 @@ def _bars(report: Report) -> list[TestBars]:
 def _fuel(group: Sequence[ExecutionRecord]) -> Bar:
     worst = max(group, key=lambda execution: (fuel_used_percent(execution) or 0, execution.fuel_consumed))
     share = fuel_used_percent(worst)
-    limit = figures.UNLIMITED if worst.fuel_limit is None else figures.count(worst.fuel_limit)
-    used = figures.fuel(worst.fuel_consumed, is_exact=worst.fuel_is_exact)
+    limit = formatting.UNLIMITED if worst.fuel_limit is None else formatting.count(worst.fuel_limit)
+    used = formatting.fuel(worst.fuel_consumed, is_exact=worst.fuel_is_exact)
     stopped = any(execution.verdict == "out-of-fuel" for execution in group)
     return Bar(
         percent=None if share is None else min(100.0, share),
-        figure=f"{used} of {limit}" + ("" if share is None else f" ({figures.percent(share)})"),
+        figure=f"{used} of {limit}" + ("" if share is None else f" ({formatting.percent(share)})"),
         mark="out-of-fuel" if stopped else "",
     )
 
@@ -148,10 +148,10 @@ def _memory(group: Sequence[ExecutionRecord]) -> Bar:
     return Bar(
         percent=min(100.0, share),
         figure=(
-            f"{figures.size(worst.peak_memory_bytes)} of {figures.size(worst.memory_limit_bytes)} "
-            f"({figures.percent(share)})"
+            f"{formatting.size(worst.peak_memory_bytes)} of {formatting.size(worst.memory_limit_bytes)} "
+            f"({formatting.percent(share)})"
         ),
-        mark="out-of-memory" if stopped else f"{refused:,} growth(s) refused" if refused else "",
+        mark="out-of-memory" if stopped else f"{counted(refused, 'growth')} refused" if refused else "",
     )
 
 
@@ -176,12 +176,12 @@ def _lane(group: Sequence[ExecutionRecord], axis: Axis) -> Lane:
     limits = {execution.fuel_limit for execution in group if execution.fuel_limit is not None}
     low, high = (choose(execution.fuel_consumed for execution in group) for choose in (min, max))
     is_exact = all(execution.fuel_is_exact for execution in group)
-    largest = figures.fuel(high, is_exact=is_exact)
+    largest = formatting.fuel(high, is_exact=is_exact)
     return Lane(
         component=_name(group[0].component),
         export=None if group[0].export is None else _name(group[0].export),
         calls=len(group),
-        figure=largest if low == high else f"{figures.fuel(low, is_exact=is_exact)} to {largest}",
+        figure=largest if low == high else f"{formatting.fuel(low, is_exact=is_exact)} to {largest}",
         bins=tuple(Bin(at=at, ok=counts[at, True], other=counts[at, False]) for at in sorted({at for at, _ in counts})),
         limits=tuple(sorted({axis.place(limit) for limit in limits if limit <= 10**axis.high})),
     )

@@ -17,6 +17,10 @@ function html(name, className, ...children) {
   return element;
 }
 
+function counted(number, noun) {
+  return `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
+}
+
 // -- tests
 
 const filter = document.querySelector(".filter");
@@ -101,7 +105,7 @@ function drawBars(place) {
     place.append(label, drawBar("fuel", test.fuel), drawBar("memory", test.memory));
   }
   const more = data.tests_in_all - data.tests.length;
-  if (more > 0) place.append(html("p", "note whole", `${more.toLocaleString("en")} more tests are not drawn.`));
+  if (more > 0) place.append(html("p", "note whole", `Not drawn: ${counted(more, "more test")}.`));
 }
 
 function decade(exponent) {
@@ -122,7 +126,7 @@ function drawAxis() {
 }
 
 function calls(lane) {
-  return lane.calls === 1 ? "1 call" : `${lane.calls.toLocaleString("en")} calls`;
+  return counted(lane.calls, "call");
 }
 
 function drawLane(lane) {
@@ -167,7 +171,7 @@ function drawLanes(place) {
   }
   place.append(html("div", "axis-space"), drawAxis());
   const more = data.lanes_in_all - data.lanes.length;
-  if (more > 0) place.append(html("p", "note whole", `${more.toLocaleString("en")} more exports, of narrower spread, are not drawn.`));
+  if (more > 0) place.append(html("p", "note whole", `Not drawn: ${counted(more, "more export")} of narrower spread.`));
 }
 
 const bars = document.getElementById("bars");

@@ -1,4 +1,4 @@
-"""The table of exports for a terminal. Where it is narrow, the less important columns go, and it says so."""
+"""The table of exports in a terminal. In a narrow one the less important columns are left out, and a note says so."""
 
 from __future__ import annotations
 
@@ -8,50 +8,53 @@ from operator import attrgetter
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
-from pytest_airssys_wasm.reporting import figures
-from pytest_airssys_wasm.reporting.text import cut, width
+from pytest_airssys_wasm.reporting import formatting
+from pytest_airssys_wasm.reporting.formatting import cut, width
 from pytest_airssys_wasm.runtime.base.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from pytest_airssys_wasm.reporting.rows import Row
+    from pytest_airssys_wasm.reporting.summaries import ExportSummary
 
 INSTANTIATION = "(instantiate)"
+"""The name of an instantiation in the column of exports."""
 _GAP = "  "
 _LEAST_NAME = 24
 _VERDICTS = 4
-"""One column in four is the most that verdicts get in a line."""
+"""The divisor of the terminal's width that gives the most room of verdicts in a line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Column:
+    """A column: its title, and the text of its cells."""
+
     title: str
-    write: Callable[[Row], str]
+    write: Callable[[ExportSummary], str]
     rank: int
-    """The highest goes first where there is too little room; 0 stays."""
+    """The rank in which columns are left out where there is too little room, the highest first; 0 always stays."""
 
 
 _COLUMNS = (
-    _Column(title="calls", write=lambda row: figures.count(row.calls), rank=2),
-    _Column(title="fuel min", write=lambda row: figures.fuel(row.fuel_min, is_exact=row.fuel_is_exact), rank=8),
-    _Column(title="median", write=lambda row: figures.fuel(row.fuel_median, is_exact=row.fuel_is_exact), rank=6),
-    _Column(title="fuel max", write=lambda row: figures.fuel(row.fuel_max, is_exact=row.fuel_is_exact), rank=0),
-    _Column(title="fuel limit", write=figures.fuel_limits, rank=5),
-    _Column(title="used", write=lambda row: figures.percent(row.fuel_used_percent), rank=0),
-    _Column(title="peak memory", write=lambda row: figures.size(row.peak_memory_bytes), rank=3),
-    _Column(title="memory limit", write=figures.memory_limits, rank=7),
-    _Column(title="median ms", write=lambda row: figures.milliseconds(row.wall_median_ms), rank=9),
-    _Column(title="max ms", write=lambda row: figures.milliseconds(row.wall_max_ms), rank=4),
+    _Column(title="calls", write=lambda row: formatting.count(row.calls), rank=2),
+    _Column(title="fuel min", write=lambda row: formatting.fuel(row.fuel_min, is_exact=row.fuel_is_exact), rank=8),
+    _Column(title="median", write=lambda row: formatting.fuel(row.fuel_median, is_exact=row.fuel_is_exact), rank=6),
+    _Column(title="fuel max", write=lambda row: formatting.fuel(row.fuel_max, is_exact=row.fuel_is_exact), rank=0),
+    _Column(title="fuel limit", write=formatting.fuel_limits, rank=5),
+    _Column(title="used", write=lambda row: formatting.percent(row.fuel_used_percent), rank=0),
+    _Column(title="peak memory", write=lambda row: formatting.size(row.peak_memory_bytes), rank=3),
+    _Column(title="memory limit", write=formatting.memory_limits, rank=7),
+    _Column(title="median ms", write=lambda row: formatting.milliseconds(row.wall_median_ms), rank=9),
+    _Column(title="max ms", write=lambda row: formatting.milliseconds(row.wall_max_ms), rank=4),
 )
 
 
-def render(rows: Sequence[Row], columns: int) -> tuple[str, ...]:
-    """Lines of plain text, none wider than `columns` (as long as that is 72 or more); none without rows."""
+def render(rows: Sequence[ExportSummary], columns: int) -> tuple[str, ...]:
+    """Return lines of plain text, none wider than `columns` (of 72 or more). Without rows there are no lines."""
     return tuple(_lines(rows, columns)) if rows else ()
 
 
-def _lines(rows: Sequence[Row], columns: int) -> Iterator[str]:
+def _lines(rows: Sequence[ExportSummary], columns: int) -> Iterator[str]:
     chosen, cells = _fitting(rows, columns)
     widths = [_widest(column.title, *values) for column, values in zip(chosen, cells, strict=True)]
     verdicts = [_verdicts(row, columns // _VERDICTS) for row in rows]
@@ -75,8 +78,8 @@ def _lines(rows: Sequence[Row], columns: int) -> Iterator[str]:
     yield from _notes(rows, chosen, columns)
 
 
-def _fitting(rows: Sequence[Row], columns: int) -> tuple[list[_Column], list[list[str]]]:
-    """The columns that leave enough room for names and verdicts, with what stands in them."""
+def _fitting(rows: Sequence[ExportSummary], columns: int) -> tuple[list[_Column], list[list[str]]]:
+    """Choose the columns that leave enough room for names and verdicts. Return them with their cells."""
     chosen = sorted(_COLUMNS, key=attrgetter("rank"))
     cells = {column.title: [column.write(row) for row in rows] for column in chosen}
     name = min(_LEAST_NAME, _widest("export", *map(_name, rows)))
@@ -93,24 +96,24 @@ def _widest(*cells: str) -> int:
     return max(map(width, cells))
 
 
-def _name(row: Row) -> str:
+def _name(row: ExportSummary) -> str:
     return INSTANTIATION if row.export is None else printable(row.export)
 
 
-def _verdicts(row: Row, most: int) -> list[str]:
-    """What stands in the last column, in as many lines as it takes."""
+def _verdicts(row: ExportSummary, most: int) -> list[str]:
+    """Return the lines of a row's last column."""
     lines: list[str] = []
-    for verdict in figures.verdicts(row):
-        shown = cut(printable(verdict), most - 1)
-        if lines and len(lines[-1]) + len(shown) + len(", ,") <= most:
-            lines[-1] += f", {shown}"
+    for verdict in formatting.verdicts(row):
+        text = cut(printable(verdict), most - 1)
+        if lines and len(lines[-1]) + len(text) + len(", ,") <= most:
+            lines[-1] += f", {text}"
         else:
-            lines.append(shown)
+            lines.append(text)
     return [f"{line}," for line in lines[:-1]] + lines[-1:]
 
 
-def _notes(rows: Sequence[Row], chosen: Sequence[_Column], columns: int) -> Iterator[str]:
+def _notes(rows: Sequence[ExportSummary], chosen: Sequence[_Column], columns: int) -> Iterator[str]:
     if any(row.lower_bounds for row in rows):
-        yield from wrap("≥: of some calls only a lower bound is known", columns, subsequent_indent=_GAP)
+        yield from wrap("≥: only a lower bound is known for some calls", columns, subsequent_indent=_GAP)
     if left_out := [column.title for column in _COLUMNS if column not in chosen]:
-        yield from wrap(f"left out for want of room: {', '.join(left_out)}", columns, subsequent_indent=_GAP)
+        yield from wrap(f"left out for lack of room: {', '.join(left_out)}", columns, subsequent_indent=_GAP)

@@ -1,4 +1,4 @@
-"""Writes a report to a file, in the format that its suffix names."""
+"""The writing of a report to a file, in the format that the suffix of its name says."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.reporting.model import Report
 
 SUFFIXES = (".json", ".md", ".html")
+"""The suffixes of report files."""
 
 
 def check_path(path: Path, where: str = "report") -> None:
@@ -22,7 +23,7 @@ def check_path(path: Path, where: str = "report") -> None:
 
 
 def write(report: Report, path: Path) -> None:
-    """Make the file, and the folders it is in. Who reads it meanwhile sees the old one or the new one, whole.
+    """Write the file, and make the folders above it. Readers see either the whole old file or the whole new one.
 
     Raises `InvalidConfiguration` where `check_path` does, and `OSError` where the file cannot be written.
     """
@@ -38,7 +39,7 @@ def write(report: Report, path: Path) -> None:
 
 
 def _render(report: Report, suffix: str) -> str:
-    # What a format needs is loaded for it alone.
+    # The modules of a format are imported for that format only.
     if suffix == ".json":
         from pytest_airssys_wasm.reporting import json_report
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def check_manifest(candidate: Candidate) -> str:
-    """Check that the manifest is valid: known keys, and values in range. The note gives its limits."""
+    """Check that the manifest is valid: known keys, and values in range."""
     manifest = candidate.manifest
     assert manifest is not None
     limits = manifest.limits()
@@ -33,7 +33,7 @@ def check_manifest(candidate: Candidate) -> str:
 
 
 def check_loads(candidate: Candidate) -> str:
-    """Check that the binary is valid, and that the platform's compiler accepts it."""
+    """Check that the binary is valid and the platform's compiler accepts it."""
     return _loading(candidate.load())
 
 

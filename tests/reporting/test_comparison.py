@@ -15,8 +15,8 @@ from msgspec import structs
 from records import SESSION, names, outcome, report, reports
 
 from pytest_airssys_wasm import compare as command
-from pytest_airssys_wasm.reporting import side_by_side
-from pytest_airssys_wasm.reporting.comparison import Ending, compare
+from pytest_airssys_wasm.reporting import comparison
+from pytest_airssys_wasm.reporting.comparison import CaseOutcome, compare
 from pytest_airssys_wasm.reporting.model import RequirementRecord
 from pytest_airssys_wasm.reporting.write import write
 
@@ -38,7 +38,7 @@ def two(ours, others):
 
 
 def test_every_requirement_is_counted_for_each_report():
-    text = side_by_side.render(
+    text = comparison.render(
         compare(
             two(
                 [case("a"), case("b"), case("c", requirement="MEM-1")],
@@ -66,13 +66,19 @@ def test_cases_that_differ_in_the_same_way_stand_together_with_their_reasons():
             [case("a", "known", why), case("b"), case("c", "known", why), case("e", "skipped", "no fuel")],
         )
     ).differences
-    assert [([one.test for one in each.cases], each.endings) for each in differences] == [
+    assert [([one.test for one in each.cases], each.outcomes) for each in differences] == [
         (
             ["conformance/a", "conformance/c"],
-            (Ending(word="passed", reason=None), Ending(word="known", reason="it never ends")),
+            (CaseOutcome(category="passed", reason=None), CaseOutcome(category="known", reason="it never ends")),
         ),
-        (["conformance/d"], (Ending(word="failed", reason="got 1"), Ending(word="not run", reason=None))),
-        (["conformance/e"], (Ending(word="not run", reason=None), Ending(word="skipped", reason="no fuel"))),
+        (
+            ["conformance/d"],
+            (CaseOutcome(category="failed", reason="got 1"), CaseOutcome(category="not run", reason=None)),
+        ),
+        (
+            ["conformance/e"],
+            (CaseOutcome(category="not run", reason=None), CaseOutcome(category="skipped", reason="no fuel")),
+        ),
     ]
 
 
@@ -84,19 +90,19 @@ def test_only_conformance_cases_are_compared():
     tests = [outcome(test="tests/test_a.py::test_a"), outcome(test="conformance/laws/one", kind="law")]
     compared = compare(two([*tests, case("a")], [case("a")]))
     assert compared.differences == ()
-    assert [column.tally.total for column in compared.columns] == [1, 1]
+    assert [column.counts.total for column in compared.columns] == [1, 1]
 
 
 def test_more_cases_than_anyone_reads_are_counted(monkeypatch):
-    monkeypatch.setattr(side_by_side, "MOST_CASES", 3)
-    text = side_by_side.render(compare(two([case(f"{n}") for n in range(5)], [])))
+    monkeypatch.setattr(comparison, "MOST_CASES", 3)
+    text = comparison.render(compare(two([case(f"{n}") for n in range(5)], [])))
     assert text.count("\n- ") == 3
     assert text.endswith("… and 2 more cases.\n")
 
 
 @given(st.dictionaries(names, reports, min_size=2, max_size=3))
 def test_no_name_breaks_a_line_a_cell_or_a_tag(given_reports):
-    text = side_by_side.render(compare(given_reports))
+    text = comparison.render(compare(given_reports))
     for line in text.splitlines():
         if line.startswith("|"):
             assert line.count("|") in (11, 3 + 4 * len(given_reports))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_airssys_wasm.reporting.figures import milliseconds, percent, size
+from pytest_airssys_wasm.reporting.formatting import milliseconds, percent, size
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def test_the_head_counts_and_failures_come_first():
     ]
     text = render(report(tests=tests, executions=[execution()]))
     assert text.startswith("## WebAssembly: 1 passed, 2 failed, 1 skipped\n")
-    assert "1 executions in 41.5 s" in text
+    assert "1 execution in 41.5 s" in text
     assert "- <code>b</code><br><code>AssertionError: 1 == 2</code>\n- <code>d</code>\n" in text
     assert text.index("### Failed") < text.index("### Exports")
 
@@ -71,7 +71,7 @@ def test_requirements_are_counted_by_chapter():
         outcome(kind="case", requirement="FUEL-2", outcome="known"),
     ]
     text = render(report(tests=tests, requirements=requirements))
-    assert "### Requirements: fuel (1 passed, 1 failed, 1 known failures, 1 skipped)" in text
+    assert "### Requirements: fuel (1 passed, 1 failed, 1 known failure, 1 skipped)" in text
     assert "| <code>FUEL-1</code> | FUEL-1 holds. | 1 | 1 | 0 | 0 |" in text
     assert "| <code>FUEL-2</code> | FUEL-2 holds. | 0 | 0 | 1 | 1 |" in text
     assert "### Requirements: memory (0 passed, 0 failed, 0 skipped)" in text

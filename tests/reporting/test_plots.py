@@ -41,7 +41,7 @@ def test_what_ended_a_guest_is_marked_at_its_limit():
     (memory,) = plots(report(executions=[execution(verdict="out-of-memory", denied_growths=1)])).tests
     assert (memory.fuel.mark, memory.memory.mark) == ("", "out-of-memory")
     (survived,) = plots(report(executions=[execution(denied_growths=2)])).tests
-    assert survived.memory.mark == "2 growth(s) refused"
+    assert survived.memory.mark == "2 growths refused"
 
 
 def test_an_unlimited_budget_has_a_figure_and_no_bar():

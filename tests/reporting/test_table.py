@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from records import execution, executions
 
-from pytest_airssys_wasm.reporting.rows import summarise
+from pytest_airssys_wasm.reporting.formatting import width
+from pytest_airssys_wasm.reporting.summaries import by_export
 from pytest_airssys_wasm.reporting.table import render
-from pytest_airssys_wasm.reporting.text import width
 
 
 def table(*records, columns=200):
-    return render(summarise(records), columns)
+    return render(by_export(records), columns)
 
 
 def test_without_rows_there_is_no_table():
@@ -33,7 +33,7 @@ def test_a_wide_table_shows_every_figure():
         "         1 MiB       1.00    1.00  ok 1",
         "  run                2    ≥1,000  ≥1,000  ≥1,234,567  2,000,000 to unlimited   61 %       64 KiB"
         "         1 MiB       6.42    12.3  ok 1, trap 1",
-        "≥: of some calls only a lower bound is known",
+        "≥: only a lower bound is known for some calls",
     )
 
 
@@ -43,7 +43,7 @@ def test_a_narrow_table_keeps_what_matters_and_says_what_it_left_out():
     assert lines[2].startswith("  corpus:")
     assert "#title-case" in lines[2]
     notes = " ".join(lines[3:])
-    assert notes.startswith("left out for want of room: fuel min, ")
+    assert notes.startswith("left out for lack of room: fuel min, ")
 
 
 def test_the_largest_figures_fit_an_ordinary_terminal():
@@ -73,6 +73,6 @@ def test_whatever_the_names_are_each_line_is_printable_and_fits(records, columns
 
 @given(st.lists(executions, min_size=1, max_size=6))
 def test_each_row_has_its_line(records):
-    rows = summarise(records)
+    rows = by_export(records)
     lines = [line for line in render(rows, 400) if not line.startswith(("≥", "left out"))]
     assert len(lines) == 1 + len({row.component for row in rows}) + len(rows)

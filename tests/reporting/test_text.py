@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from records import names
 
-from pytest_airssys_wasm.reporting.text import cut, width
+from pytest_airssys_wasm.reporting.formatting import cut, width
 from pytest_airssys_wasm.runtime.base.printable import counted, printable
 
 

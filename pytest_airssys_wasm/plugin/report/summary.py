@@ -13,7 +13,7 @@ import pytest
 from pytest_airssys_wasm.plugin import adapter as foreign
 from pytest_airssys_wasm.plugin.report import report as plugin_report
 from pytest_airssys_wasm.plugin.settings import SETTINGS
-from pytest_airssys_wasm.reporting import rows, table, write
+from pytest_airssys_wasm.reporting import summaries, table, write
 from pytest_airssys_wasm.reporting.model import Report, RequirementRecord, SessionInfo
 from pytest_airssys_wasm.runtime.base.printable import printable
 from pytest_airssys_wasm.validation import ORDER
@@ -53,7 +53,7 @@ class Summary:
         if settings.wasm_summary or self._config.get_verbosity() > 0:
             self._show_checks(terminalreporter)
             columns = self._config.get_terminal_writer().fullwidth
-            lines = table.render(rows.summarise(self._collection.executions), columns)
+            lines = table.render(summaries.by_export(self._collection.executions), columns)
             if lines:
                 terminalreporter.section("WebAssembly executions")
             for line in lines:

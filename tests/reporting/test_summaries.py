@@ -6,21 +6,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from records import execution, executions
 
-from pytest_airssys_wasm.reporting.rows import summarise
+from pytest_airssys_wasm.reporting.summaries import by_export
 
 
 def only(*records):
-    (row,) = summarise(records)
+    (row,) = by_export(records)
     return row
 
 
 def test_nothing_executed_makes_no_rows():
-    assert summarise([]) == ()
+    assert by_export([]) == ()
 
 
 def test_components_come_in_order_and_instantiations_first():
     records = [execution(component=component, export=export) for component in "ba" for export in ("z", "(a)", None, "")]
-    assert [(row.component, row.export) for row in summarise(records)] == [
+    assert [(row.component, row.export) for row in by_export(records)] == [
         (component, export) for component in "ab" for export in (None, "", "(a)", "z")
     ]
 
@@ -28,12 +28,12 @@ def test_components_come_in_order_and_instantiations_first():
 @given(st.lists(executions, max_size=8), st.randoms())
 def test_the_order_of_the_calls_does_not_matter(records, generator):
     shuffled = generator.sample(records, len(records))
-    assert summarise(shuffled) == summarise(records)
+    assert by_export(shuffled) == by_export(records)
 
 
 @given(st.lists(executions, max_size=8))
 def test_every_call_is_counted_once(records):
-    rows = summarise(records)
+    rows = by_export(records)
     assert sum(row.calls for row in rows) == len(records)
     assert all(sum(times for _, times in row.verdicts) == row.calls for row in rows)
     assert all(row.fuel_min <= row.fuel_median <= row.fuel_max for row in rows)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_airssys_wasm.reporting import json_report
-from pytest_airssys_wasm.reporting.outcomes import tally
+from pytest_airssys_wasm.reporting.summaries import count_categories
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -65,7 +65,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         folder = options.folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         for number in range(1, options.runs + 1):
             runs.append(run := run_once(options.pytest, folder, scratch / f"{number}.json"))
-            print(f"| {number} | {run.seconds:.1f} | {tally(run.tests.values())} | {run.status} |", flush=True)
+            print(
+                f"| {number} | {run.seconds:.1f} | {count_categories(run.tests.values())} | {run.status} |", flush=True
+            )
     different = [*differences(runs)]
     seconds = sorted(run.seconds for run in runs)
     print(f"\n{len(runs)} runs of {seconds[0]:.1f} to {seconds[-1]:.1f} s, {len(different)} differences")

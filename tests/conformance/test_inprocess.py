@@ -139,13 +139,13 @@ def test_the_runtime_says_who_it_is(runtime):
     assert runtime.process_ids() == (os.getpid(),)
 
 
-def test_the_reference_imports_serve_components_and_modules():
+def test_the_host_library_serves_components_and_modules():
     host = host_library(HOST_LIBRARY)
     for name, function in HOST_LIBRARY.items():
         assert host.find("", name) is host.find("host", name) is function
 
 
-def test_a_reference_import_that_does_not_exist_is_refused():
+def test_a_function_that_is_not_in_the_host_library_is_refused():
     with pytest.raises(InvalidConfiguration, match="teleport"):
         host_library(["teleport"])
 

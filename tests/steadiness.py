@@ -41,7 +41,7 @@ class Run:
 
     def ending(self, name: str) -> str:
         """How a test ended."""
-        return self.tests[name].ending if name in self.tests else MISSING
+        return self.tests[name].category if name in self.tests else MISSING
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -11,6 +11,7 @@ import re
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from pytest_airssys_wasm.runtime.base.printable import counted
 from pytest_airssys_wasm.runtime.base.usage import FuelMetrics, Usage
 from pytest_airssys_wasm.runtime.errors import (
     ComponentTrapped,
@@ -151,7 +152,7 @@ def _verdict(run: Run) -> BaseException | None:
         return _caused_by(
             OutOfMemory(
                 f"the memory limit of {run.account.limit_bytes:,} bytes refused "
-                f"{run.account.denied_growths} growth(s), and the guest failed: {failure.cause}"
+                f"{counted(run.account.denied_growths, 'growth')}, and the guest failed: {failure.cause}"
             ),
             _trap(failure),
         )

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from pytest_airssys_wasm.runtime.base.printable import counted
 from pytest_airssys_wasm.runtime.base.values import attribute_name
 from pytest_airssys_wasm.runtime.errors import LinkError
 
@@ -136,5 +137,4 @@ def check_name(name: object) -> None:
 def check_argument_count(function: str, expected: Sequence[str], given: int) -> None:
     """Raise a `TypeError` that shows the signature when the number of arguments is wrong."""
     if len(expected) != given:
-        arguments = "argument" if len(expected) == 1 else "arguments"
-        raise TypeError(f"{function}({', '.join(expected)}) takes {len(expected)} {arguments}, got {given}")
+        raise TypeError(f"{function}({', '.join(expected)}) takes {counted(len(expected), 'argument')}, got {given}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import wasmtime
 import wasmtime.component
 
+from pytest_airssys_wasm.runtime.base.printable import counted
 from pytest_airssys_wasm.runtime.base.values import Mismatch, short_repr
 from pytest_airssys_wasm.runtime.binary.types import CoreFunction
 from pytest_airssys_wasm.runtime.capi import abi, vals
@@ -140,7 +141,7 @@ def _serve_module(
     def lower(value: Any, target: int, _run: Run) -> None:
         values = () if not results else (value,) if len(results) == 1 else tuple(value)
         if len(values) != len(results) or (not results and value is not None):
-            raise TypeError(f"returned {short_repr(value)}, expected {len(results)} result(s)")
+            raise TypeError(f"returned {short_repr(value)}, expected {counted(len(results), 'result')}")
         if results:
             buffer = (c_char * (abi.VAL_BYTES * len(results))).from_address(target)
             core_values.lower(results, values, buffer, where="result")

@@ -1,4 +1,4 @@
-"""The runtime behind `--wasm-runtime`: started once in each process that runs cases, and asked who it is."""
+"""The adapter that `--wasm-runtime` names: started once in each process that runs cases, and asked for its runtime."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.protocol.messages import HelloAnswer
 
 SECTION = "adapter"
-_ADAPTER = pytest.StashKey["AdapterRuntime"]()
+_ADAPTER: pytest.StashKey[AdapterRuntime] = pytest.StashKey()
 _HELLO: pytest.StashKey[HelloAnswer] = pytest.StashKey()
 
 
 def introduce(config: pytest.Config) -> None:
-    """Ask the runtime who it is, before anything is collected.
+    """Ask the adapter for the name and version of its runtime, before anything is collected.
 
-    Raises `pytest.UsageError` when it cannot be started or does not answer as it should.
+    Raises `pytest.UsageError` when the adapter cannot be started or does not answer as it should.
     """
     settings = config.stash[SETTINGS]
     if not settings.runs_suite or settings.wasm_runtime is None or hasattr(config, "workerinput"):
@@ -38,11 +38,14 @@ def introduce(config: pytest.Config) -> None:
         raise pytest.UsageError(f"--wasm-runtime: {settings.wasm_runtime}: {error}{said}") from None
     finally:
         if config.getoption("dist", "no") != "no" or _HELLO not in config.stash:
-            adapter.close()  # the workers have one each
+            adapter.close()  # each worker starts its own
 
 
 def the_adapter(config: pytest.Config) -> AdapterRuntime | None:
-    """The runtime of this process, not started yet; `None` where the suite runs on the bundled one."""
+    """Return the adapter of this process, which its first request starts.
+
+    It is `None` if the suite runs on the bundled runtime.
+    """
     command = config.stash[SETTINGS].wasm_runtime
     if command is None:
         return None
@@ -51,31 +54,26 @@ def the_adapter(config: pytest.Config) -> AdapterRuntime | None:
 
         most_ms = config.stash[SETTINGS].wasm_patience_ms
         patience = None if most_ms is None else Patience(most_s=most_ms / 1_000)
-        config.stash[_ADAPTER] = AdapterRuntime(command.words, folder=command.folder, patience=patience)
+        adapter = config.stash[_ADAPTER] = AdapterRuntime(command.words, folder=command.folder, patience=patience)
+        config.add_cleanup(adapter.close)
     return config.stash[_ADAPTER]
 
 
-def release(config: pytest.Config) -> None:
-    """End its process."""
-    if _ADAPTER in config.stash:
-        config.stash[_ADAPTER].close()
-
-
-def who(config: pytest.Config) -> tuple[str, str] | None:
-    """Name and version, where there is a foreign runtime that has been asked."""
+def runtime_name(config: pytest.Config) -> tuple[str, str] | None:
+    """Return name and version of the runtime behind the adapter; `None` where no adapter has been asked."""
     hello = config.stash.get(_HELLO, None)
     return None if hello is None else (hello.runtime, hello.version)
 
 
-def begin(item: pytest.Item) -> None:
-    """What the adapter writes from now on belongs to this case."""
+def begin_case(item: pytest.Item) -> None:
+    """Forget what the adapter wrote during earlier cases."""
     adapter = the_adapter(item.config)
     if adapter is not None:
         adapter.diary.clear()
 
 
 def add_section(item: pytest.Item) -> None:
-    """Under a failing case, what the adapter was asked last, what it wrote, and the end of its stderr."""
+    """Show under a failing case the last requests to the adapter, its answers, and the end of its stderr."""
     adapter = the_adapter(item.config)
     if adapter is None:
         return
@@ -85,8 +83,8 @@ def add_section(item: pytest.Item) -> None:
     item.add_report_section("call", SECTION, "\n".join(lines))
 
 
-def flags(config: pytest.Config) -> str:
-    """What a command takes that runs a case of this suite again."""
+def rerun_flags(config: pytest.Config) -> str:
+    """Return the flags with which a command runs a case of the suite against the same runtime."""
     settings = config.stash[SETTINGS]
     if settings.wasm_runtime is None:
         return "--airssys-wasm"

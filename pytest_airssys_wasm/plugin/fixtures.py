@@ -8,44 +8,41 @@ import pytest
 
 from pytest_airssys_wasm.plugin import markers
 from pytest_airssys_wasm.plugin.engine import the_engine
-from pytest_airssys_wasm.plugin.lazy import LazyInstance
-from pytest_airssys_wasm.plugin.limits import resolve
-from pytest_airssys_wasm.plugin.settings import SETTINGS
-from pytest_airssys_wasm.plugin.sources import Source, find_folder, find_source
+from pytest_airssys_wasm.plugin.item_settings import settings_of, wasi_of
+from pytest_airssys_wasm.plugin.lazy_instance import LazyInstance
+from pytest_airssys_wasm.plugin.sources import load_component
+from pytest_airssys_wasm.plugin.stash import STORE
 from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidConfiguration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pytest_airssys_wasm.plugin.sources import Source
     from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
     from pytest_airssys_wasm.runtime.engine import WasmEngine
     from pytest_airssys_wasm.runtime.guest.component import Component
     from pytest_airssys_wasm.runtime.host.functions import HostFunctions
-    from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
     from pytest_airssys_wasm.runtime.store.store import LimitedStore
-
-STORE = pytest.StashKey["LimitedStore"]()
-"""On an item: the store that its test used."""
-SOURCE = pytest.StashKey["Source | None"]()
-"""On an item: the guest that it is about."""
 
 
 @pytest.fixture(scope="session")
 def wasm_engine(pytestconfig: pytest.Config) -> WasmEngine:
-    """The engine that compiles and runs guests, with the compile cache on. One for the session."""
+    """Return the engine that compiles and runs guests, with the compile cache. There is one for the session."""
     return the_engine(pytestconfig)
 
 
 @pytest.fixture
 def wasm_limits(request: pytest.FixtureRequest) -> ResourceLimits:
-    """The limits of this test: defaults < Component.toml < ini < command line < marker."""
-    source = _source(request.node)
-    return resolve(request.node, request.config.stash[SETTINGS], source.manifest if source else None)
+    """Return the limits of this test: defaults < Component.toml < ini < command line < marker."""
+    limits = settings_of(request.node).limits
+    if isinstance(limits, InvalidConfiguration):
+        raise limits
+    return limits.values
 
 
 @pytest.fixture
 def wasm_host(request: pytest.FixtureRequest) -> HostFunctions:
-    """Host functions for this test's guest: register them before `component` is first used."""
+    """Return the host functions for this test's guest: register them before `component` is first used."""
     from pytest_airssys_wasm.runtime.host.functions import HostFunctions
 
     host = HostFunctions()
@@ -60,16 +57,15 @@ def limited_store(
     wasm_limits: ResourceLimits,
     wasm_host: HostFunctions,
 ) -> Iterator[LimitedStore]:
-    """A store under this test's limits, with its host functions and WASI grants; closed after the test."""
+    """Return a store under this test's limits, with its host functions and WASI grants. It is closed after the test."""
     from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
-    fuel: markers.FuelMark | None = markers.closest(request.node, "fuel")
     store = LimitedStore(
         wasm_engine,
         wasm_limits,
         host=wasm_host,
-        wasi=grants(request.node),
-        fuel_per="store" if fuel is not None and fuel.per == "test" else "call",
+        wasi=wasi_of(request.node),
+        fuel_per="store" if markers.of_item(request.node).fuel_per == "test" else "call",
     )
     request.node.stash[STORE] = store
     with store:
@@ -78,7 +74,7 @@ def limited_store(
 
 @pytest.fixture
 def _wasm_source(request: pytest.FixtureRequest) -> Source:
-    source = _source(request.node)
+    source = settings_of(request.node).source
     if source is None:
         raise InvalidConfiguration(
             f"{request.node.nodeid}: marker component",
@@ -89,11 +85,13 @@ def _wasm_source(request: pytest.FixtureRequest) -> Source:
 
 
 @pytest.fixture
-def component(_wasm_source: Source, wasm_engine: WasmEngine, limited_store: LimitedStore) -> LazyInstance:
-    """The guest that the marker `component` names, in `limited_store`; instantiated on first use."""
+def component(
+    _wasm_source: Source, wasm_engine: WasmEngine, limited_store: LimitedStore, pytestconfig: pytest.Config
+) -> LazyInstance:
+    """Return the guest of the marker `component`, which is instantiated in `limited_store` when it is first used."""
 
     def load() -> Component:
-        loaded = wasm_engine.load(_wasm_source.content, manifest=_wasm_source.manifest)
+        loaded = load_component(_wasm_source, wasm_engine, pytestconfig)
         if _wasm_source.world is not None:
             from pytest_airssys_wasm.plugin.components.worlds import check_world
 
@@ -105,21 +103,3 @@ def component(_wasm_source: Source, wasm_engine: WasmEngine, limited_store: Limi
         lambda: limited_store.instantiate(load()),
         lambda: limited_store.instantiate_async(load()),
     )
-
-
-def _source(item: pytest.Item) -> Source | None:
-    if SOURCE not in item.stash:
-        item.stash[SOURCE] = find_source(item, item.config.stash[SETTINGS])
-    return item.stash[SOURCE]
-
-
-def grants(item: pytest.Item) -> Wasi | None:
-    """What the item's guest may see of the machine: as its closest `wasi` marker says, else its manifest."""
-    mark: markers.WasiMark | None = markers.closest(item, "wasi")
-    if mark is None:
-        source = _source(item)
-        return source.manifest.wasi if source and source.manifest else None
-    from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
-
-    preopen = {guest: (find_folder(item, host), access) for guest, (host, access) in mark.preopen.items()}
-    return Wasi(**mark.grants, preopen=preopen)

@@ -1,4 +1,4 @@
-"""The hooks that this plugin calls, for a conftest.py or another plugin to implement."""
+"""The hooks that this plugin calls, which a conftest.py or another plugin may implement."""
 
 from __future__ import annotations
 
@@ -13,6 +13,6 @@ if TYPE_CHECKING:
 def pytest_wasm_host(host: HostFunctions, item: pytest.Item) -> None:
     """Register host functions that guests may import: `host.register("pkg:name/iface@1.0.0#func", function)`.
 
-    Called for each test and each check of a component, before the fixture `wasm_host` hands `host` out. `item`
-    is that test. A conftest.py serves the tests below its folder; a plugin serves the whole session.
+    It is called for each test and each check of a component, the `item`, before the fixture `wasm_host` returns
+    `host`. A conftest.py serves the tests below its folder; a plugin serves the whole session.
     """

@@ -1,46 +1,62 @@
-"""Which limits hold for a test: built-in defaults < Component.toml < ini < command line < marker."""
+"""The limits of a test: built-in defaults < Component.toml < ini < command line < marker."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from pytest_airssys_wasm.plugin import markers
 from pytest_airssys_wasm.plugin.settings import check_ceiling
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidConfiguration
 
 if TYPE_CHECKING:
-    import pytest
+    from collections.abc import Mapping
 
+    from pytest_airssys_wasm.plugin.markers import Marks
     from pytest_airssys_wasm.plugin.settings import Settings
     from pytest_airssys_wasm.runtime.manifest.model import Manifest
 
-WAYS_TO_GIVE_MEMORY = (
+_WAYS_TO_GIVE_MEMORY = (
     "a limit, because there is no default: @pytest.mark.memory('1 MiB') on the test, its class or module, "
     "--wasm-memory '1 MiB' on the command line, wasm_memory = 1 MiB in the ini file, "
     "or max_bytes under [resources.memory] in the Component.toml beside the component"
 )
 
 
-def resolve(item: pytest.Item, settings: Settings, manifest: Manifest | None) -> ResourceLimits:
-    """The limits of one test.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OriginatedLimits:
+    """The limits of a test, and where they come from."""
 
-    Raises `InvalidConfiguration` when no memory is given anywhere, or when a limit is over its ceiling.
+    values: ResourceLimits
+    origins: Mapping[str, str]
+    """The place of each limit that somebody gave, such as `--wasm-fuel` for `fuel`. Built-in defaults have none."""
+
+
+def resolve(name: str, marks: Marks, settings: Settings, manifest: Manifest | None) -> OriginatedLimits:
+    """Return the limits of the test that is called `name` in messages.
+
+    Raises `InvalidConfiguration` when no memory limit is given anywhere, and `OverCeiling` for a limit over its
+    ceiling.
     """
     given: dict[str, Any] = {}
-    for layer in (_of_manifest(manifest), _of_settings(settings), _of_markers(item)):
+    for layer in (_of_manifest(manifest), _of_settings(settings), _of_markers(marks)):
         given.update(layer)
-    for name, (value, where) in given.items():
-        check_ceiling(settings, name, value, where)
+    for limit, (value, where) in given.items():
+        check_ceiling(settings, limit, value, where)
     if "memory" not in given:
-        raise InvalidConfiguration(f"{item.nodeid}: memory", NOTHING, WAYS_TO_GIVE_MEMORY)
-    limits = ResourceLimits(**{**_defaults(settings), **{name: value for name, (value, _) in given.items()}})
-    return replace(limits, **markers.counts(item))
+        raise InvalidConfiguration(f"{name}: memory", NOTHING, _WAYS_TO_GIVE_MEMORY)
+    values = ResourceLimits(**{**_defaults(settings), **{limit: value for limit, (value, _) in given.items()}})
+    return OriginatedLimits(
+        values=replace(values, **marks.counts) if marks.counts else values,
+        origins={
+            **{limit: where for limit, (_, where) in given.items()},
+            **dict.fromkeys(marks.counts, "marker wasm_limits"),
+        },
+    )
 
 
 def _defaults(settings: Settings) -> dict[str, Any]:
-    """The built-in defaults; nobody asked for them, so a lower ceiling lowers them."""
+    """Return the built-in defaults. Nobody asked for them, so a lower ceiling lowers them."""
     defaults = {"fuel": ResourceLimits.DEFAULT_FUEL, "timeout_ms": ResourceLimits.DEFAULT_TIMEOUT_MS}
     ceilings = {"fuel": settings.wasm_max_fuel, "timeout_ms": settings.wasm_max_timeout_ms}
     return {name: value if (top := ceilings[name]) is None else min(value, top) for name, value in defaults.items()}
@@ -62,10 +78,5 @@ def _of_settings(settings: Settings) -> dict[str, Any]:
     return {name: (given.value, given.where) for name, given in stated.items() if given is not None}
 
 
-def _of_markers(item: pytest.Item) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name in ("memory", "fuel", "timeout_ms"):
-        if item.get_closest_marker(name) is not None:
-            data = markers.closest(item, name)
-            found[name] = (data.fuel if isinstance(data, markers.FuelMark) else data, f"marker {name}")
-    return found
+def _of_markers(marks: Marks) -> dict[str, Any]:
+    return {name: (value, f"marker {name}") for name, value in marks.limits.items()}

@@ -1,4 +1,8 @@
-"""The markers: declared, and read into data. Wrong arguments are found when tests are collected."""
+"""The markers: registered with pytest, and read into data once for each item, when it is collected.
+
+A limit over its ceiling is a usage error. It is found in the process that collects, which under xdist is a worker
+whose `UsageError` nobody would see. So it is reported like any other collection error, and decides the exit code.
+"""
 
 from __future__ import annotations
 
@@ -9,21 +13,27 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
+import pytest
+
+from pytest_airssys_wasm.plugin.settings import OverCeiling, check_ceiling
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits, parse_duration_ms, parse_fuel, parse_size
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
 
-    import pytest
+    from pytest_airssys_wasm.plugin.settings import Settings
 
 FIXTURES = frozenset({"wasm_engine", "wasm_limits", "wasm_host", "limited_store", "component"})
 """The fixtures that the markers act on."""
+_LIMITS = ("fuel", "memory", "timeout_ms")
+_COUNTS = ("tables", "table_elements", "instances", "memories", "transfer", "output")
+_EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComponentMark:
-    """Which guest a test is about."""
+    """The guest of a test, with the paths as they were written."""
 
     source: str | os.PathLike[str] | bytes
     manifest: str | os.PathLike[str] | None
@@ -32,7 +42,7 @@ class ComponentMark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FuelMark:
-    """A fuel budget, `None` for unlimited, and what it is for."""
+    """A fuel budget (`None` for unlimited), for each call or for the whole test."""
 
     fuel: int | None
     per: Literal["call", "test"]
@@ -40,14 +50,29 @@ class FuelMark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WasiMark:
-    """Grants, with the host directories as they were written."""
+    """The WASI grants of a test, with the host directories as they were written."""
 
     grants: Mapping[str, Any]
     preopen: Mapping[str, tuple[str | os.PathLike[str], Literal["ro", "rw"]]]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marks:
+    """What the markers of an item say. Of markers of the same name the closest counts, of `wasm_limits` each count."""
+
+    component: ComponentMark | None
+    limits: Mapping[str, float | None]
+    """Fuel, memory and `timeout_ms`, as far as markers give them; `None` means unlimited."""
+    fuel_per: Literal["call", "test"]
+    counts: Mapping[str, int]
+    """The limits that `wasm_limits` markers give."""
+    wasi: WasiMark | None
+    read_from: tuple[pytest.Mark, ...]
+    """The markers themselves, the closest first."""
+
+
 class Written:
-    """A marker as it stands in the source, for messages."""
+    """A marker as it is written in the source, for messages."""
 
     def __init__(self, mark: pytest.Mark) -> None:
         arguments = [*map(repr, mark.args), *(f"{key}={value!r}" for key, value in mark.kwargs.items())]
@@ -81,10 +106,6 @@ def _memory(size: Any) -> int:
 
 def _timeout_ms(n: Any) -> float | None:
     return None if n is None else parse_duration_ms(n, "n")
-
-
-_EMPTY: Mapping[str, Any] = MappingProxyType({})
-_COUNTS = ("tables", "table_elements", "instances", "memories", "transfer", "output")
 
 
 def _wasm_limits(**counts: Any) -> Mapping[str, int]:
@@ -132,55 +153,116 @@ _SIGNATURES = {
 }
 _MEANINGS = {
     "component": "the guest of this test: a path relative to the test file or rootdir, or WebAssembly text",
-    "fuel": "fuel of each call; per='test' shares one budget over the whole test",
-    "memory": "memory of the store, such as 1048576 or '1 MiB'",
-    "timeout_ms": "wall clock of each call, such as 100 or '2 s'",
-    "wasm_limits": "how much of the counted resources the store may have",
-    "wasi": "what the guest may see of the machine: nothing unless granted",
-    "conformance": "a case of the bundled suite of WebAssembly resource limits",
+    "fuel": "the fuel limit of each call; with per='test', one limit for all calls of the test together",
+    "memory": "the memory limit of the test's store, such as 1048576 or '1 MiB'",
+    "timeout_ms": "the wall-clock limit of each call in ms, such as 100 or '2 s'",
+    "wasm_limits": "the limits on the other resources of the test's store",
+    "wasi": "what the guest may access through WASI: nothing unless it is granted here or in Component.toml",
+    "conformance": "a case of the bundled conformance suite for WebAssembly resource limits",
 }
 
 
 def declare(config: pytest.Config) -> None:
-    """Register every marker, so that `--strict-markers` passes."""
+    """Register every marker, so that `--strict-markers` accepts it."""
     for name, signature in _SIGNATURES.items():
         config.addinivalue_line("markers", f"{signature}: {_MEANINGS[name]}")
 
 
 def read(mark: pytest.Mark) -> Any:
-    """The data of one marker. Raises `InvalidConfiguration`: what was written, what would be right."""
+    """Return the data of one marker.
+
+    Raises `InvalidConfiguration`, which says what was written and what would be right.
+    """
     reader = _READERS[mark.name]
     try:
-        bound = inspect.signature(reader).bind(*mark.args, **mark.kwargs)
-    except TypeError as error:
-        raise InvalidConfiguration(f"marker {mark.name}: {error}", Written(mark), _SIGNATURES[mark.name]) from None
-    try:
-        return reader(*bound.args, **bound.kwargs)
+        return reader(*mark.args, **mark.kwargs)
     except InvalidConfiguration as error:
         where = f"marker {mark.name}" + ("" if error.where == mark.name else f": {error.where}")
         raise InvalidConfiguration(where, error.given, error.wanted) from None
+    except TypeError:
+        try:  # only now, because a signature takes longer than all the rest
+            inspect.signature(reader).bind(*mark.args, **mark.kwargs)
+        except TypeError as error:
+            where = f"marker {mark.name}: {error}"
+            raise InvalidConfiguration(where, Written(mark), _SIGNATURES[mark.name]) from None
+        raise
 
 
-def closest(item: pytest.Item, name: str) -> Any:
-    """The data of the closest marker of this name: function before class before module; or `None`."""
-    mark = item.get_closest_marker(name)
-    return None if mark is None else read(mark)
+def of_item(item: pytest.Item, *, bare_ones: bool = True) -> Marks:
+    """Return what the markers of an item say. Each is read once; all are read anew when markers were added or removed.
 
-
-def counts(item: pytest.Item) -> dict[str, int]:
-    """All `wasm_limits` markers together; of a count given twice the closest."""
-    merged: dict[str, int] = {}
-    for mark in item.iter_markers("wasm_limits"):
-        merged = {**read(mark), **merged}
-    return merged
-
-
-def of_item(item: pytest.Item) -> Iterator[tuple[str, Any]]:
-    """Name and data of every marker of ours that the item has, closest first.
-
-    A bare `@pytest.mark.component` on a test that uses none of the fixtures is somebody else's marker.
+    Markers without any arguments are left out unless `bare_ones` is set. Raises `InvalidConfiguration` for a wrong
+    marker, for one that a closer marker overrides too.
     """
-    is_ours = not FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
-    for mark in item.iter_markers():
-        if mark.name in _READERS and (is_ours or mark.args or mark.kwargs):
-            yield mark.name, read(mark)
+    ours = tuple(
+        mark for mark in item.iter_markers() if mark.name in _READERS and (bare_ones or mark.args or mark.kwargs)
+    )
+    known = item.stash.get(_MARKS, None)
+    if known is None or list(map(id, known.read_from)) != list(map(id, ours)):
+        known = item.stash[_MARKS] = read_all(ours)
+    return known
+
+
+def read_all(marks: Sequence[pytest.Mark]) -> Marks:
+    """Return what several markers say together; the closest to the test comes first."""
+    closest: dict[str, Any] = {}
+    counts: dict[str, int] = {}
+    for mark in marks:
+        data = read(mark)
+        if mark.name == "wasm_limits":
+            counts = {**data, **counts}
+        else:
+            closest.setdefault(mark.name, data)
+    fuel: FuelMark | None = closest.get("fuel")
+    limits = {name: closest[name] for name in _LIMITS if name in closest}
+    return Marks(
+        component=closest.get("component"),
+        limits=limits if fuel is None else {**limits, "fuel": fuel.fuel},
+        fuel_per="call" if fuel is None else fuel.per,
+        counts=counts,
+        wasi=closest.get("wasi"),
+        read_from=tuple(marks),
+    )
+
+
+_MARKS = pytest.StashKey[Marks]()
+_IS_USAGE_ERROR = "airssys_wasm_usage_error"
+
+
+class MarkerChecks:
+    """A plugin that reports wrong markers when tests are collected, before any of them runs."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._found_usage_error = False
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(
+        self, collector: pytest.Collector
+    ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+        """Turn a wrong marker into a collection error that names the test."""
+        collected = yield
+        for item in collected.result or ():
+            if isinstance(item, pytest.Item):
+                try:
+                    self._check(item)
+                except InvalidConfiguration as error:
+                    failed = pytest.CollectReport(collector.nodeid, "failed", f"{item.nodeid}: {error}", [])
+                    setattr(failed, _IS_USAGE_ERROR, isinstance(error, OverCeiling))
+                    return failed
+        return collected
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Remember that a limit is over its ceiling, in whichever process it was found."""
+        self._found_usage_error = self._found_usage_error or getattr(report, _IS_USAGE_ERROR, False)
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """End the run with the exit code of a usage error if a limit is over its ceiling."""
+        if self._found_usage_error:
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
+
+    def _check(self, item: pytest.Item) -> None:
+        # A bare `@pytest.mark.component` on a test that uses none of the fixtures is somebody else's marker.
+        is_ours = not FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
+        for name, value in of_item(item, bare_ones=is_ours).limits.items():
+            check_ceiling(self._settings, name, value, f"marker {name}")

@@ -1,20 +1,14 @@
-"""Command line options and ini keys: declared in one table, a flag and an ini key of the same stem for each."""
+"""Command line options and ini keys: one table, in which each option has an ini key of the same stem."""
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_airssys_wasm.plugin.option_values import (
-    parse_command,
-    parse_expectations,
-    parse_file,
-    parse_folder,
-    parse_isolation,
-    parse_memory_range,
-    parse_report,
-)
 from pytest_airssys_wasm.runtime.budget.limits import parse_duration_ms, parse_fuel, parse_size
+from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,128 +18,199 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """One setting: its ini key, the flag of the same stem, and how its text is read."""
+    """One setting: its ini key, the flag of the same stem, and the function that reads its text."""
 
     key: str
     help: str
     parse: Callable[[Any, str], Any] | None = None
-    """From what was given and where; `None` for a switch."""
+    """The function from the given value and the place where it was given to the setting; `None` for a switch."""
     metavar: str | None = None
     has_flag: bool = True
     is_list: bool = False
-    """Whether it may be given several times, and one a line in the ini file."""
+    """Whether the flag may be repeated, and the ini value has one entry a line."""
     must_exist: bool = False
-    """Whether it is a file that has to be there."""
+    """Whether the value is a file that has to exist."""
 
     @property
     def flag(self) -> str:
-        """`--wasm-fuel` for `wasm_fuel`."""
+        """The flag, such as `--wasm-fuel` for `wasm_fuel`."""
         return "--" + self.key.replace("_", "-")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """A command line, and the folder in which it is to be run."""
+
+    words: tuple[str, ...]
+    folder: Path = Path()
+
+    def __str__(self) -> str:
+        return shlex.join(self.words)
+
+
+def _parse_command(value: Any, where: str) -> Command:
+    """Split a command line as a shell would."""
+    try:
+        words = tuple(shlex.split(str(value)))
+    except ValueError as error:
+        raise InvalidConfiguration(where, value, f"a command line ({error})") from None
+    if not words or "\0" in str(value):
+        raise InvalidConfiguration(where, value, "a command line")
+    return Command(words=words)
+
+
+def _parse_memory_range(value: Any, where: str) -> tuple[int, int]:
+    """Read two sizes such as `512 KiB..4 MiB`."""
+    from pytest_airssys_wasm.runtime.manifest.loading import parse_memory_range
+
+    try:
+        return parse_memory_range(value)
+    except InvalidConfiguration as error:
+        raise InvalidConfiguration(where, value, error.wanted) from None
+
+
+def _parse_isolation(value: Any, where: str) -> str:
+    """Accept `thread` and `process`."""
+    if value not in ("thread", "process"):
+        raise InvalidConfiguration(where, value, "thread or process")
+    return str(value)
+
+
+def _parse_report(value: Any, where: str) -> Path:
+    """Accept a path whose suffix is a format of reports."""
+    from pytest_airssys_wasm.reporting.write import check_path
+
+    path = Path(value).expanduser()
+    check_path(path, where)
+    return path
+
+
+def _parse_path(wanted: str) -> Callable[[Any, str], Path]:
+    """Return a function that accepts any path; `wanted` says in messages what it should be the path of."""
+
+    def parse(value: Any, where: str) -> Path:
+        if not str(value).strip():
+            raise InvalidConfiguration(where, value, wanted)
+        return Path(value).expanduser()
+
+    return parse
 
 
 OPTIONS = (
     Option(
         key="airssys_wasm",
-        help="Run the bundled conformance suite of WebAssembly resource limits, and validate every Component.toml "
-        "under the arguments.",
+        help="Run the bundled conformance suite for WebAssembly resource limits, and validate every Component.toml "
+        "under the path arguments.",
     ),
     Option(
         key="wasm_component",
         metavar="PATH",
         is_list=True,
         must_exist=True,
-        parse=parse_file,
-        help="Validate this component or module too, with the Component.toml beside it where there is one. Repeatable.",
+        parse=_parse_path("the path of a .wasm or .wat file"),
+        help="Also validate this component or module, under the Component.toml beside it if there is one. Repeatable.",
     ),
     Option(
         key="wasm_runtime",
         metavar="CMD",
-        parse=parse_command,
-        help="Run the conformance suite against the runtime behind this adapter (docs/protocol.md).",
+        parse=_parse_command,
+        help="Run the conformance suite against the runtime for which this command starts an adapter "
+        "(docs/protocol.md).",
     ),
     Option(
         key="wasm_expectations",
         metavar="FILE",
         must_exist=True,
-        parse=parse_expectations,
-        help="The cases that the runtime is known to fail, with reasons. One of them that passes fails the run.",
+        parse=_parse_path("the path of a .toml file"),
+        help="A TOML file with the cases that the runtime is known to fail, and the reasons. "
+        "A case that passes although it is listed fails the run.",
     ),
     Option(
         key="wasm_patience_ms",
         metavar="N",
         parse=parse_duration_ms,
-        help="The most that the runtime behind the adapter may take for one request, in ms (3000, '3 s'), where the "
-        "timeouts of its steps allow more: for one that is known to hang.",
+        help="The longest time in ms (3000, '3 s') to wait for the adapter's answer to one request, even where the "
+        "timeouts of a case allow more. Useful for a runtime that is known to hang.",
     ),
     Option(
         key="wasm_fuel",
         metavar="N",
         parse=parse_fuel,
-        help="Fuel of each execution, where no marker gives one.",
+        help="The fuel limit of each execution, unless a marker sets one.",
     ),
     Option(
         key="wasm_memory",
         metavar="SIZE",
         parse=parse_size,
-        help="Memory of each store (1048576, '1 MiB'), where no marker gives one. There is no default.",
+        help="The memory limit of each store (1048576, '1 MiB'), unless a marker sets one. There is no default.",
     ),
     Option(
         key="wasm_timeout_ms",
         metavar="N",
         parse=parse_duration_ms,
-        help="Wall clock of each execution in ms (100, '2 s'), where no marker gives one.",
+        help="The wall-clock limit of each execution in ms (100, '2 s'), unless a marker sets one.",
     ),
     Option(
         key="wasm_isolation",
         metavar="thread|process",
-        parse=parse_isolation,
-        help="Where components are compiled and run (default: thread). With process, in processes of their own; "
-        "compiling one may take 60 s and 1 GiB.",
+        parse=_parse_isolation,
+        help="Where to compile and run components: on threads of this process (thread, the default), or in separate "
+        "processes (process), in which compiling a component may take at most 60 s and 1 GiB of memory.",
     ),
     Option(
         key="wasm_cache_dir",
         metavar="DIR",
-        parse=parse_folder,
-        help="Where compiled components are kept (default: the user's cache folder).",
+        parse=_parse_path("a directory"),
+        help="The directory in which compiled components are cached (default: below the user's cache directory).",
     ),
-    Option(key="wasm_cache_clear", help="Remove the compiled components from the cache before the run."),
+    Option(key="wasm_cache_clear", help="Remove all compiled components from the cache before the run."),
     Option(
         key="wasm_report",
         metavar="FILE",
         is_list=True,
-        parse=parse_report,
-        help="Write every execution to this file: .json, .md or .html. Repeatable.",
+        parse=_parse_report,
+        help="Write a report of all executions to this file, in the format of its suffix: .json, .md or .html. "
+        "Repeatable.",
     ),
-    Option(key="wasm_summary", help="Show what each export used of its limits, also without -v."),
+    Option(
+        key="wasm_summary",
+        help="Show at the end of the run how much of its limits each export used, as -v does.",
+    ),
     Option(
         key="wasm_memory_range",
         has_flag=False,
-        parse=parse_memory_range,
-        help="What a Component.toml may ask for as memory (default: '512 KiB..4 MiB').",
+        parse=_parse_memory_range,
+        help="The smallest and the largest max_bytes that a Component.toml may declare (default: '512 KiB..4 MiB').",
     ),
     Option(
         key="wasm_require_cpu_limits",
         has_flag=False,
-        help="Whether every Component.toml must state max_fuel and a timeout.",
+        help="Require every Component.toml to declare max_fuel and a timeout.",
     ),
-    Option(key="wasm_max_fuel", has_flag=False, parse=parse_fuel, help="The most fuel that any test may ask for."),
+    Option(
+        key="wasm_max_fuel",
+        has_flag=False,
+        parse=parse_fuel,
+        help="The highest fuel limit that any test may have.",
+    ),
     Option(
         key="wasm_max_memory",
         has_flag=False,
         parse=parse_size,
-        help="The most memory that any test may ask for.",
+        help="The highest memory limit that any test may have.",
     ),
     Option(
         key="wasm_max_timeout_ms",
         has_flag=False,
         parse=parse_duration_ms,
-        help="The longest timeout in ms that any test may ask for.",
+        help="The longest timeout in ms that any test may have.",
     ),
 )
+"""All options and ini keys, in the order of `pytest --help`."""
 
 
 def declare(parser: pytest.Parser) -> None:
-    """Offer the options and the ini keys to pytest."""
+    """Register the options and the ini keys with pytest."""
     group = parser.getgroup("airssys-wasm", "WebAssembly components under limits")
     for option in OPTIONS:
         if option.parse is None:

@@ -1,7 +1,7 @@
-"""What the command line and the ini file say, resolved once into `Settings`.
+"""The settings of the command line and the ini file, read once into `Settings`.
 
-A value on the command line wins over the ini file. Every value is checked when pytest starts, so that a wrong
-one is a usage error even in a run whose tests would not have needed it.
+A value on the command line wins over the one in the ini file. Every value is checked when pytest starts, so that a
+wrong one is a usage error even in a run that does not use it.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import pytest
 
-from pytest_airssys_wasm.plugin.option_values import Command
-from pytest_airssys_wasm.plugin.options import OPTIONS
+from pytest_airssys_wasm.plugin.options import OPTIONS, Command
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Given(Generic[T]):
-    """A value that somebody gave, and where: for messages."""
+    """A value with the place where it was given, such as `--wasm-fuel`, for messages."""
 
     value: T
     where: str
@@ -33,7 +32,7 @@ class Given(Generic[T]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What the command line and the ini file say, checked. `None` where they say nothing."""
+    """The checked values of the command line and the ini file; `None` where neither gives one."""
 
     airssys_wasm: bool = False
     wasm_component: tuple[Path, ...] = ()
@@ -54,20 +53,24 @@ class Settings:
     wasm_max_memory: int | None = None
     wasm_max_timeout_ms: float | None = None
     flags: tuple[str, ...] = field(default=())
-    """Limits and isolation on the command line, as they were written there: for commands that reproduce a test."""
+    """The limits and the isolation as they were written on the command line, for commands that reproduce a test."""
     runs_suite: bool = False
-    """`--airssys-wasm`, or `--wasm-runtime` on the command line: in the ini file that only says which."""
+    """Whether the suite runs: with `--airssys-wasm`, or `--wasm-runtime` on the command line.
+
+    `wasm_runtime` in the ini file only selects the runtime.
+    """
 
 
 SETTINGS = pytest.StashKey[Settings]()
+"""The key of the settings in `config.stash`."""
 
 _LIMITS = ("wasm_fuel", "wasm_memory", "wasm_timeout_ms")
 
 
 def read_settings(config: pytest.Config) -> Settings:
-    """Command line over ini file, every value checked, limits against their ceilings.
+    """Return the settings of a session, each checked, and the limits compared with their ceilings.
 
-    Raises `pytest.UsageError` naming the option or the ini key.
+    Raises `pytest.UsageError`, which names the option or the ini key, for a wrong value.
     """
     try:
         given = {option.key: _given(config, option) for option in OPTIONS}
@@ -82,11 +85,14 @@ def read_settings(config: pytest.Config) -> Settings:
 
 
 class OverCeiling(InvalidConfiguration):
-    """A limit asks for more than the ini file lets any test have."""
+    """A limit is higher than the ceiling in the ini file."""
 
 
 def check_ceiling(settings: Settings, limit: str, value: float | None, where: str) -> None:
-    """Raise `OverCeiling` when `fuel`, `memory` or `timeout_ms` is over the ceiling in the ini file."""
+    """Raise `OverCeiling` when a limit (`fuel`, `memory` or `timeout_ms`) is over the ceiling in the ini file.
+
+    A `value` of `None` means unlimited; `where` says for the message where it was given.
+    """
     key = f"wasm_max_{limit}"
     ceiling = getattr(settings, key)
     if ceiling is not None and (value is None or value > ceiling):
@@ -107,7 +113,7 @@ def _given(config: pytest.Config, option: Option) -> Given[Any] | None:
     placed = [_placed(one, base) for one in parsed]
     for one in placed if option.must_exist else ():
         if not one.is_file():
-            raise InvalidConfiguration(where, str(one), "a file that is there")
+            raise InvalidConfiguration(where, str(one), "an existing file")
     return Given(value=tuple(placed) if option.is_list else placed[0], where=where)
 
 

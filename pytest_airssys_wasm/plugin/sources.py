@@ -1,4 +1,4 @@
-"""Which guest a test is about: the paths in its `component` marker, resolved, and its manifest."""
+"""The guests of tests: found by the paths in the `component` marker, and loaded once in a session and process."""
 
 from __future__ import annotations
 
@@ -7,66 +7,115 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_airssys_wasm.plugin import markers
+import pytest
+
+from pytest_airssys_wasm.plugin.file_cache import FileCache
+from pytest_airssys_wasm.plugin.settings import SETTINGS
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
 if TYPE_CHECKING:
-    import pytest
-
-    from pytest_airssys_wasm.plugin.settings import Settings
+    from pytest_airssys_wasm.plugin.markers import ComponentMark
+    from pytest_airssys_wasm.runtime.engine import WasmEngine
+    from pytest_airssys_wasm.runtime.guest.component import Component
     from pytest_airssys_wasm.runtime.manifest.model import Manifest
 
 MANIFEST_NAME = "Component.toml"
 
+_MANIFESTS: pytest.StashKey[FileCache[Manifest]] = pytest.StashKey()
+_COMPONENTS: pytest.StashKey[FileCache[Component]] = pytest.StashKey()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A test's guest: where it is and what is declared of it."""
+    """A test's guest: where it is, and what is declared of it."""
 
     content: Path | str | bytes
     """A file, WebAssembly text, or a binary."""
-    manifest: Manifest | None
-    world: Path | None
+    manifest: Manifest | None = None
+    world: Path | None = None
     """A WIT file with the world that the guest must implement."""
-    world_name: str | None
+    world_name: str | None = None
+    """The name of that world; `None` where the file has only one."""
 
     @property
     def name(self) -> str:
-        """For messages."""
+        """The name of the file, for messages."""
         return self.content.name if isinstance(self.content, Path) else "inline component"
 
 
-def find_source(item: pytest.Item, settings: Settings) -> Source | None:
-    """The guest named by the closest `component` marker; `None` without one.
+def find_source(item: pytest.Item, mark: ComponentMark | None) -> Source | None:
+    """Return the guest that the item's `component` marker names; `None` without a marker.
 
-    Raises `InvalidConfiguration` for a file that is not there, and for a manifest that is wrong.
+    Raises `InvalidConfiguration` for a file that does not exist, and for a wrong manifest.
     """
-    mark: markers.ComponentMark | None = markers.closest(item, "component")
     if mark is None:
         return None
     content = mark.source
     if not isinstance(content, bytes) and not _is_text(content):
-        content = find_file(item, content, "marker component: source")
+        content = _find_file(item, content, "marker component: source")
     beside = content.parent / MANIFEST_NAME if isinstance(content, Path) else None
     manifest = None
     if mark.manifest is not None:
-        manifest = find_file(item, mark.manifest, "marker component: manifest")
+        manifest = _find_file(item, mark.manifest, "marker component: manifest")
     elif beside is not None and beside.is_file():
         manifest = beside
     world, _, world_name = os.fspath(mark.world or "").partition("#")
     return Source(
         content=content if isinstance(content, (Path, bytes)) else str(content),
-        manifest=None if manifest is None else read_manifest(manifest, settings),
-        world=find_file(item, world, "marker component: world") if world else None,
+        manifest=None if manifest is None else read_manifest(manifest, item.config),
+        world=_find_file(item, world, "marker component: world") if world else None,
         world_name=world_name or None,
     )
 
 
-def find_file(item: pytest.Item, name: str | os.PathLike[str], where: str) -> Path:
-    """The file relative to the test file, then to the rootdir.
+def find_folder(item: pytest.Item, name: str | os.PathLike[str]) -> Path:
+    """Return the directory relative to the test file, else to the rootdir; the former when neither exists."""
+    places = [base / name for base in (item.path.parent, item.config.rootpath)]
+    return next((place for place in places if place.is_dir()), places[0])
 
-    Raises `InvalidConfiguration` naming both places.
+
+def read_manifest(path: Path, config: pytest.Config) -> Manifest:
+    """Return a manifest that follows the platform's rules in the settings. An unchanged file is read once.
+
+    Raises `InvalidConfiguration`.
     """
+    from pytest_airssys_wasm.runtime.manifest.loading import PLATFORM_RANGE, load_manifest
+
+    settings = config.stash[SETTINGS]
+
+    def read() -> Manifest:
+        return load_manifest(
+            path,
+            memory_range=settings.wasm_memory_range or PLATFORM_RANGE,
+            require_cpu_limits=settings.wasm_require_cpu_limits,
+        )
+
+    try:
+        return config.stash.setdefault(_MANIFESTS, FileCache()).get(path, read)
+    except OSError:  # says in its own words why the file cannot be read
+        return read()
+
+
+def load_component(source: Source, engine: WasmEngine, config: pytest.Config) -> Component:
+    """Return the compiled guest. An unchanged file is loaded once by each engine, and its store is always fresh.
+
+    Raises what `WasmEngine.load` raises.
+    """
+
+    def load() -> Component:
+        return engine.load(source.content, manifest=source.manifest)
+
+    if not isinstance(source.content, Path):
+        return load()
+    if _COMPONENTS not in config.stash:
+        config.stash[_COMPONENTS] = FileCache()
+        config.add_cleanup(config.stash[_COMPONENTS].clear)
+    # Manifests that are equal but not the same were read from a file that changed in between.
+    return config.stash[_COMPONENTS].get(source.content, load, id(engine), id(source.manifest))
+
+
+def _find_file(item: pytest.Item, name: str | os.PathLike[str], where: str) -> Path:
+    """Return the file relative to the test file, else to the rootdir. Raises an error that names both places."""
     places = tuple(dict.fromkeys(base / name for base in (item.path.parent, item.config.rootpath)))
     for place in places:
         if place.is_file():
@@ -76,22 +125,5 @@ def find_file(item: pytest.Item, name: str | os.PathLike[str], where: str) -> Pa
     )
 
 
-def find_folder(item: pytest.Item, name: str | os.PathLike[str]) -> Path:
-    """The directory relative to the test file, then to the rootdir; the first of them when there is none."""
-    places = [base / name for base in (item.path.parent, item.config.rootpath)]
-    return next((place for place in places if place.is_dir()), places[0])
-
-
 def _is_text(source: str | os.PathLike[str]) -> bool:
     return isinstance(source, str) and source.lstrip().startswith(("(", ";;"))
-
-
-def read_manifest(path: Path, settings: Settings) -> Manifest:
-    """A manifest under the platform's rules in `settings`. Raises `InvalidConfiguration`."""
-    from pytest_airssys_wasm.runtime.manifest.loading import PLATFORM_RANGE, load_manifest
-
-    return load_manifest(
-        path,
-        memory_range=settings.wasm_memory_range or PLATFORM_RANGE,
-        require_cpu_limits=settings.wasm_require_cpu_limits,
-    )

@@ -39,6 +39,8 @@ class Candidate:
 
     engine: WasmEngine
     wasm: Path
+    loader: Callable[[], Component]
+    """Loads the binary, or returns what was loaded from it before. Raises what `WasmEngine.load` raises."""
     manifest: Manifest | None
     declared_limits: ResourceLimits | InvalidConfiguration
     """The limits, or the reason why there are none."""
@@ -51,7 +53,7 @@ class Candidate:
         Raises `Unfit` when it cannot be read, is not a valid component or module, or exceeds the compiler's bounds.
         """
         try:
-            return self.engine.load(self.wasm, manifest=self.manifest)
+            return self.loader()
         except (FileNotFoundError, IsADirectoryError):
             raise Unfit(f"there is no file {self.wasm}", _build_it(self.manifest)) from None
         except OSError as error:

@@ -7,26 +7,16 @@ from types import SimpleNamespace
 
 import pytest
 
-from pytest_airssys_wasm.plugin.limits import resolve
+from pytest_airssys_wasm.plugin import limits, markers
 from pytest_airssys_wasm.plugin.settings import Given, OverCeiling, Settings
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
 LAYERS = ("manifest", "settings", "marker")
 
 
-class Item:
-    """As much of a pytest item as limits are resolved from; marks closest first."""
-
-    nodeid = "test_a.py::test_a"
-
-    def __init__(self, *marks: pytest.MarkDecorator) -> None:
-        self._marks = [one.mark for one in marks]
-
-    def iter_markers(self, name):
-        return (one for one in self._marks if one.name == name)
-
-    def get_closest_marker(self, name):
-        return next(self.iter_markers(name), None)
+def resolve(marks, settings, manifest):
+    """The limits of a test with these markers, the closest first."""
+    return limits.resolve("test_a.py::test_a", markers.read_all([one.mark for one in marks]), settings, manifest).values
 
 
 def manifest(memory=1_000, fuel=None, timeout_ms=None):
@@ -40,66 +30,66 @@ def given(value):
 @pytest.mark.parametrize("present", list(product((False, True), repeat=3)), ids=str)
 def test_the_strongest_layer_that_says_something_wins(present):
     says = dict(zip(LAYERS, present, strict=True))
-    item = Item(*([pytest.mark.fuel(3), pytest.mark.timeout_ms(30)] if says["marker"] else []), pytest.mark.memory(9))
+    marks = [*([pytest.mark.fuel(3), pytest.mark.timeout_ms(30)] if says["marker"] else []), pytest.mark.memory(9)]
     settings = Settings(wasm_fuel=given(2), wasm_timeout_ms=given(20)) if says["settings"] else Settings()
-    limits = resolve(item, settings, manifest(fuel=1, timeout_ms=10) if says["manifest"] else None)
+    found = resolve(marks, settings, manifest(fuel=1, timeout_ms=10) if says["manifest"] else None)
     strongest = max((number for number, layer in enumerate(LAYERS, 1) if says[layer]), default=None)
-    assert limits.fuel == (1_000_000 if strongest is None else strongest)
-    assert limits.timeout_ms == (100 if strongest is None else 10 * strongest)
-    assert limits.memory == 9
+    assert found.fuel == (1_000_000 if strongest is None else strongest)
+    assert found.timeout_ms == (100 if strongest is None else 10 * strongest)
+    assert found.memory == 9
 
 
 @pytest.mark.parametrize("present", list(product((False, True), repeat=3)), ids=str)
 def test_memory_has_the_same_precedence_and_no_default(present):
     says = dict(zip(LAYERS, present, strict=True))
-    item = Item(*([pytest.mark.memory(3)] if says["marker"] else []))
+    marks = [pytest.mark.memory(3)] if says["marker"] else []
     settings = Settings(wasm_memory=given(2)) if says["settings"] else Settings()
     beside = manifest(memory=1) if says["manifest"] else None
     strongest = max((number for number, layer in enumerate(LAYERS, 1) if says[layer]), default=None)
     if strongest is not None:
-        assert resolve(item, settings, beside).memory == strongest
+        assert resolve(marks, settings, beside).memory == strongest
         return
     with pytest.raises(InvalidConfiguration) as caught:
-        resolve(item, settings, beside)
+        resolve(marks, settings, beside)
     for way in ("pytest.mark.memory", "--wasm-memory", "wasm_memory", "[resources.memory]"):
         assert way in str(caught.value)
 
 
 def test_layers_mix_limit_by_limit():
-    limits = resolve(
-        Item(pytest.mark.timeout_ms(7)),
+    found = resolve(
+        [pytest.mark.timeout_ms(7)],
         Settings(wasm_fuel=given(5)),
         manifest(memory=3, fuel=4, timeout_ms=6),
     )
-    assert (limits.memory, limits.fuel, limits.timeout_ms) == (3, 5, 7)
+    assert (found.memory, found.fuel, found.timeout_ms) == (3, 5, 7)
 
 
 def test_the_closest_marker_wins_and_counts_add_up():
-    item = Item(
+    marks = [
         pytest.mark.memory(1),
         pytest.mark.memory(2),
         pytest.mark.wasm_limits(tables=1),
         pytest.mark.wasm_limits(tables=2, instances=5),
-    )
-    limits = resolve(item, Settings(), None)
-    assert (limits.memory, limits.tables, limits.instances, limits.memories) == (1, 1, 5, 16)
+    ]
+    found = resolve(marks, Settings(), None)
+    assert (found.memory, found.tables, found.instances, found.memories) == (1, 1, 5, 16)
 
 
 @pytest.mark.parametrize("limit", ["fuel", "memory", "timeout_ms"])
 def test_a_limit_up_to_its_ceiling_is_fine_and_over_it_is_not(limit):
     settings = Settings(**{f"wasm_max_{limit}": 10})
     marks = {"memory": pytest.mark.memory(5), limit: getattr(pytest.mark, limit)(10)}
-    assert getattr(resolve(Item(*marks.values()), settings, None), limit) == 10
+    assert getattr(resolve(marks.values(), settings, None), limit) == 10
     marks[limit] = getattr(pytest.mark, limit)(11)
     with pytest.raises(OverCeiling, match=f"marker {limit}: expected at most 10 .*wasm_max_{limit}.*, got 11"):
-        resolve(Item(*marks.values()), settings, None)
+        resolve(marks.values(), settings, None)
 
 
 @pytest.mark.parametrize("limit", ["fuel", "timeout_ms"])
 def test_unlimited_is_over_any_ceiling(limit):
     with pytest.raises(OverCeiling, match="got 'unlimited'"):
         resolve(
-            Item(pytest.mark.memory(1), getattr(pytest.mark, limit)(None)),
+            [pytest.mark.memory(1), getattr(pytest.mark, limit)(None)],
             Settings(**{f"wasm_max_{limit}": 1}),
             None,
         )
@@ -107,12 +97,12 @@ def test_unlimited_is_over_any_ceiling(limit):
 
 def test_a_manifest_over_the_ceiling_is_named():
     with pytest.raises(OverCeiling, match=r"Component.toml: fuel: expected at most 10 .*, got 11"):
-        resolve(Item(), Settings(wasm_max_fuel=10), manifest(fuel=11))
+        resolve([], Settings(wasm_max_fuel=10), manifest(fuel=11))
 
 
 def test_a_ceiling_below_the_built_in_default_lowers_it():
-    limits = resolve(Item(pytest.mark.memory(1)), Settings(wasm_max_fuel=10, wasm_max_timeout_ms=5), None)
-    assert (limits.fuel, limits.timeout_ms) == (10, 5)
+    found = resolve([pytest.mark.memory(1)], Settings(wasm_max_fuel=10, wasm_max_timeout_ms=5), None)
+    assert (found.fuel, found.timeout_ms) == (10, 5)
 
 
 def test_precedence_holds_from_end_to_end(guest):

@@ -135,7 +135,7 @@ def test_an_unknown_case_is_a_usage_error_that_names_the_near_ones(suite):
     for argument in ("conformance/alpha/add-up", "conformance/alhpa"):
         ran = suite.run("--airssys-wasm", argument)
         assert ran.code == pytest.ExitCode.USAGE_ERROR
-        assert f"ERROR: there is no conformance case or chapter {argument}; near: conformance/alpha" in ran.text
+        assert f"ERROR: there is no conformance case or chapter {argument}; did you mean conformance/alpha" in ran.text
 
 
 def test_a_folder_of_the_same_name_stays_the_projects_own(suite):

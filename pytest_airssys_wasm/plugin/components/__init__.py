@@ -1,1 +1,1 @@
-"""Components as pytest nodes: the checks of a manifest or a binary."""
+"""Components in pytest: the checks of a manifest or a binary as items, and the worlds that components implement."""

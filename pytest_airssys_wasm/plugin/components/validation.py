@@ -1,4 +1,4 @@
-"""Components as pytest nodes: `<path>/Component.toml::<check>`, and `<path>/x.wasm::<check>` without a manifest."""
+"""The checks of components as pytest items: `<path>/Component.toml::<check>`, or `<path>/x.wasm::<check>`."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_airssys_wasm.plugin.fixtures import SOURCE, grants
-from pytest_airssys_wasm.plugin.report import failure_text as shown
-from pytest_airssys_wasm.plugin.report.records import KIND, NOTE
-from pytest_airssys_wasm.plugin.report.report import RERUN_FLAGS
+from pytest_airssys_wasm.plugin.item_settings import SOURCE, wasi_of
+from pytest_airssys_wasm.plugin.report.failure_text import failure_text
 from pytest_airssys_wasm.plugin.settings import SETTINGS
-from pytest_airssys_wasm.plugin.sources import MANIFEST_NAME, Source, read_manifest
+from pytest_airssys_wasm.plugin.sources import MANIFEST_NAME, Source, load_component, read_manifest
+from pytest_airssys_wasm.plugin.stash import KIND, NOTE, RERUN_FLAGS
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 from pytest_airssys_wasm.validation.findings import Blocked, Unfit
 
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class ValidationHooks:
-    """A plugin of its own: collects manifests, and the binaries that `--wasm-component` names."""
+    """A plugin that collects manifests, and the binaries that `--wasm-component` names."""
 
     def __init__(self, config: pytest.Config) -> None:
         settings = config.stash[SETTINGS]
@@ -39,7 +38,7 @@ class ValidationHooks:
         config.args.extend(str(path) for path in sorted(self._named - given))
 
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-        """A node for each manifest and for each binary that was named."""
+        """Return a node for a manifest, and for a binary that was named."""
         if file_path in self._named and file_path.name != MANIFEST_NAME:
             return BinaryFile.from_parent(parent, path=file_path, nodeid=_node_id(file_path, parent.config))
         if file_path.name == MANIFEST_NAME and (self._all_manifests or file_path in self._named):
@@ -48,7 +47,7 @@ class ValidationHooks:
 
 
 def _node_id(path: Path, config: pytest.Config) -> str | None:
-    """Outside the rootdir the whole path, because pytest leaves it out there; else pytest's own."""
+    """Return the whole path outside the rootdir, where pytest would leave it out; else `None`, for pytest's own."""
     return None if path.is_relative_to(config.rootpath) else path.as_posix()
 
 
@@ -58,31 +57,31 @@ def _place(argument: str, config: pytest.Config) -> Path:
 
 
 def subject_of(path: Path, config: pytest.Config) -> Path:
-    """The file whose node validates this binary: the manifest beside it that names it, or the binary itself."""
+    """Return the file whose node validates a binary: the manifest beside it that names it, or the binary itself."""
     beside = path.parent / MANIFEST_NAME
     if not beside.is_file():
         return path
     try:
-        manifest = read_manifest(beside, config.stash[SETTINGS])
+        manifest = read_manifest(beside, config)
     except InvalidConfiguration:
         return beside  # its check `manifest` says what is wrong
     return beside if manifest.wasm.resolve() == path.resolve() else path
 
 
 class ManifestFile(pytest.File):
-    """A `Component.toml`: its checks and tests."""
+    """A `Component.toml`, with its checks and tests."""
 
     def collect(self) -> Iterator[pytest.Item]:
-        """The checks, and a test for each entry of `[[tests]]`; the check `manifest` alone where it cannot be read."""
+        """Yield the checks, and a test for each entry of `[[tests]]`; of a wrong manifest only the check `manifest`."""
         from pytest_airssys_wasm.validation.checks import CHECKS
         from pytest_airssys_wasm.validation.entries import check_entry
 
         try:
-            manifest = read_manifest(self.path, self.config.stash[SETTINGS])
+            manifest = read_manifest(self.path, self.config)
         except InvalidConfiguration as error:
             yield CheckItem.make(self, "manifest", _refusal(error, self.path), None)
             return
-        source = Source(content=manifest.wasm, manifest=manifest, world=None, world_name=None)
+        source = Source(content=manifest.wasm, manifest=manifest)
         for name, check in CHECKS.items():
             yield CheckItem.make(self, name, _runner(check, source), source)
         for test in manifest.tests:
@@ -91,26 +90,26 @@ class ManifestFile(pytest.File):
 
 
 class BinaryFile(pytest.File):
-    """A binary that no manifest beside it is about; one that lies there still gives the limits."""
+    """A binary that is not the one of the manifest beside it. Such a manifest still sets the limits."""
 
     def collect(self) -> Iterator[pytest.Item]:
-        """The checks that need no manifest."""
+        """Yield the checks that need no manifest."""
         from pytest_airssys_wasm.validation.checks import CHECKS
 
         beside = self.path.parent / MANIFEST_NAME
-        manifest = read_manifest(beside, self.config.stash[SETTINGS]) if beside.is_file() else None
-        source = Source(content=self.path, manifest=manifest, world=None, world_name=None)
+        manifest = read_manifest(beside, self.config) if beside.is_file() else None
+        source = Source(content=self.path, manifest=manifest)
         for name, check in CHECKS.items():
             if name != "manifest":
                 yield CheckItem.make(self, name, _runner(check, source), source)
 
 
 class CheckItem(pytest.Function):
-    """One check. A function for pytest, so that it has fixtures: `wasm_host`, and whatever those need."""
+    """One check: for pytest a function, so that it can use fixtures such as `wasm_host`."""
 
     @classmethod
     def make(cls, parent: pytest.File, name: str, function: Callable[..., None], source: Source | None) -> CheckItem:
-        """The item that runs `function`, with the fixtures that it asks for. `source` is the guest, where known."""
+        """Return an item that runs `function` with the fixtures that it asks for. `source` is the guest, if known."""
         item: CheckItem = cls.from_parent(parent, name=name, callobj=function)
         item.stash[SOURCE] = source
         item.stash[KIND] = "check"
@@ -119,29 +118,29 @@ class CheckItem(pytest.Function):
 
     @property
     def id(self) -> Any:
-        """The node id as pytest reads it back from its cache, where `--lf` and `--sw` look for it.
+        """The node id in the form in which pytest reads it from its cache, where `--lf` and `--sw` look for it.
 
-        pytest 9.2 parts what stands in brackets from the name when it reads a node id, but not when it makes one.
+        pytest 9.2 separates the text in brackets from the name when it reads a node id, but not when it makes one.
         """
         made = super().id
         return type(made).parse(str(made))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """The reason, and what to do about it; a traceback only where this package or a host function is at fault."""
+        """Return the reason and the remedy; a traceback only where this package or a host function is at fault."""
         error = excinfo.value
         if isinstance(error, Unfit):
-            return shown.message(excinfo, self.path, error.reason, f"to do: {error.remedy}")
+            return failure_text(excinfo, self.path, error.reason, f"to do: {error.remedy}")
         if isinstance(error, Blocked):
-            return shown.message(excinfo, self.path, str(error))
+            return failure_text(excinfo, self.path, str(error))
         return super().repr_failure(excinfo)
 
     def reportinfo(self) -> tuple[Any, int | None, str]:
-        """The manifest or binary, and the check."""
+        """Return the manifest or binary, and the check."""
         file, _, check = self.nodeid.partition("::")
         return self.path, 0, f"{check} of {file}"
 
     def fails_elsewhere(self, check: str) -> bool:
-        """Whether the check of this name runs in this session too, and so reports what blocks this one."""
+        """Return whether the check of this name runs in this session too, and so reports what blocks this one."""
         return any(item.parent is self.parent and item.name == check for item in self.session.items)
 
 
@@ -168,7 +167,9 @@ def _runner(check: Check, source: Source) -> Callable[..., None]:
 
 def _refusal(error: InvalidConfiguration, path: Path) -> Callable[[], None]:
     def run() -> None:
-        raise Unfit(str(error).replace(f"{path.parent}{os.sep}", ""), "correct it: docs/manifest.md shows a whole one")
+        raise Unfit(
+            str(error).replace(f"{path.parent}{os.sep}", ""), "correct it; docs/manifest.md shows a complete manifest"
+        )
 
     return run
 
@@ -184,8 +185,9 @@ def _candidate(request: pytest.FixtureRequest, source: Source, engine: WasmEngin
     return Candidate(
         engine=engine,
         wasm=source.content,
+        loader=lambda: load_component(source, engine, request.config),
         manifest=source.manifest,
         declared_limits=limits,
         host=host,
-        wasi=grants(request.node),
+        wasi=wasi_of(request.node),
     )

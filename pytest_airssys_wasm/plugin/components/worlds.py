@@ -1,6 +1,6 @@
-"""Does a component implement a world? Checked by the names of the world's exports, read from a WIT file.
+"""The check whether a component implements a world, by the names of the world's exports in a WIT file.
 
-Only as much of WIT is read as the names need: the package, and the `export` and `include` of worlds.
+Only the parts of WIT that names need are read: the package, and the `export` and `include` of worlds.
 Types are left to the guest's compiler and to the calls of the test.
 """
 
@@ -26,10 +26,10 @@ _INLINE = re.compile(r"%?([\w-]+)\s*:(?![\w-]+/)")
 
 
 def check_world(component: Component, file: Path, world: str | None) -> None:
-    """Raise `InvalidComponent` naming every export of the world that `component` does not have.
+    """Raise `InvalidComponent`, which names every export of the world that `component` does not have.
 
-    `world` may be `None` where the file declares one world only. Raises `InvalidConfiguration` where it is
-    not clear what to check.
+    `world` may be `None` if the file declares only one. Raises `InvalidConfiguration` where it is not clear which
+    world to check.
     """
     name, exports = read_exports(file, world)
     missing = [export for export in exports if export not in component.exports]
@@ -38,7 +38,7 @@ def check_world(component: Component, file: Path, world: str | None) -> None:
 
 
 def read_exports(file: Path, world: str | None) -> tuple[str, tuple[str, ...]]:
-    """Name and exports of a world.
+    """Return name and exports of a world.
 
     Raises `InvalidConfiguration` when the file has no such world, or several to choose from.
     """
@@ -86,7 +86,7 @@ def _body(text: str, start: int) -> str:
 
 
 def _statements(body: str) -> Iterator[str]:
-    """The statements of a world, without what stands in braces."""
+    """Yield the statements of a world, without the text in braces."""
     depth, statement = 0, ""
     for character in body:
         if character == "{":

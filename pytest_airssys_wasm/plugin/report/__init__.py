@@ -1,1 +1,1 @@
-"""What the plugin shows: sections under failures, records of executions, the summary."""
+"""The output of the plugin: header, sections under failures, records of executions, summary."""

@@ -1,4 +1,4 @@
-"""A failure that is best told in words: no traceback, and one line of it in pytest's short summary."""
+"""Failures that are best told in words: without a traceback, and with one line in pytest's short summary."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ if TYPE_CHECKING:
     import pytest
 
 
-def message(excinfo: pytest.ExceptionInfo[BaseException], path: Path, *lines: str, reason: str | None = None) -> Any:
-    """What `repr_failure` returns for it. `path` is the file that is at fault.
+def failure_text(
+    excinfo: pytest.ExceptionInfo[BaseException], path: Path, *lines: str, reason: str | None = None
+) -> Any:
+    """Return what `repr_failure` of an item returns for such a failure. `path` is the file at fault.
 
-    The reason, the first line unless given, stands alone in the short summary, in JUnit's message and in reports.
+    The reason, which is the first line unless it is given, is all that the short summary, JUnit's message and reports
+    show.
     """
     excinfo.value.args = ("\n".join(map(printable, lines)),)
-    shown = excinfo.getrepr(style="value", chain=False)
-    if shown.reprcrash is not None:
-        shown.reprcrash.message = printable(lines[0] if reason is None else reason)
-        shown.reprcrash.path = str(path)
-        shown.reprcrash.lineno = 1
-    return shown
+    text = excinfo.getrepr(style="value", chain=False)
+    if text.reprcrash is not None:
+        text.reprcrash.message = printable(lines[0] if reason is None else reason)
+        text.reprcrash.path = str(path)
+        text.reprcrash.lineno = 1
+    return text

@@ -1,4 +1,4 @@
-"""Says that a compilation is going on, when it takes long."""
+"""Progress of long compilations in the terminal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _AGAIN_AFTER_S = 10.0
 
 
 def teller(config: pytest.Config) -> Callable[[CompileProgress], None]:
-    """A callback that writes to the terminal, past pytest's capture: after 2 s, and then every 10 s."""
+    """Return a callback that writes to the terminal, past pytest's capture, after 2 s and then every 10 s."""
     last_told: dict[str, float] = {}
 
     def tell(progress: CompileProgress) -> None:

@@ -1,7 +1,7 @@
-"""Every execution of guest code with the test that caused it.
+"""Records of every execution of guest code, with the test that caused it.
 
-Gathered where tests run, brought together where the session ends: under xdist the records travel on the test
-reports, from the workers to the controller.
+They are made where tests run, and collected where the session ends: under xdist they travel on the test reports from
+the workers to the controller.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from msgspec import structs
 
+from pytest_airssys_wasm.plugin.stash import KIND, NOTE, REQUIREMENT
 from pytest_airssys_wasm.reporting.model import ExecutionRecord, TestRecord
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.base.printable import printable_lines
@@ -22,21 +23,15 @@ if TYPE_CHECKING:
 
     from pytest_airssys_wasm.runtime.base.call import Call, Finished
 
-KIND = pytest.StashKey[str]()
-"""On an item: what it is in reports; a Python test without it."""
-NOTE = "wasm_note"
-"""Name of the user property that holds what a passing check found."""
-REQUIREMENT = pytest.StashKey[str]()
-"""On an item: the requirement that a conformance case is about."""
 PROPERTIES = ("wasm_executions", "wasm_verdicts", "wasm_fuel", "wasm_wall_ms", "wasm_peak_memory_bytes")
-"""User properties of a test that ran guests: its executions together."""
+"""The names of the user properties of a test that ran guests, which sum up its executions."""
 _EXECUTIONS = "airssys_wasm_executions"
 _ABOUT = "airssys_wasm_about"
 _MOST_CHARACTERS = 2_000
 
 
 class Recorder:
-    """A plugin of its own: watches the engine while tests run, and puts the records on their reports."""
+    """A plugin that records the executions of each test, and puts the records on its reports."""
 
     def __init__(self, rootpath: Path) -> None:
         self._rootpath = rootpath
@@ -45,17 +40,17 @@ class Recorder:
         self._of_test: list[ExecutionRecord] = []
 
     def see(self, finished: Finished) -> None:
-        """An execution has ended. The conformance suite's own are no use of a component, and are left out."""
+        """Record an execution that has ended. Those of the conformance suite are left out: it tests no component."""
         if self._test is not None:
             self._found.append(_record(self._test, self._name(finished.call), finished))
 
     def _name(self, call: Call) -> str:
-        """Return the place of the guest: file names alone are not unique in a session."""
+        """Return the path of the guest, since file names alone are not unique in a session."""
         return call.component if call.path is None else os.path.relpath(call.path, self._rootpath)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
-        """Know which test runs."""
+        """Remember which test runs."""
         self._test = item.nodeid if item.stash.get(KIND, "test") in ("test", "check") else None
         try:
             return (yield)
@@ -66,7 +61,7 @@ class Recorder:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Put the records on the report of the phase that made them, and the test's sums among its user properties."""
+        """Put the records on the report of their phase, and the sums of the test among its user properties."""
         found, self._found = self._found, []
         if call.when == "setup":  # of a test, or of another attempt at it
             self._of_test = []
@@ -81,7 +76,7 @@ class Recorder:
 
 
 class Collection:
-    """A plugin of its own, where the session ends: all records and outcomes."""
+    """A plugin that collects all records and outcomes, in the process in which the session ends."""
 
     def __init__(self) -> None:
         self.executions: list[ExecutionRecord] = []
@@ -90,11 +85,11 @@ class Collection:
 
     @property
     def tests(self) -> tuple[TestRecord, ...]:
-        """How each test ended, in the order in which they were started. One that was only set up has not ended."""
+        """The outcome of each test, in the order in which tests started. A test that was only set up is left out."""
         return tuple(one for one in self._tests.values() if one.test in self._ended)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take the records off the report."""
+        """Collect the records and the outcome on a report."""
         self.executions.extend(
             ExecutionRecord(**dict(zip(ExecutionRecord.__struct_fields__, values)))
             for values in getattr(report, _EXECUTIONS, ())

@@ -2,34 +2,106 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
+import pytest
+
+from pytest_airssys_wasm.plugin.settings import SETTINGS
+from pytest_airssys_wasm.plugin.stash import RERUN_FLAGS, STORE
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.base.printable import printable
+from pytest_airssys_wasm.runtime.errors import WasmError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from pytest_airssys_wasm.analysis.enough import Enough
     from pytest_airssys_wasm.runtime.base.usage import Usage
-    from pytest_airssys_wasm.runtime.errors import WasmError
 
 T = TypeVar("T", int, float)
 
+SECTION = "WebAssembly"
 _MAX_FRAMES = 20
 _MAX_DENIALS = 5
 _MAX_NAME = 120
 _MAX_OUTPUT = 4_000
+_RERUNS_S = 10.0
+"""The seconds of a whole session that may be spent on finding out which limit would have been enough."""
+_RERUNS_SPENT_S = pytest.StashKey[float]()
 
 
-def error_lines(error: WasmError, enough: Enough | None) -> Iterator[str]:
-    """What ended an execution, and how much it used."""
+def add_section(item: pytest.Item, report: pytest.TestReport, raised: BaseException) -> None:
+    """Add a section to the report of a failing test: what its guest used of its limits, and how to run it again."""
+    if not report.failed or report.when == "teardown":
+        return
+    lines = [*_lines(item, _guest_error(raised))]
+    if lines or RERUN_FLAGS in item.stash:
+        lines.append(f"rerun    {_rerun_command(item)}")
+        report.sections.append((SECTION, "\n".join(lines)))
+
+
+def _lines(item: pytest.Item, error: WasmError | None) -> Iterator[str]:
+    store = item.stash.get(STORE, None)
+    if error is not None and (error.call is not None or store is not None):
+        yield from _error_lines(error, _enough(item.config, error))
+        yield from _output_lines(error.stdout, error.stderr)
+    elif store is not None:
+        if store.usage is not None:
+            yield "of the last execution:"
+        yield from _usage_lines(store.usage, store.limits.timeout_ms)
+        yield from _output_lines(store.stdout, store.stderr)
+
+
+def _guest_error(raised: BaseException) -> WasmError | None:
+    """Return the error of a guest that caused what was raised."""
+    error: BaseException | None = raised
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, WasmError):
+            return error
+        seen.add(id(error))
+        error = error.__cause__
+    return None
+
+
+def _enough(config: pytest.Config, error: WasmError) -> Enough | None:
+    spent_s = config.stash.get(_RERUNS_SPENT_S, 0.0)
+    if error.call is None or spent_s > _RERUNS_S:
+        return None
+    from pytest_airssys_wasm.analysis.enough import how_much_is_enough
+    from pytest_airssys_wasm.runtime.store.repetition import repetition_of
+
+    repetition, started = repetition_of(error.call), monotonic()
+    if repetition is None:
+        return None
+    engine = repetition.engine
+    watcher, engine.on_execution = engine.on_execution, None  # a re-run is not an execution of the test
+    try:
+        return how_much_is_enough(error)
+    finally:
+        engine.on_execution = watcher
+        config.stash[_RERUNS_SPENT_S] = spent_s + monotonic() - started
+
+
+def _rerun_command(item: pytest.Item) -> str:
+    """Return a command line that runs a test again under the same limits."""
+    path, separator, names = item.nodeid.partition("::")
+    seen_from_here = os.path.relpath(item.config.rootpath / path, item.config.invocation_params.dir)
+    flags = (*item.stash.get(RERUN_FLAGS, ()), *item.config.stash[SETTINGS].flags)
+    return shlex.join(["pytest", *flags, seen_from_here + separator + names])
+
+
+def _error_lines(error: WasmError, enough: Enough | None) -> Iterator[str]:
+    """Yield how an execution ended, and how much of its limits it used."""
     yield f"verdict  {error.verdict}"
     if error.call is not None:
         yield f"call     {printable(error.call.text)}"
-        yield from usage_lines(error.usage, error.call.limits["timeout_ms"])
+        yield from _usage_lines(error.usage, error.call.limits["timeout_ms"])
     if enough is not None:
-        yield f"enough   {enough_text(enough)}"
+        yield f"enough   {_enough_text(enough)}"
     if error.frames:
         yield "guest frames, innermost first:"
         yield from (f"  {_cut(str(frame))} at 0x{frame.offset:x}" for frame in error.frames[:_MAX_FRAMES])
@@ -37,8 +109,8 @@ def error_lines(error: WasmError, enough: Enough | None) -> Iterator[str]:
             yield f"  … and {len(error.frames) - _MAX_FRAMES} more"
 
 
-def usage_lines(usage: Usage | None, timeout_ms: float | None) -> Iterator[str]:
-    """Use beside limit, and its share."""
+def _usage_lines(usage: Usage | None, timeout_ms: float | None) -> Iterator[str]:
+    """Yield what was used beside each limit, and its share."""
     if usage is None:
         yield "no guest code was started"
         return
@@ -47,21 +119,22 @@ def usage_lines(usage: Usage | None, timeout_ms: float | None) -> Iterator[str]:
     yield f"fuel     {used} of {_of(fuel.max_fuel, '{:,}'.format, fuel.consumed)}"
     yield f"time     {usage.wall_ms:.1f} ms of {_of(timeout_ms, '{:g} ms'.format, usage.wall_ms)}"
     memory = _of(usage.memory_limit_bytes, size_text, usage.peak_memory_bytes)
-    refused = f", {usage.denied_growths} growth(s) refused" if usage.denied_growths else ""
+    growths = "growth" if usage.denied_growths == 1 else "growths"
+    refused = f", {usage.denied_growths} {growths} refused" if usage.denied_growths else ""
     yield f"memory   peak {size_text(usage.peak_memory_bytes)} of {memory}{refused}"
     yield from (f"denied   {_cut(capability)}" for capability in usage.denied_capabilities[:_MAX_DENIALS])
 
 
-def output_lines(stdout: bytes, stderr: bytes) -> Iterator[str]:
-    """What the guest wrote."""
+def _output_lines(stdout: bytes, stderr: bytes) -> Iterator[str]:
+    """Yield the output of the guest."""
     for name, written in (("stdout", stdout), ("stderr", stderr)):
         if written:
             yield f"guest {name}:"
             yield from (f"  {printable(line)}" for line in _text(written).splitlines())
 
 
-def enough_text(enough: Enough) -> str:
-    """What a run with the limit lifted showed, as a sentence."""
+def _enough_text(enough: Enough) -> str:
+    """Return the finding of a run with the limit lifted, as a sentence."""
     name = enough.limit
     if enough.needed is not None:
         unit = {"fuel": "{:,.0f} fuel", "timeout_ms": "about {:.0f} ms"}.get(name)
@@ -73,7 +146,7 @@ def enough_text(enough: Enough) -> str:
 
 
 def size_text(count: int) -> str:
-    """Bytes in the largest fitting unit."""
+    """Return a number of bytes in the largest unit that fits."""
     for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
         if count >= size:
             return f"{count / size:.4g} {unit}"

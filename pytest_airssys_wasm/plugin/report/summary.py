@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_airssys_wasm.plugin import adapter as foreign
-from pytest_airssys_wasm.plugin.report import report as plugin_report
+from pytest_airssys_wasm.plugin import adapter
+from pytest_airssys_wasm.plugin.report.header import limits_text
 from pytest_airssys_wasm.plugin.settings import SETTINGS
 from pytest_airssys_wasm.reporting import summaries, table, write
 from pytest_airssys_wasm.reporting.model import Report, RequirementRecord, SessionInfo
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Summary:
-    """A plugin of its own, in the process that the user sees."""
+    """A plugin that writes reports and shows the summary, in the process that the user sees."""
 
     def __init__(self, config: pytest.Config, collection: Collection) -> None:
         self._config = config
@@ -36,7 +36,7 @@ class Summary:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Write the files. One that cannot be written makes the run fail: somebody waits for it."""
+        """Write the reports. The run fails if one cannot be written, since somebody relies on it."""
         paths = self._config.stash[SETTINGS].wasm_report
         report = self._report() if paths else None
         for path in paths if report else ():
@@ -48,7 +48,7 @@ class Summary:
                 session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Show findings and costs with `-v` or `--wasm-summary`, and where the files are."""
+        """Show the notes of checks and the costs of calls with `-v` or `--wasm-summary`, and the paths of reports."""
         settings = self._config.stash[SETTINGS]
         if settings.wasm_summary or self._config.get_verbosity() > 0:
             self._show_checks(terminalreporter)
@@ -77,7 +77,7 @@ class Summary:
     def _report(self) -> Report:
         now = datetime.now(timezone.utc)
         tests = self._collection.tests
-        runtime, runtime_version = foreign.who(self._config) or ("wasmtime-py", version("wasmtime"))
+        runtime, runtime_version = adapter.runtime_name(self._config) or ("wasmtime-py", version("wasmtime"))
         session = SessionInfo(
             tool_version=version("pytest-airssys-wasm"),
             runtime=runtime,
@@ -86,7 +86,7 @@ class Summary:
             platform=f"{platform.system()} {platform.machine()}",
             started_at=self._started.isoformat(timespec="seconds"),
             duration_s=(now - self._started).total_seconds(),
-            limits=plugin_report.limits_text(self._config.stash[SETTINGS]),
+            limits=limits_text(self._config.stash[SETTINGS]),
         )
         named = {one.requirement for one in tests}
         requirements = tuple(_requirements()) if any(named) else ()
@@ -103,7 +103,7 @@ def _file(test: TestRecord) -> str:
 
 
 def _rank(test: TestRecord) -> int:
-    """Checks in their order, whatever ran first; then the tests of the manifest."""
+    """Return the place of a check in the order of checks; the tests of a manifest come after them."""
     name = test.test.partition("::")[2]
     return ORDER.index(name) if name in ORDER else len(ORDER)
 

@@ -1,4 +1,4 @@
-"""Failures caused by a guest or a setting are shown where the test caused them, not inside this package."""
+"""Tracebacks of failures that a guest or a setting caused: they end in the test, not inside this package."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _EVERYDAY = (TypeError, ValueError, LookupError, AttributeError)
 
 
 def hide_package(config: pytest.Config, excinfo: pytest.ExceptionInfo[BaseException]) -> bool:
-    """Take this package's frames out of what is shown of an error, unless `--full-trace` was asked for.
+    """Remove this package's frames from the traceback of an error that it raises on purpose, unless `--full-trace`
+    is given.
 
-    Only for errors that the package raises on purpose. Returns whether no frame of the user's is left then:
-    such an error is best shown by its message alone.
+    Return whether no frame of the user is left then: such an error is best shown by its message alone.
     """
     if config.getoption("fulltrace") or not _is_on_purpose(excinfo):
         return False
@@ -36,14 +36,14 @@ def hide_package(config: pytest.Config, excinfo: pytest.ExceptionInfo[BaseExcept
 
 
 class Interruptions:
-    """Ctrl-C during a guest is shown where the test called it, not where this package waited for the guest.
+    """A plugin that shows Ctrl-C during a guest where the test called it, not where this package waited for it.
 
-    What was interrupted elsewhere stays as it is. Not for `--full-trace`.
+    Interruptions elsewhere are shown as they are. It is not registered with `--full-trace`.
     """
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        """Before the terminal looks at the last entry."""
+        """Remove this package's frames at the end of the traceback, before the terminal shows the last one."""
         entries = list(excinfo.traceback)
         while entries and _is_ours(Path(entries[-1].path)):
             entries.pop()
@@ -52,8 +52,8 @@ class Interruptions:
 
 
 def _is_on_purpose(excinfo: pytest.ExceptionInfo[BaseException]) -> bool:
-    """The runtime's own classes; the everyday ones with which wrong names and arguments are refused; `pytest.fail`,
-    from a host function or in a signal handler that ends a test at its time limit.
+    """Return whether the package raises such an error on purpose: one of its own classes, or a built-in one for a wrong
+    name or argument; or `pytest.fail` in a host function or in a signal handler that ends a test at its time limit.
     """
     if isinstance(excinfo.value, pytest.fail.Exception):
         return True

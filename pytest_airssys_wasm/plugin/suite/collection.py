@@ -1,7 +1,7 @@
 """The bundled suite as pytest nodes: chapters and cases, with node ids `conformance/<chapter>/<case>`.
 
-They hang below the session itself, not below a file, so that they are there in any folder; and they are no
-`pytest.File`, so that `--lf` does not pass over them.
+They are children of the session, not of a file, so that they exist in any folder; and they are not instances of
+`pytest.File`, because `--lf` would skip them.
 """
 
 from __future__ import annotations
@@ -29,27 +29,27 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Chapter:
-    """A chapter and how its items are made: cases from data, or laws."""
+class ChapterItems:
+    """A chapter, with the functions that make its items: cases from data, or laws."""
 
     name: str
     path: Path
     items: dict[str, Callable[..., pytest.Item]]
-    """By name; called with the parent and the keywords of a node."""
+    """The functions by the name of the item; they are called with the parent and the keywords of a node."""
 
     @property
     def node_id(self) -> str:
-        """`conformance/<chapter>`."""
+        """The node id `conformance/<chapter>`."""
         return f"{ROOT}/{self.name}"
 
     def node_ids(self) -> Iterator[str]:
-        """Of the chapter and of its items."""
+        """Yield the node ids of the chapter and of its items."""
         yield self.node_id
         yield from (f"{self.node_id}/{name}" for name in self.items)
 
 
 class SuiteHooks:
-    """A plugin of its own, registered by `--airssys-wasm`: adds the suite to what pytest collects.
+    """A plugin that adds the suite to what pytest collects.
 
     Raises `pytest.UsageError` for a case on the command line that does not exist.
     """
@@ -61,7 +61,7 @@ class SuiteHooks:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_collection(self, session: pytest.Session) -> Generator[None, object, object]:
-        """Keep the node ids of cases from pytest, which would look for files of that name."""
+        """Hide the node ids of cases from pytest, which would look for files of that name."""
         arguments = session.config.args
         session.config.args = list(self._selection.files)
         try:
@@ -84,9 +84,8 @@ class SuiteHooks:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        """Mix the chapters where xdist deals out the items: each worker is dealt many that follow each other.
-
-        The chapters that take longest follow each other too.
+        """Mix the chapters where xdist distributes the items: a worker gets many items that follow each other, and so
+        do the chapters that take longest.
         """
         if hasattr(config, "workerinput"):
             ours = [index for index, item in enumerate(items) if isinstance(item.parent, ChapterCollector)]
@@ -95,15 +94,15 @@ class SuiteHooks:
 
 
 class SuiteCollector(pytest.Collector):
-    """The suite: collects chapters."""
+    """The suite, which collects chapters."""
 
-    def __init__(self, *, chapters: tuple[Chapter, ...], selection: Selection, **known: Any) -> None:
+    def __init__(self, *, chapters: tuple[ChapterItems, ...], selection: Selection, **known: Any) -> None:
         super().__init__(**known)
         self._chapters = chapters
         self._selection = selection
 
     def collect(self) -> Iterator[pytest.Collector]:
-        """The selected chapters, in alphabetical order."""
+        """Yield the selected chapters, in alphabetical order."""
         for chapter in self._chapters:
             if self._selection.holds(chapter.node_id):
                 yield ChapterCollector.from_parent(
@@ -117,15 +116,15 @@ class SuiteCollector(pytest.Collector):
 
 
 class ChapterCollector(pytest.Collector):
-    """A chapter: collects cases."""
+    """A chapter, which collects cases."""
 
-    def __init__(self, *, chapter: Chapter, selection: Selection, **known: Any) -> None:
+    def __init__(self, *, chapter: ChapterItems, selection: Selection, **known: Any) -> None:
         super().__init__(**known)
         self._chapter = chapter
         self._selection = selection
 
     def collect(self) -> Iterator[pytest.Item]:
-        """The selected items, in alphabetical order."""
+        """Yield the selected items, in alphabetical order."""
         for name, make in self._chapter.items.items():
             node_id = f"{self._chapter.node_id}/{name}"
             if self._selection.holds(node_id):
@@ -133,7 +132,7 @@ class ChapterCollector(pytest.Collector):
 
 
 def mixed(items: Sequence[pytest.Item]) -> list[pytest.Item]:
-    """The items in an order in which each stretch has its share of every chapter."""
+    """Return the items in an order in which each stretch has its share of every chapter."""
     chapters = [[*chapter] for _, chapter in groupby(items, key=lambda item: item.parent)]
     places = [((place + 0.5) / len(chapter), item) for chapter in chapters for place, item in enumerate(chapter)]
     return [item for _, item in sorted(places, key=itemgetter(0))]
@@ -151,16 +150,16 @@ def _expected_failures(config: pytest.Config) -> dict[str, KnownFailure]:
         raise pytest.UsageError(str(error)) from None
 
 
-def _chapters(failures: Mapping[str, KnownFailure]) -> Iterator[Chapter]:
-    """Those from data, and the laws."""
+def _chapters(failures: Mapping[str, KnownFailure]) -> Iterator[ChapterItems]:
+    """Yield the chapters from data, and the laws."""
     for file in find_chapters():
         cases = {
             case.name: _maker(CaseItem, path=case.path, case_file=case, known_failure=failures.get(case.node_id))
             for case in file.cases()
         }
-        yield Chapter(name=file.name, path=file.path, items=cases)
+        yield ChapterItems(name=file.name, path=file.path, items=cases)
     path = Path(fuzzing.__file__).with_name("laws.py")
-    yield Chapter(name=LAWS, path=path, items={name: _maker(LawItem, path=path) for name in LAW_NAMES})
+    yield ChapterItems(name=LAWS, path=path, items={name: _maker(LawItem, path=path) for name in LAW_NAMES})
 
 
 def _maker(kind: type[pytest.Item], **own: Any) -> Callable[..., pytest.Item]:

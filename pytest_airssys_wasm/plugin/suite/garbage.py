@@ -1,4 +1,4 @@
-"""What Python's garbage collector need not look at while a case runs."""
+"""Keeping Python's garbage collector from old objects while a case runs."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 @contextmanager
 def new_garbage_only() -> Iterator[None]:
-    """The collector passes over what is there already, for as long as this lasts.
+    """Let the collector pass over all objects that exist already, for as long as the context lasts.
 
-    A test session holds hundreds of thousands of objects, and to go through them again and again took a third of the
-    suite's time. What others have left behind is not given back meanwhile either, and counts for nobody.
+    A test session holds hundreds of thousands of objects, and going through them again and again took a third of the
+    suite's time. Garbage that others left behind is not collected meanwhile either.
     """
-    if gc.get_freeze_count():  # somebody else's
+    if gc.get_freeze_count():  # somebody else has frozen objects, and unfreezing would undo it
         yield
         return
     gc.freeze()

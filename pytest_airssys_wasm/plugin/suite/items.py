@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_airssys_wasm.plugin import adapter as foreign
-from pytest_airssys_wasm.plugin.engine import the_runner
-from pytest_airssys_wasm.plugin.report import failure_text as shown
-from pytest_airssys_wasm.plugin.report.records import KIND, REQUIREMENT
+from pytest_airssys_wasm.plugin import adapter
+from pytest_airssys_wasm.plugin.report.failure_text import failure_text
+from pytest_airssys_wasm.plugin.stash import KIND, REQUIREMENT
 from pytest_airssys_wasm.plugin.suite.garbage import new_garbage_only
+from pytest_airssys_wasm.plugin.suite.runners import the_runner
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration, RuntimeDied
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class CaseFailed(Exception):
-    """A case whose runtime did not do what is required."""
+    """The runtime did not do what a case requires."""
 
     def __init__(self, case: Case, mismatches: Sequence[Mismatch]) -> None:
         super().__init__("; ".join(mismatch.sentence for mismatch in mismatches))
@@ -45,7 +45,7 @@ class CaseItem(pytest.Item):
         self.stash[KIND] = "case"
 
     def runtest(self) -> None:
-        """Run the case and compare the answers. Skips when the runtime lacks a capability that the case needs."""
+        """Run the case and compare the answers. Skip it when the runtime lacks a capability that it needs."""
         from pytest_airssys_wasm.conformance.matching import mismatches
         from pytest_airssys_wasm.conformance.runner import missing_capabilities
 
@@ -55,26 +55,26 @@ class CaseItem(pytest.Item):
         missing = missing_capabilities(case, runner.runtime)
         if missing:
             raise pytest.skip.Exception(f"the runtime has no {', '.join(missing)}", _use_item_location=True)
-        foreign.begin(self)
+        adapter.begin_case(self)
         with new_garbage_only():
             observation = runner.run(case, str(self.case_file.path))
         found = mismatches(case, observation)
         if found:
-            foreign.add_section(self)
+            adapter.add_section(self)
             raise CaseFailed(case, found)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """The case, its requirement and the mismatches; a traceback only where this package is at fault."""
+        """Return the case, its requirement and the mismatches; a traceback only where this package is at fault."""
         error = excinfo.value
         if isinstance(error, CaseFailed):
             lines = self._lines(error)
-            return shown.message(excinfo, self.case_file.path, *lines, reason=error.mismatches[0].sentence)
+            return failure_text(excinfo, self.case_file.path, *lines, reason=error.mismatches[0].sentence)
         if isinstance(error, (InvalidConfiguration, RuntimeDied)):
             return str(error)
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Any, int | None, str]:
-        """Where the case is written, and its name."""
+        """Return the file of the case, and its name."""
         return self.path, 0, self.nodeid
 
     def _lines(self, error: CaseFailed) -> list[str]:
@@ -86,7 +86,7 @@ class CaseItem(pytest.Item):
             *(f"  {mismatch.sentence}" for mismatch in error.mismatches),
             "",
             f"case: {self.case_file.path}",
-            f"rerun: pytest {foreign.flags(self.config)} {self.nodeid}",
+            f"rerun: pytest {adapter.rerun_flags(self.config)} {self.nodeid}",
         ]
 
     def _requirement(self, identifier: str) -> str:

@@ -1,4 +1,4 @@
-"""The limit laws as pytest items: `conformance/laws/<law>`. Hypothesis is loaded when the first one runs."""
+"""The limit laws as pytest items, `conformance/laws/<law>`. Hypothesis is loaded when the first one runs."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_airssys_wasm.plugin.engine import the_engine
-from pytest_airssys_wasm.plugin.report.records import KIND
 from pytest_airssys_wasm.plugin.settings import SETTINGS
+from pytest_airssys_wasm.plugin.stash import KIND
 
 if TYPE_CHECKING:
     from pytest_airssys_wasm.fuzzing.laws import Subject
@@ -47,7 +47,7 @@ class LawItem(pytest.Item):
         LAWS[self.name](engine, self._subjects(engine))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """The law and the smallest example that breaks it; a traceback where something else went wrong."""
+        """Return the law and the smallest example that breaks it; a traceback where something else went wrong."""
         error = excinfo.value
         if not isinstance(error, AssertionError):
             return super().repr_failure(excinfo, style)
@@ -58,7 +58,7 @@ class LawItem(pytest.Item):
         return "\n".join([LAWS[self.name].__doc__ or self.name, "", str(error), *notes, "", rerun])
 
     def reportinfo(self) -> tuple[Any, int | None, str]:
-        """The law's name."""
+        """Return the name of the law."""
         return self.path, 0, self.nodeid
 
     def _subjects(self, engine: WasmEngine) -> list[Subject]:

@@ -1,4 +1,4 @@
-"""Which command line arguments mean cases of the bundled suite, and which mean files."""
+"""The division of the command line arguments into cases of the bundled suite and files."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ ROOT = "conformance"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """The arguments, parted."""
+    """The arguments, divided into files and cases."""
 
     files: tuple[str, ...]
-    """What pytest is to collect itself."""
+    """The arguments that pytest collects itself."""
     node_ids: tuple[str, ...]
-    """Node ids of cases, chapters or the whole suite."""
+    """The node ids of cases, chapters or the whole suite."""
 
     def holds(self, node_id: str) -> bool:
-        """Whether this node, or something below it, is selected."""
+        """Return whether a node of the suite, or one below it, is selected."""
         return any(_is_within(node_id, chosen) or _is_within(chosen, node_id) for chosen in self.node_ids)
 
 
 def select(config: pytest.Config, known: Iterable[str], suite: Path) -> Selection:
-    """Part the arguments. One that is a file or folder means that, unless it lies in the `suite` folder.
+    """Divide the arguments. A file or folder that exists is meant as such, unless it is in the `suite` folder.
 
     `known` are the node ids of chapters and cases. Raises `pytest.UsageError` for a case that does not exist.
     """
@@ -45,15 +45,19 @@ def select(config: pytest.Config, known: Iterable[str], suite: Path) -> Selectio
         elif node_id in known:
             chosen.append(node_id)
         else:
-            near = difflib.get_close_matches(node_id, known, n=3) or sorted(known - {ROOT})[:3]
-            raise pytest.UsageError(f"there is no conformance case or chapter {node_id}; near: {', '.join(near)}")
+            raise pytest.UsageError(f"there is no conformance case or chapter {node_id}; {_hint(node_id, known)}")
     if not chosen and not any("::" in argument for argument in files):
         chosen.append(ROOT)  # single tests of other files were asked for otherwise
     return Selection(files=tuple(files), node_ids=tuple(chosen))
 
 
+def _hint(node_id: str, known: set[str]) -> str:
+    near = difflib.get_close_matches(node_id, known, n=3)
+    return f"did you mean {' or '.join(near)}?" if near else f"there is {', '.join(sorted(known - {ROOT})[:3])} …"
+
+
 def _node_id(config: pytest.Config, argument: str, suite: Path) -> str | None:
-    """The node id an argument means: as it stands, as pytest shows it in a subfolder, or as a suite file."""
+    """Return the node id that an argument means: itself, the one that pytest shows in a subfolder, or a suite file."""
     if "::" in argument:
         return None
     place = Path(os.path.normpath(config.invocation_params.dir / argument))

@@ -1,4 +1,4 @@
-"""The value of the fixture `component`: an instance that comes to be when it is first used."""
+"""The value of the fixture `component`: an instance that is made when it is first used."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 
 
 class LazyInstance:
-    """Stands for an `Instance`: the guest is loaded and instantiated by the first call, look-up or attribute.
+    """A stand-in for an `Instance`. The first call, look-up or attribute loads and instantiates the guest.
 
-    What that raises is raised where the test uses it, so that a test can expect it. How an instantiation ended is
-    raised again on later uses; anything else, such as a store that was in use just then, is nothing about the guest.
+    An error is raised where the test uses the instance, so that the test can expect it. A `WasmError` is raised again
+    on later uses; any other error, such as the one for a store in use, says nothing about the guest, and the next use
+    tries again.
     """
 
     def __init__(
@@ -32,11 +33,11 @@ class LazyInstance:
         self._error: WasmError | None = None
 
     def call(self, name: str, /, *args: Any) -> Any:
-        """As `Instance.call`."""
+        """Call an export, as `Instance.call` does."""
         return self._open().call(name, *args)
 
     async def call_async(self, name: str, /, *args: Any) -> Any:
-        """As `Instance.call_async`; the first use instantiates without blocking the event loop either."""
+        """Call an export as `Instance.call_async` does. The first use instantiates without blocking the event loop."""
         if self._instance is None and self._error is None:
             try:
                 self._instance = await self._instantiate_async()

@@ -1,0 +1,21 @@
+"""The keys of `item.stash` by which the parts of the plugin tell each other about an item."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_airssys_wasm.runtime.store.store import LimitedStore
+
+KIND = pytest.StashKey[str]()
+"""The kind of item in reports: `case`, `check` or `law`; absent for a Python test."""
+REQUIREMENT = pytest.StashKey[str]()
+"""The requirement that a conformance case is about."""
+RERUN_FLAGS = pytest.StashKey[tuple[str, ...]]()
+"""The flags without which `pytest <node id>` would not collect the item."""
+STORE: pytest.StashKey[LimitedStore] = pytest.StashKey()
+"""The store that the test used."""
+NOTE = "wasm_note"
+"""The name of the user property that holds the note of a passing check."""

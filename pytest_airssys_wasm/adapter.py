@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _MOST_OPEN = 32
-"""Sessions at once: half of the requests that are, so that there is always room for others beside them."""
+"""The most sessions at a time: half of the most requests at a time, so that there is always room for others."""
 _LAST_S = 60.0
-"""How long guests may run on that nobody can wait for any more: answers to what was asked before are still written."""
+"""The seconds that guests may go on to run after stdin has ended, so that earlier requests are still answered."""
 
 
 def main(arguments: Sequence[str] = ()) -> None:
-    """Answer requests until stdin ends."""
+    """Answer the requests on stdin until it ends."""
     options = _options(arguments)
     requests, answers = take_pipes()
     from pytest_airssys_wasm.conformance.inprocess import SUITE_ISOLATION, InProcessRuntime
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] = ()) -> None:
     engine = WasmEngine(isolation=SUITE_ISOLATION if isolated else None)
     serve(InProcessRuntime(engine), requests, answers, None if isolated else Sessions(engine, most_open=_MOST_OPEN))
     engine.close()
-    with suppress(BrokenPipeError):  # the driver is gone, and what is still buffered is for nobody
+    with suppress(BrokenPipeError):  # the driver is gone, and nobody reads what is still buffered
         answers.close()
 
 
@@ -43,7 +43,8 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
         "--isolation",
         choices=("thread", "process"),
         default="thread",
-        help="process: guests are compiled and run in processes of their own, compiled in 2 s and 512 MiB at most",
+        help="where to compile and run guests: on threads of this process (the default), or in separate processes, in "
+        "which compiling a guest may take at most 2 s and 512 MiB of memory",
     )
     return parser.parse_args(arguments)
 

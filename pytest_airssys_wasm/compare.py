@@ -1,4 +1,4 @@
-"""`python -m pytest_airssys_wasm.compare a.json b.json …`: reports of several runtimes side by side, as Markdown."""
+"""`python -m pytest_airssys_wasm.compare a.json b.json …`: a comparison of reports of several runtimes, as Markdown."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the comparison. A file that is not a report is an error of the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m pytest_airssys_wasm.compare", description="Lay reports of the conformance suite side by side."
+        prog="python -m pytest_airssys_wasm.compare",
+        description="Compare reports of the conformance suite, and print the comparison as Markdown.",
     )
-    parser.add_argument("report", nargs="+", type=Path, help="written by `pytest --wasm-report x.json`")
+    parser.add_argument("report", nargs="+", type=Path, help="a file that `pytest --wasm-report x.json` has written")
     paths = list(dict.fromkeys(parser.parse_args(arguments).report))
     if len(paths) < 2:
         parser.error("give two reports or more; --wasm-report x.md shows a single one")
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _titles(paths: Sequence[Path]) -> list[str]:
-    """Return the names of the files, without folder and suffix where they differ without."""
+    """Return the names without folder and suffix, where that is enough to tell them apart."""
     times = Counter(path.stem for path in paths)
     return [path.stem if times[path.stem] == 1 else str(path) for path in paths]
 

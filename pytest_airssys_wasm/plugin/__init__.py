@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_airssys_wasm.plugin import adapter, engine, markers, options
+from pytest_airssys_wasm.plugin import engine, markers, options
 from pytest_airssys_wasm.plugin.fixtures import (
     _wasm_source,
     component,
@@ -56,6 +56,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
         config.pluginmanager.register(ValidationHooks(config))
     if settings.runs_suite:
+        from pytest_airssys_wasm.plugin import adapter
         from pytest_airssys_wasm.plugin.suite.collection import SuiteHooks
 
         config.pluginmanager.register(SuiteHooks(config))

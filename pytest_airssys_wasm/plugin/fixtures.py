@@ -8,15 +8,13 @@ import pytest
 
 from pytest_airssys_wasm.plugin import markers
 from pytest_airssys_wasm.plugin.engine import the_engine
-from pytest_airssys_wasm.plugin.item_settings import settings_of, wasi_of
-from pytest_airssys_wasm.plugin.lazy_instance import LazyInstance
-from pytest_airssys_wasm.plugin.sources import load_component
 from pytest_airssys_wasm.plugin.stash import STORE
 from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidConfiguration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pytest_airssys_wasm.plugin.lazy_instance import LazyInstance
     from pytest_airssys_wasm.plugin.sources import Source
     from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
     from pytest_airssys_wasm.runtime.engine import WasmEngine
@@ -34,6 +32,8 @@ def wasm_engine(pytestconfig: pytest.Config) -> WasmEngine:
 @pytest.fixture
 def wasm_limits(request: pytest.FixtureRequest) -> ResourceLimits:
     """Return the limits of this test: defaults < Component.toml < ini < command line < marker."""
+    from pytest_airssys_wasm.plugin.item_settings import settings_of
+
     limits = settings_of(request.node).limits
     if isinstance(limits, InvalidConfiguration):
         raise limits
@@ -58,6 +58,7 @@ def limited_store(
     wasm_host: HostFunctions,
 ) -> Iterator[LimitedStore]:
     """Return a store under this test's limits, with its host functions and WASI grants. It is closed after the test."""
+    from pytest_airssys_wasm.plugin.item_settings import wasi_of
     from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
     store = LimitedStore(
@@ -74,6 +75,8 @@ def limited_store(
 
 @pytest.fixture
 def _wasm_source(request: pytest.FixtureRequest) -> Source:
+    from pytest_airssys_wasm.plugin.item_settings import settings_of
+
     source = settings_of(request.node).source
     if source is None:
         raise InvalidConfiguration(
@@ -89,6 +92,8 @@ def component(
     _wasm_source: Source, wasm_engine: WasmEngine, limited_store: LimitedStore, pytestconfig: pytest.Config
 ) -> LazyInstance:
     """Return the guest of the marker `component`, which is instantiated in `limited_store` when it is first used."""
+    from pytest_airssys_wasm.plugin.lazy_instance import LazyInstance
+    from pytest_airssys_wasm.plugin.sources import load_component
 
     def load() -> Component:
         loaded = load_component(_wasm_source, wasm_engine, pytestconfig)

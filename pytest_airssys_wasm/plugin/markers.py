@@ -10,6 +10,7 @@ import inspect
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -175,6 +176,8 @@ def read(mark: pytest.Mark) -> Any:
     """
     reader = _READERS[mark.name]
     try:
+        if mark.name in _LIMITS and not mark.kwargs and [*map(type, mark.args)] == [str]:
+            return _read_text(mark.name, mark.args[0])
         return reader(*mark.args, **mark.kwargs)
     except InvalidConfiguration as error:
         where = f"marker {mark.name}" + ("" if error.where == mark.name else f": {error.where}")
@@ -186,6 +189,12 @@ def read(mark: pytest.Mark) -> Any:
             where = f"marker {mark.name}: {error}"
             raise InvalidConfiguration(where, Written(mark), _SIGNATURES[mark.name]) from None
         raise
+
+
+@lru_cache(maxsize=256)
+def _read_text(name: str, text: str) -> Any:
+    """Return the data of a marker with a limit such as `1 MiB`, which most tests of a project write the same way."""
+    return _READERS[name](text)
 
 
 def of_item(item: pytest.Item, *, bare_ones: bool = True) -> Marks:

@@ -64,6 +64,17 @@ def test_layers_mix_limit_by_limit():
     assert (found.memory, found.fuel, found.timeout_ms) == (3, 5, 7)
 
 
+def test_each_limit_that_somebody_gave_has_an_origin():
+    marks = markers.read_all([pytest.mark.timeout_ms(7).mark, pytest.mark.wasm_limits(tables=1).mark])
+    found = limits.resolve("test_a.py::test_a", marks, Settings(wasm_memory=given(5)), manifest(memory=3))
+    assert found.origins == {
+        "memory": "ini value x",
+        "timeout_ms": "marker timeout_ms",
+        "tables": "marker wasm_limits",
+    }
+    assert (found.values.memory, found.values.timeout_ms, found.values.tables) == (5, 7, 1)
+
+
 def test_the_closest_marker_wins_and_counts_add_up():
     marks = [
         pytest.mark.memory(1),

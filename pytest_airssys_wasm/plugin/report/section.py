@@ -12,7 +12,7 @@ import pytest
 from pytest_airssys_wasm.plugin.settings import SETTINGS
 from pytest_airssys_wasm.plugin.stash import RERUN_FLAGS, STORE
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
-from pytest_airssys_wasm.runtime.base.printable import printable
+from pytest_airssys_wasm.runtime.base.printable import counted, printable
 from pytest_airssys_wasm.runtime.errors import WasmError
 
 if TYPE_CHECKING:
@@ -119,8 +119,7 @@ def _usage_lines(usage: Usage | None, timeout_ms: float | None) -> Iterator[str]
     yield f"fuel     {used} of {_of(fuel.max_fuel, '{:,}'.format, fuel.consumed)}"
     yield f"time     {usage.wall_ms:.1f} ms of {_of(timeout_ms, '{:g} ms'.format, usage.wall_ms)}"
     memory = _of(usage.memory_limit_bytes, size_text, usage.peak_memory_bytes)
-    growths = "growth" if usage.denied_growths == 1 else "growths"
-    refused = f", {usage.denied_growths} {growths} refused" if usage.denied_growths else ""
+    refused = f", {counted(usage.denied_growths, 'growth')} refused" if usage.denied_growths else ""
     yield f"memory   peak {size_text(usage.peak_memory_bytes)} of {memory}{refused}"
     yield from (f"denied   {_cut(capability)}" for capability in usage.denied_capabilities[:_MAX_DENIALS])
 

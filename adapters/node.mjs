@@ -1,13 +1,13 @@
-// An adapter (docs/protocol.md) for the WebAssembly of V8 in Node.js, 20 or later: nothing but its standard library.
-// Each request has a thread of its own, so that a guest that never returns can be ended at its deadline from outside.
-// node.toml beside it lists the cases that V8 does not hold, with the reasons.
+// An adapter (docs/protocol.md) for the WebAssembly of V8 in Node.js 20 or later. It needs only the standard library.
+// Each request runs on a separate thread, so that a guest that never returns can be ended at its deadline from outside.
+// node.toml lists the cases that V8 fails, with the reasons.
 
 import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { setFlagsFromString } from "node:v8";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 
-// The smallest module that uses each part of the language, without magic and version: V8 is asked whether it is one.
+// The smallest module that uses each feature, without magic and version. V8 supports the feature if the module is valid.
 const PARTS = {
   "bulk-memory": "0104016000000302010005030100000a0d010b00410041004100fc0b000b",
   "multi-memory": "05050200000000",
@@ -27,14 +27,14 @@ const LIMITS = {
 };
 for (const name of ["memory", "transfer", "output"]) LIMITS[`${name}_bytes`] = isU64;
 for (const name of ["tables", "table_elements", "instances", "memories"]) LIMITS[name] = isU64;
-// V8 tells its traps by their texts only, and no name of a guest stands in these.
+// V8 only identifies traps by their messages, which contain no names of the guest.
 const TRAPS = [
   [/^unreachable/, "unreachable"],
   [/call stack/, "stack-overflow"],
   [/^memory access|data segment/, "memory-out-of-bounds"],
   [/^table|element segment/, "table-out-of-bounds"],
   [/^array (element )?(access|index)/, "array-out-of-bounds"],
-  [/^null function or/, "null-function-or-bad-signature"], // V8 does not tell which
+  [/^null function or/, "null-function-or-bad-signature"], // V8 does not say which
   [/^divide result/, "integer-overflow"],
   [/by zero$/, "integer-division-by-zero"],
   [/^float unrepresentable/, "bad-conversion-to-integer"],
@@ -51,21 +51,21 @@ const HOST = {
   "fail": () => { throw new HostFailure("it fails, as it should"); },
 };
 
-const nowMs = () => Number(process.hrtime.bigint()) / 1e6; // of one clock in all threads
-// JSON.stringify would take the sign of -0 away.
+const nowMs = () => Number(process.hrtime.bigint()) / 1e6; // the same clock in all threads
+// JSON.stringify would drop the sign of -0.
 const toLine = (answer) => JSON.stringify(answer).replaceAll('"\\u0000-0"', "-0.0");
-// JSON.parse makes doubles, which hold 53 bits of an integer: longer ones become text before.
+// JSON.parse makes doubles, which hold 53 bits of an integer: longer integers are turned into text before.
 const withLongIntegers = (line) =>
   JSON.parse(line.replace(/"(?:[^"\\]|\\.)*"|-?\d{16,}(?![\d.eE])/g, (it) => (it[0] === '"' ? it : `"${it}"`)));
 
-// V8 does not tell the types of parameters, but makes of a text what they are: 32 bits, 64 bits, or floating.
+// V8 does not expose the types of parameters, but converts text to them: 32 bits, 64 bits, or floating point.
 const lowered = (value) =>
   Object.is(value, -0) ? "-0" : ({ inf: "Infinity", "-inf": "-Infinity", nan: "NaN" }[value] ?? String(value));
 
 function lifted(value) {
   if (Array.isArray(value)) return value.map(lifted);
   if (typeof value === "bigint") return String(value);
-  if (typeof value !== "number") return null; // nothing, or a reference that no case asks for
+  if (typeof value !== "number") return null; // no result, or a reference, which no case asks for
   if (Object.is(value, -0)) return "\0-0";
   return Number.isFinite(value) ? value : { Infinity: "inf", "-Infinity": "-inf", NaN: "nan" }[value];
 }
@@ -77,13 +77,13 @@ function judged(error, isInstantiation) {
   if (is(WebAssembly.Exception)) return { verdict: "trap", trap: "uncaught-exception", message };
   if (is(WebAssembly.CompileError)) return { verdict: "invalid-component", message };
   if (is(WebAssembly.LinkError) || (isInstantiation && is(TypeError))) return { verdict: "link-error", message };
-  if (!is(WebAssembly.RuntimeError, RangeError)) throw error; // nothing that a guest can do
+  if (!is(WebAssembly.RuntimeError, RangeError)) throw error; // a guest cannot cause it
   if (/Cannot allocate Wasm memory/.test(message)) return { verdict: "out-of-memory", message };
   const cause = message.replace(/^WebAssembly\.\w+\(\): /, "");
   return { verdict: "trap", trap: TRAPS.find(([text]) => text.test(cause))?.[1] ?? "unknown", message };
 }
 
-// The thread of one request: says when it enters the guest, and how it came back.
+// The thread of one request reports when it enters the guest, and the outcome.
 function runGuest({ component, steps, imports = [] }) {
   const execute = (act, phase) => {
     parentPort.postMessage({ enteredMs: nowMs() });
@@ -106,7 +106,7 @@ function runGuest({ component, steps, imports = [] }) {
     calls.every(({ call, args = [] }) => execute(() => instance.exports[call](...args.map(lowered))));
 }
 
-// The answers of a thread, which is ended when a step of it is late.
+// Returns the answers of a thread, and ends it if a step is late.
 function answersOf(worker, limitMs) {
   const answers = [];
   let enteredMs, timer;
@@ -140,7 +140,7 @@ function wrongLimit(limits) {
   return wrong && `${wrong[0]}: ${JSON.stringify(wrong[1])} is no such limit`;
 }
 
-// V8 bounds its memories by a flag of the process: only requests with the same bound run beside each other.
+// V8 bounds memories by a flag of the process: only requests with the same bound can run at the same time.
 const open = new Set();
 let boundPages;
 

@@ -1,4 +1,4 @@
-"""wasmtime-py by hand behind docs/protocol.md. raw_wasmtime.toml beside it lists what it does not hold, and why."""
+"""An adapter (docs/protocol.md) for wasmtime-py used by hand. raw_wasmtime.toml lists the cases that it fails."""
 
 import json
 import sys
@@ -12,13 +12,13 @@ import wasmtime.component
 CAPABILITIES = ["component", "module", "wat", "imports", "wasi-p1", "wasi-p2", "fuel", "fuel-as-wasmtime", "timeout"]
 CAPABILITIES += ["memory", "counts", "bulk-memory", "multi-memory", "memory64", "tail-call", "exceptions", "simd"]
 CAPABILITIES += ["function-references", "gc"]
-# What is not given. -1 is refused: memory has to be. Only where a float stands may there be a fraction.
+# Defaults. -1 is refused, because memory has no default. Only limits whose default is a float may be fractions.
 STORE = {"memory_bytes": -1, "table_elements": 20_000, "instances": 64, "tables": 16, "memories": 16}
 LIMITS = {**STORE, "fuel": 10**6, "timeout_ms": 100.0, "transfer_bytes": 0, "output_bytes": 0}
 HOST = {"sleep-ms": (1, 0, lambda _, milliseconds: time.sleep(milliseconds / 1_000))}  # i32 in, i32 out, function
 HOST |= {"noop": (0, 0, lambda _: None), "fail": (0, 0, lambda _: 1 / 0), "echo": (1, 1, lambda _, value: value)}
 HOST |= {"swallow": (1, 0, lambda _, text: None), "recite": (1, 1, lambda _, characters: "a" * characters)}
-# What the last line of an error means: the innermost cause. Above it there may stand names that the guest chose.
+# The last line of an error is the innermost cause. The lines above may contain names that the guest chose.
 CAUSES = {"all fuel consumed": "out-of-fuel", "wasm trap: interrupt": "timeout", "`unreachable`": "trap unreachable"}
 CAUSES |= {"memory minimum": "out-of-memory", "heap out of memory": "out-of-memory", "unknown import": "link-error"}
 CAUSES |= {"memory count": "resource-limit memories", "table count": "resource-limit tables"}
@@ -69,9 +69,9 @@ def execute(store, limits, phase, act, *arguments):
         answer = {"verdict": "host-error", "message": str(error)[:999]}
     answer |= {"elapsed_ms": (time.monotonic() - started) * 1_000, "phase": phase}
     clock.cancel()
-    clock.join()  # else it may still go off, in the next execution
+    clock.join()  # otherwise it may still fire, in the next execution
     if answer["verdict"] in ("ok", "out-of-fuel", "host-error") or answer.get("trap") == "unreachable":
-        answer["fuel_consumed"] = limits["fuel"] - store.get_fuel()  # wasmtime does not bill it before other traps
+        answer["fuel_consumed"] = limits["fuel"] - store.get_fuel()  # other traps: the last frame is not billed
     return answer
 
 

@@ -59,41 +59,43 @@ CONTENTS = (
     ("Python API", "python-api"),
 )
 SETTINGS = """\
-Every option has an ini key of the same stem, and the command line wins. Limits come, weakest first, from built-in
-defaults, `Component.toml`, ini, command line and markers, of which the closest wins. Every setting is checked when
-pytest starts; a wrong one is a usage error even where nothing uses it. Paths in the ini file are relative to that
-file, others to where pytest was started.
+Every option has an ini key of the same stem, and the command line wins over the ini file. Limits have more sources. From
+the weakest to the strongest they are the built-in defaults, `Component.toml`, the ini file, the command line and
+markers; of several markers the closest one wins. All settings are checked when pytest starts: a wrong setting is a usage
+error even if no test uses it. Paths in the ini file are relative to that file. Paths on the command line are relative to
+the folder in which pytest was started.
 """
 CEILINGS = """
-`wasm_max_…` are ceilings. A command line over one is a usage error; a marker over one is a collection error and ends
-the run with the exit code of a usage error; a `Component.toml` over one is an error of the tests and checks that use
-it. A ceiling below a built-in default lowers the default.
+The keys `wasm_max_…` are ceilings. A limit on the command line over its ceiling is a usage error. A marker over its
+ceiling is a collection error, and the run ends with the exit code of a usage error. If a `Component.toml` is over a
+ceiling, the tests and checks that use it fail. A ceiling below a built-in default lowers the default.
 
 Cases of the suite and checks of components are ordinary pytest items: `-k`, `-m conformance`, `--lf`, `-n auto` and
-JUnit work on them. Node ids are `conformance/<chapter>/<case>` and `<path>/Component.toml::<check>`, or
+JUnit work with them. Their node ids are `conformance/<chapter>/<case>` and `<path>/Component.toml::<check>`, or
 `<path>/x.wasm::<check>` for a binary without a manifest.
 """
 MARKERS = """\
-They act without any flag, on a test, its class or its module. Wrong arguments are collection errors. `fuel(None)` and
-`timeout_ms(None)` mean unlimited. `wasm_limits` markers merge, count by count; of `wasi` markers the closest wins
-whole. `world="file.wit#name"`: the guest must export all that this world exports.
+Markers need no option, and can be set on a test, its class or its module. Wrong arguments are collection errors.
+`fuel(None)` and `timeout_ms(None)` mean unlimited. Several `wasm_limits` markers are merged, limit by limit; of several
+`wasi` markers only the closest one is used. With `world="file.wit#name"` the guest must export everything that this world
+exports.
 """
 LIMITS = """\
-In Python `ResourceLimits(memory="1 MiB", fuel=10_000, …)`; markers, options and manifests give them by the same names.
-An execution is one entry into guest code: an instantiation, or one call of an export. `WasmEngine.execute` does both as
-one, with one budget. Zero fuel and zero time are legal, and stop the guest at once. A test or check for which no memory
-is given anywhere is an error that names the ways to give it.
+In Python, limits are written as `ResourceLimits(memory="1 MiB", fuel=10_000, …)`; markers, options and manifests use the
+same names. An execution is one entry into guest code: an instantiation, or one call of an export. `WasmEngine.execute`
+does both in one execution, with one budget. Zero is a valid limit for fuel and time, and stops the guest at once. If no
+memory limit is given for a test or check, it fails with an error that lists the ways to give one.
 """
 CHECKED = """\
-Each `Component.toml` under the arguments of `pytest --airssys-wasm` gets all of them, and one more for each
-`[[tests]]` entry, `tests[<name>]`. A binary without a manifest, from `--wasm-component`, gets all but `manifest`. A
-check that says nothing because an earlier one fails is skipped and names it.
+Every `Component.toml` under the arguments of `pytest --airssys-wasm` gets all of these checks, and an additional one,
+`tests[<name>]`, for each `[[tests]]` entry. A binary without a manifest, given with `--wasm-component`, gets all checks
+except `manifest`. If a check cannot be made because an earlier one fails, it is skipped and names the earlier one.
 """
 VERDICTS = """\
-A closed set; in Python one exception each, all of them `WasmError`. When several are true of an execution:
-out-of-fuel, then timeout, then out-of-memory and resource-limit, then trap. A refused growth that the guest survives
-is `ok`, and `usage.denied_growths` shows it; an execution that traps after one is `out-of-memory`, with the trap as
-its cause.
+Verdicts are a closed set. In Python each of them except `ok` is an exception, derived from `WasmError`. If several
+verdicts apply to an execution, the first of these is used: out-of-fuel, timeout, out-of-memory or resource-limit, trap.
+If a growth is refused and the guest survives, the verdict is `ok`, and `usage.denied_growths` shows the refusal. An
+execution that traps after a refused growth is `out-of-memory`, with the trap as its cause.
 """
 
 
@@ -113,8 +115,16 @@ def _lines() -> Iterator[str]:
     yield from ("## Limits\n", LIMITS, *_limits(), "")
     yield from ("## Checks\n", CHECKED, *_checks(), "")
     yield from ("## Verdicts and errors\n", VERDICTS, *_verdicts(), "")
-    yield from ("## `Component.toml`\n", "[Explained, with examples](manifest.md).\n", *_manifest())
-    yield from ("## Python API\n", "`from pytest_airssys_wasm import …`. Values: [the mapping](values.md).\n", *_api())
+    yield from (
+        "## `Component.toml`\n",
+        "[The page about manifests](manifest.md) explains the keys, with examples.\n",
+        *_manifest(),
+    )
+    yield from (
+        "## Python API\n",
+        "Import these names from `pytest_airssys_wasm`. [WIT values in Python](values.md) describes how values are mapped.\n",
+        *_api(),
+    )
 
 
 def _options() -> Iterator[str]:
@@ -178,13 +188,13 @@ def _verdicts() -> Iterator[str]:
     nodes = sources.classes(errors)
     classes = {one.verdict: one for one in errors.WasmError.__subclasses__()}
     yield from _head("verdict", "exception", "meaning", "attributes")
-    yield _row("`ok`", "", "It returned.", "")
+    yield _row("`ok`", "", "The execution returned.", "")
     for verdict in errors.Verdict:
         if verdict in classes:
             node = nodes[classes[verdict].__name__]
             own = "; ".join(f"`{name}`: {text.rstrip('.')}" for name, text in sources.attributes(node))
             yield _row(f"`{verdict}`", f"`{node.name}`", sources.doc(node), own)
-    yield "\nAll of them have:\n"
+    yield "\nAll exceptions have these attributes:\n"
     yield from _head("attribute", "")
     for name, text in sources.attributes(nodes["WasmError"]):
         yield _row(f"`{name}`", text)

@@ -1,4 +1,4 @@
-"""Guests of more than a megabyte are not committed: a project whose guest is not built has nothing to test."""
+"""Leave out projects whose guest is not built, because guests of more than a megabyte are not committed."""
 
 from pathlib import Path
 

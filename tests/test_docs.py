@@ -14,7 +14,7 @@ from documents import Block, Folder, Untrue, blocks_of
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("[CR]*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 EXAMPLES = sorted((ROOT / "examples").rglob("README.md"))
 ELSEWHERE = {"reports.md", "failures.md", "protocol.md"}
 """Pages whose blocks have tests of their own."""

@@ -13,37 +13,45 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = 'pytest --airssys-wasm -m "not conformance" docs/failures'
-HEAD = f"""# Failures, as the tool shows them
+HEAD = f"""# Failing tests
 
-Every report below is printed by `{COMMAND}`;
-its sources are in [docs/failures](failures/), and `python docs/failures/page.py` writes this page. Fuel, memory and
+`{COMMAND}` prints every report on this page.
+The sources are in [docs/failures](failures/), and `python docs/failures/page.py` writes the page. Fuel, memory and
 frames are the same on every machine; times are not.
 
-A report names the verdict, the call in [WAVE](https://github.com/bytecodealliance/wasm-tools/tree/main/crates/wasm-wave)
-notation, and use against limit. `enough` comes from running the call once more with that one limit lifted, for a second
-at most: only where the guest can touch nothing of the host, and where nothing came before the call that could have
-changed the guest's state. `rerun` is the command that shows the failure again.
+A report shows the verdict, the call in [WAVE](https://github.com/bytecodealliance/wasm-tools/tree/main/crates/wasm-wave)
+notation, and the usage of each limit. For the line `enough`, the call was run once more with one limit lifted, for at
+most a second. [This is only done](design.md#how-much-would-have-been-enough) if the guest cannot affect the host, and
+if no earlier call could have changed the state of the guest. The line `rerun` is the command that repeats the failure.
 """
 SITUATIONS = (
-    ("test_fuel_runs_out", "Fuel runs out", "How much would have been enough is known."),
-    ("test_it_never_ends", "It never ends", "Fuel is unlimited here, so the deadline ends it; no budget would do."),
+    ("test_fuel_runs_out", "The guest runs out of fuel", "The report shows how much fuel would have been enough."),
+    ("test_it_never_ends", "The guest never ends", "Fuel is unlimited in this test, so the deadline ends the guest."),
     (
         "test_memory_runs_out",
-        "Memory runs out",
-        "The guest's allocator answers a refused growth with `unreachable`; the report says what it is.",
+        "The guest runs out of memory",
+        "The guest's allocator executes `unreachable` when a growth is refused. The report names the actual cause.",
     ),
-    ("test_a_panic", "A Rust panic", "The frames have the names their author wrote, innermost first."),
-    ("test_a_value_that_does_not_fit", "An argument that does not fit its type", "Nothing has run; the path is named."),
-    ("test_a_host_function_fails", "A host function fails", "Its own traceback comes first."),
-    ("test_it_gives_up", "The guest exits", "What it wrote says why."),
-    ("test_another_answer", "Another answer", "An ordinary assertion, with what the last execution used."),
+    ("test_a_panic", "A Rust panic", "The frames show the function names of the source code, innermost first."),
+    (
+        "test_a_value_that_does_not_fit",
+        "An argument does not match its type",
+        "The message gives the path to the value. No guest code has run.",
+    ),
+    ("test_a_host_function_fails", "A host function fails", "The traceback of the host function comes first."),
+    ("test_it_gives_up", "The guest exits", "The report includes the output of the guest on stderr."),
+    (
+        "test_another_answer",
+        "The result is wrong",
+        "An ordinary assertion fails. The report shows the resources that the last execution used.",
+    ),
     ("manifest of docs/failures/unknown-key/Component.toml", "A mistake in the manifest", ""),
-    ("limits of docs/failures/too-large/Component.toml", "More memory than allowed, before any code runs", ""),
-    ("imports of docs/failures/import/Component.toml", "An import that nothing provides", ""),
-    ("deterministic of docs/failures/random/Component.toml", "Not deterministic", ""),
+    ("limits of docs/failures/too-large/Component.toml", "The guest declares too much memory", ""),
+    ("imports of docs/failures/import/Component.toml", "An import is missing", ""),
+    ("deterministic of docs/failures/random/Component.toml", "The guest is not deterministic", ""),
     (
         "tests[title-cases words] of docs/failures/wrong-answer/Component.toml",
-        "A `[[tests]]` entry that does not hold",
+        "A `[[tests]]` entry fails",
         "",
     ),
 )

@@ -1,4 +1,4 @@
-// node component.mjs CORE WIT WORLD OUT ENCODING: makes a component of a core module that exports what the world names
+// node component.mjs CORE WIT WORLD OUT ENCODING: makes a component from a core module that exports the functions of the world
 // (as `wasm-tools component embed` and `new` do). ENCODING is that of its strings: utf8 or utf16.
 import { readFile, writeFile } from "node:fs/promises";
 import { componentEmbed, componentNew } from "@bytecodealliance/jco-transpile/wasm-tools";

@@ -1,4 +1,4 @@
-// node component.mjs CORE WIT WORLD OUT: makes a component of a core module that exports what the world names.
+// node component.mjs CORE WIT WORLD OUT: makes a component from a core module that exports the functions of the world.
 // (`wasm-tools component embed` and `new` do the same; here they come from npm.)
 import { readFile, writeFile } from "node:fs/promises";
 import { componentEmbed, componentNew } from "@bytecodealliance/jco-transpile/wasm-tools";

@@ -1,4 +1,4 @@
-// The world `release-notes`: what is thrown becomes the err of its result<_, string>.
+// The world `release-notes`. A thrown string becomes the err of its result<_, string>.
 
 const ESCAPES = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" };
 

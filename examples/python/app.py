@@ -1,4 +1,4 @@
-"""The world `csv-summary`. When it builds the guest, componentize-py makes the package `wit_world` of wit/world.wit."""
+"""The world `csv-summary`. When it builds the guest, componentize-py generates the package `wit_world` from its WIT."""
 
 import csv
 import io
@@ -14,7 +14,7 @@ class WitWorld(wit_world.WitWorld):
     """The exports. `Err` is the world's own error; any other exception is a trap, with its traceback on stderr."""
 
     def summarise(self, table: str) -> list[Column]:
-        """What is in each column of a table."""
+        """Summarise each column of a table."""
         try:
             names, *rows = [row for row in csv.reader(io.StringIO(table), strict=True) if row]
         except ValueError:
@@ -27,7 +27,7 @@ class WitWorld(wit_world.WitWorld):
         return [_column(name, cells) for name, *cells in zip(names, *rows)]
 
     def summarise_file(self, path: str) -> list[Column]:
-        """The same for a file."""
+        """Summarise each column of a table in a file."""
         try:
             table = Path(path).read_text("utf-8")
         except OSError as error:

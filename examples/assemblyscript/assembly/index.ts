@@ -37,7 +37,7 @@ function isFiniteSeries(series: StaticArray<f64>): bool {
 const returned = memory.data(12, 4); // result<string, string>: discriminant, pointer, length in code units
 let pinned: usize = 0;
 
-/** The host asks for room for arguments here. */
+/** Called by the host to allocate memory for arguments. */
 export function cabi_realloc(old: usize, oldSize: usize, alignment: usize, newSize: usize): usize {
   return old == 0 ? heap.alloc(newSize) : heap.realloc(old, newSize);
 }
@@ -53,7 +53,7 @@ function give(isErr: bool, text: string): usize {
 
 export function draw(data: usize, length: usize, width: u32): usize {
   const series = new StaticArray<f64>(i32(length));
-  // The numbers lie in memory as in an array of f64.
+  // The numbers are laid out in memory like an array of f64.
   memory.copy(changetype<usize>(series), data, length << 3);
   heap.free(data);
   if (length == 0) return give(true, "there is nothing to draw");
@@ -62,7 +62,7 @@ export function draw(data: usize, length: usize, width: u32): usize {
   return give(false, bars(resample(series, width)));
 }
 
-/** Called when the host has read the answer: from now on it is garbage. */
+/** Called when the host has read the result, which is garbage from then on. */
 export function cabi_post_draw(result: usize): void {
   __unpin(pinned);
 }

@@ -1,4 +1,4 @@
-/* The canonical ABI of wit/world.wit: what `wit-bindgen c wit` writes for larger worlds, by hand for one function. */
+/* The canonical ABI of wit/world.wit, by hand for one function. For larger worlds generate it with `wit-bindgen c wit`. */
 #include "json_minify.h"
 
 #include <stdlib.h>
@@ -11,7 +11,7 @@ typedef struct {
     size_t size;
 } string;
 
-/* result<string, problem> as it lies in memory */
+/* the memory layout of result<string, problem> */
 static struct {
     uint8_t is_err;
     union {
@@ -23,7 +23,7 @@ static struct {
     };
 } answer;
 
-/* The host asks for room for the document here. Out of memory is a trap: there is no error to return. */
+/* Called by the host to allocate memory for the document. Running out of memory traps: it cannot return an error. */
 EXPORT("cabi_realloc") void *cabi_realloc(void *old, size_t old_size, size_t alignment, size_t new_size) {
     (void)old_size, (void)alignment;
     void *memory = realloc(old, new_size ? new_size : 1);
@@ -47,7 +47,7 @@ EXPORT("minify") void *minify(char *document, size_t size) {
     return &answer;
 }
 
-/* Called when the host has read the answer. */
+/* Called when the host has read the result. */
 EXPORT("cabi_post_minify") void minify_done(void *returned) {
     (void)returned;
     free(document_of_this_call);

@@ -9,7 +9,7 @@ typedef struct {
     const char *reason; /* NULL when all is well; else a literal */
 } problem;
 
-/* Takes the white space out of a JSON document, in place, and tells its new size. */
+/* Removes the white space from a JSON document in place, and reports its new size. */
 problem json_minify(char *document, size_t size, size_t *minified_size);
 
 #endif

@@ -59,7 +59,7 @@ def test_a_page_of_notes_costs_less_than_ten_million_fuel(component, limited_sto
 
 
 def test_a_note_made_to_be_slow_costs_its_budget_and_no_more(component):
-    """For each bracket the regular expression looks for an end, to the end of the text."""
+    """The regular expression searches for an end from each bracket to the end of the text."""
     with pytest.raises(OutOfFuel) as stopped:
         component.render("## a\n\n" + "[" * 10_000)
     assert stopped.value.usage.wall_ms < 500
@@ -68,7 +68,7 @@ def test_a_note_made_to_be_slow_costs_its_budget_and_no_more(component):
 @pytest.mark.fuel(2_000_000_000)
 @pytest.mark.timeout_ms(30_000)
 def test_javascript_survives_that_memory_is_refused(component, limited_store):
-    """QuickJS makes an error of it, which the binding makes the err of the result."""
+    """QuickJS throws an error, which the binding turns into the err of the result."""
     assert component.render("## a\n\n" + "x\n" * 400_000) == Err("out of memory")
     assert limited_store.usage.denied_growths > 0
 

@@ -2,7 +2,7 @@ import pytest
 
 from pytest_airssys_wasm import Err, Ok, OutOfFuel, OutOfMemory, Record
 
-# What the guest may see of the machine is in Component.toml: WASI, and the folder `data` as `/data`.
+# Component.toml grants the guest WASI, and the folder `data` as `/data`.
 pytestmark = pytest.mark.component("../csv-summary.wasm", world="../wit/world.wit#csv-summary")
 
 

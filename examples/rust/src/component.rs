@@ -1,9 +1,9 @@
-//! The canonical ABI of `wit/world.wit`: what `wit_bindgen::generate!()` expands to, by hand for one function.
+//! The canonical ABI of `wit/world.wit` for one function, by hand instead of with `wit_bindgen::generate!()`.
 
 use crate::{Item, Refusal, TaxRate, Total};
 use std::alloc::{alloc, handle_alloc_error, realloc, Layout};
 
-/// A `string` as it lies in memory.
+/// The memory layout of a `string`.
 #[repr(C)]
 struct Text {
     data: *mut u8,
@@ -30,7 +30,7 @@ struct RawItem {
     tax: TaxRate,
 }
 
-// `repr(C, u8)` lays variants out as the canonical ABI does: a tag, and the payloads over each other.
+// `repr(C, u8)` lays out variants like the canonical ABI: a tag, and overlapping payloads.
 #[repr(C, u8)]
 enum RawRefusal {
     NoItems,
@@ -65,7 +65,7 @@ unsafe extern "C" fn total_of(
     }))
 }
 
-/// Called when the host has read the answer.
+/// Called when the host has read the result.
 #[export_name = "cabi_post_total-of"]
 unsafe extern "C" fn total_of_done(answer: *mut Answer) {
     if let Answer::Err(RawRefusal::NoneOf(name) | RawRefusal::UnknownCoupon(name)) = *Box::from_raw(answer) {
@@ -73,7 +73,7 @@ unsafe extern "C" fn total_of_done(answer: *mut Answer) {
     }
 }
 
-/// The host asks for room for arguments here.
+/// Called by the host to allocate memory for arguments.
 #[export_name = "cabi_realloc"]
 unsafe extern "C" fn cabi_realloc(old: *mut u8, old_size: usize, alignment: usize, new_size: usize) -> *mut u8 {
     if new_size == 0 {

@@ -1,4 +1,4 @@
-//! What an order comes to. All sums are in cents.
+//! The total of an order. All sums are in cents.
 
 mod component;
 
@@ -30,7 +30,7 @@ pub struct Item {
 }
 
 impl Item {
-    // Not inlined, so that a backtrace names it.
+    // Not inlined, so that backtraces name it.
     #[inline(never)]
     fn net(&self) -> u64 {
         self.price * u64::from(self.quantity)

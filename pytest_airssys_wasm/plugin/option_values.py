@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
+
+_EXTRAS = {"fuzz": "hypothesis"}
+"""The package that each extra of this distribution installs, for what an option or a test may need."""
+
+
+def missing_extra(extra: str) -> str | None:
+    """Return `needs pytest-airssys-wasm[<extra>]` where the extra is not installed, else `None`. Imports nothing.
+
+    The text is the reason of a skipped test, and the end of the usage error of an option that needs the extra.
+    """
+    installed = importlib.util.find_spec(_EXTRAS[extra]) is not None
+    return None if installed else f"needs pytest-airssys-wasm[{extra}]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -272,21 +272,27 @@ def lowest(session: nox.Session) -> None:
     constraints = SCRATCH / "lowest.txt"
     constraints.write_text("".join(f"{name}=={version}\n" for name, version in bounds.items()))
     install_wheel(session, "test", constraints=constraints)
+    failures = SCRATCH / "failures"
     try:
-        run_tests(session, *TRIED_AT_THE_BOUNDS)
+        try_bounds(session, failures)
     except CommandFailed:
-        culprits = [f"{name} {version}" for name, version in bounds.items() if fails_with(session, name, version)]
-        session.error(
-            f"what fails at the lowest versions also fails with only this one: {', '.join(culprits) or 'none'}"
-        )
+        culprits = [f"{name} {bounds[name]}" for name in bounds if fails_with(session, name, bounds[name], failures)]
+        session.error(f"of these lowest versions each fails alone: {', '.join(culprits) or 'none'}")
 
 
-def fails_with(session: nox.Session, name: str, version: str) -> bool:
-    """Return whether the tests fail with the lowest version of one dependency and the newest of all others."""
-    session.install("--upgrade", "--upgrade-strategy", "eager", *map(str, requirements().values()))
-    session.install(f"{name}=={version}")
+def try_bounds(session: nox.Session, cache: Path, *arguments: str) -> None:
+    """Run the tests for the bounds; pytest keeps in `cache` which of them failed."""
+    session.cd(copied_tests())
+    session.run("pytest", "-q", "-n", "2", "-o", f"cache_dir={cache}", *arguments, *TRIED_AT_THE_BOUNDS)
+
+
+def fails_with(session: nox.Session, name: str, version: str, failures: Path) -> bool:
+    """Return whether what failed also fails with the lowest version of this dependency and the newest of all others."""
+    newest_of_all = map(str, requirements().values())
+    session.install("--upgrade", "--upgrade-strategy", "eager", *newest_of_all, f"{name}=={version}")
+    cache = shutil.copytree(failures, SCRATCH / f"failures-{name}")
     try:
-        run_tests(session, "-x", *TRIED_AT_THE_BOUNDS)
+        try_bounds(session, cache, "--last-failed")
     except CommandFailed:
         return True
     return False
@@ -297,7 +303,7 @@ def newest(session: nox.Session) -> None:
     """The newest version of every dependency, on the newest Python there is; then those beyond an upper bound."""
     install_wheel(session, "test")
     session.run("python", "-m", "pip", "list", "--outdated")
-    run_tests(session, *TRIED_AT_THE_BOUNDS)
+    try_bounds(session, SCRATCH / "failures")
     for name, requirement in requirements().items():
         if not any(one.operator in ("<", "<=", "==", "~=") for one in requirement.specifier):
             continue

@@ -276,8 +276,11 @@ def lowest(session: nox.Session) -> None:
     try:
         try_bounds(session, failures)
     except CommandFailed:
-        culprits = [f"{name} {bounds[name]}" for name in bounds if fails_with(session, name, bounds[name], failures)]
-        session.error(f"of these lowest versions each fails alone: {', '.join(culprits) or 'none'}")
+        if fails_with(session, failures):
+            session.error("what failed also fails with the newest versions: no lower bound is at fault")
+        pins = [f"{name}=={version}" for name, version in bounds.items()]
+        alone = ", ".join(pin for pin in pins if fails_with(session, failures, pin))
+        session.error(f"what failed also fails with each of these alone: {alone or 'none, only with several'}")
 
 
 def try_bounds(session: nox.Session, cache: Path, *arguments: str) -> None:
@@ -286,11 +289,10 @@ def try_bounds(session: nox.Session, cache: Path, *arguments: str) -> None:
     session.run("pytest", "-q", "-n", "2", "-o", f"cache_dir={cache}", *arguments, *TRIED_AT_THE_BOUNDS)
 
 
-def fails_with(session: nox.Session, name: str, version: str, failures: Path) -> bool:
-    """Return whether what failed also fails with the lowest version of this dependency and the newest of all others."""
-    newest_of_all = map(str, requirements().values())
-    session.install("--upgrade", "--upgrade-strategy", "eager", *newest_of_all, f"{name}=={version}")
-    cache = shutil.copytree(failures, SCRATCH / f"failures-{name}")
+def fails_with(session: nox.Session, failures: Path, *pinned: str) -> bool:
+    """Return whether what failed also fails with these versions, and the newest of all other dependencies."""
+    session.install("--upgrade", "--upgrade-strategy", "eager", *map(str, requirements().values()), *pinned)
+    cache = shutil.copytree(failures, SCRATCH / "failures-again", dirs_exist_ok=True)
     try:
         try_bounds(session, cache, "--last-failed")
     except CommandFailed:

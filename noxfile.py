@@ -185,7 +185,7 @@ RUNTIMES = ["threads", "processes", "adapter", "raw-adapter"]
 @nox.parametrize("runtime", RUNTIMES, ids=RUNTIMES)
 def suite(session: nox.Session, runtime: str) -> None:
     """The conformance suite in an empty folder: in threads, in processes, behind our adapter, behind a raw one."""
-    install_wheel(session, "test")
+    install_wheel(session, "fuzz")
     interpreter = Path(session.bin, "python")
     raw = copied_tests() / "adapters" / "raw_wasmtime"
     arguments = {

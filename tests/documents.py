@@ -23,11 +23,11 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import tomli
 import wasmtime
 
 from pytest_airssys_wasm.conformance.decode import convert
 from pytest_airssys_wasm.conformance.model import Case
+from pytest_airssys_wasm.runtime.base import toml
 from pytest_airssys_wasm.runtime.manifest.loading import parse_manifest
 
 _BLOCK = re.compile(
@@ -151,7 +151,7 @@ class Folder:
             raise Untrue(output)
 
     def _toml(self, text):
-        table = tomli.loads(text)
+        table = toml.loads(text)
         if "tool" in table:
             self._settings(text, "pyproject.toml")
         elif "requirement" in table:

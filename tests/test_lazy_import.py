@@ -11,7 +11,7 @@ import pytest
 
 import pytest_airssys_wasm
 
-HEAVY = ("wasmtime", "hypothesis", "msgspec", "tomli", "filelock", "jinja2")
+HEAVY = ("wasmtime", "hypothesis", "msgspec", "tomli", "tomllib", "filelock", "jinja2")
 
 
 def imported(*command: str, cwd: Path | None = None) -> str:

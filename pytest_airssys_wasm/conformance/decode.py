@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
-import tomli
 
+from pytest_airssys_wasm.runtime.base import toml
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ def decode_toml(path: Path, model: type[Model]) -> Model:
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidConfiguration(str(path), str(error), "a readable UTF-8 file") from error
     try:
-        data = tomli.loads(text)
-    except tomli.TOMLDecodeError as error:
+        data = toml.loads(text)
+    except toml.TOMLDecodeError as error:
         raise InvalidConfiguration(str(path), str(error), "TOML") from error
     return convert(data, model, str(path))
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-import tomli
 from adapter_scripts import PRELUDE
 from session_client import GUEST, Client
 
@@ -16,6 +15,7 @@ from pytest_airssys_wasm.conformance.adapter import AdapterRuntime, Patience
 from pytest_airssys_wasm.conformance.model import Case
 from pytest_airssys_wasm.conformance.runner import ActorPass, Observation
 from pytest_airssys_wasm.protocol.messages import HelloAnswer, RunAnswer, StepAnswer
+from pytest_airssys_wasm.runtime.base import toml
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ HEAD = 'requirement = "R-1"\nsummary = "A case"\nwat = "(module)"\n'
 @pytest.fixture
 def make_case() -> Callable[[str], Case]:
     """A case from TOML, under a head that every case has."""
-    return lambda text: msgspec.convert(tomli.loads(HEAD + dedent(text)), Case)
+    return lambda text: msgspec.convert(toml.loads(HEAD + dedent(text)), Case)
 
 
 @pytest.fixture

@@ -218,11 +218,11 @@ def negative_fuel_in_a_manifest_wraps(patch):
 def a_manifest_that_is_no_toml_is_empty(patch):
     """What cannot be read is as if it were not there."""
 
-    class Tomli:
-        TOMLDecodeError = manifest.tomli.TOMLDecodeError
+    class Toml:
+        TOMLDecodeError = manifest.toml.TOMLDecodeError
 
         @staticmethod
-        def loads(text, loads=manifest.tomli.loads):
+        def loads(text, loads=manifest.toml.loads):
             try:
                 return loads(text)
             except ValueError:
@@ -231,7 +231,7 @@ def a_manifest_that_is_no_toml_is_empty(patch):
                     "resources": {"memory": {"max_bytes": 1_048_576}},
                 }
 
-    patch.setattr(manifest, "tomli", Tomli)
+    patch.setattr(manifest, "toml", Toml)
 
 
 @FAMILY.defect

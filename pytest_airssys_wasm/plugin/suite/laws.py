@@ -1,4 +1,7 @@
-"""The limit laws as pytest items, `conformance/laws/<law>`. Hypothesis is loaded when the first one runs."""
+"""The limit laws as pytest items, `conformance/laws/<law>`.
+
+Hypothesis is imported when the first law runs. Without it every law is skipped, with the name of the extra.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_airssys_wasm.plugin.engine import the_engine
+from pytest_airssys_wasm.plugin.extras import missing_extra
 from pytest_airssys_wasm.plugin.settings import SETTINGS
 from pytest_airssys_wasm.plugin.stash import KIND
 
@@ -38,6 +42,8 @@ class LawItem(pytest.Item):
         self.stash[KIND] = "law"
         if self.config.stash[SETTINGS].wasm_runtime is not None:
             self.add_marker(pytest.mark.skip(reason="the laws are tried on the bundled runtime only"))
+        elif missing := missing_extra("fuzz"):
+            self.add_marker(pytest.mark.skip(reason=missing))
 
     def runtest(self) -> None:
         """Try the law. Raises `AssertionError` with the smallest example that breaks it."""
@@ -58,7 +64,7 @@ class LawItem(pytest.Item):
         return "\n".join([LAWS[self.name].__doc__ or self.name, "", str(error), *notes, "", rerun])
 
     def reportinfo(self) -> tuple[Any, int | None, str]:
-        """Return the name of the law."""
+        """Return the place of the law: the file of the laws, no line, and the node id."""
         return self.path, 0, self.nodeid
 
     def _subjects(self, engine: WasmEngine) -> list[Subject]:

@@ -7,8 +7,8 @@ import re
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
-import tomli
 
+from pytest_airssys_wasm.runtime.base import toml
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.budget.limits import parse_count, parse_duration_ms, parse_size
 from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidConfiguration
@@ -48,9 +48,10 @@ def parse_manifest(
     Raises `InvalidConfiguration`, which names the file, the table, the key, the value and what would be right.
     """
     try:
-        raw = tomli.loads(text)
-    except tomli.TOMLDecodeError as error:
-        raise InvalidConfiguration(str(path), _line(text, error), f"valid TOML: {error}") from None
+        raw = toml.loads(text)
+    except toml.TOMLDecodeError as error:
+        line = toml.error_line(text, error) or "this text"
+        raise InvalidConfiguration(str(path), line, f"valid TOML: {error}") from None
     except RecursionError:
         raise InvalidConfiguration(str(path), "deeply nested values", "valid TOML") from None
     except ValueError as error:  # Python itself refuses an integer of several thousand digits
@@ -172,9 +173,3 @@ def _check_outcome(test: ManifestTest, where: str) -> None:
         raise InvalidConfiguration(f"{where} max_fuel", test.max_fuel, wanted)
     if trap and verdict and test.verdict != Verdict.TRAP:
         raise InvalidConfiguration(f"{where} trap", test.trap, f"no trap beside the verdict {test.verdict}")
-
-
-def _line(text: str, error: tomli.TOMLDecodeError) -> str:
-    number = getattr(error, "lineno", None)
-    lines = text.splitlines()
-    return lines[number - 1] if number and number <= len(lines) else "this text"

@@ -1,0 +1,323 @@
+"""The gates of the project, each a session: `nox` runs those of CI, `nox -s lint` one of them, `nox --list` names them.
+
+Arguments after `--` go to pytest: `nox -s wheel-3.13 -- -k fuel`. A session writes into a scratch folder, which is
+removed when nox ends; tests run on a copy there, so that they find the installed package and not the checkout.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import nox
+from nox.command import CommandFailed
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "venv"
+nox.options.sessions = ["readme", "lint", "build", "bare", "wheel-3.10", "wheel-3.13", "suite", "guests", "matrix"]
+
+ROOT = Path(__file__).parent
+PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
+SCRATCH = Path(tempfile.mkdtemp(prefix="gates-"))
+atexit.register(shutil.rmtree, SCRATCH, ignore_errors=True)
+
+PIP_CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"), "pip")
+LOWEST_PYTHON = 10
+PYENV = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+PLUGIN_AT_WORK = [f"tests/plugin/test_{name}.py" for name in ("suite", "fixtures", "markers", "reports")]
+EVERYTHING_FAST_AND_SLOW = ["-m", "not guests and not matrix"]
+
+
+# What sessions need
+
+
+def interpreter_of(minor: int) -> str | None:
+    """Return the path of Python 3.`minor`, on the path or where pyenv keeps it; `None` where there is none."""
+    for candidate in (f"python3.{minor}", *map(str, sorted(PYENV.glob(f"versions/3.{minor}.*/bin/python")))):
+        asked = "import venv, ensurepip, sys; print(sys.version_info[1], sys.executable)"
+        try:
+            told = subprocess.run([candidate, "-c", asked], capture_output=True, text=True, check=True).stdout
+        except (OSError, subprocess.CalledProcessError):  # not there; a shim of pyenv; without venv
+            continue
+        found, _, path = told.strip().partition(" ")
+        if int(found) == minor:
+            return path
+    return None
+
+
+@cache
+def python(minor: int) -> str:
+    """Return the path of Python 3.`minor`, or of the Python that runs nox where there is none."""
+    return interpreter_of(minor) or sys.executable
+
+
+@cache
+def newest_python() -> str:
+    """Return the path of the newest Python of this machine."""
+    return next(filter(None, map(interpreter_of, range(20, LOWEST_PYTHON - 1, -1))), sys.executable)
+
+
+def prepare(session: nox.Session) -> None:
+    """Let the session keep compiled guests in the scratch folder and bytecode as a user does, and repeat its tests."""
+    session.env.update(
+        CI="true",  # property tests are repeatable
+        XDG_CACHE_HOME=str(SCRATCH / "cache"),
+        PIP_CACHE_DIR=str(PIP_CACHE),
+        PYTHONDONTWRITEBYTECODE=None,  # hundreds of processes would compile the same again
+    )
+
+
+@cache
+def copied_tests() -> Path:
+    """Return a folder with the tests and all that they read, outside the checkout."""
+    folder = SCRATCH / "user"
+    folder.mkdir()
+    for name in ("tests", "examples", "adapters", "fixtures", "docs"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(ROOT / name, folder)
+    return folder
+
+
+def empty_folder() -> Path:
+    """Return a folder without tests or settings."""
+    folder = SCRATCH / "empty"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def install_wheel(session: nox.Session, extras: str = "", *, constraints: Path | None = None) -> None:
+    """Install what the session `build` built, and check that Python finds it outside the checkout."""
+    prepare(session)
+    (wheel,) = (SCRATCH / "dist").glob("*.whl")
+    held = ["--constraint", str(constraints)] if constraints else []
+    session.install(f"pytest-airssys-wasm[{extras}] @ {wheel.as_uri()}" if extras else str(wheel), *held)
+    session.cd(empty_folder())
+    where = "import pytest_airssys_wasm, sys; print(sys.version, pytest_airssys_wasm.__file__)"
+    told = session.run("python", "-c", where, silent=True)
+    session.log(told.strip())
+    if str(ROOT) in told:
+        session.error("the tests would try the checkout, not the wheel")
+
+
+# Gates
+
+
+@nox.session(venv_backend="none")
+def readme(session: nox.Session) -> None:
+    """The two commands of README.md, as a reader copies them, in a clone."""
+    prepare(session)
+    clone = SCRATCH / "clone"
+    session.run("git", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(clone), external=True)
+    commands = commands_of_readme()
+    if len(commands) != 2:
+        session.error(f"README.md: expected two commands, found {len(commands)}")
+    with session.chdir(clone):
+        for command in commands:
+            session.run("bash", "-euo", "pipefail", "-c", command, external=True)
+
+
+def commands_of_readme() -> list[str]:
+    """Return the commands between the markers in README.md."""
+    _, _, after = (ROOT / "README.md").read_text("utf-8").partition("<!-- two commands -->")
+    block, _, _ = after.partition("<!-- end -->")
+    return re.findall(r"^python3 .*$", block, re.MULTILINE)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, format, types and the direction of imports."""
+    session.install("-e", ".[test]", *nox.project.dependency_groups(PROJECT, "lint"))
+    session.run("ruff", "check", "--no-cache", ".")
+    session.run("ruff", "format", "--check", "--no-cache", ".")
+    session.run("mypy", "--cache-dir", str(SCRATCH / "mypy"))
+    session.run("lint-imports", "--no-cache")
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """The wheel, which the sessions below install."""
+    session.install("build")
+    session.run("python", "-m", "build", "--wheel", "--outdir", str(SCRATCH / "dist"), ".")
+
+
+@nox.session(requires=["build"])
+def bare(session: nox.Session) -> None:
+    """The wheel without any extra: a chapter of the suite passes, and the laws are skipped."""
+    install_wheel(session)
+    session.run("pytest", "--airssys-wasm", "-q", "-p", "no:cacheprovider", "conformance/fuel", "conformance/laws")
+
+
+@nox.session(name="wheel-3.10", python=python(LOWEST_PYTHON), requires=["build"])
+def wheel_on_the_lowest_python(session: nox.Session) -> None:
+    """On Python 3.10 what depends on which Python it is: the runtime, and the plugin at work."""
+    install_wheel(session, "test")
+    run_tests(session, "tests/runtime", *PLUGIN_AT_WORK)
+
+
+@nox.session(name="wheel-3.13", python=python(13), requires=["build"])
+def wheel_on_a_new_python(session: nox.Session) -> None:
+    """On Python 3.13 every test, the slow ones included; not the planted defects, which no Python changes."""
+    install_wheel(session, "test")
+    run_tests(session, *EVERYTHING_FAST_AND_SLOW, "--ignore=tests/defective_runtimes")
+
+
+def run_tests(session: nox.Session, *arguments: str, processes: int = 2) -> None:
+    """Run pytest on the copy of the tests."""
+    session.cd(copied_tests())
+    spread = ["-n", str(processes)] if processes > 1 else []
+    session.run("pytest", "-q", *spread, "-p", "no:cacheprovider", *arguments, *session.posargs)
+
+
+RUNTIMES = ["threads", "processes", "adapter", "raw-adapter"]
+
+
+@nox.session(python=python(13), requires=["build"])
+@nox.parametrize("runtime", RUNTIMES, ids=RUNTIMES)
+def suite(session: nox.Session, runtime: str) -> None:
+    """The conformance suite in an empty folder: in threads, in processes, behind our adapter, behind a raw one."""
+    install_wheel(session, "fuzz")
+    interpreter = Path(session.bin, "python")
+    raw = copied_tests() / "adapters" / "raw_wasmtime"
+    arguments = {
+        "threads": ["--airssys-wasm"],
+        "processes": ["--airssys-wasm", "--wasm-isolation=process"],
+        "adapter": [f"--wasm-runtime={interpreter} -m pytest_airssys_wasm.adapter"],
+        # It fails where its list says, and nowhere else.
+        "raw-adapter": [
+            f"--wasm-runtime={interpreter} {raw.with_suffix('.py')}",
+            f"--wasm-expectations={raw.with_suffix('.toml')}",
+            "--wasm-patience-ms=4000",
+        ],
+    }
+    session.run("pytest", *arguments[runtime], "-q", "-n", "2", *session.posargs)
+
+
+@nox.session(python=python(13), requires=["build"])
+def guests(session: nox.Session) -> None:
+    """Guests of every toolchain that is a Python package: built, and tested."""
+    install_wheel(session, "test,guests")
+    run_tests(session, "-m", "guests")
+
+
+@nox.session(python=python(13), requires=["build"])
+def matrix(session: nox.Session) -> None:
+    """A conviction of each planted defect, and one by each case."""
+    install_wheel(session, "test")
+    run_tests(session, "-m", "matrix", processes=1)
+
+
+# By hand and in jobs of their own
+
+
+@nox.session(name="matrix-anew", default=False)
+def matrix_anew(session: nox.Session) -> None:
+    """The whole suite against every planted defect: writes docs/matrix.md and the record behind it anew (40 minutes).
+
+    Fails where a defect is convicted by no case, a case convicts no defect, or the sound runtime is convicted.
+    """
+    session.install(".[test]")
+    prepare(session)
+    session.run("python", "tests/defective_runtimes/matrix.py", "--again", *session.posargs)
+    changed = ["docs/matrix.md", "tests/defective_runtimes/matrix.json"]
+    session.run("git", "--no-pager", "diff", "--stat", "--", *changed, external=True)
+
+
+@nox.session(default=False)
+def docs(session: nox.Session) -> None:
+    """Write anew the pages that code prints, and try every block of every page."""
+    session.install("-e", ".", *nox.project.dependency_groups(PROJECT, "docs"))
+    prepare(session)
+    for script, page in (("docs/reference.py", "docs/reference.md"), ("docs/failures/page.py", "docs/failures.md")):
+        text = session.run("python", script, silent=True, stderr=None)
+        (ROOT / page).write_text(text, "utf-8")
+    session.run("pytest", "-q", "-p", "no:cacheprovider", "tests/test_docs.py", *session.posargs)
+
+
+# The bounds of every dependency
+
+ASSUMPTIONS = "tests/test_dependencies.py"
+TRIED_AT_THE_BOUNDS = [ASSUMPTIONS, "tests/runtime", *PLUGIN_AT_WORK]
+
+
+def requirements() -> dict[str, Requirement]:
+    """Return what the package and its extras require, but for the toolchains of guests, which are pinned."""
+    project = PROJECT["project"]
+    extras = {extra: listed for extra, listed in project["optional-dependencies"].items() if extra != "guests"}
+    listed = map(Requirement, [*project["dependencies"], *(text for extra in extras.values() for text in extra)])
+    return {one.name: one for one in listed if one.name != project["name"]}
+
+
+def lowest_version(requirement: Requirement) -> str:
+    """Return the lowest version that a requirement allows."""
+    return next(one.version for one in requirement.specifier if one.operator in (">=", "=="))
+
+
+@nox.session(python=python(LOWEST_PYTHON), default=False)
+def lowest(session: nox.Session) -> None:
+    """The lowest version of every dependency, on Python 3.10. A failure is tried with one at a time, to name it."""
+    (tool,) = map(Requirement, PROJECT["build-system"]["requires"])
+    session.install("build", f"{tool.name}=={lowest_version(tool)}")
+    session.run("python", "-m", "build", "--wheel", "--no-isolation", "--outdir", str(SCRATCH / "dist"), ".")
+    bounds = {name: lowest_version(one) for name, one in requirements().items()}
+    constraints = SCRATCH / "lowest.txt"
+    constraints.write_text("".join(f"{name}=={version}\n" for name, version in bounds.items()))
+    install_wheel(session, "test", constraints=constraints)
+    failures = SCRATCH / "failures"
+    try:
+        try_bounds(session, failures)
+    except CommandFailed:
+        if fails_with(session, failures):
+            session.error("what failed also fails with the newest versions: no lower bound is at fault")
+        pins = [f"{name}=={version}" for name, version in bounds.items()]
+        alone = ", ".join(pin for pin in pins if fails_with(session, failures, pin))
+        session.error(f"what failed also fails with each of these alone: {alone or 'none, only with several'}")
+
+
+def try_bounds(session: nox.Session, cache: Path, *arguments: str) -> None:
+    """Run the tests for the bounds; pytest keeps in `cache` which of them failed."""
+    session.cd(copied_tests())
+    session.run("pytest", "-q", "-n", "2", "-o", f"cache_dir={cache}", *arguments, *TRIED_AT_THE_BOUNDS)
+
+
+def fails_with(session: nox.Session, failures: Path, *pinned: str) -> bool:
+    """Return whether what failed also fails with these versions, and the newest of all other dependencies."""
+    session.install("--upgrade", "--upgrade-strategy", "eager", *map(str, requirements().values()), *pinned)
+    cache = shutil.copytree(failures, SCRATCH / "failures-again", dirs_exist_ok=True)
+    try:
+        try_bounds(session, cache, "--last-failed")
+    except CommandFailed:
+        return True
+    return False
+
+
+@nox.session(python=newest_python(), default=False, requires=["build"])
+def newest(session: nox.Session) -> None:
+    """The newest version of every dependency, on the newest Python there is; then those beyond an upper bound."""
+    install_wheel(session, "test")
+    session.run("python", "-m", "pip", "list", "--outdated")
+    try_bounds(session, SCRATCH / "failures")
+    for name, requirement in requirements().items():
+        if not any(one.operator in ("<", "<=", "==", "~=") for one in requirement.specifier):
+            continue
+        session.install("--upgrade", "--no-deps", name)
+        code = f"from importlib.metadata import version; print(version({name!r}))"
+        version = session.run("python", "-c", code, silent=True).strip()
+        if requirement.specifier.contains(Version(version)):
+            session.log(f"{name} {version} is the newest, and within {requirement.specifier}")
+            continue
+        try:
+            run_tests(session, ASSUMPTIONS)
+        except CommandFailed:
+            session.warn(f"{name} {version} is beyond {requirement.specifier}: what fails above no longer holds")
+        else:
+            session.warn(f"{name} {version} is beyond {requirement.specifier}, and every assumption about it holds")

@@ -1,0 +1,17 @@
+"""The extras of this distribution, for options and tests that need one."""
+
+from __future__ import annotations
+
+import importlib.util
+
+_PACKAGES = {"fuzz": "hypothesis"}
+"""The package that each extra installs."""
+
+
+def missing_extra(extra: str) -> str | None:
+    """Return `needs pytest-airssys-wasm[<extra>]` where the extra is not installed, else `None`. Imports nothing.
+
+    The text is the reason of a skipped test, and the end of the usage error of an option that needs the extra.
+    """
+    installed = importlib.util.find_spec(_PACKAGES[extra]) is not None
+    return None if installed else f"needs pytest-airssys-wasm[{extra}]"

@@ -1,0 +1,27 @@
+"""The line that a TOML error is about, whichever of the two parsers is used."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_airssys_wasm.runtime.base import toml
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("a = 1\nb = = 2\nc = 3\n", "b = = 2"),
+        ("a = 1\n[component", "[component"),
+        ("a =\n", "a ="),
+        ("a = [\n", None),
+    ],
+)
+def test_the_line_of_an_error_is_shown(text, line):
+    with pytest.raises(toml.TOMLDecodeError) as failed:
+        toml.loads(text)
+    assert toml.error_line(text, failed.value) == line
+
+
+def test_a_number_that_python_refuses_has_no_line():
+    with pytest.raises(ValueError, match="digits"):
+        toml.loads(f"a = {'9' * 5000}")

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from pytest_airssys_wasm.runtime.engine import WasmEngine
 
+pytest.register_assert_rewrite("support")
+
 # Beside a busy machine an example may take as long as it likes.
 settings.register_profile("unhurried", settings.default, deadline=None)
 settings.load_profile("unhurried")

@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from test_isolated_stores import GUEST
+
+from support.busy_guest import GUEST
 
 TESTS = """
     import threading

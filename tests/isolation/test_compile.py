@@ -10,7 +10,6 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
-from bombs import MODULE, children, nested_ifs, nested_instances, wait_for
 
 from pytest_airssys_wasm import (
     CompileCache,
@@ -23,6 +22,7 @@ from pytest_airssys_wasm import (
     WasmEngine,
 )
 from pytest_airssys_wasm.isolation import compile_worker as compile_child
+from support.bombs import MODULE, children, nested_ifs, nested_instances, wait_for
 
 COMPONENT = """(component
   (core module $m (func (export "square") (param i32) (result i32) (i32.mul (local.get 0) (local.get 0))))

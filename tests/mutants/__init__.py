@@ -1,1 +1,1 @@
-"""Runtimes that are right except for one defect each, and which case of the suite convicts which of them."""
+"""Mutants of the bundled runtime, each wrong in one way, and a record of the cases of the suite that kill each of them."""

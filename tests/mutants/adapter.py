@@ -1,6 +1,6 @@
-"""`python tests/mutants/adapter.py NAME`: the defective runtime of that name as an adapter.
+"""`python tests/mutants/adapter.py NAME`: the mutant of that name as an adapter.
 
-`sound` has no defect, nor has `isolated`, which compiles in processes of their own.
+`sound` is the runtime without a mutation; so is `isolated`, which compiles in processes of its own.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 class Planting:
-    """What defects use of `pytest.MonkeyPatch`, without the way back: loading pytest takes longer than most defects."""
+    """The part of `pytest.MonkeyPatch` that mutants use, without undo: importing pytest takes longer than most of them."""
 
     setattr = staticmethod(setattr)
     setitem = staticmethod(operator.setitem)
@@ -20,10 +20,10 @@ class Planting:
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-    from mutants.catalogue import DEFECTS
+    from mutants.catalogue import MUTANTS
     from pytest_airssys_wasm.adapter import main
 
     name = sys.argv[1]
-    if name in DEFECTS:
-        DEFECTS[name].plant(Planting())
+    if name in MUTANTS:
+        MUTANTS[name].plant(Planting())
     main(["--isolation=process"] if name == "isolated" else [])

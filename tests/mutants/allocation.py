@@ -6,7 +6,7 @@ import re
 
 from msgspec import UNSET, structs
 
-from mutants.defect import Family, answering, around, rewriting, text_of
+from mutants.mutant import Family, answering, around, rewriting, text_of
 from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 
@@ -22,13 +22,13 @@ def _told(patch, instead):
     rewriting(patch, lambda text: re.sub(_ALLOCATOR, rf"\g<0> {instead}", text))
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def allocators_are_told_half_the_size(patch):
     """An allocator is asked for less than is written."""
     _told(patch, "(local.set 3 (i32.div_u (local.get 3) (i32.const 2)))")
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def allocators_are_told_no_alignment(patch):
     """Everything is asked for as if it were bytes."""
     _told(patch, "(local.set 2 (i32.const 1))")
@@ -49,25 +49,25 @@ def _refusing(patch, is_refused):
     answering(patch, change)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def address_zero_is_a_failure(patch):
     """Zero is taken for what an allocator returns when it has nothing."""
     _refusing(patch, lambda place, _end, _text: place == 0)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def the_end_of_memory_cannot_be_had(patch):
     """What ends with memory is taken for what ends beyond it."""
     _refusing(patch, lambda place, end, _text: end - 1_024 <= place < end)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def a_place_that_is_given_twice_is_a_fault(patch):
     """What was written is read back, and an allocator that had it overwritten is blamed."""
     _refusing(patch, lambda _place, _end, text: "(list string)" in text)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def allocators_have_a_budget_of_their_own(patch):
     """Each entry into a guest has the whole budget: its allocator, and then its function."""
 
@@ -80,7 +80,7 @@ def allocators_have_a_budget_of_their_own(patch):
     around(patch, InProcessRuntime, "run", run)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def texts_for_other_guests_are_copied(patch):
     """Each guest gets a text in the encoding of the other."""
     rewriting(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from mutants.defect import Family, answering, around, rewriting, text_of
+from mutants.mutant import Family, answering, around, rewriting, text_of
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.budget.memory_account import MemoryAccount
 
@@ -23,61 +23,61 @@ def _unchecked(patch, traps, pattern=""):
     answering(patch, change)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def loads_have_no_bounds(patch):
     """Only stores can do harm."""
     _unchecked(patch, "memory-out-of-bounds", r"\(drop \(i32\.load \(")
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def stores_have_no_bounds(patch):
     """Only what is read is checked."""
     _unchecked(patch, "memory-out-of-bounds", r"\(i32\.store offset=")
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def wide_accesses_are_checked_as_bytes(patch):
     """An access is inside when its first byte is."""
     _unchecked(patch, "memory-out-of-bounds", r"i64\.load \(i32|v128|\.load16")
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def offsets_are_added_in_32_bits(patch):
     """Address and offset wrap around together."""
     _unchecked(patch, "memory-out-of-bounds", r"offset=0xffff")
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def lengths_wrap_in_fills(patch):
     """Address and length of a fill are added in 32 bits."""
     _unchecked(patch, "memory-out-of-bounds", r"memory\.fill")
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def copies_have_no_bounds(patch):
     """Where a copy begins is checked, and not where it ends."""
     _unchecked(patch, "memory-out-of-bounds", r"memory\.copy")
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def dropped_segments_are_there(patch):
     """A segment keeps its bytes, whatever the guest does with it."""
     _unchecked(patch, "memory-out-of-bounds", r"(memory\.init|array\.(new|init)_data)")
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def tables_have_no_bounds(patch):
     """An index into a table is believed where nothing is called."""
     _unchecked(patch, "table-out-of-bounds", r"table\.(get|set)")
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def calls_go_beyond_their_table(patch):
     """An index into a table is believed where something is called."""
     _unchecked(patch, "table-out-of-bounds", r"call_indirect")
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def segments_are_cut_to_what_there_is(patch):
     """Of a segment that does not fit as much is used as does."""
     answering(
@@ -86,67 +86,67 @@ def segments_are_cut_to_what_there_is(patch):
     )
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def results_lie_anywhere(patch):
     """Where a component says its result is, it is read."""
     _unchecked(patch, "memory-out-of-bounds", r"\(result i32\)\s+\(i32\.const 65536\)")
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def allocators_are_believed(patch):
     """What an allocator returns is written to, wherever that is."""
     _unchecked(patch, "memory-out-of-bounds", r'"realloc"')
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def handles_are_believed(patch):
     """A number is a handle."""
     _unchecked(patch, "unknown-handle")
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def strings_have_no_bounds(patch):
     """A string is as long as its guest says."""
     _unchecked(patch, "string-out-of-bounds")
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def lists_have_no_bounds(patch):
     """A list is as long as its guest says."""
     _unchecked(patch, "list-out-of-bounds")
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def chars_are_numbers(patch):
     """Any number is a character."""
     _unchecked(patch, "invalid-char")
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def cases_are_numbers(patch):
     """A case that does not exist is the last."""
     _unchecked(patch, "invalid-discriminant")
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def bytes_are_text(patch):
     """What is no text is passed on as it is."""
     _unchecked(patch, "invalid-string-encoding")
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def nothing_is_aligned(patch):
     """Any address will do."""
     _unchecked(patch, "unaligned-pointer")
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def what_guests_pass_to_each_other_is_believed(patch):
     """Only what the host gets is checked."""
     _unchecked(patch, ".*", r"\(component \$callee")
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def pages_are_counted_in_16_bits(patch):
     """A growth by 4,294,901,760 pages is one by none."""
     rewriting(
@@ -157,7 +157,7 @@ def pages_are_counted_in_16_bits(patch):
     )
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def the_last_page_is_only_had_at_first(patch):
     """A memory that begins at the limit is granted, and one that grows to it is not."""
 

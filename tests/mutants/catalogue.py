@@ -1,4 +1,4 @@
-"""All defects, by name."""
+"""All mutants, by name."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from mutants import (
 )
 
 if TYPE_CHECKING:
-    from mutants.defect import Defect
+    from mutants.mutant import Mutant
 
 _ROOMS = (
     fuel,
@@ -53,4 +53,4 @@ _ROOMS = (
     process,
 )
 
-DEFECTS: dict[str, Defect] = {defect.name: defect for room in _ROOMS for defect in room.FAMILY.defects}
+MUTANTS: dict[str, Mutant] = {mutant.name: mutant for room in _ROOMS for mutant in room.FAMILY.mutants}

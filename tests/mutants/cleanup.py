@@ -7,7 +7,7 @@ from functools import partial
 from mmap import MAP_PRIVATE, mmap
 from time import monotonic
 
-from mutants.defect import Family, around, text_of
+from mutants.mutant import Family, around, text_of
 from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime
 from pytest_airssys_wasm.runtime.capi import abi
 from pytest_airssys_wasm.runtime.capi import memory_creator as memory
@@ -17,7 +17,7 @@ from pytest_airssys_wasm.runtime.guest import wit_component as components
 FAMILY = Family("cleanup", soaks=True)
 
 
-@FAMILY.lone_defect
+@FAMILY.lone_mutant
 def stores_of_guests_that_were_given_up_are_kept(patch):
     """Nobody waits for them any more, and nobody releases them."""
 
@@ -28,7 +28,7 @@ def stores_of_guests_that_were_given_up_are_kept(patch):
     around(patch, Run, "finish", finish)
 
 
-@FAMILY.lone_defect
+@FAMILY.lone_mutant
 def guests_that_were_given_up_go_on(patch):
     """They are forgotten, and stopped only a second later."""
 
@@ -38,7 +38,7 @@ def guests_that_were_given_up_go_on(patch):
     around(patch, Run, "is_stopped", is_stopped)
 
 
-@FAMILY.lone_defect
+@FAMILY.lone_mutant
 def address_space_is_kept(patch):
     """The pages of a memory are given back, and its reservation is not."""
     advise = CDLL(None).madvise
@@ -50,13 +50,13 @@ def address_space_is_kept(patch):
     patch.setattr(memory._Mapping, "unmap", unmap)
 
 
-@partial(FAMILY.lasting_defect, alone=True)
+@partial(FAMILY.lasting_mutant, alone=True)
 def memory_is_kept(patch):
     """The pages of a memory are not given back."""
     patch.setattr(memory._Mapping, "unmap", lambda self: None)
 
 
-@FAMILY.lone_defect
+@FAMILY.lone_mutant
 def grown_memory_is_kept(patch):
     """Of a memory that has grown, only its initial pages are given back."""
 
@@ -75,19 +75,19 @@ def grown_memory_is_kept(patch):
     around(patch, Mapping, "grow", grow)
 
 
-@FAMILY.lone_defect
+@FAMILY.lone_mutant
 def resources_are_kept(patch):
     """The handles that the host was given are never dropped."""
     patch.setattr(abi, "resource_any_delete", lambda handle: None)
 
 
-@FAMILY.lone_defect
+@FAMILY.lone_mutant
 def results_are_kept(patch):
     """The values that a call returned are read, and not freed."""
     patch.setattr(components.vals, "val_delete", lambda address: None)
 
 
-@FAMILY.lone_defect
+@FAMILY.lone_mutant
 def arguments_are_kept(patch):
     """The values that a call was given are not freed."""
     kept = []
@@ -99,13 +99,13 @@ def arguments_are_kept(patch):
     around(patch, Run, "__init__", make)
 
 
-@FAMILY.lone_defect
+@FAMILY.lone_mutant
 def errors_are_kept(patch):
     """What a failure says is read, and not freed."""
     patch.setattr(abi, "error_delete", lambda address: None)
 
 
-@FAMILY.lone_defect
+@FAMILY.lone_mutant
 def guests_are_kept(patch):
     """Every run compiles its guest again, and keeps it."""
     kept = []
@@ -132,13 +132,13 @@ def _keeping(patch, part):
     around(patch, InProcessRuntime, "run", run)
 
 
-@FAMILY.lone_defect
+@FAMILY.lone_mutant
 def exceptions_are_kept(patch):
     """An exception that was caught waits for a collection that never comes."""
     _keeping(patch, "try_table")
 
 
-@FAMILY.lone_defect
+@FAMILY.lone_mutant
 def what_a_guest_kept_is_kept(patch):
     """The resources that a guest made and never dropped wait for it."""
     _keeping(patch, "resource.new")

@@ -7,7 +7,7 @@ import math
 import msgspec
 from msgspec import structs
 
-from mutants.defect import Family, around, reading
+from mutants.mutant import Family, around, reading
 from pytest_airssys_wasm.conformance import inprocess
 from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime
 from pytest_airssys_wasm.runtime.budget.limits import parse_size
@@ -31,7 +31,7 @@ def _figure(value):
         return 1.0
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def fuel_wraps_at_64_bits(patch):
     """2^64 + 5 is read as 5."""
     _read_as(patch, "fuel", lambda fuel: _whole(fuel) >= 2**64, lambda fuel: _whole(fuel) % 2**64)
@@ -41,19 +41,19 @@ def _whole(value):
     return int(value) if str(value).isdecimal() else -1
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def negative_fuel_wraps(patch):
     """-1 is read as the largest budget there is."""
     _read_as(patch, "fuel", lambda fuel: isinstance(fuel, int) and fuel < 0, lambda fuel: fuel % 2**64)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def fuel_is_rounded(patch):
     """1.5 is read as 1."""
     _read_as(patch, "fuel", lambda fuel: isinstance(fuel, float), int)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def fuel_that_cannot_be_read_is_the_default(patch):
     """What is no number is as if it were not there."""
     _read_as(patch, "fuel", lambda fuel: isinstance(fuel, str) and fuel.isalpha() and fuel != "unlimited", _million)
@@ -63,62 +63,62 @@ def _million(_value):
     return 1_000_000
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def a_negative_timeout_means_unlimited(patch):
     """-1 is read as in many C interfaces."""
     _read_as(patch, "timeout_ms", lambda value: _figure(value) < 0, lambda _: "unlimited")
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def a_timeout_that_is_no_number_means_zero(patch):
     """No comparison with nan is true, so none refuses it."""
     _read_as(patch, "timeout_ms", lambda value: math.isnan(_figure(value)), lambda _: 0)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def an_endless_timeout_means_unlimited(patch):
     """inf is read as what it seems to say."""
     _read_as(patch, "timeout_ms", lambda value: _figure(value) == math.inf, lambda _: "unlimited")
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def a_negative_count_means_unlimited(patch):
     """-1 is passed to wasmtime, to which it means no limit."""
     for name in COUNTS:
         _read_as(patch, name, lambda value: _figure(value) < 0, lambda _: 10_000)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def memory_beyond_63_bits_means_unlimited(patch):
     """2^63 is passed to wasmtime, where it is -1."""
     _read_as(patch, "memory_bytes", lambda value: _figure(value) >= 2**63, lambda _: 2**40)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def negative_memory_means_zero(patch):
     """What is below zero is raised to it."""
     _read_as(patch, "memory_bytes", lambda value: _figure(value) < 0, lambda _: 0)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def a_memory_limit_of_zero_is_refused(patch):
     """Zero is taken for a value that makes no sense."""
     _read_as(patch, "memory_bytes", lambda value: value == 0, lambda _: -1)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def ten_million_by_default(patch):
     """The default budget is not that of the platform."""
     reading(patch, lambda limits: {"fuel": limits.get("fuel", 10_000_000)})
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def half_a_million_by_default(patch):
     """The default budget is not that of the platform."""
     reading(patch, lambda limits: {"fuel": limits.get("fuel", 500_000)})
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def two_seconds_by_default(patch):
     """The default timeout is not that of the platform."""
     reading(patch, lambda limits: {"timeout_ms": limits.get("timeout_ms", 2_000)})
@@ -133,31 +133,31 @@ def _same(text):
     return text
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def a_manifest_may_ask_for_any_memory(patch):
     """The platform's range is not looked at."""
     _manifest(patch, _same, memory_range=(0, 2**48))
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def the_ends_of_the_range_do_not_belong_to_it(patch):
     """512 KiB and 4 MiB are refused."""
     _manifest(patch, _same, memory_range=(512 * 1024 + 1, 4 * 2**20 - 1))
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def the_range_is_one_of_thousands(patch):
     """512 KB to 4.2 MB, in thousands of bytes."""
     _manifest(patch, _same, memory_range=(512_000, 4_200_000))
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def a_manifest_needs_no_memory_limit(patch):
     """Without one, it is 1 MiB."""
     _manifest(patch, lambda text: text if "max_bytes" in text else text + "[resources.memory]\nmax_bytes = 1048576\n")
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def what_a_manifest_says_besides_is_ignored(patch):
     """Unknown keys and tables are skipped."""
 
@@ -177,7 +177,7 @@ def _converting(patch, convert):
     patch.setattr(manifest, "msgspec", Msgspec)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def a_manifests_memory_may_have_a_unit(patch):
     """Text is read as a size where a number belongs."""
 
@@ -190,13 +190,13 @@ def a_manifests_memory_may_have_a_unit(patch):
     _converting(patch, convert)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def of_two_timeouts_one_is_taken(patch):
     """A manifest that contradicts itself is read all the same."""
     patch.setattr(manifest, "_timeout", lambda cpu, _: cpu.timeout_ms or (cpu.timeout_seconds or 0) * 1_000 or None)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def seconds_are_read_as_milliseconds(patch):
     """`timeout_seconds = 0.5` is half a millisecond."""
     patch.setattr(
@@ -208,13 +208,13 @@ def seconds_are_read_as_milliseconds(patch):
     )
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def negative_fuel_in_a_manifest_wraps(patch):
     """-5 is read as a very large budget."""
     patch.setattr(manifest, "parse_count", lambda value, _where: value % 2**64)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def a_manifest_that_is_no_toml_is_empty(patch):
     """What cannot be read is as if it were not there."""
 
@@ -234,7 +234,7 @@ def a_manifest_that_is_no_toml_is_empty(patch):
     patch.setattr(manifest, "tomli", Tomli)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def the_limits_of_a_manifest_are_ignored(patch):
     """What it says about processor time is read, and not used."""
 
@@ -248,7 +248,7 @@ def the_limits_of_a_manifest_are_ignored(patch):
     around(patch, InProcessRuntime, "configure", configure)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def a_manifest_has_defaults_of_its_own(patch):
     """Ten million units and a second, where it leaves them out."""
     patch.setattr(inprocess, "ResourceLimits", type("Limits", (), {"DEFAULT_FUEL": 10**7, "DEFAULT_TIMEOUT_MS": 1e3}))

@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
-from mutants.defect import Family, answering, around, text_of
+from mutants.mutant import Family, answering, around, text_of
 from pytest_airssys_wasm.conformance import inprocess
 from pytest_airssys_wasm.runtime.budget.memory_account import MemoryAccount
 from pytest_airssys_wasm.runtime.compile import wasmtime_config
@@ -23,13 +23,13 @@ def _set(patch, **values):
         patch.setitem(wasmtime_config.SETTINGS, name, value)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def nan_bits_are_the_machines(patch):
     """Not-a-number has the sign and payload that the processor gives it."""
     _set(patch, cranelift_nan_canonicalization=False)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def relaxed_vectors_change_their_minds(patch):
     """Relaxed vector operations do now what is fastest, and now what is the same everywhere."""
     odd = count()
@@ -46,13 +46,13 @@ def relaxed_vectors_change_their_minds(patch):
     around(patch, inprocess.InProcessRuntime, "run", run)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def has_shared_memory(patch):
     """Memory that threads share is part of the language."""
     _set(patch, wasm_threads=True, shared_memory=True)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def lies_about_vectors(patch):
     """It claims the capability `simd`, and does not have it."""
     _set(patch, wasm_simd=False, wasm_relaxed_simd=False)
@@ -63,38 +63,38 @@ def _granting(patch, change):
     around(patch, inprocess, "Wasi", lambda make, **given: replace(make(**given), **change(make(**given))))
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def guests_see_the_environment(patch):
     """The variables of the host's process are those of the guest."""
     patch.setitem(os.environ, "SECRET", "of the host")
     _granting(patch, lambda wasi: {"env": {**wasi.env, **os.environ}})
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def guests_see_the_hosts_arguments(patch):
     """A guest without arguments has those of the host's process."""
     _granting(patch, lambda wasi: {"args": wasi.args or ("host", "--secret")})
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def granted_variables_are_lost(patch):
     """A guest has no environment, whatever is granted."""
     _granting(patch, lambda _: {"env": {}})
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def granted_arguments_are_lost(patch):
     """A guest has no arguments, whatever is granted."""
     _granting(patch, lambda _: {"args": ()})
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def granted_input_is_lost(patch):
     """A guest reads nothing, whatever is granted."""
     _granting(patch, lambda _: {"stdin": b""})
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def wasi_is_always_there(patch):
     """A guest that is granted nothing can ask for the time all the same."""
 
@@ -109,7 +109,7 @@ def wasi_is_always_there(patch):
     around(patch, inprocess.InProcessRuntime, "_store", store)
 
 
-@FAMILY.lasting_defect
+@FAMILY.lasting_mutant
 def growth_depends_on_chance(patch):
     """Now and then the host has no memory to give."""
     growth = count(1)
@@ -123,7 +123,7 @@ def growth_depends_on_chance(patch):
     around(patch, MemoryAccount, "take", take)
 
 
-@FAMILY.lasting_defect
+@FAMILY.lasting_mutant
 def the_peak_is_measured_in_the_host(patch):
     """What the host's process grew by is told, which is never twice the same."""
     grown = count(0, 4_096)
@@ -144,25 +144,25 @@ def _a_unit_more(answer):
     return {} if answer.fuel_consumed is None else {"fuel_consumed": answer.fuel_consumed + 1}
 
 
-@FAMILY.lasting_defect
+@FAMILY.lasting_mutant
 def collecting_costs_when_it_happens(patch):
     """A guest pays for the collection that it happens to meet."""
     _now_and_then(patch, r"struct\.new", _a_unit_more)
 
 
-@FAMILY.lasting_defect
+@FAMILY.lasting_mutant
 def unwinding_costs_what_it_takes(patch):
     """The way of an exception is counted by the clock."""
     _now_and_then(patch, r"try_table", _a_unit_more)
 
 
-@FAMILY.lasting_defect
+@FAMILY.lasting_mutant
 def caches_make_work_cheaper(patch):
     """A load or a store costs what it takes."""
     _now_and_then(patch, r"i32\.store \(i32\.mul", _a_unit_more)
 
 
-@FAMILY.lasting_defect
+@FAMILY.lasting_mutant
 def relaxed_vectors_round_as_they_like(patch):
     """Now the product is rounded, and now it is not."""
     _now_and_then(
@@ -172,7 +172,7 @@ def relaxed_vectors_round_as_they_like(patch):
     )
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def floats_become_quiet(patch):
     """A signalling NaN does not signal any more wherever it was."""
 

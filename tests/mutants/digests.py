@@ -1,4 +1,4 @@
-"""The texts that a verdict of the matrix stands on, as short sums: another text, and the verdict is of yesterday."""
+"""Short digests of the texts that the record depends on: where a text changes, what is recorded of it is out of date."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import hashlib
 import inspect
 from typing import TYPE_CHECKING, NamedTuple
 
-from mutants import defect
-from mutants.catalogue import DEFECTS
+from mutants import mutant
+from mutants.catalogue import MUTANTS
 from pytest_airssys_wasm.conformance.loader import data_folder, find_chapters
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ _DIGITS = 12
 
 
 def case_digests() -> dict[str, str]:
-    """Of each case: its file, and the fixtures that it names."""
+    """Return the digest of each case: of its file and of the fixtures that it names."""
     found = {}
     for chapter in find_chapters():
         for file in chapter.cases():
@@ -29,12 +29,12 @@ def case_digests() -> dict[str, str]:
     return found
 
 
-def defect_digests() -> dict[str, str]:
-    """Of each defect: the function that plants it, and whatever that uses of its file and of `defect.py`."""
-    shared = {name: one for name, one in _definitions(defect).items() if name not in ("Defect", "Family")}
+def mutant_digests() -> dict[str, str]:
+    """Return the digest of each mutant: of the function that plants it, and of what that uses of its file and of `mutant.py`."""
+    shared = {name: one for name, one in _definitions(mutant).items() if name not in ("Mutant", "Family")}
     rooms: dict[str, dict[str, _Definition]] = {}
     found = {}
-    for name, one in DEFECTS.items():
+    for name, one in MUTANTS.items():
         module = inspect.getmodule(one.plant)
         assert module is not None
         room = rooms.setdefault(module.__name__, {})

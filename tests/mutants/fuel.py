@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec import structs
 
-from mutants.defect import Family, answering, around, is_component, reading
+from mutants.mutant import Family, answering, around, is_component, reading
 from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.budget.limits import MAX_U64
@@ -25,19 +25,19 @@ from pytest_airssys_wasm.runtime.store.store import LimitedStore
 FAMILY = Family("fuel")
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def no_fuel_limit(patch):
     """The budget is never set."""
     patch.setattr(LimitedStore, "_budget", lambda self: None)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def no_fuel_limit_in_start_functions(patch):
     """The budget is set before the first call, after the instantiation."""
     around(patch, LimitedStore, "_budget", lambda budget, self: budget(self) if self._executions else None)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def no_fuel_limit_in_components(patch):
     """Only core modules are metered."""
 
@@ -49,25 +49,25 @@ def no_fuel_limit_in_components(patch):
     around(patch, LimitedStore, "run", run)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def one_unit_too_much(patch):
     """The counter starts one above the budget, and the account does not show it."""
     around(patch, RawStore, "begin", lambda begin, self, fuel, **known: begin(self, min(fuel + 1, MAX_U64), **known))
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def one_unit_too_little(patch):
     """The last unit of the budget cannot be used."""
     around(patch, RawStore, "begin", lambda begin, self, fuel, **known: begin(self, max(fuel - 1, 0), **known))
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def a_shared_budget_is_given_anew(patch):
     """Each call has the whole budget where all calls should share it."""
     around(patch, InProcessRuntime, "_store", lambda store, self, ask, limits: store(self, _per(ask, "step"), limits))
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def every_budget_is_shared(patch):
     """What one call consumed is missing in the next."""
     around(patch, InProcessRuntime, "_store", lambda store, self, ask, limits: store(self, _per(ask, "run"), limits))
@@ -77,7 +77,7 @@ def _per(request: Any, per: str) -> Any:
     return structs.replace(request, fuel_per=per)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def instantiation_eats_the_first_calls_budget(patch):
     """The first call has what the start function left over."""
 
@@ -88,7 +88,7 @@ def instantiation_eats_the_first_calls_budget(patch):
     around(patch, LimitedStore, "_budget", budget)
 
 
-@FAMILY.lasting_defect
+@FAMILY.lasting_mutant
 def an_exhausted_budget_stays_exhausted(patch):
     """The store after one that ran out of fuel begins with none."""
     exhausted: set[int] = set()
@@ -108,7 +108,7 @@ def an_exhausted_budget_stays_exhausted(patch):
     around(patch, LimitedStore, "_record", record)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def a_host_call_refills_the_budget(patch):
     """Coming back from the host, the guest has all its fuel again."""
 
@@ -126,31 +126,31 @@ def a_host_call_refills_the_budget(patch):
         around(patch, room, "serve_import", serve_import)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def no_fuel_means_unlimited(patch):
     """A budget of zero is taken for the lack of one."""
     reading(patch, lambda limits: {"fuel": "unlimited"} if limits.get("fuel") == 0 else {})
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def unlimited_means_the_default(patch):
     """A run without a fuel limit is stopped at a million units."""
     reading(patch, lambda limits: {"fuel": 1_000_000} if limits.get("fuel") == "unlimited" else {})
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def unlimited_fuel_is_not_counted(patch):
     """Without a limit nothing is counted, and zero is told."""
     answering(patch, lambda _, request: {"fuel_consumed": 0} if request.limits.get("fuel") == "unlimited" else {})
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def consumed_fuel_is_negative(patch):
     """What is told is what is left less what there was."""
     answering(patch, lambda answer, _: {"fuel_consumed": -(answer.fuel_consumed or 0)})
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def the_budget_is_told_as_consumed(patch):
     """Every execution is said to have consumed its whole budget."""
     answering(patch, lambda _, request: {"fuel_consumed": _number(request.limits.get("fuel", 1_000_000))})
@@ -160,7 +160,7 @@ def _number(fuel: Any) -> int:
     return fuel if isinstance(fuel, int) else 0
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def what_is_left_is_told_as_consumed(patch):
     """The counter is told as it stands, though it counts down."""
     answering(
@@ -171,20 +171,20 @@ def what_is_left_is_told_as_consumed(patch):
     )
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def fuel_is_not_counted_after_a_failure(patch):
     """An execution that fails is said to have consumed nothing."""
     answering(patch, lambda answer, _: {} if answer.verdict is Verdict.OK else {"fuel_consumed": 0})
 
 
-@FAMILY.lasting_defect
+@FAMILY.lasting_mutant
 def equal_runs_count_differently(patch):
     """Every second execution is charged one unit more."""
     odd = count()
     answering(patch, lambda answer, _: _more(answer, next(odd) % 2))
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def what_runs_beside_is_counted_too(patch):
     """An execution is charged for the others that run at the same time."""
     running, lock = [0], Lock()
@@ -201,7 +201,7 @@ def what_runs_beside_is_counted_too(patch):
     around(patch, InProcessRuntime, "run", run)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def what_ran_before_is_counted_too(patch):
     """The count of a call goes on from that of the call before."""
 
@@ -216,7 +216,7 @@ def _more(answer: Any, units: int) -> dict[str, Any]:
     return {} if answer.fuel_consumed is None else {"fuel_consumed": answer.fuel_consumed + units}
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def fuel_is_counted_in_thousands(patch):
     """The counter is looked at every thousand units only, and rounded up."""
     answering(
@@ -227,7 +227,7 @@ def fuel_is_counted_in_thousands(patch):
     )
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def fuel_is_a_floating_point_number(patch):
     """Budget and rest are subtracted as doubles, which are exact up to 2^53."""
 
@@ -240,20 +240,20 @@ def fuel_is_a_floating_point_number(patch):
     answering(patch, consumed)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def fuel_counts_calls_and_not_work(patch):
     """A call costs one unit, whatever it does."""
     answering(patch, lambda answer, _: {"fuel_consumed": 1} if answer.verdict is Verdict.OK else {})
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def components_cost_extra(patch):
     """Entering a component is charged to it, a little more each time."""
     extra = count(0, 1_000)
     answering(patch, lambda answer, request: _more(answer, next(extra)) if is_component(request) else {})
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def bulk_operations_cost_nothing(patch):
     """Filling and copying are single instructions, so a guest that fills and copies is not stopped."""
 
@@ -267,7 +267,7 @@ def bulk_operations_cost_nothing(patch):
     around(patch, InProcessRuntime, "run", run)
 
 
-@FAMILY.lasting_defect
+@FAMILY.lasting_mutant
 def the_call_after_an_exhausted_one_has_no_budget(patch):
     """What ran out of fuel leaves the counter at zero for the next call, in whatever store."""
     exhausted: list[bool] = []

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from msgspec import structs
 
-from mutants.defect import Family, around
+from mutants.mutant import Family, around
 from pytest_airssys_wasm.conformance import host_library
 from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime
 
 FAMILY = Family("imports")
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def host_functions_do_not_sleep(patch):
     """A host function that should block returns at once."""
     patch.setitem(host_library.HOST_LIBRARY, "sleep-ms", lambda milliseconds: None)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def every_import_is_granted(patch):
     """A guest may import what nobody has granted."""
     around(
@@ -30,13 +30,13 @@ def every_import_is_granted(patch):
     )
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def host_functions_return_nothing(patch):
     """What a host function returns does not reach the guest."""
     patch.setitem(host_library.HOST_LIBRARY, "echo", lambda value: 0)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def a_failing_host_function_does_not_fail(patch):
     """What it raises is swallowed."""
     patch.setitem(host_library.HOST_LIBRARY, "fail", lambda: None)

@@ -9,7 +9,7 @@ from threading import Lock, current_thread
 
 from msgspec import structs
 
-from mutants.defect import Family, around
+from mutants.mutant import Family, around
 from pytest_airssys_wasm.conformance import inprocess
 from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime
 from pytest_airssys_wasm.protocol.messages import RunAnswer, StepAnswer
@@ -19,7 +19,7 @@ from pytest_airssys_wasm.runtime.store.store import LimitedStore
 FAMILY = Family("isolation", soaks=True)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def instances_are_kept_and_used_again(patch):
     """A run finds the instance of the run before, with all that it left there."""
     kept: dict[tuple[object, ...], LimitedStore] = {}
@@ -56,7 +56,7 @@ def instances_are_kept_and_used_again(patch):
     around(patch, LimitedStore, "_record", record)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def every_call_has_an_instance_of_its_own(patch):
     """What a call leaves in its instance, the next does not find."""
 
@@ -66,7 +66,7 @@ def every_call_has_an_instance_of_its_own(patch):
     around(patch, inprocess, "_call", call)
 
 
-@FAMILY.lasting_defect
+@FAMILY.lasting_mutant
 def after_a_failure_everything_fails(patch):
     """The engine is left in a state in which no guest can be entered."""
     poisoned: list[int] = []
@@ -83,7 +83,7 @@ def after_a_failure_everything_fails(patch):
     around(patch, InProcessRuntime, "run", run)
 
 
-@FAMILY.lasting_defect
+@FAMILY.lasting_mutant
 def a_failure_is_told_again(patch):
     """The last error is kept for the whole process, and told to the next guest that fails."""
     last: list[StepAnswer] = []
@@ -98,14 +98,14 @@ def a_failure_is_told_again(patch):
     around(patch, InProcessRuntime, "run", run)
 
 
-@partial(FAMILY.lasting_defect, alone=True)
+@partial(FAMILY.lasting_mutant, alone=True)
 def a_store_is_left_behind_by_each_run(patch):
     """Stores are not closed."""
     left: list[LimitedStore] = []
     patch.setattr(LimitedStore, "__exit__", lambda self, *error: left.append(self))
 
 
-@FAMILY.lone_defect
+@FAMILY.lone_mutant
 def a_store_is_left_behind_by_each_crash(patch):
     """Only a store whose guest did well is closed."""
     left: list[LimitedStore] = []
@@ -124,7 +124,7 @@ def a_store_is_left_behind_by_each_crash(patch):
     around(patch, LimitedStore, "_record", record)
 
 
-@FAMILY.lone_defect
+@FAMILY.lone_mutant
 def a_descriptor_is_left_behind_by_each_run(patch):
     """Something is opened for each store, and never closed."""
     left: list[int] = []
@@ -140,7 +140,7 @@ def a_descriptor_is_left_behind_by_each_run(patch):
     around(patch, LimitedStore, "__exit__", leave)
 
 
-@FAMILY.lone_defect
+@FAMILY.lone_mutant
 def memory_is_left_behind_by_each_run(patch):
     """A little of each run is kept: records, and nobody reads them."""
     left: list[bytes] = []
@@ -152,7 +152,7 @@ def memory_is_left_behind_by_each_run(patch):
     around(patch, InProcessRuntime, "run", run)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def stores_wait_for_each_other(patch):
     """One lock for the engine: what is asked at once is done one after the other."""
     lock = Lock()
@@ -164,7 +164,7 @@ def stores_wait_for_each_other(patch):
     around(patch, InProcessRuntime, "run", run)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def what_is_asked_at_once_gets_one_answer(patch):
     """The answer lies in one place for all, where the last to come puts its own."""
     place: list[RunAnswer] = []
@@ -178,7 +178,7 @@ def what_is_asked_at_once_gets_one_answer(patch):
     around(patch, InProcessRuntime, "run", run)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def the_steps_are_answered_backwards(patch):
     """The answers are there, in the wrong order."""
     around(
@@ -189,7 +189,7 @@ def the_steps_are_answered_backwards(patch):
     )
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def the_last_step_is_not_answered(patch):
     """One answer is missing, where there are several."""
 
@@ -200,7 +200,7 @@ def the_last_step_is_not_answered(patch):
     around(patch, InProcessRuntime, "run", run)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def equal_calls_are_answered_from_memory(patch):
     """What a function returned for the same arguments, it is taken to return again."""
 
@@ -214,7 +214,7 @@ def equal_calls_are_answered_from_memory(patch):
     around(patch, inprocess, "_call", call)
 
 
-@FAMILY.lone_defect
+@FAMILY.lone_mutant
 def a_store_is_left_behind_by_each_timeout(patch):
     """Only a store whose guest came to an end by itself is closed."""
     left: list[LimitedStore] = []

@@ -1,13 +1,17 @@
-"""Which case convicts which defect: `python tests/mutants/matrix.py`.
+"""Find out which case kills which mutant: `python tests/mutants/matrix.py`.
 
-Every defective runtime is an adapter in a process of its own. What is not on record yet is tried: new and changed
-defects on all cases, new and changed cases on all defects; `NAME …`: these defects again, `--chapter`: its cases again,
-`--again`: everything. What is found is kept after each defect, in `matrix.json` beside this file and in
-`docs/matrix.md`: a run that was stopped goes on where it was. `--check` writes nothing and tries little: of what is
-on record, one conviction for each cell of the matrix, which is a defect and a chapter, and one for each case.
+Each mutant is an adapter in a process of its own. What is not on record yet is tried: new and changed mutants on all
+cases, new and changed cases on all mutants. `NAME …` tries these mutants again, `--chapter` the cases of a chapter,
+`--again` everything. What is found is written after each mutant, to `matrix.json` beside this file and to
+`docs/matrix.md`, so that a run that was stopped continues where it was.
 
-The exit status is 1 when the runtime without a defect fails a case, a defect is convicted by none, or a case convicts
-none.
+`--check` writes nothing and tries little: for each cell of the matrix, which is a mutant and a chapter, and for each
+case one of the kills on record. `--renew` is for mutants whose text has changed although they do the same, as when a
+name in it was changed: those that are killed again by the case that killed them soonest keep all that is recorded of
+them; the others are left to be tried.
+
+The exit status is 1 when the runtime without a mutation fails a case, when nothing kills a mutant, or when a case
+kills none.
 """
 
 from __future__ import annotations
@@ -25,100 +29,111 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from mutants import page, record
-from mutants.catalogue import DEFECTS
-from mutants.hearing import COMPILERS, ISOLATED, SOUND, acquitting, hear
+from mutants.catalogue import MUTANTS
+from mutants.kills import COMPILERS, ISOLATED, SOUND, find_kills, survived
 from mutants.proof import Proof
 from mutants.trial import CASES
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from mutants.hearing import Outcome
+    from mutants.kills import Kills
     from mutants.record import Record
 
 _TOLD = 20
-"""More than this is counted, and not shown."""
+"""The most lines of one kind that are printed."""
 
 _A_CORE = 3
-"""Defects at once: most of a case is waiting."""
+"""The number of mutants at once for each core: most of a case is waiting."""
 
 _ROUNDS = 3
-"""In which what one conviction did not show is to be shown by another: a defect in time may go by."""
-
+"""The number of rounds in which another kill is tried where one was not found again."""
 
 _CHANCES = 10
-"""Cells of the thousand that need not be found again: where a defect is a race, a busy machine once decided it."""
+"""The number of cells, of a thousand, that need not be found again: those of races that a busy machine once decided."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Try what is asked for, tell how it goes, and keep it."""
+    """Try what is asked for, print the progress, write the record, and return the exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("defect", nargs="*", choices=[*DEFECTS, []], metavar="NAME", help="only these, again")
-    parser.add_argument("--chapter", action="append", help="only its cases, again; may be given several times")
-    parser.add_argument("--again", action="store_true", help="everything, also what is on record")
-    parser.add_argument("--check", action="store_true", help="one conviction of each cell and of each case on record")
-    parser.add_argument("--jobs", type=int, default=_A_CORE * (os.cpu_count() or 1), help="defects at once")
+    parser.add_argument("mutant", nargs="*", choices=[*MUTANTS, []], metavar="NAME", help="try only these, again")
+    parser.add_argument("--chapter", action="append", help="try only its cases, again; may be given several times")
+    parser.add_argument("--again", action="store_true", help="try everything, also what is on record")
+    parser.add_argument("--check", action="store_true", help="try one kill of each cell and of each case on record")
+    parser.add_argument("--renew", action="store_true", help="keep the rows of mutants that only changed their text")
+    parser.add_argument("--jobs", type=int, default=_A_CORE * (os.cpu_count() or 1), help="mutants at once")
     options = parser.parse_args(arguments)
-    # Cases that watch a footprint collect garbage, and the suite itself is none.
+    # Cases that watch a footprint collect garbage, and the suite itself is not garbage.
     gc.freeze()
     started = time.monotonic()
-    known = record.read().of_today()
-    if options.check:
+    known = record.read()
+    if options.renew:
+        known = renew(known, options.jobs)
+        is_well = True
+    elif options.check:
+        known = known.of_today()
         is_well = check(known, options.jobs)
     else:
+        known = known.of_today()
         known, is_well = update(known, _asked(known, options), options.jobs)
-    print(f"{len(known.defects)} defects, {len(known.cases)} cases, {time.monotonic() - started:.0f} s")
+    print(f"{len(known.mutants)} mutants, {len(known.cases)} cases, {time.monotonic() - started:.0f} s")
     return 0 if is_well and _is_proof(known) else 1
 
 
 def _is_proof(known: Record) -> bool:
-    """Whether all is tried, each defect convicted and no case idle; says what is not."""
+    """Return whether all is tried, each mutant killed and no case idle; print what is not."""
     faults = [f"not tried: {name}, {len(cases)} cases, as {cases[0]}" for name, cases in known.untried.items()]
     if not faults:
-        faults += [f"no case convicts the defect {name}" for name, row in known.defects.items() if not row.cases]
-        faults += [f"no defect is convicted by the case {case}" for case in known.idle]
+        faults += [f"no case kills the mutant {name}" for name, row in known.mutants.items() if not row.cases]
+        faults += [f"the case {case} kills no mutant" for case in known.idle]
     print("".join(f"{fault}\n" for fault in faults[:_TOLD]), end="")
     print(f"{len(faults)} faults")
     return not faults
 
 
 def _asked(known: Record, options: argparse.Namespace) -> dict[str, list[str]]:
-    """The cases to try, by the name of the defect."""
-    if not (options.again or options.defect or options.chapter):
+    """Return the cases to try, by the name of the mutant."""
+    if not (options.again or options.mutant or options.chapter):
         return known.untried
     cases = [case for case in CASES if not options.chapter or case.partition("/")[0] in options.chapter]
-    return dict.fromkeys(options.defect or DEFECTS, cases)
+    return dict.fromkeys(options.mutant or MUTANTS, cases)
 
 
 def update(known: Record, asked: Mapping[str, Sequence[str]], jobs: int) -> tuple[Record, bool]:
-    """Try these cases on these defects, and all on the sound one: what is known then, and if that passed."""
+    """Try these cases on these mutants, and all on the sound runtime; return the record then, and whether that passed."""
     every = {case for cases in asked.values() for case in cases}
     tried = {SOUND: every - COMPILERS, ISOLATED: every & COMPILERS}
     # What takes longest first, so that none of it is left alone at the end.
     tried.update({name: {*asked[name]} for name in sorted(asked, key=_is_quick)})
     is_sound = True
-    for outcome in _outcomes(tried, jobs):
-        name, found = outcome.name, outcome.findings
-        print(f"{name}: {len(found)} of {len(tried[name])} cases ({outcome.took_s:.1f} s)", flush=True)
-        if name not in DEFECTS or len(asked) <= _TOLD:
+    for kills in _all_kills(tried, jobs):
+        name, found = kills.name, kills.findings
+        print(f"{name}: {len(found)} of {len(tried[name])} cases ({kills.took_s:.1f} s)", flush=True)
+        if name not in MUTANTS or len(asked) <= _TOLD:
             print("".join(f"  {case}: {finding[:200]}\n" for case, finding in found.items()), end="", flush=True)
-        if name not in DEFECTS:
+        if name not in MUTANTS:
             is_sound = is_sound and not found
             continue
-        known = known.after_a_try(name, tried[name], found, outcome.quick)
-        record.write(known)
-        page.PAGE.write_text(page.page(known), encoding="utf-8")
+        known = known.after_a_try(name, tried[name], found, kills.quick)
+        _write(known)
     return known, is_sound
 
 
+def _write(known: Record) -> None:
+    record.write(known)
+    page.PAGE.write_text(page.page(known), encoding="utf-8")
+
+
 def _is_quick(name: str) -> bool:
-    return not (DEFECTS[name].alone or DEFECTS[name].lasts)
+    return not (MUTANTS[name].alone or MUTANTS[name].lasts)
 
 
-def _outcomes(tried: Mapping[str, Collection[str]], jobs: int) -> Iterator[Outcome]:
-    """As they come."""
+def _all_kills(tried: Mapping[str, Collection[str]], jobs: int) -> Iterator[Kills]:
+    """Yield the kills of each mutant as soon as they are found."""
     with ThreadPoolExecutor(jobs) as threads:
-        runs = [threads.submit(hear, name, [case for case in CASES if case in cases]) for name, cases in tried.items()]
+        runs = [
+            threads.submit(find_kills, name, [case for case in CASES if case in cases]) for name, cases in tried.items()
+        ]
         try:
             for run in as_completed(runs):
                 yield run.result()
@@ -128,19 +143,40 @@ def _outcomes(tried: Mapping[str, Collection[str]], jobs: int) -> Iterator[Outco
 
 
 def check(known: Record, jobs: int) -> bool:
-    """Try one conviction of each cell and of each case; whether they are as on record."""
-    proof = Proof(known, shy={name for name in DEFECTS if not _is_quick(name)})
+    """Try one kill of each cell and of each case; return whether they are as on record."""
+    proof = Proof(known, shy={name for name in MUTANTS if not _is_quick(name)})
     for _ in range(_ROUNDS):
         asked = proof.asked()
-        with ThreadPoolExecutor(jobs) as threads:
-            proof.add(asked, dict(zip(asked, threads.map(acquitting, asked, asked.values()))))
-    print("".join(f"{case} does not convict {name}\n" for name, case in sorted(proof.acquittals)), end="")
-    print(f"{len(proof.convictions)} convictions")
+        proof.add(asked, _survived(asked, jobs))
+    print("".join(f"{name} survives {case}\n" for name, case in sorted(proof.survivals)), end="")
+    print(f"{len(proof.kills)} kills")
     chances = [f"not again: {name} by {cell[0]}" for name, cell in proof.open_cells]
-    faults = [f"no conviction of {name} again" for name in proof.open_defects]
-    faults += [f"no conviction by {case} again" for case in sorted(proof.open_cases)]
+    faults = [f"{name} is not killed again" for name in proof.open_mutants]
+    faults += [f"{case} does not kill again" for case in sorted(proof.open_cases)]
     print("".join(f"{line}\n" for line in chances + faults), end="")
     return not faults and len(chances) <= _CHANCES
+
+
+def renew(known: Record, jobs: int) -> Record:
+    """Write the record with today's digests of the mutants that their quick cases kill again; return today's record.
+
+    What cannot be renewed is printed, and not written: it stays as it was until it is tried.
+    """
+    asked = {name: [case] for name, case in known.reworded().items()}
+    again = _survived(asked, jobs)
+    killed = [name for name in asked if not again[name]]
+    print("".join(f"{name} survives {asked[name][0]}\n" for name in asked if again[name]), end="")
+    print(f"{len(killed)} of {len(asked)} changed mutants are killed again, and keep their rows")
+    if killed:
+        known = known.renewed(killed)
+        _write(known)
+    return known.of_today()
+
+
+def _survived(asked: Mapping[str, Sequence[str]], jobs: int) -> dict[str, list[str]]:
+    """Return the cases of these that each mutant survives."""
+    with ThreadPoolExecutor(jobs) as threads:
+        return dict(zip(asked, threads.map(survived, asked, asked.values())))
 
 
 if __name__ == "__main__":

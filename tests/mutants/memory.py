@@ -8,7 +8,7 @@ from ctypes import memmove, memset, string_at
 from msgspec import UNSET
 from pytest_airssys_wasm.runtime.guest.module import CoreModule
 
-from mutants.defect import Family, answering, around, reading, rewriting
+from mutants.mutant import Family, answering, around, reading, rewriting
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.budget.memory_account import MemoryAccount
 from pytest_airssys_wasm.runtime.capi.memory_creator import _Mapping
@@ -33,7 +33,7 @@ def _limit(patch, change):
     around(patch, MemoryAccount, "take", take)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def no_memory_limit(patch):
     """A guest gets what it asks for."""
     _limit(patch, lambda _: 2**30)
@@ -63,19 +63,19 @@ class _OneMemory:
         self.account.give_back(size_bytes)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def a_limit_for_each_memory(patch):
     """The limit holds for one memory at a time, as wasmtime's own does."""
     around(patch, WasmEngine, "_payer", lambda payer, self: _OneMemory(payer(self)))
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def the_initial_size_is_free(patch):
     """Only growth is limited."""
     around(patch, WasmEngine, "_payer", lambda payer, self: _OneMemory(payer(self), first_is_free=True))
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def the_gc_heap_is_free(patch):
     """Only linear memories are counted."""
     free = MemoryAccount(2**30)
@@ -95,31 +95,31 @@ def the_gc_heap_is_free(patch):
     around(patch, WasmEngine, "_payer", payer)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def one_page_too_much(patch):
     """The limit is compared with what there is before the growth."""
     _limit(patch, lambda limit_bytes: limit_bytes + PAGE)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def one_page_too_little(patch):
     """The last page cannot be had."""
     _limit(patch, lambda limit_bytes: limit_bytes - PAGE)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def the_limit_is_rounded_up(patch):
     """A limit that is no whole number of pages is raised to one."""
     _limit(patch, lambda limit_bytes: -(-limit_bytes // PAGE) * PAGE)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def no_memory_means_unlimited(patch):
     """A limit of zero is taken for the lack of one."""
     _limit(patch, lambda limit_bytes: limit_bytes or 2**30)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def memory_with_64_bit_addresses_is_not_limited(patch):
     """Only what 32 bits can address is limited."""
 
@@ -131,7 +131,7 @@ def memory_with_64_bit_addresses_is_not_limited(patch):
     around(patch, CoreModule, "link", link)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def a_refused_growth_ends_the_guest(patch):
     """A guest that is refused memory is not asked what it makes of it."""
     answering(patch, lambda answer, _: _dead(answer) if answer.denied_growths else {})
@@ -141,7 +141,7 @@ def _dead(answer):
     return {"verdict": Verdict.OUT_OF_MEMORY, "value": UNSET, "trap": None}
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def one_refusal_is_forever(patch):
     """After a refused growth the store gives no memory any more."""
 
@@ -154,19 +154,19 @@ def one_refusal_is_forever(patch):
     around(patch, MemoryAccount, "take", take)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def refusals_are_not_counted(patch):
     """`denied_growths` is always zero."""
     answering(patch, lambda _answer, _: {"denied_growths": 0})
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def a_refusal_is_counted_once(patch):
     """`denied_growths` is whether there was any."""
     answering(patch, lambda answer, _: {"denied_growths": answer.denied_growths and 1})
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def refusals_are_counted_from_the_beginning(patch):
     """What one call was refused is counted in the next, and blamed for its trap."""
 
@@ -178,13 +178,13 @@ def refusals_are_counted_from_the_beginning(patch):
     around(patch, MemoryAccount, "begin", begin)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def the_guests_own_maximum_is_a_refusal(patch):
     """Each -1 of a growth is put down to the limit."""
     answering(patch, lambda answer, _: {"denied_growths": 1} if answer.value == -1 else {})
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def the_peak_is_what_there_was_at_first(patch):
     """Growth is not part of the peak."""
 
@@ -198,7 +198,7 @@ def the_peak_is_what_there_was_at_first(patch):
     around(patch, MemoryAccount, "take", measured)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def the_peak_is_that_of_the_largest_memory(patch):
     """Memories beside it do not add to it."""
 
@@ -214,7 +214,7 @@ def the_peak_is_that_of_the_largest_memory(patch):
     around(patch, WasmEngine, "_payer", lambda payer, self: Largest(payer(self)))
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def the_peak_is_the_limit(patch):
     """What a guest may have is told as what it had."""
     answering(patch, lambda _, request: {"peak_memory_bytes": _number(request.limits.get("memory_bytes"))})
@@ -224,13 +224,13 @@ def _number(limit_bytes):
     return limit_bytes if isinstance(limit_bytes, int) and limit_bytes >= 0 else None
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def the_peak_is_told_in_pages(patch):
     """Sixteen, and not 1,048,576."""
     answering(patch, lambda answer, _: {"peak_memory_bytes": (answer.peak_memory_bytes or 0) // PAGE})
 
 
-@FAMILY.lasting_defect
+@FAMILY.lasting_mutant
 def the_peak_is_that_of_all_stores(patch):
     """What others hold at the time is part of it."""
     held = [0]
@@ -250,7 +250,7 @@ def the_peak_is_that_of_all_stores(patch):
     around(patch, MemoryAccount, "give_back", give_back)
 
 
-@FAMILY.lasting_defect
+@FAMILY.lasting_mutant
 def all_stores_share_one_limit(patch):
     """What other stores hold at the time is missing."""
     held = [0]
@@ -271,7 +271,7 @@ def all_stores_share_one_limit(patch):
     around(patch, MemoryAccount, "give_back", give_back)
 
 
-@FAMILY.lasting_defect
+@FAMILY.lasting_mutant
 def memory_is_never_given_back_to_the_account(patch):
     """A store that is closed goes on to count against the next ones."""
     held = [0]
@@ -286,7 +286,7 @@ def memory_is_never_given_back_to_the_account(patch):
     around(patch, MemoryAccount, "take", take)
 
 
-@FAMILY.lasting_defect
+@FAMILY.lasting_mutant
 def memory_is_not_zeroed(patch):
     """A new memory is an old one, as its last guest left it."""
     left: dict[int, bytes] = {}
@@ -303,7 +303,7 @@ def memory_is_not_zeroed(patch):
     around(patch, _Mapping, "__init__", make)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def grown_memory_is_not_zeroed(patch):
     """New pages hold what was there before."""
 
@@ -315,7 +315,7 @@ def grown_memory_is_not_zeroed(patch):
     around(patch, _Mapping, "grow", grow)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def the_default_memory_limit(patch):
     """A run without a memory limit has one of 1 MiB."""
     reading(patch, lambda limits: {"memory_bytes": limits.get("memory_bytes", 2**20)})
@@ -325,31 +325,31 @@ def _count(patch, **counts):
     around(patch, thread_home, "RawStore", lambda make, *args, **given: make(*args, **{**given, **counts}))
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def any_number_of_tables(patch):
     """Tables are not counted."""
     _count(patch, tables=10_000)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def tables_of_any_size(patch):
     """Table elements are not counted."""
     _count(patch, table_elements=10_000_000)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def any_number_of_instances(patch):
     """Instances are not counted."""
     _count(patch, instances=10_000)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def any_number_of_memories(patch):
     """Memories are not counted."""
     _count(patch, memories=10_000)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def one_table_element_too_little(patch):
     """The last element of the limit cannot be had."""
     around(
@@ -360,7 +360,7 @@ def one_table_element_too_little(patch):
     )
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def garbage_is_never_collected(patch):
     """What a guest made is kept, though nobody can reach it."""
     made = re.compile(r"\(drop (\((?:array|struct)\.new\w* \$\w+ \([^()]*\)\))\)")

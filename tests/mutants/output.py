@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from mutants.defect import Family, answering, around, reading, rewriting, text_of
+from mutants.mutant import Family, answering, around, reading, rewriting, text_of
 from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime
 from pytest_airssys_wasm.runtime.errors import ComponentTrapped
 from pytest_airssys_wasm.runtime.execution import verdict as judgement
@@ -17,7 +17,7 @@ from pytest_airssys_wasm.runtime.store.store import LimitedStore
 FAMILY = Family("output", soaks=True)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def any_amount_is_written(patch):
     """What a guest writes is not limited."""
     reading(patch, lambda _: {"output_bytes": 2**30})
@@ -27,25 +27,25 @@ def _limit(patch, change):
     around(patch, CapturedOutput, "__init__", lambda make, self, limit_bytes: make(self, change(limit_bytes)))
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def one_byte_too_much_is_written(patch):
     """The limit is the first byte that may not be written, and is."""
     _limit(patch, lambda limit_bytes: limit_bytes + 1)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def one_byte_too_little_is_written(patch):
     """The last byte within the limit is refused."""
     _limit(patch, lambda limit_bytes: limit_bytes - 1)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def no_output_means_any(patch):
     """A limit of zero is taken for the lack of one."""
     _limit(patch, lambda limit_bytes: limit_bytes or 2**30)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def each_stream_has_the_whole_limit(patch):
     """Stdout and stderr are limited each for itself."""
 
@@ -61,7 +61,7 @@ def each_stream_has_the_whole_limit(patch):
     around(patch, CapturedOutput, "_read", read)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def stderr_is_not_limited(patch):
     """Only stdout is counted."""
 
@@ -76,7 +76,7 @@ def stderr_is_not_limited(patch):
     around(patch, CapturedOutput, "_read", read)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def each_call_has_the_whole_output(patch):
     """The limit is one of calls, and not of the store."""
 
@@ -89,13 +89,13 @@ def each_call_has_the_whole_output(patch):
     around(patch, LimitedStore, "_begin", begin)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def output_is_cut_in_silence(patch):
     """What is over the limit is thrown away, and the guest goes on."""
     patch.setattr(CapturedOutput, "_judge", lambda self, run: None)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def output_is_looked_at_afterwards(patch):
     """A flood is noticed when its writer has returned."""
 
@@ -106,7 +106,7 @@ def output_is_looked_at_afterwards(patch):
     around(patch, CapturedOutput, "_judge", judge)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def nobody_reads_the_pipe(patch):
     """A guest that fills the pipe waits for a reader."""
 
@@ -120,7 +120,7 @@ def nobody_reads_the_pipe(patch):
     around(patch, CapturedOutput, "wait", wait)
 
 
-@FAMILY.lone_defect
+@FAMILY.lone_mutant
 def output_leaves_its_pipes_open(patch):
     """The pipes of a store are not closed with it, up to a number."""
     left: list[CapturedOutput] = []
@@ -134,7 +134,7 @@ def output_leaves_its_pipes_open(patch):
     around(patch, CapturedOutput, "close", close)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def wasi_always_succeeds(patch):
     """The number of the error that a WASI function returns is thrown away."""
 
@@ -146,7 +146,7 @@ def wasi_always_succeeds(patch):
     answering(patch, change)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def a_full_output_is_too_much(patch):
     """The limit is refused, and not only what is over it."""
 
@@ -157,7 +157,7 @@ def a_full_output_is_too_much(patch):
     around(patch, CapturedOutput, "_judge", judge)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def two_limits_at_once_are_a_trap(patch):
     """A guest that is over its output and out of fuel is neither."""
 
@@ -169,14 +169,14 @@ def two_limits_at_once_are_a_trap(patch):
     around(patch, judgement, "_verdict", verdict)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def what_was_closed_is_written_to(patch):
     """Closing a descriptor does nothing."""
     closing = r'\(import "wasi_snapshot_preview1" "fd_close" (\(func \$close \(param i32\) \(result i32\))\)\)'
     rewriting(patch, lambda text: re.sub(closing, r"\1 (i32.const 0))", text))
 
 
-@FAMILY.lone_defect
+@FAMILY.lone_mutant
 def zeroes_are_made_before_they_are_written(patch):
     """A guest that asks for zeroes costs the host what they take."""
     made: list[bytes] = []

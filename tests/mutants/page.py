@@ -1,4 +1,4 @@
-"""`docs/matrix.md`: the record, to read."""
+"""The page `docs/matrix.md`: the record, to read."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mutants.catalogue import DEFECTS
+from mutants.catalogue import MUTANTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "matrix.md"
 
 _NAMED = 6
-"""Convicting cases that the page names of each defect."""
+"""The number of cases that the page names for each mutant."""
 
 
 def page(record: Record) -> str:
-    """The whole page."""
+    """Return the whole page."""
     return "\n".join([*_head(record), *_families(record), *_idle(record)]) + "\n"
 
 
 def _head(record: Record) -> Iterator[str]:
     sizes = _sizes(record)
-    acquitted = sum(not row.convicted_by for row in record.defects.values())
+    survivors = sum(not row.killed_by for row in record.mutants.values())
     yield from (
         "# The matrix: which case convicts which defect",
         "",
@@ -35,8 +35,8 @@ def _head(record: Record) -> Iterator[str]:
         "all names are in `tests/mutants/matrix.json`. Cases that repeat themselves to find what is left behind",
         "run in full length against the defects that leave something, and once against the others.",
         "",
-        f"{len(record.defects)} defects, {len(record.cases)} cases in {len(sizes)} chapters. Defects that no case",
-        f"convicts: {acquitted or 'none'}. Cases that convict none of these defects: {len(record.idle) or 'none'}.",
+        f"{len(record.mutants)} defects, {len(record.cases)} cases in {len(sizes)} chapters. Defects that no case",
+        f"convicts: {survivors or 'none'}. Cases that convict none of these defects: {len(record.idle) or 'none'}.",
     )
 
 
@@ -46,8 +46,8 @@ def _sizes(record: Record) -> Counter[str]:
 
 def _families(record: Record) -> Iterator[str]:
     sizes = _sizes(record)
-    for family in dict.fromkeys(defect.family for defect in DEFECTS.values()):
-        rows = {name: row for name, row in record.defects.items() if DEFECTS[name].family == family}
+    for family in dict.fromkeys(mutant.family for mutant in MUTANTS.values()):
+        rows = {name: row for name, row in record.mutants.items() if MUTANTS[name].family == family}
         yield from ("", f"## {family}", "")
         yield "| defect | " + " | ".join(f"{chapter} ({size})" for chapter, size in sizes.items()) + " | all |"
         yield "|---" * (len(sizes) + 2) + "|"
@@ -55,11 +55,11 @@ def _families(record: Record) -> Iterator[str]:
             yield _line(name, row, [*sizes])
         yield ""
         for name, row in rows.items():
-            yield f"- `{name}`: {DEFECTS[name].sentence} {_listed(row.cases)}"
+            yield f"- `{name}`: {MUTANTS[name].sentence} {_listed(row.cases)}"
 
 
 def _line(name: str, row: Row, chapters: Sequence[str]) -> str:
-    counts = [len(row.convicted_by.get(chapter, ())) for chapter in chapters]
+    counts = [len(row.killed_by.get(chapter, ())) for chapter in chapters]
     cells = (str(count or "") for count in counts)
     return f"| `{name}` | " + " | ".join(cells) + f" | {sum(counts) or '**none**'} |"
 

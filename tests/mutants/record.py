@@ -1,102 +1,136 @@
-"""The matrix as it was found: `matrix.json`, which knows what it was found of, and so what is still to be tried."""
+"""The matrix as it was found: `matrix.json`, which holds digests of what it was found with, and so shows what is still to try."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct, structs
 
-from mutants.digests import case_digests, defect_digests
+from mutants.digests import case_digests, mutant_digests
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
 DATA = Path(__file__).with_name("matrix.json")
 
 
 class Row(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What convicts one defect."""
+    """The cases that kill one mutant."""
 
     digest: str
-    """Of the defect's text, when it was tried."""
+    """The digest of the mutant's text when it was tried."""
     quick: str | None = None
-    """The case that convicts it soonest, alone in a process of its own."""
-    convicted_by: dict[str, list[str]] = {}
-    """Names of cases, by chapter."""
+    """The case that kills it soonest, alone in a process of its own."""
+    killed_by: dict[str, list[str]] = {}
+    """The names of cases, by chapter."""
     untried: list[str] = []
-    """Cases that are new, or changed since."""
+    """The cases that are new, or changed since."""
 
     @property
     def cells(self) -> list[list[str]]:
-        """The cases that convict it, a list for each chapter that has some."""
-        return [[f"{chapter}/{name}" for name in names] for chapter, names in self.convicted_by.items()]
+        """The cases that kill it, as a list for each chapter that has some."""
+        return [[f"{chapter}/{name}" for name in names] for chapter, names in self.killed_by.items()]
 
     @property
     def cases(self) -> list[str]:
-        """All that convict it."""
+        """All cases that kill it."""
         return [case for cell in self.cells for case in cell]
 
-    def with_cases(self, convicting: set[str], untried: set[str], order: Iterable[str]) -> Row:
-        """The row with these cases, in this order."""
+    def with_cases(self, killing: set[str], untried: set[str], order: Iterable[str]) -> Row:
+        """Return the row with these cases, in this order."""
         by_chapter: dict[str, list[str]] = {}
         for case in order:
-            if case in convicting:
+            if case in killing:
                 chapter, _, name = case.partition("/")
                 by_chapter.setdefault(chapter, []).append(name)
         return structs.replace(
             self,
-            quick=self.quick if self.quick in convicting else None,
-            convicted_by=by_chapter,
+            quick=self.quick if self.quick in killing else None,
+            killed_by=by_chapter,
             untried=[case for case in order if case in untried],
         )
 
 
 class Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All rows, by the name of the defect."""
+    """All rows, by the name of the mutant."""
 
     cases: dict[str, str] = {}
-    """The digest of each case that the rows speak of."""
-    defects: dict[str, Row] = {}
+    """The digest of each case that the rows are about."""
+    mutants: dict[str, Row] = {}
 
     @property
     def idle(self) -> list[str]:
-        """Cases that convict none of the defects."""
-        busy = {case for row in self.defects.values() for case in row.cases}
+        """The cases that kill none of the mutants."""
+        busy = {case for row in self.mutants.values() for case in row.cases}
         return [case for case in self.cases if case not in busy]
 
     @property
     def untried(self) -> dict[str, list[str]]:
-        """What is still to be done, by the name of the defect."""
-        return {name: row.untried for name, row in self.defects.items() if row.untried}
+        """The cases that are still to be tried, by the name of the mutant."""
+        return {name: row.untried for name, row in self.mutants.items() if row.untried}
 
     def of_today(self) -> Record:
-        """The record with the cases and defects that there are: of what is new or changed it knows nothing yet."""
+        """Return the record with today's cases and mutants: of what is new or changed it knows nothing yet."""
         cases = case_digests()
         same = {case for case, digest in cases.items() if self.cases.get(case) == digest}
         rows = {}
-        for name, digest in defect_digests().items():
-            row = self.defects.get(name)
+        for name, digest in mutant_digests().items():
+            row = self.mutants.get(name)
             if row is None or row.digest != digest:
                 row = Row(digest=digest, untried=[*cases])
             rows[name] = row.with_cases({*row.cases} & same, {*row.untried} & same | cases.keys() - same, cases)
-        return Record(cases=cases, defects=rows)
+        return Record(cases=cases, mutants=rows)
 
-    def after_a_try(self, name: str, tried: set[str], convicting: Iterable[str], quick: str | None) -> Record:
-        """The record when these cases were tried on this defect: which of them convict it, and which soonest."""
-        row = self.defects[name]
-        row = row.with_cases({*row.cases} - tried | {*convicting}, {*row.untried} - tried, self.cases)
+    def reworded(self) -> dict[str, str]:
+        """Return, for each mutant on record whose text has changed, the case that killed it soonest and has not changed."""
+        cases = case_digests()
+        same = {case for case, digest in cases.items() if self.cases.get(case) == digest}
+        found = {}
+        for name, digest in mutant_digests().items():
+            row = self.mutants.get(name)
+            if row is not None and row.digest != digest and row.quick in same:
+                found[name] = row.quick
+        return found
+
+    def renewed(self, names: Collection[str]) -> Record:
+        """Return the record with today's digests of these mutants, and with all that is recorded of them."""
+        rows = {}
+        for name, digest in mutant_digests().items():
+            if name in self.mutants:
+                row = self.mutants[name]
+                rows[name] = structs.replace(row, digest=digest) if name in names else row
+        return structs.replace(self, mutants=rows)
+
+    def after_a_try(self, name: str, tried: set[str], killing: Iterable[str], quick: str | None) -> Record:
+        """Return the record when these cases were tried on this mutant: with those that kill it, and the soonest."""
+        row = self.mutants[name]
+        row = row.with_cases({*row.cases} - tried | {*killing}, {*row.untried} - tried, self.cases)
         if row.quick is None:
             row = structs.replace(row, quick=quick or next(iter(row.cases), None))
-        return structs.replace(self, defects={**self.defects, name: row})
+        return structs.replace(self, mutants={**self.mutants, name: row})
 
 
 def read() -> Record:
-    """What is on record; nothing when there is no file."""
+    """Return what is on record: an empty record when there is no file."""
     return msgspec.json.decode(DATA.read_bytes(), type=Record) if DATA.exists() else Record()
 
 
 def write(record: Record) -> None:
-    """Keep it."""
-    DATA.write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
+    """Write the record to its file."""
+    DATA.write_text(text(record), encoding="utf-8")
+
+
+def text(record: Record) -> str:
+    """Return the record as JSON with one case or one row on each line, so that a change of one is a change of one line."""
+    return "\n".join(["{", *_lines("cases", record.cases, ","), *_lines("mutants", record.mutants, ""), "}"]) + "\n"
+
+
+def _lines(name: str, table: Mapping[str, object], end: str) -> Iterator[str]:
+    rows = [f" {json.dumps(key)}: {msgspec.json.encode(value).decode()}" for key, value in table.items()]
+    yield f"{json.dumps(name)}: {{"
+    yield from (row + "," for row in rows[:-1])
+    yield from rows[-1:]
+    yield "}" + end

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from dataclasses import replace
 
-from mutants.defect import Family, answering, around
+from mutants.mutant import Family, answering, around
 from pytest_airssys_wasm.conformance.host_library import HOST_LIBRARY, SUSPENDING
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.capi import abi
@@ -21,7 +21,7 @@ from pytest_airssys_wasm.runtime.store.store import LimitedStore
 FAMILY = Family("suspension")
 
 _LONGEST_S = 1.5
-"""Even a defective runtime comes to an end, so that it can be asked the next case."""
+"""The longest wait of a mutant, which has to come to an end so that it can be given the next case."""
 
 
 def _suspending(patch, suspend):
@@ -44,7 +44,7 @@ def _waking(patch, wake):
     around(patch, event_loop, "wait_for", wait_for)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def a_suspended_guest_blocks_the_loop(patch):
     """The coroutine that serves the guest sleeps, and with it everybody on its loop."""
 
@@ -54,7 +54,7 @@ def a_suspended_guest_blocks_the_loop(patch):
     _suspending(patch, suspend)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def guests_are_suspended_one_at_a_time(patch):
     """There is one place for a suspended guest; who comes second waits for it."""
     place = asyncio.Lock()
@@ -66,7 +66,7 @@ def guests_are_suspended_one_at_a_time(patch):
     _suspending(patch, suspend)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def all_wake_with_the_first(patch):
     """The first that has slept enough wakes everybody."""
     asleep: set[asyncio.Future[None]] = set()
@@ -82,7 +82,7 @@ def all_wake_with_the_first(patch):
     _suspending(patch, suspend)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def the_first_asleep_wakes_first(patch):
     """Suspended guests stand in a queue, and go on from its front only."""
     queue: list[object] = []
@@ -100,7 +100,7 @@ def the_first_asleep_wakes_first(patch):
     _suspending(patch, suspend)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def the_last_asleep_wakes_first(patch):
     """Suspended guests lie on a stack, and go on from its top only."""
     stack: list[object] = []
@@ -118,7 +118,7 @@ def the_last_asleep_wakes_first(patch):
     _suspending(patch, suspend)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def a_cancelled_sleep_wakes_the_next(patch):
     """The wake-up of a guest that was ended in its sleep comes for whoever sleeps then."""
     stray: list[float] = []
@@ -136,7 +136,7 @@ def a_cancelled_sleep_wakes_the_next(patch):
     _suspending(patch, suspend)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def a_suspended_guest_is_left_to_sleep(patch):
     """The deadline is looked at when the guest goes on."""
 
@@ -150,7 +150,7 @@ def a_suspended_guest_is_left_to_sleep(patch):
     around(patch, LoopClock, "_nudge", nudge)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def the_clock_starts_when_the_instance_is_there(patch):
     """A guest that is suspended in its start function has all the time it wants."""
 
@@ -166,7 +166,7 @@ def the_clock_starts_when_the_instance_is_there(patch):
     around(patch, LimitedStore, "run_async", run_async)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def each_suspension_adds_to_the_time(patch):
     """A guest that is suspended often enough goes on for long."""
     added: Counter[Run] = Counter()
@@ -184,7 +184,7 @@ def each_suspension_adds_to_the_time(patch):
     around(patch, LoopClock, "_stop", stop)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def a_deadline_ends_all_that_are_suspended(patch):
     """Whoever is asleep when a deadline comes ends with it."""
     asleep: set[Run] = set()
@@ -206,19 +206,19 @@ def a_deadline_ends_all_that_are_suspended(patch):
     around(patch, LoopClock, "_stop", stop)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def a_guest_that_wakes_has_no_budget(patch):
     """After a suspension fuel is not counted any more."""
     _waking(patch, lambda run, raw: abi.context_set_fuel(raw.context, 2**64 - 1))
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def a_guest_that_wakes_has_its_whole_budget_again(patch):
     """A suspension counts as the beginning of an execution."""
     _waking(patch, lambda run, raw: abi.context_set_fuel(raw.context, run.fuel_at_start))
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def sleep_costs_fuel(patch):
     """A suspended guest pays a unit for each millisecond."""
 
@@ -233,7 +233,7 @@ def sleep_costs_fuel(patch):
     around(patch, event_loop, "wait_for", wait_for)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def a_guest_that_wakes_finds_its_memory_empty(patch):
     """The pages of a suspended guest are given to others."""
     creators: list[MemoryCreator] = []
@@ -252,7 +252,7 @@ def a_guest_that_wakes_finds_its_memory_empty(patch):
     _waking(patch, empty)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def a_trap_after_a_suspension_is_a_failure_of_the_host(patch):
     """Whatever ends a guest that was suspended is blamed on the function that suspended it."""
     answering(

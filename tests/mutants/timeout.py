@@ -6,7 +6,7 @@ import time
 from dataclasses import replace
 from threading import Timer
 
-from mutants.defect import Family, around, reading
+from mutants.mutant import Family, around, reading
 from pytest_airssys_wasm.runtime.engine import WasmEngine
 from pytest_airssys_wasm.runtime.execution import clock as deadline
 from pytest_airssys_wasm.runtime.execution.run import Run, Stop
@@ -26,7 +26,7 @@ def _with_timeout(patch, change):
     )
 
 
-@FAMILY.lone_defect
+@FAMILY.lone_mutant
 def no_timeout(patch):
     """The clock is not looked at."""
     _with_timeout(patch, lambda timeout_ms: None if timeout_ms else timeout_ms)
@@ -47,19 +47,19 @@ def _untimed(patch, is_free):
     around(patch, LimitedStore, "run", run)
 
 
-@FAMILY.lone_defect
+@FAMILY.lone_mutant
 def no_timeout_in_start_functions(patch):
     """The clock starts with the first call."""
     _untimed(patch, lambda _, function: function is None)
 
 
-@FAMILY.lone_defect
+@FAMILY.lone_mutant
 def no_timeout_in_components(patch):
     """Only core modules are watched."""
     _untimed(patch, lambda component, _: component.kind == "component")
 
 
-@FAMILY.lone_defect
+@FAMILY.lone_mutant
 def the_timeout_is_looked_at_between_calls(patch):
     """A call that took too long is said to have, once it has returned."""
 
@@ -89,19 +89,19 @@ def _gives_up(patch, may_give_up):
     patch.setattr(deadline, "_end", end)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def no_timeout_in_host_functions(patch):
     """The caller waits until the host function has returned."""
     _gives_up(patch, lambda run: not run.in_host)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def no_timeout_in_wasi(patch):
     """The caller waits until the WASI call has returned."""
     _gives_up(patch, lambda run: run.in_host)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def a_host_function_is_an_alibi(patch):
     """The deadline is forgotten when a host function is running as it comes."""
 
@@ -117,13 +117,13 @@ def a_host_function_is_an_alibi(patch):
     around(patch, store, "keep_time", keep_time)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def fifty_milliseconds_late(patch):
     """A guest runs for 50 ms more than it may."""
     _with_timeout(patch, lambda timeout_ms: timeout_ms + 50)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def blocked_guests_are_given_up_late(patch):
     """A guest in a host function has 50 ms of grace."""
 
@@ -135,19 +135,19 @@ def blocked_guests_are_given_up_late(patch):
     around(patch, deadline, "_end", end)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def half_the_time(patch):
     """A guest is ended when half of its time is over."""
     _with_timeout(patch, lambda timeout_ms: timeout_ms / 2)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def the_clock_ticks_every_hundred_milliseconds(patch):
     """Deadlines are rounded up to the next tick."""
     _with_timeout(patch, lambda timeout_ms: -(-timeout_ms // 100) * 100)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def the_clock_runs_through_all_calls(patch):
     """The deadline is that of the store, and not of each call."""
 
@@ -158,7 +158,7 @@ def the_clock_runs_through_all_calls(patch):
     around(patch, LimitedStore, "_begin", begin)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def a_deadline_ends_all_guests(patch):
     """The interruption reaches every guest of the engine, and each takes it for its own."""
 
@@ -170,7 +170,7 @@ def a_deadline_ends_all_guests(patch):
     around(patch, WasmEngine, "_is_stopped", is_stopped)
 
 
-@FAMILY.lasting_defect
+@FAMILY.lasting_mutant
 def the_timer_outlives_its_call(patch):
     """The timer is not cancelled when a call returns, and goes off in a later one."""
 
@@ -190,7 +190,7 @@ def the_timer_outlives_its_call(patch):
     around(patch, LimitedStore, "run", run)
 
 
-@FAMILY.lasting_defect
+@FAMILY.lasting_mutant
 def the_stop_flag_is_not_cleared(patch):
     """After a timeout the next execution is ended as it begins."""
     flag: list[Run] = []
@@ -210,25 +210,25 @@ def the_stop_flag_is_not_cleared(patch):
     around(patch, store, "keep_time", keep_time)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def no_time_means_unlimited(patch):
     """A timeout of zero is taken for the lack of one."""
     reading(patch, lambda limits: {"timeout_ms": "unlimited"} if limits.get("timeout_ms") == 0 else {})
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def milliseconds_are_read_as_microseconds(patch):
     """Every guest has a thousandth of its time."""
     _with_timeout(patch, lambda timeout_ms: timeout_ms / 1_000)
 
 
-@FAMILY.lone_defect
+@FAMILY.lone_mutant
 def milliseconds_are_read_as_seconds(patch):
     """Every guest has a thousand times its time."""
     _with_timeout(patch, lambda timeout_ms: timeout_ms * 1_000)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def a_guest_that_waited_for_the_host_is_late(patch):
     """Whoever was blocked is taken for hanging, whatever its deadline."""
 
@@ -241,7 +241,7 @@ def a_guest_that_waited_for_the_host_is_late(patch):
     around(patch, store, "keep_time", keep_time)
 
 
-@FAMILY.lasting_defect
+@FAMILY.lasting_mutant
 def the_call_after_a_timeout_is_late(patch):
     """After a timeout the next call is ended as it begins, and an instantiation is none."""
     flag: list[Run] = []

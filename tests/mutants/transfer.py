@@ -7,7 +7,7 @@ from dataclasses import replace
 from struct import pack, unpack
 from typing import Any
 
-from mutants.defect import Family, answering, around, reading, text_of
+from mutants.mutant import Family, answering, around, reading, text_of
 from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime
 from pytest_airssys_wasm.runtime.convert.transfer import Transfer
 from pytest_airssys_wasm.runtime.errors import ResourceLimitExceeded
@@ -18,19 +18,19 @@ from pytest_airssys_wasm.runtime.store.store import LimitedStore
 FAMILY = Family("transfer")
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def any_amount_is_transferred(patch):
     """What guests and hosts pass to each other is not limited."""
     reading(patch, lambda _: {"transfer_bytes": 2**40})
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def no_transfer_means_any(patch):
     """A limit of zero is taken for the lack of one."""
     reading(patch, lambda limits: {"transfer_bytes": 2**40} if limits.get("transfer_bytes") == 0 else {})
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def each_value_has_the_whole_transfer(patch):
     """Values are limited in size, and not in number."""
 
@@ -41,7 +41,7 @@ def each_value_has_the_whole_transfer(patch):
     around(patch, Transfer, "charge", charge)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def small_values_are_free(patch):
     """Only what is large is counted, so that millions of empty things cost nothing."""
 
@@ -51,13 +51,13 @@ def small_values_are_free(patch):
     around(patch, Transfer, "charge", charge)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def large_values_are_free(patch):
     """Objects are counted, and not what is in them."""
     around(patch, Transfer, "charge", lambda charge, self, size_bytes: charge(self, min(size_bytes, 32)))
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def arguments_are_free(patch):
     """Only what comes out of a guest is counted."""
 
@@ -70,7 +70,7 @@ def arguments_are_free(patch):
     around(patch, WitComponent, "prepare", prepare)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def results_are_free(patch):
     """Only what goes into a guest is counted."""
 
@@ -86,7 +86,7 @@ def results_are_free(patch):
     around(patch, WitComponent, "prepare", prepare)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def what_host_functions_pass_is_free(patch):
     """Only the arguments and the results of calls are counted."""
 
@@ -105,7 +105,7 @@ def what_host_functions_pass_is_free(patch):
     around(patch, linking, "serve_import", serve_import)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def all_calls_share_one_transfer(patch):
     """What earlier calls passed is missing in later ones."""
 
@@ -130,19 +130,19 @@ def _in_values(patch, change):
     answering(patch, lambda answer, _: {"value": changed(answer.value)})
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def text_that_is_not_ascii_is_lost(patch):
     """Characters beyond ASCII come out as question marks."""
     _in_values(patch, lambda part: part.encode("ascii", "replace").decode() if isinstance(part, str) else part)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def long_values_are_cut(patch):
     """Texts and lists come out without their end."""
     _in_values(patch, lambda part: part[:30] if isinstance(part, (str, list)) else part)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def the_last_of_many_is_lost(patch):
     """Of several things one is missing."""
 
@@ -154,13 +154,13 @@ def the_last_of_many_is_lost(patch):
     _in_values(patch, change)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def empty_things_are_null(patch):
     """An empty text or list comes out as nothing."""
     _in_values(patch, lambda part: None if part in ("", [], {"bytes": ""}) else part)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def floats_have_single_precision(patch):
     """Half of the digits are lost on the way."""
     _in_values(patch, lambda part: unpack("f", pack("f", part))[0] if isinstance(part, float) else part)
@@ -176,43 +176,43 @@ def _free(patch, pattern):
     around(patch, InProcessRuntime, "_store", store)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def bytes_are_free(patch):
     """Bytes are one object, however many they are."""
     _free(patch, r"\(result \(list u8\)\)")
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def texts_are_free(patch):
     """A text is one object, however long it is."""
     _free(patch, r"\(result string\)\s+\(canon lift[^=\n]*$")
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def texts_in_other_encodings_are_free(patch):
     """Only what comes as UTF-8 is counted."""
     _free(patch, r"\(result string\)\s+\(canon lift[^\n]*string-encoding")
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def lists_in_lists_are_free(patch):
     """Only what a list itself holds is counted, and not what lies in its parts."""
     _free(patch, r"\(result \(list \((list|string)|\(result \(list string")
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def empty_cases_are_free(patch):
     """A case without a value takes no room."""
     _free(patch, r"\(list \((option|result)")
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def flags_and_tuples_are_free(patch):
     """What one number can hold is counted as one."""
     _free(patch, r"\(flags|\(list \(tuple")
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def a_full_transfer_is_too_much(patch):
     """The limit is refused, and not only what is over it: with none, no call is possible."""
 
@@ -224,7 +224,7 @@ def a_full_transfer_is_too_much(patch):
     around(patch, Transfer, "_pause", pause)
 
 
-@FAMILY.defect
+@FAMILY.mutant
 def a_call_of_the_host_costs_a_thousand_bytes(patch):
     """The limit is used up by calls, and not by what they pass."""
 

@@ -38,14 +38,14 @@ _CASE_S = 30.0
 
 
 def adapter(name: str) -> AdapterRuntime:
-    """The runtime that `adapter.py` serves under this name, in a process of its own."""
+    """Return the runtime that `adapter.py` serves under this name, in a process of its own."""
     command = (sys.executable, str(Path(__file__).with_name("adapter.py")), name)
     return AdapterRuntime(command, patience=Patience(unlimited_s=5.0))
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """Tries cases on a runtime."""
+    """Cases that are tried on a runtime."""
 
     runtime: Runtime
     scratch: Path

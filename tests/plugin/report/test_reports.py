@@ -51,8 +51,8 @@ def test_fuel(component):
         assert line in told
     assert "OutOfFuel: the fuel budget of 1,000 was spent" in ran.text
     assert "component.count(10**6)" in ran.text
-    assert "runtime/store.py" not in ran.text
-    assert "runtime/store.py" in guest.run("--full-trace").text
+    assert "runtime/store/store.py" not in ran.text
+    assert "runtime/store/store.py" in guest.run("--full-trace").text
 
 
 def test_what_the_guest_asked_for_and_was_not_granted_is_told(project):

@@ -1,4 +1,4 @@
-"""A defect: a name, a sentence, and the smallest change of the sound runtime that makes it."""
+"""A mutant: a name, a sentence, and the smallest change of the sound runtime that makes it."""
 
 from __future__ import annotations
 
@@ -21,44 +21,44 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Defect:
-    """One way to be wrong."""
+class Mutant:
+    """A runtime that is wrong in one way."""
 
     name: str
     family: str
     sentence: str
     plant: Plant
-    """Changes the package in this process, until the patch is undone. Make the engine afterwards."""
+    """The change of the package in this process, until the patch is undone. Make the engine afterwards."""
     alone: bool
-    """It hangs, ends or litters its process: only to be planted in one of its own."""
+    """Whether it hangs, ends or litters its process, so that it needs a process of its own."""
     lasts: bool
-    """What one case did to it may be found by the next: few convictions are tried, each in a process of its own."""
+    """Whether one case may be failed by what another did before: few kills are confirmed, each in a process of its own."""
     soaks: bool
-    """It may leave something behind: cases that repeat themselves are run in full length."""
+    """Whether it may leave something behind, so that cases that repeat themselves are run in full length."""
 
 
 class Family:
-    """The defects of one file. `soaks`: the lone ones among them leave something behind."""
+    """The mutants of one file. `soaks`: the lone ones among them leave something behind."""
 
     def __init__(self, name: str, *, soaks: bool = False) -> None:
         self.name = name
         self.soaks = soaks
-        self.defects: list[Defect] = []
+        self.mutants: list[Mutant] = []
 
-    def defect(self, plant: Plant) -> Plant:
-        """The defect that this function plants; its name and its sentence are the function's."""
+    def mutant(self, plant: Plant) -> Plant:
+        """Add the mutant that this function plants; its name and its sentence are the function's."""
         return self._add(plant)
 
-    def lone_defect(self, plant: Plant) -> Plant:
-        """The same, of one that hangs, ends or litters its process."""
+    def lone_mutant(self, plant: Plant) -> Plant:
+        """Add a mutant that hangs, ends or litters its process."""
         return self._add(plant, alone=True)
 
-    def lasting_defect(self, plant: Plant, *, alone: bool = False) -> Plant:
-        """The same, of one that fails a case for what another did before it."""
+    def lasting_mutant(self, plant: Plant, *, alone: bool = False) -> Plant:
+        """Add a mutant that may fail a case for what another case did before it."""
         return self._add(plant, lasts=True, alone=alone)
 
     def _add(self, plant: Plant, *, alone: bool = False, lasts: bool = False) -> Plant:
-        defect = Defect(
+        mutant = Mutant(
             name=plant.__name__.strip("_").replace("_", "-"),
             family=self.name,
             sentence=(plant.__doc__ or "").strip(),
@@ -67,7 +67,7 @@ class Family:
             lasts=lasts,
             soaks=alone and self.soaks,
         )
-        self.defects.append(defect)
+        self.mutants.append(mutant)
         return plant
 
 

@@ -1,4 +1,4 @@
-"""Many cases against one defective runtime. What convicts it does so twice, in two processes."""
+"""Many cases against one mutant. A case that kills it does so twice, in two processes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from mutants.catalogue import DEFECTS
+from mutants.catalogue import MUTANTS
 from mutants.trial import CASES, Trial, adapter
+from pytest_airssys_wasm.runtime.errors import RuntimeDied
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,31 +19,32 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.conformance.adapter import AdapterRuntime
 
 SOUND, ISOLATED = "sound", "isolated"
-"""Runtimes without a defect; the second has what the cases about compilers need, and is asked nothing else."""
+"""The runtimes without a mutation; the second has what the cases about compilers need, and is given no others."""
 
 COMPILERS = {name for name, case in CASES.items() if "isolated-compile" in case.needs}
 
 _REFUSAL = "runtime-died: refusal"
-"""The defect itself failed: it is planted wrongly, and convicts nobody but who wrote it."""
+"""The beginning of a finding that says that the mutant could not be planted, which counts as no kill."""
 
 _STEP_S = 0.05
-"""Smaller differences are noise, and would be one in git."""
+"""The resolution of times: smaller differences are noise, and would be noise in git."""
 
 _CHANCES = 3
+"""The number of tries before a mutant is said to survive: on a busy machine a mutation of timing may go unnoticed."""
 
 _MOST_LASTING = 40
-"""Of a defect that lasts no more cases are tried again: each takes a process, and most were convicting another's."""
+"""The most cases that are confirmed against a lasting mutant: each takes a process, and most failed for another's doing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What was found against one runtime."""
+class Kills:
+    """The kills of one mutant."""
 
     name: str
     findings: dict[str, str]
-    """By the case."""
+    """The first finding of each case that kills it."""
     quick: str | None
-    """The case that convicts it soonest, alone in a process of its own."""
+    """The case that kills it soonest, alone in a process of its own."""
     took_s: float
 
 
@@ -51,8 +53,8 @@ class _Found(NamedTuple):
     took_s: float
 
 
-def hear(name: str, cases: Sequence[str]) -> Outcome:
-    """Try the cases on the runtime of this name."""
+def find_kills(name: str, cases: Sequence[str]) -> Kills:
+    """Try the cases on the mutant of this name."""
     started = time.monotonic()
     found: dict[str, _Found] = {}
     with _trial(name) as (runtime, trial):
@@ -62,7 +64,7 @@ def hear(name: str, cases: Sequence[str]) -> Outcome:
             if findings and not findings[0].startswith(_REFUSAL):
                 found[case] = _Found(findings[0], time.monotonic() - began)
         confirmed = [*_confirmed(name, runtime, trial, found)]
-    return Outcome(
+    return Kills(
         name=name,
         findings={case: found[case].sentence for case in cases if case in confirmed},
         quick=next(iter(confirmed), None),
@@ -70,22 +72,31 @@ def hear(name: str, cases: Sequence[str]) -> Outcome:
     )
 
 
-def acquitting(name: str, cases: Sequence[str]) -> list[str]:
-    """Of these cases those that do not convict it."""
+def survived(name: str, cases: Sequence[str]) -> list[str]:
+    """Try the cases on the mutant of this name, and return those that it survives: all when it cannot be planted."""
     found = []
     with _trial(name) as (runtime, trial):
         for case in cases:
-            if DEFECTS[name].lasts:
+            if MUTANTS[name].lasts:
                 runtime.close()
-            # On a busy machine a defect in time may go by.
-            if not any(trial.findings(case) for _ in range(_CHANCES)):
+            try:
+                is_killed = any(_is_killed(trial, case) for _ in range(_CHANCES))
+            except RuntimeDied as error:
+                print(f"{name} does not start: {error}", flush=True)
+                return [*cases]
+            if not is_killed:
                 found.append(case)
     return found
 
 
+def _is_killed(trial: Trial, case: str) -> bool:
+    findings = trial.findings(case)
+    return bool(findings) and not findings[0].startswith(_REFUSAL)
+
+
 def _confirmed(name: str, runtime: AdapterRuntime, trial: Trial, found: dict[str, _Found]) -> Iterator[str]:
-    """The cases that convict it again: neither what a busy machine does nor what another case left does so."""
-    if name in DEFECTS and DEFECTS[name].lasts:
+    """Yield the cases that kill it again: neither a busy machine nor what another case left does that twice."""
+    if name in MUTANTS and MUTANTS[name].lasts:
         for case in sorted(found, key=_stores, reverse=True)[:_MOST_LASTING]:
             runtime.close()
             if trial.findings(case):
@@ -106,7 +117,7 @@ def _confirmed(name: str, runtime: AdapterRuntime, trial: Trial, found: dict[str
 
 
 def _stores(case: str) -> int:
-    """In one repetition. The more there are, the more can be left by one and found by another."""
+    """Return the number of stores in one repetition: the more there are, the more one can leave for another to find."""
     return sum(1 + sum(step.fresh for step in actor.steps[1:]) for actor in CASES[case].cast())
 
 
@@ -115,7 +126,7 @@ def _trial(name: str) -> Iterator[tuple[AdapterRuntime, Trial]]:
     runtime = adapter(name)
     try:
         with tempfile.TemporaryDirectory() as scratch:
-            soaks = name not in DEFECTS or DEFECTS[name].soaks
+            soaks = name not in MUTANTS or MUTANTS[name].soaks
             yield runtime, Trial(runtime, Path(scratch), soaks=soaks, hurries=name != ISOLATED)
     finally:
         runtime.close()

@@ -1,11 +1,10 @@
-"""Engines that compile guests, or run them, in processes of their own, and a driver of sessions."""
+"""Engines that compile guests, or run them, in processes of their own; and a place for temporary files."""
 
 from __future__ import annotations
 
 import pytest
 
 from pytest_airssys_wasm import ProcessIsolation, WasmEngine
-from support.session_client import GUEST, Client
 
 _PATIENT = ProcessIsolation(compile_timeout_ms="2 min")
 
@@ -47,14 +46,3 @@ def scratch(tmp_path, monkeypatch):
     folder.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(folder))
     return folder
-
-
-@pytest.fixture
-def client(tmp_path):
-    """A driver of the bundled adapter, which ends well and has said nothing that nobody heard."""
-    guest = tmp_path / "guest.wat"
-    guest.write_text(GUEST)
-    client = Client(guest)
-    yield client
-    assert client.end() == []
-    assert client.adapter.returncode == 0

@@ -7,45 +7,12 @@ import shutil
 import pytest
 
 from support.checkout import FIXTURES
+from support.validated_guest import GUEST, HEAD, SOUND, entry
 
-HEAD = """
-[component]
-name = "guest"
-version = "0.1.0"
-wasm = "guest.wat"
-[resources.memory]
-max_bytes = 1048576
-[resources.cpu]
-max_fuel = 100_000
-timeout_ms = 20_000
-"""
-# The guest's faults are on the inputs 13 (a trap), 14 (it needs more memory) and 15 (it never ends).
-GUEST = """(module
-  (import "env" "log" (func $log (param i32)))
-  (memory (export "memory") 2)
-  (func (export "answer") (result i32) i32.const 42)
-  (func (export "half") (param i32) (result i32)
-    (call $log (local.get 0))
-    (if (i32.eq (local.get 0) (i32.const 13)) (then unreachable))
-    (if (i32.eq (local.get 0) (i32.const 14))
-      (then (if (i32.eq (memory.grow (i32.const 20)) (i32.const -1)) (then unreachable))))
-    (if (i32.eq (local.get 0) (i32.const 15)) (then (loop br 0)))
-    (i32.div_u (local.get 0) (i32.const 2))))"""
 SERVED = """
 def pytest_wasm_host(host):
     host.register("env#log", lambda number: None)
 """
-RANDOM = """(module
-  (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))
-  (memory (export "memory") 1)
-  (func (export "roll") (result i64) (drop (call $random (i32.const 0) (i32.const 8))) (i64.load (i32.const 0))))"""
-
-
-def entry(name, call, outcome, args="[]"):
-    return f"[[tests]]\nname = '{name}'\ncall = '{call}'\nargs = {args}\n{outcome}\n"
-
-
-SOUND = entry("halves", "half", "returns = 4", "[8]") + entry("answers", "answer", "returns = 42\nmax_fuel = 100")
 CHECKS = ("manifest", "loads", "imports", "limits", "instantiates", "deterministic")
 
 
@@ -109,54 +76,6 @@ def test_a_wrong_manifest_fails_the_check_manifest_and_nothing_else_is_said(auth
     assert "Component.toml" in told
 
 
-@pytest.mark.parametrize(
-    ("outcome", "args", "reason"),
-    [
-        ("returns = 6", "[13]", "half(13) ended with trap (unreachable); expected 6"),
-        (
-            "returns = 7",
-            "[14]",
-            "half(14) ended with out-of-memory: the memory limit of 1,048,576 bytes refused 1 growth",
-        ),
-        ("returns = 7", "[15]", "half(15) ended with out-of-fuel: the fuel budget of 100,000 was spent; expected 7"),
-        ("returns = 5", "[8]", "half(8) returned 4, expected 5"),
-        ("returns = 4\nmax_fuel = 3", "[8]", "fuel, max_fuel is 3"),
-        ("verdict = 'trap'", "[8]", "half(8) returned 4; expected the verdict trap"),
-        ("trap = 'integer-overflow'", "[13]", "trap (unreachable); expected the verdict trap (integer-overflow)"),
-        ("returns = 4", "[8, 8]", "half takes 1 argument, got 2"),
-        ("returns = 4", "['eight']", "expected i32, got 'eight'"),
-    ],
-)
-def test_a_call_with_another_outcome_fails_its_own_item_with_the_call_and_what_came(author, outcome, args, reason):
-    author.path("Component.toml").write_text(HEAD + SOUND + entry("the one", "half", outcome, args))
-    name, told = the_failure(author)
-    assert name == "tests[the one]"
-    assert reason in told
-
-
-@pytest.mark.parametrize(
-    ("outcome", "args"),
-    [
-        ("verdict = 'trap'", "[13]"),
-        ("trap = 'unreachable'", "[13]"),
-        ("verdict = 'out-of-memory'", "[14]"),
-        ("verdict = 'out-of-fuel'", "[15]"),
-        ("verdict = 'ok'", "[8]"),
-    ],
-)
-def test_an_expected_verdict_passes(author, outcome, args):
-    author.path("Component.toml").write_text(HEAD + entry("one", "half", outcome, args))
-    assert validate(author).count("passed") == len(CHECKS) + 1
-
-
-def test_an_unknown_export_names_the_near_one(author):
-    author.path("Component.toml").write_text(HEAD + entry("one", "halve", "returns = 1"))
-    assert the_failure(author) == (
-        "tests[one]",
-        "<module guest.wat> has no export 'halve'; did you mean 'half'?",
-    )
-
-
 def test_an_import_that_nothing_provides_is_named_with_its_type_and_blocks_the_rest(author):
     author.path("conftest.py").unlink()
     ran = validate(author)
@@ -167,65 +86,12 @@ def test_an_import_that_nothing_provides_is_named_with_its_type_and_blocks_the_r
     assert "not checked, because imports fails" in ran.text
 
 
-def test_an_import_with_another_signature_is_not_called_missing(author):
-    author.path("conftest.py").write_text(
-        "def pytest_wasm_host(host):\n    host.register('env#log', lambda number, more: None)\n"
-    )
-    assert the_failure(author) == (
-        "imports",
-        "another signature is registered for 1 import: "
-        "env#log: (func (param i32)) (registered is a function that takes (number, more))",
-    )
-
-
 def test_a_conftest_serves_imports_through_the_fixture_too(author):
     author.path("conftest.py").write_text(
         "import pytest\n@pytest.fixture\ndef wasm_host(wasm_host):\n"
         "    wasm_host.register('env#log', lambda number: None)\n    return wasm_host\n"
     )
     assert validate(author).code == 0
-
-
-def test_wasi_that_is_not_granted_fails_imports_and_random_numbers_fail_deterministic(author):
-    author.path("guest.wat").write_text(RANDOM)
-    author.path("Component.toml").write_text(HEAD)
-    name, told = the_failure(author)
-    assert name == "imports"
-    assert "it imports WASI, which is not granted: wasi_snapshot_preview1" in told
-    author.path("Component.toml").write_text(HEAD + "[wasi]\n")
-    name, told = the_failure(author)
-    assert name == "deterministic"
-    assert told.startswith("roll() returned ")
-    assert "it imports random numbers from WASI" in told
-
-
-@pytest.mark.parametrize(
-    ("change", "check", "reason"),
-    [
-        ((") 2)", ") 20)"), "limits", "1,280 KiB of initial memory (1 memory), the limit is 1 MiB"),
-        (('(memory (export "memory") 2)', "(memory 2) (table 30000 funcref)"), "limits", "a table of 30,000 elements"),
-        (
-            ("i32.const 42)", "i32.const 42) (start $go) (func $go (loop br 0))"),
-            "instantiates",
-            "ended with out-of-fuel",
-        ),
-        (("i32.const 42)", "i32.const 42) (start $go) (func $go unreachable)"), "instantiates", "ended with trap"),
-        (("i32.const 42)", "i64.const 42)"), "loads", "it is not a valid component or module"),
-    ],
-    ids=["memory", "table", "endless start", "trapping start", "invalid"],
-)
-def test_a_guest_that_cannot_start_fails_the_check_that_says_why(author, change, check, reason):
-    author.path("guest.wat").write_text(GUEST.replace(*change))
-    name, told = the_failure(author)
-    assert name == check
-    assert reason in told
-
-
-def test_a_missing_binary_fails_loads(author):
-    author.path("guest.wat").unlink()
-    name, told = the_failure(author)
-    assert name == "loads"
-    assert "there is no file" in told
 
 
 def test_a_blocked_check_fails_where_the_one_that_blocks_it_does_not_run(author):

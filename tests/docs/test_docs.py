@@ -20,8 +20,8 @@ ELSEWHERE = {"reports.md", "failures.md", "protocol.md"}
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.name not in ELSEWHERE], ids=lambda page: page.name)
-def test_every_block_of_a_page_is_true(page, tmp_path):
-    folder = Folder(tmp_path)
+def test_every_block_of_a_page_is_true(page, tmp_path, forks):
+    folder = Folder(tmp_path, forks)
     for block in blocks_of(page):
         folder.try_block(block)
     folder.run_tests()
@@ -47,17 +47,17 @@ def test_only_what_takes_minutes_or_tells_times_is_passed_over():
         ("```\ntext\n```", "nobody knows"),
     ],
 )
-def test_an_untrue_block_is_found(text, complaint, tmp_path):
+def test_an_untrue_block_is_found(text, complaint, tmp_path, forks):
     page = tmp_path / "page.md"
     page.write_text(f"# A page\n\n{text}\n")
     (block,) = blocks_of(page)
     with pytest.raises(Untrue, match=re.escape(complaint)) as found:
-        Folder(tmp_path).try_block(block)
+        Folder(tmp_path, forks).try_block(block)
     assert str(found.value).startswith("page.md:3: ")
 
 
-def test_a_failing_test_of_a_page_is_found(tmp_path):
-    folder = Folder(tmp_path)
+def test_a_failing_test_of_a_page_is_found(tmp_path, forks):
+    folder = Folder(tmp_path, forks)
     folder.try_block(Block("page.md:1", "file: test_a.py", "python", "def test_a():\n    assert 1 == 2\n"))
     with pytest.raises(Untrue, match="assert 1 == 2"):
         folder.run_tests()

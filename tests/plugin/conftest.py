@@ -6,7 +6,6 @@ trap of a guest would kill both.
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from textwrap import dedent
@@ -14,11 +13,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.fork_server import Forks
+from support.fork_server import plain_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
+
+    from support.fork_server import Forks
 
 WAT = """(module (memory (export "memory") 1)
   (func (export "add") (param i32 i32) (result i32) local.get 0 local.get 1 i32.add)
@@ -52,28 +53,13 @@ class Ran:
         return int(found[1]) if found else 0
 
 
-def _environment() -> dict[str, str]:
-    """Return the environment of the pytest that runs in a project: nothing of it says how this pytest was started."""
-    return {
-        key: value for key, value in os.environ.items() if key != "CI" and not key.startswith(("PYTEST_", "COV_CORE_"))
-    }
-
-
-@pytest.fixture(scope="session")
-def forks() -> Iterator[Forks]:
-    """Processes in which pytest runs."""
-    forks = Forks(_environment())
-    yield forks
-    forks.close()
-
-
 class Project:
     """A folder with tests, and pytest in it."""
 
     def __init__(self, folder: Path, forks: Forks) -> None:
         self.folder = folder
         self.forks = forks
-        self.environment = _environment()
+        self.environment = plain_environment()
         self.environment["XDG_CACHE_HOME"] = str(folder.parent / "user-cache")
         self.without: tuple[str, ...] = ("asyncio", "randomly")
         """Plugins of others that are kept out: one warns about its own settings, one shuffles."""

@@ -22,6 +22,7 @@ import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tomli
 import wasmtime
@@ -30,6 +31,9 @@ from pytest_airssys_wasm.conformance.decode import convert
 from pytest_airssys_wasm.conformance.model import Case
 from pytest_airssys_wasm.runtime.manifest.loading import parse_manifest
 from support.checkout import ADAPTERS
+
+if TYPE_CHECKING:
+    from support.fork_server import Forks
 
 _BLOCK = re.compile(
     r"^(?:<!-- (?P<note>[^\n]*) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE
@@ -76,8 +80,9 @@ class Untrue(AssertionError):
 class Folder:
     """Where the blocks of one page are tried."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, forks: Forks) -> None:
         self.path = path / "work"
+        self._forks = forks
         self.path.mkdir()
         (self.path / "adapters").symlink_to(ADAPTERS)
         self._has_new_tests = False
@@ -114,7 +119,9 @@ class Folder:
         path.write_text(text, "utf-8")
 
     def run(self, *command: str) -> tuple[int, str]:
-        """Exit status and output of a Python program in the folder."""
+        """Return the exit status and the output of a Python program in the folder."""
+        if command[:2] == ("-m", "pytest"):
+            return self._forks.run(command[2:], cwd=self.path, environment=self._environment, timeout_s=300)
         done = subprocess.run(
             [sys.executable, *command],
             cwd=self.path,

@@ -42,13 +42,20 @@ _LEFT_OUT = ("asyncio", "randomly")
 """Plugins of others that most runs do not load."""
 
 
+def plain_environment() -> dict[str, str]:
+    """Return the environment for a pytest that a test runs: nothing in it says how the test's own pytest was started."""
+    return {
+        key: value for key, value in os.environ.items() if key != "CI" and not key.startswith(("PYTEST_", "COV_CORE_"))
+    }
+
+
 class Forks:
     """The other end of the pipe: runs of pytest, each in a process of its own."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self) -> None:
         self._server = subprocess.Popen(
             [sys.executable, __file__],
-            env=dict(environment),
+            env=plain_environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -35,6 +35,7 @@ def test_its_known_failures_are_cases_with_reasons():
     assert {case.split("/")[1] for case, failure in known.items() if failure.sometimes} == {"timeout"}
 
 
+@pytest.mark.slow
 @needs_node
 def test_it_fails_where_its_list_says(tmp_path):
     # What passes, what is known to fail, and what ends at the deadline; the whole suite takes minutes.

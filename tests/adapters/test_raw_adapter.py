@@ -6,6 +6,8 @@ import ast
 import subprocess
 import sys
 
+import pytest
+
 from pytest_airssys_wasm.conformance.known_failures import read_known_failures
 from pytest_airssys_wasm.conformance.loader import find_chapters
 from support.checkout import ADAPTERS
@@ -40,6 +42,7 @@ def test_its_known_failures_are_cases_with_reasons():
     assert {case.split("/")[1] for case, failure in known.items() if failure.sometimes} == {"timeout", "hostile"}
 
 
+@pytest.mark.slow
 def test_where_it_fails_is_what_its_list_says(tmp_path):
     # Two chapters, for the time that all take; CI runs them all.
     done = subprocess.run(

@@ -89,6 +89,7 @@ def test_what_exhausts_the_compiler_is_a_verdict(make_engine, bomb, bound, resou
     assert make_engine().load(MODULE).was_compiled
 
 
+@pytest.mark.slow
 def test_the_start_of_its_process_is_none_of_the_compilers_time(make_engine, tmp_path, monkeypatch):
     (tmp_path / "slow_start.py").write_text(
         f"import time; time.sleep(3)\nfrom {compile_child.__name__} import main\nmain()"

@@ -20,6 +20,9 @@ RENEW = "python tests/mutants/matrix.py, or with --renew where only texts have c
 CHANCES = 5
 """The number of tries: on a busy machine a mutation that is a race may go unnoticed."""
 
+WAITS = ("no-time-means-unlimited", "stores-wait-for-each-other")
+"""Mutants that are killed only after many seconds."""
+
 
 def test_the_record_is_of_the_mutants_and_cases_of_today():
     today = KNOWN.of_today()
@@ -52,7 +55,14 @@ def test_the_sound_runtime_passes(case, engine, tmp_path):
     assert Trial(InProcessRuntime(engine), tmp_path).findings(case) == []
 
 
-@pytest.mark.parametrize("name", [name for name, mutant in MUTANTS.items() if not mutant.alone])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name in WAITS else [])
+        for name, mutant in MUTANTS.items()
+        if not mutant.alone
+    ],
+)
 def test_a_mutant_is_killed(name, monkeypatch, tmp_path):
     quick = KNOWN.mutants[name].quick
     MUTANTS[name].plant(monkeypatch)

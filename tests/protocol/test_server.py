@@ -155,6 +155,7 @@ SAMPLE = [
 ]
 
 
+@pytest.mark.slow
 def test_through_the_protocol_every_case_of_a_sample_passes(tmp_path):
     adapter = AdapterRuntime(COMMAND, patience=Patience(grace_s=10.0))
     try:

@@ -41,6 +41,7 @@ def run(tmp_path):
     return run_script
 
 
+@pytest.mark.slow
 def test_what_ends_differently_is_named_with_its_runs_and_reasons(run):
     done = run("--runs=3", "--loaded", "--", "-p", "no:randomly", ".")
     assert done.returncode == 1, done.stdout + done.stderr
@@ -59,12 +60,14 @@ def test_what_ends_differently_is_named_with_its_runs_and_reasons(run):
     ]
 
 
+@pytest.mark.slow
 def test_what_ends_alike_each_time_is_steady(run):
     done = run("--runs=2", "--", "-k", "steady")
     assert done.returncode == 0, done.stdout + done.stderr
     assert " 0 differences\n" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_run_without_a_report_ends_it(run):
     done = run("--runs=2", "--", "--no-such-option")
     assert done.returncode == 1

@@ -8,6 +8,8 @@ import threading
 from pathlib import Path
 from time import monotonic, sleep
 
+import pytest
+
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.errors import WasmError
 from pytest_airssys_wasm.runtime.host.functions import HostFunctions
@@ -34,6 +36,7 @@ def resident_mib():
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 2**20
 
 
+@pytest.mark.slow
 def test_ten_thousand_executions_leave_nothing_behind(engine):
     host = HostFunctions()
 

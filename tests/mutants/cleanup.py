@@ -12,7 +12,7 @@ from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime
 from pytest_airssys_wasm.runtime.capi import abi
 from pytest_airssys_wasm.runtime.capi import memory_creator as memory
 from pytest_airssys_wasm.runtime.execution.run import Run
-from pytest_airssys_wasm.runtime.guest import wit_component as components
+from pytest_airssys_wasm.runtime.guest import component_calls
 
 FAMILY = Family("cleanup", soaks=True)
 
@@ -84,7 +84,7 @@ def resources_are_kept(patch):
 @FAMILY.lone_mutant
 def results_are_kept(patch):
     """The values that a call returned are read, and not freed."""
-    patch.setattr(components.vals, "val_delete", lambda address: None)
+    patch.setattr(component_calls.vals, "val_delete", lambda address: None)
 
 
 @FAMILY.lone_mutant

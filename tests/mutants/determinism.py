@@ -13,6 +13,7 @@ from pytest_airssys_wasm.conformance import inprocess
 from pytest_airssys_wasm.runtime.budget.memory_account import MemoryAccount
 from pytest_airssys_wasm.runtime.compile import wasmtime_config
 from pytest_airssys_wasm.runtime.engine import WasmEngine
+from pytest_airssys_wasm.runtime.guest.wasi_config import wasi_config
 from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
 
 FAMILY = Family("determinism")
@@ -101,9 +102,8 @@ def wasi_is_always_there(patch):
     def store(original, self, request, limits):
         made = original(self, request, limits)
         if request.wasi is None:
-            home = made._home
-            home.wasi = Wasi()
-            home.raw.set_wasi(home.wasi.configure(None))
+            made._backend.context.wasi = Wasi()
+            made._backend.raw.set_wasi(wasi_config(Wasi(), None))
         return made
 
     around(patch, inprocess.InProcessRuntime, "_store", store)

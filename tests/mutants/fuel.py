@@ -12,14 +12,13 @@ from typing import Any
 
 from msgspec import structs
 
-from mutants.mutant import Family, answering, around, is_component, reading
+from mutants.mutant import Family, answering, around, ending, is_component, reading
 from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.budget.limits import MAX_U64
 from pytest_airssys_wasm.runtime.capi import abi
 from pytest_airssys_wasm.runtime.capi.stores import RawStore
 from pytest_airssys_wasm.runtime.guest import linking
-from pytest_airssys_wasm.runtime.guest import module as modules
 from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
 FAMILY = Family("fuel")
@@ -43,7 +42,7 @@ def no_fuel_limit_in_components(patch):
 
     def run(original, self, operation):
         if operation.component.kind == "component":
-            self._fuel_left, self._shares_fuel = None, True
+            self._fuel_left, self.fuel_per = None, "store"
         return original(self, operation)
 
     around(patch, LimitedStore, "run", run)
@@ -99,31 +98,29 @@ def an_exhausted_budget_stays_exhausted(patch):
             return 0
         return original(self)
 
-    def record(original, self, finished):
-        original(self, finished)
-        if isinstance(finished.error, Exception) and getattr(finished.error, "verdict", None) is Verdict.OUT_OF_FUEL:
-            exhausted.add(id(self.engine))
+    def note(store, error):
+        if getattr(error, "verdict", None) is Verdict.OUT_OF_FUEL:
+            exhausted.add(id(store.engine))
 
     around(patch, LimitedStore, "_budget", budget)
-    around(patch, LimitedStore, "_record", record)
+    ending(patch, note)
 
 
 @FAMILY.mutant
 def a_host_call_refills_the_budget(patch):
     """Coming back from the host, the guest has all its fuel again."""
 
-    def serve_import(original, name, function, lift, lower, current):
-        serve = original(name, function, lift, lower, current)
+    def serve_import(original, name, function, lift, lower, runs):
+        serve = original(name, function, lift, lower, runs)
 
         def serve_and_refill(*args):
             serve(*args)
-            run = current[get_ident()]
+            run = runs[get_ident()]
             abi.context_set_fuel(run.fuel_meter.__self__.context, run.fuel_at_start)
 
         return serve_and_refill
 
-    for room in (modules, linking):
-        around(patch, room, "serve_import", serve_import)
+    around(patch, linking, "serve_import", serve_import)
 
 
 @FAMILY.mutant
@@ -205,11 +202,10 @@ def what_runs_beside_is_counted_too(patch):
 def what_ran_before_is_counted_too(patch):
     """The count of a call goes on from that of the call before."""
 
-    def record(original, self, finished):
-        original(self, finished)
-        self.usage = replace(self.usage, fuel=replace(self.usage.fuel, consumed=self.total.fuel.consumed))
+    def add(store, error):
+        store.usage = replace(store.usage, fuel=replace(store.usage.fuel, consumed=store.total.fuel.consumed))
 
-    around(patch, LimitedStore, "_record", record)
+    ending(patch, add)
 
 
 def _more(answer: Any, units: int) -> dict[str, Any]:
@@ -278,10 +274,9 @@ def the_call_after_an_exhausted_one_has_no_budget(patch):
             return 0
         return original(self)
 
-    def record(original, self, finished):
-        original(self, finished)
-        if getattr(finished.error, "verdict", None) is Verdict.OUT_OF_FUEL:
+    def note(store, error):
+        if getattr(error, "verdict", None) is Verdict.OUT_OF_FUEL:
             exhausted.append(True)
 
     around(patch, LimitedStore, "_budget", budget)
-    around(patch, LimitedStore, "_record", record)
+    ending(patch, note)

@@ -9,7 +9,7 @@ from threading import Lock, current_thread
 
 from msgspec import structs
 
-from mutants.mutant import Family, around
+from mutants.mutant import Family, around, ending
 from pytest_airssys_wasm.conformance import inprocess
 from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime
 from pytest_airssys_wasm.protocol.messages import RunAnswer, StepAnswer
@@ -46,14 +46,13 @@ def instances_are_kept_and_used_again(patch):
         else:
             original(self, *error)
 
-    def record(original, self, finished):
-        original(self, finished)
-        self.ended_well = finished.error is None
+    def note(store, error):
+        store.ended_well = error is None
 
     around(patch, InProcessRuntime, "_store", make)
     around(patch, LimitedStore, "instantiate", instantiate)
     around(patch, LimitedStore, "__exit__", leave)
-    around(patch, LimitedStore, "_record", record)
+    ending(patch, note)
 
 
 @FAMILY.mutant
@@ -116,12 +115,11 @@ def a_store_is_left_behind_by_each_crash(patch):
         else:
             original(self, *error)
 
-    def record(original, self, finished):
-        original(self, finished)
-        self.failed = finished.error is not None
+    def note(store, error):
+        store.failed = error is not None
 
     around(patch, LimitedStore, "__exit__", leave)
-    around(patch, LimitedStore, "_record", record)
+    ending(patch, note)
 
 
 @FAMILY.lone_mutant
@@ -225,9 +223,8 @@ def a_store_is_left_behind_by_each_timeout(patch):
         else:
             original(self, *error)
 
-    def record(original, self, finished):
-        original(self, finished)
-        self.is_late = getattr(finished.error, "verdict", None) is Verdict.TIMEOUT
+    def note(store, error):
+        store.is_late = getattr(error, "verdict", None) is Verdict.TIMEOUT
 
     around(patch, LimitedStore, "__exit__", leave)
-    around(patch, LimitedStore, "_record", record)
+    ending(patch, note)

@@ -6,14 +6,13 @@ import re
 from ctypes import memmove, memset, string_at
 
 from msgspec import UNSET
-from pytest_airssys_wasm.runtime.guest.module import CoreModule
 
 from mutants.mutant import Family, answering, around, reading, rewriting
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.budget.memory_account import MemoryAccount
 from pytest_airssys_wasm.runtime.capi.memory_creator import _Mapping
-from pytest_airssys_wasm.runtime.engine import WasmEngine
-from pytest_airssys_wasm.runtime.guest import in_process as thread_home
+from pytest_airssys_wasm.runtime.guest import in_process
+from pytest_airssys_wasm.runtime.guest.engine_core import EngineCore
 
 FAMILY = Family("memory")
 
@@ -66,13 +65,13 @@ class _OneMemory:
 @FAMILY.mutant
 def a_limit_for_each_memory(patch):
     """The limit holds for one memory at a time, as wasmtime's own does."""
-    around(patch, WasmEngine, "_payer", lambda payer, self: _OneMemory(payer(self)))
+    around(patch, EngineCore, "_payer", lambda payer, self: _OneMemory(payer(self)))
 
 
 @FAMILY.mutant
 def the_initial_size_is_free(patch):
     """Only growth is limited."""
-    around(patch, WasmEngine, "_payer", lambda payer, self: _OneMemory(payer(self), first_is_free=True))
+    around(patch, EngineCore, "_payer", lambda payer, self: _OneMemory(payer(self), first_is_free=True))
 
 
 @FAMILY.mutant
@@ -86,13 +85,13 @@ def the_gc_heap_is_free(patch):
     class Account(MemoryAccount):
         __slots__ = ("is_heap",)
 
-    def link(original, self, home):
-        home.account.is_heap = not self.shape.memories
-        return original(self, home)
+    def instantiation(original, self, operation, run):
+        self.account.is_heap = operation.component.kind == "module" and not operation.component.shape.memories
+        return original(self, operation, run)
 
-    patch.setattr(thread_home, "MemoryAccount", Account)
-    around(patch, CoreModule, "link", link)
-    around(patch, WasmEngine, "_payer", payer)
+    patch.setattr(in_process, "MemoryAccount", Account)
+    around(patch, in_process.InProcessBackend, "_instantiation", instantiation)
+    around(patch, EngineCore, "_payer", payer)
 
 
 @FAMILY.mutant
@@ -123,12 +122,13 @@ def no_memory_means_unlimited(patch):
 def memory_with_64_bit_addresses_is_not_limited(patch):
     """Only what 32 bits can address is limited."""
 
-    def link(original, self, home):
-        if any(memory.is_64 for memory in self.shape.memories):
-            home.account.limit_bytes = 2**30
-        return original(self, home)
+    def instantiation(original, self, operation, run):
+        component = operation.component
+        if component.kind == "module" and any(memory.is_64 for memory in component.shape.memories):
+            self.account.limit_bytes = 2**30
+        return original(self, operation, run)
 
-    around(patch, CoreModule, "link", link)
+    around(patch, in_process.InProcessBackend, "_instantiation", instantiation)
 
 
 @FAMILY.mutant
@@ -211,7 +211,7 @@ def the_peak_is_that_of_the_largest_memory(patch):
                 self.account.peak_bytes = max(peak, self.used_bytes)
             return taken
 
-    around(patch, WasmEngine, "_payer", lambda payer, self: Largest(payer(self)))
+    around(patch, EngineCore, "_payer", lambda payer, self: Largest(payer(self)))
 
 
 @FAMILY.mutant
@@ -322,7 +322,7 @@ def the_default_memory_limit(patch):
 
 
 def _count(patch, **counts):
-    around(patch, thread_home, "RawStore", lambda make, *args, **given: make(*args, **{**given, **counts}))
+    around(patch, in_process, "RawStore", lambda make, *args, **given: make(*args, **{**given, **counts}))
 
 
 @FAMILY.mutant
@@ -354,7 +354,7 @@ def one_table_element_too_little(patch):
     """The last element of the limit cannot be had."""
     around(
         patch,
-        thread_home,
+        in_process,
         "RawStore",
         lambda make, *args, table_elements, **given: make(*args, table_elements=table_elements - 1, **given),
     )

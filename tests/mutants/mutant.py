@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from msgspec import structs
 
 from pytest_airssys_wasm.conformance import inprocess
+from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,6 +86,22 @@ def answering(patch: pytest.MonkeyPatch, change: Callable[[StepAnswer, Any], dic
             yield structs.replace(answer, **change(answer, request))
 
     around(patch, inprocess.InProcessRuntime, "_steps", steps)
+
+
+def ending(patch: pytest.MonkeyPatch, react: Callable[[LimitedStore, BaseException | None], None]) -> None:
+    """Call `react(store, error)` when an execution has ended; `error` is what its store raises, or `None`."""
+
+    def conclude(original: Any, self: Any, operation: Any, run: Any) -> None:
+        error = None
+        try:
+            original(self, operation, run)
+        except BaseException as raised:
+            error = raised
+            raise
+        finally:
+            react(self, error)
+
+    around(patch, LimitedStore, "_conclude", conclude)
 
 
 def reading(patch: pytest.MonkeyPatch, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:

@@ -81,8 +81,8 @@ def each_call_has_the_whole_output(patch):
     """The limit is one of calls, and not of the store."""
 
     def begin(original, self, run, *rest):
-        if self._home.output is not None:
-            for captured in self._home.output._captured.values():
+        if self._backend.output is not None:
+            for captured in self._backend.output._captured.values():
                 captured.clear()
         original(self, run, *rest)
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 from threading import Timer
 
 from mutants.mutant import Family, around, reading
-from pytest_airssys_wasm.runtime.engine import WasmEngine
 from pytest_airssys_wasm.runtime.execution import clock as deadline
 from pytest_airssys_wasm.runtime.execution.run import Run, Stop
+from pytest_airssys_wasm.runtime.guest.engine_core import EngineCore
 from pytest_airssys_wasm.runtime.store import store
 from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
@@ -163,11 +163,11 @@ def a_deadline_ends_all_guests(patch):
     """The interruption reaches every guest of the engine, and each takes it for its own."""
 
     def is_stopped(original, self):
-        for run in [*self.current.values()]:
+        for run in [*self.runs.values()]:
             run.stop = run.stop or Stop.TIMEOUT
         return original(self)
 
-    around(patch, WasmEngine, "_is_stopped", is_stopped)
+    around(patch, EngineCore, "_is_stopped", is_stopped)
 
 
 @FAMILY.lasting_mutant
@@ -176,7 +176,7 @@ def the_timer_outlives_its_call(patch):
 
     def run(original, self, *what):
         def go_off():
-            for one in self._home.running:
+            for one in self._backend.running:
                 one.stop = one.stop or Stop.TIMEOUT
             self.engine.interrupt()
 

@@ -11,8 +11,7 @@ from mutants.mutant import Family, answering, around, reading, text_of
 from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime
 from pytest_airssys_wasm.runtime.convert.transfer import Transfer
 from pytest_airssys_wasm.runtime.errors import ResourceLimitExceeded
-from pytest_airssys_wasm.runtime.guest import linking
-from pytest_airssys_wasm.runtime.guest.wit_component import WitComponent
+from pytest_airssys_wasm.runtime.guest import component_calls, linking
 from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
 FAMILY = Family("transfer")
@@ -61,21 +60,21 @@ def large_values_are_free(patch):
 def arguments_are_free(patch):
     """Only what comes out of a guest is counted."""
 
-    def prepare(original, self, function, args, run, store):
+    def prepare(original, component, function, args, run, context):
         limit_bytes, run.transfer._limit_bytes = run.transfer._limit_bytes, None
-        call = original(self, function, args, run, store)
+        call = original(component, function, args, run, context)
         run.transfer._limit_bytes, run.transfer.moved_bytes, run.transfer._pause_at = limit_bytes, 0, 0
         return call
 
-    around(patch, WitComponent, "prepare", prepare)
+    around(patch, component_calls, "prepare", prepare)
 
 
 @FAMILY.mutant
 def results_are_free(patch):
     """Only what goes into a guest is counted."""
 
-    def prepare(original, self, function, args, run, store):
-        call = original(self, function, args, run, store)
+    def prepare(original, component, function, args, run, context):
+        call = original(component, function, args, run, context)
 
         def call_free(instance, run):
             run.transfer._limit_bytes, run.transfer._pause_at = None, 0
@@ -83,7 +82,7 @@ def results_are_free(patch):
 
         return call_free
 
-    around(patch, WitComponent, "prepare", prepare)
+    around(patch, component_calls, "prepare", prepare)
 
 
 @FAMILY.mutant

@@ -168,7 +168,7 @@ def wheel_on_the_lowest_python(session: nox.Session) -> None:
 def wheel_on_a_new_python(session: nox.Session) -> None:
     """On Python 3.13 every test, the slow ones included; not the planted defects, which no Python changes."""
     install_wheel(session, "test")
-    run_tests(session, *EVERYTHING_FAST_AND_SLOW, "--ignore=tests/defective_runtimes")
+    run_tests(session, *EVERYTHING_FAST_AND_SLOW, "--ignore=tests/mutants")
 
 
 def run_tests(session: nox.Session, *arguments: str, processes: int = 2) -> None:
@@ -227,8 +227,8 @@ def matrix_anew(session: nox.Session) -> None:
     """
     session.install(".[test]")
     prepare(session)
-    session.run("python", "tests/defective_runtimes/matrix.py", "--again", *session.posargs)
-    changed = ["docs/matrix.md", "tests/defective_runtimes/matrix.json"]
+    session.run("python", "tests/mutants/matrix.py", "--again", *session.posargs)
+    changed = ["docs/matrix.md", "tests/mutants/matrix.json"]
     session.run("git", "--no-pager", "diff", "--stat", "--", *changed, external=True)
 
 

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pytest_airssys_wasm.runtime.engine import WasmEngine
+    from support.fork_server import Forks
+
+pytest.register_assert_rewrite("support")
 
 # Beside a busy machine an example may take as long as it likes.
 settings.register_profile("unhurried", settings.default, deadline=None)
@@ -38,6 +41,16 @@ def interruptible_processes() -> None:
     """What a shell starts in the background ignores SIGINT, and so would each process that a test interrupts."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    """Processes in which pytest runs."""
+    from support.fork_server import Forks
+
+    forks = Forks()
+    yield forks
+    forks.close()
 
 
 @pytest.fixture(scope="session")

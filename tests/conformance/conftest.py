@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from adapter_scripts import PRELUDE
-from session_client import GUEST, Client
 
 from pytest_airssys_wasm.conformance.adapter import AdapterRuntime, Patience
 from pytest_airssys_wasm.conformance.model import Case
 from pytest_airssys_wasm.conformance.runner import ActorPass, Observation
-from pytest_airssys_wasm.protocol.messages import HelloAnswer, RunAnswer, StepAnswer
+from pytest_airssys_wasm.protocol.messages import StepAnswer
 from pytest_airssys_wasm.runtime.base import toml
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
+from support.adapter_scripts import PRELUDE
+from support.scripted_runtime import ScriptedRuntime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -55,31 +55,6 @@ def observed() -> Callable[..., Observation]:
     return make
 
 
-class ScriptedRuntime:
-    """Gives every step the same answer, up to the first that is not ok; remembers what it was asked."""
-
-    def __init__(self, *answers: StepAnswer) -> None:
-        self.answers = answers
-        self.requests: list[Any] = []
-        self.capabilities = ["module", "wat", "fuel"]
-
-    def hello(self) -> HelloAnswer:
-        return HelloAnswer(id=0, runtime="scripted", version="1", capabilities=self.capabilities)
-
-    def process_ids(self) -> tuple[int, ...]:
-        return (1,)
-
-    def run(self, request: Any) -> RunAnswer:
-        self.requests.append(request)
-        given = [self.answers[index % len(self.answers)] for index in range(len(request.steps))]
-        failed = next((i for i, one in enumerate(given, 1) if one.verdict is not Verdict.OK), len(given))
-        return RunAnswer(id=request.id, steps=given[:failed])
-
-    def configure(self, request: Any) -> RunAnswer:
-        self.requests.append(request)
-        return RunAnswer(id=request.id, steps=[self.answers[0]])
-
-
 @pytest.fixture
 def scripted() -> type[ScriptedRuntime]:
     """A runtime that answers from a script."""
@@ -116,14 +91,3 @@ def start(tmp_path: Path) -> Iterator[Callable[..., AdapterRuntime]]:
     yield make
     for one in started:
         one.close()
-
-
-@pytest.fixture
-def client(tmp_path: Path) -> Iterator[Client]:
-    """A driver of the bundled adapter, which ends well and has said nothing that nobody heard."""
-    guest = tmp_path / "guest.wat"
-    guest.write_text(GUEST)
-    client = Client(guest)
-    yield client
-    assert client.end() == []
-    assert client.adapter.returncode == 0

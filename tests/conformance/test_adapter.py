@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 
 import pytest
-from adapter_scripts import FIRST, died, open_descriptors, run, wait_until
 
 from pytest_airssys_wasm.conformance.adapter import Patience
 from pytest_airssys_wasm.protocol.messages import ConfigureRequest, RunRequest, StepRequest
 from pytest_airssys_wasm.protocol.pending import PendingRequests
 from pytest_airssys_wasm.protocol.process_group import session_members
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
+from support.adapter_scripts import FIRST, died, open_descriptors, run, wait_until
 
 
 def test_a_healthy_adapter_answers_everything_from_one_process(start):

@@ -8,12 +8,12 @@ import sys
 import time
 
 import pytest
-from adapter_scripts import FIRST, HEALTHY, PRELUDE, died, run, wait_until
 
 from pytest_airssys_wasm.conformance.adapter import AdapterRuntime, Patience
 from pytest_airssys_wasm.protocol.process_group import session_members
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration, RuntimeDied
+from support.adapter_scripts import FIRST, HEALTHY, PRELUDE, died, run, wait_until
 
 BAD_HELLOS = {
     "an unknown capability": ("hello('telepathy')", "capabilities: 'telepathy' is none of component, module, wat"),

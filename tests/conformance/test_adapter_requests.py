@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from adapter_scripts import FIRST, HEALTHY, died, run, together
 
 from pytest_airssys_wasm.conformance.adapter import Patience
 from pytest_airssys_wasm.protocol.messages import RunRequest, StepRequest
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
+from support.adapter_scripts import FIRST, HEALTHY, died, run, together
 
 
 def test_nothing_is_answered_after_a_step_that_was_not_ok(start):

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+from support.checkout import EXAMPLES
+
 PROJECTS = ["assemblyscript", "c", "javascript", "python", "rust"]
 COMMITTED = {"assemblyscript": "sparkline.wasm", "c": "json-minify.wasm"}
 """Binaries that come out byte for byte the same with the pinned toolchains."""

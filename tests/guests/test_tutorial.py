@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-PAGE = Path(__file__).parents[2] / "docs" / "tutorial.md"
+from support.checkout import DOCS
+
+PAGE = DOCS / "tutorial.md"
 
 
 @pytest.mark.guests

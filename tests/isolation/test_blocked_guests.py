@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from test_isolated_stores import GUEST
+
+from support.busy_guest import GUEST
 
 TESTS = """
     import threading
@@ -39,6 +40,7 @@ TESTS = """
     """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("isolation", ["thread", "process"])
 def test_guests_that_wait_for_ever_do_not_keep_pytest(tmp_path, isolation):
     (tmp_path / "guest.wat").write_text(GUEST)

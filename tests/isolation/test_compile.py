@@ -10,7 +10,6 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
-from bombs import MODULE, children, nested_ifs, nested_instances, wait_for
 
 from pytest_airssys_wasm import (
     CompileCache,
@@ -23,6 +22,7 @@ from pytest_airssys_wasm import (
     WasmEngine,
 )
 from pytest_airssys_wasm.isolation import compile_worker as compile_child
+from support.bombs import MODULE, children, nested_ifs, nested_instances, wait_for
 
 COMPONENT = """(component
   (core module $m (func (export "square") (param i32) (result i32) (i32.mul (local.get 0) (local.get 0))))
@@ -89,6 +89,7 @@ def test_what_exhausts_the_compiler_is_a_verdict(make_engine, bomb, bound, resou
     assert make_engine().load(MODULE).was_compiled
 
 
+@pytest.mark.slow
 def test_the_start_of_its_process_is_none_of_the_compilers_time(make_engine, tmp_path, monkeypatch):
     (tmp_path / "slow_start.py").write_text(
         f"import time; time.sleep(3)\nfrom {compile_child.__name__} import main\nmain()"

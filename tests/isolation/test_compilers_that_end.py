@@ -14,14 +14,15 @@ from textwrap import dedent
 
 import pytest
 import wasmtime
-from bombs import MODULE, children, many_locals, nested_ifs, wait_for
 
 from pytest_airssys_wasm import (
     RuntimeDied,
 )
 from pytest_airssys_wasm.protocol.process import AdapterProcess
+from support.bombs import MODULE, children, many_locals, nested_ifs, wait_for
 
 
+@pytest.mark.slow
 def test_a_compiler_that_is_killed_is_an_error_and_the_next_one_is_fine(make_engine):
     engine = make_engine()
     with ThreadPoolExecutor(1) as thread:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import time
-from pathlib import Path
 
 import pytest
-from bombs import wait_for
-from deaths import DEATHS, GUEST, ISOLATION, LIMITS, Death, by, host_that_strikes, processes
 
 from pytest_airssys_wasm import LimitedStore, RuntimeDied, StoreUnusable, WasmEngine
 from pytest_airssys_wasm.protocol.process_group import exited
+from support.bombs import wait_for
+from support.checkout import DOCS
+from support.deaths import DEATHS, GUEST, ISOLATION, LIMITS, Death, by, host_that_strikes, processes
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def test_a_death_is_a_verdict_and_the_next_execution_works(engine, guest, death)
 
 
 def test_the_page_lists_every_death():
-    page = (Path(__file__).parents[2] / "docs" / "isolation.md").read_text("utf-8")
+    page = (DOCS / "isolation.md").read_text("utf-8")
     assert [one.name for one in DEATHS if f"| {one.name} | RuntimeDied, `{one.reason}` |" not in page] == []
 
 

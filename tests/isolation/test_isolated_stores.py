@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from busy_guest import GUEST, LIMITS, asking
 
 from pytest_airssys_wasm import (
     ExecutionTimeout,
@@ -25,8 +23,9 @@ from pytest_airssys_wasm import (
     WasmError,
     current_execution,
 )
+from support.busy_guest import GUEST, LIMITS, asking
+from support.checkout import GUESTS
 
-GUESTS = Path(__file__).parents[2] / "fixtures" / "guests"
 ENDINGS = ("say", "shout", "count", "grow", "hoard", "spin", "boom")
 
 

@@ -65,28 +65,37 @@ LIES = {
 }
 
 
+@pytest.fixture(scope="module")
+def liars(tmp_path_factory):
+    """An engine with lying workers, and the file that tells them their lie; they are honest where there is none."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("worker")
+        shutil.copy(Path(__file__).with_name("lying_worker.py"), folder / "lying_worker_here.py")
+        patch.syspath_prepend(folder)
+        patch.setattr(workforce, "_MODULE", "lying_worker_here")
+        engine = WasmEngine(isolation=ProcessIsolation(grace_ms=500))
+        yield engine, folder / "lie.json"
+        engine.close()
+
+
 @pytest.fixture
-def tell(tmp_path, monkeypatch):
-    """Makes the workers lie; `None` makes them honest."""
-    shutil.copy(Path(__file__).with_name("lying_worker.py"), tmp_path / "lying_worker_here.py")
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(workforce, "_MODULE", "lying_worker_here")
+def engine(liars):
+    return liars[0]
+
+
+@pytest.fixture
+def tell(liars):
+    """Make the workers lie; `None` makes them honest."""
+    _, place = liars
 
     def tell(lie):
-        place = tmp_path / "lie.json"
         if lie is None:
             place.unlink()
         else:
             place.write_text(json.dumps(lie))
 
-    return tell
-
-
-@pytest.fixture
-def engine():
-    engine = WasmEngine(isolation=ProcessIsolation(grace_ms=500))
-    yield engine
-    engine.close()
+    yield tell
+    place.unlink(missing_ok=True)
 
 
 @pytest.fixture
@@ -131,6 +140,7 @@ def test_a_worker_that_leaves_is_told_by_its_status(engine, host, tell):
     assert caught.value.reason == "status"
 
 
+@pytest.mark.slow
 def test_an_answer_after_the_grace_is_silence(engine, host, tell):
     tell({"sleep": 60})
     with pytest.raises(RuntimeDied) as caught:

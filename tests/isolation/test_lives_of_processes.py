@@ -15,8 +15,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from bombs import wait_for
-from busy_guest import GUEST, LIMITS, asking
 
 from pytest_airssys_wasm import (
     ExecutionTimeout,
@@ -29,6 +27,8 @@ from pytest_airssys_wasm import (
 )
 from pytest_airssys_wasm.isolation.pool import WorkerProcess
 from pytest_airssys_wasm.runtime.execution.run import Run, Stop
+from support.bombs import wait_for
+from support.busy_guest import GUEST, LIMITS, asking
 
 
 @pytest.fixture(scope="session")

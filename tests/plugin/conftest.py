@@ -6,19 +6,20 @@ trap of a guest would kill both.
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from dataclasses import dataclass
 from textwrap import dedent
 from typing import TYPE_CHECKING
 
 import pytest
 
+from support.fork_server import plain_environment
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from support.fork_server import Forks
 
 WAT = """(module (memory (export "memory") 1)
   (func (export "add") (param i32 i32) (result i32) local.get 0 local.get 1 i32.add)
@@ -55,13 +56,10 @@ class Ran:
 class Project:
     """A folder with tests, and pytest in it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, forks: Forks) -> None:
         self.folder = folder
-        self.environment = {
-            key: value
-            for key, value in os.environ.items()
-            if key != "CI" and not key.startswith(("PYTEST_", "COV_CORE_"))
-        }
+        self.forks = forks
+        self.environment = plain_environment()
         self.environment["XDG_CACHE_HOME"] = str(folder.parent / "user-cache")
         self.without: tuple[str, ...] = ("asyncio", "randomly")
         """Plugins of others that are kept out: one warns about its own settings, one shuffles."""
@@ -84,26 +82,21 @@ class Project:
     def run(self, *arguments: str, cwd: Path | None = None) -> Ran:
         """Run pytest with `-W error`."""
         without = (f"-pno:{plugin}" for plugin in self.without)
-        command = [sys.executable, "-m", "pytest", "-rA", "-W", "error", *without, *arguments]
-        done = subprocess.run(
-            command,
+        code, text = self.forks.run(
+            ["-rA", "-W", "error", *without, *arguments],
             cwd=cwd or self.folder,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=120,
-            check=False,
+            environment=self.environment,
+            timeout_s=120,
         )
-        return Ran(done.returncode, done.stdout)
+        return Ran(code, text)
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
+def project(tmp_path: Path, forks: Forks) -> Project:
     """An empty project."""
     folder = tmp_path / "project"
     folder.mkdir()
-    return Project(folder)
+    return Project(folder, forks)
 
 
 @pytest.fixture
@@ -132,9 +125,9 @@ def suite(project: Project) -> Project:
 
 
 @pytest.fixture(scope="session")
-def suite_at() -> Callable[[Path], Project]:
+def suite_at(forks: Forks) -> Callable[[Path], Project]:
     """Makes such a project in a folder, for several tests."""
-    return lambda folder: add_suite(Project(folder))
+    return lambda folder: add_suite(Project(folder, forks))
 
 
 def add_suite(project: Project) -> Project:

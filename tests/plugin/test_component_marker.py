@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from passing import HEAD, passes
+from support.passing import HEAD, passes
 
 
 def test_paths_are_relative_to_the_test_file_and_then_to_the_rootdir(guest):

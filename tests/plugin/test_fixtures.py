@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from passing import HEAD, passes
+from support.passing import HEAD, passes
 
 
 def test_a_component_is_called_in_every_way(guest):

@@ -157,6 +157,7 @@ ISOLATION = """
 """
 
 
+@pytest.mark.slow
 def test_components_are_compiled_where_it_was_asked_for(project):
     project.write(test_a=ISOLATION.format("NoneType"), test_b=ISOLATION.format("ProcessIsolation"))
     for options in ([], ["--wasm-isolation=thread"], ["--wasm-isolation=thread", "-o", "wasm_isolation=process"]):
@@ -198,6 +199,7 @@ def test_a_guest_that_exhausts_the_compiler_is_an_error_that_says_so(project):
     assert "--wasm-isolation process" in ran.text
 
 
+@pytest.mark.slow
 def test_a_component_that_exhausts_the_compiler_fails_its_check(project):
     ten = "(instance (instantiate $c)) " * 10
     levels = "".join(f"(component $c{n} (alias outer 1 $c{n - 1} (component $c)) {ten})" for n in range(1, 6))

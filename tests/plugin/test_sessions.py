@@ -9,7 +9,8 @@ import xml.etree.ElementTree as ElementTree
 from collections import Counter
 
 import pytest
-from project_of_all import (
+
+from support.project_of_all import (
     CONFTEST,
     CONFTEST_OF_HOSTED,
     FAILED,

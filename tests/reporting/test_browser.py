@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from records import HOSTILE, execution, outcome, report
 
 from pytest_airssys_wasm.reporting.html import render
+from support.records import HOSTILE, execution, outcome, report
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 

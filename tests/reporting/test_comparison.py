@@ -6,19 +6,19 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
-from records import SESSION, names, outcome, report, reports
 
 from pytest_airssys_wasm import compare as command
 from pytest_airssys_wasm.reporting import comparison
 from pytest_airssys_wasm.reporting.comparison import CaseOutcome, compare
 from pytest_airssys_wasm.reporting.model import RequirementRecord
 from pytest_airssys_wasm.reporting.write import write
+from support.checkout import ROOT
+from support.records import SESSION, names, outcome, report, reports
 
 FUEL, MEMORY = (
     RequirementRecord(id=id, chapter=chapter, sentence=f"{id} holds.")
@@ -121,7 +121,7 @@ def written(tmp_path):
 
 
 def test_the_command_prints_utf_8_wherever_it_runs(written):
-    root = str(Path(__file__).parents[2])
+    root = str(ROOT)
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     done = subprocess.run(
         [sys.executable, "-m", "pytest_airssys_wasm.compare", *written],

@@ -10,10 +10,10 @@ from html.parser import HTMLParser
 
 import pytest
 from hypothesis import given, settings
-from records import HOSTILE, SESSION, execution, outcome, report, reports
 
 from pytest_airssys_wasm.reporting.html import MOST_EXECUTIONS, MOST_ROWS, MOST_TESTS, render
 from pytest_airssys_wasm.reporting.model import RequirementRecord
+from support.records import HOSTILE, SESSION, execution, outcome, report, reports
 
 VOID = {"meta", "input", "br", "wbr", "link"}
 

@@ -7,11 +7,11 @@ import json
 import msgspec
 import pytest
 from hypothesis import given
-from records import execution, outcome, report, reports
 
 from pytest_airssys_wasm.reporting import json_report
 from pytest_airssys_wasm.reporting.model import Report
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
+from support.records import execution, outcome, report, reports
 
 SAMPLE = report(tests=[outcome()], executions=[execution(), execution(fuel_limit=None, export=None)])
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 
 from hypothesis import given
-from records import HOSTILE, execution, names, outcome, report, reports
 
 from pytest_airssys_wasm.reporting.markdown import MOST_FAILED, MOST_ROWS, escape, render
 from pytest_airssys_wasm.reporting.model import RequirementRecord
 from pytest_airssys_wasm.runtime.base.printable import printable
+from support.records import HOSTILE, execution, names, outcome, report, reports
 
 OWN_TAGS = ("<code>", "</code>", "<br>", "<!-- -->")
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from hypothesis import given
-from records import execution, outcome, report, reports
 
 from pytest_airssys_wasm.reporting.plots import BINS, MOST_BARS, MOST_LANES, plots
+from support.records import execution, outcome, report, reports
 
 
 @given(reports)

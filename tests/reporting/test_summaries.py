@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
-from records import execution, executions
 
 from pytest_airssys_wasm.reporting.summaries import by_export
+from support.records import execution, executions
 
 
 def only(*records):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
-from records import execution, executions
 
 from pytest_airssys_wasm.reporting.formatting import width
 from pytest_airssys_wasm.reporting.summaries import by_export
 from pytest_airssys_wasm.reporting.table import render
+from support.records import execution, executions
 
 
 def table(*records, columns=200):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from records import names
 
 from pytest_airssys_wasm.reporting.formatting import cut, width
 from pytest_airssys_wasm.runtime.base.printable import counted, printable
+from support.records import names
 
 
 @given(names)

@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
-from records import execution, outcome, report
 
 from pytest_airssys_wasm.reporting import json_report, write
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
+from support.records import execution, outcome, report
 
 SAMPLE = report(tests=[outcome()], executions=[execution(export="größe")])
 

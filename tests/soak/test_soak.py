@@ -6,9 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SOAK = str(Path(__file__).with_name("soak.py"))
 
 
+@pytest.mark.slow
 def test_guests_that_end_in_every_way_at_once_end_as_they_do_alone_and_leave_nothing():
     short = ["--executions", "1500", "--slowest-ms", "15", "--each", "4"]
     done = subprocess.run([sys.executable, SOAK, *short], capture_output=True, text=True, timeout=600)

@@ -1,0 +1,61 @@
+"""The reference adapter is what it says: small, of wasmtime-py alone, and wrong exactly where its list says so."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+
+import pytest
+
+from pytest_airssys_wasm.conformance.known_failures import read_known_failures
+from pytest_airssys_wasm.conformance.loader import find_chapters
+from support.checkout import ADAPTERS
+
+SOURCE = (ADAPTERS / "raw_wasmtime.py").read_text("utf-8")
+CASES = [case.node_id for chapter in find_chapters() for case in chapter.cases()]
+
+
+def test_it_uses_the_standard_library_and_wasmtime():
+    imported = [
+        name
+        for node in ast.walk(ast.parse(SOURCE))
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        for name in ([node.module] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names])
+    ]
+    others = {name.partition(".")[0] for name in imported} - set(sys.stdlib_module_names)
+    assert others == {"wasmtime"}
+
+
+def test_it_is_shorter_than_a_hundred_lines():
+    assert len(SOURCE.splitlines()) < 100
+
+
+def test_its_lines_are_no_longer_than_the_projects():
+    assert max(map(len, SOURCE.splitlines())) <= 120
+
+
+def test_its_known_failures_are_cases_with_reasons():
+    known = read_known_failures(ADAPTERS / "raw_wasmtime.toml", CASES)
+    assert {case.split("/")[1] for case in known} == {chapter.name for chapter in find_chapters()} - {"async"}
+    # Only what depends on the speed of the machine may end either way.
+    assert {case.split("/")[1] for case, failure in known.items() if failure.sometimes} == {"timeout", "hostile"}
+
+
+@pytest.mark.slow
+def test_where_it_fails_is_what_its_list_says(tmp_path):
+    # Two chapters, for the time that all take; CI runs them all.
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "2"),
+            f"--wasm-runtime={sys.executable} {ADAPTERS / 'raw_wasmtime.py'}",
+            f"--wasm-expectations={ADAPTERS / 'raw_wasmtime.toml'}",
+            *("conformance/memory", "conformance/config"),
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "xfailed" in done.stdout.splitlines()[-1]

@@ -1,0 +1,29 @@
+"""`python tests/mutants/adapter.py NAME`: the mutant of that name as an adapter.
+
+`sound` is the runtime without a mutation; so is `isolated`, which compiles in processes of its own.
+"""
+
+from __future__ import annotations
+
+import operator
+import sys
+from pathlib import Path
+
+
+class Planting:
+    """The part of `pytest.MonkeyPatch` that mutants use, without undo: importing pytest takes longer than most of them."""
+
+    setattr = staticmethod(setattr)
+    setitem = staticmethod(operator.setitem)
+
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+    from mutants.catalogue import MUTANTS
+    from pytest_airssys_wasm.adapter import main
+
+    name = sys.argv[1]
+    if name in MUTANTS:
+        MUTANTS[name].plant(Planting())
+    main(["--isolation=process"] if name == "isolated" else [])

@@ -1,0 +1,77 @@
+"""Every mutant is killed, every case kills one, and that is on record of the mutants and cases of today.
+
+`-m matrix` tries one kill of each mutant and of each case, each mutant in a process of its own.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from mutants import matrix, page, record
+from mutants.catalogue import MUTANTS
+from mutants.trial import CASES, Trial
+from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime
+from pytest_airssys_wasm.runtime.engine import WasmEngine
+
+KNOWN = record.read()
+
+RENEW = "python tests/mutants/matrix.py, or with --renew where only texts have changed"
+
+CHANCES = 5
+"""The number of tries: on a busy machine a mutation that is a race may go unnoticed."""
+
+WAITS = ("no-time-means-unlimited", "stores-wait-for-each-other")
+"""Mutants that are killed only after many seconds."""
+
+
+def test_the_record_is_of_the_mutants_and_cases_of_today():
+    today = KNOWN.of_today()
+    assert today.untried == {}, RENEW
+    assert today == KNOWN, RENEW
+
+
+def test_the_page_is_what_the_record_says():
+    assert page.PAGE.read_text("utf-8") == page.page(KNOWN), RENEW
+
+
+def test_the_file_is_as_the_program_writes_it():
+    assert record.DATA.read_text("utf-8") == record.text(KNOWN), RENEW
+
+
+def test_every_mutant_is_killed():
+    assert [name for name, row in KNOWN.mutants.items() if not row.cases or row.quick not in row.cases] == []
+
+
+def test_every_case_kills_a_mutant():
+    assert KNOWN.idle == []
+
+
+def test_a_mutant_says_what_it_is():
+    assert [name for name, mutant in MUTANTS.items() if not mutant.sentence.endswith(".")] == []
+
+
+@pytest.mark.parametrize("case", sorted({row.quick for row in KNOWN.mutants.values()} & {*CASES}))
+def test_the_sound_runtime_passes(case, engine, tmp_path):
+    assert Trial(InProcessRuntime(engine), tmp_path).findings(case) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name in WAITS else [])
+        for name, mutant in MUTANTS.items()
+        if not mutant.alone
+    ],
+)
+def test_a_mutant_is_killed(name, monkeypatch, tmp_path):
+    quick = KNOWN.mutants[name].quick
+    MUTANTS[name].plant(monkeypatch)
+    engine = WasmEngine()
+    trial = Trial(InProcessRuntime(engine), tmp_path)
+    assert any(trial.findings(quick) for _ in range(CHANCES))
+    engine.close()
+
+
+@pytest.mark.matrix
+def test_what_is_on_record_happens_again():
+    assert matrix.main(["--check"]) == 0

@@ -1,0 +1,147 @@
+"""`Component.toml` and binaries as pytest items: a planted fault fails the one check that should catch it."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from support.checkout import FIXTURES
+from support.validated_guest import GUEST, HEAD, SOUND, entry
+
+SERVED = """
+def pytest_wasm_host(host):
+    host.register("env#log", lambda number: None)
+"""
+CHECKS = ("manifest", "loads", "imports", "limits", "instantiates", "deterministic")
+
+
+@pytest.fixture
+def author(project):
+    """A folder with a guest, its manifest and the host function that it imports."""
+    project.path("guest.wat").write_text(GUEST)
+    project.path("Component.toml").write_text(HEAD + SOUND)
+    project.path("conftest.py").write_text(SERVED)
+    return project
+
+
+def validate(project, *arguments):
+    return project.run("--airssys-wasm", "-m", "not conformance", *arguments)
+
+
+def failures(ran):
+    """Failed checks by name, and the reason in the short summary."""
+    short = ran.text.partition("short test summary info")[2]
+    return {node.rpartition("::")[2]: outcome for node, outcome in ran.results.items() if outcome == "failed"} and {
+        line.removeprefix("FAILED ").partition(" - ")[0].partition("::")[2]: line.partition(" - ")[2]
+        for line in short.splitlines()
+        if line.startswith("FAILED ")
+    }
+
+
+def the_failure(project, *arguments):
+    project.environment["COLUMNS"] = "1000"
+    found = failures(validate(project, *arguments))
+    assert len(found) == 1, found
+    return next(iter(found.items()))
+
+
+def test_a_sound_component_passes_every_check_and_its_own_tests(author):
+    ran = validate(author, "-v")
+    assert ran.code == 0, ran.text
+    assert list(ran.results) == [f"Component.toml::{name}" for name in (*CHECKS, "tests[halves]", "tests[answers]")]
+    told = ran.text.partition("WebAssembly components")[2]
+    for shown in ("memory 1,048,576 bytes", "compiled in", "cold", "warm", "131,072 of 1,048,576", "returned 42; fuel"):
+        assert shown in told
+
+
+@pytest.mark.parametrize(
+    ("manifest", "reason"),
+    [
+        (HEAD.replace("max_bytes = 1048576", ""), "memory has no default"),
+        (HEAD.replace("max_bytes", "max_byte"), "did you mean max_bytes?"),
+        (HEAD.replace("1048576", "5_000_000"), "from 524288 to 4194304 bytes"),
+        (HEAD.replace("1048576", "'1 MiB'"), "expected a whole number, got '1 MiB'"),
+        (HEAD + "[resources.disk]\n", "disk: expected a known key"),
+        (HEAD + entry("x", "half", "verdict = 'fine'"), "expected one of ok, out-of-fuel"),
+        ("[component", "expected valid TOML"),
+    ],
+    ids=["no memory", "unknown key", "over the range", "wrong type", "unknown table", "wrong verdict", "no TOML"],
+)
+def test_a_wrong_manifest_fails_the_check_manifest_and_nothing_else_is_said(author, manifest, reason):
+    author.path("Component.toml").write_text(manifest)
+    name, told = the_failure(author)
+    assert name == "manifest"
+    assert reason in told
+    assert "Component.toml" in told
+
+
+def test_an_import_that_nothing_provides_is_named_with_its_type_and_blocks_the_rest(author):
+    author.path("conftest.py").unlink()
+    ran = validate(author)
+    name, told = the_failure(author)
+    assert name == "imports"
+    assert "nothing provides 1 import: env#log: (func (param i32))" in told
+    assert ran.count("skipped") == 4
+    assert "not checked, because imports fails" in ran.text
+
+
+def test_a_conftest_serves_imports_through_the_fixture_too(author):
+    author.path("conftest.py").write_text(
+        "import pytest\n@pytest.fixture\ndef wasm_host(wasm_host):\n"
+        "    wasm_host.register('env#log', lambda number: None)\n    return wasm_host\n"
+    )
+    assert validate(author).code == 0
+
+
+def test_a_blocked_check_fails_where_the_one_that_blocks_it_does_not_run(author):
+    author.path("guest.wat").unlink()
+    ran = author.run("--airssys-wasm", "Component.toml::instantiates")
+    assert ran.code == 1
+    assert "not checked, because loads fails: there is no file" in ran.text
+
+
+def test_a_failing_check_shows_what_to_do_and_the_command_that_repeats_it_alone(author):
+    author.path("Component.toml").write_text(HEAD + entry("one of two", "half", "returns = 6", "[15]"))
+    ran = validate(author)
+    for line in ("to do: do less", "verdict  out-of-fuel", "call     half(15)", "fuel     100,000 of 100,000 (100 %)"):
+        assert line in ran.text
+    assert "rerun    pytest --airssys-wasm 'Component.toml::tests[one of two]'" in ran.text
+    again = author.run("--airssys-wasm", "Component.toml::tests[one of two]")
+    assert again.count("failed") == 1
+    assert len(again.results) == 1
+
+
+def test_a_binary_is_validated_without_a_manifest_when_it_is_named(project):
+    shutil.copy(FIXTURES / "guests/text-transform/text-transform.wasm", project.path("bin/it.wasm"))
+    ran = project.run("--wasm-component", "bin/it.wasm", "--wasm-memory", "1 MiB")
+    assert set(ran.results) == {f"bin/it.wasm::{name}" for name in CHECKS[1:]}
+    assert ran.code == 0
+    alone = project.run("--wasm-component", "bin/it.wasm", "--wasm-memory", "1 MiB", "bin/it.wasm::loads")
+    assert list(alone.results) == ["bin/it.wasm::loads"]
+
+
+def test_a_binary_without_any_memory_limit_fails_the_check_limits(project):
+    shutil.copy(FIXTURES / "guests/text-transform/text-transform.wasm", project.path("it.wasm"))
+    project.environment["COLUMNS"] = "1000"
+    found = failures(project.run("--wasm-component", "it.wasm"))
+    assert list(found) == ["limits"]
+    assert found["limits"] == "no memory limit is given, and there is no default"
+
+
+def test_a_named_binary_with_a_manifest_is_validated_once_under_the_manifests_name(author):
+    ran = author.run("--wasm-component", "guest.wat", "--airssys-wasm", "-m", "not conformance")
+    assert ran.count("passed") == len(CHECKS) + 2
+    assert all(node.startswith("Component.toml::") for node in ran.results)
+    assert author.run("--wasm-component", "guest.wat").count("passed") == len(CHECKS) + 2
+
+
+def test_without_the_flag_a_manifest_is_no_test(author):
+    assert author.run().code == pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+def test_a_limit_over_the_platforms_ceiling_fails_limits(author):
+    author.write(pytest_ini="[pytest]\nwasm_max_memory = 600 KiB\n")
+    name, told = the_failure(author)
+    assert name == "limits"
+    assert "the ceiling wasm_max_memory" in told

@@ -6,9 +6,9 @@ import os
 import time
 
 import pytest
-from passing import HEAD, passes
 
 from pytest_airssys_wasm.plugin import file_cache
+from support.passing import HEAD, passes
 
 MANIFEST = """
 [component]

@@ -100,6 +100,14 @@ class HelloAnswer(Struct, frozen=True, kw_only=True):
     capabilities: list[str]
 
 
+class Refusal(Struct, frozen=True, kw_only=True):
+    """The answer to a line that is not a request, or to a request that is wrong."""
+
+    id: int | None = None
+    """The number of the request; `None` where it could not be read."""
+    error: str
+
+
 class StepAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How one execution ended and what it cost. A figure that cannot be known is null, never a guess."""
 

@@ -69,7 +69,7 @@ def test_cancelling_ends_the_process_of_the_guest(guest, engine):
 
     async def main(store):
         instance = await store.instantiate_async(guest)
-        workers.append(store._backend._lease.mate.process_id)
+        workers.append(store._backend._lease.worker.process_id)
         task = asyncio.create_task(instance.call_async("ask-for-ever"))
         await asyncio.to_thread(began.wait)
         task.cancel()
@@ -87,7 +87,7 @@ def test_cancelling_ends_the_process_of_the_guest(guest, engine):
 def test_a_cancelled_run_ends_its_process_also_where_the_guest_was_through_before(guest, engine):
     with LimitedStore(engine, LIMITS, host=asking(lambda n: n), wasi=Wasi()) as store:
         store.instantiate(guest)  # whose answer came
-        worker = store._backend._lease.mate.process_id
+        worker = store._backend._lease.worker.process_id
         run = Run(LIMITS, None, store._backend.account)
         run.stop = Stop.CANCELLED
         run.finish()
@@ -121,7 +121,7 @@ def test_an_async_host_function_is_cancelled_at_the_deadline_and_the_store_lives
 def test_a_store_that_nobody_holds_gives_its_process_back(engine, guest):
     LimitedStore(engine, LIMITS, host=asking(lambda n: n), wasi=Wasi()).instantiate(guest)
     gc.collect()
-    assert engine.backends._workforce._idle
+    assert engine.backends._pool._idle
 
 
 @pytest.mark.parametrize("is_used_again", [False, True])
@@ -150,7 +150,7 @@ def test_no_process_is_left_when_the_one_that_asked_is_gone(tmp_path):
         engine = WasmEngine(isolation=ProcessIsolation())
         guest = engine.load('(module (import "env" "told" (func $t)) (func (export "spin") call $t (loop br 0)))')
         host = HostFunctions()
-        host.register("env#told", lambda: print(*[one.process_id for one in engine.backends._workforce._all], flush=True))
+        host.register("env#told", lambda: print(*[one.process_id for one in engine.backends._pool._all], flush=True))
         engine.execute(guest, "spin", limits=ResourceLimits(memory="1 MiB", fuel=None, timeout_ms=None), host=host)
     """)
     asker = subprocess.Popen(
@@ -180,7 +180,7 @@ def _is_alive(process_id):
 
 
 def test_a_process_that_had_many_guests_is_replaced_before_its_files_run_out(engine, guest, tmp_path):
-    workforce, files = engine.backends._workforce, engine.backends._guests.files_of(guest)
+    workforce, files = engine.backends._pool, engine.backends._guests.files_of(guest)
     opened = []
     for number in range(220):
         artefact = tmp_path / f"{number}.cwasm"

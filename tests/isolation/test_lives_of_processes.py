@@ -180,12 +180,12 @@ def _is_alive(process_id):
 
 
 def test_a_process_that_had_many_guests_is_replaced_before_its_files_run_out(engine, guest, tmp_path):
-    workforce, files = engine.backends._pool, engine.backends._guests.files_of(guest)
+    pool, files = engine.backends._pool, engine.backends._guests.files_of(guest)
     opened = []
     for number in range(220):
         artefact = tmp_path / f"{number}.cwasm"
         artefact.write_bytes(Path(files.artefact).read_bytes())
-        mate = workforce.take(replace(files, artefact=str(artefact)))
-        opened.append(len(os.listdir(f"/proc/{mate.process_id}/fd")))
-        workforce.give_back(mate, is_well=True)
+        worker = pool.take(replace(files, artefact=str(artefact)))
+        opened.append(len(os.listdir(f"/proc/{worker.process_id}/fd")))
+        pool.give_back(worker, is_well=True)
     assert 20 < max(opened) < 150

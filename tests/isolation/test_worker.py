@@ -85,6 +85,17 @@ def test_only_its_reply_answers_a_question(say, hear, session):
     assert (answer["id"], answer["end"]["value"]) == (3, 42)
 
 
+def test_garbage_during_a_host_call_is_answered_and_the_guest_waits_on(say, hear, session):
+    say(json.dumps({"op": "call", "id": 3, "session": session, "call": "ask", "args": [8]}))
+    assert hear()["args"] == [8]
+    for line in ("hello", '{"for": 3, "host_error": 5}'):
+        say(line)
+        refusal = hear()
+        assert (refusal["id"], refusal["error"].partition(":")[0] in ("DecodeError", "ValidationError")) == (None, True)
+    say('{"for": 3, "host_return": 42}')
+    assert hear()["end"]["value"] == 42
+
+
 def test_what_cannot_be_opened_has_a_verdict_and_no_session(say, hear, tmp_path):
     for name, text, memory_bytes in (("yes", "(module)", -1), ("no", "(module oops)", 65_536)):
         (tmp_path / f"{name}.wat").write_text(text)

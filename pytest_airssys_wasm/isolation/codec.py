@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.protocol import values, wire
-from pytest_airssys_wasm.protocol.value_codec import Passage, codec_of
+from pytest_airssys_wasm.protocol.primitive_codec import Passage
+from pytest_airssys_wasm.protocol.value_codec import codec_of
 from pytest_airssys_wasm.runtime.base.values import WrongType, short_repr
 from pytest_airssys_wasm.runtime.convert.transfer import Transfer
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration

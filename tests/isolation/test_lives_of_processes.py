@@ -126,20 +126,20 @@ def test_a_store_that_nobody_holds_gives_its_process_back(engine, guest):
 
 @pytest.mark.parametrize("is_used_again", [False, True])
 def test_a_process_that_is_interrupted_before_its_guest_runs_is_ended(monkeypatch, is_used_again):
-    engine, mates = WasmEngine(isolation=ProcessIsolation()), []
+    engine, workers = WasmEngine(isolation=ProcessIsolation()), []
     guest = engine.load('(module (func (export "nothing")))')
     if is_used_again:
         engine.execute(guest, "nothing", limits=LIMITS)
 
-    def interrupted(mate, files):
-        mates.append(mate)
+    def interrupted(worker, files):
+        workers.append(worker)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr(WorkerProcess, "load", interrupted)
         with pytest.raises(KeyboardInterrupt):
             engine.execute(guest, "nothing", limits=LIMITS)
-    wait_for(lambda: mates[0].is_over)
+    wait_for(lambda: workers[0].is_over)
     engine.execute(guest, "nothing", limits=LIMITS)
     engine.close()
 

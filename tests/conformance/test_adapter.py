@@ -207,7 +207,7 @@ def test_a_death_between_requests_is_told_to_the_next_one(start):
     assert [step.verdict for step in run(adapter)] == [Verdict.OK]
 
 
-def test_the_diary_holds_both_directions_of_this_case_only(start):
+def test_the_transcript_holds_both_directions_of_this_case_only(start):
     adapter = start("hello()\nwhile True: fine(read(), value='\\x1b' * 2000)")
     run(adapter)
     adapter.transcript.clear()

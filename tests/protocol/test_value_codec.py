@@ -1,6 +1,6 @@
-"""A value on its way between processes is checked, charged and made plain as one on its way into a guest is.
+"""A value that is sent to another process is checked, charged and normalised in the same way as an argument of a guest.
 
-The reference is the conversion into a guest and out of it again. Values are of generated types, and most are wrong somewhere.
+The reference is the conversion into a guest and out of it again. Values are of generated types, and many are wrong somewhere.
 """
 
 from __future__ import annotations

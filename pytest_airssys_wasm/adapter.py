@@ -7,7 +7,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from pytest_airssys_wasm.protocol.pipes import take_pipes
+from pytest_airssys_wasm.protocol.pipes import end_process_with, take_pipes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,11 +24,10 @@ def main(arguments: Sequence[str] = ()) -> None:
     requests, answers = take_pipes()
     from pytest_airssys_wasm.conformance.inprocess import SUITE_ISOLATION, InProcessRuntime
     from pytest_airssys_wasm.isolation.sessions import Sessions
-    from pytest_airssys_wasm.isolation.worker import end_with
     from pytest_airssys_wasm.protocol.server import serve
     from pytest_airssys_wasm.runtime.engine import WasmEngine
 
-    end_with(requests, _LAST_S)
+    end_process_with(requests, _LAST_S)
     isolated = options.isolation == "process"
     engine = WasmEngine(isolation=SUITE_ISOLATION if isolated else None)
     serve(InProcessRuntime(engine), requests, answers, None if isolated else Sessions(engine, most_open=_MOST_OPEN))

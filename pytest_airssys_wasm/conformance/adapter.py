@@ -70,7 +70,7 @@ class AdapterRuntime:
         patience: Patience | None = None,
         line_bytes: int = 16 * 2**20,
     ) -> None:
-        self.diary = Transcript()
+        self.transcript = Transcript()
         self._command = tuple(command)
         self._folder = folder
         self._patience = patience or Patience()
@@ -170,7 +170,9 @@ class AdapterRuntime:
 
     def _started(self) -> AdapterProcess:
         try:
-            return AdapterProcess(self._command, folder=self._folder, line_bytes=self._line_bytes, diary=self.diary)
+            return AdapterProcess(
+                self._command, folder=self._folder, line_bytes=self._line_bytes, transcript=self.transcript
+            )
         except (OSError, ValueError) as error:
             text = f"a command that can be run ({error})"
             raise InvalidConfiguration("adapter", " ".join(self._command), text) from None
@@ -194,7 +196,7 @@ class AdapterRuntime:
 
     def _told(self, error: RuntimeDied) -> str:
         text = f"{error.reason}: {error}"
-        if stderr := " / ".join(self.diary.stderr[-4:]):
+        if stderr := " / ".join(self.transcript.stderr[-4:]):
             text += f"; its stderr ends with: {stderr[-_STDERR_CHARACTERS:]}"
         return text[:MESSAGE_CHARACTERS]
 

@@ -17,21 +17,19 @@ from pytest_airssys_wasm.isolation.process_isolation import ProcessIsolation
 from pytest_airssys_wasm.protocol.limits import limits_from_wire
 from pytest_airssys_wasm.protocol.messages import (
     CAPABILITIES,
-    MESSAGE_CHARACTERS,
     HelloAnswer,
     RunAnswer,
     StepAnswer,
 )
+from pytest_airssys_wasm.protocol.outcomes import step_answer
 from pytest_airssys_wasm.protocol.values import decode, encode
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.capi import abi
 from pytest_airssys_wasm.runtime.errors import (
-    ComponentTrapped,
-    GuestExit,
     InvalidConfiguration,
-    ResourceLimitExceeded,
     WasmError,
+    outcome_of,
 )
 from pytest_airssys_wasm.runtime.manifest.loading import parse_manifest
 from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
@@ -41,7 +39,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from pytest_airssys_wasm.protocol.messages import ConfigureRequest, RunRequest
-    from pytest_airssys_wasm.runtime.base.usage import Usage
     from pytest_airssys_wasm.runtime.engine import WasmEngine
     from pytest_airssys_wasm.runtime.guest.component import Component
     from pytest_airssys_wasm.runtime.guest.instance import Instance
@@ -92,7 +89,7 @@ class InProcessRuntime:
         try:
             manifest = parse_manifest(request.manifest, Path("Component.toml"))
         except InvalidConfiguration as error:
-            return RunAnswer(id=request.id, steps=[_failed(error)])
+            return RunAnswer(id=request.id, steps=[step_answer(outcome_of(error))])
         fuel, timeout_ms = manifest.max_fuel, manifest.timeout_ms
         found = {
             "memory_bytes": manifest.memory_bytes,
@@ -107,7 +104,7 @@ class InProcessRuntime:
             component = self._load(request.component)
             store = self._store(request, limits)
         except WasmError as error:
-            yield _failed(error, phase="instantiate")
+            yield step_answer(outcome_of(error), phase="instantiate")
             return
         loop = self._loop if self._always_on_loop or SUSPENDING in request.imports else None
         with store:
@@ -153,32 +150,11 @@ def _call(instance: Instance, name: str, args: Sequence[Any], loop: LoopThread |
 
 
 def _measured(store: LimitedStore, execute: Callable[[], Any], **known: Any) -> tuple[StepAnswer, Any]:
+    value, outcome = None, None
     started = perf_counter()
     try:
         value = execute()
     except WasmError as error:
-        return _failed(error, elapsed_ms=(perf_counter() - started) * 1_000, **known), None
+        outcome = outcome_of(error)
     elapsed_ms = (perf_counter() - started) * 1_000
-    return StepAnswer(verdict=Verdict.OK, elapsed_ms=elapsed_ms, **_figures(store.usage), **known), value
-
-
-def _failed(error: WasmError, **known: Any) -> StepAnswer:
-    return StepAnswer(
-        verdict=error.verdict,
-        trap=error.kind if isinstance(error, ComponentTrapped) else None,
-        resource=error.resource if isinstance(error, ResourceLimitExceeded) else None,
-        code=error.code if isinstance(error, GuestExit) else None,
-        message=str(error)[:MESSAGE_CHARACTERS],
-        **_figures(error.usage),
-        **known,
-    )
-
-
-def _figures(usage: Usage | None) -> dict[str, Any]:
-    if usage is None:
-        return {}
-    return {
-        "fuel_consumed": usage.fuel.consumed if usage.fuel.is_exact else None,
-        "peak_memory_bytes": usage.peak_memory_bytes,
-        "denied_growths": usage.denied_growths,
-    }
+    return step_answer(outcome or outcome_of(None, store.usage), elapsed_ms=elapsed_ms, **known), value

@@ -1,1 +1,1 @@
-"""Processes of our own in which guests are compiled: bounded, with nothing inherited, ended whatever they do."""
+"""Worker processes in which guests are compiled and run: bounded, with nothing inherited, and ended in any case."""

@@ -1,4 +1,4 @@
-"""Compiled guests as files, for the processes that run them."""
+"""The files of compiled guests, for the processes that run them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class GuestFiles:
-    """A guest's binary, and what it was compiled to."""
+    """The paths of a guest's binary and of the artefact that it was compiled to."""
 
     binary: str
     artefact: str
 
 
 class Guests:
-    """Writes the files of each guest once, when a process is to run it."""
+    """The guests that processes run, each of which is written to files once."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -33,7 +33,7 @@ class Guests:
         self._files: weakref.WeakKeyDictionary[Component, GuestFiles] = weakref.WeakKeyDictionary()
 
     def files_of(self, component: Component) -> GuestFiles:
-        """Where they are."""
+        """Return the files of a guest, written if need be."""
         with self._lock:
             found = self._files.get(component)
             if found is None:
@@ -42,7 +42,7 @@ class Guests:
             return found
 
     def close(self) -> None:
-        """Remove them all. Those that are asked for again are written again."""
+        """Remove all files. Those that are needed again are written again."""
         with self._lock:
             self._files.clear()
             if self._scratch is not None:

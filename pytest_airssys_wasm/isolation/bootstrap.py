@@ -1,8 +1,8 @@
-"""The first thing that runs in a child: takes its limits, then runs the module it was started for.
+"""The start of a child process: it takes its limits, and then runs the module that it was started for.
 
-Run by its path, in an interpreter that has inherited nothing; `child.py` says how. The limits are set here and not
-between fork and exec, where Python would run beside the locks of threads that are gone. So nothing but the standard
-library may be imported before they hold.
+It is run by its path, in an interpreter that has inherited nothing; `spawn.py` does that. The limits are set here and
+not between fork and exec, where Python would run beside the locks of threads that are gone. So nothing but the
+standard library may be imported before they are set.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 
 
 def main() -> None:
-    """Arguments: the module, and a JSON object with `limits` and `path`."""
+    """Run the module that is the first argument; the second is a JSON object with `limits` and `path`."""
     module, order = sys.argv[1], json.loads(sys.argv[2])
     for name, limit in order["limits"].items():
         _limit(getattr(resource, name), limit)

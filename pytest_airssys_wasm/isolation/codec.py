@@ -1,27 +1,30 @@
-"""Values on their way between two processes.
+"""Values, resources and WASI grants as JSON, on their way between this process and a worker.
 
-A value goes through the converters that take it into a guest, and comes back from C memory as the one Python value
-that stands for it. So what leaves is checked as a call in this process would, with the same messages, and nothing of
-what arrives is believed that does not fit its type.
+The side that must not believe the other checks what it sends and what it receives: with `ValueCodec` the values of
+components, with the functions for core values those of modules.
 """
 
 from __future__ import annotations
 
-from ctypes import c_char
+import base64
+import os
+import struct
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_airssys_wasm.protocol import wire
-from pytest_airssys_wasm.protocol.values import decode, encode
-from pytest_airssys_wasm.runtime.base.values import WrongType
-from pytest_airssys_wasm.runtime.capi.abi import VAL_BYTES
-from pytest_airssys_wasm.runtime.convert import core_values
-from pytest_airssys_wasm.runtime.convert.lifting import compile_lift
-from pytest_airssys_wasm.runtime.convert.lowering import compile_lower
+from pytest_airssys_wasm.protocol import values, wire
+from pytest_airssys_wasm.protocol.primitive_codec import Passage
+from pytest_airssys_wasm.protocol.value_codec import codec_of
+from pytest_airssys_wasm.runtime.base.values import WrongType, short_repr
 from pytest_airssys_wasm.runtime.convert.transfer import Transfer
+from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
+from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+    from pytest_airssys_wasm.runtime.wit.types import BorrowType, OwnType
 
 _GUEST, _HOST = "resource", "host_resource"
 _MOST = 2**62
@@ -29,21 +32,21 @@ _MOST = 2**62
 
 @dataclass(frozen=True, slots=True)
 class Handle:
-    """A resource while it crosses: whose object it is, and by which number both sides know it."""
+    """A resource on its way: the side that its object is on, and the number by which both sides know it."""
 
     is_host: bool
     number: int
 
 
 def handle_to_json(value: Any) -> Any:
-    """The innermost parts of a value, handles among them, as JSON can carry them."""
+    """Return a value that holds no others, perhaps a handle, as JSON can carry it."""
     if isinstance(value, Handle):
         return {_HOST if value.is_host else _GUEST: value.number}
     return wire.encode(value)
 
 
 def handle_from_json(value: Any) -> Any:
-    """The handle, or what came instead."""
+    """Return the handle that JSON carried, or the JSON where it did not carry one."""
     if isinstance(value, dict) and len(value) == 1:
         ((kind, number),) = value.items()
         if kind in (_GUEST, _HOST) and type(number) is int and 0 < number < _MOST:
@@ -52,80 +55,119 @@ def handle_from_json(value: Any) -> Any:
 
 
 class ValueCodec:
-    """The values of one store, on the side that must not believe the other.
+    """The conversions between the values of one store and JSON, both of which check.
 
-    `hand_out` gives the handle of a resource that leaves; `take_in` gives what a handle that arrives stands for.
-    Both may raise.
+    `hand_out` gives the handle of a resource that is sent, and `take_in` the object of a handle that was received. Both
+    may raise.
     """
 
     def __init__(
         self,
         transfer_bytes: int,
-        hand_out: Callable[[Any, Any], Handle],
-        take_in: Callable[[Handle, Any], Any],
+        hand_out: Callable[[Any, OwnType | BorrowType], Handle],
+        take_in: Callable[[Handle, OwnType | BorrowType], Any],
     ) -> None:
         self._transfer_bytes = transfer_bytes
         self._hand_out = hand_out
         self._take_in = take_in
 
-    def leave(self, value: Any, type_: Any, transfer: Transfer | None = None) -> Any:
-        """A value of this WIT type as JSON; charged to `transfer` where it is given.
+    def encode(self, value: Any, type_: Any, transfer: Transfer | None = None) -> Any:
+        """Return a Python value of this WIT type as JSON; it is charged to `transfer` if that is given.
 
-        Raises `Mismatch`, and `ResourceLimitExceeded` where it is too large.
+        Raises `Mismatch` for a value that does not fit, and `ResourceLimitExceeded` for one that is too large.
         """
-        return encode(self._plain(value, type_, self._hand_out, _as_handle, transfer), handle_to_json)
+        codec = codec_of(type_)
+        transfer = transfer or Transfer(self._transfer_bytes)
+        return codec.encode(value, Passage(transfer.charge, transfer.check, self._encode_resource))
 
-    def arrive(self, value: Any, type_: Any) -> Any:
-        """The Python value of this type that JSON carried. Raises anything for what is none."""
+    def decode(self, value: Any, type_: Any) -> Any:
+        """Return the Python value of this type (a WIT type, or the name of a core one) that JSON carried.
+
+        Raises an `Exception` of some kind for JSON that is not such a value.
+        """
         if isinstance(type_, str):
-            return _plain_core((decode(value, type_),), (type_,), "value")[0]
-        found = decode(value, type_, lambda handle, _type: handle_from_json(handle))
-        return self._plain(found, type_, _only_handles, self._take_in, None)
+            return _core_value(values.scalar(value, type_), type_, "value[0]")
+        codec = codec_of(type_)
+        transfer = Transfer(self._transfer_bytes)
+        return codec.decode(value, Passage(transfer.charge, transfer.check, self._decode_resource))
 
-    def _plain(
-        self,
-        value: Any,
-        type_: Any,
-        hand_out: Callable[[Any, Any], Handle],
-        take_in: Callable[[Handle, Any], Any],
-        transfer: Transfer | None,
-    ) -> Any:
-        down, up = transfer or Transfer(self._transfer_bytes), Transfer(None)
+    def _encode_resource(self, value: Any, type_: OwnType | BorrowType) -> Any:
+        return handle_to_json(self._hand_out(value, type_))
 
-        def lower_resource(value: object, type_: Any) -> int:
-            handle = hand_out(value, type_)
-            return handle.number << 1 | handle.is_host
-
-        def lift_resource(pointer: int, type_: Any) -> object:
-            return take_in(Handle(bool(pointer & 1), pointer >> 1), type_)
-
-        down.lower_resource, up.lift_resource = lower_resource, lift_resource
-        address = down.allocate(VAL_BYTES)
-        compile_lower(type_)(value, address, down)
-        return compile_lift(type_)(address, up)
+    def _decode_resource(self, value: Any, type_: OwnType | BorrowType) -> Any:
+        handle = handle_from_json(value)
+        if not isinstance(handle, Handle):
+            raise WrongType(str(type_), value)
+        return self._take_in(handle, type_)
 
 
-def results_to_json(values: Sequence[Any]) -> Any:
-    """The results of a core function: none is null, of several a list is made."""
-    return values[0] if len(values) == 1 else [*values] or None
+def encode_core_values(given: Sequence[Any], types: Sequence[str], where: str) -> list[Any]:
+    """Return values of a core function as JSON.
+
+    Raises `TypeError` for a value of a wrong type and `ValueError` for one out of range, naming the place.
+    """
+    return [
+        wire.encode(_core_value(value, name, f"{where}[{index}]"))
+        for index, (name, value) in enumerate(zip(types, given))
+    ]
 
 
-def leave_core(values: Sequence[Any], types: Sequence[str], where: str) -> list[Any]:
-    """Values of a core function as JSON. Raises as `core_values.lower`."""
-    return [*map(encode, _plain_core(values, types, where))]
+def encode_core_results(results: Sequence[Any]) -> Any:
+    """Return the encoded results of a core function as one: null for none, a list for several."""
+    return results[0] if len(results) == 1 else [*results] or None
 
 
-def _plain_core(values: Sequence[Any], types: Sequence[str], where: str) -> tuple[Any, ...]:
-    buffer = (c_char * (VAL_BYTES * max(1, len(types))))()
-    core_values.lower(types, values, buffer, where=where)
-    return core_values.lift(types, buffer)
+_FLOATS = {"f32": struct.Struct("<f"), "f64": struct.Struct("<d")}
+_BITS = {"i32": 32, "i64": 64}
 
 
-def _as_handle(handle: Handle, _type: Any) -> Handle:
-    return handle
+def _core_value(value: Any, name: str, place: str) -> Any:
+    """Return the Python value that a core function would be given for this one."""
+    if name in _BITS:
+        return _core_integer(value, name, place)
+    slot = _FLOATS.get(name)
+    if slot is None:
+        raise TypeError(f"{place}: values of type {name} cannot be passed from Python")
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{place}: expected {name}, got {short_repr(value)}")
+    try:
+        return slot.unpack(slot.pack(value))[0]
+    except (OverflowError, struct.error):
+        raise ValueError(f"{place}: expected {name}, got {short_repr(value)}") from None
 
 
-def _only_handles(value: Any, type_: Any) -> Handle:
-    if not isinstance(value, Handle):
-        raise WrongType(str(type_), value)
-    return value
+def _core_integer(value: Any, name: str, place: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{place}: expected {name}, got {short_repr(value)}")
+    whole, bits = int(value), _BITS[name]
+    if not -(2 ** (bits - 1)) <= whole < 2**bits:
+        raise ValueError(
+            f"{place}: expected {name} (from {-(2 ** (bits - 1))} to {2**bits - 1}), got {short_repr(value)}"
+        )
+    return whole - 2**bits if whole >= 2 ** (bits - 1) else whole
+
+
+def wasi_to_wire(wasi: Wasi) -> dict[str, Any]:
+    """Return WASI grants as JSON.
+
+    Raises `InvalidConfiguration` for grants that another process cannot have.
+    """
+    if wasi.inherit:
+        wanted = "False: the guest runs in a process of its own, which has no terminal and no environment"
+        raise InvalidConfiguration("wasi.inherit", wasi.inherit, wanted)
+    stdin = wasi.stdin.encode() if isinstance(wasi.stdin, str) else wasi.stdin
+    return {
+        "args": [*wasi.args],
+        "env": dict(wasi.env),
+        "stdin": {"bytes": base64.b64encode(stdin).decode()},
+        # The worker's working folder is another one.
+        "preopen": {
+            guest: [str(Path(os.fspath(host)).absolute()), access] for guest, (host, access) in wasi.preopen.items()
+        },
+    }
+
+
+def wasi_from_wire(grants: Mapping[str, Any]) -> Wasi:
+    """Return the WASI grants that JSON carried; their stdin may be text too."""
+    stdin = grants.get("stdin", "")
+    return Wasi(**{**grants, "stdin": base64.b64decode(stdin["bytes"]) if isinstance(stdin, dict) else stdin})

@@ -1,4 +1,4 @@
-"""One compilation in a process of its own: what it is asked, how long it may take, and what its end means."""
+"""Compilation in a process of its own: the order for it, its limits, and the meaning of its end."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pytest_airssys_wasm.isolation.deaths import was_out_of_memory
-from pytest_airssys_wasm.isolation.spawn import ChildLimits, spawn
-from pytest_airssys_wasm.protocol.transcript import Transcript
+from pytest_airssys_wasm.isolation.spawn import ChildLimits, spawn, was_out_of_memory
+from pytest_airssys_wasm.protocol.transcript import Transcript, line_text
 from pytest_airssys_wasm.runtime.compile.scratch import ScratchFolder
 from pytest_airssys_wasm.runtime.errors import InvalidComponent, ResourceLimitExceeded, RuntimeDied
 
@@ -25,17 +24,19 @@ _MODULE = "pytest_airssys_wasm.isolation.compile_worker"
 _LINE_BYTES = 2**16
 _GREETING = b'{"id": 0}'
 _START_S = 60.0
-"""Until the greeting is answered. It is none of the guest's time, and as long as the machine makes it."""
+"""The time until the greeting is answered, which does not count as time of the guest."""
 _MOST_MAPPED_BYTES = 64 * 2**20
-"""Of real guests it is next to nothing: code is mapped. Instances within instances are written out one by one."""
+"""The memory that an artefact may take beside its mapped file.
+
+Real guests need next to nothing, since code is mapped; but instances within instances are written out one by one."""
 
 
 class _Answer(msgspec.Struct, frozen=True):
     id: int
     invalid: str | None = None
-    """Why wasmtime refuses it."""
+    """The reason why wasmtime refuses the guest."""
     mapped_bytes: int | None = None
-    """Memory that it takes to load the artefact, beside its mapped file; `None` where that cannot be told."""
+    """The bytes of memory that loading the artefact takes beside its mapped file; `None` where that is not known."""
 
 
 # Made here and not by the first to need it: two threads at once would crash msgspec.
@@ -43,7 +44,7 @@ _ANSWER = msgspec.json.Decoder(_Answer)
 
 
 def translate(text: bytes, name: str, *, timeout_ms: float, memory_bytes: int) -> bytes:
-    """The binary of WebAssembly text, as `Isolation.translate`."""
+    """Return the binary of WebAssembly text. Raises the errors of `compile_`."""
     with ScratchFolder("compile") as folder:
         result = folder / "binary"
         _make("text", text, name, result, timeout_ms, memory_bytes)
@@ -51,7 +52,11 @@ def translate(text: bytes, name: str, *, timeout_ms: float, memory_bytes: int) -
 
 
 def compile_(kind: Kind, binary: bytes, name: str, artefact: Path, *, timeout_ms: float, memory_bytes: int) -> None:
-    """Compile a binary into the file `artefact`, as `Isolation.compile`."""
+    """Compile a binary into the file `artefact`.
+
+    Raises `InvalidComponent` for a binary that wasmtime refuses, `ResourceLimitExceeded` for one that takes the
+    compiler more time or memory than it may have, and `RuntimeDied` where the compiler breaks down.
+    """
     _make(kind, binary, name, artefact, timeout_ms, memory_bytes)
 
 
@@ -64,7 +69,10 @@ def _make(what: str, source: bytes, name: str, result: Path, timeout_ms: float, 
     try:
         answer = _ANSWER.decode(line)
     except msgspec.DecodeError as error:
-        raise RuntimeDied(f"{name}: the compiler's process answered {line[:200]!r} ({error})", "garbage") from None
+        raise RuntimeDied(
+            f"{name}: the compiler's process wrote a line that is not an answer ({error}): {line_text(line, 200)}",
+            "garbage",
+        ) from None
     if answer.invalid is not None:
         raise InvalidComponent(f"{name}: {answer.invalid}")
     if (answer.mapped_bytes or 0) > _MOST_MAPPED_BYTES:
@@ -73,8 +81,8 @@ def _make(what: str, source: bytes, name: str, result: Path, timeout_ms: float, 
 
 
 def _ask(order: bytes, name: str, timeout_ms: float, memory_bytes: int) -> bytes:
-    diary = Transcript()
-    child = spawn(_MODULE, _limits(timeout_ms, memory_bytes), line_bytes=_LINE_BYTES, diary=diary)
+    transcript = Transcript()
+    child = spawn(_MODULE, _limits(timeout_ms, memory_bytes), line_bytes=_LINE_BYTES, transcript=transcript)
     due = math.inf
     try:
         child.ask(0, _GREETING, _START_S)
@@ -84,16 +92,17 @@ def _ask(order: bytes, name: str, timeout_ms: float, memory_bytes: int) -> bytes
         if time.monotonic() >= due and died.reason == "silence":
             text = f"{name}: compiling it takes longer than {timeout_ms:g} ms"
             raise ResourceLimitExceeded(text, "compile-time") from None
-        if was_out_of_memory(diary):
+        if was_out_of_memory(transcript):
             text = f"{name}: compiling it takes more than {memory_bytes:,} bytes of memory"
             raise ResourceLimitExceeded(text, "compile-memory") from None
-        said = "; ".join(diary.stderr[-3:])
-        raise RuntimeDied(f"{name}: the compiler broke down: {died}{said and f' ({said})'}", died.reason) from None
+        stderr = "; ".join(transcript.stderr[-3:])
+        text = f"{name}: the compiler broke down: {died}" + (f" ({stderr})" if stderr else "")
+        raise RuntimeDied(text, died.reason) from None
     finally:
         child.kill()
 
 
 def _limits(timeout_ms: float, memory_bytes: int) -> ChildLimits:
-    # The clock ends it before; this holds when whoever watches the clock is gone.
+    # The clock ends it before; this limit is for the case that the process which watches the clock is gone.
     cpu_s = math.ceil(timeout_ms / 1_000 * (os.cpu_count() or 1)) + 1
     return ChildLimits(data_bytes=memory_bytes, cpu_s=cpu_s)

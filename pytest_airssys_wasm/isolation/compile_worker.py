@@ -1,19 +1,17 @@
-"""Runs in a child: compiles one guest, or translates one text, and says how that ended."""
+"""The program of a compiler process: it compiles one guest, or translates one text, and tells the result."""
 
 from __future__ import annotations
 
 import ctypes
 import json
-import os
 import re
-import threading
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import wasmtime
 import wasmtime.component
 
-from pytest_airssys_wasm.protocol.pipes import take_pipes
+from pytest_airssys_wasm.protocol.pipes import end_process_with, take_pipes
 from pytest_airssys_wasm.runtime.binary.formats import brief
 from pytest_airssys_wasm.runtime.compile.wasmtime_config import new_config
 
@@ -22,12 +20,12 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """One order, one answer; and before them a greeting, which is its own answer: everything is loaded."""
+    """Answer a greeting with itself, since everything is loaded then, and carry out one order."""
     requests, answers = take_pipes()
     answers.write(requests.readline())
     answers.flush()
     order = json.loads(requests.readline())
-    threading.Thread(target=_end_with, args=(requests,), daemon=True).start()
+    end_process_with(requests)  # nothing in here can be told to stop
     answer = {"id": order["id"], **_carry_out(order["what"], Path(order["source"]), Path(order["result"]))}
     answers.write(json.dumps(answer).encode() + b"\n")
     answers.flush()
@@ -48,12 +46,12 @@ def _carry_out(what: str, source: Path, result: Path) -> dict[str, Any]:
 
 
 def price(load: Callable[[], object]) -> int | None:
-    """How much private memory it takes to load this, where the system tells."""
+    """Return the bytes of private memory that `load` takes; `None` where the system does not tell."""
     status = Path("/proc/self/status")
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is None or not status.exists():
         return None
-    trim(0)  # or what compiling has left would be used again, and nothing grow
+    trim(0)  # otherwise memory that compiling has left would be used again
     before_bytes = _private_bytes(status)
     kept = load()
     grown_bytes = _private_bytes(status) - before_bytes
@@ -64,12 +62,6 @@ def price(load: Callable[[], object]) -> int | None:
 def _private_bytes(status: Path) -> int:
     found = re.search(r"RssAnon:\s+(\d+) kB", status.read_text())
     return int(found[1]) * 1024 if found else 0
-
-
-def _end_with(requests: IO[bytes]) -> None:
-    """Whoever asked is gone, and nothing in here can be told to stop."""
-    requests.read()
-    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -1,32 +1,88 @@
-"""Host functions of this process, called by a guest in another."""
+"""The host's side of a store whose guests run in another process: its resources and its host functions."""
 
 from __future__ import annotations
 
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from pytest_airssys_wasm.isolation.codec import leave_core, results_to_json
+from pytest_airssys_wasm.isolation.codec import Handle, encode_core_results, encode_core_values, handle_from_json
 from pytest_airssys_wasm.isolation.proxies import DROP
 from pytest_airssys_wasm.protocol.session_messages import HostCall, HostReply
-from pytest_airssys_wasm.runtime.base.values import Mismatch, short_repr
+from pytest_airssys_wasm.runtime.base.values import Mismatch, WrongType, short_repr
 from pytest_airssys_wasm.runtime.errors import RuntimeDied
+from pytest_airssys_wasm.runtime.guest.resources import Resource, check_served
 from pytest_airssys_wasm.runtime.host.functions import call_host, drop_object
+from pytest_airssys_wasm.runtime.wit.types import BorrowType, OwnType
 from pytest_airssys_wasm.runtime.wit.world import functions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pytest_airssys_wasm.isolation.codec import ValueCodec
-    from pytest_airssys_wasm.isolation.objects import HostObjects
     from pytest_airssys_wasm.runtime.execution.run import Run
     from pytest_airssys_wasm.runtime.guest.component import Component
+    from pytest_airssys_wasm.runtime.guest.operations import InstanceHandle, Runner
+    from pytest_airssys_wasm.runtime.guest.wit_component import WitComponent
     from pytest_airssys_wasm.runtime.host.functions import HostFunctions
 
 Signature = tuple[tuple[Any, ...], tuple[Any, ...]]
 """The types of an import's parameters and results."""
 
 
+class HostObjects:
+    """The resources of one store: objects of this process that guests hold, and handles of guests that it holds."""
+
+    def __init__(self, runner: Runner, host: HostFunctions | None) -> None:
+        self._runner = runner
+        self._host = host
+        self._objects: dict[int, Any] = {}
+        self._numbers = count(1)
+        self.component: WitComponent | None = None
+        """The component that runs now; `None` for a module."""
+        self.instance: InstanceHandle | None = None
+        """The instance of that component, once it is instantiated: then its resources have methods."""
+        self.forgotten: list[int] = []
+        """The handles of guests that nobody holds here any more, and the other side still does."""
+
+    def hand_out(self, value: Any, type_: OwnType | BorrowType) -> Handle:
+        """Return the handle of a resource that is sent to the guest. Raises `WrongType` for other objects."""
+        if isinstance(value, Resource):
+            if value._store is not self._runner:
+                raise ValueError(f"the resource {type_.resource} belongs to another store")
+            return Handle(is_host=False, number=value._peek() if isinstance(type_, BorrowType) else value._take())
+        if self.component is None:
+            raise WrongType(str(type_), value)
+        check_served(value, type_, self.component, self._host)
+        number = next(self._numbers)
+        self._objects[number] = value
+        return Handle(is_host=True, number=number)
+
+    def take_in(self, handle: Handle, type_: OwnType | BorrowType) -> Any:
+        """Return the object of a handle that was received. Raises `LookupError` for one that was never given out."""
+        if handle.is_host:
+            return self._objects.pop(handle.number) if isinstance(type_, OwnType) else self._objects[handle.number]
+        component = self.component
+        if component is None:
+            raise LookupError("a module has no resources")
+        return Resource(handle.number, type_, self._runner, component, self.instance, self.forgotten.append)
+
+    def take_back(self, args: Sequence[Any]) -> object:
+        """Return the object of which the guest has dropped its last handle. Raises `LookupError` for unknown ones."""
+        handle = handle_from_json(args[0])
+        if not isinstance(handle, Handle) or not handle.is_host:
+            raise LookupError(f"no host object: {args}")
+        return self._objects.pop(handle.number)
+
+    def take_forgotten(self) -> list[int]:
+        """Return the handles that were forgotten since the last time."""
+        numbers = []
+        while self.forgotten:
+            numbers.append(self.forgotten.pop())
+        return numbers
+
+
 def served_imports(component: Component, host: HostFunctions | None) -> dict[str, Signature]:
-    """Every import that `host` serves, by its full name."""
+    """Return every import that `host` serves, by its full name."""
     if host is None:
         return {}
     if component.kind == "module":
@@ -39,73 +95,76 @@ def served_imports(component: Component, host: HostFunctions | None) -> dict[str
     return {name: both for name, both in types.items() if host.find(*_split(name)) is not None}
 
 
-class HostCalls:
-    """Serves the calls of one execution."""
+class HostCallServer:
+    """Serves the host calls of one execution."""
 
     def __init__(
         self,
         imports: Mapping[str, Signature],
         host: HostFunctions | None,
-        crossing: ValueCodec,
+        codec: ValueCodec,
         objects: HostObjects,
         run: Run,
     ) -> None:
         self._imports = imports
         self._host = host
-        self._crossing = crossing
+        self._codec = codec
         self._objects = objects
         self._run = run
 
     def serve(self, call: HostCall) -> HostReply:
-        """The reply. What a function raised is kept in the run. Raises `RuntimeDied` for what no guest can call."""
+        """Call a host function and return the reply; an error that the function raised is kept in the run.
+
+        Raises `RuntimeDied` for a call that no guest can make.
+        """
         run = self._run
         if call.fuel_left is not None and not 0 <= call.fuel_left <= run.fuel_at_start:
-            raise _garbage(f"fuel_left: {call.fuel_left}")
+            raise protocol_broken(f"fuel_left: {call.fuel_left}")
         run.fuel_left = run.fuel_left if call.fuel_left is None else call.fuel_left
         if call.host_call == DROP:
             return self._drop(call)
         run.host_calls += 1
         if call.host_call not in self._imports or self._host is None:
-            raise _garbage(f"host_call: {short_repr(call.host_call)} is served by nobody")
+            raise protocol_broken(f"host_call: nobody serves {short_repr(call.host_call)}")
         params, results = self._imports[call.host_call]
         function = self._host.find(*_split(call.host_call))
         assert function is not None
-        values = self._arrived(call, params)
+        args = self._decoded(call, params)
         try:
-            value = self._returned(call_host(function, values, run), results)
+            value = self._encoded(call_host(function, args, run), results)
         except BaseException as error:  # noqa: BLE001 as in threads: SystemExit and pytest.fail too are the caller's
             run.host_error, run.host_name = error, call.host_call
             return HostReply(asked_for=call.asked_for, host_error=type(error).__name__)
         return HostReply(asked_for=call.asked_for, host_return=value)
 
-    def _arrived(self, call: HostCall, params: Sequence[Any]) -> list[Any]:
+    def _decoded(self, call: HostCall, params: Sequence[Any]) -> list[Any]:
         if len(call.args) != len(params):
-            raise _garbage(f"args: {len(call.args)} of {len(params)}")
+            raise protocol_broken(f"args: {len(call.args)} of {len(params)}")
         try:
-            return [self._crossing.arrive(value, type_) for value, type_ in zip(call.args, params)]
+            return [self._codec.decode(value, type_) for value, type_ in zip(call.args, params)]
         except Exception as error:  # a lie may make anything of it; were it our fault, its cause shows that
-            raise _garbage(f"args of {short_repr(call.host_call)}: {error}") from error
+            raise protocol_broken(f"args of {short_repr(call.host_call)}: {error}") from error
 
-    def _returned(self, value: Any, results: Sequence[Any]) -> Any:
+    def _encoded(self, value: Any, results: Sequence[Any]) -> Any:
         if not results:
             if value is not None:
                 raise TypeError(f"it returned {short_repr(value)}, but has no result")
             return None
         if not isinstance(results[0], str):
             try:
-                return self._crossing.leave(value, results[0])
+                return self._codec.encode(value, results[0])
             except Mismatch as error:
                 raise error.at("result")
         values = (value,) if len(results) == 1 else tuple(value)
         if len(values) != len(results):
             raise TypeError(f"returned {short_repr(value)}, expected {len(results)} result(s)")
-        return results_to_json(leave_core(values, results, "result"))
+        return encode_core_results(encode_core_values(values, results, "result"))
 
     def _drop(self, call: HostCall) -> HostReply:
         try:
             dropped = self._objects.take_back(call.args)
         except LookupError as error:
-            raise _garbage(str(error)) from None
+            raise protocol_broken(error) from None
         try:
             drop_object(dropped, self._run)
         except BaseException as error:  # noqa: BLE001 as above; it is kept in the run already
@@ -113,10 +172,11 @@ class HostCalls:
         return HostReply(asked_for=call.asked_for, host_return=None)
 
 
+def protocol_broken(what: object) -> RuntimeDied:
+    """Return the error of a process that wrote something that no honest one can write."""
+    return RuntimeDied(f"the guest's process broke the protocol: {what}", "garbage")
+
+
 def _split(name: str) -> tuple[str, str]:
     interface, _, function = name.rpartition("#")
     return interface, function
-
-
-def _garbage(what: str) -> RuntimeDied:
-    return RuntimeDied(f"the guest's process asked for what there is not ({what})", "garbage")

@@ -1,4 +1,4 @@
-"""No network for this process: the kernel refuses to make sockets from here on.
+"""The refusal of the network for this process: from a call on, the kernel refuses to make sockets.
 
 A seccomp filter needs no privileges and no namespaces. Pairs of sockets stay possible: they lead nowhere else.
 """
@@ -12,11 +12,11 @@ import struct
 import sys
 
 _SOCKET = {"x86_64": (0xC000003E, 41), "aarch64": (0xC00000B7, 198)}
-"""By machine: how the kernel names its calling convention, and the number of `socket` in it."""
+"""The kernel's name of the calling convention, and the number of `socket` in it, by machine."""
 _IO_URING_SETUP = 425
-"""Its rings make sockets without the call of that name. The same number everywhere."""
+"""The number of the call that makes rings, which make sockets without `socket`; it is the same on all machines."""
 _X32 = 0x40000000
-"""From here on numbers mean the calls of another convention of x86-64."""
+"""The first number that means a call of another convention of x86-64."""
 
 _LOAD, _IF_EQUAL, _IF_AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
 _NUMBER_AT, _CONVENTION_AT = 0, 4
@@ -30,7 +30,7 @@ class _Program(ctypes.Structure):
 
 
 def refuse_network() -> bool:
-    """Whether it could be done: on Linux, on the machines that are known here. Cannot be undone."""
+    """Refuse sockets to this process for ever, and return whether that worked: on Linux, on the machines known here."""
     known = _SOCKET.get(platform.machine())
     if sys.platform != "linux" or known is None:
         return False

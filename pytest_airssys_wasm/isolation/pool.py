@@ -1,4 +1,7 @@
-"""The processes that run guests: started when they are needed, used again, and ended when anything is wrong."""
+"""The processes that run guests, and the stores' leases of them.
+
+Processes are started when they are needed, used again for further stores, and ended when anything is wrong with them.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +9,18 @@ import os
 import threading
 from contextlib import suppress
 from itertools import count
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import structs
 
-from pytest_airssys_wasm.isolation.deaths import was_out_of_memory
-from pytest_airssys_wasm.isolation.lines import ANSWER_ROOM, line_bytes
-from pytest_airssys_wasm.isolation.spawn import ChildLimits, spawn
-from pytest_airssys_wasm.protocol.envelope import UNREADABLE
-from pytest_airssys_wasm.protocol.pending import Question
+from pytest_airssys_wasm.isolation.spawn import ChildLimits, spawn, was_out_of_memory
+from pytest_airssys_wasm.protocol.answers import read_host_call, read_session_answer
+from pytest_airssys_wasm.protocol.line_limits import WORKER_ROOM_BYTES, worker_line_bytes
+from pytest_airssys_wasm.protocol.pending import HostCallLine
 from pytest_airssys_wasm.protocol.process_group import exited
-from pytest_airssys_wasm.protocol.session_messages import CloseRequest, HostCall, LoadRequest, SessionAnswer
-from pytest_airssys_wasm.protocol.transcript import Transcript, shown
+from pytest_airssys_wasm.protocol.session_messages import CloseRequest, LoadRequest
+from pytest_airssys_wasm.protocol.transcript import Transcript
 from pytest_airssys_wasm.runtime.errors import RuntimeDied
 from pytest_airssys_wasm.runtime.store.exclusive_use import StoreUnusable
 
@@ -26,64 +28,53 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pytest_airssys_wasm.isolation.artefacts import GuestFiles
-    from pytest_airssys_wasm.protocol.pending import Waiting
-    from pytest_airssys_wasm.protocol.session_messages import HostReply, SessionRequest
+    from pytest_airssys_wasm.protocol.pending import PendingRequest
+    from pytest_airssys_wasm.protocol.session_messages import HostCall, HostReply, SessionAnswer, SessionRequest
     from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
+    from pytest_airssys_wasm.runtime.execution.run import Run
 
 _MODULE = "pytest_airssys_wasm.isolation.worker"
 _START_S = 60.0
-"""From the start of a process to its first answer, beside whatever else the machine does."""
-_MOST = 32
-"""Processes at once. Each takes 50 MB."""
+"""The time from the start of a process to its first answer, beside whatever else the machine does."""
+_MOST_PROCESSES = 32
+"""The number of processes at once, each of which takes 50 MB."""
 _PATIENCE_S = 30.0
-"""How long a store waits for another to give its process back."""
-_WORDS_CHARACTERS = 300
+"""The time that a store waits for another to give its process back."""
+_STDERR_LINES, _STDERR_CHARACTERS = 4, 300
+"""The end of stderr that is shown when a process dies."""
 _OPEN_FILES = 256
 _MOST_GUESTS = 100
-"""Guests that a process has had when it is replaced: each keeps a file open, as long as the process lives."""
-
-
-Message = TypeVar("Message")
-
-
-class _Refusal(msgspec.Struct, frozen=True):
-    error: str | None = None
-
-
-# Made here and not by the first to need them: two threads at once would crash msgspec.
-_REFUSAL = msgspec.json.Decoder(_Refusal)
-_ANSWER = msgspec.json.Decoder(SessionAnswer)
-_CALL = msgspec.json.Decoder(HostCall)
+"""The number of guests after which a process is replaced: each keeps a file open, as long as the process lives."""
 
 
 class WorkerProcess:
-    """One process that runs guests, for one store at a time."""
+    """A process that runs guests, for one store at a time."""
 
     def __init__(self, memory_bytes: int) -> None:
-        self._diary = Transcript()
+        self._transcript = Transcript()
         limits = ChildLimits(data_bytes=memory_bytes, open_files=_OPEN_FILES)
-        self._process = spawn(_MODULE, limits, line_bytes=ANSWER_ROOM, diary=self._diary)
+        self._process = spawn(_MODULE, limits, line_bytes=WORKER_ROOM_BYTES, transcript=self._transcript)
         self._numbers = count(1)
         self._loaded: set[GuestFiles] = set()
-        self._waiting: Waiting | None = None
+        self._pending: PendingRequest | None = None
 
     @property
     def process_id(self) -> int:
-        """Of the process."""
+        """The system's number of the process."""
         return self._process.process_id
 
     @property
     def is_over(self) -> bool:
-        """Whether it has ended."""
+        """Whether the process has ended."""
         return self._process.is_over or exited(self.process_id) is not None
 
     @property
-    def is_worn(self) -> bool:
-        """Whether it has had so many guests that the next store should have another."""
+    def is_exhausted(self) -> bool:
+        """Whether the process has had so many guests that the next store should have another."""
         return len(self._loaded) >= _MOST_GUESTS
 
     def load(self, files: GuestFiles) -> None:
-        """Have a guest ready. Raises `RuntimeDied`."""
+        """Make a guest ready in the process. Raises `RuntimeDied`."""
         if files not in self._loaded:
             self.ask(LoadRequest(id=0, component=files.binary, artefact=files.artefact), lambda: _START_S)
             self._loaded.add(files)
@@ -94,130 +85,181 @@ class WorkerProcess:
         left_s: Callable[[], float | None],
         serve: Callable[[HostCall], HostReply] | None = None,
     ) -> SessionAnswer:
-        """The answer to a request. `serve` serves host calls until then; `left_s` tells how long may be waited.
+        """Return the answer to a request, and serve host calls until then; `left_s` gives the time that is left for it.
 
-        Raises `RuntimeDied` where there is none, or none that can be believed; the process is ended then.
+        Raises `RuntimeDied` where no answer comes, or none that can be believed; the process is ended then.
         """
         identifier = next(self._numbers)
         line = msgspec.json.encode(structs.replace(request, id=identifier))
         try:
-            waiting = self._waiting = self._process.begin(identifier, line, may_ask=serve is not None)
-            while isinstance(came := self._process.await_line(waiting, left_s()), Question):
+            pending = self._pending = self._process.begin(identifier, line, may_call=serve is not None)
+            while isinstance(came := self._process.await_line(pending, left_s()), HostCallLine):
                 assert serve is not None
-                self._process.reply(waiting, msgspec.json.encode(serve(_decoded(came, _CALL))))
-            return _decoded(came, _ANSWER)
+                self._process.reply(pending, msgspec.json.encode(serve(read_host_call(came))))
+            return read_session_answer(came)
         except RuntimeDied as died:
             self.kill(died)
-            raise self._told(died) from died.__cause__
+            raise self._explained(died) from died.__cause__
 
     def last_words(self, wait_s: float) -> SessionAnswer | None:
-        """The answer to a request that nobody waits for any more, if it comes; for use on any thread."""
+        """Return the answer to a request that was given up, if it comes in this time. For use on any thread."""
         with suppress(RuntimeDied):
-            line = None if self._waiting is None else self._waiting.next_line(wait_s)
-            return None if line is None else _decoded(line, _ANSWER)
+            line = None if self._pending is None else self._pending.next_line(wait_s)
+            return None if line is None else read_session_answer(line)
         return None
 
     def allow(self, limits: ResourceLimits) -> None:
-        """How long its lines may be under these limits."""
-        self._process.allow(line_bytes(limits.transfer, limits.output))
+        """Let the lines of the process be as long as a store with these limits needs."""
+        self._process.allow(worker_line_bytes(limits))
 
     def close_session(self, session: int) -> None:
         """Have a store released. Raises `RuntimeDied`.
 
-        Nobody waits for the answer: the next request is not looked at before it.
+        The answer is not waited for: the process does not look at the next request before it.
         """
         identifier = next(self._numbers)
         self._process.begin(identifier, msgspec.json.encode(CloseRequest(id=identifier, session=session)))
 
     def kill(self, why: RuntimeDied | None = None) -> None:
-        """End it, without waiting for that."""
+        """Kill the process, without waiting for its end."""
         self._process.condemn(why or RuntimeDied("it was killed", "signal"))
 
-    def bury(self) -> None:
-        """End it, and wait for that."""
+    def join(self) -> None:
+        """Kill the process, and wait for its end."""
         self._process.kill()
 
-    def _told(self, died: RuntimeDied) -> RuntimeDied:
-        reason = "memory" if died.reason in ("signal", "status") and was_out_of_memory(self._diary) else died.reason
+    def _explained(self, died: RuntimeDied) -> RuntimeDied:
+        reason = died.reason
+        if reason in ("signal", "status") and was_out_of_memory(self._transcript):
+            reason = "memory"
         text = f"the guest's process: {died}"
-        if stderr := " / ".join(self._diary.stderr[-4:]):
-            text += f"; its stderr ends with: {stderr[-_WORDS_CHARACTERS:]}"
+        if stderr := " / ".join(self._transcript.stderr[-_STDERR_LINES:]):
+            text += f"; its stderr ends with: {stderr[-_STDERR_CHARACTERS:]}"
         return RuntimeDied(text, reason)
 
 
 class WorkerProcessPool:
-    """All processes of one engine's stores."""
+    """The processes of all stores of one engine."""
 
     def __init__(self, memory_bytes: int) -> None:
         self._memory_bytes = memory_bytes
         self._lock = threading.Lock()
         self._idle: list[WorkerProcess] = []
         self._most_idle = os.cpu_count() or 1
-        self._places = threading.BoundedSemaphore(_MOST)
+        self._places = threading.BoundedSemaphore(_MOST_PROCESSES)
         self._all: set[WorkerProcess] = set()
 
     def take(self, files: GuestFiles) -> WorkerProcess:
-        """A process that has this guest ready. Raises `RuntimeDied` where none can be had, `StoreUnusable` for too
-        many at once.
+        """Return a process in which this guest is ready.
+
+        Raises `RuntimeDied` where no process can be had, and `StoreUnusable` where too many are in use.
         """
         if not self._places.acquire(timeout=_PATIENCE_S):
-            raise StoreUnusable(f"{_MOST} stores have processes of their own already: close some")
-        mate = None
+            raise StoreUnusable(f"{_MOST_PROCESSES} stores have processes of their own already: close some")
+        worker = None
         try:
-            while (mate := self._next_idle()) is not None:
+            while (worker := self._next_idle()) is not None:
                 with suppress(RuntimeDied):  # it died while nobody looked
-                    mate.load(files)
-                    return mate
-            mate = WorkerProcess(self._memory_bytes)
+                    worker.load(files)
+                    return worker
+            worker = WorkerProcess(self._memory_bytes)
             with self._lock:
-                self._all.add(mate)
-            mate.load(files)
-            return mate
+                self._all.add(worker)
+            worker.load(files)
+            return worker
         except BaseException:  # a signal as well
-            if mate is not None:
-                mate.kill()  # nobody would have it
+            if worker is not None:
+                worker.kill()  # nobody would have it
             self._places.release()
             raise
 
-    def give_back(self, mate: WorkerProcess, *, is_well: bool) -> None:
-        """A process that a store has done with."""
+    def give_back(self, worker: WorkerProcess, *, is_well: bool) -> None:
+        """Take back the process of a store that has done with it; it is ended if it is not well, or exhausted."""
         with self._lock:
             self._all = {one for one in self._all if not one.is_over}
-            stays = is_well and not (mate.is_over or mate.is_worn) and len(self._idle) < self._most_idle
-            if stays:
-                self._idle.append(mate)
-        if not stays:
-            mate.kill()
+            is_kept = is_well and not (worker.is_over or worker.is_exhausted) and len(self._idle) < self._most_idle
+            if is_kept:
+                self._idle.append(worker)
+        if not is_kept:
+            worker.kill()
         self._places.release()
 
     def close(self) -> None:
-        """End those that are idle."""
-        while (mate := self._next_idle()) is not None:
-            mate.bury()
+        """End the idle processes."""
+        while (worker := self._next_idle()) is not None:
+            worker.join()
 
     def kill(self) -> None:
-        """End all, at the end of this process."""
+        """End all processes, since this one ends."""
         with self._lock:
-            mates, self._all, self._idle = self._all, set(), []
-        for mate in mates:
-            mate.kill()
-        for mate in mates:
-            mate.bury()
+            workers, self._all, self._idle = self._all, set(), []
+        for worker in workers:
+            worker.kill()
+        for worker in workers:
+            worker.join()
 
     def _next_idle(self) -> WorkerProcess | None:
         with self._lock:
             while self._idle:
-                mate = self._idle.pop()
-                if not mate.is_over:
-                    return mate
+                worker = self._idle.pop()
+                if not worker.is_over:
+                    return worker
         return None
 
 
-def _decoded(line: bytes, decoder: msgspec.json.Decoder[Message]) -> Message:
-    try:
-        refusal = _REFUSAL.decode(line).error
-        if refusal is None:
-            return decoder.decode(line)
-    except UNREADABLE as error:
-        raise RuntimeDied(f"what it wrote is not as it must be ({error}): {shown(line, 200)}", "garbage") from None
-    raise RuntimeDied(f"it refused the request: {shown(refusal.encode('utf-8', 'replace'))}", "refusal")
+class Lease:
+    """A store's hold on a process, from before its first execution until the store is closed or collected.
+
+    It does not hold the store, so that the store can be collected.
+    """
+
+    def __init__(self, pool: WorkerProcessPool) -> None:
+        self._pool = pool
+        self._lock = threading.Lock()
+        self._is_closed = False
+        self.worker: WorkerProcess | None = None
+        """The process; `None` before the first execution, and after the last."""
+        self.session: int | None = None
+        """The number of the first session that was opened, which stands for the store."""
+        self.running: list[Run] = []
+        """The run that is under way, if there is one."""
+
+    def ready(self, files: GuestFiles) -> None:
+        """Have a process in which this guest is ready. Raises `RuntimeDied`."""
+        if self.worker is not None:
+            self.worker.load(files)
+            return
+        worker = self._pool.take(files)
+        with self._lock:
+            if not self._is_closed:
+                self.worker = worker
+                return
+        self._pool.give_back(worker, is_well=True)  # the store was closed meanwhile
+
+    def end(self) -> None:
+        """End the process, without which nothing can be run in the store any more."""
+        worker = self._take()
+        if worker is not None:
+            self._pool.give_back(worker, is_well=False)
+
+    def release(self) -> None:
+        """Give the process back, since the store is closed or the interpreter ends."""
+        if self.running:
+            self.end()
+            return
+        worker = self._take()
+        if worker is None:
+            return
+        is_well = True
+        if self.session is not None:
+            try:
+                worker.close_session(self.session)
+            except RuntimeDied:
+                is_well = False
+        self._pool.give_back(worker, is_well=is_well)
+
+    def _take(self) -> WorkerProcess | None:
+        with self._lock:
+            self._is_closed = True
+            worker, self.worker = self.worker, None
+        return worker

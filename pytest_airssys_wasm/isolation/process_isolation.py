@@ -1,4 +1,4 @@
-"""ProcessIsolation: how much of the machine the processes get that compile and run guests."""
+"""ProcessIsolation: the limits of the processes that compile and run guests."""
 
 from __future__ import annotations
 
@@ -18,26 +18,28 @@ DEFAULT_MEMORY_BYTES = 2**30
 DEFAULT_GRACE_MS = 500.0
 DEFAULT_COMPILE_TIMEOUT_MS = 60_000.0
 DEFAULT_COMPILE_MEMORY_BYTES = 2**30
-# What such a process takes before any guest, with what machines may differ by: 40 MiB were measured, and 26 to compile.
+# Without a guest such a process was measured to take 40 MiB, and 26 to compile; machines differ by some more.
 LEAST_MEMORY_BYTES = 64 * 2**20
 LEAST_COMPILE_MEMORY_BYTES = 48 * 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessIsolation:
-    """Guests are compiled and run in processes of their own. Sizes and durations may be given with units.
+    """The isolation of guests in processes of their own, which compile and run them.
 
-    Raises `InvalidConfiguration` for a value out of range, naming the field.
+    Sizes and durations may be given with units (`"512 MiB"`, `"2 s"`). Raises `InvalidConfiguration` for a value out of
+    range, naming the field.
     """
 
     memory_bytes: int = DEFAULT_MEMORY_BYTES
-    """Data of a process that runs guests, the guests' memories and the runtime's own together: 64 MiB at least."""
+    """The bytes of data that a process that runs guests may have, its guests' memories and its own together: at least
+    64 MiB."""
     grace_ms: float = DEFAULT_GRACE_MS
-    """How long after its deadline an execution may still answer before its process is killed."""
+    """The milliseconds after its deadline in which an execution may still answer before its process is killed."""
     compile_timeout_ms: float = DEFAULT_COMPILE_TIMEOUT_MS
-    """Wall clock of one compilation. The start of its process is not counted."""
+    """The milliseconds of wall clock that one compilation may take. The start of its process is not counted."""
     compile_memory_bytes: int = DEFAULT_COMPILE_MEMORY_BYTES
-    """Data of a process that compiles: 48 MiB at least."""
+    """The bytes of data that a process that compiles may have: at least 48 MiB."""
 
     if TYPE_CHECKING:
         # The fields are plain numbers; what they are made from may have units.
@@ -60,19 +62,25 @@ class ProcessIsolation:
 
     def new_backends(self) -> BackendFactory:
         """Make the factory of one engine's backends. For engines."""
-        from pytest_airssys_wasm.isolation.backends import WorkerBackends
+        from pytest_airssys_wasm.isolation.backend import WorkerBackends
 
         return WorkerBackends(memory_bytes=self.memory_bytes, grace_ms=self.grace_ms)
 
     def translate(self, text: bytes, name: str) -> bytes:
-        """The binary of WebAssembly text. For engines, which call it for long text."""
+        """Return the binary of WebAssembly text. For engines, which call it for long text.
+
+        Raises `InvalidComponent`, `ResourceLimitExceeded` or `RuntimeDied`, as `load` does.
+        """
         from pytest_airssys_wasm.isolation import compile as compiling
 
         timeout_ms, memory_bytes = self.compile_timeout_ms, self.compile_memory_bytes
         return compiling.translate(text, name, timeout_ms=timeout_ms, memory_bytes=memory_bytes)
 
     def compile(self, kind: Kind, binary: bytes, name: str, artefact: Path) -> None:
-        """Compile a binary into a file that `deserialize_file` takes. For engines."""
+        """Compile a binary into a file that `deserialize_file` takes. For engines.
+
+        Raises `InvalidComponent`, `ResourceLimitExceeded` or `RuntimeDied`, as `load` does.
+        """
         from pytest_airssys_wasm.isolation import compile as compiling
 
         timeout_ms, memory_bytes = self.compile_timeout_ms, self.compile_memory_bytes

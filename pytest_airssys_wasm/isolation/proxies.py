@@ -1,4 +1,4 @@
-"""In the worker: what stands for the host functions and host objects of the process that asked."""
+"""The proxies in a worker of the host functions and host objects of its driver."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.guest.component import Component
 
 DROP = "[drop]"
-"""Called as a host function when the guest has dropped its last handle of a host object."""
+"""The name of the host call that tells the driver that the guest has dropped its last handle of a host object."""
 
 
 class Objects:
-    """The resources of one store, by the numbers that both processes know."""
+    """The resources of one store, with the numbers by which both processes know them."""
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
@@ -31,26 +31,26 @@ class Objects:
         self._last = 0
 
     def encode(self, value: Any) -> Any:
-        """A value that leaves, as JSON can carry it."""
+        """Return a value as JSON can carry it. Resources in it get numbers."""
         return encode(value, self._rest)
 
     def decode(self, value: Any, type_: Any) -> Any:
-        """A value that has arrived."""
+        """Return the value of this type that JSON carried; the call checks it."""
         return decode(value, type_, self._resource)
 
     def take(self, number: int) -> Resource:
-        """A guest's resource that the other side gives back. Raises `LookupError` where it has none of the number."""
+        """Return a guest's resource that the driver gives back. Raises `LookupError` for an unknown number."""
         resource = self._known(number)
         del self._given[number]
         return resource
 
     def forget(self, numbers: Sequence[int]) -> None:
-        """Let go of the guest's resources that the other side holds no longer."""
+        """Let go of the guest's resources that the driver holds no longer."""
         for number in numbers:
             self._given.pop(number, None)
 
     def new_host_object(self, number: int) -> HostObject:
-        """What stands for an object of the other side."""
+        """Return the proxy of a host object of the driver."""
         return HostObject(number, self._ask)
 
     def _rest(self, value: Any) -> Any:
@@ -78,21 +78,21 @@ class Objects:
 
 
 class HostObject:
-    """Stands for an object of the other process, in the hands of a guest."""
+    """The proxy of a host object of the driver, for a guest to hold."""
 
     def __init__(self, number: int, ask: Ask) -> None:
         self.number = number
         self._ask = ask
 
     def drop(self) -> None:
-        """The guest has dropped its last handle."""
+        """Tell the driver that the guest has dropped its last handle."""
         self._ask(DROP, [handle_to_json(Handle(is_host=True, number=self.number))], RUN.get())
 
 
 def proxy_host(
     component: Component, imports: Sequence[str], resources: Sequence[str], objects: Objects, ask: Ask
 ) -> HostFunctions:
-    """Host functions that ask the other process."""
+    """Return host functions that call those of the driver."""
     host = HostFunctions()
     results = _result_types(component)
     for name in imports:

@@ -1,25 +1,25 @@
-"""What a store is asked to run, as requests of a session. Everything that can be refused before it runs is, here."""
+"""The operations of a store as requests of a session. Everything that can be refused before it runs is refused here."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pytest_airssys_wasm.isolation.codec import leave_core
+from pytest_airssys_wasm.isolation.codec import encode_core_values, wasi_to_wire
 from pytest_airssys_wasm.isolation.host_side import served_imports
-from pytest_airssys_wasm.isolation.wasi_codec import wasi_to_wire
 from pytest_airssys_wasm.protocol.limits import plain_limits
 from pytest_airssys_wasm.protocol.session_messages import CallRequest, DropRequest, OpenRequest
 from pytest_airssys_wasm.runtime.base.values import Mismatch
 from pytest_airssys_wasm.runtime.guest.linking import check_imports
-from pytest_airssys_wasm.runtime.guest.operations import CallExport, DropResource
+from pytest_airssys_wasm.runtime.guest.operations import CallExport, DropResource, Instantiate
 from pytest_airssys_wasm.runtime.wit.types import ResourceType
 from pytest_airssys_wasm.runtime.wit.world import flatten, full_name
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pytest_airssys_wasm.isolation.artefacts import Guests
     from pytest_airssys_wasm.isolation.codec import ValueCodec
-    from pytest_airssys_wasm.isolation.host_side import Signature
-    from pytest_airssys_wasm.isolation.objects import HostObjects
+    from pytest_airssys_wasm.isolation.host_side import HostObjects, Signature
     from pytest_airssys_wasm.protocol.session_messages import SessionRequest
     from pytest_airssys_wasm.runtime.execution.run import Run
     from pytest_airssys_wasm.runtime.guest.backend import StoreSettings
@@ -28,73 +28,79 @@ if TYPE_CHECKING:
 
 
 class Requests:
-    """Makes the requests of one store.
+    """The maker of the requests of one store.
 
-    Raises `InvalidConfiguration` where another process cannot have what it grants.
+    Raises `InvalidConfiguration` where another process cannot have what the store grants.
     """
 
-    def __init__(self, store: StoreSettings, guests: Guests, crossing: ValueCodec, objects: HostObjects) -> None:
-        self._store = store
+    def __init__(self, settings: StoreSettings, guests: Guests, codec: ValueCodec, objects: HostObjects) -> None:
+        self._settings = settings
         self._guests = guests
-        self._crossing = crossing
+        self._codec = codec
         self._objects = objects
-        self._wasi = None if store.wasi is None else wasi_to_wire(store.wasi)
+        self._wasi = None if settings.wasi is None else wasi_to_wire(settings.wasi)
         self._imports: dict[Component, dict[str, Signature]] = {}
 
     def imports_of(self, component: Component) -> dict[str, Signature]:
-        """What the store's host functions serve of its imports."""
+        """Return the imports of a component that the store's host functions serve, by full name."""
         found = self._imports.get(component)
         if found is None:
-            found = self._imports[component] = served_imports(component, self._store.host)
+            found = self._imports[component] = served_imports(component, self._settings.host)
         return found
 
     def request(self, operation: Operation, run: Run, session: int | None) -> SessionRequest:
-        """The request for an operation. `session` is one of the store, where there is one already.
+        """Return the request for an operation; `session` is one of the store, or `None` for a new store.
 
-        Raises what the operation would on a thread: `LinkError`, `UnknownExport`, `TypeError`, `ValueError` …
+        Raises the errors that the operation would raise in this process: `LinkError`, `UnknownExport`, `TypeError`,
+        `ValueError` and others.
         """
         forget = self._objects.take_forgotten()
-        if isinstance(operation, DropResource):
-            assert session is not None  # a resource came out of one
-            return DropRequest(id=0, session=session, resource=operation.pointer)
-        if isinstance(operation, CallExport):
-            args = self._args(operation, run)
-            return CallRequest(id=0, session=operation.handle.raw, call=operation.function, args=args, forget=forget)
-        component, store = operation.component, self._store
-        check_imports(component, store.host, store.wasi)
+        match operation:
+            case DropResource():
+                assert session is not None  # a resource came out of one
+                return DropRequest(id=0, session=session, resource=operation.pointer)
+            case CallExport():
+                args = self._args(operation.component, operation.function, operation.args, run)
+                return CallRequest(
+                    id=0, session=operation.handle.raw, call=operation.function, args=args, forget=forget
+                )
+            case Instantiate():
+                return self._open(operation, run, session, forget)
+
+    def _open(self, operation: Instantiate, run: Run, session: int | None, forget: list[int]) -> OpenRequest:
+        component, function, settings = operation.component, operation.function, self._settings
+        check_imports(component, settings.host, settings.wasi)
         files = self._guests.files_of(component)
         return OpenRequest(
             id=0,
             component=files.binary,
             artefact=files.artefact,
-            limits=plain_limits(store.limits) if session is None else {},
+            limits=plain_limits(settings.limits) if session is None else {},
             wasi=self._wasi if session is None else None,
             imports=[*self.imports_of(component)],
             resources=self._resources(component),
-            fuel_per="run" if store.fuel_per == "store" else "step",
+            fuel_per="run" if settings.fuel_per == "store" else "step",
             beside=session,
             forget=forget,
-            call=operation.function,
-            args=[] if operation.function is None else self._args(operation, run),
+            call=function,
+            args=[] if function is None else self._args(component, function, operation.args, run),
         )
 
-    def _args(self, operation: Operation, run: Run) -> list[Any]:
-        component, args = operation.component, operation.args
-        assert operation.function is not None
-        component.check_call(operation.function, len(args))
-        types = component.parameter_types(operation.function)
+    def _args(self, component: Component, function: str, args: Sequence[Any], run: Run) -> list[Any]:
+        component.check_call(function, len(args))
+        types = component.parameter_types(function)
         if component.kind == "module":
-            return leave_core(args, types, "args")
+            return encode_core_values(args, types, "args")
         return [self._arg(index, value, type_, run) for index, (value, type_) in enumerate(zip(args, types))]
 
     def _arg(self, index: int, value: Any, type_: Any, run: Run) -> Any:
         try:
-            return self._crossing.leave(value, type_, run.transfer)
+            return self._codec.encode(value, type_, run.transfer)
         except Mismatch as error:
             raise error.at(f"args[{index}]")
 
     def _resources(self, component: Component) -> list[str]:
-        host = self._store.host
+        host = self._settings.host
         if host is None or component.kind == "module":
             return []
         return [

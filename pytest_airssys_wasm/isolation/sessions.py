@@ -3,78 +3,93 @@
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
 
-from pytest_airssys_wasm.isolation.outcome_codec import end_answer
-from pytest_airssys_wasm.isolation.proxies import proxy_host
-from pytest_airssys_wasm.isolation.served_store import ServedStore
-from pytest_airssys_wasm.isolation.wasi_codec import wasi_from_wire
+from pytest_airssys_wasm.isolation.codec import wasi_from_wire
+from pytest_airssys_wasm.isolation.proxies import Objects, proxy_host
+from pytest_airssys_wasm.protocol.host_calls import HostCallUnanswered
 from pytest_airssys_wasm.protocol.limits import limits_from_wire
+from pytest_airssys_wasm.protocol.line_limits import LINE_BYTES, WORKER_ROOM_BYTES, worker_line_bytes
+from pytest_airssys_wasm.protocol.outcomes import end_answer
 from pytest_airssys_wasm.protocol.session_messages import (
     CallRequest,
+    CloseRequest,
     DropRequest,
     LoadRequest,
     OpenRequest,
     SessionAnswer,
 )
+from pytest_airssys_wasm.runtime.base.exhaustive import assert_never
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
-from pytest_airssys_wasm.runtime.errors import WasmError
+from pytest_airssys_wasm.runtime.errors import WasmError, outcome_of
 from pytest_airssys_wasm.runtime.guest.operations import CallExport, Instantiate
 from pytest_airssys_wasm.runtime.store.exclusive_use import StoreUnusable
 from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from pytest_airssys_wasm.protocol.host_calls import Ask
-    from pytest_airssys_wasm.protocol.session_messages import SessionRequest
+    from pytest_airssys_wasm.protocol.session_messages import EndAnswer, SessionRequest
     from pytest_airssys_wasm.runtime.engine import WasmEngine
+    from pytest_airssys_wasm.runtime.execution.run import Run
     from pytest_airssys_wasm.runtime.guest.component import Component
-    from pytest_airssys_wasm.runtime.guest.operations import InstanceHandle
+    from pytest_airssys_wasm.runtime.guest.operations import InstanceHandle, Operation
+
+_STREAMS = ("stdout", "stderr")
 
 
 class Sessions:
-    """Answers the requests of sessions, of different stores on several threads at once.
+    """Answers the requests of sessions, those of different stores on several threads at once.
 
-    `most_open` bounds how many are open. Without `takes_artefacts` a component is compiled here, whatever a request
-    says it was compiled to.
+    `most_open` bounds the number of open sessions. With `is_worker` it serves the process that started this one: it
+    trusts the artefacts that a request names, and writes lines as long as the limits of the store demand. Otherwise
+    components are compiled here, and lines are as long as the protocol allows to adapters.
     """
 
-    def __init__(self, engine: WasmEngine, *, most_open: int | None = None, takes_artefacts: bool = False) -> None:
+    def __init__(self, engine: WasmEngine, *, most_open: int | None = None, is_worker: bool = False) -> None:
         self._engine = engine
         self._most_open = most_open
-        self._takes_artefacts = takes_artefacts
+        self._is_worker = is_worker
         self._loaded: dict[tuple[str, str | None], Component] = {}
         self._numbers = count(1)
         self._lock = threading.Lock()
         self._open: dict[int, tuple[ServedStore, InstanceHandle | None]] = {}
-        """By session: its store and its instance, where there is one: the store outlives a failed instantiation."""
+        """The store of each session, and its instance if it has one: the store outlives a failed instantiation."""
+        self.line_bytes = WORKER_ROOM_BYTES if is_worker else LINE_BYTES
+        """The length of a line, in bytes, that the driver reads now."""
 
     def answer(self, request: SessionRequest, ask: Ask) -> SessionAnswer:
-        """The answer; `ask` asks the driver for a host function meanwhile.
+        """Return the answer; `ask` calls a host function of the driver meanwhile.
 
-        Raises what is wrong with the request, which no guest can be to blame for.
+        Raises an error for a request that is wrong, which is not the guest's fault.
         """
-        if isinstance(request, LoadRequest):
-            self._load(request.component, request.artefact)
-            return SessionAnswer(id=request.id)
-        if isinstance(request, OpenRequest):
-            return self._opened(request, ask)
-        kept, instance = self._session(request.session)
-        with kept.serving(ask):
-            if isinstance(request, CallRequest):
-                return _called(request, kept, instance)
-            if isinstance(request, DropRequest):
-                return _dropped(request, kept)
-            self._close(kept)
-        return SessionAnswer(id=request.id)
+        match request:
+            case LoadRequest():
+                self._load(request.component, request.artefact)
+                return SessionAnswer(id=request.id)
+            case OpenRequest():
+                return self._answer_open(request, ask)
+        served, instance = self._session(request.session)
+        with served.serving(ask):
+            match request:
+                case CallRequest():
+                    return _answer_call(request, served, instance)
+                case DropRequest():
+                    return _answer_drop(request, served)
+                case CloseRequest():
+                    self._close(served)
+                    return SessionAnswer(id=request.id)
+                case _:
+                    assert_never(request)
 
     def _load(self, path: str, artefact: str | None) -> Component:
-        if not self._takes_artefacts:
+        if not self._is_worker:
             artefact = None
         component = self._loaded.get((path, artefact))
         if component is None:
@@ -88,75 +103,141 @@ class Sessions:
             raise LookupError(f"no session {number} is open")
         return found
 
-    def _opened(self, request: OpenRequest, ask: Ask) -> SessionAnswer:
+    def _answer_open(self, request: OpenRequest, ask: Ask) -> SessionAnswer:
         try:
             component = self._load(request.component, request.artefact)
-            kept = self._new(request) if request.beside is None else self._session(request.beside)[0]
+            served = self._new(request) if request.beside is None else self._session(request.beside)[0]
         except WasmError as error:
-            return SessionAnswer(id=request.id, end=end_answer(error, None))
+            return SessionAnswer(id=request.id, end=end_answer(outcome_of(error)))
         number = next(self._numbers)
-        with kept.serving(ask):
+        with served.serving(ask):
             try:
-                self._admit(number, kept)
-                kept.objects.forget(request.forget)
-                host = proxy_host(component, request.imports, request.resources, kept.objects, kept.ask)
-                args = [] if request.call is None else _decoded(kept, component, request.call, request.args)
-                opened, end = kept.run(Instantiate(component, request.call, args, host))
+                self._admit(number, served)
+                served.objects.forget(request.forget)
+                host = proxy_host(component, request.imports, request.resources, served.objects, served.ask)
+                args = [] if request.call is None else _decoded(served, component, request.call, request.args)
+                opened, end = served.run(Instantiate(component, request.call, args, host))
             except BaseException:  # whatever it was: the driver has no number to close it by
                 with self._lock:
                     self._open.pop(number, None)
                 if request.beside is None:
-                    kept.close()
+                    served.close()
                 raise
             with self._lock:
-                self._open[number] = kept, None if opened is None else opened.handle
+                self._open[number] = served, None if opened is None else opened.handle
             value = None if opened is None else opened.value
-            return _with_value(SessionAnswer(id=request.id, session=number, end=end), kept, value)
+            return _with_value(SessionAnswer(id=request.id, session=number, end=end), served, value)
 
-    def _admit(self, number: int, kept: ServedStore) -> None:
+    def _admit(self, number: int, served: ServedStore) -> None:
         """Count a session before anything runs in it. Raises `StoreUnusable` where too many are open."""
         with self._lock:
             if self._most_open is not None and len(self._open) >= self._most_open:
                 raise StoreUnusable(f"{self._most_open} sessions are open already: close some")
-            self._open[number] = kept, None
+            self._open[number] = served, None
 
     def _new(self, request: OpenRequest) -> ServedStore:
+        limits = limits_from_wire(request.limits)
+        if self._is_worker:
+            self.line_bytes = worker_line_bytes(limits)
         store = LimitedStore(
             self._engine,
-            limits_from_wire(request.limits),
+            limits,
             wasi=None if request.wasi is None else wasi_from_wire(request.wasi),
             fuel_per="store" if request.fuel_per == "run" else "call",
         )
         return ServedStore(store)
 
-    def _close(self, kept: ServedStore) -> None:
+    def _close(self, served: ServedStore) -> None:
         with self._lock:
-            self._open = {number: one for number, one in self._open.items() if one[0] is not kept}
-        kept.close()
+            self._open = {number: one for number, one in self._open.items() if one[0] is not served}
+        served.close()
 
 
-def _called(request: CallRequest, kept: ServedStore, instance: InstanceHandle | None) -> SessionAnswer:
+class ServedStore:
+    """A store that lives on between requests, with its resources and the length of its output that is told already."""
+
+    def __init__(self, store: LimitedStore) -> None:
+        self.store = store
+        """The store."""
+        self.objects = Objects(self.ask)
+        """The resources of the store that both processes know."""
+        self._told = dict.fromkeys(_STREAMS, 0)
+        self._busy = threading.Lock()
+        self._ask: Ask | None = None
+
+    @contextmanager
+    def serving(self, ask: Ask) -> Iterator[None]:
+        """Work on one request, whose guest calls host functions with `ask`. Raises `StoreUnusable` during another."""
+        if not self._busy.acquire(blocking=False):
+            raise StoreUnusable(
+                "another request of this session, or of its store, is still worked on: wait for its answer first"
+            )
+        try:
+            # A guest that was given up may come back, and must not ask as part of a later request.
+            self._ask = ask if self.store.is_usable else None
+            yield
+        finally:
+            self._ask = None
+            self._busy.release()
+
+    def ask(self, name: str, args: Sequence[Any], run: Run | None) -> Any:
+        """Call a host function of the driver, as part of the request that is worked on."""
+        ask = self._ask
+        if ask is None:
+            raise HostCallUnanswered
+        return ask(name, args, run)
+
+    def run(self, operation: Operation) -> tuple[Any, EndAnswer]:
+        """Run an operation, and return its result and its end without that."""
+        return self.end_of(lambda: self.store.run(operation))
+
+    def end_of(self, execute: Callable[[], Any]) -> tuple[Any, EndAnswer]:
+        """Call a function that runs an operation in the store, and return its result and its end without that."""
+        value, error = None, None
+        try:
+            value = execute()
+        except WasmError as raised:
+            if isinstance(raised.__cause__, MemoryError):
+                raise MemoryError from raised  # it was raised in here, and not by a host function
+            error = raised
+        outcome = outcome_of(error, self.store.usage if error is None else None)
+        return value, end_answer(outcome, is_over=not self.store.is_usable, **self._new_output())
+
+    def close(self) -> None:
+        """Release the store."""
+        self.store.close()
+
+    def _new_output(self) -> dict[str, bytes]:
+        output = {}
+        for name in _STREAMS:
+            text: bytes = getattr(self.store, name)
+            output[name] = text[self._told[name] :]
+            self._told[name] = len(text)
+        return output
+
+
+def _answer_call(request: CallRequest, served: ServedStore, instance: InstanceHandle | None) -> SessionAnswer:
     if instance is None:
         raise LookupError(f"session {request.session} has no instance")
-    kept.objects.forget(request.forget)
-    args = _decoded(kept, instance.component, request.call, request.args)
-    value, end = kept.run(CallExport(instance, request.call, args))
-    return _with_value(SessionAnswer(id=request.id, end=end), kept, value)
+    served.objects.forget(request.forget)
+    args = _decoded(served, instance.component, request.call, request.args)
+    value, end = served.run(CallExport(instance, request.call, args))
+    return _with_value(SessionAnswer(id=request.id, end=end), served, value)
 
 
-def _dropped(request: DropRequest, kept: ServedStore) -> SessionAnswer:
-    _, end = kept.end_of(kept.objects.take(request.resource).drop)
+def _answer_drop(request: DropRequest, served: ServedStore) -> SessionAnswer:
+    _, end = served.end_of(served.objects.take(request.resource).drop)
     return SessionAnswer(id=request.id, end=end)
 
 
-def _decoded(kept: ServedStore, component: Component, function: str, args: Sequence[Any]) -> Sequence[Any]:
+def _decoded(served: ServedStore, component: Component, function: str, args: Sequence[Any]) -> Sequence[Any]:
     types = component.parameter_types(function)
     if len(types) != len(args):
         return args  # the call itself says what would be right
-    return [kept.objects.decode(value, type_) for value, type_ in zip(args, types)]
+    return [served.objects.decode(value, type_) for value, type_ in zip(args, types)]
 
 
-def _with_value(answer: SessionAnswer, kept: ServedStore, value: Any) -> SessionAnswer:
+def _with_value(answer: SessionAnswer, served: ServedStore, value: Any) -> SessionAnswer:
     if answer.end is None or answer.end.verdict is not Verdict.OK:
         return answer
-    return structs.replace(answer, end=structs.replace(answer.end, value=kept.objects.encode(value)))
+    return structs.replace(answer, end=structs.replace(answer.end, value=served.objects.encode(value)))

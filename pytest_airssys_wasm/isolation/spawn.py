@@ -1,8 +1,8 @@
-"""How a process of ours is started: spawned, never forked, with nothing inherited but its three pipes.
+"""The start of a worker or compiler process: spawned, never forked, with nothing inherited but its three pipes.
 
-Python in isolated mode without `site`: no environment variable, no user folder and no `.pth` file has a say in it.
-What it may import from is handed to it, the standard library always first: a folder of tests that has a `json.py`
-is no reason to fail.
+It runs Python in isolated mode without `site`, on which no environment variable, user folder or `.pth` file has an
+influence. It is given the folders that it may import from, the standard library always first, so that a `json.py` in
+a folder of tests does not break it.
 """
 
 from __future__ import annotations
@@ -23,22 +23,23 @@ if TYPE_CHECKING:
 
 _PACKAGE = Path(__file__).parents[1]
 _LIBRARY_PATHS = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
-"""A Python that was built with a shared library may not start without."""
+"""The variables without which a Python that was built with a shared library may not start."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildLimits:
-    """What a child may use of the machine."""
+    """The limits of a child process, which the system enforces."""
 
     data_bytes: int
-    """Private writable memory. Reserved addresses do not count, of which wasmtime takes gigabytes."""
+    """The bytes of private writable memory. Reserved addresses, of which wasmtime takes gigabytes, do not count."""
     cpu_s: int | None = None
-    """Time on processors, of all its threads together."""
+    """The seconds of processor time of all its threads together; `None` means unlimited."""
     open_files: int = 64
+    """The number of files that it may have open at once."""
 
 
-def spawn(module: str, limits: ChildLimits, *, line_bytes: int, diary: Transcript) -> AdapterProcess:
-    """A process that runs `module`, which must take its pipes with `take_pipes` and speak in lines.
+def spawn(module: str, limits: ChildLimits, *, line_bytes: int, transcript: Transcript) -> AdapterProcess:
+    """Start a process that runs a module, which has to use its pipes as `take_pipes` gives them, and write lines.
 
     Raises `InvalidConfiguration` where no process can be started.
     """
@@ -48,10 +49,28 @@ def spawn(module: str, limits: ChildLimits, *, line_bytes: int, diary: Transcrip
             folder=Path("/"),
             environment={name: os.environ[name] for name in _LIBRARY_PATHS if name in os.environ},
             line_bytes=line_bytes,
-            diary=diary,
+            transcript=transcript,
         )
     except OSError as error:
         raise InvalidConfiguration("isolation", sys.executable, f"a Python that can be started ({error})") from None
+
+
+_OUT_OF_MEMORY = (
+    "memory allocation of ",  # Rust
+    "MemoryError",  # Python
+    "failed to spawn thread",  # a thread's stack is memory too
+    "Cannot allocate memory",
+    "failed to allocate",
+)
+
+
+def was_out_of_memory(transcript: Transcript) -> bool:
+    """Return whether a child that has ended said on stderr that it was refused memory.
+
+    It aborts then, and its status does not tell why. Guests cannot write what is read here: stderr is the process's
+    own.
+    """
+    return any(sign in line for line in transcript.stderr for sign in _OUT_OF_MEMORY)
 
 
 def _command(module: str, limits: ChildLimits) -> tuple[str, ...]:
@@ -66,6 +85,6 @@ def _command(module: str, limits: ChildLimits) -> tuple[str, ...]:
 
 
 def _path() -> list[str]:
-    """Where this package is, and where this process looks: what it could import, its child can."""
+    """Return the folders of this package and of this process: its child can import whatever this process can."""
     places = [str(_PACKAGE.parent), *sys.path]
     return [*dict.fromkeys(str(Path(place).absolute()) for place in places)]

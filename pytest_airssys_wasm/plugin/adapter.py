@@ -34,7 +34,7 @@ def introduce(config: pytest.Config) -> None:
     except InvalidConfiguration as error:
         raise pytest.UsageError(f"--wasm-runtime: expected {error.wanted}: {settings.wasm_runtime}") from None
     except RuntimeDied as error:
-        said = "".join(f"\n  {line}" for line in (*adapter.diary.lines, *adapter.diary.stderr))
+        said = "".join(f"\n  {line}" for line in (*adapter.transcript.lines, *adapter.transcript.stderr))
         raise pytest.UsageError(f"--wasm-runtime: {settings.wasm_runtime}: {error}{said}") from None
     finally:
         if config.getoption("dist", "no") != "no" or _HELLO not in config.stash:
@@ -69,7 +69,7 @@ def begin_case(item: pytest.Item) -> None:
     """Forget what the adapter wrote during earlier cases."""
     adapter = the_adapter(item.config)
     if adapter is not None:
-        adapter.diary.clear()
+        adapter.transcript.clear()
 
 
 def add_section(item: pytest.Item) -> None:
@@ -77,9 +77,9 @@ def add_section(item: pytest.Item) -> None:
     adapter = the_adapter(item.config)
     if adapter is None:
         return
-    lines = [*adapter.diary.lines]
-    if adapter.diary.stderr:
-        lines += ["stderr:", *(f"  {line}" for line in adapter.diary.stderr)]
+    lines = [*adapter.transcript.lines]
+    if adapter.transcript.stderr:
+        lines += ["stderr:", *(f"  {line}" for line in adapter.transcript.stderr)]
     item.add_report_section("call", SECTION, "\n".join(lines))
 
 

@@ -1,4 +1,4 @@
-"""An adapter's lines, decoded and checked: nothing of them is believed that the protocol does not allow."""
+"""The lines of adapters and workers, decoded and checked: they may hold nothing that the protocol does not allow."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from pytest_airssys_wasm.protocol.messages import (
     RunAnswer,
     StepAnswer,
 )
-from pytest_airssys_wasm.protocol.transcript import shown
+from pytest_airssys_wasm.protocol.session_messages import HostCall, SessionAnswer
+from pytest_airssys_wasm.protocol.transcript import line_text
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.base.printable import printable
 from pytest_airssys_wasm.runtime.errors import RuntimeDied
@@ -28,11 +29,14 @@ Answer = TypeVar("Answer")
 
 _MOST = 2**64
 _DEPTH = 200
-"""How deep a value may nest: no case goes deeper, and Python cannot show what does."""
+"""The levels to which a value may nest: no case goes deeper, and Python cannot print values that do."""
 _NAME_CHARACTERS = 200
+_SHOWN_CHARACTERS = 200
 
 
 class _Error(Struct, frozen=True):
+    """The fields that any answer may have beside its own."""
+
     error: str | None = None
     protocol: int = PROTOCOL
 
@@ -41,10 +45,15 @@ class _Error(Struct, frozen=True):
 _ERROR = msgspec.json.Decoder(_Error)
 _HELLO = msgspec.json.Decoder(HelloAnswer)
 _RUN = msgspec.json.Decoder(RunAnswer)
+_SESSION = msgspec.json.Decoder(SessionAnswer)
+_HOST_CALL = msgspec.json.Decoder(HostCall)
 
 
 def read_hello(line: bytes) -> HelloAnswer:
-    """The answer to `hello`. Raises `RuntimeDied` when it is none, or names what does not exist."""
+    """Return the answer to `hello`.
+
+    Raises `RuntimeDied` for a line that is not one, or that names unknown capabilities.
+    """
     answer = _decoded(line, _HELLO)
     for name in ("runtime", "version"):
         text = getattr(answer, name)
@@ -53,23 +62,33 @@ def read_hello(line: bytes) -> HelloAnswer:
     unknown = [name for name in answer.capabilities if name not in CAPABILITIES]
     if unknown:
         known = ", ".join(CAPABILITIES)
-        raise _garbage(f"capabilities: {unknown[0]!r} is none of {known}", line)
+        raise _garbage(f"capabilities: {unknown[0]!r} is not one of {known}", line)
     return answer
 
 
 def read_run(line: bytes, asked: int) -> RunAnswer:
-    """The answer to `run` or `configure` with so many steps. Raises `RuntimeDied` when it is none."""
+    """Return the answer to `run` or `configure` with so many steps. Raises `RuntimeDied` for a line that is not one."""
     answer = _decoded(line, _RUN)
     if not 0 < len(answer.steps) <= asked:
         raise _garbage(f"steps: {len(answer.steps)} answers to {asked} steps", line)
     *before, last = answer.steps
     if any(step.verdict is not Verdict.OK for step in before):
-        raise _garbage("steps: something is answered after a step that was not ok", line)
+        raise _garbage("steps: there are answers after a step that was not ok", line)
     if last.verdict is Verdict.OK and len(answer.steps) < asked:
         raise _garbage(f"steps: {len(answer.steps)} answers to {asked} steps, and the last of them is ok", line)
     for step in answer.steps:
         _check_numbers(step, line)
     return structs.replace(answer, steps=[_shortened(step) for step in answer.steps])
+
+
+def read_session_answer(line: bytes) -> SessionAnswer:
+    """Return the answer to a request of a session. Raises `RuntimeDied` for a line that is not one."""
+    return _decoded(line, _SESSION)
+
+
+def read_host_call(line: bytes) -> HostCall:
+    """Return the host call that a line is. Raises `RuntimeDied` for a line that is not one."""
+    return _decoded(line, _HOST_CALL)
 
 
 def _decoded(line: bytes, decoder: msgspec.json.Decoder[Answer]) -> Answer:
@@ -78,7 +97,9 @@ def _decoded(line: bytes, decoder: msgspec.json.Decoder[Answer]) -> Answer:
         if refusal.protocol != PROTOCOL:
             raise _garbage(f"protocol: expected {PROTOCOL}, got {refusal.protocol}", line)
         if refusal.error is not None:
-            raise RuntimeDied(f"it refused the request: {shown(refusal.error.encode('utf-8', 'replace'))}", "refusal")
+            raise RuntimeDied(
+                f"it refused the request: {line_text(refusal.error.encode('utf-8', 'replace'))}", "refusal"
+            )
         return decoder.decode(line)
     except UNREADABLE as error:
         raise _garbage(str(error), line) from None
@@ -113,4 +134,4 @@ def _shortened(step: StepAnswer) -> StepAnswer:
 
 
 def _garbage(what: str, line: bytes) -> RuntimeDied:
-    return RuntimeDied(f"its answer is not as it must be ({what}): {shown(line, 200)}", "garbage")
+    return RuntimeDied(f"its answer breaks the protocol ({what}): {line_text(line, _SHOWN_CHARACTERS)}", "garbage")

@@ -1,4 +1,4 @@
-"""What guests ask of the driver while a request of their session is worked on, and the replies to it."""
+"""The runtime's side of host calls: guests ask the driver while a request of their session is worked on."""
 
 from __future__ import annotations
 
@@ -17,110 +17,139 @@ from pytest_airssys_wasm.runtime.errors import ResourceLimitExceeded
 from pytest_airssys_wasm.runtime.execution.run import Run
 
 Ask = Callable[[str, Sequence[Any], Run | None], Any]
-"""Name, encoded arguments and the run, to the encoded result. Raises `FailedElsewhere`."""
+"""A function `(name, encoded arguments, run) -> encoded result` that calls a host function of the driver.
+
+Raises `HostCallFailed` where the function failed, and `HostCallUnanswered` where no reply comes.
+"""
 
 
-class FailedElsewhere(Exception):
-    """The host function raised, in the process where it is."""
+class HostCallFailed(Exception):
+    """The host function raised an error in the process of the driver."""
 
 
-class Unanswered(Exception):
+class HostCallUnanswered(Exception):
     """No reply is waited for any more: time is up, the request is answered, or the driver is gone. Internal."""
 
 
-def question(identifier: int, name: str, args: Sequence[Any], run: Run | None, line_bytes: int) -> bytes:
-    """The line that asks for a host function. Raises `ResourceLimitExceeded` where it would be too long."""
-    fuel_left = None if run is None else run.fuel_left
-    line = msgspec.json.encode(HostCall(host_call=name, args=[*args], asked_for=identifier, fuel_left=fuel_left))
-    if len(line) > line_bytes:
-        raise ResourceLimitExceeded(too_long(f"the arguments of {name}", line, line_bytes), "host-transfer")
-    return line
+class PendingHostCalls:
+    """The host calls of the requests that are worked on, at most one for each request.
 
+    `write` writes a whole line to the driver, and `line_bytes` gives the length that it may have. Replies are handed in
+    with `reply`, by a thread that reads the driver's lines. Without such a thread `read` has to be given: it reads and
+    handles the next line, and is called with the number of the request whose guest waits, by the thread that waits.
+    """
 
-def returned(reply: HostReply) -> Any:
-    """What the host function returned. Raises `FailedElsewhere` where it did not."""
-    if reply.host_error is not None:
-        raise FailedElsewhere(reply.host_error)
-    return reply.host_return
-
-
-class Questions:
-    """Of the requests that are worked on at once. `write` writes a line to the driver, whole."""
-
-    def __init__(self, write: Callable[[bytes], None]) -> None:
+    def __init__(
+        self,
+        write: Callable[[bytes], None],
+        line_bytes: Callable[[], int] = lambda: LINE_BYTES,
+        read: Callable[[int], object] | None = None,
+    ) -> None:
         self._write = write
-        self._open: dict[int, _Asking] = {}
+        self._line_bytes = line_bytes
+        self._read = read
+        self._open: dict[int, _HostCalls] = {}
         self._is_closed = False
 
     @contextmanager
     def within(self, identifier: int) -> Iterator[Ask]:
-        """How the guest of this request asks, until the block ends: nothing is asked for it after its answer.
+        """Let the guest of this request call host functions until the block ends, and none after the answer.
 
         Raises `ValueError` where a request of this number is still worked on.
         """
-        asking = _Asking(identifier, self._write)
-        if self._open.setdefault(identifier, asking) is not asking:
+        calls = _HostCalls(identifier, self._write, self._line_bytes, self._read)
+        if self._open.setdefault(identifier, calls) is not calls:
             raise ValueError(f"id: request {identifier} is still worked on")
         try:
             if self._is_closed:
-                asking.end()
-            yield asking.ask
+                calls.end()
+            yield calls.ask
         finally:
-            asking.end()
+            calls.end()
             del self._open[identifier]
 
     def reply(self, reply: HostReply) -> None:
-        """Hand a reply to who waits for it. One that nobody waits for came too late."""
-        asking = self._open.get(reply.asked_for)
-        if asking is not None:
-            asking.reply(reply)
+        """Hand a reply to the guest that waits for it. A reply that nobody waits for came too late."""
+        calls = self._open.get(reply.asked_for)
+        if calls is not None:
+            calls.reply(reply)
 
     def close(self) -> None:
-        """No reply will come any more."""
+        """End every wait, now and later: no reply will come any more."""
         self._is_closed = True
-        for asking in [*self._open.values()]:
-            asking.end()
+        for calls in [*self._open.values()]:
+            calls.end()
 
 
-class _Asking:
-    """Of one request: one question at a time."""
+class _HostCalls:
+    """The host calls of one request, one at a time."""
 
-    def __init__(self, identifier: int, write: Callable[[bytes], None]) -> None:
+    def __init__(
+        self,
+        identifier: int,
+        write: Callable[[bytes], None],
+        line_bytes: Callable[[], int],
+        read: Callable[[int], object] | None,
+    ) -> None:
         self._identifier = identifier
         self._write = write
-        # Held while a question is written: so none is behind the answer, and a reply cannot be before its question.
+        self._line_bytes = line_bytes
+        self._read = read
+        # Held while a call is written: so none is behind the answer, and a reply cannot be before its call.
         self._lock = threading.Lock()
         self._replies: SimpleQueue[HostReply | None] = SimpleQueue()
         self._is_asked = False
         self._is_over = False
 
     def ask(self, name: str, args: Sequence[Any], run: Run | None) -> Any:
-        line = question(self._identifier, name, args, run, LINE_BYTES)
+        line = self._line(name, args, run)
         if run is not None:
-            run.stop_host = partial(self.reply, None)
+            # A driver that keeps the clock itself, which is one that is read here, ends the wait with its reply.
+            run.stop_host = partial(self.reply, None) if self._read is None else _wait_on
         try:
             with self._lock:
-                # Whoever stops a run says so before it ends the wait.
-                if self._is_over or (run is not None and run.is_stopped()):
-                    raise Unanswered
+                # A run is marked as stopped before its wait is ended.
+                if self._is_over or (run is not None and self._read is None and run.is_stopped()):
+                    raise HostCallUnanswered
                 self._write(line)
                 self._is_asked = True
-            reply = self._replies.get()
+            reply = self._next_reply()
         finally:
             if run is not None:
                 run.stop_host = None
         if reply is None:
-            raise Unanswered
-        return returned(reply)
+            raise HostCallUnanswered
+        if reply.host_error is not None:
+            raise HostCallFailed(reply.host_error)
+        return reply.host_return
 
     def reply(self, reply: HostReply | None) -> None:
-        """The reply; `None` ends the wait for it. Without a question it is for nobody."""
+        """Hand over the reply; `None` ends the wait for it. Without a call it is for nobody."""
         with self._lock:
             if self._is_asked:
                 self._is_asked = False
                 self._replies.put(reply)
 
     def end(self) -> None:
+        """End the wait, and refuse further calls."""
         with self._lock:
             self._is_over = True
         self.reply(None)
+
+    def _next_reply(self) -> HostReply | None:
+        while self._read is not None and self._replies.empty():
+            self._read(self._identifier)
+        return self._replies.get()
+
+    def _line(self, name: str, args: Sequence[Any], run: Run | None) -> bytes:
+        """Return the line of a host call. Raises `ResourceLimitExceeded` where it would be too long."""
+        fuel_left = None if run is None else run.fuel_left
+        call = HostCall(host_call=name, args=[*args], asked_for=self._identifier, fuel_left=fuel_left)
+        line, most = msgspec.json.encode(call), self._line_bytes()
+        if len(line) > most:
+            raise ResourceLimitExceeded(too_long(f"the arguments of {name}", line, most), "host-transfer")
+        return line
+
+
+def _wait_on() -> None:
+    pass

@@ -1,4 +1,4 @@
-"""Limits in the protocol's form, and back into this package's."""
+"""The conversions between limits and the protocol's form of them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ _OWN_NAMES = {wire_name: name for name, wire_name in _WIRE_NAMES.items()}
 
 
 def limits_on_wire(limits: Struct) -> dict[str, Any]:
-    """The fields as plain numbers under the protocol's names; a value that makes no sense stays, to be refused."""
+    """Return the fields of a case's limits as plain numbers under the protocol's names.
+
+    A value that makes no sense stays as it is, for the runtime to refuse.
+    """
     return {
         _WIRE_NAMES.get(name, name): _plain(name, value)
         for name, value in structs.asdict(limits).items()
@@ -30,7 +33,7 @@ def limits_on_wire(limits: Struct) -> dict[str, Any]:
 
 
 def plain_limits(limits: ResourceLimits) -> dict[str, Any]:
-    """Limits that are right, under the protocol's names."""
+    """Return limits as plain numbers under the protocol's names."""
     return {
         _WIRE_NAMES.get(field.name, field.name): UNLIMITED if (value := getattr(limits, field.name)) is None else value
         for field in fields(limits)
@@ -38,7 +41,7 @@ def plain_limits(limits: ResourceLimits) -> dict[str, Any]:
 
 
 def limits_from_wire(limits: Mapping[str, Any]) -> ResourceLimits:
-    """The limits that a request means.
+    """Return the limits that a request means.
 
     Raises `InvalidConfiguration` for a missing memory limit, an unknown name or a wrong value.
     """

@@ -1,4 +1,4 @@
-"""Lines that are no longer than the other side reads."""
+"""The lengths that lines may have, and answers made no longer than that."""
 
 from __future__ import annotations
 
@@ -11,15 +11,25 @@ from pytest_airssys_wasm.runtime.base.outcome import Verdict
 
 if TYPE_CHECKING:
     from pytest_airssys_wasm.protocol.session_messages import SessionAnswer
+    from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 
 LINE_BYTES = 16 * 2**20
-"""The most of any line, as the protocol has it."""
+"""The length of any line, newline included, that the protocol allows to adapters and their drivers."""
+WORKER_ROOM_BYTES = 2**20
+"""The part of a worker's line for everything that is neither a value nor output: messages, frames, names."""
+_JSON_PER_BYTE = 8
+"""A byte of a string may be written as six, and an element of a list of bools as six too."""
+
+
+def worker_line_bytes(limits: ResourceLimits) -> int:
+    """Return the length of a worker's line under these limits: in proportion to the values and output of its guest."""
+    return WORKER_ROOM_BYTES + _JSON_PER_BYTE * limits.transfer + 2 * limits.output
 
 
 def fitting(answer: SessionAnswer, line_bytes: int) -> bytes:
-    """The answer as a line.
+    """Return an answer as a line of at most so many bytes.
 
-    A result too long for it is a `resource-limit`; of another ending the frames are left out, and at last the output.
+    A result that is too long for it becomes a `resource-limit`; other ends lose their frames, and at last the output.
     """
     line = msgspec.json.encode(answer)
     end = answer.end
@@ -36,5 +46,5 @@ def fitting(answer: SessionAnswer, line_bytes: int) -> bytes:
 
 
 def too_long(what: str, line: bytes, line_bytes: int) -> str:
-    """Why a line is not written."""
+    """Return the reason why a line with this in it is not written."""
     return f"{what} takes {len(line):,} bytes on its way between processes, where {line_bytes:,} may be taken"

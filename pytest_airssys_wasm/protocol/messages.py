@@ -1,4 +1,4 @@
-"""The adapter protocol's messages: what a runtime is asked and how it answers.
+"""The messages of the adapter protocol: the requests to a runtime, and its answers.
 
 One JSON object a line. The in-process runtime takes and gives the same objects, so that all are compared alike.
 """
@@ -43,46 +43,44 @@ CAPABILITIES: dict[str, str] = {
     "isolated-compile": "loads guests where loading is bounded in time and memory: in a process of its own, say",
     "host-rss": "its resident memory can be measured from outside (named by the driver, not by the runtime)",
 }
-"""What a case can need. A runtime names those it has in its answer to `hello`."""
+"""The capabilities that a case can need, with a description. A runtime names its own in its answer to `hello`."""
 
 
 class HelloRequest(Struct, frozen=True, kw_only=True, tag_field="op", tag="hello"):
-    """Who are you, and what can you do?"""
+    """The request to tell name, version and capabilities."""
 
     id: int
     protocol: int = PROTOCOL
 
 
 class StepRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One execution. Without `call` it only instantiates."""
+    """A step of a run: one execution. Without `call` it only instantiates."""
 
     call: str | None = None
     args: list[Any] = []
 
 
 class RunRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="op", tag="run"):
-    """Run these steps in one new store. The first implies an instantiation, which has a budget of its own.
-
-    `limits` holds `memory_bytes`, `fuel`, `timeout_ms`, `tables`, `table_elements`, `instances`, `memories`,
-    `transfer_bytes`, `output_bytes`. What is absent has the runtime's defaults; fuel and timeout may be
-    `"unlimited"`; a value that makes no sense is to be answered with `invalid-config`.
-    """
+    """The request to run steps in one new store. The first implies an instantiation, which has a budget of its own."""
 
     id: int
     component: str
-    """Path of a binary, or of WebAssembly text for a runtime with the capability `wat`."""
+    """The path of a binary, or of WebAssembly text for a runtime with the capability `wat`."""
     limits: dict[str, Any]
+    """The limits `memory_bytes`, `fuel`, `timeout_ms`, `tables`, `table_elements`, `instances`, `memories`,
+    `transfer_bytes` and `output_bytes`. Absent ones have the runtime's defaults, fuel and timeout may be `"unlimited"`,
+    and a value that makes no sense is to be answered with `invalid-config`."""
     steps: list[StepRequest]
     wasi: dict[str, Any] | None = None
-    """`args`, `env` and `stdin` that are granted; `null`: WASI is not linked."""
+    """The WASI grants, `args`, `env` and `stdin`; `None` does not link WASI."""
     imports: list[str] = []
     """The names of functions of the host library that are granted."""
     fuel_per: Literal["step", "run"] = "step"
-    """Whether each step has the fuel limit to itself, or all share it."""
+    """The owner of the fuel limit: each step, or all of them together."""
 
 
 class ConfigureRequest(Struct, frozen=True, kw_only=True, tag_field="op", tag="configure"):
-    """Read this `Component.toml`; answer with one step, whose `limits` are those it means."""
+    """The request to read the text of a `Component.toml`. Its answer has one step, with the `limits` that it means."""
 
     id: int
     manifest: str
@@ -92,7 +90,7 @@ Request: TypeAlias = HelloRequest | RunRequest | ConfigureRequest
 
 
 class HelloAnswer(Struct, frozen=True, kw_only=True):
-    """What a runtime says of itself."""
+    """The name, version and capabilities of a runtime."""
 
     id: int
     runtime: str
@@ -100,12 +98,20 @@ class HelloAnswer(Struct, frozen=True, kw_only=True):
     capabilities: list[str]
 
 
+class Refusal(Struct, frozen=True, kw_only=True):
+    """The answer to a line that is not a request, or to a request that is wrong."""
+
+    id: int | None = None
+    """The number of the request; `None` where it could not be read."""
+    error: str
+
+
 class StepAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How one execution ended and what it cost. A figure that cannot be known is null, never a guess."""
+    """The outcome and the cost of one execution. A figure that cannot be known is `None`, never a guess."""
 
     verdict: Verdict
     value: Any = UNSET
-    """What the call returned, in the protocol's encoding; only beside `ok`."""
+    """The result of the call, in the protocol's encoding; only beside `ok`."""
     trap: str | None = None
     resource: str | None = None
     code: int | None = None
@@ -115,29 +121,29 @@ class StepAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     peak_memory_bytes: int | None = None
     denied_growths: int | None = None
     phase: Literal["instantiate"] | None = None
-    """Set when it was the instantiation that ended like this."""
+    """`instantiate` when the answer is about the instantiation."""
     limits: dict[str, Any] | None = None
-    """Only of `configure`: `memory_bytes`, `fuel`, `timeout_ms`."""
+    """The limits that a manifest means, `memory_bytes`, `fuel` and `timeout_ms`; only of `configure`."""
 
 
 class RunAnswer(Struct, frozen=True, kw_only=True):
-    """One answer a step, in order. After one that is not `ok` the store is gone: nothing more is answered."""
+    """The answers to the steps, in order. After one that is not `ok` the store is gone: nothing more is answered."""
 
     id: int
     steps: list[StepAnswer]
 
 
 class Runtime(Protocol):
-    """Whatever runs requests: this package's runtime in this process, or an adapter's process."""
+    """A runtime that runs requests, in this process or in that of an adapter."""
 
     def hello(self) -> HelloAnswer:
-        """Name, version and capabilities."""
+        """Return name, version and capabilities."""
 
     def run(self, request: RunRequest) -> RunAnswer:
-        """Run the steps. Called from several threads at once if the runtime is `concurrent`."""
+        """Run the steps and return their answers. Called from several threads at once if it is `concurrent`."""
 
     def configure(self, request: ConfigureRequest) -> RunAnswer:
-        """Read a manifest."""
+        """Read a manifest, and return the answer of one step."""
 
     def process_ids(self) -> tuple[int, ...]:
-        """The processes whose memory and files count as the runtime's."""
+        """Return the numbers of the processes whose memory and files count as the runtime's."""

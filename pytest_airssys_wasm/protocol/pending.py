@@ -1,4 +1,4 @@
-"""Which requests wait for an answer, and which of an adapter's lines answer them."""
+"""The requests that wait for an answer, and the lines of an adapter that are handed to them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import threading
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
-from pytest_airssys_wasm.protocol.envelope import ADDRESSED, UNREADABLE
-from pytest_airssys_wasm.protocol.transcript import shown
+from pytest_airssys_wasm.protocol.envelope import ENVELOPE, UNREADABLE
+from pytest_airssys_wasm.protocol.transcript import line_text
 from pytest_airssys_wasm.runtime.errors import RuntimeDied
 
 if TYPE_CHECKING:
@@ -16,23 +16,27 @@ if TYPE_CHECKING:
 _SHOWN_CHARACTERS = 200
 
 
-class Question(bytes):
-    """A line in which the adapter asks something itself."""
+class HostCallLine(bytes):
+    """A line in which the adapter calls a host function of the driver."""
 
     __slots__ = ()
 
 
-class Waiting:
-    """A request that has no answer yet. Where it `may_ask`, the adapter may have questions before."""
+class PendingRequest:
+    """A request that has no answer yet. If it `may_call`, the adapter may call host functions before it answers."""
 
-    def __init__(self, *, may_ask: bool = False) -> None:
-        self.may_ask = may_ask
-        self.is_asked = False
-        """Whether a question of the adapter has no reply yet: until then it has no other."""
+    def __init__(self, *, may_call: bool = False) -> None:
+        self.may_call = may_call
+        self.is_called = False
+        """Whether a host call has no reply yet: until then there is no other."""
         self.inbox: SimpleQueue[bytes | RuntimeDied] = SimpleQueue()
+        """The lines for this request, at last its answer or the failure after which none will come."""
 
     def next_line(self, deadline_s: float | None) -> bytes | None:
-        """The answer, or a question; `None` when neither comes in time. Raises the failure after which none will."""
+        """Return the answer or a host call; `None` when neither comes in time.
+
+        Raises `RuntimeDied` when none will come any more.
+        """
         try:
             came = self.inbox.get(timeout=deadline_s)
         except Empty:
@@ -43,31 +47,31 @@ class Waiting:
 
 
 class PendingRequests:
-    """The open requests. Safe to use from several threads."""
+    """The requests that are open. Safe to use from several threads."""
 
     def __init__(self, line_bytes: int) -> None:
         self._line_bytes = line_bytes
         self._lock = threading.Lock()
-        self._open: dict[int, Waiting] = {}
+        self._open: dict[int, PendingRequest] = {}
         self.begun = bytearray()
         """The beginning of a line whose end has not come."""
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def expect(self, identifier: int, *, may_ask: bool = False) -> Waiting:
-        """A request is about to be sent."""
-        waiting = Waiting(may_ask=may_ask)
+    def expect(self, identifier: int, *, may_call: bool = False) -> PendingRequest:
+        """Return the request of this number, which is about to be sent."""
+        pending = PendingRequest(may_call=may_call)
         with self._lock:
-            self._open[identifier] = waiting
-        return waiting
+            self._open[identifier] = pending
+        return pending
 
     def allow(self, line_bytes: int) -> None:
-        """How long a line may be from now on."""
+        """Set the length, in bytes, that a line may have from now on."""
         self._line_bytes = line_bytes
 
     def lines_of(self, chunk: bytes) -> list[bytes]:
-        """The lines that this chunk ends."""
+        """Return the lines that this chunk ends."""
         *lines, rest = chunk.split(b"\n")
         if lines:
             lines[0] = bytes(self.begun) + lines[0]
@@ -76,42 +80,42 @@ class PendingRequests:
         return lines
 
     def deliver(self, lines: Iterable[bytes]) -> None:
-        """Hand the lines to those who wait; all are looked at before the first is handed on.
+        """Hand the lines to those who wait for them, the answers after all lines have been looked at.
 
-        Raises `RuntimeDied` when one of them is no answer to an open request, or is getting too long.
+        Raises `RuntimeDied` when one of them does not answer an open request, or is getting too long.
         """
         with self._lock:
             answers: dict[int, bytes] = {}
             for line in lines:
                 self._address(line, answers)
             if len(self.begun) > self._line_bytes:
-                begun = shown(bytes(self.begun), _SHOWN_CHARACTERS)
+                begun = line_text(bytes(self.begun), _SHOWN_CHARACTERS)
                 text = f"it wrote a line of more than {self._line_bytes:,} bytes: {begun}"
                 raise RuntimeDied(text, "garbage")
             for identifier, line in answers.items():
                 self._open.pop(identifier).inbox.put(line)
 
     def give_up(self, failure: RuntimeDied) -> None:
-        """No answer will come any more."""
+        """Tell everybody who waits that no answer will come any more."""
         with self._lock:
-            waiting, self._open = [*self._open.values()], {}
-        for one in waiting:
+            pending, self._open = [*self._open.values()], {}
+        for one in pending:
             one.inbox.put(failure)
 
     def _address(self, line: bytes, answers: dict[int, bytes]) -> None:
         try:
-            addressed = ADDRESSED.decode(line)
+            envelope = ENVELOPE.decode(line)
         except UNREADABLE as error:
-            text = shown(line, _SHOWN_CHARACTERS)
-            raise RuntimeDied(f"it wrote what is no answer ({error}): {text}", "garbage") from None
-        identifier = addressed.id
-        waiting = None if addressed.asked_for is None else self._open.get(addressed.asked_for)
-        if identifier is None and waiting is not None and waiting.may_ask and not waiting.is_asked:
-            waiting.is_asked = True
-            waiting.inbox.put(Question(line))
+            text = line_text(line, _SHOWN_CHARACTERS)
+            raise RuntimeDied(f"it wrote a line that is not an answer ({error}): {text}", "garbage") from None
+        identifier = envelope.id
+        pending = self._open.get(envelope.asked_for) if envelope.asked_for is not None else None
+        if identifier is None and pending is not None and pending.may_call and not pending.is_called:
+            pending.is_called = True
+            pending.inbox.put(HostCallLine(line))
             return
         if identifier is None or identifier not in self._open or identifier in answers:
             wanted = f"open are {', '.join(map(str, sorted(self._open)))}" if self._open else "nothing was asked"
-            number, text = shown(str(identifier).encode(), 40), shown(line, _SHOWN_CHARACTERS)
+            number, text = line_text(str(identifier).encode(), 40), line_text(line, _SHOWN_CHARACTERS)
             raise RuntimeDied(f"it answered request {number}, but {wanted}: {text}", "garbage")
         answers[identifier] = line

@@ -1,14 +1,20 @@
-"""A process that speaks the protocol on its stdin and stdout."""
+"""The pipes of a process that speaks the protocol on its stdin and stdout, and the end of the process with them."""
 
 from __future__ import annotations
 
 import os
+import select
 import sys
+import threading
+import time
 from typing import IO
 
 
 def take_pipes() -> tuple[IO[bytes], IO[bytes]]:
-    """Stdin and stdout for the protocol alone: what anybody else prints goes to stderr, and nobody else reads."""
+    """Return stdin and stdout, for the protocol alone.
+
+    From now on whatever else is printed goes to stderr, and nobody else reads the requests.
+    """
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     sys.stdout.flush()
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -16,3 +22,16 @@ def take_pipes() -> tuple[IO[bytes], IO[bytes]]:
     os.close(nothing)
     os.dup2(2, 1)
     return requests, answers
+
+
+def end_process_with(requests: IO[bytes], grace_s: float = 0.0) -> None:
+    """Have this process ended, so long after its requests, whatever it is doing: its guest may have no deadline."""
+
+    def watch() -> None:
+        poll = select.poll()
+        poll.register(requests.fileno(), 0)  # only the end of the pipe
+        poll.poll()
+        time.sleep(grace_s)
+        os._exit(0)
+
+    threading.Thread(target=watch, name="airssys-wasm-watch", daemon=True).start()

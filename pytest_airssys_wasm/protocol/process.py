@@ -1,7 +1,7 @@
-"""An adapter's process: lines out, lines in, and an end whatever it does.
+"""The process of an adapter or a worker: lines to it, lines from it, and its end, whatever it does.
 
 One thread reads and writes all three pipes, none of which can block it; the threads that ask wait for their answer
-with a deadline. The process has a session of its own, and what is left of its group is killed with it.
+with a deadline. The process leads a session of its own, and the rest of its process group is killed with it.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from pytest_airssys_wasm.protocol.pending import PendingRequests, Waiting
+from pytest_airssys_wasm.protocol.pending import PendingRequest, PendingRequests
 from pytest_airssys_wasm.protocol.process_group import exited, kill_group, signal_name
-from pytest_airssys_wasm.protocol.transcript import shown
+from pytest_airssys_wasm.protocol.transcript import line_text
 from pytest_airssys_wasm.runtime.errors import RuntimeDied
 
 if TYPE_CHECKING:
@@ -27,19 +27,21 @@ if TYPE_CHECKING:
 
 _CHUNK_BYTES = 65_536
 _TICK_S = 0.02
-"""How often a process is looked at whose pipes a child of it may be holding open."""
+"""The interval at which a process is looked at whose pipes may be held open by a child of it."""
 _LAST_WORDS_S = 1.0
-"""How long a process may take to end once its input is closed."""
-_VOICELESS_S = 0.25
-"""How long it may take once its own output is closed."""
-_BURIAL_S = 10.0
-"""How long the end of a process is waited for, whatever keeps the thread that serves it."""
+"""The time that a process may take to end once its input is closed."""
+_OUTPUT_CLOSED_S = 0.25
+"""The time that a process may take to end once it has closed its own output."""
+_END_S = 10.0
+"""The time that the end of a process is waited for, whatever keeps the thread that serves it."""
 _LAST_CHUNKS = 64
-"""What is read of each pipe after the end: a child that got away may write for ever."""
+"""The chunks that are read of each pipe after the end: a child that got away may write for ever."""
 
 
 class AdapterProcess:
-    """A started adapter, in this process's environment unless one is given.
+    """A process that was started with `command`, in the environment of this process unless one is given.
+
+    Lines are at most `line_bytes` long; the transcript keeps the last of them, and the end of stderr.
 
     Raises `OSError` when it cannot be started.
     """
@@ -50,7 +52,7 @@ class AdapterProcess:
         *,
         folder: Path | None,
         line_bytes: int,
-        diary: Transcript,
+        transcript: Transcript,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self._process = subprocess.Popen(
@@ -67,8 +69,8 @@ class AdapterProcess:
         assert self._process.stdout
         assert self._process.stderr
         self._stdin, self._stdout, self._stderr = self._process.stdin, self._process.stdout, self._process.stderr
-        self._diary = diary
-        self._letters = PendingRequests(line_bytes)
+        self._transcript = transcript
+        self._pending = PendingRequests(line_bytes)
         self._lock = threading.Lock()
         self._outbox = bytearray()
         self._output_ended = False
@@ -78,7 +80,7 @@ class AdapterProcess:
         self._wake_in, self._wake_out = os.pipe()
         self._selector = selectors.DefaultSelector()
         self.untold: RuntimeDied | None = None
-        """How it failed while nothing was asked, so that nobody was told."""
+        """The failure while nothing was asked, of which nobody was told."""
         for pipe in (self._stdin, self._stdout, self._stderr, self._wake_in, self._wake_out):
             os.set_blocking(pipe if isinstance(pipe, int) else pipe.fileno(), False)
         self._selector.register(self._stdout, selectors.EVENT_READ, self._read_stdout)
@@ -89,7 +91,7 @@ class AdapterProcess:
 
     @property
     def process_id(self) -> int:
-        """Of the process that was started; also of its session and group."""
+        """The number of the process, which is also that of its session and of its group."""
         return self._process.pid
 
     @property
@@ -98,64 +100,70 @@ class AdapterProcess:
         return self._is_over
 
     def ask(self, identifier: int, line: bytes, deadline_s: float) -> bytes:
-        """Send a line, and wait for the line that answers it.
+        """Send a request, and return the line that answers it.
 
         Raises `RuntimeDied` when none comes in time, or the process ends or breaks the protocol before.
         """
         return self.await_line(self.begin(identifier, line), deadline_s)
 
-    def begin(self, identifier: int, line: bytes, *, may_ask: bool = False) -> Waiting:
-        """Send a request. Raises `RuntimeDied` when the process is over."""
+    def begin(self, identifier: int, line: bytes, *, may_call: bool = False) -> PendingRequest:
+        """Send a request, within which the process may call host functions if `may_call`.
+
+        Raises `RuntimeDied` when the process is over.
+        """
         with self._lock:
             if self._failure is not None or self._is_over:
                 self.untold = None
                 raise before_request(self._failure or RuntimeDied("it was closed", "status"))
-            waiting = self._letters.expect(identifier, may_ask=may_ask)
+            pending = self._pending.expect(identifier, may_call=may_call)
             self._send(line)
-        return waiting
+        return pending
 
-    def reply(self, waiting: Waiting, line: bytes) -> None:
-        """Send what the adapter asked for within a request. To a process that is over it is no use, and no error."""
+    def reply(self, pending: PendingRequest, line: bytes) -> None:
+        """Send the reply to a host call within a request. A process that is over is sent nothing."""
         with self._lock:
-            waiting.is_asked = False
+            pending.is_called = False
             if self._failure is None and not self._is_over:
                 self._send(line)
 
-    def await_line(self, waiting: Waiting, deadline_s: float | None) -> bytes:
-        """The answer to a request, or a question within it. Raises as `ask`."""
-        line = waiting.next_line(deadline_s)
+    def await_line(self, pending: PendingRequest, deadline_s: float | None) -> bytes:
+        """Return the answer to a request, or a host call within it.
+
+        Raises `RuntimeDied` when neither comes in time, or the process ends or breaks the protocol before.
+        """
+        line = pending.next_line(deadline_s)
         if line is None:
             late = RuntimeDied(f"no answer in {deadline_s:g} s", "silence")
             self.condemn(late)
-            line = waiting.next_line(_BURIAL_S)  # at the latest the failure comes now
+            line = pending.next_line(_END_S)  # at the latest the failure comes now
             if line is None:
                 raise late
         return line
 
     def allow(self, line_bytes: int) -> None:
-        """How long a line may be that it writes, from now on."""
-        self._letters.allow(line_bytes)
+        """Set the length, in bytes, that the lines of the process may have from now on."""
+        self._pending.allow(line_bytes)
 
     def close(self) -> None:
-        """End it: its input is closed, and a moment later what is left is killed. Returns when it is gone."""
+        """Close the input of the process, kill what is left of it a second later, and wait until it is gone."""
         with self._lock:
             self._close_by = self._close_by or time.monotonic() + _LAST_WORDS_S
             self._wake()
         self._thread.join()
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kill the process, and wait until it is gone."""
         self.condemn(RuntimeDied("it was killed", "signal"))
         self._thread.join()
 
     def condemn(self, failure: RuntimeDied) -> None:
-        """Have it ended at once, for this reason, without waiting for that."""
+        """Have the process killed, for this reason, without waiting for its end."""
         with self._lock:
             self._failure = self._failure or failure
             self._wake()
 
     def _send(self, line: bytes) -> None:
-        self._diary.sent(line)
+        self._transcript.sent(line)
         self._outbox += line
         self._outbox += b"\n"
         self._wake()
@@ -180,7 +188,7 @@ class AdapterProcess:
     def _turn(self) -> None:
         with self._lock:
             self._write()
-            is_watched = bool(self._letters) or self._close_by is not None
+            is_watched = bool(self._pending) or self._close_by is not None
             is_full = bool(self._outbox)
         if is_full:
             self._selector.register(self._stdin, selectors.EVENT_WRITE, lambda: None)
@@ -217,24 +225,24 @@ class AdapterProcess:
         chunk = _read(self._stderr.fileno())
         if chunk == b"":
             self._selector.unregister(self._stderr)
-        self._diary.complained(chunk or b"")
+        self._transcript.stderr_received(chunk or b"")
         return bool(chunk)
 
     def _read_stdout(self) -> bool:
-        """Whether something came."""
+        """Read a chunk of output, and return whether there was one."""
         chunk = _read(self._stdout.fileno())
         if not chunk:
             self._output_ended = chunk == b""
             return False
-        lines = self._letters.lines_of(chunk)
+        lines = self._pending.lines_of(chunk)
         for line in lines:
-            self._diary.received(line)
-        self._letters.deliver(lines)
+            self._transcript.received(line)
+        self._pending.deliver(lines)
         return True
 
     def _await_end(self) -> None:
-        """Its output is closed: it has ended, or is about to, or lives on without a voice."""
-        limit = time.monotonic() + _VOICELESS_S
+        """Wait for the end of a process that has closed its output. Raises `RuntimeDied` when it lives on."""
+        limit = time.monotonic() + _OUTPUT_CLOSED_S
         while exited(self._process.pid) is None:
             if time.monotonic() > limit:
                 raise RuntimeDied("it closed its output and lives on", "silence")
@@ -242,8 +250,8 @@ class AdapterProcess:
 
     def _death(self) -> RuntimeDied:
         status = exited(self._process.pid) or 0
-        begun = bytes(self._letters.begun)
-        left = f", having written {shown(begun, 200)} without a newline" if begun else ""
+        begun = bytes(self._pending.begun)
+        left = f", having written {line_text(begun, 200)} without a newline" if begun else ""
         if status < 0:
             return RuntimeDied(f"it was killed by {signal_name(-status)}{left}", "signal")
         return RuntimeDied(f"it ended with status {status}{left}", "status")
@@ -253,7 +261,7 @@ class AdapterProcess:
             self._failure = ended = self._failure or failure or RuntimeDied("it was closed", "status")
         kill_group(self._process.pid)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(_BURIAL_S / 2)  # of what is killed only the system can make it longer
+            self._process.wait(_END_S / 2)  # of what is killed only the system can make it longer
         self._selector.close()
         self._read_last_words()
         with self._lock:
@@ -261,32 +269,32 @@ class AdapterProcess:
                 pipe.close()
             os.close(self._wake_in)
             os.close(self._wake_out)
-            self.untold = None if self._letters or self._close_by is not None else failure
+            self.untold = None if self._pending or self._close_by is not None else failure
             self._is_over = True
-            self._letters.give_up(ended)  # at last: who is told may start another at once
+            self._pending.give_up(ended)  # at last: who is told may start another at once
 
     def _read_last_words(self) -> None:
-        """What is still in the pipes, for reports."""
+        """Read what is still in the pipes, for reports."""
         for _ in range(_LAST_CHUNKS):
             if not (chunk := _read(self._stderr.fileno())):
                 break
-            self._diary.complained(chunk)
+            self._transcript.stderr_received(chunk)
         for _ in range(_LAST_CHUNKS):
             if not (chunk := _read(self._stdout.fileno())):
                 break
-            for line in self._letters.lines_of(chunk):
-                self._diary.received(line)
-        if self._letters.begun:
-            self._diary.received(bytes(self._letters.begun))
+            for line in self._pending.lines_of(chunk):
+                self._transcript.received(line)
+        if self._pending.begun:
+            self._transcript.received(bytes(self._pending.begun))
 
 
 def before_request(failure: RuntimeDied) -> RuntimeDied:
-    """The failure as it is told to somebody whose request did not cause it."""
+    """Return a failure as it is told to somebody whose request did not cause it."""
     return RuntimeDied(f"before this request: {failure}", failure.reason)
 
 
 def _read(descriptor: int) -> bytes | None:
-    """A chunk, empty at the end; `None` when nothing is there yet."""
+    """Return a chunk, empty at the end of the pipe; `None` when nothing is there yet."""
     try:
         return os.read(descriptor, _CHUNK_BYTES)
     except BlockingIOError:

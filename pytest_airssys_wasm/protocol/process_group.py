@@ -1,7 +1,7 @@
-"""Process groups and sessions, asked and ended without a race for their numbers.
+"""Process groups and sessions: their members, their state and their end, without a race for their numbers.
 
-A process that has ended keeps its number until somebody waits for it. Until then the number of its group cannot
-have become another's, and the group can be killed.
+A process that has ended keeps its number until somebody waits for it. Until then its group can be killed, whose number
+cannot have become another's.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 def exited(process_id: int) -> int | None:
-    """The status of a child that has ended, negative for a signal, `None` while it lives. Does not reap it."""
+    """Return the status of a child that has ended, negative for a signal; `None` while it lives. Does not reap it."""
     try:
         found = os.waitid(os.P_PID, process_id, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
@@ -24,13 +24,13 @@ def exited(process_id: int) -> int | None:
 
 
 def kill_group(group_id: int) -> None:
-    """End every process of the group. Its leader must not have been waited for."""
+    """Kill every process of the group. Its leader must not have been waited for."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group_id, signal.SIGKILL)
 
 
 def session_members(session_id: int) -> tuple[int, ...]:
-    """The living processes of a session, where the system tells; else its leader alone."""
+    """Return the living processes of a session, or its leader alone where the system does not tell."""
     if not Path("/proc/self/stat").exists():
         return (session_id,)
     return tuple(int(place.name) for place in Path("/proc").glob("[0-9]*") if _session(place) == session_id)
@@ -47,7 +47,7 @@ def _session(place: Path) -> int | None:
 
 
 def signal_name(number: int) -> str:
-    """`SIGSEGV` for 11."""
+    """Return the name of a signal, such as `SIGSEGV` for 11."""
     try:
         return signal.Signals(number).name
     except ValueError:

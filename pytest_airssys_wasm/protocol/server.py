@@ -1,4 +1,4 @@
-"""The other end of the protocol: a `Runtime` that answers the requests of a stream, a line each."""
+"""The server of the protocol: it answers the lines of a driver, with a `Runtime`, with sessions, or with both."""
 
 from __future__ import annotations
 
@@ -7,130 +7,201 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 import msgspec
-from msgspec import Struct, structs
+from msgspec import structs
 
-from pytest_airssys_wasm.protocol.envelope import ADDRESSED, UNREADABLE
-from pytest_airssys_wasm.protocol.host_calls import Questions
+from pytest_airssys_wasm.protocol.envelope import ENVELOPE, UNREADABLE
+from pytest_airssys_wasm.protocol.host_calls import PendingHostCalls
 from pytest_airssys_wasm.protocol.line_limits import LINE_BYTES, fitting
-from pytest_airssys_wasm.protocol.messages import PROTOCOL, ConfigureRequest, HelloRequest, Request, RunRequest
+from pytest_airssys_wasm.protocol.messages import (
+    PROTOCOL,
+    ConfigureRequest,
+    HelloRequest,
+    Refusal,
+    Request,
+    RunRequest,
+)
 from pytest_airssys_wasm.protocol.session_messages import HostReply, SessionAnswer, SessionRequest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pytest_airssys_wasm.protocol.host_calls import Ask
     from pytest_airssys_wasm.protocol.messages import Runtime
 
-_AT_ONCE = 64
-"""Requests that are worked on at the same time; further ones wait."""
+AT_ONCE = 64
+"""The number of requests that are worked on at the same time; further ones wait."""
 _ERROR_CHARACTERS = 500
 
 
 class SessionRuntime(Protocol):
-    """What answers the requests of sessions. Called from several threads at once."""
+    """Answers the requests of sessions. Called from several threads at once where the server has several."""
+
+    @property
+    def line_bytes(self) -> int:
+        """The length of a line, in bytes, that the driver reads now."""
 
     def answer(self, request: SessionRequest, ask: Ask) -> SessionAnswer:
-        """The answer. `ask` asks the driver for a host function. Raises what is wrong with the request."""
+        """Return the answer; `ask` calls a host function of the driver meanwhile.
 
-
-class _Refusal(Struct, frozen=True):
-    id: int | None
-    error: str
+        Raises an error for a request that is wrong.
+        """
 
 
 # Made here and not by the first to need them: two threads at once would crash msgspec.
-_REQUEST: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
+_REQUEST: msgspec.json.Decoder[Request | SessionRequest] = msgspec.json.Decoder(Request)
+_SESSION_REQUEST: msgspec.json.Decoder[Request | SessionRequest] = msgspec.json.Decoder(SessionRequest)
 _ANY_REQUEST: msgspec.json.Decoder[Request | SessionRequest] = msgspec.json.Decoder(Request | SessionRequest)
 _REPLY = msgspec.json.Decoder(HostReply)
 
 
-def serve(runtime: Runtime, requests: IO[bytes], answers: IO[bytes], sessions: SessionRuntime | None = None) -> None:
-    """Answer until the requests end, each as soon as it is done. What is no request is answered with an error.
+def serve(
+    runtime: Runtime | None,
+    requests: IO[bytes],
+    answers: IO[bytes],
+    sessions: SessionRuntime | None = None,
+    *,
+    threads: int | None = AT_ONCE,
+) -> None:
+    """Answer requests until they end. A line that is not a request is answered with an error.
 
-    With `sessions`, the runtime has the capability `session`.
+    Without `runtime` there are no requests but those of `sessions`, and without `sessions` there are none of those.
+    Requests are worked on by `threads` threads, and each is answered as soon as it is done. With `None` they are
+    worked on by this thread, one at a time; the thread of a guest that waits for its host function reads the lines
+    meanwhile, lines may be of any length, and a `MemoryError` is raised instead of answered, for the process is at
+    its end then.
     """
-    writing = threading.Lock()
-
-    def write(line: bytes) -> None:
-        with writing:
-            answers.write(line + b"\n")
-            answers.flush()
-
-    questions = Questions(write)
-    desk = _Desk(runtime, sessions, questions)
-
-    def answer(line: bytes) -> None:
-        write(desk.answer(line))
-
-    with ThreadPoolExecutor(_AT_ONCE) as threads:
+    if threads is None:
+        server = Server(runtime, sessions, answers, requests)
+        while server.serve_next():
+            pass
+        return
+    server = Server(runtime, sessions, answers)
+    with ThreadPoolExecutor(threads) as pool:
         while line := requests.readline(LINE_BYTES):
             if not line.endswith(b"\n") and len(line) == LINE_BYTES:
                 _skip_line(requests)
-                line = b""
-            elif not line.strip():
-                continue
-            # Taken here: threads that wait for replies must not keep them from being read.
-            if sessions is None or not desk.takes_reply(line):
-                threads.submit(answer, line)
-        questions.close()
+                pool.submit(server.refuse, None, f"a line of more than {LINE_BYTES:,} bytes")
+            else:
+                # Replies are taken here: threads that wait for them must not keep them from being read.
+                server.take(line, pool.submit)
+        server.close()
 
 
-class _Desk:
-    """Answers lines, on any thread."""
+class Server:
+    """Takes lines of a driver, and writes the answers to them.
 
-    def __init__(self, runtime: Runtime, sessions: SessionRuntime | None, questions: Questions) -> None:
+    With `requests` it reads the lines itself, one after the other, as `serve` does without threads.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime | None,
+        sessions: SessionRuntime | None,
+        answers: IO[bytes],
+        requests: IO[bytes] | None = None,
+    ) -> None:
         self._runtime = runtime
         self._sessions = sessions
-        self._questions = questions
+        self._answers = answers
+        self._requests = requests
+        self._writing = threading.Lock()
+        self._decoder = _REQUEST if sessions is None else _SESSION_REQUEST if runtime is None else _ANY_REQUEST
+        read = None if requests is None else self.serve_next
+        self._host_calls = PendingHostCalls(self._write, self._line_bytes, read)
 
-    def takes_reply(self, line: bytes) -> bool:
-        """Whether the line was a reply to a guest."""
-        try:
-            addressed = ADDRESSED.decode(line)
-            if addressed.id is not None or addressed.asked_for is None:
-                return False
-            reply = _REPLY.decode(line)
-        except UNREADABLE:  # `answer` says what is wrong with it
+    def serve_next(self, busy_with: int | None = None) -> bool:
+        """Read a line and take it; return False at the end. Requests are refused while `busy_with` another one."""
+        assert self._requests is not None
+        line = self._requests.readline()
+        if not line:
+            self.close()
             return False
-        self._questions.reply(reply)
+        self.take(line, _at_once, busy_with)
         return True
 
-    def answer(self, line: bytes) -> bytes:
-        """The line that answers this one."""
-        identifier = None
+    def take(self, line: bytes, execute: Callable[..., object], busy_with: int | None = None) -> None:
+        """Hand over the reply that a line is, or have `execute` call the function that answers it."""
+        if not line.strip():
+            return
         try:
-            addressed = ADDRESSED.decode(line)
-            identifier = addressed.id
-            if self._sessions is None:
-                return _encoded(self._answer(_REQUEST.decode(line)))
-            if identifier is None and addressed.asked_for is not None:
-                _REPLY.decode(line)
-            request = _ANY_REQUEST.decode(line)
-            if isinstance(request, (HelloRequest, RunRequest, ConfigureRequest)):
-                return _encoded(self._answer(request))
-            with self._questions.within(request.id) as ask:
-                answer = self._sessions.answer(request, ask)
-            return fitting(answer, LINE_BYTES)
-        except Exception as error:  # noqa: BLE001 whatever a request makes of it, the adapter lives on
-            text = f"{type(error).__name__}: {error}" if line else f"a line of more than {LINE_BYTES:,} bytes"
-            return msgspec.json.encode(_Refusal(identifier, text[:_ERROR_CHARACTERS]))
+            envelope = ENVELOPE.decode(line)
+            if self._sessions is not None and envelope.is_of_host_call:
+                self._host_calls.reply(_REPLY.decode(line))
+                return
+        except UNREADABLE as error:
+            execute(self.refuse, None, _text_of(error))
+            return
+        if busy_with is None:
+            execute(self.answer, envelope.id, line)
+        else:
+            execute(self.refuse, envelope.id, f"request {busy_with} is still worked on")
 
-    def _answer(self, request: Request) -> Any:
-        if isinstance(request, ConfigureRequest):
-            return self._runtime.configure(request)
-        if not isinstance(request, HelloRequest):
-            return self._runtime.run(request)
+    def answer(self, identifier: int | None, line: bytes) -> None:
+        """Answer the request of this number that a line holds."""
+        try:
+            answer = self._answer(self._decoder.decode(line))
+        except Exception as error:
+            if isinstance(error, MemoryError) and self._requests is not None:
+                raise
+            self.refuse(identifier, _text_of(error))
+        else:
+            self._write(answer)
+
+    def refuse(self, identifier: int | None, text: str) -> None:
+        """Answer a line with an error."""
+        self._write(msgspec.json.encode(Refusal(id=identifier, error=text[:_ERROR_CHARACTERS])))
+
+    def close(self) -> None:
+        """End the waits for replies, which will not come any more."""
+        self._host_calls.close()
+
+    def _answer(self, request: Request | SessionRequest) -> bytes:
+        match request:
+            case HelloRequest():
+                return _encoded(self._hello(request))
+            case RunRequest():
+                assert self._runtime is not None
+                return _encoded(self._runtime.run(request))
+            case ConfigureRequest():
+                assert self._runtime is not None
+                return _encoded(self._runtime.configure(request))
+            case _:
+                assert self._sessions is not None
+                with self._host_calls.within(request.id) as ask:
+                    answer = self._sessions.answer(request, ask)
+                return fitting(answer, self._line_bytes())
+
+    def _hello(self, request: HelloRequest) -> Any:
+        assert self._runtime is not None
         if request.protocol != PROTOCOL:
-            return _Refusal(request.id, f"protocol: this adapter speaks {PROTOCOL}")
+            return Refusal(id=request.id, error=f"protocol: this adapter speaks {PROTOCOL}")
         hello = self._runtime.hello()
         own = [] if self._sessions is None else ["session"]
         return structs.replace(hello, id=request.id, capabilities=[*hello.capabilities, *own])
+
+    def _write(self, line: bytes) -> None:
+        with self._writing:
+            self._answers.write(line + b"\n")
+            self._answers.flush()
+
+    def _line_bytes(self) -> int:
+        return LINE_BYTES if self._sessions is None else self._sessions.line_bytes
+
+
+def _at_once(function: Callable[..., object], *args: object) -> None:
+    function(*args)
 
 
 def _encoded(answer: Any) -> bytes:
     try:
         return msgspec.json.encode(answer)
-    except Exception as error:  # noqa: BLE001 told apart from what is wrong with the request
-        text = f"the answer cannot be written: {type(error).__name__}: {error}"
-        return msgspec.json.encode(_Refusal(answer.id, text[:_ERROR_CHARACTERS]))
+    except Exception as error:  # noqa: BLE001 told apart from an error of the request
+        text = f"the answer cannot be written: {_text_of(error)}"
+        return msgspec.json.encode(Refusal(id=answer.id, error=text[:_ERROR_CHARACTERS]))
+
+
+def _text_of(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _skip_line(requests: IO[bytes]) -> None:

@@ -1,7 +1,7 @@
 """The messages of the capability `session`: instances that live on between requests, and host functions of the driver.
 
-While a request is worked on, the runtime may ask the driver for a host function, one at a time: a line with `for`,
-and no `id`. The driver replies with `host_return` or `host_error`.
+While a request is worked on, the runtime may call a host function of the driver, one at a time, in a line with `for`
+and without `id`. The driver replies with `host_return` or `host_error`.
 """
 
 from __future__ import annotations
@@ -14,50 +14,53 @@ from pytest_airssys_wasm.runtime.base.outcome import Verdict  # noqa: TC001 msgs
 
 
 class LoadRequest(Struct, frozen=True, kw_only=True, tag_field="op", tag="load"):
-    """Have this component ready: what takes long before an execution, and is none of its time."""
+    """The request to make a component ready before its first execution, of whose time that is not a part."""
 
     id: int
     component: str
-    """Path of a binary or WAT file."""
+    """The path of a binary or WAT file."""
     artefact: str | None = None
-    """Path of what the same version of the same runtime compiled it to."""
+    """The path of the file that the same version of the same runtime compiled it to."""
 
 
 class OpenRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="op", tag="open"):
-    """Instantiate, in a new store or beside an instance that there is. With `call`, call it in the same execution."""
+    """The request to instantiate a component, and to make a `call` in the same execution if there is one."""
 
     id: int
     component: str
     artefact: str | None = None
     limits: dict[str, Any] = {}
-    """As of `run`. Of a new store."""
+    """The limits of a new store, as in a `RunRequest`."""
     wasi: dict[str, Any] | None = None
-    """As of `run`, and `preopen`: guest directory -> [host directory, `ro` or `rw`]. Of a new store."""
+    """The WASI grants of a new store, as in a `RunRequest`, and `preopen`: from a guest directory to a list of a host
+    directory and `ro` or `rw`."""
     imports: list[str] = []
-    """Full names of the functions that the driver serves."""
+    """The full names of the functions that the driver serves."""
     resources: list[str] = []
-    """Full names of the resources whose objects the driver has."""
+    """The full names of the resources whose objects the driver has."""
     fuel_per: Literal["step", "run"] = "step"
+    """The owner of the fuel limit in a new store: each execution, or all of them together."""
     beside: int | None = field(name="in", default=None)
-    """A session: this is another instance in its store."""
+    """The session in whose store the instance is made; `None` makes a new store."""
     forget: list[int] = []
+    """The guest resources that the driver holds no longer, without having dropped them."""
     call: str | None = None
     args: list[Any] = []
 
 
 class CallRequest(Struct, frozen=True, kw_only=True, tag_field="op", tag="call"):
-    """Call an export of an open session."""
+    """The request to call an export of an open session."""
 
     id: int
     session: int
     call: str
     args: list[Any] = []
     forget: list[int] = []
-    """Guest resources that the driver holds no longer, without dropping them."""
+    """The guest resources that the driver holds no longer, without having dropped them."""
 
 
 class DropRequest(Struct, frozen=True, kw_only=True, tag_field="op", tag="drop"):
-    """Give a guest's resource back: its destructor runs."""
+    """The request to give a guest's resource back, whose destructor runs."""
 
     id: int
     session: int
@@ -65,7 +68,7 @@ class DropRequest(Struct, frozen=True, kw_only=True, tag_field="op", tag="drop")
 
 
 class CloseRequest(Struct, frozen=True, kw_only=True, tag_field="op", tag="close"):
-    """Release the store of a session, with all instances in it."""
+    """The request to release the store of a session, with all instances in it."""
 
     id: int
     session: int
@@ -74,17 +77,8 @@ class CloseRequest(Struct, frozen=True, kw_only=True, tag_field="op", tag="close
 SessionRequest: TypeAlias = LoadRequest | OpenRequest | CallRequest | DropRequest | CloseRequest
 
 
-class FrameAnswer(Struct, frozen=True, array_like=True):
-    """One frame of the guest's backtrace."""
-
-    function: str | None
-    module: str | None
-    offset: int
-    symbol: str | None
-
-
 class UsageAnswer(Struct, frozen=True, kw_only=True):
-    """What an execution used. As `Usage`."""
+    """The usage of an execution, field by field as `Usage` has it."""
 
     fuel_consumed: int
     is_exact: bool
@@ -96,7 +90,7 @@ class UsageAnswer(Struct, frozen=True, kw_only=True):
 
 
 class EndAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How an execution in a session ended, with all that an error of this package knows."""
+    """The outcome of an execution in a session, with all facts that `Outcome` has."""
 
     verdict: Verdict
     value: Any = UNSET
@@ -105,15 +99,17 @@ class EndAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     code: int | None = None
     message: str | None = None
     cause: str | None = None
-    """Of `out-of-memory`: what the trap said that it ended with; `trap` is its kind then."""
+    """Of an `out-of-memory` that a trap ended: the message of the trap, whose kind is `trap`."""
     imports: list[str] = []
-    """Of `link-error`: which."""
-    frames: list[FrameAnswer] = []
+    """Of `link-error`: the full names of the imports that cannot be linked."""
+    frames: list[tuple[str | None, str | None, int, str | None]] = []
+    """The guest's backtrace, innermost frame first: function, module, offset and symbol of each."""
     usage: UsageAnswer | None = None
-    """`null` when no guest code has run."""
+    """The cost; `None` when no guest code has run."""
     stdout: bytes = b""
-    """What the guest wrote since the last answer."""
+    """The bytes that the guest wrote to stdout since the last answer."""
     stderr: bytes = b""
+    """The bytes that the guest wrote to stderr since the last answer."""
     is_over: bool = False
     """Whether nothing can be run in the store any more: its guest was given up."""
 
@@ -123,13 +119,13 @@ class SessionAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     id: int
     session: int | None = None
-    """Of `open`. It stands for the store also where the instantiation failed."""
+    """Of `open`: the number of the session. It stands for the store even if the instantiation failed."""
     end: EndAnswer | None = None
-    """Of what executes."""
+    """The outcome of a request that executes."""
 
 
 class HostCall(Struct, frozen=True, kw_only=True):
-    """The guest calls a function that the driver serves."""
+    """A call of the guest to a function that the driver serves."""
 
     host_call: str
     args: list[Any]
@@ -138,7 +134,7 @@ class HostCall(Struct, frozen=True, kw_only=True):
 
 
 class HostReply(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What came of it: one of both."""
+    """The reply to a host call, with either a return or an error."""
 
     asked_for: int = field(name="for")
     host_return: Any = UNSET

@@ -1,4 +1,4 @@
-"""What went to and fro between the driver and an adapter: the end of it, for reports."""
+"""The transcript of a driver and an adapter, of which reports show the end."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from threading import Lock
 from pytest_airssys_wasm.runtime.base.printable import printable
 
 LINE_CHARACTERS = 500
-"""Of a line that is kept; of a longer one the beginning."""
+"""The characters of a line that are kept; of a longer one the beginning."""
 _LINES = 8
 _STDERR_BYTES = 4_096
 
@@ -22,21 +22,21 @@ class Transcript:
         self._stderr = b""
 
     def clear(self) -> None:
-        """Forget everything: what comes now belongs to another case."""
+        """Forget everything, for another case begins."""
         with self._lock:
             self._lines.clear()
             self._stderr = b""
 
     def sent(self, line: bytes) -> None:
-        """A line went to the adapter."""
+        """Keep a line that went to the adapter."""
         self._keep(">", line)
 
     def received(self, line: bytes) -> None:
-        """A line, or the beginning of one, came from the adapter."""
+        """Keep a line, or the beginning of one, that came from the adapter."""
         self._keep("<", line)
 
-    def complained(self, chunk: bytes) -> None:
-        """The adapter wrote to stderr."""
+    def stderr_received(self, chunk: bytes) -> None:
+        """Keep the end of what the adapter wrote to stderr."""
         with self._lock:
             self._stderr = (self._stderr + chunk[-_STDERR_BYTES:])[-_STDERR_BYTES:]
 
@@ -55,13 +55,13 @@ class Transcript:
         return tuple(printable(line) for line in text.splitlines())
 
     def _keep(self, mark: str, line: bytes) -> None:
-        # Made readable when somebody reads it: most lines are seen by nobody.
+        # It is made readable when somebody reads it: most lines are seen by nobody.
         with self._lock:
             self._lines.append((mark, bytes(line[: 4 * LINE_CHARACTERS]), len(line)))
 
 
-def shown(line: bytes, characters: int = LINE_CHARACTERS) -> str:
-    """The beginning of a line, on one line, without anything that a terminal would obey."""
+def line_text(line: bytes, characters: int = LINE_CHARACTERS) -> str:
+    """Return the beginning of a line for a message: as one line, and without anything that a terminal would obey."""
     return _cut(line[: 4 * characters], len(line), characters)
 
 

@@ -1,4 +1,8 @@
-"""Values of this package's mapping in the protocol's encoding, by their types."""
+"""The conversions between Python values and the protocol's JSON for values that are checked elsewhere.
+
+A result of the runtime needs no check, and the call checks its arguments when it converts them. `value_codec` has the
+conversions that check.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,7 @@ from pytest_airssys_wasm.runtime.wit.types import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 
 def _as_it_is(value: Any, _type: Any) -> Any:
@@ -30,57 +34,65 @@ def _as_it_is(value: Any, _type: Any) -> Any:
 
 
 def encode(value: Any, rest: Callable[[Any], Any] = wire.encode) -> Any:
-    """A Python value as JSON can carry it; `rest` encodes what holds no other values."""
-    if isinstance(value, Ok):
-        return {"ok": encode(value.value, rest)}
-    if isinstance(value, Err):
-        return {"err": encode(value.error, rest)}
-    if isinstance(value, Some):
-        return {"some": encode(value.value, rest)}
-    if isinstance(value, Variant):
-        return {"case": value.case, "value": encode(value.payload, rest)}
-    if isinstance(value, Record):
-        value = value.as_dict()
-    if isinstance(value, dict):
-        # A record as well: `decode` makes a mapping of one.
-        return {name.rstrip("_").replace("_", "-"): encode(item, rest) for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [encode(item, rest) for item in value]
+    """Return a Python value as JSON can carry it; `rest` encodes values that hold no others."""
+    match value:
+        case Ok(payload):
+            return {"ok": encode(payload, rest)}
+        case Err(payload):
+            return {"err": encode(payload, rest)}
+        case Some(payload):
+            return {"some": encode(payload, rest)}
+        case Variant(case, payload):
+            return {"case": case, "value": encode(payload, rest)}
+        case Record():
+            return _encode_fields(value.as_dict(), rest)
+        case dict():  # a record as well: `decode` makes a mapping of one
+            return _encode_fields(value, rest)
+        case list() | tuple():
+            return [encode(item, rest) for item in value]
     return rest(value)
 
 
-def decode(value: Any, type_: Any, resource: Callable[[Any, Any], Any] = _as_it_is) -> Any:
-    """The Python value of this type (a WIT type, or the name of a core one) that JSON carried.
+def _encode_fields(fields: Mapping[str, Any], rest: Callable[[Any], Any]) -> dict[str, Any]:
+    return {name.rstrip("_").replace("_", "-"): encode(item, rest) for name, item in fields.items()}
 
-    What does not fit is returned as it is: the conversion into the guest names the place. `resource` decodes handles.
+
+def decode(value: Any, type_: Any, resource: Callable[[Any, Any], Any] = _as_it_is) -> Any:
+    """Return the Python value of this type (a WIT type, or the name of a core one) that JSON carried.
+
+    A part that does not fit is returned as it is: the conversion into the guest names its place. `resource` decodes
+    handles.
     """
-    if isinstance(type_, (str, Primitive)):
-        return _scalar(value, str(type_))
-    if isinstance(type_, ListType):
-        return _list(value, type_, resource)
-    if isinstance(type_, TupleType) and isinstance(value, list) and len(value) == len(type_.elements):
-        return tuple(decode(item, element, resource) for item, element in zip(value, type_.elements))
-    if isinstance(type_, RecordType) and isinstance(value, dict):
-        types = dict(type_.fields)
-        return {name: decode(item, types[name], resource) if name in types else item for name, item in value.items()}
-    if isinstance(type_, VariantType) and isinstance(value, dict) and value.get("case") in dict(type_.cases):
-        payload = dict(type_.cases)[value["case"]]
-        return Variant(value["case"], None if payload is None else decode(value.get("value"), payload, resource))
-    if isinstance(type_, OptionType):
-        return _option(value, type_, resource)
-    if isinstance(type_, ResultType) and isinstance(value, dict):
-        if "ok" in value:
-            return Ok(None if type_.ok is None else decode(value["ok"], type_.ok, resource))
-        if "err" in value:
-            return Err(None if type_.err is None else decode(value["err"], type_.err, resource))
-    if isinstance(type_, FlagsType) and isinstance(value, list):
-        return frozenset(value)
-    if isinstance(type_, (OwnType, BorrowType)):
-        return resource(value, type_)
+    match type_, value:
+        case ((str() | Primitive()), _):
+            return scalar(value, str(type_))
+        case ListType(), _:
+            return _list(value, type_, resource)
+        case TupleType(elements), list() if len(value) == len(elements):
+            return tuple(decode(item, element, resource) for item, element in zip(value, elements))
+        case RecordType(fields), dict():
+            types = dict(fields)
+            return {
+                name: decode(item, types[name], resource) if name in types else item for name, item in value.items()
+            }
+        case VariantType(cases), {"case": str(case)} if case in dict(cases):
+            payload = dict(cases)[case]
+            return Variant(case, None if payload is None else decode(value.get("value"), payload, resource))
+        case OptionType(), _:
+            return _option(value, type_, resource)
+        case ResultType(ok), {"ok": payload}:
+            return Ok(None if ok is None else decode(payload, ok, resource))
+        case ResultType(_, err), {"err": payload}:
+            return Err(None if err is None else decode(payload, err, resource))
+        case FlagsType(), list() if all(isinstance(name, str) for name in value):
+            return frozenset(value)
+        case ((OwnType() | BorrowType()), _):
+            return resource(value, type_)
     return value
 
 
-def _scalar(value: Any, name: str) -> Any:
+def scalar(value: Any, name: str) -> Any:
+    """Return the Python value of this primitive or core type that JSON carried, or the JSON where it does not fit."""
     number = wire.number(value)
     if name in ("f32", "f64"):
         if isinstance(value, str) and value in ("nan", "inf", "-inf"):

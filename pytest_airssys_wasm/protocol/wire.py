@@ -16,20 +16,20 @@ _DECIMAL = re.compile(r"-?[0-9]+")
 
 
 def from_toml(value: Any) -> Any:
-    """A value written in a case: `{}` is null, and `inf` and `nan` become strings."""
+    """Return a value that was written in TOML as JSON can carry it: `{}` is null, `inf` and `nan` are strings."""
     if isinstance(value, dict):
         return {key: from_toml(item) for key, item in value.items()} if value else None
     if isinstance(value, list):
         return [from_toml(item) for item in value]
-    return _plain_float(value) if isinstance(value, float) else value
+    return encode_float(value) if isinstance(value, float) else value
 
 
 def encode(value: Any) -> Any:
-    """A Python value that holds no others, as JSON can carry it. A resource is its description."""
+    """Return a Python value that holds no others as JSON can carry it; a resource is its description."""
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, float):
-        return _plain_float(value)
+        return encode_float(value)
     if isinstance(value, bytes):
         return {"bytes": base64.b64encode(value).decode("ascii")}
     if isinstance(value, frozenset):
@@ -37,8 +37,17 @@ def encode(value: Any) -> Any:
     return str(value)
 
 
+def encode_float(value: float) -> float | str:
+    """Return a float as JSON can carry it: `"nan"`, `"inf"` and `"-inf"` are strings."""
+    if math.isnan(value):
+        return "nan"
+    if math.isinf(value):
+        return "inf" if value > 0 else "-inf"
+    return value
+
+
 def same(expected: Any, got: Any) -> bool:
-    """Whether two encoded values are the same, whichever way their numbers were written."""
+    """Return whether two encoded values are the same, whichever way their numbers were written."""
     if isinstance(expected, bool) or isinstance(got, bool):
         return expected is got
     if isinstance(expected, dict) and isinstance(got, dict):
@@ -55,17 +64,9 @@ def same(expected: Any, got: Any) -> bool:
 
 
 def number(value: Any) -> int | float | None:
-    """The number that this encodes, or `None` when it is none."""
+    """Return the number that an encoded value stands for; `None` for a value that is not a number."""
     if isinstance(value, bool):
         return None
     if isinstance(value, str):
         return int(value) if _DECIMAL.fullmatch(value) and len(value) <= 20 else None
     return value if isinstance(value, (int, float)) else None
-
-
-def _plain_float(value: float) -> Any:
-    if math.isnan(value):
-        return "nan"
-    if math.isinf(value):
-        return "inf" if value > 0 else "-inf"
-    return value

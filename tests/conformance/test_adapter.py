@@ -31,9 +31,9 @@ MISBEHAVIOURS = {
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(60)",
         "silence: no answer in 0.5 s",
     ),
-    "writes garbage": ("write('\\x1b[2Jhello\\n')", "garbage: it wrote what is no answer"),
-    "writes no object": ("write('[1]\\n')", "garbage: it wrote what is no answer"),
-    "writes an empty line": ("write('\\n')", "garbage: it wrote what is no answer"),
+    "writes garbage": ("write('\\x1b[2Jhello\\n')", "garbage: it wrote a line that is not an answer"),
+    "writes no object": ("write('[1]\\n')", "garbage: it wrote a line that is not an answer"),
+    "writes an empty line": ("write('\\n')", "garbage: it wrote a line that is not an answer"),
     "writes no UTF-8": (
         'sys.stdout.buffer.write(b\'{"id": 2, "x": "\\xff"}\\n\'); sys.stdout.flush()',
         "garbage: it",
@@ -45,15 +45,15 @@ MISBEHAVIOURS = {
         "text = json.dumps({'id': request['id'], 'steps': [{'verdict': 'ok'}]}) + '\\n'; write(text * 2)",
         "garbage: it answered request",
     ),
-    "answers true": ("say(True, steps=[])", "garbage: it wrote what is no answer"),
+    "answers true": ("say(True, steps=[])", "garbage: it wrote a line that is not an answer"),
     "answers too many steps": ("say(request['id'], steps=[{'verdict': 'ok'}] * 2)", "2 answers to 1 steps"),
     "answers no step": ("say(request['id'], steps=[])", "0 answers to 1 steps"),
     "answers no steps": ("say(request['id'])", "missing required field `steps`"),
     "invents a verdict": ("fine(request, verdict='great')", "Invalid enum value 'great'"),
     "tells fuel as text": ("fine(request, fuel_consumed='12')", "Expected `int | null`, got `str`"),
     "tells fuel as a fraction": ("fine(request, fuel_consumed=1.5)", "Expected `int | null`, got `float`"),
-    "tells NaN": ("fine(request, elapsed_ms=float('nan'))", "garbage: it wrote what is no answer"),
-    "tells infinity": ("fine(request, elapsed_ms=float('inf'))", "garbage: it wrote what is no answer"),
+    "tells NaN": ("fine(request, elapsed_ms=float('nan'))", "garbage: it wrote a line that is not an answer"),
+    "tells infinity": ("fine(request, elapsed_ms=float('inf'))", "garbage: it wrote a line that is not an answer"),
     "tells more than a float holds": (
         'write(\'{"id": %d, "steps": [{"verdict": "ok", "elapsed_ms": 1e999}]}\\n\' % request[\'id\'])',
         "Number out of range",
@@ -66,7 +66,7 @@ MISBEHAVIOURS = {
     ),
     "nests much too deep": (
         "write('{\"id\": %d, \"x\": %s}\\n' % (request['id'], '[' * 99999))",
-        "garbage: it wrote what is no answer",
+        "garbage: it wrote a line that is not an answer",
     ),
     "writes a line without end": (
         "while True: write('x' * 65536)",
@@ -117,9 +117,9 @@ def test_who_is_told_of_an_end_finds_it_over_and_may_start_another(start, monkey
     adapter, seen = start(f"{FIRST}hello()\nif first: read(); os.abort()\nwhile True: fine(read())"), []
     give_up = PendingRequests.give_up
 
-    def watched(letters, failure):
+    def watched(pending, failure):
         seen.append(adapter._processes[-1].is_over)
-        give_up(letters, failure)
+        give_up(pending, failure)
 
     monkeypatch.setattr(PendingRequests, "give_up", watched)
     assert "SIGABRT" in died(run(adapter))
@@ -130,7 +130,7 @@ def test_who_is_told_of_an_end_finds_it_over_and_may_start_another(start, monkey
 def test_what_it_wrote_to_stderr_is_told(start):
     adapter = start("hello()\nread()\nsys.stderr.write('first\\nsecond \\x1b[31m\\n'); sys.exit(1)")
     assert died(run(adapter)).endswith("its stderr ends with: first / second \\x1b[31m")
-    assert adapter.diary.stderr[-1] == "second \\x1b[31m"
+    assert adapter.transcript.stderr[-1] == "second \\x1b[31m"
 
 
 def test_a_flood_on_stderr_is_read_and_only_its_end_is_kept(start):
@@ -145,7 +145,7 @@ def test_a_flood_on_stderr_is_read_and_only_its_end_is_kept(start):
     """)
     assert [step.verdict for step in run(adapter)] == [Verdict.OK]
     assert died(run(adapter)).endswith("the end")
-    assert sum(map(len, adapter.diary.stderr)) <= 4_096
+    assert sum(map(len, adapter.transcript.stderr)) <= 4_096
 
 
 def test_an_answer_may_come_byte_by_byte(start):
@@ -194,7 +194,7 @@ while True: fine(read())
     run(adapter)
     (tmp_path / "answered").touch()
     wait_until(lambda: adapter._processes[-1].is_over)
-    assert "before this request: it wrote what is no answer" in died(run(adapter))
+    assert "before this request: it wrote a line that is not an answer" in died(run(adapter))
     assert [step.verdict for step in run(adapter)] == [Verdict.OK]
 
 
@@ -207,15 +207,15 @@ def test_a_death_between_requests_is_told_to_the_next_one(start):
     assert [step.verdict for step in run(adapter)] == [Verdict.OK]
 
 
-def test_the_diary_holds_both_directions_of_this_case_only(start):
+def test_the_transcript_holds_both_directions_of_this_case_only(start):
     adapter = start("hello()\nwhile True: fine(read(), value='\\x1b' * 2000)")
     run(adapter)
-    adapter.diary.clear()
+    adapter.transcript.clear()
     run(adapter)
-    asked, answered = adapter.diary.lines
+    asked, answered = adapter.transcript.lines
     assert asked.startswith('> {"op":"run","id":3')
     assert answered.startswith('< {"id": 3')
     assert len(answered) < 600
     for _ in range(50):
         run(adapter)
-    assert len(adapter.diary.lines) == 8
+    assert len(adapter.transcript.lines) == 8

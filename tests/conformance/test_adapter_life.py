@@ -16,7 +16,7 @@ from pytest_airssys_wasm.runtime.errors import InvalidConfiguration, RuntimeDied
 from support.adapter_scripts import FIRST, HEALTHY, PRELUDE, died, run, wait_until
 
 BAD_HELLOS = {
-    "an unknown capability": ("hello('telepathy')", "capabilities: 'telepathy' is none of component, module, wat"),
+    "an unknown capability": ("hello('telepathy')", "capabilities: 'telepathy' is not one of component, module, wat"),
     "a missing field": ("say(read()['id'], runtime='x', capabilities=[])", "missing required field `version`"),
     "no name": (
         "say(read()['id'], runtime=' ', version='1', capabilities=[])",
@@ -33,7 +33,7 @@ BAD_HELLOS = {
     "a refusal": ("say(read()['id'], error='I speak protocol 2')", "it refused the request: I speak protocol 2"),
     "an end": ("sys.exit(7)", "it ended with status 7"),
     "silence": ("time.sleep(60)", "no answer in 0.6 s"),
-    "a banner": ("write('Welcome!\\n')\nhello()", "it wrote what is no answer"),
+    "a banner": ("write('Welcome!\\n')\nhello()", "it wrote a line that is not an answer"),
 }
 
 

@@ -8,39 +8,51 @@ import sys
 import time
 from pathlib import Path
 
-from pytest_airssys_wasm.isolation.worker import Worker, end_with
-from pytest_airssys_wasm.protocol.pipes import take_pipes
+from pytest_airssys_wasm.isolation.worker import serve_sessions
+from pytest_airssys_wasm.protocol.pipes import end_process_with, take_pipes
 
 LIE = Path(__file__).with_name("lie.json")
 """Where the test says which: beside this file, for a worker has no environment."""
 
 
-class Liar(Worker):
-    def _write(self, line):
+def as_line(message):
+    return json.dumps(message).encode() + b"\n"
+
+
+class Liar:
+    """A pipe in which answers become lies."""
+
+    def __init__(self, answers):
+        self._answers = answers
+
+    def write(self, line):
         answer = json.loads(line)
         if "end" in answer and LIE.exists():
             lie = json.loads(LIE.read_text())
             if "exit" in lie:
                 os._exit(lie["exit"])
             if "raw" in lie:
-                line = lie["raw"].encode("latin-1") * lie.get("times", 1)
+                line = lie["raw"].encode("latin-1") * lie.get("times", 1) + b"\n"
             if "sleep" in lie:
                 time.sleep(lie["sleep"])
             if "host_call" in lie:
-                line = json.dumps(
+                line = as_line(
                     {"host_call": lie["host_call"], "args": lie["args"], "for": answer["id"], **lie.get("more", {})}
-                ).encode()
+                )
             if "answer" in lie:
-                line = json.dumps({**answer, **lie["answer"]}).encode()
+                line = as_line({**answer, **lie["answer"]})
             if "end" in lie:
-                line = json.dumps({**answer, "end": {**answer["end"], **lie["end"]}}).encode()
+                line = as_line({**answer, "end": {**answer["end"], **lie["end"]}})
             if "usage" in lie:
                 end = answer["end"]
-                line = json.dumps({**answer, "end": {**end, "usage": {**end["usage"], **lie["usage"]}}}).encode()
-        super()._write(line)
+                line = as_line({**answer, "end": {**end, "usage": {**end["usage"], **lie["usage"]}}})
+        self._answers.write(line)
+
+    def flush(self):
+        self._answers.flush()
 
 
 if __name__ == "__main__":
-    pipes = take_pipes()
-    end_with(pipes[0])
-    sys.exit(Liar(*pipes).serve())
+    requests, answers = take_pipes()
+    end_process_with(requests)
+    sys.exit(serve_sessions(requests, Liar(answers)))

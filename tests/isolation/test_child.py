@@ -42,7 +42,7 @@ def ask(tmp_path, monkeypatch):
     def run(body, limits=LIMITS):
         name = f"probe_{len(children)}"
         (tmp_path / f"{name}.py").write_text(PROLOGUE + dedent(body), encoding="utf-8")
-        children.append(spawn(name, limits, line_bytes=2**20, diary=Transcript()))
+        children.append(spawn(name, limits, line_bytes=2**20, transcript=Transcript()))
         return json.loads(children[-1].ask(1, b'{"id": 1}', 60))["found"]
 
     yield run
@@ -141,8 +141,8 @@ def test_a_child_can_import_the_runtime_where_nothing_says_where_it_is(tmp_path)
         sys.path.insert(0, {str(Path(pytest_airssys_wasm.__file__).parents[1])!r})
         from pytest_airssys_wasm.isolation.spawn import ChildLimits, spawn
         from pytest_airssys_wasm.protocol.transcript import Transcript
-        diary = Transcript()
-        child = spawn("pytest_airssys_wasm.adapter", ChildLimits(data_bytes=2**30), line_bytes=2**20, diary=diary)
+        transcript = Transcript()
+        child = spawn("pytest_airssys_wasm.adapter", ChildLimits(data_bytes=2**30), line_bytes=2**20, transcript=transcript)
         print(child.ask(1, b'{{"id": 1, "op": "hello", "protocol": 1}}', 60).decode())
         child.close()
     """

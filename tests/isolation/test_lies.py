@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_airssys_wasm import HostFunctions, ProcessIsolation, ResourceLimits, RuntimeDied, WasmEngine
-from pytest_airssys_wasm.isolation import pool as workforce
+from pytest_airssys_wasm.isolation import pool
 
 LIMITS = ResourceLimits(memory="1 MiB", fuel=1_000, timeout_ms=2_000, output=100, transfer="64 KiB")
 GUEST = """(component
@@ -72,7 +72,7 @@ def liars(tmp_path_factory):
         folder = tmp_path_factory.mktemp("worker")
         shutil.copy(Path(__file__).with_name("lying_worker.py"), folder / "lying_worker_here.py")
         patch.syspath_prepend(folder)
-        patch.setattr(workforce, "_MODULE", "lying_worker_here")
+        patch.setattr(pool, "_MODULE", "lying_worker_here")
         engine = WasmEngine(isolation=ProcessIsolation(grace_ms=500))
         yield engine, folder / "lie.json"
         engine.close()

@@ -69,7 +69,7 @@ def test_cancelling_ends_the_process_of_the_guest(guest, engine):
 
     async def main(store):
         instance = await store.instantiate_async(guest)
-        workers.append(store._backend._lease.mate.process_id)
+        workers.append(store._backend._lease.worker.process_id)
         task = asyncio.create_task(instance.call_async("ask-for-ever"))
         await asyncio.to_thread(began.wait)
         task.cancel()
@@ -87,7 +87,7 @@ def test_cancelling_ends_the_process_of_the_guest(guest, engine):
 def test_a_cancelled_run_ends_its_process_also_where_the_guest_was_through_before(guest, engine):
     with LimitedStore(engine, LIMITS, host=asking(lambda n: n), wasi=Wasi()) as store:
         store.instantiate(guest)  # whose answer came
-        worker = store._backend._lease.mate.process_id
+        worker = store._backend._lease.worker.process_id
         run = Run(LIMITS, None, store._backend.account)
         run.stop = Stop.CANCELLED
         run.finish()
@@ -121,25 +121,25 @@ def test_an_async_host_function_is_cancelled_at_the_deadline_and_the_store_lives
 def test_a_store_that_nobody_holds_gives_its_process_back(engine, guest):
     LimitedStore(engine, LIMITS, host=asking(lambda n: n), wasi=Wasi()).instantiate(guest)
     gc.collect()
-    assert engine.backends._workforce._idle
+    assert engine.backends._pool._idle
 
 
 @pytest.mark.parametrize("is_used_again", [False, True])
 def test_a_process_that_is_interrupted_before_its_guest_runs_is_ended(monkeypatch, is_used_again):
-    engine, mates = WasmEngine(isolation=ProcessIsolation()), []
+    engine, workers = WasmEngine(isolation=ProcessIsolation()), []
     guest = engine.load('(module (func (export "nothing")))')
     if is_used_again:
         engine.execute(guest, "nothing", limits=LIMITS)
 
-    def interrupted(mate, files):
-        mates.append(mate)
+    def interrupted(worker, files):
+        workers.append(worker)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr(WorkerProcess, "load", interrupted)
         with pytest.raises(KeyboardInterrupt):
             engine.execute(guest, "nothing", limits=LIMITS)
-    wait_for(lambda: mates[0].is_over)
+    wait_for(lambda: workers[0].is_over)
     engine.execute(guest, "nothing", limits=LIMITS)
     engine.close()
 
@@ -150,7 +150,7 @@ def test_no_process_is_left_when_the_one_that_asked_is_gone(tmp_path):
         engine = WasmEngine(isolation=ProcessIsolation())
         guest = engine.load('(module (import "env" "told" (func $t)) (func (export "spin") call $t (loop br 0)))')
         host = HostFunctions()
-        host.register("env#told", lambda: print(*[one.process_id for one in engine.backends._workforce._all], flush=True))
+        host.register("env#told", lambda: print(*[one.process_id for one in engine.backends._pool._all], flush=True))
         engine.execute(guest, "spin", limits=ResourceLimits(memory="1 MiB", fuel=None, timeout_ms=None), host=host)
     """)
     asker = subprocess.Popen(
@@ -180,12 +180,12 @@ def _is_alive(process_id):
 
 
 def test_a_process_that_had_many_guests_is_replaced_before_its_files_run_out(engine, guest, tmp_path):
-    workforce, files = engine.backends._workforce, engine.backends._guests.files_of(guest)
+    pool, files = engine.backends._pool, engine.backends._guests.files_of(guest)
     opened = []
     for number in range(220):
         artefact = tmp_path / f"{number}.cwasm"
         artefact.write_bytes(Path(files.artefact).read_bytes())
-        mate = workforce.take(replace(files, artefact=str(artefact)))
-        opened.append(len(os.listdir(f"/proc/{mate.process_id}/fd")))
-        workforce.give_back(mate, is_well=True)
+        worker = pool.take(replace(files, artefact=str(artefact)))
+        opened.append(len(os.listdir(f"/proc/{worker.process_id}/fd")))
+        pool.give_back(worker, is_well=True)
     assert 20 < max(opened) < 150

@@ -57,7 +57,6 @@ def session(say, hear, tmp_path):
     [
         ("hello", None, "JSON is malformed"),
         ("[]", None, "Expected `object`, got `array`"),
-        ("", None, "truncated"),
         ('{"id": "one"}', None, "Expected `int | null`"),
         ('{"id": 5}', 5, "missing required field `op`"),
         ('{"id": 5, "op": "dance"}', 5, "Invalid value 'dance'"),
@@ -84,6 +83,17 @@ def test_only_its_reply_answers_a_question(say, hear, session):
     say('{"for": 3, "host_return": 42}')
     answer = hear()
     assert (answer["id"], answer["end"]["value"]) == (3, 42)
+
+
+def test_garbage_during_a_host_call_is_answered_and_the_guest_waits_on(say, hear, session):
+    say(json.dumps({"op": "call", "id": 3, "session": session, "call": "ask", "args": [8]}))
+    assert hear()["args"] == [8]
+    for line in ("hello", '{"for": 3, "host_error": 5}'):
+        say(line)
+        refusal = hear()
+        assert (refusal["id"], refusal["error"].partition(":")[0] in ("DecodeError", "ValidationError")) == (None, True)
+    say('{"for": 3, "host_return": 42}')
+    assert hear()["end"]["value"] == 42
 
 
 def test_what_cannot_be_opened_has_a_verdict_and_no_session(say, hear, tmp_path):

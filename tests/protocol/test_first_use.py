@@ -15,16 +15,16 @@ FIRST = {
         """lambda: read_run(b'{"id": 1, "steps": [{"verdict": "ok"}]}', 1)""",
     ),
     "a request": (
-        "from pytest_airssys_wasm.protocol.server import _Desk",
-        """lambda: _Desk(None, None, None).answer(b'{"id": 1, "op": "hello", "protocol": 0}')""",
+        "import io\nfrom pytest_airssys_wasm.protocol.server import Server",
+        """lambda: Server(True, None, io.BytesIO()).answer(1, b'{"id": 1, "op": "hello", "protocol": 0}')""",
     ),
     "a request where there are sessions": (
-        "from pytest_airssys_wasm.protocol.server import _Desk",
-        """lambda: _Desk(None, True, None).answer(b'{"id": 1, "op": "hello", "protocol": 0}')""",
+        "import io\nfrom pytest_airssys_wasm.protocol.server import Server",
+        """lambda: Server(True, True, io.BytesIO()).answer(1, b'{"id": 1, "op": "hello", "protocol": 0}')""",
     ),
     "a reply": (
-        "from pytest_airssys_wasm.protocol.host_calls import Questions\nfrom pytest_airssys_wasm.protocol.server import _Desk",
-        """lambda: _Desk(None, True, Questions(None)).takes_reply(b'{"for": 1, "host_return": 2}') or 1 / 0""",
+        "import io\nfrom pytest_airssys_wasm.protocol.server import Server",
+        """lambda: Server(True, True, io.BytesIO()).take(b'{"for": 1, "host_return": 2}', None)""",
     ),
     "a case": (
         "from pytest_airssys_wasm.conformance.loader import find_chapters\ncase, *_ = find_chapters()[0].cases()",

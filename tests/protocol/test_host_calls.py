@@ -9,7 +9,7 @@ from queue import Queue
 import pytest
 
 from pytest_airssys_wasm import ResourceLimitExceeded, ResourceLimits
-from pytest_airssys_wasm.protocol.host_calls import FailedElsewhere, Questions, Unanswered
+from pytest_airssys_wasm.protocol.host_calls import HostCallFailed, HostCallUnanswered, PendingHostCalls
 from pytest_airssys_wasm.protocol.session_messages import HostReply
 from pytest_airssys_wasm.runtime.budget.memory_account import MemoryAccount
 from pytest_airssys_wasm.runtime.execution.run import Run, Stop
@@ -24,7 +24,7 @@ def lines():
 
 @pytest.fixture
 def questions(lines):
-    return Questions(lines.put)
+    return PendingHostCalls(lines.put)
 
 
 def in_a_thread(ask, *args):
@@ -34,7 +34,7 @@ def in_a_thread(ask, *args):
     def work():
         try:
             came.put(ask(*args))
-        except (FailedElsewhere, Unanswered, ResourceLimitExceeded) as error:
+        except (HostCallFailed, HostCallUnanswered, ResourceLimitExceeded) as error:
             came.put(error)
 
     threading.Thread(target=work, daemon=True).start()
@@ -59,7 +59,7 @@ def test_a_reply_before_its_question_is_not_kept(questions, lines):
 def test_nothing_is_asked_once_the_request_is_answered(questions, lines):
     with questions.within(3) as ask:
         pass
-    assert isinstance(in_a_thread(ask, "f", [], None)(), Unanswered)
+    assert isinstance(in_a_thread(ask, "f", [], None)(), HostCallUnanswered)
     assert lines.empty()
 
 
@@ -67,7 +67,7 @@ def test_the_end_of_the_request_ends_the_wait(questions, lines):
     with questions.within(3) as ask:
         wait = in_a_thread(ask, "f", [], None)
         lines.get(timeout=SOON_S)
-    assert isinstance(wait(), Unanswered)
+    assert isinstance(wait(), HostCallUnanswered)
 
 
 def test_the_end_of_all_replies_ends_every_wait_and_every_later_one(questions, lines):
@@ -75,9 +75,9 @@ def test_the_end_of_all_replies_ends_every_wait_and_every_later_one(questions, l
         wait = in_a_thread(ask, "f", [], None)
         lines.get(timeout=SOON_S)
         questions.close()
-        assert isinstance(wait(), Unanswered)
+        assert isinstance(wait(), HostCallUnanswered)
     with questions.within(4) as ask:
-        assert isinstance(in_a_thread(ask, "f", [], None)(), Unanswered)
+        assert isinstance(in_a_thread(ask, "f", [], None)(), HostCallUnanswered)
 
 
 @pytest.mark.parametrize("is_asked", [True, False])
@@ -91,7 +91,7 @@ def test_a_run_that_is_stopped_waits_for_no_reply(questions, lines, is_asked):
             assert not run.is_blocked()
             run.stop = Stop.TIMEOUT
             run.cancel_host()
-        assert isinstance(wait(), Unanswered)
+        assert isinstance(wait(), HostCallUnanswered)
         assert run.stop_host is None
 
 
@@ -114,4 +114,4 @@ def test_what_failed_elsewhere_is_raised_here(questions, lines):
         wait = in_a_thread(ask, "f", [], None)
         lines.get(timeout=SOON_S)
         questions.reply(HostReply(asked_for=3, host_error="KeyError"))
-        assert isinstance(wait(), FailedElsewhere)
+        assert isinstance(wait(), HostCallFailed)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 
-from pytest_airssys_wasm.protocol.host_calls import Questions
 from pytest_airssys_wasm.protocol.line_limits import LINE_BYTES, fitting
-from pytest_airssys_wasm.protocol.server import _Desk
-from pytest_airssys_wasm.protocol.session_messages import EndAnswer, FrameAnswer, SessionAnswer, UsageAnswer
+from pytest_airssys_wasm.protocol.server import Server
+from pytest_airssys_wasm.protocol.session_messages import EndAnswer, SessionAnswer, UsageAnswer
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 
 USAGE = UsageAnswer(
@@ -41,7 +41,7 @@ def test_a_result_that_is_too_long_is_a_resource_limit_and_the_output_is_told():
 
 
 def test_a_trap_stays_one_without_frames_whose_names_are_too_long():
-    end = fitted(verdict=Verdict.TRAP, trap="unreachable", frames=[FrameAnswer("f" * MOST, None, 1, None)])
+    end = fitted(verdict=Verdict.TRAP, trap="unreachable", frames=[("f" * MOST, None, 1, None)])
     assert (end["verdict"], end["trap"]) == ("trap", "unreachable")
     assert "frames" not in end
 
@@ -54,9 +54,13 @@ def test_output_that_is_too_long_goes_last():
 
 def test_an_adapter_writes_no_longer_line_than_the_protocol_allows():
     class Wordy:
+        line_bytes = LINE_BYTES
+
         def answer(self, request, _ask):
             return SessionAnswer(id=request.id, end=EndAnswer(verdict=Verdict.OK, value="x" * LINE_BYTES, usage=USAGE))
 
-    line = _Desk(None, Wordy(), Questions(print)).answer(b'{"op": "close", "id": 4, "session": 1}')
+    answers = io.BytesIO()
+    Server(None, Wordy(), answers).answer(4, b'{"op": "close", "id": 4, "session": 1}')
+    line = answers.getvalue()
     assert len(line) <= LINE_BYTES
     assert json.loads(line)["end"]["verdict"] == "resource-limit"

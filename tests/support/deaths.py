@@ -74,7 +74,7 @@ DEATHS = (
 
 def processes(engine: WasmEngine) -> list[int]:
     """The numbers of the processes that an engine has now."""
-    return [mate.process_id for mate in engine.backends._workforce._all if not mate.is_over]
+    return [one.process_id for one in engine.backends._pool._all if not one.is_over]
 
 
 def host_that_strikes(engine: WasmEngine, death: Death) -> HostFunctions:

@@ -128,12 +128,12 @@ def test_the_ini_file_says_which_runtime_but_not_that_the_suite_runs(odd):
     ("command", "told"),
     [
         ("./nothing", "expected a command that can be run"),
-        ("echo Welcome", "it wrote what is no answer"),
+        ("echo Welcome", "it wrote a line that is not an answer"),
         ("true", "it ended with status 0"),
         ("sh -c 'echo sorry >&2; exit 3'", "sorry"),
         (
             """sh -c 'read line; echo "{\\"id\\": 1, \\"runtime\\": \\"x\\", \\"version\\": \\"1\\", \\"capabilities\\": [\\"magic\\"]}"'""",
-            "capabilities: 'magic' is none of component, module",
+            "capabilities: 'magic' is not one of component, module",
         ),
     ],
 )

@@ -1,0 +1,172 @@
+"""The codecs of primitive WIT types, which check a value while they convert it, and checks of whole lists of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from struct import Struct
+from struct import error as StructError  # noqa: N812 it is a class
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pytest_airssys_wasm.protocol import values, wire
+from pytest_airssys_wasm.runtime.base.values import WrongType, WrongValue
+from pytest_airssys_wasm.runtime.convert.sizes import NUMBERS
+
+if TYPE_CHECKING:
+    from pytest_airssys_wasm.runtime.wit.types import BorrowType, OwnType
+
+
+class Passage(NamedTuple):
+    """The account that pays for values on their way, and the conversion of the resources in them."""
+
+    charge: Callable[[int], None]
+    """Counts bytes that are about to be moved. Raises `ResourceLimitExceeded` where they are too many."""
+    check: Callable[[], None]
+    """Raises an error when the execution should end."""
+    resource: Callable[[Any, OwnType | BorrowType], Any]
+    """Converts a resource to JSON, or back, and raises an error for anything that is not one."""
+
+
+Convert = Callable[[Any, Passage], Any]
+
+
+class Codec(NamedTuple):
+    """The conversions of one type. Both raise `WrongType` or `WrongValue` for a value that does not fit."""
+
+    encode: Convert
+    """Converts a Python value to JSON."""
+    decode: Convert
+    """Converts JSON to a Python value."""
+
+
+def primitive_codec(name: str) -> Codec:
+    """Return the codec of the primitive type of this name.
+
+    Raises `TypeError` for an error context, which has no Python value.
+    """
+    match name:
+        case "string":
+            return Codec(_string, _string)
+        case "char":
+            return Codec(_char, _char)
+        case "bool":
+            return Codec(_bool, _bool)
+        case "f32" | "f64":
+            return _float(name)
+        case _ if name in NUMBERS:
+            return _integer(name)
+        case _:
+            raise TypeError(f"values of type {name} cannot be passed from Python")
+
+
+def _bool(value: Any, _passage: Passage) -> bool:
+    if not isinstance(value, bool):
+        raise WrongType("bool", value)
+    return value
+
+
+def _char(value: Any, _passage: Passage) -> str:
+    if not isinstance(value, str):
+        raise WrongType("char", value)
+    if len(value) != 1 or "\ud800" <= value <= "\udfff":
+        raise WrongValue("char (one Unicode scalar value)", value)
+    return chr(ord(value))  # not an instance of a subclass
+
+
+def _string(value: Any, passage: Passage) -> str:
+    if not isinstance(value, str):
+        raise WrongType("string", value)
+    try:
+        encoded = str.encode(value)
+    except UnicodeEncodeError:
+        raise WrongValue("string (without lone surrogates)", value) from None
+    passage.charge(len(encoded))
+    return value if type(value) is str else encoded.decode()
+
+
+def _integer(name: str) -> Codec:
+    least, most = _range(name)
+
+    def encode(value: Any, _passage: Passage) -> int:
+        if type(value) is not int:
+            value = _whole(name, value)
+        if not least <= value <= most:
+            raise WrongValue(name, value)
+        return value  # type: ignore[no-any-return]
+
+    return Codec(encode, lambda value, passage: encode(values.scalar(value, name), passage))
+
+
+def _range(name: str) -> tuple[int, int]:
+    bits, is_signed = 8 * Struct(f"<{NUMBERS[name]}").size, name[0] == "s"
+    return (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if is_signed else (0, 2**bits - 1)
+
+
+def _whole(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise WrongType(name, value)
+    return int(value)
+
+
+def _float(name: str) -> Codec:
+    slot = Struct(f"<{NUMBERS[name]}")
+
+    def check(value: Any) -> float:
+        if type(value) is not float:
+            value = _real(name, slot, value)
+        try:
+            (stored,) = slot.unpack(slot.pack(value))
+        except OverflowError:
+            raise WrongValue(f"{name} (this number is too large)", value) from None
+        return stored  # type: ignore[no-any-return]
+
+    return Codec(
+        lambda value, _: wire.encode_float(check(value)),
+        lambda value, _: check(values.scalar(value, name)),
+    )
+
+
+def _real(name: str, slot: Struct, value: Any) -> float:
+    """Return the float of an int that loses nothing by it, or of an instance of a subclass of float."""
+    if isinstance(value, float):
+        return float(value)
+    whole = _whole(name, value)
+    try:
+        real = float(whole)
+        (stored,) = slot.unpack(slot.pack(real))
+    except OverflowError:
+        stored = None
+    if stored != whole:
+        raise WrongValue(f"{name} (it cannot hold this int exactly)", value)
+    return real
+
+
+def check_at_once(name: str) -> Callable[[Sequence[Any]], list[Any] | None]:
+    """Return the check of a whole list of a primitive type, which gives `None` where one by one tells more."""
+    match name:
+        case "bool":
+            return lambda items: [*items] if set(map(type, items)) <= {bool} else None
+        case "f64":
+            return lambda items: [*items] if set(map(type, items)) <= {float} else None
+        case "f32":
+            return _singles
+        case _ if name in NUMBERS:
+            least, most = _range(name)
+
+            def integers(items: Sequence[Any]) -> list[Any] | None:
+                if not set(map(type, items)) <= {int}:
+                    return None
+                return [*items] if not items or (least <= min(items) and max(items) <= most) else None
+
+            return integers
+        case _:
+            return lambda items: None
+
+
+def _singles(items: Sequence[Any]) -> list[Any] | None:
+    if not set(map(type, items)) <= {float}:
+        return None
+    slots = Struct(f"<{len(items)}f")
+    try:
+        return [*slots.unpack(slots.pack(*items))]
+    except (OverflowError, StructError):
+        return None

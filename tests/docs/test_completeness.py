@@ -91,7 +91,7 @@ def test_each_wit_type_is_in_the_tables_of_values(page):
     assert [name for name in WIT_TYPES if f"`{name.removesuffix('Type').lower()}" not in rows] == []
 
 
-@pytest.mark.parametrize("file", ["support/wave_values.py", "protocol/test_wire.py"])
+@pytest.mark.parametrize("file", ["support/wave_values.py", "protocol/test_wire.py", "protocol/test_value_codec.py"])
 def test_each_wit_type_is_tried_by_property_tests_and_in_the_protocol(file):
     text = (ROOT / "tests" / file).read_text("utf-8")
     assert [name for name in WIT_TYPES if name not in text] == []

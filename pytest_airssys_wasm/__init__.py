@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pytest_airssys_wasm.isolation.process_isolation import ProcessIsolation
-    from pytest_airssys_wasm.runtime.base.call import Call, Finished
-    from pytest_airssys_wasm.runtime.base.outcome import Frame, Outcome, Verdict
+    from pytest_airssys_wasm.runtime.base.outcome import Call, Finished, Frame, Outcome, Verdict
     from pytest_airssys_wasm.runtime.base.usage import Execution, FuelMetrics, Usage
     from pytest_airssys_wasm.runtime.base.values import Err, Ok, Record, Some, Variant, WrongType, WrongValue
     from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
@@ -45,11 +44,9 @@ if TYPE_CHECKING:
 
 _EXPORTS = {
     "isolation.process_isolation": ("ProcessIsolation",),
-    "runtime.base.call": (
+    "runtime.base.outcome": (
         "Call",
         "Finished",
-    ),
-    "runtime.base.outcome": (
         "Frame",
         "Outcome",
         "Verdict",

@@ -15,7 +15,7 @@ from pytest_airssys_wasm.runtime.store.store import LimitedStore
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pytest_airssys_wasm.runtime.base.call import Call
+    from pytest_airssys_wasm.runtime.base.outcome import Call
     from pytest_airssys_wasm.runtime.base.usage import Usage
     from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
     from pytest_airssys_wasm.runtime.store.repetition import Repetition

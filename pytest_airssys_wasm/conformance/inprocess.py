@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import threading
+import weakref
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec import structs
 
 from pytest_airssys_wasm.conformance.host_library import SUSPENDING, host_library
-from pytest_airssys_wasm.conformance.loop import LoopThread
 from pytest_airssys_wasm.isolation.process_isolation import ProcessIsolation
 from pytest_airssys_wasm.protocol.limits import limits_from_wire
 from pytest_airssys_wasm.protocol.messages import (
@@ -36,12 +38,46 @@ from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
 from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Coroutine, Iterator, Sequence
 
     from pytest_airssys_wasm.protocol.messages import ConfigureRequest, RunRequest
     from pytest_airssys_wasm.runtime.engine import WasmEngine
     from pytest_airssys_wasm.runtime.guest.component import Component
     from pytest_airssys_wasm.runtime.guest.instance import Instance
+
+
+T = TypeVar("T")
+
+
+class LoopThread:
+    """An event loop that runs the coroutines of any thread. It starts with the first one, and ends with this object."""
+
+    def __init__(self) -> None:
+        self._starting = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Return or raise the outcome of the coroutine. An exception in the waiting thread cancels it."""
+        future = asyncio.run_coroutine_threadsafe(coroutine, self._running())
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def _running(self) -> asyncio.AbstractEventLoop:
+        with self._starting:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                threading.Thread(target=_serve, args=(self._loop,), name="airssys-wasm-loop", daemon=True).start()
+                weakref.finalize(self, self._loop.call_soon_threadsafe, self._loop.stop)
+            return self._loop
+
+
+def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    loop.run_forever()
+    loop.close()
+
 
 _NOT_HERE = frozenset({"session", "host-rss"})
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from pytest_airssys_wasm.conformance.decode import decode_toml
+from pytest_airssys_wasm.conformance.loader import decode_toml
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
 if TYPE_CHECKING:

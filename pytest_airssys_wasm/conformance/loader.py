@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
-from pytest_airssys_wasm.conformance.decode import decode_toml
+import msgspec
+
 from pytest_airssys_wasm.conformance.model import Case, Chapter
+from pytest_airssys_wasm.runtime.base import toml
+from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
 CHAPTER_FILE = "chapter.toml"
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -65,3 +70,89 @@ def data_folder(name: str) -> Path:
         if place.is_dir():
             return place
     raise FileNotFoundError(f"no folder {name!r} at {' or '.join(map(str, places))}")
+
+
+Model = TypeVar("Model")
+
+_EXPECTED = re.compile(r"Expected (?P<wanted>.*?)(?:, got .*)?", re.DOTALL)
+_UNKNOWN = re.compile(r"Object contains unknown field `(?P<key>.*)`", re.DOTALL)
+_MISSING = re.compile(r"Object missing required field `(?P<key>.*)`", re.DOTALL)
+
+
+def decode_toml(path: Path, model: type[Model]) -> Model:
+    """Return the content of a TOML file as a `model`.
+
+    Raises `InvalidConfiguration` when the file cannot be read, is not TOML, or does not fit the model.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidConfiguration(str(path), str(error), "a readable UTF-8 file") from error
+    try:
+        data = toml.loads(text)
+    except toml.TOMLDecodeError as error:
+        raise InvalidConfiguration(str(path), str(error), "TOML") from error
+    return convert(data, model, str(path))
+
+
+def convert(data: Any, model: type[Model], file: str) -> Model:
+    """Return decoded data as a `model`. Raises `InvalidConfiguration`, beginning with `file`, when it does not fit."""
+    try:
+        return msgspec.convert(data, model)
+    except msgspec.ValidationError as error:
+        raise _located(file, data, model, str(error)) from error
+
+
+def _located(file: str, data: Any, model: type[Any], message: str) -> InvalidConfiguration:
+    text, _, path = message.partition(" - at `")
+    path = _with_keys(data, model, path.removesuffix("`").removeprefix("$"))
+    given: Any = _at(data, path)
+    wanted = text
+    if unknown := _UNKNOWN.fullmatch(text):
+        path, wanted = f"{path}.{unknown['key']}", "a known key"
+        given = _at(data, path)
+    elif missing := _MISSING.fullmatch(text):
+        path, wanted, given = f"{path}.{missing['key']}", "this key", "nothing"
+    elif expected := _EXPECTED.fullmatch(text):
+        wanted = expected["wanted"]
+    place = path.removeprefix(".")
+    return InvalidConfiguration(f"{file}: {place}" if place else file, given, wanted)
+
+
+def _with_keys(data: Any, model: type[Any], path: str) -> str:
+    """Return the path with the key that msgspec means by `[...]`, which stands for any key of a table of free keys."""
+    while "[...]" in path:
+        before, _, after = path.partition("[...]")
+        table = _at(data, before)
+        for key, value in table.items():
+            alone = _replaced(data, _keys(before), {key: value})
+            try:
+                msgspec.convert(alone, model)
+            except msgspec.ValidationError:
+                path, data = f"{before}.{key}{after}", alone
+                break
+        else:
+            break
+    return path
+
+
+def _keys(path: str) -> list[str | int]:
+    return [int(part) if part.isdigit() else part for part in re.findall(r"[^.\[\]]+", path)]
+
+
+def _at(data: Any, path: str) -> Any:
+    for key in _keys(path):
+        try:
+            data = data[key]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return data
+
+
+def _replaced(data: Any, keys: list[str | int], value: Any) -> Any:
+    if not keys:
+        return value
+    first, *rest = keys
+    if isinstance(first, int):
+        return [_replaced(item, rest, value) if i == first else item for i, item in enumerate(data)]
+    return {**data, first: _replaced(data[first], rest, value)}

@@ -16,7 +16,7 @@ from msgspec import structs
 
 from pytest_airssys_wasm.isolation.spawn import ChildLimits, spawn, was_out_of_memory
 from pytest_airssys_wasm.protocol.answers import read_host_call, read_session_answer
-from pytest_airssys_wasm.protocol.line_limits import WORKER_ROOM_BYTES, worker_line_bytes
+from pytest_airssys_wasm.protocol.envelope import WORKER_ROOM_BYTES, worker_line_bytes
 from pytest_airssys_wasm.protocol.pending import HostCallLine
 from pytest_airssys_wasm.protocol.process_group import exited
 from pytest_airssys_wasm.protocol.session_messages import CloseRequest, LoadRequest

@@ -12,9 +12,9 @@ from msgspec import structs
 
 from pytest_airssys_wasm.isolation.codec import wasi_from_wire
 from pytest_airssys_wasm.isolation.proxies import Objects, proxy_host
+from pytest_airssys_wasm.protocol.envelope import LINE_BYTES, WORKER_ROOM_BYTES, worker_line_bytes
 from pytest_airssys_wasm.protocol.host_calls import HostCallUnanswered
 from pytest_airssys_wasm.protocol.limits import limits_from_wire
-from pytest_airssys_wasm.protocol.line_limits import LINE_BYTES, WORKER_ROOM_BYTES, worker_line_bytes
 from pytest_airssys_wasm.protocol.outcomes import end_answer
 from pytest_airssys_wasm.protocol.session_messages import (
     CallRequest,

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pytest_airssys_wasm.isolation.process_isolation import ProcessIsolation
-    from pytest_airssys_wasm.runtime.base.call import Finished
+    from pytest_airssys_wasm.runtime.base.outcome import Finished
     from pytest_airssys_wasm.runtime.compile.cache import CompileCache
     from pytest_airssys_wasm.runtime.engine import WasmEngine
 

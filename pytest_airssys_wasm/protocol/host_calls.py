@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from pytest_airssys_wasm.protocol.line_limits import LINE_BYTES, too_long
+from pytest_airssys_wasm.protocol.envelope import LINE_BYTES, too_long
 from pytest_airssys_wasm.protocol.session_messages import HostCall, HostReply
 from pytest_airssys_wasm.runtime.errors import ResourceLimitExceeded
 from pytest_airssys_wasm.runtime.execution.run import Run

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytest_airssys_wasm.protocol import values, wire
 from pytest_airssys_wasm.runtime.base.values import WrongType, WrongValue
-from pytest_airssys_wasm.runtime.convert.sizes import NUMBERS
+from pytest_airssys_wasm.runtime.convert.transfer import NUMBERS
 
 if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.wit.types import BorrowType, OwnType

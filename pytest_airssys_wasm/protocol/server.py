@@ -9,9 +9,8 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 import msgspec
 from msgspec import structs
 
-from pytest_airssys_wasm.protocol.envelope import ENVELOPE, UNREADABLE
+from pytest_airssys_wasm.protocol.envelope import ENVELOPE, LINE_BYTES, UNREADABLE, fitting
 from pytest_airssys_wasm.protocol.host_calls import PendingHostCalls
-from pytest_airssys_wasm.protocol.line_limits import LINE_BYTES, fitting
 from pytest_airssys_wasm.protocol.messages import (
     PROTOCOL,
     ConfigureRequest,

@@ -30,7 +30,7 @@ from pytest_airssys_wasm.runtime.base.values import (
     field_name,
     make_record,
 )
-from pytest_airssys_wasm.runtime.convert.sizes import fixed_size
+from pytest_airssys_wasm.runtime.convert.transfer import fixed_size
 from pytest_airssys_wasm.runtime.wit.types import (
     BorrowType,
     EnumType,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pytest_airssys_wasm.conformance.decode import convert
+from pytest_airssys_wasm.conformance.loader import convert
 from pytest_airssys_wasm.reporting.model import FORMAT, Report
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from pytest_airssys_wasm.runtime.base.call import Finished
+    from pytest_airssys_wasm.runtime.base.outcome import Finished
     from pytest_airssys_wasm.runtime.base.usage import Execution
     from pytest_airssys_wasm.runtime.binary.formats import Kind
     from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits

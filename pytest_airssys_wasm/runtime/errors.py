@@ -13,8 +13,7 @@ from pytest_airssys_wasm.runtime.base.values import short_repr
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pytest_airssys_wasm.runtime.base.call import Call
-    from pytest_airssys_wasm.runtime.base.outcome import Frame
+    from pytest_airssys_wasm.runtime.base.outcome import Call, Frame
     from pytest_airssys_wasm.runtime.base.usage import Usage
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from msgspec import UNSET
+
 from pytest_airssys_wasm.protocol import wire
 from pytest_airssys_wasm.protocol.values import decode, encode
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.base.printable import counted
-from pytest_airssys_wasm.runtime.errors import WasmError
+from pytest_airssys_wasm.runtime.errors import ComponentTrapped, WasmError
 from pytest_airssys_wasm.runtime.guest.component import UnknownExport
 from pytest_airssys_wasm.runtime.wave import write_call, write_value
-from pytest_airssys_wasm.validation.findings import Unfit
+from pytest_airssys_wasm.validation.findings import Unfit, remedy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.base.usage import Usage
     from pytest_airssys_wasm.runtime.guest.component import Component
     from pytest_airssys_wasm.runtime.guest.instance import Instance
+    from pytest_airssys_wasm.runtime.manifest.model import ManifestTest
+    from pytest_airssys_wasm.validation.candidate import Candidate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,3 +112,53 @@ def _decode_results(value: Any, types: Sequence[Any]) -> Any:
     if isinstance(value, list) and len(value) == len(types):
         return tuple(map(decode, value, types))
     return value
+
+
+def check_entry(candidate: Candidate, test: ManifestTest) -> str:
+    """Make the entry's call in a fresh instance, and return a note with its result and its fuel.
+
+    Raises `Unfit` when the result is not the expected one, and `Blocked` when there is no instance.
+    """
+    with candidate.instantiated() as instance:
+        planned = plan_call(instance.component, test.call, test.args)
+        result = make_call(instance, planned)
+        _compare(planned, result, test)
+    return f"{_outcome_text(planned, result)}; fuel {result.usage.fuel.consumed:,}"
+
+
+def _compare(planned: PlannedCall, result: CallResult, test: ManifestTest) -> None:
+    error = result.error
+    if test.returns is not UNSET:
+        expected = planned.encoded(test.returns)
+        wanted = f"expected {planned.result_text(expected)}"
+        if error is not None:
+            raise Unfit(f"{planned.text} {_outcome_text(planned, result)}; {wanted}", remedy(error)) from error
+        if not wire.same(expected, result.value):
+            raise Unfit(
+                f"{planned.text} {_outcome_text(planned, result)}, {wanted}", "correct the component, or the entry"
+            )
+    else:
+        _compare_verdict(planned, result, test)
+    if test.max_fuel is not UNSET and result.usage.fuel.consumed > test.max_fuel:
+        raise Unfit(
+            f"{planned.text} used {result.usage.fuel.consumed:,} fuel, max_fuel is {test.max_fuel:,}",
+            "make the call cheaper, or raise max_fuel of this entry",
+        )
+
+
+def _compare_verdict(planned: PlannedCall, result: CallResult, test: ManifestTest) -> None:
+    verdict = Verdict.TRAP if test.verdict is UNSET else test.verdict
+    kind = result.error.kind if isinstance(result.error, ComponentTrapped) else None
+    if result.verdict == verdict and (test.trap is UNSET or test.trap == kind):
+        return
+    wanted = f"expected the verdict {verdict}" + ("" if test.trap is UNSET else f" ({test.trap})")
+    raise Unfit(
+        f"{planned.text} {_outcome_text(planned, result)}; {wanted}", "correct the component, or the entry"
+    ) from result.error
+
+
+def _outcome_text(planned: PlannedCall, result: CallResult) -> str:
+    if result.error is None:
+        return f"returned {planned.result_text(result.value)}"
+    kind = f" ({result.error.kind})" if isinstance(result.error, ComponentTrapped) else f": {result.error}"
+    return f"ended with {result.verdict}{kind}"

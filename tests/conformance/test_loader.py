@@ -5,9 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from pytest_airssys_wasm.conformance.decode import decode_toml
 from pytest_airssys_wasm.conformance.guests import source_text
-from pytest_airssys_wasm.conformance.loader import data_folder, find_chapters
+from pytest_airssys_wasm.conformance.loader import data_folder, decode_toml, find_chapters
 from pytest_airssys_wasm.conformance.model import Actor, Case, Chapter, Repeated
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 

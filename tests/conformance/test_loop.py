@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pytest_airssys_wasm.conformance import loop as loop_module
-from pytest_airssys_wasm.conformance.loop import LoopThread
+from pytest_airssys_wasm.conformance import inprocess
+from pytest_airssys_wasm.conformance.inprocess import LoopThread
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_a_caller_that_waits_no_more_cancels_its_coroutine(loop, monkeypatch):
         future.result = result
         return future
 
-    monkeypatch.setattr(loop_module.asyncio, "run_coroutine_threadsafe", interrupted)
+    monkeypatch.setattr(inprocess.asyncio, "run_coroutine_threadsafe", interrupted)
     with pytest.raises(KeyboardInterrupt):
         loop.run(sleep())
     assert cancelled.wait(20)

@@ -13,7 +13,7 @@ from pytest_airssys_wasm.conformance import inprocess
 from pytest_airssys_wasm.runtime.budget.memory_account import MemoryAccount
 from pytest_airssys_wasm.runtime.compile import wasmtime_config
 from pytest_airssys_wasm.runtime.engine import WasmEngine
-from pytest_airssys_wasm.runtime.guest.wasi_config import wasi_config
+from pytest_airssys_wasm.runtime.guest.store_context import wasi_config
 from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
 
 FAMILY = Family("determinism")

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pytest_airssys_wasm.plugin import limits, markers
+from pytest_airssys_wasm.plugin import item_settings, markers
 from pytest_airssys_wasm.plugin.settings import Given, OverCeiling, Settings
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
@@ -16,7 +16,9 @@ LAYERS = ("manifest", "settings", "marker")
 
 def resolve(marks, settings, manifest):
     """The limits of a test with these markers, the closest first."""
-    return limits.resolve("test_a.py::test_a", markers.read_all([one.mark for one in marks]), settings, manifest).values
+    return item_settings.resolve_limits(
+        "test_a.py::test_a", markers.read_all([one.mark for one in marks]), settings, manifest
+    ).values
 
 
 def manifest(memory=1_000, fuel=None, timeout_ms=None):
@@ -66,7 +68,7 @@ def test_layers_mix_limit_by_limit():
 
 def test_each_limit_that_somebody_gave_has_an_origin():
     marks = markers.read_all([pytest.mark.timeout_ms(7).mark, pytest.mark.wasm_limits(tables=1).mark])
-    found = limits.resolve("test_a.py::test_a", marks, Settings(wasm_memory=given(5)), manifest(memory=3))
+    found = item_settings.resolve_limits("test_a.py::test_a", marks, Settings(wasm_memory=given(5)), manifest(memory=3))
     assert found.origins == {
         "memory": "ini value x",
         "timeout_ms": "marker timeout_ms",

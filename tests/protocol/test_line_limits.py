@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 
-from pytest_airssys_wasm.protocol.line_limits import LINE_BYTES, fitting
+from pytest_airssys_wasm.protocol.envelope import LINE_BYTES, fitting
 from pytest_airssys_wasm.protocol.server import Server
 from pytest_airssys_wasm.protocol.session_messages import EndAnswer, SessionAnswer, UsageAnswer
 from pytest_airssys_wasm.runtime.base.outcome import Verdict

@@ -14,7 +14,7 @@ from pytest_airssys_wasm.conformance.adapter import AdapterRuntime, Patience
 from pytest_airssys_wasm.conformance.loader import find_chapters
 from pytest_airssys_wasm.conformance.matching import mismatches
 from pytest_airssys_wasm.conformance.runner import CaseRunner
-from pytest_airssys_wasm.protocol.line_limits import LINE_BYTES
+from pytest_airssys_wasm.protocol.envelope import LINE_BYTES
 from pytest_airssys_wasm.protocol.messages import CAPABILITIES, StepAnswer
 from pytest_airssys_wasm.protocol.server import serve
 from pytest_airssys_wasm.runtime.errors import Verdict

@@ -24,8 +24,7 @@ from pytest_airssys_wasm.runtime.capi.abi import VAL_BYTES
 from pytest_airssys_wasm.runtime.convert import core_values
 from pytest_airssys_wasm.runtime.convert.lifting import compile_lift
 from pytest_airssys_wasm.runtime.convert.lowering import compile_lower
-from pytest_airssys_wasm.runtime.convert.sizes import NUMBERS
-from pytest_airssys_wasm.runtime.convert.transfer import Transfer
+from pytest_airssys_wasm.runtime.convert.transfer import NUMBERS, Transfer
 from pytest_airssys_wasm.runtime.wit.types import (
     BorrowType,
     EnumType,

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET, structs
 
-from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime
+from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime, LoopThread
 from pytest_airssys_wasm.conformance.loader import find_chapters
-from pytest_airssys_wasm.conformance.loop import LoopThread
 from pytest_airssys_wasm.conformance.runner import CaseRunner, missing_capabilities
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits

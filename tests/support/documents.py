@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 
 import wasmtime
 
-from pytest_airssys_wasm.conformance.decode import convert
+from pytest_airssys_wasm.conformance.loader import convert
 from pytest_airssys_wasm.conformance.model import Case
 from pytest_airssys_wasm.runtime.base import toml
 from pytest_airssys_wasm.runtime.manifest.loading import parse_manifest

@@ -73,8 +73,8 @@ class ManifestFile(pytest.File):
 
     def collect(self) -> Iterator[pytest.Item]:
         """Yield the checks, and a test for each entry of `[[tests]]`; of a wrong manifest only the check `manifest`."""
+        from pytest_airssys_wasm.validation.calls import check_entry
         from pytest_airssys_wasm.validation.checks import CHECKS
-        from pytest_airssys_wasm.validation.entries import check_entry
 
         try:
             manifest = read_manifest(self.path, self.config)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
     from pathlib import Path
 
-    from pytest_airssys_wasm.runtime.base.call import Call, Finished
+    from pytest_airssys_wasm.runtime.base.outcome import Call, Finished
 
 PROPERTIES = ("wasm_executions", "wasm_verdicts", "wasm_fuel", "wasm_wall_ms", "wasm_peak_memory_bytes")
 """The names of the user properties of a test that ran guests, which sum up its executions."""

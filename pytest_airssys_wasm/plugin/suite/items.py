@@ -90,8 +90,7 @@ class CaseItem(pytest.Item):
         ]
 
     def _requirement(self, identifier: str) -> str:
-        from pytest_airssys_wasm.conformance.decode import decode_toml
-        from pytest_airssys_wasm.conformance.loader import CHAPTER_FILE
+        from pytest_airssys_wasm.conformance.loader import CHAPTER_FILE, decode_toml
         from pytest_airssys_wasm.conformance.model import Chapter
 
         requirements = decode_toml(self.case_file.path.with_name(CHAPTER_FILE), Chapter).requirements

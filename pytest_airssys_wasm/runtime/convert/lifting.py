@@ -23,7 +23,7 @@ from pytest_airssys_wasm.runtime.capi.vals import (
     RECORD_ENTRY_BYTES,
     RECORD_ENTRY_VALUE,
 )
-from pytest_airssys_wasm.runtime.convert.sizes import NUMBERS, fixed_size
+from pytest_airssys_wasm.runtime.convert.transfer import NUMBERS, fixed_size
 from pytest_airssys_wasm.runtime.wit.types import (
     BorrowType,
     EnumType,

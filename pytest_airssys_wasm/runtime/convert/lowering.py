@@ -41,7 +41,7 @@ from pytest_airssys_wasm.runtime.capi.vals import (
     TAGGED,
     VECTOR,
 )
-from pytest_airssys_wasm.runtime.convert.sizes import NUMBERS, fixed_size
+from pytest_airssys_wasm.runtime.convert.transfer import NUMBERS, fixed_size
 from pytest_airssys_wasm.runtime.wit.types import (
     BorrowType,
     EnumType,

@@ -19,7 +19,7 @@ from pytest_airssys_wasm.runtime.execution.guest_threads import GuestThreads
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pytest_airssys_wasm.runtime.base.call import Finished
+    from pytest_airssys_wasm.runtime.base.outcome import Finished
     from pytest_airssys_wasm.runtime.budget.memory_account import MemoryAccount
     from pytest_airssys_wasm.runtime.execution.run import Run
     from pytest_airssys_wasm.runtime.guest.backend import BackendFactory

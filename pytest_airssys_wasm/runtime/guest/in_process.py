@@ -16,8 +16,7 @@ from pytest_airssys_wasm.runtime.execution.verdict import judge, measure
 from pytest_airssys_wasm.runtime.guest import component_calls, module_calls
 from pytest_airssys_wasm.runtime.guest.core_module import CoreModule
 from pytest_airssys_wasm.runtime.guest.operations import CallExport, DropResource, Instantiate, Instantiated
-from pytest_airssys_wasm.runtime.guest.store_context import StoreContext
-from pytest_airssys_wasm.runtime.guest.wasi_config import wasi_config
+from pytest_airssys_wasm.runtime.guest.store_context import StoreContext, wasi_config
 from pytest_airssys_wasm.runtime.guest.wit_component import WitComponent
 
 if TYPE_CHECKING:

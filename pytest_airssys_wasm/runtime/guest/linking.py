@@ -15,7 +15,7 @@ from pytest_airssys_wasm.runtime.capi import abi, vals
 from pytest_airssys_wasm.runtime.convert import core_values
 from pytest_airssys_wasm.runtime.convert.lifting import compile_lift
 from pytest_airssys_wasm.runtime.convert.lowering import compile_lower
-from pytest_airssys_wasm.runtime.convert.sizes import fixed_size
+from pytest_airssys_wasm.runtime.convert.transfer import fixed_size
 from pytest_airssys_wasm.runtime.errors import LinkError
 from pytest_airssys_wasm.runtime.host.functions import serve_import
 from pytest_airssys_wasm.runtime.host.unmet_imports import WASI_P1, is_wasi, refusal

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.runtime.convert.lifting import compile_lift
 from pytest_airssys_wasm.runtime.convert.lowering import compile_lower
-from pytest_airssys_wasm.runtime.convert.sizes import fixed_size
+from pytest_airssys_wasm.runtime.convert.transfer import fixed_size
 from pytest_airssys_wasm.runtime.guest.component import Component, Items, UnknownExport, check_argument_count
 from pytest_airssys_wasm.runtime.host.unmet_imports import unmet_wit_imports
 from pytest_airssys_wasm.runtime.wit.reader import read_world

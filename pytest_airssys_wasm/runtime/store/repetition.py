@@ -10,7 +10,7 @@ from pytest_airssys_wasm.runtime.wave import write_call
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pytest_airssys_wasm.runtime.base.call import Call
+    from pytest_airssys_wasm.runtime.base.outcome import Call
     from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
     from pytest_airssys_wasm.runtime.guest.component import Component
     from pytest_airssys_wasm.runtime.guest.engine_core import EngineCore

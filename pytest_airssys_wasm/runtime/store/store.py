@@ -8,7 +8,7 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal
 
-from pytest_airssys_wasm.runtime.base.call import Call, Finished
+from pytest_airssys_wasm.runtime.base.outcome import Call, Finished
 from pytest_airssys_wasm.runtime.base.usage import Execution, Usage, UsageTotals
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration, WasmError, outcome_of
 from pytest_airssys_wasm.runtime.execution.clock import cancel, keep_time, wait_done

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from functools import partial
 
 import pytest
 
@@ -63,6 +64,7 @@ def test_an_argument_written_so_comes_back_written_so(engine, tmp_path, row):
     candidate = Candidate(
         engine=engine,
         wasm=manifest.wasm,
+        loader=partial(engine.load, manifest.wasm, manifest=manifest),
         manifest=manifest,
         declared_limits=manifest.limits(),
         host=HostFunctions(),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from pytest_airssys_wasm.runtime.host.functions import HostFunctions
@@ -38,6 +40,7 @@ def validate(engine, tmp_path, host):
         candidate = Candidate(
             engine=engine,
             wasm=manifest.wasm,
+            loader=partial(engine.load, manifest.wasm, manifest=manifest),
             manifest=manifest,
             declared_limits=manifest.limits(),
             host=host,

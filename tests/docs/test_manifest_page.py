@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import shutil
+from functools import partial
 
 import pytest
 
 from pytest_airssys_wasm.runtime.host.functions import HostFunctions
 from pytest_airssys_wasm.runtime.manifest.loading import load_manifest
-from pytest_airssys_wasm.validation.calls import check_entry
 from pytest_airssys_wasm.validation.candidate import Candidate
+from pytest_airssys_wasm.validation.entries import check_entry
 from support.checkout import ROOT
 
 HEAD = """[component]
@@ -63,7 +64,7 @@ def test_an_argument_written_so_comes_back_written_so(engine, tmp_path, row):
     candidate = Candidate(
         engine=engine,
         wasm=manifest.wasm,
-        loader=lambda: engine.load(manifest.wasm, manifest=manifest),
+        loader=partial(engine.load, manifest.wasm, manifest=manifest),
         manifest=manifest,
         declared_limits=manifest.limits(),
         host=HostFunctions(),

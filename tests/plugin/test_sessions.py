@@ -81,16 +81,21 @@ def test_what_a_check_found_is_shown_with_v_alone(project, plain):
     assert note not in quiet.text
 
 
+def slow(argument):
+    """Return a case that the gates alone try: with workers a session takes seconds."""
+    return pytest.param(argument, marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
         "-s --import-mode=importlib --doctest-modules --strict-markers --strict-config -p no:cacheprovider",
         "-q --asyncio-mode=auto --cov=text --timeout=60 --timeout-method=thread --randomly-seed=2 -p no:xdist",
         "-n2 --dist=load --cov=text --asyncio-mode=auto --randomly-seed=3",
-        "-n2 --dist=loadscope -p no:randomly -p no:cacheprovider -o junit_family=xunit1 --junitxml=out.xml",
-        "-n2 --dist=loadfile --import-mode=importlib --timeout=60",
-        "-n2 --dist=loadgroup --doctest-modules -p no:timeout -p no:cov -p no:rerunfailures",
-        "-n2 --dist=worksteal -v --strict-markers --strict-config --maxfail=99",
+        slow("-n2 --dist=loadscope -p no:randomly -p no:cacheprovider -o junit_family=xunit1 --junitxml=out.xml"),
+        slow("-n2 --dist=loadfile --import-mode=importlib --timeout=60"),
+        slow("-n2 --dist=loadgroup --doctest-modules -p no:timeout -p no:cov -p no:rerunfailures"),
+        slow("-n2 --dist=worksteal -v --strict-markers --strict-config --maxfail=99"),
     ],
 )
 def test_an_arrangement_changes_neither_outcomes_nor_records(project, plain, arguments):
@@ -101,6 +106,7 @@ def test_an_arrangement_changes_neither_outcomes_nor_records(project, plain, arg
     assert session.table == (plain.table if "-v" in arguments.split() else [])
 
 
+@pytest.mark.slow
 def test_each_worker_runs_everything_with_dist_each(project, plain):
     session = Session(project, "--dist=each", "--tx=2*popen")
     assert session.code == plain.code
@@ -109,7 +115,7 @@ def test_each_worker_runs_everything_with_dist_each(project, plain):
     assert session.told == plain.told
 
 
-@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["here", "workers"])
+@pytest.mark.parametrize("workers", [(), slow(("-n2",))], ids=["here", "workers"])
 def test_last_failed_runs_exactly_what_failed(project, plain, workers):
     Session(project, "--cache-clear", *workers)
     again = Session(project, "--lf", *workers)
@@ -157,7 +163,7 @@ def test_checks_are_selected_as_tests_are(project, plain, arguments, selected):
     assert session.told == {test: plain.told[test] for test in selected}
 
 
-@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["here", "workers"])
+@pytest.mark.parametrize("workers", [(), slow(("-n2",))], ids=["here", "workers"])
 def test_named_binaries_outside_the_rootdir_have_node_ids_of_their_own(project, tmp_path, workers):
     sound, broken = tmp_path / "guest.wasm", tmp_path / "größer, aber kaputt" / "guest.wasm"
     shutil.copy(GUEST, sound)
@@ -193,7 +199,7 @@ def test_a_binary_that_goes_after_collection_is_told_by_the_check_loads(project)
     assert set(gone.values()) == {"skipped"}
 
 
-@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["here", "workers"])
+@pytest.mark.parametrize("workers", [(), slow(("-n2",))], ids=["here", "workers"])
 def test_node_ids_select_from_another_folder(project, workers):
     session = Session(project, "../text/Component.toml::tests[shouts, wrongly]", *workers, cwd=project.folder / "host")
     assert session.in_order == [[SHOUTS, "failed"]]
@@ -210,7 +216,7 @@ def test_collecting_runs_nothing(project, plain):
     ]
 
 
-@pytest.mark.parametrize("arguments", ["", "-n2 --reruns=1 -o junit_family=xunit1"])
+@pytest.mark.parametrize("arguments", ["", slow("-n2 --reruns=1 -o junit_family=xunit1")])
 def test_junit_has_the_sums_of_each_test_once(project, plain, arguments):
     session = Session(project, "--junitxml=out.xml", *arguments.split())
     expected = Counter(json.loads(one)["test"] for one in plain.executions.elements())

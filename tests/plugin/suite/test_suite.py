@@ -70,6 +70,7 @@ def test_a_broken_law_is_told_with_its_smallest_example(suite):
     assert "runner.py" not in text
 
 
+@pytest.mark.slow
 def test_two_workers_give_the_same_verdicts(suite):
     suite.write(test_own="def test_own(): pass")
     ran = suite.run("--airssys-wasm", "-n", "2")

@@ -33,7 +33,12 @@ atexit.register(shutil.rmtree, SCRATCH, ignore_errors=True)
 PIP_CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"), "pip")
 LOWEST_PYTHON = 10
 PYENV = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
-PLUGIN_AT_WORK = [f"tests/plugin/test_{name}.py" for name in ("suite", "fixtures", "markers", "reports")]
+PLUGIN_AT_WORK = [
+    "tests/plugin/suite/test_suite.py",
+    "tests/plugin/test_fixtures.py",
+    "tests/plugin/test_markers.py",
+    "tests/plugin/report/test_reports.py",
+]
 EVERYTHING_FAST_AND_SLOW = ["-m", "not guests and not matrix"]
 
 
@@ -240,7 +245,7 @@ def docs(session: nox.Session) -> None:
     for script, page in (("docs/reference.py", "docs/reference.md"), ("docs/failures/page.py", "docs/failures.md")):
         text = session.run("python", script, silent=True, stderr=None)
         (ROOT / page).write_text(text, "utf-8")
-    session.run("pytest", "-q", "-p", "no:cacheprovider", "tests/test_docs.py", *session.posargs)
+    session.run("pytest", "-q", "-p", "no:cacheprovider", "tests/docs", *session.posargs)
 
 
 # The bounds of every dependency

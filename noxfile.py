@@ -88,7 +88,7 @@ def copied_tests() -> Path:
     folder.mkdir()
     for name in ("tests", "examples", "adapters", "fixtures", "docs"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
-    for name in ("pyproject.toml", "README.md"):
+    for name in ("pyproject.toml", "README.md", "CONTRIBUTING.md"):
         shutil.copy(ROOT / name, folder)
     return folder
 

@@ -34,7 +34,10 @@ PIP_CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"), "pip"
 LOWEST_PYTHON = 10
 PYENV = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
 PLUGIN_AT_WORK = [
-    f"tests/plugin/{name}.py" for name in ("suite/test_suite", "test_fixtures", "test_markers", "report/test_reports")
+    "tests/plugin/suite/test_suite.py",
+    "tests/plugin/test_fixtures.py",
+    "tests/plugin/test_markers.py",
+    "tests/plugin/report/test_reports.py",
 ]
 EVERYTHING_FAST_AND_SLOW = ["-m", "not guests and not matrix"]
 
@@ -85,7 +88,7 @@ def copied_tests() -> Path:
     folder.mkdir()
     for name in ("tests", "examples", "adapters", "fixtures", "docs"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
-    for name in ("pyproject.toml", "README.md"):
+    for name in ("pyproject.toml", "README.md", "CONTRIBUTING.md"):
         shutil.copy(ROOT / name, folder)
     return folder
 
@@ -242,7 +245,7 @@ def docs(session: nox.Session) -> None:
     for script, page in (("docs/reference.py", "docs/reference.md"), ("docs/failures/page.py", "docs/failures.md")):
         text = session.run("python", script, silent=True, stderr=None)
         (ROOT / page).write_text(text, "utf-8")
-    session.run("pytest", "-q", "-p", "no:cacheprovider", "tests/docs/test_docs.py", *session.posargs)
+    session.run("pytest", "-q", "-p", "no:cacheprovider", "tests/docs", *session.posargs)
 
 
 # The bounds of every dependency

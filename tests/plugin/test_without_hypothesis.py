@@ -25,6 +25,23 @@ PathFinder.find_spec = visible
 """
 
 
+class Processes:
+    """Starts pytest as a process of its own, and not as a fork of one that has imported Hypothesis."""
+
+    def run(self, arguments, *, cwd, environment, timeout_s):
+        """Return the exit status and the output."""
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", *arguments],
+            cwd=cwd,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=timeout_s,
+        )
+        return done.returncode, done.stdout
+
+
 @pytest.fixture
 def bare(project):
     """A project in whose Python processes `import hypothesis` fails, as where it is not installed."""
@@ -33,6 +50,7 @@ def bare(project):
     (path / "sitecustomize.py").write_text(HIDE_HYPOTHESIS)
     project.environment["PYTHONPATH"] = str(path)
     project.without = (*project.without, "hypothesispytest")
+    project.forks = Processes()
     return project
 
 

@@ -95,7 +95,7 @@ def test_an_error_made_by_hand_can_be_pickled_and_copied(error):
         memory_limit_bytes=0,
         denied_growths=0,
         host_calls=0,
-        host_transfer_bytes=0,
+        transfer_bytes=0,
     )
     error.frames = (Frame("f", None, 12),)
     error.stdout = b"hello"

@@ -165,10 +165,10 @@ def isolation() -> None:
         (func (export "ask") (param i32) (result i32) (call $ask (local.get 0))))"""
     adds, asks, echoes = ([engine.load(guest) for engine in (one, other)] for guest in (ADD, wat, INVENTORY))
 
-    def execute(guest: Component) -> Callable[[], object]:
-        return lambda: guest.engine.execute(guest, "add", 1, 2, limits=LIMITS)
+    def execute(engine: WasmEngine, guest: Component) -> Callable[[], object]:
+        return lambda: engine.execute(guest, "add", 1, 2, limits=LIMITS)
 
-    compare("one-shot execute", execute(adds[0]), execute(adds[1]), 200)
+    compare("one-shot execute", execute(one, adds[0]), execute(other, adds[1]), 200)
     with LimitedStore(one, LIMITS, host=host) as there, LimitedStore(other, LIMITS, host=host) as here:
         calls = [store.instantiate(guest).call for store, guest in zip((there, here), adds)]
         compare("repeated call, two ints", lambda: calls[0]("add", 1, 2), lambda: calls[1]("add", 1, 2), 500)
@@ -187,7 +187,7 @@ def isolation() -> None:
     def start() -> float:
         engine = WasmEngine(isolation=ProcessIsolation())
         guest = engine.load(ADD)
-        took_s = seconds(execute(guest), 1)
+        took_s = seconds(execute(engine, guest), 1)
         engine.close()
         return took_s
 

@@ -7,10 +7,10 @@ import shutil
 from functools import partial
 
 import pytest
-from pytest_airssys_wasm.validation.calls import check_entry
 
 from pytest_airssys_wasm.runtime.host.functions import HostFunctions
 from pytest_airssys_wasm.runtime.manifest.loading import load_manifest
+from pytest_airssys_wasm.validation.calls import check_entry
 from pytest_airssys_wasm.validation.candidate import Candidate
 from support.checkout import ROOT
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import partial
 
 import pytest
-from pytest_airssys_wasm.validation.calls import check_entry
 
 from pytest_airssys_wasm.runtime.host.functions import HostFunctions
 from pytest_airssys_wasm.runtime.manifest.loading import load_manifest
+from pytest_airssys_wasm.validation.calls import check_entry
 from pytest_airssys_wasm.validation.candidate import Candidate
 from pytest_airssys_wasm.validation.checks import CHECKS
 from pytest_airssys_wasm.validation.findings import Blocked, Unfit

@@ -250,6 +250,8 @@ def _pack(name: str, code: str, values: Any) -> Any | None:
     """Return all of `values` as one array, or `None` where one does not fit: lowering them one by one tells which."""
     if isinstance(values, bytes) and name == "u8":
         return memoryview(values)
+    if isinstance(values, bytes):
+        values = tuple(values)  # numbers: an array would take them for its own memory
     kinds = set(map(type, values))
     wanted: set[type] = {bool} if name == "bool" else {str} if name == "char" else {int}
     if name in ("f32", "f64"):

@@ -182,3 +182,22 @@ def test_equal_records_have_equal_hashes():
 def test_ints_that_lose_nothing_are_taken_for_floats():
     assert there_and_back(TupleType((F32, F64)), (2**24, -(2**53))) == (2.0**24, -(2.0**53))
     assert there_and_back(ListType(F32), [2**24, 0.1]) == [2.0**24, pytest.approx(0.1)]
+
+
+@pytest.mark.parametrize(
+    ("element", "given", "came"),
+    [
+        ("u16", b"\xff\x01", [255, 1]),
+        ("u32", b"abcd", [97, 98, 99, 100]),
+        ("s64", b"\xff", [255]),
+        ("f32", b"\x02", [2.0]),
+    ],
+)
+def test_bytes_are_numbers_also_where_a_list_is_not_of_bytes(element, given, came):
+    for sequence in (given, bytearray(given)):
+        assert there_and_back(ListType(Primitive(element)), sequence) == came
+
+
+def test_a_byte_that_does_not_fit_its_list_is_refused_in_words():
+    with pytest.raises(ValueError, match=r"^\[0\]: expected s8, got 255$"):
+        there_and_back(ListType(Primitive("s8")), b"\xff")

@@ -119,7 +119,7 @@ def install_wheel(session: nox.Session, extras: str = "", *, constraints: Path |
 
 @nox.session(venv_backend="none")
 def readme(session: nox.Session) -> None:
-    """The two commands of README.md, as a reader copies them, in a clone."""
+    """Run the two commands of README.md, as a reader copies them, in a clone."""
     prepare(session)
     clone = SCRATCH / "clone"
     session.run("git", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(clone), external=True)
@@ -150,14 +150,14 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def build(session: nox.Session) -> None:
-    """The wheel, which the sessions below install."""
+    """Build the wheel, which the sessions below install."""
     session.install("build")
     session.run("python", "-m", "build", "--wheel", "--outdir", str(SCRATCH / "dist"), ".")
 
 
 @nox.session(requires=["build"])
 def bare(session: nox.Session) -> None:
-    """The wheel without any extra: a chapter of the suite passes, and the laws are skipped."""
+    """Try the wheel without any extra: a chapter of the suite passes, and the laws are skipped."""
     install_wheel(session)
     session.run("pytest", "--airssys-wasm", "-q", "-p", "no:cacheprovider", "conformance/fuel", "conformance/laws")
 
@@ -189,7 +189,7 @@ RUNTIMES = ["threads", "processes", "adapter", "raw-adapter"]
 @nox.session(python=python(13), requires=["build"])
 @nox.parametrize("runtime", RUNTIMES, ids=RUNTIMES)
 def suite(session: nox.Session, runtime: str) -> None:
-    """The conformance suite in an empty folder: in threads, in processes, behind our adapter, behind a raw one."""
+    """Run the conformance suite in an empty folder: in threads, in processes, behind our adapter, behind a raw one."""
     install_wheel(session, "fuzz")
     interpreter = Path(session.bin, "python")
     raw = copied_tests() / "adapters" / "raw_wasmtime"
@@ -216,7 +216,7 @@ def guests(session: nox.Session) -> None:
 
 @nox.session(python=python(13), requires=["build"])
 def matrix(session: nox.Session) -> None:
-    """A conviction of each planted defect, and one by each case."""
+    """Try a conviction of each planted defect, and one by each case."""
     install_wheel(session, "test")
     run_tests(session, "-m", "matrix", processes=1)
 
@@ -226,7 +226,7 @@ def matrix(session: nox.Session) -> None:
 
 @nox.session(name="matrix-anew", default=False)
 def matrix_anew(session: nox.Session) -> None:
-    """The whole suite against every planted defect: writes docs/matrix.md and the record behind it anew (40 minutes).
+    """Run the whole suite against every planted defect: writes docs/matrix.md and the record behind it anew (40 minutes).
 
     Fails where a defect is convicted by no case, a case convicts no defect, or the sound runtime is convicted.
     """
@@ -269,7 +269,7 @@ def lowest_version(requirement: Requirement) -> str:
 
 @nox.session(python=python(LOWEST_PYTHON), default=False)
 def lowest(session: nox.Session) -> None:
-    """The lowest version of every dependency, on Python 3.10. A failure is tried with one at a time, to name it."""
+    """Try the lowest version of every dependency, on Python 3.10. A failure is tried with one at a time, to name it."""
     (tool,) = map(Requirement, PROJECT["build-system"]["requires"])
     session.install("build", f"{tool.name}=={lowest_version(tool)}")
     session.run("python", "-m", "build", "--wheel", "--no-isolation", "--outdir", str(SCRATCH / "dist"), ".")
@@ -307,7 +307,7 @@ def fails_with(session: nox.Session, failures: Path, *pinned: str) -> bool:
 
 @nox.session(python=newest_python(), default=False, requires=["build"])
 def newest(session: nox.Session) -> None:
-    """The newest version of every dependency, on the newest Python there is; then those beyond an upper bound."""
+    """Try the newest version of every dependency, on the newest Python there is; then those beyond an upper bound."""
     install_wheel(session, "test")
     session.run("python", "-m", "pip", "list", "--outdated")
     try_bounds(session, SCRATCH / "failures")

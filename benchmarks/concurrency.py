@@ -108,7 +108,7 @@ async def lateness(work: Callable[[], Coroutine[None, None, None]]) -> list[floa
 
 
 def heartbeat(bench: Bench) -> None:
-    """A 1 ms heartbeat on the loop, beside nothing and beside endless guests under 100 ms."""
+    """Measure a 1 ms heartbeat on the loop, beside nothing and beside endless guests under 100 ms."""
 
     async def nothing() -> None:
         await asyncio.sleep(2)
@@ -182,7 +182,7 @@ def rounds_of_a_millisecond(instance: Instance) -> int:
 
 
 def overhead(bench: Bench) -> None:
-    """A call of about a millisecond of guest work, awaited and not, in turn."""
+    """Measure a call of about a millisecond of guest work, awaited and called in turn."""
     with LimitedStore(bench.engine, bench.limits(), host=bench.host) as store:
         instance = store.instantiate(bench.guest)
 

@@ -157,7 +157,7 @@ class Threads:
 
 
 async def measured(execute: Execute) -> dict[str, float]:
-    """The figures of one way."""
+    """Return the figures of one way."""
     await execute("pauses")
     before = resident_mib([os.getpid()])
     began = time.perf_counter()

@@ -44,7 +44,7 @@ ADD = """(component (core module $m (memory (export "memory") 1)
 
 
 def hand_config() -> wasmtime.Config:
-    """The settings of `WasmEngine`, by hand."""
+    """Return the settings of `WasmEngine`, made by hand."""
     config = wasmtime.Config()
     for name, value in SETTINGS.items():
         setattr(config, name, value)
@@ -52,7 +52,7 @@ def hand_config() -> wasmtime.Config:
 
 
 def by_hand_store(engine: wasmtime.Engine) -> wasmtime.Store:
-    """A store with the limits that wasmtime-py offers."""
+    """Return a store with the limits that wasmtime-py offers."""
     store = wasmtime.Store(engine)
     store.set_limits(64 * 2**20, 20_000, 64, 16, 16)
     store.set_fuel(10**12)

@@ -100,7 +100,7 @@ execution that traps after a refused growth is `out-of-memory`, with the trap as
 
 
 def reference() -> str:
-    """The page."""
+    """Yield the parts of the page."""
     return "\n".join(_lines()) + "\n"
 
 
@@ -142,7 +142,7 @@ def _markers() -> Iterator[str]:
             self.lines: list[str] = []
 
         def addinivalue_line(self, _name: str, line: str) -> None:
-            """A marker: signature and meaning."""
+            """Describe a marker: signature and meaning."""
             self.lines.append(line)
 
     config = Config()

@@ -58,7 +58,7 @@ SITUATIONS = (
 
 
 def page() -> str:
-    """The page, with what pytest prints now."""
+    """Return the page, with the present output of pytest."""
     printed = reports(run())
     parts = [HEAD]
     for name, title, remark in SITUATIONS:
@@ -68,7 +68,7 @@ def page() -> str:
 
 
 def run() -> str:
-    """What pytest prints."""
+    """Return the output of pytest."""
     arguments = ["-p", "no:cacheprovider", "-p", "no:randomly", "--airssys-wasm", "-m", "not conformance"]
     # The page is the same wherever it is made: in CI pytest shows more.
     others = {"CI", "BUILD_NUMBER", "PYTEST_ADDOPTS"}
@@ -87,7 +87,7 @@ def run() -> str:
 
 
 def reports(printed: str) -> dict[str, str]:
-    """The report of each failure, by the name in its head line."""
+    """Return the report of each failure, by the name in its head line."""
     failures = printed.partition(" FAILURES ")[2].partition(" short test summary info ")[0]
     parts = re.split(r"^_{3,} (.+?) _{3,}$", failures, flags=re.MULTILINE)[1:]
     return {name: re.sub(r"\n=+$", "", text).strip("\n") for name, text in zip(parts[::2], parts[1::2])}

@@ -226,7 +226,7 @@ def matrix(session: nox.Session) -> None:
 
 @nox.session(name="matrix-anew", default=False)
 def matrix_anew(session: nox.Session) -> None:
-    """Run the whole suite against every planted defect: writes docs/matrix.md and the record behind it anew (40 minutes).
+    """Run the whole suite against every planted defect, and write docs/matrix.md and its record anew (40 minutes).
 
     Fails where a defect is convicted by no case, a case convicts no defect, or the sound runtime is convicted.
     """

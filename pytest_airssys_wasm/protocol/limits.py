@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 UNLIMITED = "unlimited"
 
 _WIRE_NAMES = {"memory": "memory_bytes", "transfer": "transfer_bytes", "output": "output_bytes"}
+_FIELDS = [field.name for field in fields(ResourceLimits)]
 _OWN_NAMES = {wire_name: name for name, wire_name in _WIRE_NAMES.items()}
 
 
@@ -45,10 +46,10 @@ def limits_from_wire(limits: Mapping[str, Any]) -> ResourceLimits:
 
     Raises `InvalidConfiguration` for a missing memory limit, an unknown name or a wrong value.
     """
-    known = {_WIRE_NAMES.get(name, name) for name in ResourceLimits.__dataclass_fields__}
-    for name, value in limits.items():
+    known = [_WIRE_NAMES.get(name, name) for name in _FIELDS]
+    for name in limits:
         if name not in known:
-            raise InvalidConfiguration(f"limits.{name}", value, "no such limit")
+            raise InvalidConfiguration("limits", name, f"one of {', '.join(known)}")
     if "memory_bytes" not in limits:
         raise InvalidConfiguration("limits.memory_bytes", "nothing", "a number of bytes: memory has no default")
     arguments: dict[str, Any] = {

@@ -186,3 +186,9 @@ def test_a_record_is_encoded_the_same_whether_it_was_returned_or_written():
     returned = Err(Record(line_number=2, reason="x"))
     written = decode({"err": {"line-number": 2, "reason": "x"}}, ResultType(None, place))
     assert encode(written) == encode(returned) == {"err": {"line-number": 2, "reason": "x"}}
+
+
+@pytest.mark.parametrize("name", ["DEFAULT_FUEL", "memory", "fuels", "__init__"])
+def test_a_limit_that_is_none_is_refused_by_name(name):
+    with pytest.raises(InvalidConfiguration, match=rf"^limits: expected one of memory_bytes, fuel, .*, got '{name}'$"):
+        limits_from_wire({"memory_bytes": 0, name: 3})

@@ -170,7 +170,7 @@ def test_what_the_wire_does_not_limit_has_the_defaults():
     ("limits", "saying"),
     [
         ({}, "memory_bytes"),
-        ({"memory_bytes": 1, "fule": 1}, "limits.fule"),
+        ({"memory_bytes": 1, "fule": 1}, "limits: expected one of .*, got 'fule'"),
         ({"memory_bytes": "unlimited"}, "memory"),
         ({"memory_bytes": 1, "fuel": -1}, "fuel"),
         ({"memory_bytes": 1, "timeout_ms": "nan"}, "timeout_ms"),

@@ -44,8 +44,8 @@ class Enough:
 def how_much_is_enough(error: WasmError) -> Enough | None:
     """Run the call that ended with `error` again, with the limit that ended it lifted.
 
-    Returns `None` where that cannot be told: the error is a copy, no limit ended it, the call could touch the host, or
-    the calls before it in its store cannot be repeated.
+    Returns `None` if that cannot be told: the error is a copy, no limit ended it, the call could touch the host, or the
+    calls before it in its store cannot be repeated.
     """
     call, repetition = error.call, repetition_of(error.call)
     name = _limit_of(error)

@@ -37,7 +37,7 @@ class ActorPass:
     repetition: int
     """The number of the repetition, from 0."""
     answers: tuple[StepAnswer | None, ...]
-    """One answer for each step of the actor; `None` where the runtime gave none."""
+    """One answer for each step of the actor; `None` if the runtime gave none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

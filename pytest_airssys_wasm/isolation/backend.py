@@ -65,7 +65,7 @@ class WorkerBackends:
     def new_backend(self, settings: StoreSettings, runner: Runner) -> Backend:
         """Make the backend of a new store.
 
-        Raises `InvalidConfiguration` where the store has something that another process cannot have.
+        Raises `InvalidConfiguration` if the store has something that another process cannot have.
         """
         return WorkerBackend(settings, runner, self._pool, self._guests, self._grace_ms)
 

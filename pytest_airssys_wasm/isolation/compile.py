@@ -36,7 +36,7 @@ class _Answer(msgspec.Struct, frozen=True):
     invalid: str | None = None
     """The reason why wasmtime refuses the guest."""
     mapped_bytes: int | None = None
-    """The bytes of memory that loading the artefact takes beside its mapped file; `None` where that is not known."""
+    """The bytes of memory that loading the artefact takes beside its mapped file; `None` if that is not known."""
 
 
 # Made here and not by the first to need it: two threads at once would crash msgspec.
@@ -55,7 +55,7 @@ def compile_(kind: Kind, binary: bytes, name: str, artefact: Path, *, timeout_ms
     """Compile a binary into the file `artefact`.
 
     Raises `InvalidComponent` for a binary that wasmtime refuses, `ResourceLimitExceeded` for one that takes the
-    compiler more time or memory than it may have, and `RuntimeDied` where the compiler breaks down.
+    compiler more time or memory than it may have, and `RuntimeDied` if the compiler breaks down.
     """
     _make(kind, binary, name, artefact, timeout_ms, memory_bytes)
 

@@ -46,7 +46,7 @@ def _carry_out(what: str, source: Path, result: Path) -> dict[str, Any]:
 
 
 def price(load: Callable[[], object]) -> int | None:
-    """Return the bytes of private memory that `load` takes; `None` where the system does not tell."""
+    """Return the bytes of private memory that `load` takes; `None` if the system does not tell."""
     status = Path("/proc/self/status")
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is None or not status.exists():

@@ -87,7 +87,7 @@ class WorkerProcess:
     ) -> SessionAnswer:
         """Return the answer to a request, and serve host calls until then; `left_s` gives the time that is left for it.
 
-        Raises `RuntimeDied` where no answer comes, or none that can be believed; the process is ended then.
+        Raises `RuntimeDied` if no answer comes, or none that can be believed; the process is ended then.
         """
         identifier = next(self._numbers)
         line = msgspec.json.encode(structs.replace(request, id=identifier))
@@ -152,7 +152,7 @@ class WorkerProcessPool:
     def take(self, files: GuestFiles) -> WorkerProcess:
         """Return a process in which this guest is ready.
 
-        Raises `RuntimeDied` where no process can be had, and `StoreUnusable` where too many are in use.
+        Raises `RuntimeDied` if no process can be had, and `StoreUnusable` if too many are in use.
         """
         if not self._places.acquire(timeout=_PATIENCE_S):
             raise StoreUnusable(f"{_MOST_PROCESSES} stores have processes of their own already: close some")

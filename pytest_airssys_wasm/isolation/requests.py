@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 class Requests:
     """The maker of the requests of one store.
 
-    Raises `InvalidConfiguration` where another process cannot have what the store grants.
+    Raises `InvalidConfiguration` if another process cannot have what the store grants.
     """
 
     def __init__(self, settings: StoreSettings, guests: Guests, codec: ValueCodec, objects: HostObjects) -> None:

@@ -129,7 +129,7 @@ class Sessions:
             return _with_value(SessionAnswer(id=request.id, session=number, end=end), served, value)
 
     def _admit(self, number: int, served: ServedStore) -> None:
-        """Count a session before anything runs in it. Raises `StoreUnusable` where too many are open."""
+        """Count a session before anything runs in it. Raises `StoreUnusable` if too many are open."""
         with self._lock:
             if self._most_open is not None and len(self._open) >= self._most_open:
                 raise StoreUnusable(f"{self._most_open} sessions are open already: close some")

@@ -41,7 +41,7 @@ class ChildLimits:
 def spawn(module: str, limits: ChildLimits, *, line_bytes: int, transcript: Transcript) -> AdapterProcess:
     """Start a process that runs a module, which has to use its pipes as `take_pipes` gives them, and write lines.
 
-    Raises `InvalidConfiguration` where no process can be started.
+    Raises `InvalidConfiguration` if no process can be started.
     """
     try:
         return AdapterProcess(

@@ -60,7 +60,7 @@ def the_adapter(config: pytest.Config) -> AdapterRuntime | None:
 
 
 def runtime_name(config: pytest.Config) -> tuple[str, str] | None:
-    """Return name and version of the runtime behind the adapter; `None` where no adapter has been asked."""
+    """Return name and version of the runtime behind the adapter; `None` if no adapter has been asked."""
     hello = config.stash.get(_HELLO, None)
     return None if hello is None else (hello.runtime, hello.version)
 

@@ -32,7 +32,7 @@ class Given(Generic[T]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The checked values of the command line and the ini file; `None` where neither gives one."""
+    """The checked values of the command line and the ini file; `None` if neither gives one."""
 
     airssys_wasm: bool = False
     wasm_component: tuple[Path, ...] = ()

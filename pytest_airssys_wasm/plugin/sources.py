@@ -35,7 +35,7 @@ class Source:
     world: Path | None = None
     """A WIT file with the world that the guest must implement."""
     world_name: str | None = None
-    """The name of that world; `None` where the file has only one."""
+    """The name of that world; `None` if the file has only one."""
 
     @property
     def name(self) -> str:

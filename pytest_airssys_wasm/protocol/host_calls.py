@@ -19,7 +19,7 @@ from pytest_airssys_wasm.runtime.execution.run import Run
 Ask = Callable[[str, Sequence[Any], Run | None], Any]
 """A function `(name, encoded arguments, run) -> encoded result` that calls a host function of the driver.
 
-Raises `HostCallFailed` where the function failed, and `HostCallUnanswered` where no reply comes.
+Raises `HostCallFailed` if the function failed, and `HostCallUnanswered` if no reply comes.
 """
 
 
@@ -55,7 +55,7 @@ class PendingHostCalls:
     def within(self, identifier: int) -> Iterator[Ask]:
         """Let the guest of this request call host functions until the block ends, and none after the answer.
 
-        Raises `ValueError` where a request of this number is still worked on.
+        Raises `ValueError` if a request of this number is still worked on.
         """
         calls = _HostCalls(identifier, self._write, self._line_bytes, self._read)
         if self._open.setdefault(identifier, calls) is not calls:
@@ -142,7 +142,7 @@ class _HostCalls:
         return self._replies.get()
 
     def _line(self, name: str, args: Sequence[Any], run: Run | None) -> bytes:
-        """Return the line of a host call. Raises `ResourceLimitExceeded` where it would be too long."""
+        """Return the line of a host call. Raises `ResourceLimitExceeded` if it would be too long."""
         fuel_left = None if run is None else run.fuel_left
         call = HostCall(host_call=name, args=[*args], asked_for=self._identifier, fuel_left=fuel_left)
         line, most = msgspec.json.encode(call), self._line_bytes()

@@ -102,7 +102,7 @@ class Refusal(Struct, frozen=True, kw_only=True):
     """The answer to a line that is not a request, or to a request that is wrong."""
 
     id: int | None = None
-    """The number of the request; `None` where it could not be read."""
+    """The number of the request; `None` if it could not be read."""
     error: str
 
 

@@ -19,7 +19,7 @@ class Passage(NamedTuple):
     """The account that pays for values on their way, and the conversion of the resources in them."""
 
     charge: Callable[[int], None]
-    """Counts bytes that are about to be moved. Raises `ResourceLimitExceeded` where they are too many."""
+    """Counts bytes that are about to be moved. Raises `ResourceLimitExceeded` if they are too many."""
     check: Callable[[], None]
     """Raises an error when the execution should end."""
     resource: Callable[[Any, OwnType | BorrowType], Any]
@@ -141,7 +141,7 @@ def _real(name: str, slot: Struct, value: Any) -> float:
 
 
 def check_at_once(name: str) -> Callable[[Sequence[Any]], list[Any] | None]:
-    """Return the check of a whole list of a primitive type, which gives `None` where one by one tells more."""
+    """Return the check of a whole list of a primitive type, which gives `None` if one by one tells more."""
     match name:
         case "bool":
             return lambda items: [*items] if set(map(type, items)) <= {bool} else None

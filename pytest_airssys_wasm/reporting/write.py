@@ -25,7 +25,7 @@ def check_path(path: Path, where: str = "report") -> None:
 def write(report: Report, path: Path) -> None:
     """Write the file, and make the folders above it. Readers see either the whole old file or the whole new one.
 
-    Raises `InvalidConfiguration` where `check_path` does, and `OSError` where the file cannot be written.
+    Raises `InvalidConfiguration` where `check_path` does, and `OSError` if the file cannot be written.
     """
     check_path(path)
     text = _render(report, path.suffix.lower())

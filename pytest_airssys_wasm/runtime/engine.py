@@ -70,9 +70,9 @@ class WasmEngine(EngineCore):
         """Compile a guest: a path to a binary or WAT file, its bytes, or WAT text (which begins with `(`).
 
         A `Component.toml` beside the file is read too, unless a `manifest` is given. Raises `InvalidComponent` for
-        anything that is not a valid component or module, `FileNotFoundError` for a missing file,
-        `InvalidConfiguration` for a wrong manifest; with an isolation, `ResourceLimitExceeded` for a guest that takes
-        the compiler too much time or memory, and `RuntimeDied` where the compiler breaks down.
+        anything that is not a valid component or module, `FileNotFoundError` for a missing file, `InvalidConfiguration`
+        for a wrong manifest; with an isolation, `ResourceLimitExceeded` for a guest that takes the compiler too much
+        time or memory, and `RuntimeDied` if the compiler breaks down.
         """
         if isinstance(source, bytes):
             return self._load(source, "<bytes>", manifest)

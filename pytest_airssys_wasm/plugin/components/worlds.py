@@ -28,8 +28,8 @@ _INLINE = re.compile(r"%?([\w-]+)\s*:(?![\w-]+/)")
 def check_world(component: Component, file: Path, world: str | None) -> None:
     """Raise `InvalidComponent`, which names every export of the world that `component` does not have.
 
-    `world` may be `None` if the file declares only one. Raises `InvalidConfiguration` where it is not clear which
-    world to check.
+    `world` may be `None` if the file declares only one. Raises `InvalidConfiguration` if it is not clear which world to
+    check.
     """
     name, exports = read_exports(file, world)
     missing = [export for export in exports if export not in component.exports]

@@ -46,7 +46,7 @@ class Frame:
     offset: int
     """The byte offset in the binary."""
     symbol: str | None = None
-    """The function's name as the binary has it; `None` where the binary names no function."""
+    """The function's name as the binary has it; `None` if the binary names no function."""
 
     def __str__(self) -> str:
         name = self.function or "<unnamed>"
@@ -120,7 +120,7 @@ class Call:
 
     @property
     def text(self) -> str:
-        """The call in WAVE notation, cut where it is long."""
+        """The call in WAVE notation, cut if it is long."""
         if self._text is None:
             self._text = self._write()
         return self._text

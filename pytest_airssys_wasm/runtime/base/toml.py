@@ -16,7 +16,7 @@ _PLACE = re.compile(r"\(at line (?P<number>\d+), column \d+\)")
 
 
 def error_line(text: str, error: TOMLDecodeError) -> str | None:
-    """Return the line of `text` at which the parser gave up; `None` where that is after the last one.
+    """Return the line of `text` at which the parser gave up; `None` if that is after the last one.
 
     The line is read from the message: the attribute `lineno` is new in Python 3.14 and tomli 2.1.
     """

@@ -73,14 +73,14 @@ class Reader:
                 raise Malformed("a number is too long")
 
     def take(self, count: int) -> memoryview:
-        """Return the next `count` bytes, without copying them. Raises `Malformed` where there are fewer."""
+        """Return the next `count` bytes, without copying them. Raises `Malformed` if there are fewer."""
         if count > len(self.data) - self.at:
             raise Malformed("a section runs past the end")
         self.at += count
         return self.data[self.at - count : self.at]
 
     def name(self) -> str:
-        """Return the next name. Raises `UnicodeDecodeError`, and `Malformed` where it is cut off."""
+        """Return the next name. Raises `UnicodeDecodeError`, and `Malformed` if it is cut off."""
         return bytes(self.take(self.number(32))).decode()
 
     def each(self) -> Iterator[int]:

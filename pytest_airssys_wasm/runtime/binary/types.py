@@ -52,7 +52,7 @@ class ActiveData:
     memory: int
     """The index of the memory."""
     offset: int | None
-    """The byte that it begins at, modulo 2**64; `None` where that is not known before instantiation."""
+    """The byte that it begins at, modulo 2**64; `None` if that is not known before instantiation."""
     size_bytes: int
 
 

@@ -42,7 +42,7 @@ class Callbacks:
         self._finalizer = _Finalizer(self._forget)
 
     def define_in_component(self, linker_instance: Any, name: str, serve: Serve) -> None:
-        """Define a function in a `wasmtime.component.LinkerInstance`. Raises `ValueError` where wasmtime refuses it."""
+        """Define a function in a `wasmtime.component.LinkerInstance`. Raises `ValueError` if wasmtime refuses it."""
         identity = self._remember(serve)
         encoded = name.encode()
         _check(
@@ -54,7 +54,7 @@ class Callbacks:
     def define_resource(self, linker_instance: Any, name: str, resource_type: Any, destroy: Destroy) -> None:
         """Define a host resource of a `wasmtime.component.ResourceType`.
 
-        Raises `ValueError` where wasmtime refuses it.
+        Raises `ValueError` if wasmtime refuses it.
         """
         identity = self._remember(destroy)
         encoded = name.encode()
@@ -73,7 +73,7 @@ class Callbacks:
     def define_in_module(self, linker: Any, module: str, name: str, function_type: Any, serve: Serve) -> None:
         """Define a function of a `wasmtime.FuncType` in a `wasmtime.Linker`.
 
-        Raises `ValueError` where wasmtime refuses it.
+        Raises `ValueError` if wasmtime refuses it.
         """
         identity = self._remember(serve)
         first, second = module.encode(), name.encode()

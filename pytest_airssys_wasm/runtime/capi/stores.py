@@ -71,7 +71,7 @@ class RawStore:
         return self._fuel.value
 
     def set_wasi(self, config: Any) -> None:
-        """Give the store a `wasmtime.WasiConfig`, which is used up by this. Raises `OSError` where it is refused."""
+        """Give the store a `wasmtime.WasiConfig`, which is used up by this. Raises `OSError` if it is refused."""
         error = abi.context_set_wasi(self.context, cast(config._consume(), c_void_p))
         if error:
             raise OSError(failures.take(error).cause)

@@ -298,7 +298,7 @@ class _Entries:
 
 
 def _is_sound(path: Path) -> bool:
-    """Return whether an entry is as it was written. Raises `OSError` where it cannot be read."""
+    """Return whether an entry is as it was written. Raises `OSError` if it cannot be read."""
     return path.name.split(".")[-2] == _checksum(path)
 
 

@@ -33,15 +33,15 @@ class IsolatedCompiler(Protocol):
     def translate(self, text: bytes, name: str) -> bytes:
         """Return the binary of WebAssembly text.
 
-        Raises `InvalidComponent` for other text, `ResourceLimitExceeded` where it takes too much time or memory, and
-        `RuntimeDied` where the translator broke down.
+        Raises `InvalidComponent` for other text, `ResourceLimitExceeded` if it takes too much time or memory, and
+        `RuntimeDied` if the translator broke down.
         """
 
     def compile(self, kind: Kind, binary: bytes, name: str, artefact: Path) -> None:
         """Compile a binary with the settings of every engine, and write the file that `deserialize_file` takes.
 
-        Raises `InvalidComponent` for an invalid binary, `ResourceLimitExceeded` where it takes too much time or memory,
-        and `RuntimeDied` where the compiler broke down.
+        Raises `InvalidComponent` for an invalid binary, `ResourceLimitExceeded` if it takes too much time or memory,
+        and `RuntimeDied` if the compiler broke down.
         """
 
 

@@ -140,7 +140,7 @@ def _list(element: WitType) -> Lift:
 
 
 def _bulk(element: WitType) -> Callable[[int, int], Any] | None:
-    """Return the converter of whole lists of `element` without a loop in Python; `None` where there is none.
+    """Return the converter of whole lists of `element` without a loop in Python; `None` if there is none.
 
     It takes the address of the elements and their number.
     """

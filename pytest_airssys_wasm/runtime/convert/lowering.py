@@ -247,7 +247,7 @@ def _each(values: Iterable[Any], data: int, lower_element: Lower, transfer: Tran
 
 
 def _pack(name: str, code: str, values: Any) -> Any | None:
-    """Return all of `values` as one array, or `None` where one does not fit: lowering them one by one tells which."""
+    """Return all of `values` as one array, or `None` if one does not fit: lowering them one by one tells which."""
     if isinstance(values, bytes) and name == "u8":
         return memoryview(values)
     if isinstance(values, bytes):

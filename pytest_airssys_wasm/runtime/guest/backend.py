@@ -45,7 +45,7 @@ class Backend(Protocol):
 
     @property
     def get_ready(self) -> Callable[[Operation], None] | None:
-        """The blocking preparation before a run, whose time is not the run's; `None` where there is none."""
+        """The blocking preparation before a run, whose time is not the run's; `None` if there is none."""
 
     def prepare(self, operation: Operation, run: Run) -> Job:
         """Return the job of the guest's thread, which ends with `run.finish` and raises nothing.
@@ -75,7 +75,7 @@ class BackendFactory(Protocol):
     def new_backend(self, settings: StoreSettings, runner: Runner) -> Backend:
         """Make the backend of a new store.
 
-        Raises `InvalidConfiguration` where the store has something that another process cannot have.
+        Raises `InvalidConfiguration` if the store has something that another process cannot have.
         """
 
     def close(self) -> None:

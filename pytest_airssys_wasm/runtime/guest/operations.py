@@ -45,7 +45,7 @@ class Instantiated:
 
     handle: InstanceHandle
     value: Any = None
-    """The result of the call; `None` where there was none."""
+    """The result of the call; `None` if there was none."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -35,7 +35,7 @@ class WitExport:
     lower: tuple[Any, ...]
     """The converter of each parameter."""
     lift: Any
-    """The converter of the result; `None` where there is none."""
+    """The converter of the result; `None` if there is none."""
     fixed_bytes: int
     """The bytes charged for each call, besides the content of its lists and strings."""
 

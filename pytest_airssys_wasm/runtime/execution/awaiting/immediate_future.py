@@ -59,7 +59,7 @@ class ImmediateFuture:
             context.run(wake, self)
 
     def result(self) -> None:
-        """Return nothing to the task that was woken. Raises `CancelledError` where the wait was cancelled.
+        """Return nothing to the task that was woken. Raises `CancelledError` if the wait was cancelled.
 
         The error has the message of the cancellation: anyio knows its own cancellations by it.
         """

@@ -1,4 +1,4 @@
-"""The extras of this distribution, for options and tests that need one."""
+"""The extras of this distribution, which some options and tests need."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class Selection:
     """The node ids of cases, chapters or the whole suite."""
 
     def holds(self, node_id: str) -> bool:
-        """Return whether a node of the suite, or one below it, is selected."""
+        """Return whether a node of the suite, or any node below it, is selected."""
         return any(_is_within(node_id, chosen) or _is_within(chosen, node_id) for chosen in self.node_ids)
 
 
@@ -57,7 +57,9 @@ def _hint(node_id: str, known: set[str]) -> str:
 
 
 def _node_id(config: pytest.Config, argument: str, suite: Path) -> str | None:
-    """Return the node id that an argument means: itself, the one that pytest shows in a subfolder, or a suite file."""
+    """Return the node id that an argument stands for: a node id, a node id as pytest shows it in a subfolder, or a file
+    of the suite.
+    """
     if "::" in argument:
         return None
     place = Path(os.path.normpath(config.invocation_params.dir / argument))

@@ -1,6 +1,6 @@
-"""The pytest plugin: its hooks and fixtures. All state is in `config.stash`, and goes when pytest ends.
+"""The pytest plugin: its hooks and fixtures. All state is in `config.stash`, and is released when pytest ends.
 
-Modules that only some runs need are imported where they are needed: a run that uses nothing of the plugin pays nothing.
+Modules that only some runs need are imported on first use, so that other runs do not pay for them.
 """
 
 from __future__ import annotations

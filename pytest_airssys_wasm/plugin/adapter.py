@@ -42,9 +42,9 @@ def introduce(config: pytest.Config) -> None:
 
 
 def the_adapter(config: pytest.Config) -> AdapterRuntime | None:
-    """Return the adapter of this process, which its first request starts.
+    """Return the adapter of this process, which is started by the first request.
 
-    It is `None` if the suite runs on the bundled runtime.
+    Returns `None` if the suite runs on the bundled runtime.
     """
     command = config.stash[SETTINGS].wasm_runtime
     if command is None:

@@ -175,7 +175,7 @@ def declare(config: pytest.Config) -> None:
 def read(mark: pytest.Mark) -> Any:
     """Return the data of one marker.
 
-    Raises `InvalidConfiguration`, which says what was written and what would be right.
+    Raises `InvalidConfiguration`, which quotes the argument and states the valid values, for a wrong marker.
     """
     reader = _READERS[mark.name]
     try:

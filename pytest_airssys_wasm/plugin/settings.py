@@ -85,13 +85,13 @@ def read_settings(config: pytest.Config) -> Settings:
 
 
 class OverCeiling(InvalidConfiguration):
-    """An error: a limit is higher than the ceiling in the ini file."""
+    """The error for a limit that is higher than its ceiling in the ini file."""
 
 
 def check_ceiling(settings: Settings, limit: str, value: float | None, where: str) -> None:
-    """Raise `OverCeiling` when a limit (`fuel`, `memory` or `timeout_ms`) is over the ceiling in the ini file.
+    """Raise `OverCeiling` if a limit (`fuel`, `memory` or `timeout_ms`) is higher than its ceiling in the ini file.
 
-    A `value` of `None` means unlimited; `where` says for the message where it was given.
+    A `value` of `None` means unlimited; `where` is the source of the value, for the message.
     """
     key = f"wasm_max_{limit}"
     ceiling = getattr(settings, key)

@@ -99,9 +99,9 @@ def read_manifest(path: Path, config: pytest.Config) -> Manifest:
 
 
 def load_component(source: Source, engine: WasmEngine, config: pytest.Config) -> Component:
-    """Return the compiled guest. An unchanged file is loaded once by each engine, and its store is always fresh.
+    """Return the compiled guest. An unchanged file is loaded once by each engine; every test has a new store.
 
-    Raises what `WasmEngine.load` raises.
+    Raises the errors of `WasmEngine.load`.
     """
 
     def load() -> Component:

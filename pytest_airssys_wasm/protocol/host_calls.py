@@ -1,4 +1,6 @@
-"""The runtime's side of host calls: guests ask the driver while a request of their session is worked on."""
+"""The runtime's side of host calls, by which guests call functions of the driver while a request of their session is
+open.
+"""
 
 from __future__ import annotations
 
@@ -24,19 +26,21 @@ Raises `HostCallFailed` if the function failed, and `HostCallUnanswered` if no r
 
 
 class HostCallFailed(Exception):
-    """The host function raised an error in the process of the driver."""
+    """The error for a host call whose function raised an error in the process of the driver."""
 
 
 class HostCallUnanswered(Exception):
-    """No reply is waited for any more: time is up, the request is answered, or the driver is gone. Internal."""
+    """The internal error for a host call without a reply: the deadline has passed, the request is answered, or the
+    driver has ended.
+    """
 
 
 class PendingHostCalls:
-    """The host calls of the requests that are worked on, at most one for each request.
+    """The host calls of the open requests, at most one for each request.
 
-    `write` writes a whole line to the driver, and `line_bytes` gives the length that it may have. Replies are handed in
-    with `reply`, by a thread that reads the driver's lines. Without such a thread `read` has to be given: it reads and
-    handles the next line, and is called with the number of the request whose guest waits, by the thread that waits.
+    `write` writes a whole line to the driver, and `line_bytes` returns its maximum length. A thread that reads the
+    driver's lines passes replies to `reply`. Without such a thread `read` is required: a function that reads and
+    handles the next line. The waiting thread calls it with the number of the request whose guest waits.
     """
 
     def __init__(
@@ -69,13 +73,13 @@ class PendingHostCalls:
             del self._open[identifier]
 
     def reply(self, reply: HostReply) -> None:
-        """Hand a reply to the guest that waits for it. A reply that nobody waits for came too late."""
+        """Pass a reply to the guest that waits for it. A reply without a waiting guest is late, and is ignored."""
         calls = self._open.get(reply.asked_for)
         if calls is not None:
             calls.reply(reply)
 
     def close(self) -> None:
-        """End every wait, now and later: no reply will come any more."""
+        """End all present and future waits, because no further reply will arrive."""
         self._is_closed = True
         for calls in [*self._open.values()]:
             calls.end()
@@ -124,7 +128,7 @@ class _HostCalls:
         return reply.host_return
 
     def reply(self, reply: HostReply | None) -> None:
-        """Hand over the reply; `None` ends the wait for it. Without a call it is for nobody."""
+        """Pass on the reply; `None` ends the wait. Without an open call the reply is ignored."""
         with self._lock:
             if self._is_asked:
                 self._is_asked = False

@@ -1,4 +1,4 @@
-"""The conversions between the outcome of an execution and the messages that tell it."""
+"""The conversions between the outcome of an execution and its messages in the protocol."""
 
 from __future__ import annotations
 
@@ -41,9 +41,10 @@ def step_answer(outcome: Outcome, **known: Any) -> StepAnswer:
 
 
 def end_answer(outcome: Outcome, **known: Any) -> EndAnswer:
-    """Return the outcome of an execution in a session as a worker tells it; `known` are further fields of the answer.
+    """Return the outcome of an execution in a session as the answer of a worker; `known` are further fields of the
+    answer.
 
-    Names of the guest stand in it as the guest chose them: they are made printable where they are shown.
+    The answer contains names as the guest chose them: they must be made printable before they are shown.
     """
     is_ok = outcome.verdict is Verdict.OK
     return EndAnswer(

@@ -26,11 +26,10 @@ _INLINE = re.compile(r"%?([\w-]+)\s*:(?![\w-]+/)")
 
 
 def check_world(component: Component, file: Path, world: str | None) -> None:
-    """Check the exports of `component`. Raises `InvalidComponent`, which names every export of the world that is
-    missing.
+    """Check that `component` has the exports of a world.
 
-    `world` may be `None` if the file declares only one. Raises `InvalidConfiguration` if the file does not have the
-    world, or has several and `world` is `None`.
+    `world` may be `None` if the file declares only one. Raises `InvalidComponent`, which names the missing exports, and
+    `InvalidConfiguration` if the file does not have the world, or has several and `world` is `None`.
     """
     name, exports = read_exports(file, world)
     missing = [export for export in exports if export not in component.exports]
@@ -39,9 +38,9 @@ def check_world(component: Component, file: Path, world: str | None) -> None:
 
 
 def read_exports(file: Path, world: str | None) -> tuple[str, tuple[str, ...]]:
-    """Return name and exports of a world.
+    """Return the name and the exports of a world.
 
-    Raises `InvalidConfiguration` when the file has no such world, or several to choose from.
+    Raises `InvalidConfiguration` if the file does not have the world, or has several and none is named.
     """
     try:
         text = _COMMENT.sub(" ", file.read_text("utf-8"))

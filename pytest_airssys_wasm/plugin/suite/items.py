@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class CaseFailed(Exception):
-    """An error: the runtime did not do what a case requires."""
+    """The error for a case whose requirement the runtime does not satisfy."""
 
     def __init__(self, case: Case, mismatches: Sequence[Mismatch]) -> None:
         super().__init__("; ".join(mismatch.sentence for mismatch in mismatches))

@@ -31,7 +31,8 @@ class Selection:
 
 
 def select(config: pytest.Config, known: Iterable[str], suite: Path) -> Selection:
-    """Divide the arguments. A file or folder that exists is meant as such, unless it is in the `suite` folder.
+    """Divide the arguments. An argument that is an existing file or folder is left to pytest, unless it is in the
+    `suite` folder.
 
     `known` are the node ids of chapters and cases. Raises `pytest.UsageError` for a case that does not exist.
     """

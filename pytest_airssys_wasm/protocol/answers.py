@@ -55,7 +55,7 @@ _HOST_CALL = msgspec.json.Decoder(HostCall)
 def read_hello(line: bytes) -> HelloAnswer:
     """Return the answer to `hello`.
 
-    Raises `RuntimeDied` for a line that is not one, or that names unknown capabilities.
+    Raises `RuntimeDied` for a line that is not a valid answer, or that names unknown capabilities.
     """
     answer = _decoded(line, _HELLO)
     for name in ("runtime", "version"):

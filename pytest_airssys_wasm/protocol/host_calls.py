@@ -57,9 +57,9 @@ class PendingHostCalls:
 
     @contextmanager
     def within(self, identifier: int) -> Iterator[Ask]:
-        """Let the guest of this request call host functions until the block ends, and none after the answer.
+        """Allow the guest of this request to call host functions until the block ends.
 
-        Raises `ValueError` if a request of this number is still worked on.
+        Raises `ValueError` if a request with this number is still open.
         """
         calls = _HostCalls(identifier, self._write, self._line_bytes, self._read)
         if self._open.setdefault(identifier, calls) is not calls:

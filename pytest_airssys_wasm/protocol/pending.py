@@ -33,9 +33,9 @@ class PendingRequest:
         """The lines for this request, at last its answer or the failure after which none will come."""
 
     def next_line(self, deadline_s: float | None) -> bytes | None:
-        """Return the answer or a host call; `None` when neither comes in time.
+        """Return the answer or a host call; `None` if neither arrives in time.
 
-        Raises `RuntimeDied` when none will come any more.
+        Raises `RuntimeDied` if the adapter has failed.
         """
         try:
             came = self.inbox.get(timeout=deadline_s)
@@ -80,9 +80,9 @@ class PendingRequests:
         return lines
 
     def deliver(self, lines: Iterable[bytes]) -> None:
-        """Hand the lines to those who wait for them, the answers after all lines have been looked at.
+        """Pass the lines to the waiting requests. Answers are passed on only after all lines have been checked.
 
-        Raises `RuntimeDied` when one of them does not answer an open request, or is getting too long.
+        Raises `RuntimeDied` if a line does not answer an open request, or is too long.
         """
         with self._lock:
             answers: dict[int, bytes] = {}

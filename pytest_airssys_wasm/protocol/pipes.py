@@ -13,9 +13,9 @@ from typing import IO
 
 
 def take_pipes() -> tuple[IO[bytes], IO[bytes]]:
-    """Return stdin and stdout, for the protocol alone.
+    """Return stdin and stdout for the exclusive use of the protocol.
 
-    From now on whatever else is printed goes to stderr, and nobody else reads the requests.
+    After this call, other output goes to stderr, and no other code can read the requests.
     """
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     sys.stdout.flush()

@@ -45,9 +45,9 @@ forever.
 class AdapterProcess:
     """A process that was started with `command`, in the environment of this process unless one is given.
 
-    Lines are at most `line_bytes` long; the transcript keeps the last of them, and the end of stderr.
+    Lines have at most `line_bytes` bytes. The transcript keeps the last lines, and the end of stderr.
 
-    Raises `OSError` when it cannot be started.
+    Raises `OSError` if the process cannot be started.
     """
 
     def __init__(
@@ -104,16 +104,17 @@ class AdapterProcess:
         return self._is_over
 
     def ask(self, identifier: int, line: bytes, deadline_s: float) -> bytes:
-        """Send a request, and return the line that answers it.
+        """Send a request, and return the line with its answer.
 
-        Raises `RuntimeDied` when none comes in time, or the process ends or breaks the protocol before.
+        Raises `RuntimeDied` if there is no answer within `deadline_s` seconds, or the process ends or breaks the
+        protocol.
         """
         return self.await_line(self.begin(identifier, line), deadline_s)
 
     def begin(self, identifier: int, line: bytes, *, may_call: bool = False) -> PendingRequest:
-        """Send a request, within which the process may call host functions if `may_call`.
+        """Send a request. With `may_call` the process may call host functions before it answers.
 
-        Raises `RuntimeDied` when the process is over.
+        Raises `RuntimeDied` if the process has ended.
         """
         with self._lock:
             if self._failure is not None or self._is_over:
@@ -133,7 +134,7 @@ class AdapterProcess:
     def await_line(self, pending: PendingRequest, deadline_s: float | None) -> bytes:
         """Return the answer to a request, or a host call within it.
 
-        Raises `RuntimeDied` when neither comes in time, or the process ends or breaks the protocol before.
+        Raises `RuntimeDied` if neither arrives within `deadline_s` seconds, or the process ends or breaks the protocol.
         """
         line = pending.next_line(deadline_s)
         if line is None:

@@ -40,9 +40,9 @@ class SessionRuntime(Protocol):
         """The maximum length of a line that the driver reads at present, in bytes."""
 
     def answer(self, request: SessionRequest, ask: Ask) -> SessionAnswer:
-        """Return the answer; `ask` calls a host function of the driver meanwhile.
+        """Return the answer to a request. While it is executed, `ask` calls host functions of the driver.
 
-        Raises an error for a request that is wrong.
+        Raises an error for an invalid request.
         """
 
 
@@ -87,7 +87,7 @@ def serve(
 
 
 class Server:
-    """Takes lines of a driver, and writes the answers to them.
+    """The server of one driver, which takes lines and writes the answers.
 
     With `requests` it reads the lines itself, one after the other, as `serve` does without threads.
     """

@@ -68,9 +68,9 @@ class Comparison:
 
 
 def compare(reports: Mapping[str, Report]) -> Comparison:
-    """Compare the conformance cases of the reports, which are given by their titles.
+    """Compare the conformance cases of several reports, given as a mapping from titles to reports.
 
-    Python tests, checks and laws are left out, because they demand nothing of a runtime.
+    Python tests, checks and laws are left out, because they do not test a runtime.
     """
     cases = [{one.test: one for one in report.tests if one.kind == "case"} for report in reports.values()]
     known = {record.id: record for report in reports.values() for record in report.requirements}

@@ -1,4 +1,4 @@
-"""Constant expressions of core modules: their end, and their value where it is an integer."""
+"""The reader of constant expressions in core modules, which finds their ends and their integer values."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
 _END = 0x0B
 _MOST_INSTRUCTIONS = 1_000
-"""The most instructions of an expression. In practice there are few; without a bound, each byte of a binary could be
-one."""
+"""The maximum number of instructions in an expression. Real expressions have few; without a bound, every byte of a
+binary could be one.
+"""
 _ARITHMETIC: dict[int, Callable[[int, int], int]] = {
     0x6A: int.__add__,
     0x6B: int.__sub__,

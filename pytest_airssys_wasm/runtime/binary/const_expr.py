@@ -34,8 +34,8 @@ _GC_NUMBERS = {0: 1, 1: 1, 6: 1, 7: 1, 8: 2, 26: 0, 27: 0, 28: 0}
 def read_const_expr(reader: Reader) -> int | None:
     """Read a constant expression up to its end, and return its value modulo 2**64.
 
-    The value is `None` unless it is made of integers by sums and products. Raises `Malformed` for an unknown
-    instruction, and for more than 1,000 instructions.
+    The value is `None` unless it is computed from integer constants by addition, subtraction and multiplication. Raises
+    `Malformed` for an unknown instruction, and for more than 1,000 instructions.
     """
     values: list[int | None] = []
     for _ in range(_MOST_INSTRUCTIONS):

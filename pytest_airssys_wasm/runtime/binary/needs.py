@@ -95,7 +95,7 @@ def read_needs(binary: bytes) -> Needs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Excess:
-    """A need that is over a limit, so that a guest cannot be instantiated. `str()` of it is a sentence."""
+    """A need that exceeds a limit, so that a guest cannot be instantiated. Its `str()` is a clause for messages."""
 
     resource: str
     """The name of the limit: `memory`, `memories`, `tables`, `table-elements` or `instances`; `data` for a segment that

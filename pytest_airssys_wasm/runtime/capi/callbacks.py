@@ -1,7 +1,8 @@
-"""Host functions as C callbacks: one callback of each shape per engine, and a table of the functions that they serve.
+"""The C callbacks of host functions: one callback of each kind per engine, with a table of the functions that it
+dispatches to.
 
-wasmtime-py keeps the last exception of a host call in a process-wide global, which mixes up threads. Here each function
-that is served keeps its own, and no exception of any kind leaves the callback.
+wasmtime-py stores the last exception of a host call in a global variable, which is not thread-safe. Here each served
+function stores its own exception, and no exception leaves the callback.
 """
 
 from __future__ import annotations

@@ -84,16 +84,16 @@ class ExecutionTimeout(WasmError, TimeoutError):
 
 
 class OutOfMemory(WasmError):
-    """The memory limit refused a growth or an initial size, and the guest failed because of it.
+    """The memory limit refused a growth or an initial size, and the guest failed because of this.
 
-    `__cause__` is the trap that the guest ended with.
+    `__cause__` is the trap with which the guest ended.
     """
 
     verdict = Verdict.OUT_OF_MEMORY
 
 
 class ResourceLimitExceeded(WasmError):
-    """A resource other than memory, fuel and time exceeded its limit."""
+    """A limit was exceeded that is not on the fuel, the time or the memory of an execution; `resource` names it."""
 
     verdict = Verdict.RESOURCE_LIMIT
 
@@ -214,9 +214,10 @@ class InvalidConfiguration(WasmError, ValueError):
 
 
 def outcome_of(error: BaseException | None, usage: Usage | None = None) -> Outcome:
-    """Return the outcome that an error stands for; `None` is `ok`, with this usage.
+    """Return the outcome of an error; for `None` the outcome is `ok`, with this usage.
 
-    An error that is not a `WasmError` is what a host function raised to end the test or the process: `host-error`.
+    An error that is not a `WasmError` was raised by a host function to end the test or the process; its verdict is
+    `host-error`.
     """
     if error is None:
         return Outcome(verdict=Verdict.OK, usage=usage)

@@ -75,7 +75,7 @@ def parse_fuel(value: object, where: str = "fuel") -> int:
 
 
 def parse_count(value: object, where: str) -> int:
-    """Return the number within u64 that an int or a string of digits means.
+    """Return the number in an int or a string of digits, from 0 to 2**64 - 1.
 
     Raises `InvalidConfiguration`, naming `where`, for anything else.
     """
@@ -104,13 +104,13 @@ def _quantity(text: str, units: dict[str, int], where: str, wanted: str) -> Frac
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResourceLimits:
-    """The limits of a store and of each execution in it. Immutable; `None` means unlimited.
+    """The immutable limits of a store and of each execution in it; `None` means unlimited.
 
     `memory` has no default on purpose. Sizes and durations may be given with units (`"1 MiB"`, `"2 s"`); the fields
     hold the plain numbers. Memory, output and counts are limits for the life of the store; fuel, timeout and
     transfer are limits for each execution (one instantiation or one call).
 
-    Raises `InvalidConfiguration` for a value out of range, naming the field.
+    Raises `InvalidConfiguration`, which names the field, for a value out of range.
     """
 
     DEFAULT_FUEL: ClassVar[int] = 1_000_000

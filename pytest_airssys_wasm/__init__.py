@@ -1,7 +1,7 @@
 """Run WebAssembly components under hard limits, and prove that the limits hold.
 
-The public names. Each is imported on first use, so that a pytest run which uses nothing of the plugin loads
-neither wasmtime nor hypothesis.
+This module exports the public names. Each one is imported on first use, so that a pytest run that does not use the
+plugin loads neither wasmtime nor Hypothesis.
 """
 
 from __future__ import annotations

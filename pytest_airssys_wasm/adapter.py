@@ -13,13 +13,17 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _MOST_OPEN = 32
-"""The most sessions at a time: half of the most requests at a time, so that there is always room for others."""
+"""The maximum number of open sessions: half of the maximum number of concurrent requests, so that other requests are
+never blocked.
+"""
 _LAST_S = 60.0
-"""The seconds that guests may go on to run after stdin has ended, so that earlier requests are still answered."""
+"""The time in seconds that guests may continue to run after the end of stdin, so that earlier requests are still
+answered.
+"""
 
 
 def main(arguments: Sequence[str] = ()) -> None:
-    """Answer the requests on stdin until it ends."""
+    """Answer the requests on stdin until the end of the stream."""
     options = _options(arguments)
     requests, answers = take_pipes()
     from pytest_airssys_wasm.conformance.inprocess import SUITE_ISOLATION, InProcessRuntime

@@ -1,4 +1,6 @@
-"""`python -m pytest_airssys_wasm.compare a.json b.json …`: a comparison of reports of several runtimes, as Markdown."""
+"""The command `python -m pytest_airssys_wasm.compare a.json b.json …`, which compares the reports of several runtimes
+as Markdown.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print the comparison. A file that is not a report is an error of the command line."""
+    """Print the comparison of the reports. A file that is not a report is a usage error."""
     parser = argparse.ArgumentParser(
         prog="python -m pytest_airssys_wasm.compare",
         description="Compare reports of the conformance suite, and print the comparison as Markdown.",
@@ -34,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _titles(paths: Sequence[Path]) -> list[str]:
-    """Return the names without folder and suffix, where that is enough to tell them apart."""
+    """Return the file names without folder and suffix, or the whole paths if the short names are not unique."""
     times = Counter(path.stem for path in paths)
     return [path.stem if times[path.stem] == 1 else str(path) for path in paths]
 

@@ -1,1 +1,1 @@
-"""What running a guest again teaches. Knows no pytest."""
+"""The analysis of failures by running a guest again. This package does not depend on pytest."""

@@ -1,4 +1,4 @@
-"""How much of a limit would have been enough: one more run with that limit lifted, where it is cheap and safe."""
+"""The search for a sufficient limit: one more run without the limit that ended a call, if this is cheap and safe."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.store.repetition import Repetition
 
 MOST_MS = 1_000.0
-"""What a re-run may take."""
+"""The limits of a re-run."""
 MOST_MEMORY_BYTES = 256 * 2**20
 _TIMES = 64
-"""How much more of a limit that cannot be lifted altogether a re-run gets."""
+"""The factor by which a re-run raises a limit that cannot be removed altogether."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Enough:
-    """What one run with the limit lifted showed."""
+    """The result of one run with a limit raised or removed."""
 
     limit: str
-    """`fuel`, `timeout_ms`, `memory`, `transfer` or `output`."""
+    """The name of the limit: `fuel`, `timeout_ms`, `memory`, `transfer` or `output`."""
     tried: float | None
-    """What it was raised to; `None` for unlimited."""
+    """The limit of the re-run, in the unit of the limit; `None` means unlimited."""
     verdict: Verdict
-    """How the guest ended then."""
+    """The verdict of the re-run."""
     needed: float | None
-    """What it used then, where it returned: units of fuel, milliseconds or bytes."""
+    """The amount that the re-run used, in units of fuel, milliseconds or bytes; `None` if the re-run did not return."""
 
 
 def how_much_is_enough(error: WasmError) -> Enough | None:
-    """Run the call that ended with `error` again, with the limit that ended it lifted.
+    """Run the call that ended with `error` again, without the limit that ended it.
 
-    Returns `None` where that cannot be told: the error is a copy, no limit ended it, the call could touch the host, or
-    the calls before it in its store cannot be repeated.
+    Returns `None` if the call cannot be repeated: the error is a copy, no limit ended the call, the call could affect
+    the host, or the earlier calls in its store cannot be repeated.
     """
     call, repetition = error.call, repetition_of(error.call)
     name = _limit_of(error)

@@ -1,8 +1,9 @@
-"""A runtime behind the adapter protocol: a process of its own, restarted when it dies, hangs or answers garbage.
+"""A runtime behind the adapter protocol: a separate process, which is restarted if it dies, hangs or sends invalid
+answers.
 
-One process serves all threads. Requests that the runner makes at once are sent at once, and answered in any order:
-the cases with `concurrency` are about stores beside each other in one process, which a pool of processes would
-separate by itself. An adapter without the capability `concurrent` gets one request at a time.
+One process serves all threads. Concurrent requests of the runner are sent concurrently, and answered in any order: the
+cases with `concurrency` test that one process isolates its stores from each other, which a pool of processes would
+achieve by itself. An adapter without the capability `concurrent` gets one request at a time.
 """
 
 from __future__ import annotations
@@ -41,26 +42,26 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.protocol.messages import HelloAnswer
 
 _STARTS = 3
-"""The number of starts in a row without a `hello` after which no further start is tried."""
+"""The number of consecutive starts without an answer to `hello` after which the adapter is not started again."""
 _STDERR_CHARACTERS = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """The times that an adapter may take, in seconds."""
+    """The time limits of an adapter, in seconds."""
 
     start_s: float = 30.0
-    """The time from its start to its answer to `hello`."""
+    """The maximum time from the start of the adapter to its answer to `hello`."""
     grace_s: float = 2.0
-    """The time of a request beyond the timeouts of its steps."""
+    """The time that a request may take in addition to the timeouts of its steps."""
     unlimited_s: float = 60.0
-    """The time of each step without a timeout."""
+    """The time that is allowed for each step without a timeout."""
     most_s: float = 86_400.0
-    """The most that any request may take, whatever the timeouts of its steps."""
+    """The maximum time of any request, regardless of the timeouts of its steps."""
 
 
 class AdapterRuntime:
-    """The runtime behind a command line. Safe to use from several threads; close it when done."""
+    """The runtime whose adapter a command line starts. It is thread-safe; call `close` when it is no longer needed."""
 
     def __init__(
         self,
@@ -85,10 +86,10 @@ class AdapterRuntime:
         weakref.finalize(self, _close, self._processes)
 
     def hello(self) -> HelloAnswer:
-        """Return name, version and capabilities, as the adapter gave them when it was first started.
+        """Return the name, version and capabilities that the adapter reported when it was first started.
 
-        Raises `InvalidConfiguration` when the command cannot be run, and `RuntimeDied` when it does not answer `hello`
-        as the protocol says.
+        Raises `InvalidConfiguration` if the command cannot be run, and `RuntimeDied` if the adapter does not answer
+        `hello` as the protocol requires.
         """
         if self._hello is None:
             self._process()
@@ -96,22 +97,30 @@ class AdapterRuntime:
         return self._hello
 
     def run(self, request: RunRequest) -> RunAnswer:
-        """Run the steps. An adapter that fails to answer gives one step with the verdict `runtime-died`."""
+        """Run the steps of a request.
+
+        If the adapter fails to answer, the answer has one step with the verdict `runtime-died`.
+        """
         return self._answer(request, len(request.steps), self._deadline_s(request))
 
     def configure(self, request: ConfigureRequest) -> RunAnswer:
-        """Have the adapter read a manifest. A failure to answer gives one step with the verdict `runtime-died`."""
+        """Send a manifest to the adapter.
+
+        If the adapter fails to answer, the answer has one step with the verdict `runtime-died`.
+        """
         return self._answer(request, 1, self._patience.grace_s)
 
     def process_ids(self) -> tuple[int, ...]:
-        """Return the ids of the adapter and of the processes that it started; none when it cannot be started."""
+        """Return the ids of the adapter process and of the processes that it started; empty if the adapter cannot be
+        started.
+        """
         try:
             return session_members(self._process(for_request=False).process_id)
         except RuntimeDied:
             return ()
 
     def close(self) -> None:
-        """End the process. A later request starts another."""
+        """End the adapter process. A later request starts another one."""
         with self._starting:
             _close(self._processes)
 
@@ -139,9 +148,9 @@ class AdapterRuntime:
         return process.ask(identifier, line, deadline_s)
 
     def _process(self, *, for_request: bool = True) -> AdapterProcess:
-        """Return the process, after starting and greeting it where needed.
+        """Return the adapter process, which is started and greeted first if necessary.
 
-        Raises `RuntimeDied` for a request when the last process ended while it had no request to answer.
+        Raises `RuntimeDied` if the last process ended while no request was open.
         """
         with self._starting:
             if self._processes:

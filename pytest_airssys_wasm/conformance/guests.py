@@ -1,4 +1,6 @@
-"""The guests of the cases: WebAssembly text, inline or from a fixture, and the file of it that a runtime is given."""
+"""The guests of the cases: their WebAssembly text, inline or from a fixture, and the file with it that is passed to a
+runtime.
+"""
 
 from __future__ import annotations
 
@@ -19,16 +21,16 @@ _PIECE = re.compile(r"\{\{([a-z][a-z0-9-]*)\}\}")
 
 
 def source_text(actor: Actor, where: str, fixtures: Path | None = None) -> str:
-    """Return the WAT of the actor's component, with its repeated pieces written out.
+    """Return the WAT of the actor's component, with its repeated pieces expanded.
 
-    Fixtures are looked for in the folder `fixtures` (the bundled one when `None`). Raises `InvalidConfiguration`,
-    beginning with `where`, when there is no such text, or a piece is unknown or unused.
+    Fixtures are looked for in the folder `fixtures` (the bundled one when `None`). Raises `InvalidConfiguration`, whose
+    message begins with `where`, if the fixture does not exist, or a piece is unknown or unused.
     """
     return _written_out(_source(actor, where, fixtures), actor.repeated, where)
 
 
 def text_file(actor: Actor, where: str, folder: Path) -> Path:
-    """Return the WAT file of the actor's component: its fixture as it lies, or else a file written into `folder`.
+    """Return the path of the WAT file of the actor's component: the fixture itself, or a new file in `folder`.
 
     Raises `InvalidConfiguration` as `source_text` does.
     """
@@ -44,7 +46,7 @@ def text_file(actor: Actor, where: str, folder: Path) -> Path:
 def translated(text: Path, folder: Path) -> Path:
     """Return the binary of a WAT file, written once into `folder`, for runtimes that do not read WebAssembly text.
 
-    A file that cannot be translated is returned itself: it is not a binary either, so any runtime can refuse it.
+    If a file cannot be translated, its own path is returned: it is not a binary, so every runtime can refuse it.
     """
     source = text.read_bytes()
     # By content: files of one name may stand in two folders.

@@ -11,8 +11,8 @@ A component imports them as root functions, and a core module from the module `h
     recite: func(characters: u32) -> string
                                           returns a text of that many times `a`; components only
 
-A suspended guest blocks nothing: the event loop that awaits it goes on, and so do all other guests. Its deadline
-ends the wait itself, whereas a blocked guest can only be given up.
+A suspended guest blocks nothing: the event loop that awaits the guest continues to run, and so do all other guests. The
+deadline of the guest ends the wait itself, whereas a blocked guest can only be abandoned.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SUSPENDING = "suspend-ms"
 
 
 class HostLibraryFailure(Exception):
-    """The exception that `fail` raises."""
+    """The exception that the host function `fail` raises."""
 
 
 def _noop() -> None:
@@ -79,7 +79,7 @@ HOST_LIBRARY: Mapping[str, Callable[..., Any]] = {
 
 
 def host_library(names: Iterable[str]) -> HostFunctions:
-    """Return the functions of these names, registered for components and modules alike.
+    """Return the host functions of these names, registered for components and modules.
 
     Raises `InvalidConfiguration` for a name that is not in the library.
     """

@@ -50,14 +50,20 @@ T = TypeVar("T")
 
 
 class LoopThread:
-    """An event loop that runs the coroutines of any thread. It starts with the first one, and ends with this object."""
+    """An event loop that runs coroutines for any thread.
+
+    It starts with the first coroutine, and ends when this object is collected.
+    """
 
     def __init__(self) -> None:
         self._starting = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Return or raise the outcome of the coroutine. An exception in the waiting thread cancels it."""
+        """Run a coroutine on the event loop, and return its result or raise its error.
+
+        An exception in the waiting thread cancels the coroutine.
+        """
         future = asyncio.run_coroutine_threadsafe(coroutine, self._running())
         try:
             return future.result()
@@ -82,18 +88,20 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
 _NOT_HERE = frozenset({"session", "host-rss"})
 
 SUITE_ISOLATION = ProcessIsolation(compile_timeout_ms=2_000, compile_memory_bytes="512 MiB")
-"""The isolation of an engine that runs the whole suite: generous, because it compiles large guests, but bounded,
-because drivers of adapters give up after some 20 seconds."""
+"""The isolation of an engine that runs the whole suite. Its limits are generous, because the suite has large guests,
+but low enough for the drivers of adapters, which give up after some 20 seconds.
+"""
 BOMB_ISOLATION = replace(SUITE_ISOLATION, compile_timeout_ms=500)
-"""The isolation of an engine that runs only the cases about compilers. They test that the bounds hold, not how
-generous they are, and the healthy guests among them take a few milliseconds."""
+"""The isolation of an engine that runs only the cases about compilers. These cases test that limits are enforced,
+whatever their values, and compiling their harmless guests takes a few milliseconds.
+"""
 
 
 class InProcessRuntime:
-    """A runtime that answers requests with one `WasmEngine`. Safe to use from several threads.
+    """A runtime that answers requests with one `WasmEngine`. It is thread-safe.
 
-    Guests that may be suspended share one event loop, as in an asynchronous host. With `loop` all guests run on that
-    loop.
+    Guests that may be suspended share one event loop, as in an asynchronous host. If `loop` is given, all guests run on
+    it.
     """
 
     def __init__(self, engine: WasmEngine, *, loop: LoopThread | None = None) -> None:
@@ -103,7 +111,10 @@ class InProcessRuntime:
         self._always_on_loop = loop is not None
 
     def hello(self) -> HelloAnswer:
-        """Return name, version and capabilities. Loading is bounded only where the engine has an isolation."""
+        """Return the name, version and capabilities of the bundled runtime.
+
+        Loading is bounded only if the engine has an isolation.
+        """
         lacking = _NOT_HERE if self._engine.isolation else _NOT_HERE | {"isolated-compile"}
         return HelloAnswer(
             id=0,
@@ -117,11 +128,11 @@ class InProcessRuntime:
         return (os.getpid(),)
 
     def run(self, request: RunRequest) -> RunAnswer:
-        """Run the steps in one new store, up to and including the first that is not `ok`."""
+        """Run the steps of a request in one new store, up to and including the first step that is not `ok`."""
         return RunAnswer(id=request.id, steps=[*self._steps(request)])
 
     def configure(self, request: ConfigureRequest) -> RunAnswer:
-        """Read a manifest and return the limits that it gives."""
+        """Read a manifest and return the limits that it declares."""
         try:
             manifest = parse_manifest(request.manifest, Path("Component.toml"))
         except InvalidConfiguration as error:

@@ -1,4 +1,6 @@
-"""The known failures of a runtime, which `--wasm-expectations` names: which cases fail, and why."""
+"""The known failures of a runtime, read from the file that `--wasm-expectations` names: the cases that fail, with the
+reasons.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +19,15 @@ if TYPE_CHECKING:
 
 
 class FailureGroup(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One `[[failures]]` table: cases that fail for one reason."""
+    """An entry `[[failures]]`: the cases that fail for one reason."""
 
     reason: str
     cases: list[str]
     """The node ids of the cases."""
     sometimes: bool = False
-    """Whether the cases pass at other times, as where the load of the machine decides. A pass is not an error then."""
+    """Whether the cases pass at times, for example depending on the load of the machine. If so, a pass is not an
+    error.
+    """
 
     def __post_init__(self) -> None:
         """Refuse an empty reason, and a group without cases."""
@@ -43,7 +47,7 @@ class KnownFailure:
 
     reason: str
     sometimes: bool
-    """Whether it passes at other times."""
+    """Whether the case passes at times."""
 
 
 def read_known_failures(path: Path, known: Collection[str]) -> dict[str, KnownFailure]:

@@ -1,4 +1,4 @@
-"""The rules that the data of a suite must keep, as a whole and case by case."""
+"""The rules that the data of a suite must follow, for the suite as a whole and for each case."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ _COMMENT = re.compile(r"\s*;;[^\n]*\n|\s*\(;.*?;\)", re.DOTALL)
 
 
 def faults(root: Path | None = None, fixtures: Path | None = None) -> list[str]:
-    """Return the faults of the suite under `root` (the bundled one when `None`), one sentence each, with its file."""
+    """Return the faults of the suite under `root` (the bundled suite if `None`), as one sentence each that names the
+    file.
+    """
     found: list[str] = []
     owners: dict[str, str] = {}
     names: Counter[str] = Counter()
@@ -126,7 +128,10 @@ def _actor_faults(actor: Actor, where: str, fixtures: Path | None) -> Iterator[s
 
 
 def _is_exact_fuel(expected: Expected | None, actor: Actor) -> bool:
-    """Return whether this figure takes wasmtime's costs. No fuel, and the whole budget, are the same on any runtime."""
+    """Return whether this amount of fuel depends on wasmtime's costs.
+
+    Zero and the whole budget are the same on every runtime.
+    """
     if expected is None or isinstance(expected, Bounds):
         return False
     budget = limits_on_wire(actor.limits).get("fuel", ResourceLimits.DEFAULT_FUEL)
@@ -134,7 +139,7 @@ def _is_exact_fuel(expected: Expected | None, actor: Actor) -> bool:
 
 
 def _implied(actor: Actor, where: str, fixtures: Path | None) -> Iterator[str]:
-    """Yield the capabilities that an actor needs, as its guest, imports and expectations show."""
+    """Yield the capabilities that an actor needs, derived from its guest, imports and expectations."""
     if any(step.phase == "configure" for step in actor.steps):
         yield "manifest"
     if all(step.phase == "configure" for step in actor.steps):

@@ -1,4 +1,4 @@
-"""The files of the suite: found by their names, and read on demand."""
+"""The files of the suite, which are found by their names and read on demand."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ class CaseFile:
         return f"conformance/{self.chapter}/{self.name}"
 
     def load(self) -> Case:
-        """Read the case. Raises `InvalidConfiguration`, naming file, table and key."""
+        """Read the case.
+
+        Raises `InvalidConfiguration`, which names the file, the table and the key, for a file that is not valid.
+        """
         return decode_toml(self.path, Case)
 
 
@@ -43,7 +46,10 @@ class ChapterFile:
     path: Path
 
     def load(self) -> Chapter:
-        """Read title and requirements. Raises `InvalidConfiguration`, naming file, table and key."""
+        """Read the title and the requirements.
+
+        Raises `InvalidConfiguration`, which names the file, the table and the key, for a file that is not valid.
+        """
         return decode_toml(self.path, Chapter)
 
     def cases(self) -> tuple[CaseFile, ...]:
@@ -63,7 +69,7 @@ def find_chapters(root: Path | None = None) -> tuple[ChapterFile, ...]:
 def data_folder(name: str) -> Path:
     """Return the folder `conformance` or `fixtures`: inside the package of an installed wheel, else beside it.
 
-    Raises `FileNotFoundError`, naming both places, when the installation holds neither.
+    Raises `FileNotFoundError`, which names both places, if the folder does not exist in either.
     """
     places = (_PACKAGE / "_data" / name, _PACKAGE.parent / name)
     for place in places:
@@ -96,7 +102,10 @@ def decode_toml(path: Path, model: type[Model]) -> Model:
 
 
 def convert(data: Any, model: type[Model], file: str) -> Model:
-    """Return decoded data as a `model`. Raises `InvalidConfiguration`, beginning with `file`, when it does not fit."""
+    """Return decoded data as a `model`.
+
+    Raises `InvalidConfiguration`, whose message begins with `file`, if the data does not fit the model.
+    """
     try:
         return msgspec.convert(data, model)
     except msgspec.ValidationError as error:
@@ -120,7 +129,7 @@ def _located(file: str, data: Any, model: type[Any], message: str) -> InvalidCon
 
 
 def _with_keys(data: Any, model: type[Any], path: str) -> str:
-    """Return the path with the key that msgspec means by `[...]`, which stands for any key of a table of free keys."""
+    """Return the path with the actual key in place of `[...]`, which msgspec writes for the key of a mapping."""
     while "[...]" in path:
         before, _, after = path.partition("[...]")
         table = _at(data, before)

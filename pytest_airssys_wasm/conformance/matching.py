@@ -1,4 +1,7 @@
-"""The comparison of what a case expects with what was observed. Pure: mismatches are data, and none is a pass."""
+"""The comparison of the expectations of a case with an observation.
+
+It has no side effects: mismatches are data, and a case without a mismatch passes.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ _VERDICT_OF_FIELD = {"trap": Verdict.TRAP, "resource": Verdict.RESOURCE_LIMIT, "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mismatch:
-    """One field of an answer, or of the whole case, that is not as expected."""
+    """A field of an answer, or of the whole case, whose value differs from the expected one."""
 
     field: str
     expected: str
@@ -39,7 +42,7 @@ class Mismatch:
     repetition: int = 0
     copy: int = 0
     times: int = 1
-    """The number of repetitions and copies in which it was found; the first one is reported."""
+    """The number of repetitions and copies with this mismatch, of which the first one is reported."""
     message: str | None = None
     """The message of the runtime's answer."""
 
@@ -68,9 +71,9 @@ def mismatches(case: Case, observation: Observation) -> list[Mismatch]:
 
 
 def as_bounds(value: Any) -> Bounds | None:
-    """Return the bounds that an expected value is written as, or `None` when it is a plain value.
+    """Return the bounds that an expected value stands for, or `None` for a plain value.
 
-    Raises `msgspec.ValidationError` for a table with the keys of bounds that is not valid as such.
+    Raises `msgspec.ValidationError` for a table that has keys of `Bounds` but is not valid as `Bounds`.
     """
     if isinstance(value, Bounds):
         return value
@@ -99,7 +102,10 @@ def _in_pass(actor: Actor, one_pass: ActorPass) -> Iterator[Mismatch]:
 
 
 def _in_any_answer(actor: Actor, answer: StepAnswer | None) -> Iterator[Mismatch]:
-    """Yield a mismatch for each invariant that the answer breaks: what holds for any case on a correct runtime."""
+    """Yield a mismatch for each invariant that the answer violates.
+
+    Invariants hold for every case on a correct runtime.
+    """
     if answer is None:
         return
     for name, verdict in _VERDICT_OF_FIELD.items():
@@ -183,7 +189,7 @@ def _in_value(expect: Expect, answer: StepAnswer, named: dict[str, StepAnswer]) 
 
 
 def _across_passes(actor: Actor, passes: Sequence[ActorPass]) -> Iterator[Mismatch]:
-    """Yield the mismatches that only all repetitions and copies together can show."""
+    """Yield the mismatches that show only when all repetitions and copies are compared."""
     for index, step in enumerate(actor.steps):
         given = [answer for one in passes if (answer := one.answers[index]) is not None]
         place = _placer(actor, step, index)
@@ -210,7 +216,7 @@ def _in_whole_case(case: Case, observation: Observation) -> Iterator[Mismatch]:
 
 
 def _counted(found: Iterable[Mismatch]) -> list[Mismatch]:
-    """Return the first of those that differ only in repetition and copy, with their number."""
+    """Return one mismatch, with a count, for all mismatches that differ only in repetition and copy."""
     first: dict[tuple[str, int | None, str], Mismatch] = {}
     for one in found:
         key = (one.actor, one.step, one.field)
@@ -228,7 +234,7 @@ def _placer(actor: Actor, step: Step, index: int) -> Callable[[Mismatch], Mismat
 
 
 def _holds(expected: Any, got: Any, of_step: Callable[[str], Any]) -> bool:
-    """Return whether `got` is as expected; `of_step` gives the same field of a named step, or `None`."""
+    """Return whether `got` is the expected value; `of_step` returns the same field of a named step, or `None`."""
     if not isinstance(expected, Bounds):
         return wire.same(expected, got)
     if got is None:
@@ -245,7 +251,7 @@ def _holds(expected: Any, got: Any, of_step: Callable[[str], Any]) -> bool:
 
 
 def _in_words(expected: Any) -> str:
-    """Return the expectation as a phrase."""
+    """Return an expected value as a phrase for messages."""
     if not isinstance(expected, Bounds):
         return repr(expected)
     if expected.same_as is not None:

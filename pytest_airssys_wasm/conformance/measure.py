@@ -1,4 +1,4 @@
-"""The resident memory and open files of processes, where the system tells them."""
+"""The resident memory and open files of processes, on systems that report them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _MIB = 2**20
 
 
 def can_measure() -> bool:
-    """Return whether this system tells the memory and files of a process."""
+    """Return whether this system reports the memory and files of a process."""
     return sys.platform == "linux"
 
 
 def resident_mib(process_ids: Iterable[int]) -> float:
-    """Return the resident memory of these processes together in MiB, without what they share with files."""
+    """Return the total resident memory of these processes in MiB, excluding pages that are backed by files."""
     pages = 0
     for process_id in process_ids:
         resident, shared = Path(f"/proc/{process_id}/statm").read_text(encoding="ascii").split()[1:3]
@@ -27,7 +27,7 @@ def resident_mib(process_ids: Iterable[int]) -> float:
 
 
 def open_files(process_ids: Iterable[int]) -> int:
-    """Return the number of open file descriptors of these processes together."""
+    """Return the total number of open file descriptors of these processes."""
     return sum(len(list(Path(f"/proc/{process_id}/fd").iterdir())) for process_id in process_ids)
 
 

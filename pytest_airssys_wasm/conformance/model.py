@@ -1,6 +1,6 @@
-"""The declared models of the TOML files under `conformance/`: chapters and cases.
+"""The data models of the TOML files under `conformance/`: chapters and cases.
 
-TOML has no null. Where a value can be null (`value`, `args`), an empty table `{}` stands for it.
+TOML has no null. In the fields that can hold null (`value`, `args`), an empty table `{}` stands for it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ FIGURES = ("fuel_consumed", "elapsed_ms", "peak_memory_bytes", "denied_growths")
 """The measured fields of a step's answer."""
 
 MOST_REPEATED_CHARACTERS = 16 * 2**20
-"""The most that one piece of a guest may come to, all repetitions together."""
+"""The maximum number of characters in all repetitions of one piece of a guest."""
 
 
 class Requirement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -26,7 +26,7 @@ class Requirement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     sentence: str
     origin: str
-    """The source of the requirement: a platform's rule, a specification, a known way to fail."""
+    """The source of the requirement, such as a rule of a platform, a specification or a known failure mode."""
 
 
 class Chapter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -37,19 +37,19 @@ class Chapter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Bounds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A range, both ends included; or the figure of another step, as it is or multiplied."""
+    """A range, both ends included; or a relation to the figure of another step."""
 
     min: Number | None = None
     max: Number | None = None
     of: str | None = None
     """The name of a step of the same actor: `min` and `max` are multiples of the figure of that step."""
     same_as: str | None = None
-    """The name of a step of the same actor with exactly the same figure."""
+    """The name of a step of the same actor whose figure must be the same."""
     may_be_unknown: bool = False
-    """Whether a runtime may answer null here, because it cannot know the figure."""
+    """Whether a runtime may answer null because it cannot know the figure."""
 
     def __post_init__(self) -> None:
-        """Refuse a range without bounds, with its ends in the wrong order, or beside `same_as`."""
+        """Refuse a range that has no bounds, whose ends are in the wrong order, or that is combined with `same_as`."""
         has_range = self.min is not None or self.max is not None
         if self.same_as is not None and (has_range or self.of is not None):
             raise ValueError("`same_as` stands alone")
@@ -60,11 +60,11 @@ class Bounds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 Expected: TypeAlias = int | float | Bounds
-"""An expected figure: exactly this, or within these bounds."""
+"""An expected figure: an exact number, or bounds."""
 
 
 class LimitsFound(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The limits that a manifest is expected to give."""
+    """The limits that a manifest is expected to declare."""
 
     memory_bytes: int | None = None
     fuel: int | Literal["unlimited"] | None = None
@@ -75,7 +75,7 @@ class Expect(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The expected answer to a step. A field that is left out is not compared."""
 
     verdict: Verdict | list[Verdict] = Verdict.OK
-    """The expected verdict; of a list, any."""
+    """The expected verdict, or a list of verdicts of which any is accepted."""
     value: Any = UNSET
     """The expected value in the protocol's encoding, or a table of `Bounds`."""
     trap: str | list[str] | None = None
@@ -84,16 +84,16 @@ class Expect(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     phase: Literal["instantiate", "call"] | None = None
     """The phase in which the step ended. An answer without a phase means `call`."""
     mentions: list[str] = []
-    """The texts that the message must contain, in any case."""
+    """The texts that the message must contain; upper and lower case are not distinguished."""
     limits: LimitsFound | None = None
     fuel_consumed: Expected | None = None
     elapsed_ms: Expected | None = None
     fastest_ms: Expected | None = None
-    """The least `elapsed_ms` of all repetitions, which other load on the machine cannot make smaller."""
+    """The smallest `elapsed_ms` of all repetitions, which other load on the machine cannot reduce."""
     peak_memory_bytes: Expected | None = None
     denied_growths: Expected | None = None
     steady: list[Literal["value", "fuel_consumed", "peak_memory_bytes", "denied_growths"]] = []
-    """The fields that must be the same in every repetition and every concurrent copy."""
+    """The fields that must be the same in all repetitions and concurrent copies."""
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
@@ -102,7 +102,7 @@ class Expect(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def may_go_on(self) -> bool:
-        """Whether the store can still be used after this step."""
+        """Whether the expected verdicts allow a further step in the same store."""
         return Verdict.OK in self.verdicts
 
 
@@ -115,11 +115,11 @@ class Step(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The name of an export: `run`, or `package:name/interface@1.0.0#run`."""
     args: list[Any] = []
     fresh: bool = False
-    """Whether the step has a new store. Otherwise it goes on in the store of the step before."""
+    """Whether the step has a new store. Otherwise it uses the store of the previous step."""
     expect: Expect = field(default_factory=Expect)
 
     def __post_init__(self) -> None:
-        """Refuse a step that does nothing, or two things."""
+        """Refuse a step without any action, or with more than one."""
         if (self.phase is None) == (self.call is None):
             raise ValueError("either `call` or `phase`")
         if self.args and self.call is None:
@@ -127,7 +127,10 @@ class Step(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class CaseLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The limits that a runtime is given, wrong ones included. A limit that is left out has its default."""
+    """The limits that are passed to a runtime, which may be invalid on purpose.
+
+    A limit that is left out has its default.
+    """
 
     memory: Any = UNSET
     fuel: Any = UNSET
@@ -142,13 +145,13 @@ class CaseLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     output: Any = UNSET
 
     def merged(self, over: CaseLimits) -> CaseLimits:
-        """Return these limits, replaced by those that `over` gives."""
+        """Return these limits, overridden by those that are set in `over`."""
         given = {key: value for key, value in structs.asdict(over).items() if value is not UNSET}
         return structs.replace(self, **given)
 
 
 class WasiGrant(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A grant of WASI, which is linked then; nothing else is granted."""
+    """A grant of WASI. If it is present, WASI is linked, and only the declared access is granted."""
 
     args: list[str] = []
     env: dict[str, str] = {}
@@ -156,7 +159,7 @@ class WasiGrant(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Repeated(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A piece of a WAT text that is repeated, so that large guests are small files."""
+    """A repeated piece of a WAT text, by which a small file can describe a large guest."""
 
     text: str
     """The text of one repetition. `{#}` in it stands for the number of the repetition, from 0."""
@@ -169,7 +172,7 @@ class Repeated(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Actor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One component with stores of its own. Fields that are left out are those of the case."""
+    """One component of a case, with its own stores. Fields that are left out have the values of the case."""
 
     name: str
     fixture: str | None = None
@@ -183,7 +186,7 @@ class Actor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     steps: list[Step] = []
 
     def __post_init__(self) -> None:
-        """Refuse two sources of the component."""
+        """Refuse an actor with both a fixture and an inline WAT."""
         if self.fixture is not None and self.wat is not None:
             raise ValueError("either `fixture` or `wat`")
 
@@ -207,20 +210,20 @@ class Case(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     fixture: str | None = None
     wat: str | None = None
     repeated: dict[str, Repeated] = {}
-    """The repeated pieces by name: `{{name}}` in the WAT stands for all repetitions of one."""
+    """The repeated pieces by name: `{{name}}` in the WAT stands for all repetitions of the piece."""
     manifest: str | None = None
     limits: CaseLimits = field(default_factory=CaseLimits)
     wasi: WasiGrant | None = None
     imports: list[str] = []
-    """The names of functions of the host library that are granted; see `host_library.py`."""
+    """The names of the functions of the host library (`host_library.py`) that are granted."""
     fuel_per: Literal["step", "run"] = "step"
-    """Whether each step has the whole fuel limit, or all steps in one store share it."""
+    """The scope of the fuel limit: `step` for each step, `run` for all steps in one store together."""
     repeat: int = 1
-    """The number of times that the whole case runs, one after the other."""
+    """The number of times that the whole case runs, in sequence."""
     concurrency: int = 1
-    """The number of copies of the case that run at once, each in stores of its own."""
+    """The number of concurrent copies of the case, each with its own stores."""
     schedule: Literal["at-once", "in-turn"] = "at-once"
-    """Whether the actors run at once or one after the other."""
+    """The schedule of the actors: `at-once` runs them concurrently, `in-turn` one after the other."""
     steps: list[Step] = []
     actors: list[Actor] = []
     expect: WholeExpect = field(default_factory=WholeExpect)
@@ -235,7 +238,7 @@ class Case(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ValueError("either `[[steps]]` or `[[actors]]`")
 
     def cast(self) -> tuple[Actor, ...]:
-        """Return the actors with every field filled in from the case; one without a name when none is declared."""
+        """Return the actors, with missing fields taken from the case; a single unnamed actor if none is declared."""
         if not self.actors:
             return (self._filled(Actor(name="", steps=self.steps)),)
         return tuple(self._filled(actor) for actor in self.actors)

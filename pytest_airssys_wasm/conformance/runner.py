@@ -1,4 +1,7 @@
-"""The runner of cases: asks a runtime for each step and records its answers. Knows nothing of what is expected."""
+"""The runner of cases, which requests each step from a runtime and records the answers.
+
+It does not compare them with the expectations.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActorPass:
-    """One pass of one actor through its steps."""
+    """The answers to one pass of an actor through its steps."""
 
     actor: str
     copy: int
@@ -37,16 +40,16 @@ class ActorPass:
     repetition: int
     """The number of the repetition, from 0."""
     answers: tuple[StepAnswer | None, ...]
-    """One answer for each step of the actor; `None` where the runtime gave none."""
+    """One answer for each step of the actor; `None` if the runtime gave none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """Everything observed of one case: the runtime's answers, and what was measured from outside."""
+    """The observation of one case: the runtime's answers, and the external measurements."""
 
     passes: tuple[ActorPass, ...]
     elapsed_ms: float
-    """The wall-clock time of the whole case in milliseconds, as its caller saw it."""
+    """The wall-clock time of the whole case in milliseconds, as measured by its caller."""
     host_rss_growth_mib: float | None = None
     """The growth of the runtime's resident memory in MiB; `None` when it was not measured."""
     open_files_growth: int | None = None
@@ -54,7 +57,7 @@ class Observation:
 
 
 def missing_capabilities(case: Case, runtime: Runtime) -> tuple[str, ...]:
-    """Return the capabilities that the case needs and the runtime lacks. A case that lacks any is to be skipped."""
+    """Return the capabilities that the case needs and the runtime lacks. A case is skipped if any is missing."""
     present = set(runtime.hello().capabilities)
     if measure.can_measure():
         present.add("host-rss")
@@ -63,17 +66,17 @@ def missing_capabilities(case: Case, runtime: Runtime) -> tuple[str, ...]:
 
 @dataclass(slots=True)
 class CaseRunner:
-    """Runs cases against one runtime."""
+    """The runner of cases on one runtime."""
 
     runtime: Runtime
     scratch: Path
-    """An existing folder, into which components that are written inline go."""
+    """An existing folder, in which inline components are stored as files."""
     _ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def run(self, case: Case, where: str = "case") -> Observation:
-        """Run the case and return everything observed of it.
+        """Run the case and return the observation.
 
-        Raises `InvalidConfiguration`, beginning with `where`, when a component cannot be found.
+        Raises `InvalidConfiguration`, whose message begins with `where`, if a component cannot be found.
         """
         copies = [
             _ActorCopy(actor=actor, number=number, component=self._component_path(actor, where))
@@ -159,7 +162,7 @@ class CaseRunner:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _ActorCopy:
-    """One copy of an actor, which goes through its steps in one thread."""
+    """One copy of an actor, whose steps run on one thread."""
 
     actor: Actor
     number: int
@@ -171,7 +174,7 @@ def _has_died(one_pass: ActorPass) -> bool:
 
 
 def _without_unasked(step: Step, answer: StepAnswer | None) -> StepAnswer | None:
-    """Drop a value that no expectation is about: kept for many repetitions, such values distort the measured growth."""
+    """Drop a value that no expectation mentions: many such values would distort the measured growth of memory."""
     is_asked = step.expect.value is not UNSET or "value" in step.expect.steady
     if answer is None or is_asked or answer.verdict is not Verdict.OK:
         return answer

@@ -1,1 +1,1 @@
-"""The limit laws, which Hypothesis tries, and the strategies that they draw from."""
+"""The limit laws, which Hypothesis tests, and the strategies that generate their inputs."""

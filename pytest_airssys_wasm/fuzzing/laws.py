@@ -1,4 +1,5 @@
-"""The limit laws: properties of any guest under any limits, tried on guests of the suite. Each is one pytest item.
+"""The limit laws: properties of any guest under any limits, tested with guests of the suite. Each law is one pytest
+item.
 
 | law | sentence |
 |---|---|
@@ -36,12 +37,13 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.guest.component import Component
 
 TOLERANCE_MS = 2_000
-"""The tolerance of `ends-in-time`: wide, because the law is about ending at all on a busy machine. Accuracy is measured
-by the chapter `timeout`."""
+"""The tolerance of the law `ends-in-time` in milliseconds. It is wide, because the law only requires that the guest
+ends, even on a busy machine. The chapter `timeout` measures the accuracy.
+"""
 
 _EXAMPLES = 60
 _CHAPTERS = ("fuel", "memory", "traps")
-"""The chapters of the suite whose guests the laws are tried on."""
+"""The chapters of the suite whose guests are used to test the laws."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +64,7 @@ class RunResult:
 
 
 def run(engine: WasmEngine, subject: Subject, limits: ResourceLimits) -> RunResult:
-    """Run the subject once. Exceptions that are not verdicts of the closed set are raised."""
+    """Run the subject once. Exceptions that do not stand for a verdict of the closed set are raised."""
     try:
         done = engine.execute(subject.component, subject.function, limits=limits)
     except WasmError as error:
@@ -71,7 +73,7 @@ def run(engine: WasmEngine, subject: Subject, limits: ResourceLimits) -> RunResu
 
 
 def closed_verdicts(engine: WasmEngine, subjects: Sequence[Subject]) -> None:
-    """Assert that any limits give a verdict from the closed set, and the host lives."""
+    """Assert that any limits lead to a verdict from the closed set, and that the host survives."""
 
     @_law
     @given(st.sampled_from(subjects), resource_limits())
@@ -84,7 +86,7 @@ def closed_verdicts(engine: WasmEngine, subjects: Sequence[Subject]) -> None:
 
 
 def repeatable(engine: WasmEngine, subjects: Sequence[Subject]) -> None:
-    """Assert that equal runs are equal in verdict, value and fuel (where no clock decides)."""
+    """Assert that equal runs without a timeout have the same verdict, value and fuel."""
 
     @_law
     @given(st.sampled_from(subjects), resource_limits(), fuels())
@@ -111,7 +113,7 @@ def more_fuel_never_hurts(engine: WasmEngine, subjects: Sequence[Subject]) -> No
 
 
 def peak_below_limit(engine: WasmEngine, subjects: Sequence[Subject]) -> None:
-    """Assert that the peak of memory is at most the limit."""
+    """Assert that the peak memory is at most the memory limit."""
 
     @_law
     @given(st.sampled_from(subjects), resource_limits())
@@ -123,7 +125,7 @@ def peak_below_limit(engine: WasmEngine, subjects: Sequence[Subject]) -> None:
 
 
 def ends_in_time(engine: WasmEngine, subjects: Sequence[Subject]) -> None:
-    """Assert that the end comes within the timeout plus a tolerance."""
+    """Assert that the execution ends within the timeout plus a tolerance."""
 
     @_law
     @given(st.sampled_from(subjects), resource_limits())
@@ -136,7 +138,7 @@ def ends_in_time(engine: WasmEngine, subjects: Sequence[Subject]) -> None:
 
 
 def manifests_are_judged(_engine: WasmEngine, _subjects: Sequence[Subject]) -> None:
-    """Assert that any manifest text gives limits, or an error that names the place."""
+    """Assert that reading any manifest text returns limits, or raises an error that names the place."""
     path = Path("Component.toml")
 
     @_law
@@ -160,11 +162,11 @@ LAWS: dict[str, Callable[[WasmEngine, Sequence[Subject]], None]] = {
     "ends-in-time": ends_in_time,
     "manifests-are-judged": manifests_are_judged,
 }
-"""The laws by their names."""
+"""The functions that test the laws, by the names of the laws."""
 
 
 def bundled_subjects(engine: WasmEngine) -> list[Subject]:
-    """Return every export without parameters of the suite's guests that need nothing of the host."""
+    """Return every export without parameters of the suite's guests that do not import anything from the host."""
     found: dict[tuple[str, str], Subject] = {}
     for chapter in find_chapters():
         if chapter.name not in _CHAPTERS:

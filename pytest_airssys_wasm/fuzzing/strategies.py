@@ -15,23 +15,25 @@ PAGE_BYTES = 65_536
 
 
 def fuels(max_fuel: int = 100_000) -> SearchStrategy[int]:
-    """Return fuel budgets: mostly small, with the edges."""
+    """Return a strategy for fuel budgets in units: mostly small ones, with the extremes."""
     return st.one_of(st.sampled_from([0, 1, 2, 10]), st.integers(0, max_fuel), st.just(MAX_U64))
 
 
 def memory_sizes(max_bytes: int = 64 * PAGE_BYTES) -> SearchStrategy[int]:
-    """Return memory limits in bytes: whole pages, one byte less, and anything."""
+    """Return a strategy for memory limits in bytes: whole pages, one byte less than a page, and arbitrary numbers."""
     pages = st.integers(0, max_bytes // PAGE_BYTES).map(lambda pages: pages * PAGE_BYTES)
     return st.one_of(pages, pages.map(lambda size: max(0, size - 1)), st.integers(0, max_bytes))
 
 
 def timeouts_ms(max_ms: float = 30) -> SearchStrategy[float]:
-    """Return timeouts in milliseconds: from zero to a few."""
+    """Return a strategy for timeouts from zero to a few milliseconds."""
     return st.one_of(st.sampled_from([0.0, 0.001, 1.0]), st.floats(0, max_ms))
 
 
 def resource_limits() -> SearchStrategy[ResourceLimits]:
-    """Return any limits under which a guest can be run in a test, always bounded by fuel or a short timeout."""
+    """Return a strategy for `ResourceLimits` under which a test can run a guest: always bounded by fuel or a short
+    timeout.
+    """
     return st.builds(
         ResourceLimits,
         memory=memory_sizes(),
@@ -45,7 +47,7 @@ def resource_limits() -> SearchStrategy[ResourceLimits]:
 
 
 def manifest_texts() -> SearchStrategy[str]:
-    """Return texts of `Component.toml`: valid ones, ones with a mistake, and noise."""
+    """Return a strategy for texts of `Component.toml`: valid ones, ones with a mistake, and noise."""
     value = st.one_of(
         st.integers(-(2**65), 2**65).map(str),
         st.floats().map(str),

@@ -1,1 +1,1 @@
-"""Worker processes in which guests are compiled and run: bounded, with nothing inherited, and ended in any case."""
+"""Worker processes that compile and run guests. They have limits, inherit nothing, and are always ended."""

@@ -24,7 +24,7 @@ class GuestFiles:
 
 
 class Guests:
-    """The guests that processes run, each of which is written to files once."""
+    """The guests of worker processes, each of which is written to files once."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -33,7 +33,7 @@ class Guests:
         self._files: weakref.WeakKeyDictionary[Component, GuestFiles] = weakref.WeakKeyDictionary()
 
     def files_of(self, component: Component) -> GuestFiles:
-        """Return the files of a guest, written if need be."""
+        """Return the files of a guest, which are written first if necessary."""
         with self._lock:
             found = self._files.get(component)
             if found is None:
@@ -42,7 +42,7 @@ class Guests:
             return found
 
     def close(self) -> None:
-        """Remove all files. Those that are needed again are written again."""
+        """Remove all files. Files that are needed later are written again."""
         with self._lock:
             self._files.clear()
             if self._scratch is not None:

@@ -1,8 +1,8 @@
 """The backend of a store whose guests run in another process.
 
-Each execution has a guest thread here too. It sends the request, serves the guest's imports, and waits for the end,
-so the caller keeps the time, gives up and cancels as for guests of this process. The limits are kept in the other
-process; this one ends it when it does not answer some time after the deadline.
+Each execution has a guest thread here too. That thread sends the request, serves the guest's imports, and waits for the
+end, so that the caller handles deadlines, abandoned guests and cancellation as for guests of this process. The other
+process enforces the limits; it is killed if it has not answered some time after the deadline.
 """
 
 from __future__ import annotations
@@ -47,9 +47,13 @@ if TYPE_CHECKING:
 
 _STREAMS = ("stdout", "stderr")
 _LAST_WORDS_S = 0.03
-"""The time that the end of a run is waited for that was given up here: there it ends within 8 ms of its deadline."""
+"""The time in seconds to wait for the answer to a run that was abandoned here. In the other process the run ends within
+8 ms of its deadline.
+"""
 _LAST_RESORT_S = 15.0
-"""The time beyond the grace that the end of a process is waited for: too little only if the system is stuck."""
+"""The time in seconds, in addition to the grace, to wait for the end of a process. It is too short only if the system
+does not respond.
+"""
 
 
 class WorkerBackends:
@@ -65,18 +69,18 @@ class WorkerBackends:
     def new_backend(self, settings: StoreSettings, runner: Runner) -> Backend:
         """Make the backend of a new store.
 
-        Raises `InvalidConfiguration` where the store has something that another process cannot have.
+        Raises `InvalidConfiguration` if the store has something that another process cannot have.
         """
         return WorkerBackend(settings, runner, self._pool, self._guests, self._grace_ms)
 
     def close(self) -> None:
-        """Release everything that no store uses. Stores that are open go on to work."""
+        """Release everything that is not used by a store. Open stores remain usable."""
         self._pool.close()
         self._guests.close()
 
 
 class WorkerBackend:
-    """A store in another process."""
+    """The backend of a store whose guests run in another process."""
 
     output: CapturedOutput | None = None
 
@@ -192,7 +196,10 @@ class WorkerBackend:
         return error
 
     def _take(self, answer: SessionAnswer, operation: Operation, run: Run) -> None:
-        """Take the outcome of a run and its value. Raises `RuntimeDied` for those that no honest process has."""
+        """Store the outcome of a run and its value.
+
+        Raises `RuntimeDied` for an answer that a correct process cannot give.
+        """
         end = self._believe(answer, run)
         try:
             if isinstance(operation, Instantiate):
@@ -204,7 +211,10 @@ class WorkerBackend:
             raise protocol_broken(error) from error
 
     def _believe(self, answer: SessionAnswer | None, run: Run) -> EndAnswer:
-        """Take the outcome and the output of a run. Raises `RuntimeDied` for those that no honest process has."""
+        """Check an answer, store its outcome and output, and return the end of the run in it.
+
+        Raises `RuntimeDied` for an answer that a correct process cannot give.
+        """
         limits = self._settings.limits
         try:
             end = None if answer is None else answer.end

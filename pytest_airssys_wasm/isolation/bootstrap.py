@@ -1,8 +1,8 @@
-"""The start of a child process: it takes its limits, and then runs the module that it was started for.
+"""The start of a child process: this program sets its own limits, and then runs the module that it was started for.
 
-It is run by its path, in an interpreter that has inherited nothing; `spawn.py` does that. The limits are set here and
-not between fork and exec, where Python would run beside the locks of threads that are gone. So nothing but the
-standard library may be imported before they are set.
+The file is run by its path, in an interpreter that has inherited nothing (see `spawn.py`). The limits are not set
+between fork and exec, because Python code that runs there may wait for locks of threads that no longer exist. Only the
+standard library may be imported before the limits are set.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Values, resources and WASI grants as JSON, on their way between this process and a worker.
+"""The conversions between JSON and the values, resources and WASI grants that this process and a worker exchange.
 
-The side that must not believe the other checks what it sends and what it receives: with `ValueCodec` the values of
-components, with the functions for core values those of modules.
+The driver, which must not trust the worker, checks everything that it sends and receives: values of components with
+`ValueCodec`, and values of modules with the functions for core values.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ _MOST = 2**62
 
 @dataclass(frozen=True, slots=True)
 class Handle:
-    """A resource on its way: the side that its object is on, and the number by which both sides know it."""
+    """A resource in a message: the side that has its object, and the number by which both sides identify it."""
 
     is_host: bool
     number: int
 
 
 def handle_to_json(value: Any) -> Any:
-    """Return a value that holds no others, perhaps a handle, as JSON can carry it."""
+    """Return a scalar value or a handle as a JSON value."""
     if isinstance(value, Handle):
         return {_HOST if value.is_host else _GUEST: value.number}
     return wire.encode(value)
 
 
 def handle_from_json(value: Any) -> Any:
-    """Return the handle that JSON carried, or the JSON where it did not carry one."""
+    """Return the handle that a JSON value stands for, or the JSON value itself if it is not a handle."""
     if isinstance(value, dict) and len(value) == 1:
         ((kind, number),) = value.items()
         if kind in (_GUEST, _HOST) and type(number) is int and 0 < number < _MOST:
@@ -55,10 +55,10 @@ def handle_from_json(value: Any) -> Any:
 
 
 class ValueCodec:
-    """The conversions between the values of one store and JSON, both of which check.
+    """The conversions between the values of one store and JSON. Both directions check the values.
 
-    `hand_out` gives the handle of a resource that is sent, and `take_in` the object of a handle that was received. Both
-    may raise.
+    `hand_out` returns the handle of a resource that is sent, and `take_in` the object of a handle that was received.
+    Both may raise errors.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class ValueCodec:
         self._take_in = take_in
 
     def encode(self, value: Any, type_: Any, transfer: Transfer | None = None) -> Any:
-        """Return a Python value of this WIT type as JSON; it is charged to `transfer` if that is given.
+        """Return a Python value of this WIT type as JSON. The value is charged to `transfer` if a transfer is given.
 
         Raises `Mismatch` for a value that does not fit, and `ResourceLimitExceeded` for one that is too large.
         """
@@ -81,9 +81,9 @@ class ValueCodec:
         return codec.encode(value, Passage(transfer.charge, transfer.check, self._encode_resource))
 
     def decode(self, value: Any, type_: Any) -> Any:
-        """Return the Python value of this type (a WIT type, or the name of a core one) that JSON carried.
+        """Return the Python value of this type (a WIT type, or the name of a core type) from JSON.
 
-        Raises an `Exception` of some kind for JSON that is not such a value.
+        Raises an exception of any class for JSON that does not represent a value of this type.
         """
         if isinstance(type_, str):
             return _core_value(values.scalar(value, type_), type_, "value[0]")
@@ -104,7 +104,7 @@ class ValueCodec:
 def encode_core_values(given: Sequence[Any], types: Sequence[str], where: str) -> list[Any]:
     """Return values of a core function as JSON.
 
-    Raises `TypeError` for a value of a wrong type and `ValueError` for one out of range, naming the place.
+    Raises `TypeError` for a value of a wrong type and `ValueError` for a value out of range; both name the position.
     """
     return [
         wire.encode(_core_value(value, name, f"{where}[{index}]"))
@@ -113,7 +113,7 @@ def encode_core_values(given: Sequence[Any], types: Sequence[str], where: str) -
 
 
 def encode_core_results(results: Sequence[Any]) -> Any:
-    """Return the encoded results of a core function as one: null for none, a list for several."""
+    """Return the encoded results of a core function as one value: null for no result, a list for several."""
     return results[0] if len(results) == 1 else [*results] or None
 
 
@@ -122,7 +122,7 @@ _BITS = {"i32": 32, "i64": 64}
 
 
 def _core_value(value: Any, name: str, place: str) -> Any:
-    """Return the Python value that a core function would be given for this one."""
+    """Return the Python value of a core type that corresponds to this value."""
     if name in _BITS:
         return _core_integer(value, name, place)
     slot = _FLOATS.get(name)
@@ -168,6 +168,6 @@ def wasi_to_wire(wasi: Wasi) -> dict[str, Any]:
 
 
 def wasi_from_wire(grants: Mapping[str, Any]) -> Wasi:
-    """Return the WASI grants that JSON carried; their stdin may be text too."""
+    """Return WASI grants from JSON, in which stdin is base64 or text."""
     stdin = grants.get("stdin", "")
     return Wasi(**{**grants, "stdin": base64.b64decode(stdin["bytes"]) if isinstance(stdin, dict) else stdin})

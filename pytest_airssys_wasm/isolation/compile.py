@@ -1,4 +1,4 @@
-"""Compilation in a process of its own: the order for it, its limits, and the meaning of its end."""
+"""Compilation in a separate process: the request, its limits, and the interpretation of the result."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ _MODULE = "pytest_airssys_wasm.isolation.compile_worker"
 _LINE_BYTES = 2**16
 _GREETING = b'{"id": 0}'
 _START_S = 60.0
-"""The time until the greeting is answered, which does not count as time of the guest."""
+"""The maximum time in seconds until the greeting is answered. It does not count as compilation time."""
 _MOST_MAPPED_BYTES = 64 * 2**20
-"""The memory that an artefact may take beside its mapped file.
+"""The bytes of memory that an artefact may take in addition to its mapped file.
 
-Real guests need next to nothing, since code is mapped; but instances within instances are written out one by one."""
+Real guests need almost none, because code is mapped; but nested instances are expanded one by one.
+"""
 
 
 class _Answer(msgspec.Struct, frozen=True):
@@ -36,7 +37,7 @@ class _Answer(msgspec.Struct, frozen=True):
     invalid: str | None = None
     """The reason why wasmtime refuses the guest."""
     mapped_bytes: int | None = None
-    """The bytes of memory that loading the artefact takes beside its mapped file; `None` where that is not known."""
+    """The bytes of memory that loading the artefact takes in addition to its mapped file; `None` if unknown."""
 
 
 # Made here and not by the first to need it: two threads at once would crash msgspec.
@@ -44,7 +45,7 @@ _ANSWER = msgspec.json.Decoder(_Answer)
 
 
 def translate(text: bytes, name: str, *, timeout_ms: float, memory_bytes: int) -> bytes:
-    """Return the binary of WebAssembly text. Raises the errors of `compile_`."""
+    """Translate WebAssembly text to a binary and return it. Raises the same errors as `compile_`."""
     with ScratchFolder("compile") as folder:
         result = folder / "binary"
         _make("text", text, name, result, timeout_ms, memory_bytes)
@@ -55,7 +56,7 @@ def compile_(kind: Kind, binary: bytes, name: str, artefact: Path, *, timeout_ms
     """Compile a binary into the file `artefact`.
 
     Raises `InvalidComponent` for a binary that wasmtime refuses, `ResourceLimitExceeded` for one that takes the
-    compiler more time or memory than it may have, and `RuntimeDied` where the compiler breaks down.
+    compiler more time or memory than it may have, and `RuntimeDied` if the compiler breaks down.
     """
     _make(kind, binary, name, artefact, timeout_ms, memory_bytes)
 

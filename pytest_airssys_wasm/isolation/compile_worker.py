@@ -1,4 +1,4 @@
-"""The program of a compiler process: it compiles one guest, or translates one text, and tells the result."""
+"""The program of a compiler process, which compiles one guest or translates one text, and reports the result."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """Answer a greeting with itself, since everything is loaded then, and carry out one order."""
+    """Echo the greeting, which shows that everything is loaded, and then process one request."""
     requests, answers = take_pipes()
     answers.write(requests.readline())
     answers.flush()
@@ -46,7 +46,7 @@ def _carry_out(what: str, source: Path, result: Path) -> dict[str, Any]:
 
 
 def price(load: Callable[[], object]) -> int | None:
-    """Return the bytes of private memory that `load` takes; `None` where the system does not tell."""
+    """Return the bytes of private memory that calling `load` takes; `None` if the system does not report them."""
     status = Path("/proc/self/status")
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is None or not status.exists():

@@ -30,7 +30,9 @@ Signature = tuple[tuple[Any, ...], tuple[Any, ...]]
 
 
 class HostObjects:
-    """The resources of one store: objects of this process that guests hold, and handles of guests that it holds."""
+    """The resources of one store: the objects of this process that guests hold, and the handles of guests that this
+    process holds.
+    """
 
     def __init__(self, runner: Runner, host: HostFunctions | None) -> None:
         self._runner = runner
@@ -45,7 +47,7 @@ class HostObjects:
         """The handles of guests that nobody holds here any more, and the other side still does."""
 
     def hand_out(self, value: Any, type_: OwnType | BorrowType) -> Handle:
-        """Return the handle of a resource that is sent to the guest. Raises `WrongType` for other objects."""
+        """Return the handle of a resource that is sent to the guest. Raises `WrongType` for any other object."""
         if isinstance(value, Resource):
             if value._store is not self._runner:
                 raise ValueError(f"the resource {type_.resource} belongs to another store")
@@ -58,7 +60,10 @@ class HostObjects:
         return Handle(is_host=True, number=number)
 
     def take_in(self, handle: Handle, type_: OwnType | BorrowType) -> Any:
-        """Return the object of a handle that was received. Raises `LookupError` for one that was never given out."""
+        """Return the object of a handle that was received.
+
+        Raises `LookupError` for a handle that was never given out.
+        """
         if handle.is_host:
             return self._objects.pop(handle.number) if isinstance(type_, OwnType) else self._objects[handle.number]
         component = self.component
@@ -67,14 +72,17 @@ class HostObjects:
         return Resource(handle.number, type_, self._runner, component, self.instance, self.forgotten.append)
 
     def take_back(self, args: Sequence[Any]) -> object:
-        """Return the object of which the guest has dropped its last handle. Raises `LookupError` for unknown ones."""
+        """Remove and return the object whose last handle the guest has dropped.
+
+        Raises `LookupError` for an unknown handle.
+        """
         handle = handle_from_json(args[0])
         if not isinstance(handle, Handle) or not handle.is_host:
             raise LookupError(f"no host object: {args}")
         return self._objects.pop(handle.number)
 
     def take_forgotten(self) -> list[int]:
-        """Return the handles that were forgotten since the last time."""
+        """Return the handles that were forgotten since the last call of this method."""
         numbers = []
         while self.forgotten:
             numbers.append(self.forgotten.pop())
@@ -96,7 +104,7 @@ def served_imports(component: Component, host: HostFunctions | None) -> dict[str
 
 
 class HostCallServer:
-    """Serves the host calls of one execution."""
+    """The server of the host calls of one execution."""
 
     def __init__(
         self,
@@ -115,7 +123,7 @@ class HostCallServer:
     def serve(self, call: HostCall) -> HostReply:
         """Call a host function and return the reply; an error that the function raised is kept in the run.
 
-        Raises `RuntimeDied` for a call that no guest can make.
+        Raises `RuntimeDied` for a call that a guest cannot make.
         """
         run = self._run
         if call.fuel_left is not None and not 0 <= call.fuel_left <= run.fuel_at_start:
@@ -173,7 +181,7 @@ class HostCallServer:
 
 
 def protocol_broken(what: object) -> RuntimeDied:
-    """Return the error of a process that wrote something that no honest one can write."""
+    """Return the error for a process that wrote something that a correct process cannot write."""
     return RuntimeDied(f"the guest's process broke the protocol: {what}", "garbage")
 
 

@@ -1,6 +1,6 @@
-"""The refusal of the network for this process: from a call on, the kernel refuses to make sockets.
+"""The seccomp filter that denies this process the network: once it is installed, the kernel refuses to create sockets.
 
-A seccomp filter needs no privileges and no namespaces. Pairs of sockets stay possible: they lead nowhere else.
+It needs neither privileges nor namespaces. Socket pairs remain possible, because they do not reach other processes.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ import struct
 import sys
 
 _SOCKET = {"x86_64": (0xC000003E, 41), "aarch64": (0xC00000B7, 198)}
-"""The kernel's name of the calling convention, and the number of `socket` in it, by machine."""
+"""The kernel's number of the calling convention, and the number of the system call `socket`, by machine."""
 _IO_URING_SETUP = 425
-"""The number of the call that makes rings, which make sockets without `socket`; it is the same on all machines."""
+"""The number of the system call `io_uring_setup`, the same on all machines. Rings can create sockets without
+`socket`.
+"""
 _X32 = 0x40000000
-"""The first number that means a call of another convention of x86-64."""
+"""The first system call number of the x32 calling convention on x86-64."""
 
 _LOAD, _IF_EQUAL, _IF_AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
 _NUMBER_AT, _CONVENTION_AT = 0, 4
@@ -30,7 +32,10 @@ class _Program(ctypes.Structure):
 
 
 def refuse_network() -> bool:
-    """Refuse sockets to this process for ever, and return whether that worked: on Linux, on the machines known here."""
+    """Permanently deny this process the creation of sockets, and return whether that worked.
+
+    Only Linux on known machines is supported.
+    """
     known = _SOCKET.get(platform.machine())
     if sys.platform != "linux" or known is None:
         return False

@@ -1,6 +1,6 @@
-"""The processes that run guests, and the stores' leases of them.
+"""The worker processes that run guests, and the leases by which stores use them.
 
-Processes are started when they are needed, used again for further stores, and ended when anything is wrong with them.
+Processes are started on demand, reused for further stores, and ended after any failure.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ if TYPE_CHECKING:
 
 _MODULE = "pytest_airssys_wasm.isolation.worker"
 _START_S = 60.0
-"""The time from the start of a process to its first answer, beside whatever else the machine does."""
+"""The maximum time in seconds from the start of a process to its first answer, on a machine under load."""
 _MOST_PROCESSES = 32
-"""The number of processes at once, each of which takes 50 MB."""
+"""The maximum number of concurrent processes, each of which takes about 50 MB."""
 _PATIENCE_S = 30.0
-"""The time that a store waits for another to give its process back."""
+"""The time in seconds that a store waits until another store returns its process."""
 _STDERR_LINES, _STDERR_CHARACTERS = 4, 300
-"""The end of stderr that is shown when a process dies."""
+"""The limits of the part of stderr that is shown when a process dies: its last lines and characters."""
 _OPEN_FILES = 256
 _MOST_GUESTS = 100
-"""The number of guests after which a process is replaced: each keeps a file open, as long as the process lives."""
+"""The number of guests after which a process is replaced. Each guest keeps a file open as long as the process lives."""
 
 
 class WorkerProcess:
-    """A process that runs guests, for one store at a time."""
+    """A worker process, which runs the guests of one store at a time."""
 
     def __init__(self, memory_bytes: int) -> None:
         self._transcript = Transcript()
@@ -60,7 +60,7 @@ class WorkerProcess:
 
     @property
     def process_id(self) -> int:
-        """The system's number of the process."""
+        """The process id."""
         return self._process.process_id
 
     @property
@@ -70,11 +70,11 @@ class WorkerProcess:
 
     @property
     def is_exhausted(self) -> bool:
-        """Whether the process has had so many guests that the next store should have another."""
+        """Whether the process has loaded so many guests that it should not be used for another store."""
         return len(self._loaded) >= _MOST_GUESTS
 
     def load(self, files: GuestFiles) -> None:
-        """Make a guest ready in the process. Raises `RuntimeDied`."""
+        """Load a guest in the process. Raises `RuntimeDied` if the process fails."""
         if files not in self._loaded:
             self.ask(LoadRequest(id=0, component=files.binary, artefact=files.artefact), lambda: _START_S)
             self._loaded.add(files)
@@ -85,9 +85,9 @@ class WorkerProcess:
         left_s: Callable[[], float | None],
         serve: Callable[[HostCall], HostReply] | None = None,
     ) -> SessionAnswer:
-        """Return the answer to a request, and serve host calls until then; `left_s` gives the time that is left for it.
+        """Send a request, serve its host calls, and return its answer. `left_s` returns the remaining time in seconds.
 
-        Raises `RuntimeDied` where no answer comes, or none that can be believed; the process is ended then.
+        Raises `RuntimeDied` if there is no valid answer in time. The process is ended in this case.
         """
         identifier = next(self._numbers)
         line = msgspec.json.encode(structs.replace(request, id=identifier))
@@ -102,26 +102,29 @@ class WorkerProcess:
             raise self._explained(died) from died.__cause__
 
     def last_words(self, wait_s: float) -> SessionAnswer | None:
-        """Return the answer to a request that was given up, if it comes in this time. For use on any thread."""
+        """Return the answer to an abandoned request, or `None` if it does not arrive in time.
+
+        This method can be called on any thread.
+        """
         with suppress(RuntimeDied):
             line = None if self._pending is None else self._pending.next_line(wait_s)
             return None if line is None else read_session_answer(line)
         return None
 
     def allow(self, limits: ResourceLimits) -> None:
-        """Let the lines of the process be as long as a store with these limits needs."""
+        """Set the maximum length of the process's lines to the length that a store with these limits needs."""
         self._process.allow(worker_line_bytes(limits))
 
     def close_session(self, session: int) -> None:
-        """Have a store released. Raises `RuntimeDied`.
+        """Request the release of a session and its store. Raises `RuntimeDied` if the process has failed.
 
-        The answer is not waited for: the process does not look at the next request before it.
+        This method does not wait for the answer, because the process answers before it reads the next request.
         """
         identifier = next(self._numbers)
         self._process.begin(identifier, msgspec.json.encode(CloseRequest(id=identifier, session=session)))
 
     def kill(self, why: RuntimeDied | None = None) -> None:
-        """Kill the process, without waiting for its end."""
+        """Kill the process without waiting for its end."""
         self._process.condemn(why or RuntimeDied("it was killed", "signal"))
 
     def join(self) -> None:
@@ -139,7 +142,7 @@ class WorkerProcess:
 
 
 class WorkerProcessPool:
-    """The processes of all stores of one engine."""
+    """The worker processes of all stores of one engine."""
 
     def __init__(self, memory_bytes: int) -> None:
         self._memory_bytes = memory_bytes
@@ -150,9 +153,9 @@ class WorkerProcessPool:
         self._all: set[WorkerProcess] = set()
 
     def take(self, files: GuestFiles) -> WorkerProcess:
-        """Return a process in which this guest is ready.
+        """Return a process in which this guest is loaded.
 
-        Raises `RuntimeDied` where no process can be had, and `StoreUnusable` where too many are in use.
+        Raises `RuntimeDied` if no process can be started, and `StoreUnusable` if too many processes are in use.
         """
         if not self._places.acquire(timeout=_PATIENCE_S):
             raise StoreUnusable(f"{_MOST_PROCESSES} stores have processes of their own already: close some")
@@ -174,7 +177,10 @@ class WorkerProcessPool:
             raise
 
     def give_back(self, worker: WorkerProcess, *, is_well: bool) -> None:
-        """Take back the process of a store that has done with it; it is ended if it is not well, or exhausted."""
+        """Take back the process of a store that no longer needs it.
+
+        The process is ended if it has failed or is exhausted.
+        """
         with self._lock:
             self._all = {one for one in self._all if not one.is_over}
             is_kept = is_well and not (worker.is_over or worker.is_exhausted) and len(self._idle) < self._most_idle
@@ -190,7 +196,7 @@ class WorkerProcessPool:
             worker.join()
 
     def kill(self) -> None:
-        """End all processes, since this one ends."""
+        """End all processes, because this process is ending."""
         with self._lock:
             workers, self._all, self._idle = self._all, set(), []
         for worker in workers:
@@ -208,9 +214,9 @@ class WorkerProcessPool:
 
 
 class Lease:
-    """A store's hold on a process, from before its first execution until the store is closed or collected.
+    """A store's lease of a process, from its first execution until the store is closed or garbage-collected.
 
-    It does not hold the store, so that the store can be collected.
+    A lease does not reference its store, so that the store can be collected.
     """
 
     def __init__(self, pool: WorkerProcessPool) -> None:
@@ -225,7 +231,7 @@ class Lease:
         """The run that is under way, if there is one."""
 
     def ready(self, files: GuestFiles) -> None:
-        """Have a process in which this guest is ready. Raises `RuntimeDied`."""
+        """Lease a process if necessary, and load this guest in it. Raises `RuntimeDied` if the process fails."""
         if self.worker is not None:
             self.worker.load(files)
             return
@@ -237,13 +243,13 @@ class Lease:
         self._pool.give_back(worker, is_well=True)  # the store was closed meanwhile
 
     def end(self) -> None:
-        """End the process, without which nothing can be run in the store any more."""
+        """End the process. The store cannot be used any more after this."""
         worker = self._take()
         if worker is not None:
             self._pool.give_back(worker, is_well=False)
 
     def release(self) -> None:
-        """Give the process back, since the store is closed or the interpreter ends."""
+        """Return the process to the pool, because the store is closed or the interpreter ends."""
         if self.running:
             self.end()
             return

@@ -1,4 +1,4 @@
-"""ProcessIsolation: the limits of the processes that compile and run guests."""
+"""The class `ProcessIsolation`: the limits of the processes that compile and run guests."""
 
 from __future__ import annotations
 
@@ -25,21 +25,24 @@ LEAST_COMPILE_MEMORY_BYTES = 48 * 2**20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessIsolation:
-    """The isolation of guests in processes of their own, which compile and run them.
+    """The isolation of guests: separate processes compile and run them, within these limits.
 
-    Sizes and durations may be given with units (`"512 MiB"`, `"2 s"`). Raises `InvalidConfiguration` for a value out of
-    range, naming the field.
+    Sizes and durations may be given with units (`"512 MiB"`, `"2 s"`). Raises `InvalidConfiguration`, which names the
+    field, for a value out of range.
     """
 
     memory_bytes: int = DEFAULT_MEMORY_BYTES
-    """The bytes of data that a process that runs guests may have, its guests' memories and its own together: at least
-    64 MiB."""
+    """The limit in bytes on the data of a process that runs guests, including the memories of its guests: at least 64
+    MiB.
+    """
     grace_ms: float = DEFAULT_GRACE_MS
-    """The milliseconds after its deadline in which an execution may still answer before its process is killed."""
+    """The time in milliseconds after the deadline of an execution after which its process is killed if there is no
+    answer.
+    """
     compile_timeout_ms: float = DEFAULT_COMPILE_TIMEOUT_MS
-    """The milliseconds of wall clock that one compilation may take. The start of its process is not counted."""
+    """The limit in milliseconds on the wall-clock time of one compilation. The start of its process is not counted."""
     compile_memory_bytes: int = DEFAULT_COMPILE_MEMORY_BYTES
-    """The bytes of data that a process that compiles may have: at least 48 MiB."""
+    """The limit in bytes on the data of a process that compiles: at least 48 MiB."""
 
     if TYPE_CHECKING:
         # The fields are plain numbers; what they are made from may have units.
@@ -53,7 +56,7 @@ class ProcessIsolation:
         ) -> None: ...
 
     def __post_init__(self) -> None:
-        """Turn every field into its plain number, or say what is wrong with it."""
+        """Convert every field to a plain number. Raises `InvalidConfiguration` for a wrong value."""
         for field in fields(self):
             parse = parse_size if field.name.endswith("_bytes") else parse_duration_ms
             object.__setattr__(self, field.name, parse(getattr(self, field.name), field.name))
@@ -61,13 +64,13 @@ class ProcessIsolation:
         _check_least("compile_memory_bytes", self.compile_memory_bytes, LEAST_COMPILE_MEMORY_BYTES)
 
     def new_backends(self) -> BackendFactory:
-        """Make the factory of one engine's backends. For engines."""
+        """Create the factory of one engine's backends. Engines call this method."""
         from pytest_airssys_wasm.isolation.backend import WorkerBackends
 
         return WorkerBackends(memory_bytes=self.memory_bytes, grace_ms=self.grace_ms)
 
     def translate(self, text: bytes, name: str) -> bytes:
-        """Return the binary of WebAssembly text. For engines, which call it for long text.
+        """Return the binary of WebAssembly text. Engines call this method for long text.
 
         Raises `InvalidComponent`, `ResourceLimitExceeded` or `RuntimeDied`, as `load` does.
         """
@@ -77,7 +80,7 @@ class ProcessIsolation:
         return compiling.translate(text, name, timeout_ms=timeout_ms, memory_bytes=memory_bytes)
 
     def compile(self, kind: Kind, binary: bytes, name: str, artefact: Path) -> None:
-        """Compile a binary into a file that `deserialize_file` takes. For engines.
+        """Compile a binary into a file that wasmtime's `deserialize_file` reads. Engines call this method.
 
         Raises `InvalidComponent`, `ResourceLimitExceeded` or `RuntimeDied`, as `load` does.
         """

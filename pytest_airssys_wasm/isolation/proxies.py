@@ -1,4 +1,4 @@
-"""The proxies in a worker of the host functions and host objects of its driver."""
+"""The proxies by which a worker represents the host functions and host objects of its driver."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.guest.component import Component
 
 DROP = "[drop]"
-"""The name of the host call that tells the driver that the guest has dropped its last handle of a host object."""
+"""The name of the host call that informs the driver that the guest has dropped its last handle to a host object."""
 
 
 class Objects:
-    """The resources of one store, with the numbers by which both processes know them."""
+    """The resources of one store, with the numbers by which both processes identify them."""
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
@@ -31,21 +31,24 @@ class Objects:
         self._last = 0
 
     def encode(self, value: Any) -> Any:
-        """Return a value as JSON can carry it. Resources in it get numbers."""
+        """Return a value as JSON. Resources in the value are assigned numbers."""
         return encode(value, self._rest)
 
     def decode(self, value: Any, type_: Any) -> Any:
-        """Return the value of this type that JSON carried; the call checks it."""
+        """Return the value of this type from JSON. The value is checked by the call that uses it."""
         return decode(value, type_, self._resource)
 
     def take(self, number: int) -> Resource:
-        """Return a guest's resource that the driver gives back. Raises `LookupError` for an unknown number."""
+        """Return the guest's resource with this number, which the driver passes back.
+
+        Raises `LookupError` for an unknown number.
+        """
         resource = self._known(number)
         del self._given[number]
         return resource
 
     def forget(self, numbers: Sequence[int]) -> None:
-        """Let go of the guest's resources that the driver holds no longer."""
+        """Release the guest's resources that the driver no longer holds."""
         for number in numbers:
             self._given.pop(number, None)
 
@@ -85,14 +88,14 @@ class HostObject:
         self._ask = ask
 
     def drop(self) -> None:
-        """Tell the driver that the guest has dropped its last handle."""
+        """Inform the driver that the guest has dropped its last handle to this object."""
         self._ask(DROP, [handle_to_json(Handle(is_host=True, number=self.number))], RUN.get())
 
 
 def proxy_host(
     component: Component, imports: Sequence[str], resources: Sequence[str], objects: Objects, ask: Ask
 ) -> HostFunctions:
-    """Return host functions that call those of the driver."""
+    """Return host functions that call the host functions of the driver."""
     host = HostFunctions()
     results = _result_types(component)
     for name in imports:

@@ -1,4 +1,7 @@
-"""The operations of a store as requests of a session. Everything that can be refused before it runs is refused here."""
+"""The translation of a store's operations to requests of a session.
+
+Operations are refused here if they can be refused before they run.
+"""
 
 from __future__ import annotations
 
@@ -28,9 +31,9 @@ if TYPE_CHECKING:
 
 
 class Requests:
-    """The maker of the requests of one store.
+    """The factory of the requests of one store.
 
-    Raises `InvalidConfiguration` where another process cannot have what the store grants.
+    Raises `InvalidConfiguration` if the store has grants that another process cannot have.
     """
 
     def __init__(self, settings: StoreSettings, guests: Guests, codec: ValueCodec, objects: HostObjects) -> None:
@@ -42,14 +45,14 @@ class Requests:
         self._imports: dict[Component, dict[str, Signature]] = {}
 
     def imports_of(self, component: Component) -> dict[str, Signature]:
-        """Return the imports of a component that the store's host functions serve, by full name."""
+        """Return the imports of a component that the store's host functions serve, by their full names."""
         found = self._imports.get(component)
         if found is None:
             found = self._imports[component] = served_imports(component, self._settings.host)
         return found
 
     def request(self, operation: Operation, run: Run, session: int | None) -> SessionRequest:
-        """Return the request for an operation; `session` is one of the store, or `None` for a new store.
+        """Return the request for an operation. `session` is a session of the store, or `None` for a new store.
 
         Raises the errors that the operation would raise in this process: `LinkError`, `UnknownExport`, `TypeError`,
         `ValueError` and others.

@@ -1,4 +1,4 @@
-"""Sessions, served with an ordinary engine: in a worker, and in the bundled adapter."""
+"""The server of sessions, which runs them with an ordinary engine, in a worker or in the bundled adapter."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ _STREAMS = ("stdout", "stderr")
 
 
 class Sessions:
-    """Answers the requests of sessions, those of different stores on several threads at once.
+    """The sessions of one process. Requests of different stores can be answered on several threads at once.
 
-    `most_open` bounds the number of open sessions. With `is_worker` it serves the process that started this one: it
-    trusts the artefacts that a request names, and writes lines as long as the limits of the store demand. Otherwise
-    components are compiled here, and lines are as long as the protocol allows to adapters.
+    `most_open` is the maximum number of open sessions. With `is_worker` the driver is the process that started this
+    one: artefacts that a request names are trusted, and the length of lines is bounded by the limits of the store.
+    Otherwise components are compiled here, and the length of lines is bounded by the protocol.
     """
 
     def __init__(self, engine: WasmEngine, *, most_open: int | None = None, is_worker: bool = False) -> None:
@@ -65,9 +65,9 @@ class Sessions:
         """The length of a line, in bytes, that the driver reads now."""
 
     def answer(self, request: SessionRequest, ask: Ask) -> SessionAnswer:
-        """Return the answer; `ask` calls a host function of the driver meanwhile.
+        """Return the answer to a request. While it is executed, `ask` calls host functions of the driver.
 
-        Raises an error for a request that is wrong, which is not the guest's fault.
+        Raises an error for an invalid request. Errors of guests are part of the answer.
         """
         match request:
             case LoadRequest():
@@ -129,7 +129,7 @@ class Sessions:
             return _with_value(SessionAnswer(id=request.id, session=number, end=end), served, value)
 
     def _admit(self, number: int, served: ServedStore) -> None:
-        """Count a session before anything runs in it. Raises `StoreUnusable` where too many are open."""
+        """Count a new session before anything runs in it. Raises `StoreUnusable` if too many sessions are open."""
         with self._lock:
             if self._most_open is not None and len(self._open) >= self._most_open:
                 raise StoreUnusable(f"{self._most_open} sessions are open already: close some")
@@ -154,7 +154,7 @@ class Sessions:
 
 
 class ServedStore:
-    """A store that lives on between requests, with its resources and the length of its output that is told already."""
+    """A store that persists between requests, with its resources and the length of the output that was already sent."""
 
     def __init__(self, store: LimitedStore) -> None:
         self.store = store
@@ -167,7 +167,10 @@ class ServedStore:
 
     @contextmanager
     def serving(self, ask: Ask) -> Iterator[None]:
-        """Work on one request, whose guest calls host functions with `ask`. Raises `StoreUnusable` during another."""
+        """Run the block for one request, whose guest calls host functions with `ask`.
+
+        Raises `StoreUnusable` while another request is open.
+        """
         if not self._busy.acquire(blocking=False):
             raise StoreUnusable(
                 "another request of this session, or of its store, is still worked on: wait for its answer first"
@@ -181,18 +184,20 @@ class ServedStore:
             self._busy.release()
 
     def ask(self, name: str, args: Sequence[Any], run: Run | None) -> Any:
-        """Call a host function of the driver, as part of the request that is worked on."""
+        """Call a host function of the driver, as part of the open request."""
         ask = self._ask
         if ask is None:
             raise HostCallUnanswered
         return ask(name, args, run)
 
     def run(self, operation: Operation) -> tuple[Any, EndAnswer]:
-        """Run an operation, and return its result and its end without that."""
+        """Run an operation, and return its result and its outcome without the value."""
         return self.end_of(lambda: self.store.run(operation))
 
     def end_of(self, execute: Callable[[], Any]) -> tuple[Any, EndAnswer]:
-        """Call a function that runs an operation in the store, and return its result and its end without that."""
+        """Call a function that runs an operation in the store, and return its result and its outcome without the
+        value.
+        """
         value, error = None, None
         try:
             value = execute()

@@ -1,8 +1,8 @@
-"""The start of a worker or compiler process: spawned, never forked, with nothing inherited but its three pipes.
+"""The start of worker and compiler processes, which are spawned, never forked, and inherit only their three pipes.
 
-It runs Python in isolated mode without `site`, on which no environment variable, user folder or `.pth` file has an
-influence. It is given the folders that it may import from, the standard library always first, so that a `json.py` in
-a folder of tests does not break it.
+A child runs Python in isolated mode without `site`, so that environment variables, user folders and `.pth` files have
+no effect. The list of folders to import from begins with the standard library, so that a `json.py` in a folder of tests
+does not break the child.
 """
 
 from __future__ import annotations
@@ -23,25 +23,27 @@ if TYPE_CHECKING:
 
 _PACKAGE = Path(__file__).parents[1]
 _LIBRARY_PATHS = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
-"""The variables without which a Python that was built with a shared library may not start."""
+"""The environment variables without which a Python that is linked to a shared library may fail to start."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildLimits:
-    """The limits of a child process, which the system enforces."""
+    """The limits of a child process, which the operating system enforces."""
 
     data_bytes: int
-    """The bytes of private writable memory. Reserved addresses, of which wasmtime takes gigabytes, do not count."""
+    """The limit in bytes on private writable memory. Reserved address space, of which wasmtime takes gigabytes, does
+    not count.
+    """
     cpu_s: int | None = None
-    """The seconds of processor time of all its threads together; `None` means unlimited."""
+    """The limit in seconds on the CPU time of all threads together; `None` means unlimited."""
     open_files: int = 64
-    """The number of files that it may have open at once."""
+    """The limit on the number of open files."""
 
 
 def spawn(module: str, limits: ChildLimits, *, line_bytes: int, transcript: Transcript) -> AdapterProcess:
-    """Start a process that runs a module, which has to use its pipes as `take_pipes` gives them, and write lines.
+    """Start a process that runs a module. The module has to obtain its pipes with `take_pipes`, and write lines.
 
-    Raises `InvalidConfiguration` where no process can be started.
+    Raises `InvalidConfiguration` if no process can be started.
     """
     try:
         return AdapterProcess(
@@ -65,10 +67,10 @@ _OUT_OF_MEMORY = (
 
 
 def was_out_of_memory(transcript: Transcript) -> bool:
-    """Return whether a child that has ended said on stderr that it was refused memory.
+    """Return whether the stderr of a child that has ended reports a failed allocation of memory.
 
-    It aborts then, and its status does not tell why. Guests cannot write what is read here: stderr is the process's
-    own.
+    After a failed allocation a child aborts, with a status that does not reveal the cause. Guests cannot write to the
+    stderr of the process, so the text can be trusted.
     """
     return any(sign in line for line in transcript.stderr for sign in _OUT_OF_MEMORY)
 
@@ -85,6 +87,8 @@ def _command(module: str, limits: ChildLimits) -> tuple[str, ...]:
 
 
 def _path() -> list[str]:
-    """Return the folders of this package and of this process: its child can import whatever this process can."""
+    """Return the import path of a child: the folders of this package and of this process, so that the child can import
+    the same modules.
+    """
     places = [str(_PACKAGE.parent), *sys.path]
     return [*dict.fromkeys(str(Path(place).absolute()) for place in places)]

@@ -1,7 +1,7 @@
-"""The program of a worker process: it serves sessions, one request at a time, until its driver is gone.
+"""The program of a worker process, which serves sessions, one request at a time, until its driver has ended.
 
-While a request is worked on, the thread of its guest may call a host function of the driver. It reads the reply
-itself: until then nothing else can come.
+While a request is open, the thread of its guest may call a host function of the driver. That thread reads the reply
+itself, because the driver sends nothing else before.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _COMPONENT = """(component (core module $m (func (export "g"))) (core instance $
 
 
 def serve_sessions(requests: IO[bytes], answers: IO[bytes]) -> None:
-    """Answer requests with an engine of this process until they end."""
+    """Answer requests with an engine of this process until the end of the input."""
     engine = WasmEngine()
     warm_up(engine)
     serve(None, requests, answers, Sessions(engine, is_worker=True), threads=None)
 
 
 def warm_up(engine: WasmEngine) -> None:
-    """Run a module and a component, so that no guest pays for what only the first one needs."""
+    """Run a module and a component, so that the first guest does not pay for one-time initialization."""
     limits = ResourceLimits(memory=0, timeout_ms=None)
     for text, name in ((_MODULE, "f"), (_COMPONENT, "g")):
         engine.execute(engine.load(text), name, limits=limits, wasi=Wasi())

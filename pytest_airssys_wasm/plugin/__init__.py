@@ -1,6 +1,6 @@
-"""The pytest plugin: its hooks and fixtures. All state is in `config.stash`, and goes when pytest ends.
+"""The pytest plugin: its hooks and fixtures. All state is in `config.stash`, and is released when pytest ends.
 
-Modules that only some runs need are imported where they are needed: a run that uses nothing of the plugin pays nothing.
+Modules that only some runs need are imported on first use, so that other runs do not pay for them.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
-    """Register the hook by which others provide host functions."""
+    """Register the hook by which conftest files and other plugins provide host functions."""
     from pytest_airssys_wasm.plugin import hookspecs
 
     pluginmanager.add_hookspecs(hookspecs)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Check the settings, and register what this run needs of the plugin."""
+    """Check the settings, and register the parts of the plugin that this run needs."""
     markers.declare(config)
     settings = config.stash[SETTINGS] = read_settings(config)
     config.pluginmanager.register(markers.MarkerChecks(settings))
@@ -64,7 +64,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _record(config: pytest.Config, settings: Settings) -> None:
-    """Record executions if they will be shown or written."""
+    """Register the recorder of executions if this run shows or writes them."""
     wanted = settings.wasm_report or settings.wasm_summary or config.get_verbosity() > 0
     if not wanted and not config.getoption("xmlpath", None):
         return
@@ -83,7 +83,7 @@ def _record(config: pytest.Config, settings: Settings) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    """Return the line with version, limits and cache, and one with the runtime behind an adapter."""
+    """Return the header lines: one with version, limits and cache, and one with the runtime behind an adapter."""
     from pytest_airssys_wasm.plugin.report.header import header_lines
 
     return header_lines(config)
@@ -93,7 +93,9 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show a failure where the test caused it, and below it how much of its limits the guest used."""
+    """Shorten the traceback of a failure to the frames of the test, and add a section with the limits and the usage of
+    the guest.
+    """
     if call.excinfo is None:
         return (yield)
     from pytest_airssys_wasm.plugin.report import section

@@ -1,4 +1,4 @@
-"""The adapter that `--wasm-runtime` names: started once in each process that runs cases, and asked for its runtime."""
+"""The adapter that `--wasm-runtime` names. It is started once in each process that runs cases."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _HELLO: pytest.StashKey[HelloAnswer] = pytest.StashKey()
 
 
 def introduce(config: pytest.Config) -> None:
-    """Ask the adapter for the name and version of its runtime, before anything is collected.
+    """Request the name and version of the runtime from the adapter, before anything is collected.
 
-    Raises `pytest.UsageError` when the adapter cannot be started or does not answer as it should.
+    Raises `pytest.UsageError` if the adapter cannot be started or its answer is not valid.
     """
     settings = config.stash[SETTINGS]
     if not settings.runs_suite or settings.wasm_runtime is None or hasattr(config, "workerinput"):
@@ -42,9 +42,9 @@ def introduce(config: pytest.Config) -> None:
 
 
 def the_adapter(config: pytest.Config) -> AdapterRuntime | None:
-    """Return the adapter of this process, which its first request starts.
+    """Return the adapter of this process, which is started by the first request.
 
-    It is `None` if the suite runs on the bundled runtime.
+    Returns `None` if the suite runs on the bundled runtime.
     """
     command = config.stash[SETTINGS].wasm_runtime
     if command is None:
@@ -60,20 +60,22 @@ def the_adapter(config: pytest.Config) -> AdapterRuntime | None:
 
 
 def runtime_name(config: pytest.Config) -> tuple[str, str] | None:
-    """Return name and version of the runtime behind the adapter; `None` where no adapter has been asked."""
+    """Return the name and version of the runtime behind the adapter; `None` without an adapter."""
     hello = config.stash.get(_HELLO, None)
     return None if hello is None else (hello.runtime, hello.version)
 
 
 def begin_case(item: pytest.Item) -> None:
-    """Forget what the adapter wrote during earlier cases."""
+    """Clear the transcript of the adapter at the beginning of a case."""
     adapter = the_adapter(item.config)
     if adapter is not None:
         adapter.transcript.clear()
 
 
 def add_section(item: pytest.Item) -> None:
-    """Show under a failing case the last requests to the adapter, its answers, and the end of its stderr."""
+    """Add a section to the report of a failing case: the last requests to the adapter, its answers, and the end of its
+    stderr.
+    """
     adapter = the_adapter(item.config)
     if adapter is None:
         return
@@ -84,7 +86,7 @@ def add_section(item: pytest.Item) -> None:
 
 
 def rerun_flags(config: pytest.Config) -> str:
-    """Return the flags with which a command runs a case of the suite against the same runtime."""
+    """Return the flags with which pytest runs a case of the suite against the same runtime."""
     settings = config.stash[SETTINGS]
     if settings.wasm_runtime is None:
         return "--airssys-wasm"

@@ -1,4 +1,7 @@
-"""The engine that a pytest process shares: made on first use, closed at the end of the session."""
+"""The engine that all tests of a pytest process share.
+
+It is created on first use, and closed at the end of the session.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.engine import WasmEngine
 
 ON_EXECUTION: pytest.StashKey[Callable[[Finished], None]] = pytest.StashKey()
-"""The function that is told of each execution; absent where nothing records them."""
+"""The function that is called with each execution; absent if executions are not recorded."""
 _ENGINE: pytest.StashKey[WasmEngine] = pytest.StashKey()
 
 
@@ -47,7 +50,9 @@ def new_engine(config: pytest.Config, cache: CompileCache | None, isolation: Pro
 
 
 def clear_cache(config: pytest.Config) -> None:
-    """Remove the compiled components if `--wasm-cache-clear` asks for it: once, before any xdist worker starts."""
+    """Remove the compiled components from the cache if `--wasm-cache-clear` is given: once, before any xdist worker
+    starts.
+    """
     if config.stash[SETTINGS].wasm_cache_clear and not hasattr(config, "workerinput"):
         _cache(config).clear()
 

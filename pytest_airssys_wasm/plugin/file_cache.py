@@ -1,4 +1,4 @@
-"""Values that are made from files, and kept for as long as the files stay the same."""
+"""A cache of values that are computed from files, and kept as long as the files do not change."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ T = TypeVar("T")
 
 _MOST_VALUES = 64
 _SETTLED_NS = 100_000_000
-"""How long ago a file must have been changed for its time stamps to show a further change."""
+"""The age in nanoseconds of the last change of a file from which on its time stamps reveal every further change."""
 
 
 class FileCache(Generic[T]):
-    """Keeps the values made from the files that were used last; the value of a changed file is made anew.
+    """A cache of the values of the most recently used files. The value of a changed file is computed again.
 
-    What a failing `make` raises is not kept: the next use tries again.
+    Errors that `make` raises are not cached: the next use calls it again.
     """
 
     def __init__(self) -> None:
         self._values: dict[Hashable, tuple[tuple[int, ...], T]] = {}
 
     def get(self, path: Path, make: Callable[[], T], *key: Hashable) -> T:
-        """Return what `make` makes from the file, or made from it before under the same `key`.
+        """Return the value that `make` computes from the file, or the cached value with the same `key`.
 
-        Raises `OSError` when the file's status cannot be read, and whatever `make` raises.
+        Raises `OSError` if the file's status cannot be read, and the errors of `make`.
         """
         place = (path, *key)
         state, is_settled = _state(path)
@@ -46,7 +46,9 @@ class FileCache(Generic[T]):
 
 
 def _state(path: Path) -> tuple[tuple[int, ...], bool]:
-    """Return what changes with a file's content, and whether no later change can leave it the same."""
+    """Return a signature that changes with the content of a file, and whether every later change would change the
+    signature.
+    """
     stat = path.stat()
     state = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, stat.st_dev)
     return state, time.time_ns() - max(stat.st_mtime_ns, stat.st_ctime_ns) > _SETTLED_NS

@@ -1,4 +1,7 @@
-"""The fixtures. `component` is lazy; everything that a test's store holds is released after the test."""
+"""The fixtures of the plugin.
+
+The fixture `component` is lazy; everything that a test's store holds is released after the test.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +28,15 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def wasm_engine(pytestconfig: pytest.Config) -> WasmEngine:
-    """Return the engine that compiles and runs guests, with the compile cache. There is one for the session."""
+    """Return the engine of the session, which compiles and runs guests, and uses the compile cache."""
     return the_engine(pytestconfig)
 
 
 @pytest.fixture
 def wasm_limits(request: pytest.FixtureRequest) -> ResourceLimits:
-    """Return the limits of this test: defaults < Component.toml < ini < command line < marker."""
+    """Return the limits of this test, from the weakest source to the strongest: defaults, Component.toml, ini file,
+    command line, markers.
+    """
     from pytest_airssys_wasm.plugin.item_settings import settings_of
 
     limits = settings_of(request.node).limits
@@ -42,7 +47,10 @@ def wasm_limits(request: pytest.FixtureRequest) -> ResourceLimits:
 
 @pytest.fixture
 def wasm_host(request: pytest.FixtureRequest) -> HostFunctions:
-    """Return the host functions for this test's guest: register them before `component` is first used."""
+    """Return the host functions for this test's guest.
+
+    Functions must be registered before `component` is first used.
+    """
     from pytest_airssys_wasm.runtime.host.functions import HostFunctions
 
     host = HostFunctions()
@@ -57,7 +65,7 @@ def limited_store(
     wasm_limits: ResourceLimits,
     wasm_host: HostFunctions,
 ) -> Iterator[LimitedStore]:
-    """Return a store under this test's limits, with its host functions and WASI grants. It is closed after the test."""
+    """Return a store with this test's limits, host functions and WASI grants. The store is closed after the test."""
     from pytest_airssys_wasm.plugin.item_settings import wasi_of
     from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
@@ -91,7 +99,10 @@ def _wasm_source(request: pytest.FixtureRequest) -> Source:
 def component(
     _wasm_source: Source, wasm_engine: WasmEngine, limited_store: LimitedStore, pytestconfig: pytest.Config
 ) -> LazyInstance:
-    """Return the guest of the marker `component`, which is instantiated in `limited_store` when it is first used."""
+    """Return the instance of the guest that the marker `component` names.
+
+    The guest is instantiated in `limited_store` on first use.
+    """
     from pytest_airssys_wasm.plugin.lazy_instance import LazyInstance
     from pytest_airssys_wasm.plugin.sources import load_component
 

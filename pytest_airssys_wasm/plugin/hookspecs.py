@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 def pytest_wasm_host(host: HostFunctions, item: pytest.Item) -> None:
     """Register host functions that guests may import: `host.register("pkg:name/iface@1.0.0#func", function)`.
 
-    It is called for each test and each check of a component, the `item`, before the fixture `wasm_host` returns
-    `host`. A conftest.py serves the tests below its folder; a plugin serves the whole session.
+    The hook is called for each `item` (a test, or a check of a component) before the fixture `wasm_host` returns
+    `host`. An implementation in a conftest.py is called for the tests below its folder; an implementation in a plugin
+    is called for all tests of the session.
     """

@@ -32,18 +32,17 @@ _WAYS_TO_GIVE_MEMORY = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OriginatedLimits:
-    """The limits of a test, and where they come from."""
+    """The limits of a test, with their sources."""
 
     values: ResourceLimits
     origins: Mapping[str, str]
-    """The place of each limit that somebody gave, such as `--wasm-fuel` for `fuel`. Built-in defaults have none."""
+    """The source of each limit that is set, such as `--wasm-fuel` for `fuel`. Built-in defaults are not included."""
 
 
 def resolve_limits(name: str, marks: Marks, settings: Settings, manifest: Manifest | None) -> OriginatedLimits:
-    """Return the limits of the test that is called `name` in messages.
+    """Return the limits of the test that messages refer to as `name`.
 
-    Raises `InvalidConfiguration` when no memory limit is given anywhere, and `OverCeiling` for a limit over its
-    ceiling.
+    Raises `InvalidConfiguration` if no source sets a memory limit, and `OverCeiling` for a limit over its ceiling.
     """
     given: dict[str, Any] = {}
     for layer in (_of_manifest(manifest), _of_settings(settings), _of_markers(marks)):
@@ -63,7 +62,7 @@ def resolve_limits(name: str, marks: Marks, settings: Settings, manifest: Manife
 
 
 def _defaults(settings: Settings) -> dict[str, Any]:
-    """Return the built-in defaults. Nobody asked for them, so a lower ceiling lowers them."""
+    """Return the built-in defaults, lowered to the ceilings of the ini file."""
     defaults = {"fuel": ResourceLimits.DEFAULT_FUEL, "timeout_ms": ResourceLimits.DEFAULT_TIMEOUT_MS}
     ceilings = {"fuel": settings.wasm_max_fuel, "timeout_ms": settings.wasm_max_timeout_ms}
     return {name: value if (top := ceilings[name]) is None else min(value, top) for name, value in defaults.items()}
@@ -90,7 +89,7 @@ def _of_markers(marks: Marks) -> dict[str, Any]:
 
 
 SOURCE: pytest.StashKey[Source | None] = pytest.StashKey()
-"""The guest of an item that has no marker for it, such as a check of a manifest."""
+"""The guest of an item without the marker `component`, such as a check of a manifest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,17 +99,19 @@ class ItemSettings:
     marks: Marks
     source: Source | None
     limits: OriginatedLimits | InvalidConfiguration
-    """The limits, or the reason why there are none: a test that uses its own does not need them."""
+    """The limits, or the error that explains why there are none. It is not raised if the test does not use the
+    limits.
+    """
 
 
 _ITEM_SETTINGS = pytest.StashKey[ItemSettings]()
 
 
 def settings_of(item: pytest.Item) -> ItemSettings:
-    """Return the settings of a test, resolved when they are first needed, since a fixture may build the guest.
+    """Return the settings of a test. They are resolved on first use, because a fixture may build the guest.
 
-    They are resolved anew when the item's markers have changed since. Raises `InvalidConfiguration` for a wrong
-    marker, a file that does not exist and a wrong manifest.
+    They are resolved again if the item's markers have changed. Raises `InvalidConfiguration` for a wrong marker, a file
+    that does not exist and a wrong manifest.
     """
     marks = markers.of_item(item)
     known = item.stash.get(_ITEM_SETTINGS, None)
@@ -122,8 +123,8 @@ def settings_of(item: pytest.Item) -> ItemSettings:
 def wasi_of(item: pytest.Item) -> Wasi | None:
     """Return the WASI grants of a test: those of its closest `wasi` marker, or else of its manifest.
 
-    Directories are looked up now, since a fixture may create them. Raises `InvalidConfiguration` for one that does
-    not exist.
+    Directories are looked up in this call, because a fixture may create them. Raises `InvalidConfiguration` for a
+    directory that does not exist.
     """
     mark = markers.of_item(item).wasi
     if mark is None:

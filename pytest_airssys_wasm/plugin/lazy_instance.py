@@ -1,4 +1,4 @@
-"""The value of the fixture `component`: an instance that is made when it is first used."""
+"""The value of the fixture `component`: an instance that is created on first use."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 class LazyInstance:
-    """A stand-in for an `Instance`. The first call, look-up or attribute loads and instantiates the guest.
+    """A proxy for an `Instance`. The first call, item look-up or attribute access loads and instantiates the guest.
 
-    An error is raised where the test uses the instance, so that the test can expect it. A `WasmError` is raised again
-    on later uses; any other error, such as the one for a store in use, says nothing about the guest, and the next use
-    tries again.
+    Errors are raised at the place at which the test uses the instance, so that the test can expect them. A `WasmError`
+    is raised again on later uses. Any other error, such as the one for a store in use, does not depend on the guest,
+    and the next use tries again.
     """
 
     def __init__(
@@ -33,11 +33,14 @@ class LazyInstance:
         self._error: WasmError | None = None
 
     def call(self, name: str, /, *args: Any) -> Any:
-        """Call an export, as `Instance.call` does."""
+        """Call an export; the same as `Instance.call`."""
         return self._open().call(name, *args)
 
     async def call_async(self, name: str, /, *args: Any) -> Any:
-        """Call an export as `Instance.call_async` does. The first use instantiates without blocking the event loop."""
+        """Call an export; the same as `Instance.call_async`.
+
+        The first use instantiates the guest without blocking the event loop.
+        """
         if self._instance is None and self._error is None:
             try:
                 self._instance = await self._instantiate_async()

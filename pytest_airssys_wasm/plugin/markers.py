@@ -1,7 +1,7 @@
-"""The markers: registered with pytest, and read into data once for each item, when it is collected.
+"""The markers, which are registered with pytest and read into data once for each item, when the item is collected.
 
-A limit over its ceiling is a usage error. It is found in the process that collects, which under xdist is a worker
-whose `UsageError` nobody would see. So it is reported like any other collection error, and decides the exit code.
+A limit over its ceiling is a usage error. The process that collects finds it. Under xdist this is a worker, whose
+`UsageError` would not be shown. So it is reported like any other collection error, and changes the exit code.
 """
 
 from __future__ import annotations
@@ -59,14 +59,17 @@ class WasiMark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Marks:
-    """What the markers of an item say. Of markers of the same name the closest counts, of `wasm_limits` each count."""
+    """The data of the markers of an item.
+
+    Of several markers of the same name the closest applies; `wasm_limits` markers are merged, limit by limit.
+    """
 
     component: ComponentMark | None
     limits: Mapping[str, float | None]
-    """Fuel, memory and `timeout_ms`, as far as markers give them; `None` means unlimited."""
+    """The limits `fuel`, `memory` and `timeout_ms` that markers set; `None` means unlimited."""
     fuel_per: Literal["call", "test"]
     counts: Mapping[str, int]
-    """The limits that `wasm_limits` markers give."""
+    """The limits that `wasm_limits` markers set."""
     wasi: WasiMark | None
     read_from: tuple[pytest.Mark, ...]
     """The markers themselves, the closest first."""
@@ -172,7 +175,7 @@ def declare(config: pytest.Config) -> None:
 def read(mark: pytest.Mark) -> Any:
     """Return the data of one marker.
 
-    Raises `InvalidConfiguration`, which says what was written and what would be right.
+    Raises `InvalidConfiguration`, which quotes the argument and states the valid values, for a wrong marker.
     """
     reader = _READERS[mark.name]
     try:
@@ -193,15 +196,19 @@ def read(mark: pytest.Mark) -> Any:
 
 @lru_cache(maxsize=256)
 def _read_text(name: str, text: str) -> Any:
-    """Return the data of a marker with a limit such as `1 MiB`, which most tests of a project write the same way."""
+    """Return the data of a marker with one limit, such as `1 MiB`.
+
+    Results are cached, because most tests of a project use the same text.
+    """
     return _READERS[name](text)
 
 
 def of_item(item: pytest.Item, *, bare_ones: bool = True) -> Marks:
-    """Return what the markers of an item say. Each is read once; all are read anew when markers were added or removed.
+    """Return the data of the markers of an item. Each marker is read once; all are read again if markers were added or
+    removed.
 
     Markers without any arguments are left out unless `bare_ones` is set. Raises `InvalidConfiguration` for a wrong
-    marker, for one that a closer marker overrides too.
+    marker, even if a closer marker overrides it.
     """
     ours = tuple(
         mark for mark in item.iter_markers() if mark.name in _READERS and (bare_ones or mark.args or mark.kwargs)
@@ -213,7 +220,7 @@ def of_item(item: pytest.Item, *, bare_ones: bool = True) -> Marks:
 
 
 def read_all(marks: Sequence[pytest.Mark]) -> Marks:
-    """Return what several markers say together; the closest to the test comes first."""
+    """Return the merged data of several markers, given in order from the closest to the test outwards."""
     closest: dict[str, Any] = {}
     counts: dict[str, int] = {}
     for mark in marks:
@@ -262,7 +269,7 @@ class MarkerChecks:
         return collected
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """Remember that a limit is over its ceiling, in whichever process it was found."""
+        """Record that a limit is over its ceiling, whichever process found it."""
         self._found_usage_error = self._found_usage_error or getattr(report, _IS_USAGE_ERROR, False)
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:

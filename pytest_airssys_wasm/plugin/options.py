@@ -1,4 +1,4 @@
-"""Command line options and ini keys: one table, in which each option has an ini key of the same stem."""
+"""The command line options and ini keys, in one table. Each option has an ini key of the same stem."""
 
 from __future__ import annotations
 
@@ -18,16 +18,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """One setting: its ini key, the flag of the same stem, and the function that reads its text."""
+    """One setting: its ini key, the flag of the same stem, and the function that parses its text."""
 
     key: str
     help: str
     parse: Callable[[Any, str], Any] | None = None
-    """The function from the given value and the place where it was given to the setting; `None` for a switch."""
+    """The function that converts the text of the option and its source, for messages, to the value of the setting;
+    `None` for a switch.
+    """
     metavar: str | None = None
     has_flag: bool = True
     is_list: bool = False
-    """Whether the flag may be repeated, and the ini value has one entry a line."""
+    """Whether the flag may be repeated. The ini value then has one entry per line."""
     must_exist: bool = False
     """Whether the value is a file that has to exist."""
 
@@ -49,7 +51,7 @@ class Command:
 
 
 def _parse_command(value: Any, where: str) -> Command:
-    """Split a command line as a shell would."""
+    """Parse a command line, which is split as in a shell."""
     try:
         words = tuple(shlex.split(str(value)))
     except ValueError as error:
@@ -60,7 +62,7 @@ def _parse_command(value: Any, where: str) -> Command:
 
 
 def _parse_memory_range(value: Any, where: str) -> tuple[int, int]:
-    """Read two sizes such as `512 KiB..4 MiB`."""
+    """Parse a range of sizes such as `512 KiB..4 MiB`."""
     from pytest_airssys_wasm.runtime.manifest.loading import parse_memory_range
 
     try:
@@ -70,14 +72,14 @@ def _parse_memory_range(value: Any, where: str) -> tuple[int, int]:
 
 
 def _parse_isolation(value: Any, where: str) -> str:
-    """Accept `thread` and `process`."""
+    """Parse an isolation: `thread` or `process`."""
     if value not in ("thread", "process"):
         raise InvalidConfiguration(where, value, "thread or process")
     return str(value)
 
 
 def _parse_report(value: Any, where: str) -> Path:
-    """Accept a path whose suffix is a format of reports."""
+    """Parse the path of a report, whose suffix must name a format."""
     from pytest_airssys_wasm.reporting.write import check_path
 
     path = Path(value).expanduser()
@@ -86,7 +88,7 @@ def _parse_report(value: Any, where: str) -> Path:
 
 
 def _parse_path(wanted: str) -> Callable[[Any, str], Path]:
-    """Return a function that accepts any path; `wanted` says in messages what it should be the path of."""
+    """Return a parser of paths. Messages say with `wanted` what the path should lead to."""
 
     def parse(value: Any, where: str) -> Path:
         if not str(value).strip():

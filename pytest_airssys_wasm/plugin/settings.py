@@ -1,7 +1,7 @@
 """The settings of the command line and the ini file, read once into `Settings`.
 
 A value on the command line wins over the one in the ini file. Every value is checked when pytest starts, so that a
-wrong one is a usage error even in a run that does not use it.
+wrong value is a usage error even in a run that does not use it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Given(Generic[T]):
-    """A value with the place where it was given, such as `--wasm-fuel`, for messages."""
+    """A value with its source, such as `--wasm-fuel`, for messages."""
 
     value: T
     where: str
@@ -32,7 +32,7 @@ class Given(Generic[T]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The checked values of the command line and the ini file; `None` where neither gives one."""
+    """The checked values of the command line and the ini file. A value that neither sets is `None`."""
 
     airssys_wasm: bool = False
     wasm_component: tuple[Path, ...] = ()
@@ -68,7 +68,7 @@ _LIMITS = ("wasm_fuel", "wasm_memory", "wasm_timeout_ms")
 
 
 def read_settings(config: pytest.Config) -> Settings:
-    """Return the settings of a session, each checked, and the limits compared with their ceilings.
+    """Return the settings of a session, after checking each value and comparing the limits with their ceilings.
 
     Raises `pytest.UsageError`, which names the option or the ini key, for a wrong value.
     """
@@ -85,13 +85,13 @@ def read_settings(config: pytest.Config) -> Settings:
 
 
 class OverCeiling(InvalidConfiguration):
-    """A limit is higher than the ceiling in the ini file."""
+    """The error for a limit that is higher than its ceiling in the ini file."""
 
 
 def check_ceiling(settings: Settings, limit: str, value: float | None, where: str) -> None:
-    """Raise `OverCeiling` when a limit (`fuel`, `memory` or `timeout_ms`) is over the ceiling in the ini file.
+    """Raise `OverCeiling` if a limit (`fuel`, `memory` or `timeout_ms`) is higher than its ceiling in the ini file.
 
-    A `value` of `None` means unlimited; `where` says for the message where it was given.
+    A `value` of `None` means unlimited; `where` is the source of the value, for the message.
     """
     key = f"wasm_max_{limit}"
     ceiling = getattr(settings, key)

@@ -1,4 +1,6 @@
-"""The guests of tests: found by the paths in the `component` marker, and loaded once in a session and process."""
+"""The guests of tests, which are found by the paths in the `component` marker, and loaded once per process and
+session.
+"""
 
 from __future__ import annotations
 
@@ -27,15 +29,15 @@ _COMPONENTS: pytest.StashKey[FileCache[Component]] = pytest.StashKey()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A test's guest: where it is, and what is declared of it."""
+    """The guest of a test: its content or path, and its declarations."""
 
     content: Path | str | bytes
-    """A file, WebAssembly text, or a binary."""
+    """The path of a file, WebAssembly text, or the bytes of a binary."""
     manifest: Manifest | None = None
     world: Path | None = None
-    """A WIT file with the world that the guest must implement."""
+    """The path of a WIT file with the world that the guest must implement."""
     world_name: str | None = None
-    """The name of that world; `None` where the file has only one."""
+    """The name of the world that the guest must implement; `None` if the WIT file has only one."""
 
     @property
     def name(self) -> str:
@@ -69,7 +71,7 @@ def find_source(item: pytest.Item, mark: ComponentMark | None) -> Source | None:
 
 
 def find_folder(item: pytest.Item, name: str | os.PathLike[str]) -> Path:
-    """Return the directory relative to the test file, else to the rootdir; the former when neither exists."""
+    """Return the directory relative to the test file, or else relative to the rootdir; the former if neither exists."""
     places = [base / name for base in (item.path.parent, item.config.rootpath)]
     return next((place for place in places if place.is_dir()), places[0])
 
@@ -77,7 +79,7 @@ def find_folder(item: pytest.Item, name: str | os.PathLike[str]) -> Path:
 def read_manifest(path: Path, config: pytest.Config) -> Manifest:
     """Return a manifest that follows the platform's rules in the settings. An unchanged file is read once.
 
-    Raises `InvalidConfiguration`.
+    Raises `InvalidConfiguration` for a manifest that is not valid.
     """
     from pytest_airssys_wasm.runtime.manifest.loading import PLATFORM_RANGE, load_manifest
 
@@ -97,9 +99,9 @@ def read_manifest(path: Path, config: pytest.Config) -> Manifest:
 
 
 def load_component(source: Source, engine: WasmEngine, config: pytest.Config) -> Component:
-    """Return the compiled guest. An unchanged file is loaded once by each engine, and its store is always fresh.
+    """Return the compiled guest. An unchanged file is loaded once by each engine; every test has a new store.
 
-    Raises what `WasmEngine.load` raises.
+    Raises the errors of `WasmEngine.load`.
     """
 
     def load() -> Component:
@@ -115,7 +117,10 @@ def load_component(source: Source, engine: WasmEngine, config: pytest.Config) ->
 
 
 def _find_file(item: pytest.Item, name: str | os.PathLike[str], where: str) -> Path:
-    """Return the file relative to the test file, else to the rootdir. Raises an error that names both places."""
+    """Return the file relative to the test file, or else relative to the rootdir.
+
+    Raises `InvalidConfiguration`, which names both places, if neither exists.
+    """
     places = tuple(dict.fromkeys(base / name for base in (item.path.parent, item.config.rootpath)))
     for place in places:
         if place.is_file():

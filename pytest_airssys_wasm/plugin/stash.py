@@ -1,4 +1,4 @@
-"""The keys of `item.stash` by which the parts of the plugin tell each other about an item."""
+"""The keys of `item.stash`, in which parts of the plugin store data about an item for other parts."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The adapter protocol, at both ends: messages, values, the process that is spoken with, and serving."""
+"""The adapter protocol, for drivers and adapters: messages, values, the adapter process, and the server."""

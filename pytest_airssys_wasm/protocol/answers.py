@@ -1,4 +1,7 @@
-"""The lines of adapters and workers, decoded and checked: they may hold nothing that the protocol does not allow."""
+"""The decoding of the lines of adapters and workers.
+
+Lines with content that the protocol does not allow are refused.
+"""
 
 from __future__ import annotations
 
@@ -29,13 +32,13 @@ Answer = TypeVar("Answer")
 
 _MOST = 2**64
 _DEPTH = 200
-"""The levels to which a value may nest: no case goes deeper, and Python cannot print values that do."""
+"""The maximum nesting of a value. No case needs more levels, and Python cannot print values with many more."""
 _NAME_CHARACTERS = 200
 _SHOWN_CHARACTERS = 200
 
 
 class _Error(Struct, frozen=True):
-    """The fields that any answer may have beside its own."""
+    """The fields that any answer may have in addition to its own."""
 
     error: str | None = None
     protocol: int = PROTOCOL
@@ -52,7 +55,7 @@ _HOST_CALL = msgspec.json.Decoder(HostCall)
 def read_hello(line: bytes) -> HelloAnswer:
     """Return the answer to `hello`.
 
-    Raises `RuntimeDied` for a line that is not one, or that names unknown capabilities.
+    Raises `RuntimeDied` for a line that is not a valid answer, or that names unknown capabilities.
     """
     answer = _decoded(line, _HELLO)
     for name in ("runtime", "version"):
@@ -67,7 +70,10 @@ def read_hello(line: bytes) -> HelloAnswer:
 
 
 def read_run(line: bytes, asked: int) -> RunAnswer:
-    """Return the answer to `run` or `configure` with so many steps. Raises `RuntimeDied` for a line that is not one."""
+    """Return the answer to `run` or `configure` with this number of steps.
+
+    Raises `RuntimeDied` for a line that is not a valid answer.
+    """
     answer = _decoded(line, _RUN)
     if not 0 < len(answer.steps) <= asked:
         raise _garbage(f"steps: {len(answer.steps)} answers to {asked} steps", line)
@@ -82,12 +88,12 @@ def read_run(line: bytes, asked: int) -> RunAnswer:
 
 
 def read_session_answer(line: bytes) -> SessionAnswer:
-    """Return the answer to a request of a session. Raises `RuntimeDied` for a line that is not one."""
+    """Return the answer to a request of a session. Raises `RuntimeDied` for a line that is not a valid answer."""
     return _decoded(line, _SESSION)
 
 
 def read_host_call(line: bytes) -> HostCall:
-    """Return the host call that a line is. Raises `RuntimeDied` for a line that is not one."""
+    """Decode a line to a host call. Raises `RuntimeDied` for a line that is not a valid host call."""
     return _decoded(line, _HOST_CALL)
 
 

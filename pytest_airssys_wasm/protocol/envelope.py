@@ -1,4 +1,4 @@
-"""Lines of the protocol: the numbers that both ends read of one first, and the length that it may have."""
+"""The lines of the protocol: their identifying numbers, and their maximum length."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class Envelope(msgspec.Struct, frozen=True):
-    """The numbers of a line, both of which may be absent."""
+    """The numbers that identify the request of a line. Either or both may be absent."""
 
     id: int | None = None
-    """The number of the request that the line is, or answers."""
+    """The number of the request, in a request or in the answer to one."""
     asked_for: int | None = msgspec.field(name="for", default=None)
     """The number of the request to which a host call, or the reply to one, belongs."""
 
@@ -32,26 +32,32 @@ class Envelope(msgspec.Struct, frozen=True):
 ENVELOPE = msgspec.json.Decoder(Envelope)
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""The errors of decoding a line that is not a message, whatever it holds."""
+"""The errors that decoding a line can raise if the line is not a message."""
 
 
 LINE_BYTES = 16 * 2**20
-"""The length of any line, newline included, that the protocol allows to adapters and their drivers."""
+"""The maximum length in bytes, newline included, of the lines of adapters and their drivers."""
 WORKER_ROOM_BYTES = 2**20
-"""The part of a worker's line for everything that is neither a value nor output: messages, frames, names."""
+"""The bytes of a worker's line that are reserved for everything except values and output: messages, frames, names."""
 _JSON_PER_BYTE = 8
-"""A byte of a string may be written as six, and an element of a list of bools as six too."""
+"""The maximum number of bytes of JSON for a byte of a value: a byte of a string may take six, and so may an element of
+a list of bools.
+"""
 
 
 def worker_line_bytes(limits: ResourceLimits) -> int:
-    """Return the length of a worker's line under these limits: in proportion to the values and output of its guest."""
+    """Return the maximum length in bytes of a worker's line under these limits.
+
+    It is proportional to the limits on values and output.
+    """
     return WORKER_ROOM_BYTES + _JSON_PER_BYTE * limits.transfer + 2 * limits.output
 
 
 def fitting(answer: SessionAnswer, line_bytes: int) -> bytes:
-    """Return an answer as a line of at most so many bytes.
+    """Return an answer as a line of at most `line_bytes` bytes.
 
-    A result that is too long for it becomes a `resource-limit`; other ends lose their frames, and at last the output.
+    A result that does not fit is replaced by the verdict `resource-limit`. From other answers the frames are removed
+    first, then the output.
     """
     line = msgspec.json.encode(answer)
     end = answer.end
@@ -68,5 +74,5 @@ def fitting(answer: SessionAnswer, line_bytes: int) -> bytes:
 
 
 def too_long(what: str, line: bytes, line_bytes: int) -> str:
-    """Return the reason why a line with this in it is not written."""
+    """Return the reason for which a line is not written; `what` names its content."""
     return f"{what} takes {len(line):,} bytes on its way between processes, where {line_bytes:,} may be taken"

@@ -1,4 +1,6 @@
-"""The runtime's side of host calls: guests ask the driver while a request of their session is worked on."""
+"""The runtime's side of host calls, by which guests call functions of the driver while a request of their session is
+open.
+"""
 
 from __future__ import annotations
 
@@ -19,24 +21,26 @@ from pytest_airssys_wasm.runtime.execution.run import Run
 Ask = Callable[[str, Sequence[Any], Run | None], Any]
 """A function `(name, encoded arguments, run) -> encoded result` that calls a host function of the driver.
 
-Raises `HostCallFailed` where the function failed, and `HostCallUnanswered` where no reply comes.
+Raises `HostCallFailed` if the function failed, and `HostCallUnanswered` if no reply comes.
 """
 
 
 class HostCallFailed(Exception):
-    """The host function raised an error in the process of the driver."""
+    """The error for a host call whose function raised an error in the process of the driver."""
 
 
 class HostCallUnanswered(Exception):
-    """No reply is waited for any more: time is up, the request is answered, or the driver is gone. Internal."""
+    """The internal error for a host call without a reply: the deadline has passed, the request is answered, or the
+    driver has ended.
+    """
 
 
 class PendingHostCalls:
-    """The host calls of the requests that are worked on, at most one for each request.
+    """The host calls of the open requests, at most one for each request.
 
-    `write` writes a whole line to the driver, and `line_bytes` gives the length that it may have. Replies are handed in
-    with `reply`, by a thread that reads the driver's lines. Without such a thread `read` has to be given: it reads and
-    handles the next line, and is called with the number of the request whose guest waits, by the thread that waits.
+    `write` writes a whole line to the driver, and `line_bytes` returns its maximum length. A thread that reads the
+    driver's lines passes replies to `reply`. Without such a thread `read` is required: a function that reads and
+    handles the next line. The waiting thread calls it with the number of the request whose guest waits.
     """
 
     def __init__(
@@ -53,9 +57,9 @@ class PendingHostCalls:
 
     @contextmanager
     def within(self, identifier: int) -> Iterator[Ask]:
-        """Let the guest of this request call host functions until the block ends, and none after the answer.
+        """Allow the guest of this request to call host functions until the block ends.
 
-        Raises `ValueError` where a request of this number is still worked on.
+        Raises `ValueError` if a request with this number is still open.
         """
         calls = _HostCalls(identifier, self._write, self._line_bytes, self._read)
         if self._open.setdefault(identifier, calls) is not calls:
@@ -69,13 +73,13 @@ class PendingHostCalls:
             del self._open[identifier]
 
     def reply(self, reply: HostReply) -> None:
-        """Hand a reply to the guest that waits for it. A reply that nobody waits for came too late."""
+        """Pass a reply to the guest that waits for it. A reply without a waiting guest is late, and is ignored."""
         calls = self._open.get(reply.asked_for)
         if calls is not None:
             calls.reply(reply)
 
     def close(self) -> None:
-        """End every wait, now and later: no reply will come any more."""
+        """End all present and future waits, because no further reply will arrive."""
         self._is_closed = True
         for calls in [*self._open.values()]:
             calls.end()
@@ -124,7 +128,7 @@ class _HostCalls:
         return reply.host_return
 
     def reply(self, reply: HostReply | None) -> None:
-        """Hand over the reply; `None` ends the wait for it. Without a call it is for nobody."""
+        """Pass on the reply; `None` ends the wait. Without an open call the reply is ignored."""
         with self._lock:
             if self._is_asked:
                 self._is_asked = False
@@ -142,7 +146,7 @@ class _HostCalls:
         return self._replies.get()
 
     def _line(self, name: str, args: Sequence[Any], run: Run | None) -> bytes:
-        """Return the line of a host call. Raises `ResourceLimitExceeded` where it would be too long."""
+        """Return the line of a host call. Raises `ResourceLimitExceeded` if it would be too long."""
         fuel_left = None if run is None else run.fuel_left
         call = HostCall(host_call=name, args=[*args], asked_for=self._identifier, fuel_left=fuel_left)
         line, most = msgspec.json.encode(call), self._line_bytes()

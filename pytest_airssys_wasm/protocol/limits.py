@@ -1,4 +1,4 @@
-"""The conversions between limits and the protocol's form of them."""
+"""The conversions between limits and their representation in the protocol."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _OWN_NAMES = {wire_name: name for name, wire_name in _WIRE_NAMES.items()}
 def limits_on_wire(limits: Struct) -> dict[str, Any]:
     """Return the fields of a case's limits as plain numbers under the protocol's names.
 
-    A value that makes no sense stays as it is, for the runtime to refuse.
+    An invalid value is not changed, so that the runtime can refuse it.
     """
     return {
         _WIRE_NAMES.get(name, name): _plain(name, value)
@@ -42,7 +42,7 @@ def plain_limits(limits: ResourceLimits) -> dict[str, Any]:
 
 
 def limits_from_wire(limits: Mapping[str, Any]) -> ResourceLimits:
-    """Return the limits that a request means.
+    """Return the limits in a request.
 
     Raises `InvalidConfiguration` for a missing memory limit, an unknown name or a wrong value.
     """

@@ -1,6 +1,7 @@
 """The messages of the adapter protocol: the requests to a runtime, and its answers.
 
-One JSON object a line. The in-process runtime takes and gives the same objects, so that all are compared alike.
+Each message is one JSON object on one line. The in-process runtime takes and returns the same objects, so that all
+runtimes are compared in the same way.
 """
 
 from __future__ import annotations
@@ -47,14 +48,14 @@ CAPABILITIES: dict[str, str] = {
 
 
 class HelloRequest(Struct, frozen=True, kw_only=True, tag_field="op", tag="hello"):
-    """The request to tell name, version and capabilities."""
+    """The request for the name, version and capabilities of a runtime."""
 
     id: int
     protocol: int = PROTOCOL
 
 
 class StepRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A step of a run: one execution. Without `call` it only instantiates."""
+    """A step of a run: one execution. A step without `call` only instantiates the component."""
 
     call: str | None = None
     args: list[Any] = []
@@ -68,19 +69,23 @@ class RunRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fiel
     """The path of a binary, or of WebAssembly text for a runtime with the capability `wat`."""
     limits: dict[str, Any]
     """The limits `memory_bytes`, `fuel`, `timeout_ms`, `tables`, `table_elements`, `instances`, `memories`,
-    `transfer_bytes` and `output_bytes`. Absent ones have the runtime's defaults, fuel and timeout may be `"unlimited"`,
-    and a value that makes no sense is to be answered with `invalid-config`."""
+    `transfer_bytes` and `output_bytes`. Absent limits have the runtime's defaults, fuel and timeout may be
+    `"unlimited"`, and the answer to an invalid value is `invalid-config`.
+    """
     steps: list[StepRequest]
     wasi: dict[str, Any] | None = None
-    """The WASI grants, `args`, `env` and `stdin`; `None` does not link WASI."""
+    """The WASI grants `args`, `env` and `stdin`; with `None` WASI is not linked."""
     imports: list[str] = []
     """The names of functions of the host library that are granted."""
     fuel_per: Literal["step", "run"] = "step"
-    """The owner of the fuel limit: each step, or all of them together."""
+    """The scope of the fuel limit: each step, or all steps together."""
 
 
 class ConfigureRequest(Struct, frozen=True, kw_only=True, tag_field="op", tag="configure"):
-    """The request to read the text of a `Component.toml`. Its answer has one step, with the `limits` that it means."""
+    """The request to read the text of a `Component.toml`.
+
+    Its answer has one step, with the `limits` that the manifest declares.
+    """
 
     id: int
     manifest: str
@@ -99,19 +104,19 @@ class HelloAnswer(Struct, frozen=True, kw_only=True):
 
 
 class Refusal(Struct, frozen=True, kw_only=True):
-    """The answer to a line that is not a request, or to a request that is wrong."""
+    """The answer to a line that is not a request, or to an invalid request."""
 
     id: int | None = None
-    """The number of the request; `None` where it could not be read."""
+    """The number of the request; `None` if it could not be read."""
     error: str
 
 
 class StepAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The outcome and the cost of one execution. A figure that cannot be known is `None`, never a guess."""
+    """The outcome and the cost of one execution. A figure that is not known is `None`, never an estimate."""
 
     verdict: Verdict
     value: Any = UNSET
-    """The result of the call, in the protocol's encoding; only beside `ok`."""
+    """The result of the call in the protocol's encoding; only with the verdict `ok`."""
     trap: str | None = None
     resource: str | None = None
     code: int | None = None
@@ -121,29 +126,35 @@ class StepAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     peak_memory_bytes: int | None = None
     denied_growths: int | None = None
     phase: Literal["instantiate"] | None = None
-    """`instantiate` when the answer is about the instantiation."""
+    """The phase `instantiate` if the answer is about the instantiation; `None` for a call."""
     limits: dict[str, Any] | None = None
-    """The limits that a manifest means, `memory_bytes`, `fuel` and `timeout_ms`; only of `configure`."""
+    """The limits `memory_bytes`, `fuel` and `timeout_ms` that a manifest declares; only in answers to `configure`."""
 
 
 class RunAnswer(Struct, frozen=True, kw_only=True):
-    """The answers to the steps, in order. After one that is not `ok` the store is gone: nothing more is answered."""
+    """The answers to the steps, in order.
+
+    The answers end with the first one that is not `ok`, because its store cannot be used any more.
+    """
 
     id: int
     steps: list[StepAnswer]
 
 
 class Runtime(Protocol):
-    """A runtime that runs requests, in this process or in that of an adapter."""
+    """A runtime that executes requests, in this process or in an adapter process."""
 
     def hello(self) -> HelloAnswer:
-        """Return name, version and capabilities."""
+        """Return the name, version and capabilities of the runtime."""
 
     def run(self, request: RunRequest) -> RunAnswer:
-        """Run the steps and return their answers. Called from several threads at once if it is `concurrent`."""
+        """Run the steps and return their answers.
+
+        A runtime with the capability `concurrent` is called from several threads at once.
+        """
 
     def configure(self, request: ConfigureRequest) -> RunAnswer:
-        """Read a manifest, and return the answer of one step."""
+        """Read a manifest, and return an answer with one step."""
 
     def process_ids(self) -> tuple[int, ...]:
-        """Return the numbers of the processes whose memory and files count as the runtime's."""
+        """Return the ids of the processes whose memory and files belong to the runtime."""

@@ -1,4 +1,4 @@
-"""The conversions between the outcome of an execution and the messages that tell it."""
+"""The conversions between the outcome of an execution and its messages in the protocol."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _MOST_FRAMES = 256
 
 
 def step_answer(outcome: Outcome, **known: Any) -> StepAnswer:
-    """Return the outcome of a step as an adapter tells it; `known` are further fields of the answer.
+    """Return the outcome of a step as the answer of an adapter; `known` are further fields of the answer.
 
-    Figures that are not known exactly are left out.
+    Figures that are not exact are left out.
     """
     usage = outcome.usage
     if usage is not None:
@@ -41,9 +41,10 @@ def step_answer(outcome: Outcome, **known: Any) -> StepAnswer:
 
 
 def end_answer(outcome: Outcome, **known: Any) -> EndAnswer:
-    """Return the outcome of an execution in a session as a worker tells it; `known` are further fields of the answer.
+    """Return the outcome of an execution in a session as the answer of a worker; `known` are further fields of the
+    answer.
 
-    Names of the guest stand in it as the guest chose them: they are made printable where they are shown.
+    The answer contains names as the guest chose them: they must be made printable before they are shown.
     """
     is_ok = outcome.verdict is Verdict.OK
     return EndAnswer(
@@ -63,9 +64,9 @@ def end_answer(outcome: Outcome, **known: Any) -> EndAnswer:
 def outcome_of_end(
     end: EndAnswer, *, fuel_budget: int | None, memory_limit_bytes: int, denied_capabilities: Sequence[str]
 ) -> Outcome:
-    """Return the outcome that a worker tells of an execution with this budget and limit.
+    """Return the outcome in a worker's answer about an execution with this fuel budget and memory limit.
 
-    Raises `ValueError` for an outcome that no execution can have had.
+    Raises `ValueError` for an outcome that an execution cannot have.
     """
     if len(end.frames) > _MOST_FRAMES:
         raise ValueError(f"frames: expected {_MOST_FRAMES} at most, got {len(end.frames)}")

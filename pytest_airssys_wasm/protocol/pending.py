@@ -1,4 +1,4 @@
-"""The requests that wait for an answer, and the lines of an adapter that are handed to them."""
+"""The requests that wait for an answer, and the distribution of an adapter's lines to them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class HostCallLine(bytes):
 
 
 class PendingRequest:
-    """A request that has no answer yet. If it `may_call`, the adapter may call host functions before it answers."""
+    """A request without an answer. With `may_call` the adapter may call host functions before it answers."""
 
     def __init__(self, *, may_call: bool = False) -> None:
         self.may_call = may_call
@@ -33,9 +33,9 @@ class PendingRequest:
         """The lines for this request, at last its answer or the failure after which none will come."""
 
     def next_line(self, deadline_s: float | None) -> bytes | None:
-        """Return the answer or a host call; `None` when neither comes in time.
+        """Return the answer or a host call; `None` if neither arrives in time.
 
-        Raises `RuntimeDied` when none will come any more.
+        Raises `RuntimeDied` if the adapter has failed.
         """
         try:
             came = self.inbox.get(timeout=deadline_s)
@@ -47,7 +47,7 @@ class PendingRequest:
 
 
 class PendingRequests:
-    """The requests that are open. Safe to use from several threads."""
+    """The open requests. This class is thread-safe."""
 
     def __init__(self, line_bytes: int) -> None:
         self._line_bytes = line_bytes
@@ -60,18 +60,18 @@ class PendingRequests:
         return len(self._open)
 
     def expect(self, identifier: int, *, may_call: bool = False) -> PendingRequest:
-        """Return the request of this number, which is about to be sent."""
+        """Register the request with this number, before it is sent, and return it."""
         pending = PendingRequest(may_call=may_call)
         with self._lock:
             self._open[identifier] = pending
         return pending
 
     def allow(self, line_bytes: int) -> None:
-        """Set the length, in bytes, that a line may have from now on."""
+        """Set the maximum length of further lines, in bytes."""
         self._line_bytes = line_bytes
 
     def lines_of(self, chunk: bytes) -> list[bytes]:
-        """Return the lines that this chunk ends."""
+        """Add a chunk of output, and return the lines that it completes."""
         *lines, rest = chunk.split(b"\n")
         if lines:
             lines[0] = bytes(self.begun) + lines[0]
@@ -80,9 +80,9 @@ class PendingRequests:
         return lines
 
     def deliver(self, lines: Iterable[bytes]) -> None:
-        """Hand the lines to those who wait for them, the answers after all lines have been looked at.
+        """Pass the lines to the waiting requests. Answers are passed on only after all lines have been checked.
 
-        Raises `RuntimeDied` when one of them does not answer an open request, or is getting too long.
+        Raises `RuntimeDied` if a line does not answer an open request, or is too long.
         """
         with self._lock:
             answers: dict[int, bytes] = {}
@@ -96,7 +96,7 @@ class PendingRequests:
                 self._open.pop(identifier).inbox.put(line)
 
     def give_up(self, failure: RuntimeDied) -> None:
-        """Tell everybody who waits that no answer will come any more."""
+        """Let all open requests fail, because no further answer will arrive."""
         with self._lock:
             pending, self._open = [*self._open.values()], {}
         for one in pending:

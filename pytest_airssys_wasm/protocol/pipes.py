@@ -1,4 +1,6 @@
-"""The pipes of a process that speaks the protocol on its stdin and stdout, and the end of the process with them."""
+"""The pipes of a process that uses the protocol on its stdin and stdout, and the end of the process after its stdin is
+closed.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +13,9 @@ from typing import IO
 
 
 def take_pipes() -> tuple[IO[bytes], IO[bytes]]:
-    """Return stdin and stdout, for the protocol alone.
+    """Return stdin and stdout for the exclusive use of the protocol.
 
-    From now on whatever else is printed goes to stderr, and nobody else reads the requests.
+    After this call, other output goes to stderr, and no other code can read the requests.
     """
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     sys.stdout.flush()
@@ -25,7 +27,10 @@ def take_pipes() -> tuple[IO[bytes], IO[bytes]]:
 
 
 def end_process_with(requests: IO[bytes], grace_s: float = 0.0) -> None:
-    """Have this process ended, so long after its requests, whatever it is doing: its guest may have no deadline."""
+    """Schedule the end of this process, this long after the end of its requests.
+
+    The process ends even if a guest without a deadline is still running.
+    """
 
     def watch() -> None:
         poll = select.poll()

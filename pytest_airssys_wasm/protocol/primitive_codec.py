@@ -1,4 +1,6 @@
-"""The codecs of primitive WIT types, which check a value while they convert it, and checks of whole lists of them."""
+"""The codecs of primitive WIT types, which check values while they convert them, and the checks of whole lists of these
+types.
+"""
 
 from __future__ import annotations
 
@@ -16,30 +18,32 @@ if TYPE_CHECKING:
 
 
 class Passage(NamedTuple):
-    """The account that pays for values on their way, and the conversion of the resources in them."""
+    """The context of a conversion: the account to which values are charged, and the conversion of resources."""
 
     charge: Callable[[int], None]
-    """Counts bytes that are about to be moved. Raises `ResourceLimitExceeded` where they are too many."""
+    """The function that counts bytes before they are transferred. It raises `ResourceLimitExceeded` if the limit is
+    exceeded.
+    """
     check: Callable[[], None]
-    """Raises an error when the execution should end."""
+    """The function that raises an error if the execution should end."""
     resource: Callable[[Any, OwnType | BorrowType], Any]
-    """Converts a resource to JSON, or back, and raises an error for anything that is not one."""
+    """The function that converts a resource to JSON, or back. It raises an error for anything else."""
 
 
 Convert = Callable[[Any, Passage], Any]
 
 
 class Codec(NamedTuple):
-    """The conversions of one type. Both raise `WrongType` or `WrongValue` for a value that does not fit."""
+    """The conversions of one type. Both raise `WrongType` or `WrongValue` for a value that does not fit the type."""
 
     encode: Convert
-    """Converts a Python value to JSON."""
+    """The function that converts a Python value to JSON."""
     decode: Convert
-    """Converts JSON to a Python value."""
+    """The function that converts JSON to a Python value."""
 
 
 def primitive_codec(name: str) -> Codec:
-    """Return the codec of the primitive type of this name.
+    """Return the codec of the primitive type with this name.
 
     Raises `TypeError` for an error context, which has no Python value.
     """
@@ -126,7 +130,7 @@ def _float(name: str) -> Codec:
 
 
 def _real(name: str, slot: Struct, value: Any) -> float:
-    """Return the float of an int that loses nothing by it, or of an instance of a subclass of float."""
+    """Return an int that a float represents exactly, or an instance of a subclass of float, as a float."""
     if isinstance(value, float):
         return float(value)
     whole = _whole(name, value)
@@ -141,7 +145,10 @@ def _real(name: str, slot: Struct, value: Any) -> float:
 
 
 def check_at_once(name: str) -> Callable[[Sequence[Any]], list[Any] | None]:
-    """Return the check of a whole list of a primitive type, which gives `None` where one by one tells more."""
+    """Return the check of a whole list of a primitive type.
+
+    The check returns `None` if the elements must be checked one by one.
+    """
     match name:
         case "bool":
             return lambda items: [*items] if set(map(type, items)) <= {bool} else None

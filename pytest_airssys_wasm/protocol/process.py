@@ -1,7 +1,7 @@
-"""The process of an adapter or a worker: lines to it, lines from it, and its end, whatever it does.
+"""The process of an adapter or a worker: the exchange of lines with the process, and its end in all circumstances.
 
-One thread reads and writes all three pipes, none of which can block it; the threads that ask wait for their answer
-with a deadline. The process leads a session of its own, and the rest of its process group is killed with it.
+One thread reads and writes all three pipes without blocking; the threads that send requests wait for the answers with a
+deadline. The process leads its own session, and the rest of its process group is killed with it.
 """
 
 from __future__ import annotations
@@ -27,23 +27,27 @@ if TYPE_CHECKING:
 
 _CHUNK_BYTES = 65_536
 _TICK_S = 0.02
-"""The interval at which a process is looked at whose pipes may be held open by a child of it."""
+"""The interval in seconds at which the state of a process is checked, because a child may hold its pipes open after its
+end.
+"""
 _LAST_WORDS_S = 1.0
-"""The time that a process may take to end once its input is closed."""
+"""The time in seconds that a process may take to end after its input is closed."""
 _OUTPUT_CLOSED_S = 0.25
-"""The time that a process may take to end once it has closed its own output."""
+"""The time in seconds that a process may take to end after it has closed its output."""
 _END_S = 10.0
-"""The time that the end of a process is waited for, whatever keeps the thread that serves it."""
+"""The time in seconds to wait for the end of a process and of its thread."""
 _LAST_CHUNKS = 64
-"""The chunks that are read of each pipe after the end: a child that got away may write for ever."""
+"""The maximum number of chunks that are read from each pipe after the end of the process. A surviving child could write
+forever.
+"""
 
 
 class AdapterProcess:
     """A process that was started with `command`, in the environment of this process unless one is given.
 
-    Lines are at most `line_bytes` long; the transcript keeps the last of them, and the end of stderr.
+    Lines have at most `line_bytes` bytes. The transcript keeps the last lines, and the end of stderr.
 
-    Raises `OSError` when it cannot be started.
+    Raises `OSError` if the process cannot be started.
     """
 
     def __init__(
@@ -91,25 +95,26 @@ class AdapterProcess:
 
     @property
     def process_id(self) -> int:
-        """The number of the process, which is also that of its session and of its group."""
+        """The process id, which is also the id of the session and of the process group."""
         return self._process.pid
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing can be asked any more."""
+        """Whether the process has ended or failed, so that it cannot answer requests any more."""
         return self._is_over
 
     def ask(self, identifier: int, line: bytes, deadline_s: float) -> bytes:
-        """Send a request, and return the line that answers it.
+        """Send a request, and return the line with its answer.
 
-        Raises `RuntimeDied` when none comes in time, or the process ends or breaks the protocol before.
+        Raises `RuntimeDied` if there is no answer within `deadline_s` seconds, or the process ends or breaks the
+        protocol.
         """
         return self.await_line(self.begin(identifier, line), deadline_s)
 
     def begin(self, identifier: int, line: bytes, *, may_call: bool = False) -> PendingRequest:
-        """Send a request, within which the process may call host functions if `may_call`.
+        """Send a request. With `may_call` the process may call host functions before it answers.
 
-        Raises `RuntimeDied` when the process is over.
+        Raises `RuntimeDied` if the process has ended.
         """
         with self._lock:
             if self._failure is not None or self._is_over:
@@ -120,7 +125,7 @@ class AdapterProcess:
         return pending
 
     def reply(self, pending: PendingRequest, line: bytes) -> None:
-        """Send the reply to a host call within a request. A process that is over is sent nothing."""
+        """Send the reply to a host call within a request. If the process has ended, nothing is sent."""
         with self._lock:
             pending.is_called = False
             if self._failure is None and not self._is_over:
@@ -129,7 +134,7 @@ class AdapterProcess:
     def await_line(self, pending: PendingRequest, deadline_s: float | None) -> bytes:
         """Return the answer to a request, or a host call within it.
 
-        Raises `RuntimeDied` when neither comes in time, or the process ends or breaks the protocol before.
+        Raises `RuntimeDied` if neither arrives within `deadline_s` seconds, or the process ends or breaks the protocol.
         """
         line = pending.next_line(deadline_s)
         if line is None:
@@ -141,23 +146,25 @@ class AdapterProcess:
         return line
 
     def allow(self, line_bytes: int) -> None:
-        """Set the length, in bytes, that the lines of the process may have from now on."""
+        """Set the maximum length of further lines of the process, in bytes."""
         self._pending.allow(line_bytes)
 
     def close(self) -> None:
-        """Close the input of the process, kill what is left of it a second later, and wait until it is gone."""
+        """Close the input of the process, kill it and its children if they still run a second later, and wait for its
+        end.
+        """
         with self._lock:
             self._close_by = self._close_by or time.monotonic() + _LAST_WORDS_S
             self._wake()
         self._thread.join()
 
     def kill(self) -> None:
-        """Kill the process, and wait until it is gone."""
+        """Kill the process, and wait for its end."""
         self.condemn(RuntimeDied("it was killed", "signal"))
         self._thread.join()
 
     def condemn(self, failure: RuntimeDied) -> None:
-        """Have the process killed, for this reason, without waiting for its end."""
+        """Kill the process for this reason, without waiting for its end."""
         with self._lock:
             self._failure = self._failure or failure
             self._wake()
@@ -229,7 +236,7 @@ class AdapterProcess:
         return bool(chunk)
 
     def _read_stdout(self) -> bool:
-        """Read a chunk of output, and return whether there was one."""
+        """Read and process a chunk of output, and return whether there was one."""
         chunk = _read(self._stdout.fileno())
         if not chunk:
             self._output_ended = chunk == b""
@@ -241,7 +248,7 @@ class AdapterProcess:
         return True
 
     def _await_end(self) -> None:
-        """Wait for the end of a process that has closed its output. Raises `RuntimeDied` when it lives on."""
+        """Wait for the end of a process that has closed its output. Raises `RuntimeDied` if it continues to run."""
         limit = time.monotonic() + _OUTPUT_CLOSED_S
         while exited(self._process.pid) is None:
             if time.monotonic() > limit:
@@ -274,7 +281,7 @@ class AdapterProcess:
             self._pending.give_up(ended)  # at last: who is told may start another at once
 
     def _read_last_words(self) -> None:
-        """Read what is still in the pipes, for reports."""
+        """Read the remaining content of the pipes, for reports."""
         for _ in range(_LAST_CHUNKS):
             if not (chunk := _read(self._stderr.fileno())):
                 break
@@ -289,12 +296,12 @@ class AdapterProcess:
 
 
 def before_request(failure: RuntimeDied) -> RuntimeDied:
-    """Return a failure as it is told to somebody whose request did not cause it."""
+    """Return the error for a request that was sent after the process had failed."""
     return RuntimeDied(f"before this request: {failure}", failure.reason)
 
 
 def _read(descriptor: int) -> bytes | None:
-    """Return a chunk, empty at the end of the pipe; `None` when nothing is there yet."""
+    """Return a chunk of bytes, empty at the end of the pipe; `None` if no data is available yet."""
     try:
         return os.read(descriptor, _CHUNK_BYTES)
     except BlockingIOError:

@@ -1,7 +1,7 @@
-"""Process groups and sessions: their members, their state and their end, without a race for their numbers.
+"""The members, the state and the end of process groups and sessions, without races about reused ids.
 
-A process that has ended keeps its number until somebody waits for it. Until then its group can be killed, whose number
-cannot have become another's.
+A process that has ended keeps its id until its parent waits for it. Until then its group can be killed safely, because
+the id of the group cannot have been reused.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 def exited(process_id: int) -> int | None:
-    """Return the status of a child that has ended, negative for a signal; `None` while it lives. Does not reap it."""
+    """Return the exit status of a child, negative for a signal; `None` while it runs. The child is not reaped."""
     try:
         found = os.waitid(os.P_PID, process_id, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
@@ -24,13 +24,13 @@ def exited(process_id: int) -> int | None:
 
 
 def kill_group(group_id: int) -> None:
-    """Kill every process of the group. Its leader must not have been waited for."""
+    """Kill every process of the group. The leader of the group must not have been reaped."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group_id, signal.SIGKILL)
 
 
 def session_members(session_id: int) -> tuple[int, ...]:
-    """Return the living processes of a session, or its leader alone where the system does not tell."""
+    """Return the ids of the running processes of a session; only its leader on systems without `/proc`."""
     if not Path("/proc/self/stat").exists():
         return (session_id,)
     return tuple(int(place.name) for place in Path("/proc").glob("[0-9]*") if _session(place) == session_id)

@@ -1,4 +1,4 @@
-"""The server of the protocol: it answers the lines of a driver, with a `Runtime`, with sessions, or with both."""
+"""The server of the protocol, which answers the lines of a driver with a `Runtime`, with sessions, or with both."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.protocol.messages import Runtime
 
 AT_ONCE = 64
-"""The number of requests that are worked on at the same time; further ones wait."""
+"""The maximum number of requests that are processed at the same time. Further requests wait."""
 _ERROR_CHARACTERS = 500
 
 
 class SessionRuntime(Protocol):
-    """Answers the requests of sessions. Called from several threads at once where the server has several."""
+    """The runtime that answers the requests of sessions. A server with several threads calls it from all of them."""
 
     @property
     def line_bytes(self) -> int:
-        """The length of a line, in bytes, that the driver reads now."""
+        """The maximum length of a line that the driver reads at present, in bytes."""
 
     def answer(self, request: SessionRequest, ask: Ask) -> SessionAnswer:
-        """Return the answer; `ask` calls a host function of the driver meanwhile.
+        """Return the answer to a request. While it is executed, `ask` calls host functions of the driver.
 
-        Raises an error for a request that is wrong.
+        Raises an error for an invalid request.
         """
 
 
@@ -61,13 +61,13 @@ def serve(
     *,
     threads: int | None = AT_ONCE,
 ) -> None:
-    """Answer requests until they end. A line that is not a request is answered with an error.
+    """Answer requests until the end of the input. The answer to a line that is not a request is an error.
 
-    Without `runtime` there are no requests but those of `sessions`, and without `sessions` there are none of those.
-    Requests are worked on by `threads` threads, and each is answered as soon as it is done. With `None` they are
-    worked on by this thread, one at a time; the thread of a guest that waits for its host function reads the lines
-    meanwhile, lines may be of any length, and a `MemoryError` is raised instead of answered, for the process is at
-    its end then.
+    Without `runtime` only requests of `sessions` are accepted, and without `sessions` requests of sessions are refused.
+    `threads` threads process the requests, and each request is answered as soon as it is finished. If `threads` is
+    `None`, this thread processes the requests, one at a time: while a guest waits for a host function, its thread reads
+    the lines; lines may have any length; and a `MemoryError` is raised instead of sent as an answer, because the
+    process cannot continue.
     """
     if threads is None:
         server = Server(runtime, sessions, answers, requests)
@@ -87,7 +87,7 @@ def serve(
 
 
 class Server:
-    """Takes lines of a driver, and writes the answers to them.
+    """The server of one driver, which takes lines and writes the answers.
 
     With `requests` it reads the lines itself, one after the other, as `serve` does without threads.
     """
@@ -109,7 +109,10 @@ class Server:
         self._host_calls = PendingHostCalls(self._write, self._line_bytes, read)
 
     def serve_next(self, busy_with: int | None = None) -> bool:
-        """Read a line and take it; return False at the end. Requests are refused while `busy_with` another one."""
+        """Read a line and process it; return False at the end of the input.
+
+        Requests are refused if `busy_with` is the number of an open request.
+        """
         assert self._requests is not None
         line = self._requests.readline()
         if not line:
@@ -119,7 +122,7 @@ class Server:
         return True
 
     def take(self, line: bytes, execute: Callable[..., object], busy_with: int | None = None) -> None:
-        """Hand over the reply that a line is, or have `execute` call the function that answers it."""
+        """Pass on the reply in a line, or pass a function that answers the request in it to `execute`."""
         if not line.strip():
             return
         try:
@@ -136,7 +139,7 @@ class Server:
             execute(self.refuse, envelope.id, f"request {busy_with} is still worked on")
 
     def answer(self, identifier: int | None, line: bytes) -> None:
-        """Answer the request of this number that a line holds."""
+        """Answer the request with this number in a line."""
         try:
             answer = self._answer(self._decoder.decode(line))
         except Exception as error:
@@ -151,7 +154,7 @@ class Server:
         self._write(msgspec.json.encode(Refusal(id=identifier, error=text[:_ERROR_CHARACTERS])))
 
     def close(self) -> None:
-        """End the waits for replies, which will not come any more."""
+        """End all waits for replies, because no further reply will arrive."""
         self._host_calls.close()
 
     def _answer(self, request: Request | SessionRequest) -> bytes:

@@ -1,7 +1,7 @@
 """The messages of the capability `session`: instances that live on between requests, and host functions of the driver.
 
-While a request is worked on, the runtime may call a host function of the driver, one at a time, in a line with `for`
-and without `id`. The driver replies with `host_return` or `host_error`.
+While a request is open, the runtime may call host functions of the driver, one at a time, in a line with `for` and
+without `id`. The driver replies with `host_return` or `host_error`.
 """
 
 from __future__ import annotations
@@ -14,17 +14,19 @@ from pytest_airssys_wasm.runtime.base.outcome import Verdict  # noqa: TC001 msgs
 
 
 class LoadRequest(Struct, frozen=True, kw_only=True, tag_field="op", tag="load"):
-    """The request to make a component ready before its first execution, of whose time that is not a part."""
+    """The request to load a component before its first execution, so that loading does not count as time of the
+    execution.
+    """
 
     id: int
     component: str
     """The path of a binary or WAT file."""
     artefact: str | None = None
-    """The path of the file that the same version of the same runtime compiled it to."""
+    """The path of the artefact to which the same version of the same runtime compiled the component."""
 
 
 class OpenRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="op", tag="open"):
-    """The request to instantiate a component, and to make a `call` in the same execution if there is one."""
+    """The request to instantiate a component, and to make the `call` in the same execution if one is given."""
 
     id: int
     component: str
@@ -37,11 +39,11 @@ class OpenRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fie
     imports: list[str] = []
     """The full names of the functions that the driver serves."""
     resources: list[str] = []
-    """The full names of the resources whose objects the driver has."""
+    """The full names of the resources that the driver implements."""
     fuel_per: Literal["step", "run"] = "step"
-    """The owner of the fuel limit in a new store: each execution, or all of them together."""
+    """The scope of the fuel limit in a new store: each execution, or all executions together."""
     beside: int | None = field(name="in", default=None)
-    """The session in whose store the instance is made; `None` makes a new store."""
+    """The session in whose store the instance is created; `None` creates a new store."""
     forget: list[int] = []
     """The guest resources that the driver holds no longer, without having dropped them."""
     call: str | None = None
@@ -60,7 +62,7 @@ class CallRequest(Struct, frozen=True, kw_only=True, tag_field="op", tag="call")
 
 
 class DropRequest(Struct, frozen=True, kw_only=True, tag_field="op", tag="drop"):
-    """The request to give a guest's resource back, whose destructor runs."""
+    """The request to drop a guest's resource, whose destructor runs."""
 
     id: int
     session: int
@@ -78,7 +80,7 @@ SessionRequest: TypeAlias = LoadRequest | OpenRequest | CallRequest | DropReques
 
 
 class UsageAnswer(Struct, frozen=True, kw_only=True):
-    """The usage of an execution, field by field as `Usage` has it."""
+    """The usage of an execution, with the fields of `Usage`."""
 
     fuel_consumed: int
     is_exact: bool
@@ -90,7 +92,7 @@ class UsageAnswer(Struct, frozen=True, kw_only=True):
 
 
 class EndAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The outcome of an execution in a session, with all facts that `Outcome` has."""
+    """The outcome of an execution in a session, with the fields of `Outcome`."""
 
     verdict: Verdict
     value: Any = UNSET
@@ -99,19 +101,19 @@ class EndAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     code: int | None = None
     message: str | None = None
     cause: str | None = None
-    """Of an `out-of-memory` that a trap ended: the message of the trap, whose kind is `trap`."""
+    """The message of the trap, whose kind is in `trap`, for an `out-of-memory` that a trap ended."""
     imports: list[str] = []
-    """Of `link-error`: the full names of the imports that cannot be linked."""
+    """The full names of the imports that cannot be linked, for the verdict `link-error`."""
     frames: list[tuple[str | None, str | None, int, str | None]] = []
     """The guest's backtrace, innermost frame first: function, module, offset and symbol of each."""
     usage: UsageAnswer | None = None
-    """The cost; `None` when no guest code has run."""
+    """The usage of the execution; `None` if no guest code has run."""
     stdout: bytes = b""
     """The bytes that the guest wrote to stdout since the last answer."""
     stderr: bytes = b""
     """The bytes that the guest wrote to stderr since the last answer."""
     is_over: bool = False
-    """Whether nothing can be run in the store any more: its guest was given up."""
+    """Whether the store cannot be used any more, because its guest was abandoned."""
 
 
 class SessionAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -119,13 +121,15 @@ class SessionAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     id: int
     session: int | None = None
-    """Of `open`: the number of the session. It stands for the store even if the instantiation failed."""
+    """The number of the new session, in the answer to `open`. It identifies the store even if the instantiation
+    failed.
+    """
     end: EndAnswer | None = None
-    """The outcome of a request that executes."""
+    """The outcome of the execution, in the answer to a request that executes something."""
 
 
 class HostCall(Struct, frozen=True, kw_only=True):
-    """A call of the guest to a function that the driver serves."""
+    """The call of a function that the driver serves, made by a guest."""
 
     host_call: str
     args: list[Any]

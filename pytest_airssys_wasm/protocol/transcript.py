@@ -1,4 +1,4 @@
-"""The transcript of a driver and an adapter, of which reports show the end."""
+"""The transcript of the exchange between a driver and an adapter. Reports show its end."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from threading import Lock
 from pytest_airssys_wasm.runtime.base.printable import printable
 
 LINE_CHARACTERS = 500
-"""The characters of a line that are kept; of a longer one the beginning."""
+"""The maximum number of characters of a line that are kept. Longer lines are cut at the end."""
 _LINES = 8
 _STDERR_BYTES = 4_096
 
 
 class Transcript:
-    """The last lines in both directions and the end of stderr. Bounded, however much an adapter writes."""
+    """The last lines in both directions and the end of stderr. Its size is bounded, however much an adapter writes."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -22,7 +22,7 @@ class Transcript:
         self._stderr = b""
 
     def clear(self) -> None:
-        """Forget everything, for another case begins."""
+        """Remove all lines, at the beginning of another case."""
         with self._lock:
             self._lines.clear()
             self._stderr = b""
@@ -42,7 +42,7 @@ class Transcript:
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """The last lines, `>` before those that were sent and `<` before those that came."""
+        """The last lines: lines that were sent begin with `>`, lines that were received with `<`."""
         with self._lock:
             lines = [*self._lines]
         return tuple(f"{mark} {_cut(begun, size_bytes, LINE_CHARACTERS)}" for mark, begun, size_bytes in lines)
@@ -61,7 +61,7 @@ class Transcript:
 
 
 def line_text(line: bytes, characters: int = LINE_CHARACTERS) -> str:
-    """Return the beginning of a line for a message: as one line, and without anything that a terminal would obey."""
+    """Return the beginning of a line for a message, as one line and without terminal control characters."""
     return _cut(line[: 4 * characters], len(line), characters)
 
 

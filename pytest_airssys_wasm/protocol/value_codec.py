@@ -1,8 +1,8 @@
-"""The codecs of WIT types: each checks a value while it converts it to the protocol's JSON, or back from it.
+"""The codecs of WIT types, which check values while they convert them to the protocol's JSON, or back.
 
-They raise the same errors and charge the same bytes as the conversion of the value into a guest
-(`runtime.convert.lowering`), so that a call reads the same wherever its guest is. Decoding gives the Python value
-that the conversion out of a guest gives. `values` has the conversions of values that are checked elsewhere.
+Encoding raises the same errors and charges the same bytes as lowering the value into a guest
+(`runtime.convert.lowering`), so that a call behaves the same in this process and in another. Decoding returns the same
+Python value as lifting it out of a guest. The module `values` has the conversions of values that are checked elsewhere.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.wit.types import WitType
 
 _BATCH = 4_096
-"""The number of elements that are converted between two looks at the clock."""
+"""The number of elements that are converted between two checks of the clock."""
 
 
 @lru_cache(maxsize=4_096)

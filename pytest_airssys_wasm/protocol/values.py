@@ -1,7 +1,7 @@
 """The conversions between Python values and the protocol's JSON for values that are checked elsewhere.
 
-A result of the runtime needs no check, and the call checks its arguments when it converts them. `value_codec` has the
-conversions that check.
+Results of the runtime are not checked, and a call checks its arguments when it lowers them. The module `value_codec`
+has the conversions with checks.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def _as_it_is(value: Any, _type: Any) -> Any:
 
 
 def encode(value: Any, rest: Callable[[Any], Any] = wire.encode) -> Any:
-    """Return a Python value as JSON can carry it; `rest` encodes values that hold no others."""
+    """Return a Python value as a JSON value; `rest` encodes scalars and resources."""
     match value:
         case Ok(payload):
             return {"ok": encode(payload, rest)}
@@ -58,10 +58,10 @@ def _encode_fields(fields: Mapping[str, Any], rest: Callable[[Any], Any]) -> dic
 
 
 def decode(value: Any, type_: Any, resource: Callable[[Any, Any], Any] = _as_it_is) -> Any:
-    """Return the Python value of this type (a WIT type, or the name of a core one) that JSON carried.
+    """Return the Python value of this type (a WIT type, or the name of a core type) from JSON.
 
-    A part that does not fit is returned as it is: the conversion into the guest names its place. `resource` decodes
-    handles.
+    A part that does not fit is returned unchanged: lowering it into the guest raises an error with its path. `resource`
+    decodes handles.
     """
     match type_, value:
         case ((str() | Primitive()), _):
@@ -92,7 +92,7 @@ def decode(value: Any, type_: Any, resource: Callable[[Any, Any], Any] = _as_it_
 
 
 def scalar(value: Any, name: str) -> Any:
-    """Return the Python value of this primitive or core type that JSON carried, or the JSON where it does not fit."""
+    """Return the Python value of this primitive or core type from JSON, or the JSON value itself if it does not fit."""
     number = wire.number(value)
     if name in ("f32", "f64"):
         if isinstance(value, str) and value in ("nan", "inf", "-inf"):

@@ -1,4 +1,4 @@
-"""The protocol's encoding of values, and when two encoded values are the same.
+"""The protocol's encoding of values, and the equality of encoded values.
 
 64-bit integers are numbers or decimal strings, non-finite floats are strings, `list<u8>` is
 `{"bytes": base64}`, a variant `{"case", "value"}`, a result `{"ok"}` or `{"err"}`, flags are a list, char and
@@ -16,7 +16,7 @@ _DECIMAL = re.compile(r"-?[0-9]+")
 
 
 def from_toml(value: Any) -> Any:
-    """Return a value that was written in TOML as JSON can carry it: `{}` is null, `inf` and `nan` are strings."""
+    """Return a value from TOML as a JSON value: `{}` becomes null, and `inf` and `nan` become strings."""
     if isinstance(value, dict):
         return {key: from_toml(item) for key, item in value.items()} if value else None
     if isinstance(value, list):
@@ -25,7 +25,7 @@ def from_toml(value: Any) -> Any:
 
 
 def encode(value: Any) -> Any:
-    """Return a Python value that holds no others as JSON can carry it; a resource is its description."""
+    """Return a scalar Python value as a JSON value; a resource becomes its description."""
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, float):
@@ -38,7 +38,7 @@ def encode(value: Any) -> Any:
 
 
 def encode_float(value: float) -> float | str:
-    """Return a float as JSON can carry it: `"nan"`, `"inf"` and `"-inf"` are strings."""
+    """Return a float as a JSON value: the string `"nan"`, `"inf"` or `"-inf"`, or else the number."""
     if math.isnan(value):
         return "nan"
     if math.isinf(value):
@@ -47,7 +47,9 @@ def encode_float(value: float) -> float | str:
 
 
 def same(expected: Any, got: Any) -> bool:
-    """Return whether two encoded values are the same, whichever way their numbers were written."""
+    """Return whether two encoded values are equal, regardless of whether their numbers are written as numbers or
+    strings.
+    """
     if isinstance(expected, bool) or isinstance(got, bool):
         return expected is got
     if isinstance(expected, dict) and isinstance(got, dict):
@@ -64,7 +66,7 @@ def same(expected: Any, got: Any) -> bool:
 
 
 def number(value: Any) -> int | float | None:
-    """Return the number that an encoded value stands for; `None` for a value that is not a number."""
+    """Return the number that an encoded value represents; `None` for a value that is not a number."""
     if isinstance(value, bool):
         return None
     if isinstance(value, str):

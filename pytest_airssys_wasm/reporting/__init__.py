@@ -1,1 +1,1 @@
-"""The records of a test session, turned into what people and machines read. Knows no test framework."""
+"""The reports of a test session, for people and for programs. This package does not depend on a test framework."""

@@ -1,4 +1,4 @@
-"""Several reports side by side: outcomes by requirement, and the cases that differ. As data and as Markdown."""
+"""The comparison of several reports, as data and as Markdown: outcomes by requirement, and the cases that differ."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class CaseOutcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """Cases that have the same outcomes as each other in each report, but not the same category in all reports."""
+    """A group of cases with the same outcomes in each report, whose category is not the same in all reports."""
 
     outcomes: tuple[CaseOutcome, ...]
     """One outcome for each report."""
@@ -58,19 +58,19 @@ class Difference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """Reports, one column each."""
+    """A comparison of reports, with one column for each."""
 
     columns: tuple[Column, ...]
     lines: tuple[RequirementLine, ...]
-    """The requirements of which any report has a case."""
+    """The requirements that have a case in any report."""
     differences: tuple[Difference, ...]
-    """The differences, those of most cases first."""
+    """The differences, those with the most cases first."""
 
 
 def compare(reports: Mapping[str, Report]) -> Comparison:
-    """Compare the conformance cases of the reports, which are given by their titles.
+    """Compare the conformance cases of several reports, given as a mapping from titles to reports.
 
-    Python tests, checks and laws are left out, because they demand nothing of a runtime.
+    Python tests, checks and laws are left out, because they do not test a runtime.
     """
     cases = [{one.test: one for one in report.tests if one.kind == "case"} for report in reports.values()]
     known = {record.id: record for report in reports.values() for record in report.requirements}

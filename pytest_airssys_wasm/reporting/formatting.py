@@ -1,4 +1,4 @@
-"""Figures as people read them, and text cut to the room that a terminal or a table has."""
+"""The formatting of figures for people, and the shortening of text to the width of a terminal or a table."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def size(count_bytes: int) -> str:
 
 
 def milliseconds(time_ms: float) -> str:
-    """Write a time in milliseconds with three digits or more, without the unit."""
+    """Write a time in milliseconds with at least three significant digits, without the unit."""
     return f"{time_ms:.2f}" if time_ms < 10 else f"{time_ms:.1f}" if time_ms < 100 else f"{time_ms:,.0f}"
 
 
 def percent(share: float | None) -> str:
-    """Write a share in percent, rounded down, so that only a whole limit reads as 100 %; `-` for `None`."""
+    """Write a share in percent, rounded down, so that only a limit that is used up shows 100 %; `-` for `None`."""
     if share is None:
         return "-"
     if share >= 1000:  # only a runtime that does not keep its limits gets here
@@ -47,7 +47,7 @@ def percent(share: float | None) -> str:
 
 
 def fuel_limits(summary: ExportSummary) -> str:
-    """Write the fuel limits of the calls, as a range where they differ."""
+    """Write the fuel limits of the calls, as a range if they differ."""
     if summary.fuel_limit_min is None or summary.fuel_limit_max is None:
         return UNLIMITED
     most = UNLIMITED if summary.has_unlimited_fuel else count(summary.fuel_limit_max)
@@ -55,7 +55,7 @@ def fuel_limits(summary: ExportSummary) -> str:
 
 
 def memory_limits(summary: ExportSummary) -> str:
-    """Write the memory limits of the calls, as a range where they differ."""
+    """Write the memory limits of the calls, as a range if they differ."""
     return _range(size(summary.memory_limit_min_bytes), size(summary.memory_limit_max_bytes))
 
 
@@ -72,7 +72,8 @@ def width(text: str) -> int:
 def cut(text: str, columns: int) -> str:
     """Shorten text to at most this many columns, with … in the middle.
 
-    The end keeps twice the room of the beginning, because the function of an export and the name of a test stand there.
+    The end keeps twice as much text as the beginning, because it contains the function of an export or the name of a
+    test.
     """
     if width(text) <= columns:
         return text

@@ -42,16 +42,19 @@ _MOST_TEXT = 2_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Entry:
-    """A test with those of its executions that the page has."""
+    """A test with those of its executions that the page shows."""
 
     record: TestRecord
     executions: tuple[ExecutionRecord, ...]
     left_out: int
-    """The number of its other executions."""
+    """The number of executions of the test that the page does not show."""
 
 
 def render(report: Report) -> str:
-    """Write the page. Of very many tests, exports and executions the rest is left out, and the page says how many."""
+    """Write the report as an HTML page.
+
+    If there are very many tests, exports or executions, some are left out, and the page says how many.
+    """
     script, style = _resource("report.js"), _resource("report.css")
     summaries = by_export(report.executions)
     return (
@@ -100,7 +103,7 @@ def _environment() -> Environment:
 
 
 def _finalize(value: Any) -> Any:
-    """Make each text that goes into the page printable, so that none is forgotten."""
+    """Make a text printable. Jinja calls this function for every text of the page."""
     return cut(printable(value), _MOST_TEXT) if type(value) is str else value
 
 
@@ -109,7 +112,7 @@ def _resource(name: str) -> str:
 
 
 def _source(text: str) -> Markup:
-    """Return the name of an inline script or style in a content security policy."""
+    """Return the source expression that allows an inline script or style in a content security policy."""
     return Markup(f"'sha256-{b64encode(hashlib.sha256(text.encode()).digest()).decode()}'")
 
 

@@ -1,4 +1,4 @@
-"""The report as JSON, written for machines and read back."""
+"""The report as JSON, which can be written and read."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def schema() -> dict[str, Any]:
 def read(path: Path) -> Report:
     """Read a report from a file that `render` wrote.
 
-    Raises `InvalidConfiguration`, naming file and place, for any other file.
+    Raises `InvalidConfiguration`, which names the file and the position, for any other file.
     """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 MOST_FAILED = 200
 MOST_ROWS = 400
 COUNTED = ("passed", "failed", "known", "skipped")
-"""The categories that a table of requirements has columns for; known: failures that were expected."""
+"""The categories that are columns in a table of requirements; `known` are the expected failures."""
 _MOST_NAME = 160
 _MOST_REASON = 300
 
 _MARKUP = re.compile(r"[`*_{}\[\]()#!~^&<>|@$\\\"']|:(?=//)|(?<=www)\.", re.IGNORECASE)
 _BY_BACKSLASH = "`*_{}[]()#!~^"
-"""The characters that a backslash escapes everywhere, readably. The rest is written by number."""
+"""The characters that are escaped with a backslash. Other special characters are written as numeric entities."""
 
 
 def render(report: Report) -> str:
@@ -35,7 +35,7 @@ def render(report: Report) -> str:
 
 
 def escape(text: str) -> str:
-    """Escape foreign text, so that nothing in it is markup, a cell border or a link."""
+    """Escape foreign text, so that it does not contain markup, cell borders or links."""
     return _MARKUP.sub(_escape, printable(text))
 
 
@@ -45,12 +45,12 @@ def _escape(found: re.Match[str]) -> str:
 
 
 def code(text: str, most: int = _MOST_NAME) -> str:
-    """Write foreign text as code, in which GitHub does not look for mentions."""
+    """Write foreign text as code, in which GitHub does not detect mentions."""
     return f"<code>{escape(cut(printable(text), most))}</code>"
 
 
 def prose(text: str) -> str:
-    """Write foreign text as running text. An invisible comment keeps GitHub from seeing a mention."""
+    """Write foreign text as running text. An invisible comment prevents mentions on GitHub."""
     return escape(text).replace("&#64;", "&#64;<!-- -->")
 
 
@@ -122,11 +122,11 @@ def _requirements(chapters: Iterable[ChapterSummary]) -> Iterator[str]:
 
 
 def table_row(*cells: str) -> str:
-    """Write one row of a table. The cells are Markdown."""
+    """Write one row of a table from cells that are Markdown."""
     return f"| {' | '.join(cells)} |"
 
 
 def more(count: int, noun: str) -> Iterator[str]:
-    """Yield the lines that say how many things were left out, if any were."""
+    """Yield the lines that say how many items were left out; none if the count is zero."""
     if count > 0:
         yield from ("", f"… and {counted(count, f'more {noun}')}.")

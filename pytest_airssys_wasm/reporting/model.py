@@ -1,6 +1,6 @@
 """The data of a report: the tests of a session and every execution of guest code in it.
 
-Descriptions stand in the types, because the JSON Schema has them too.
+The types contain the descriptions of fields, which become part of the JSON Schema.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 FORMAT = 1
-"""The version of the data. It grows when a field changes its meaning or is removed, not when one is added."""
+"""The version of the format. It increases when the meaning of a field changes or a field is removed, not when one is
+added.
+"""
 
 Count = Annotated[int, Meta(ge=0)]
 Amount = Annotated[float, Meta(ge=0)]
@@ -70,7 +72,7 @@ class TestRecord(Struct, frozen=True, kw_only=True):
 
     @property
     def category(self) -> str:
-        """The outcome, or `known` for a known failure, whose outcome is `skipped`."""
+        """The outcome of the test; `known` for a known failure, whose outcome is `skipped`."""
         return "known" if self.is_known_failure else self.outcome
 
 

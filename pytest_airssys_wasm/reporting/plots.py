@@ -1,4 +1,4 @@
-"""The data of the plots in the HTML page: small, however many executions there were."""
+"""The data of the plots in the HTML page. Its size does not depend on the number of executions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ MOST_LANES = 60
 BINS = 128
 _MOST_NAME = 100
 _FAR = 100
-"""The factor over all consumption from which on a limit is not drawn: it would leave no room for the consumption."""
+"""The factor between the largest consumption and a limit above which the limit is not drawn, because the bars would be
+too small.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,15 +32,15 @@ class Bar:
     """The use of one resource by one test, as a share of its limit."""
 
     percent: float | None
-    """The share of the limit, 100 at most; `None` when there was no limit."""
+    """The share of the limit in percent, at most 100; `None` without a limit."""
     figure: str
     mark: str
-    """A remark about the limit, such as `out-of-fuel` or `2 growths refused`; else empty."""
+    """A remark about the limit, such as `out-of-fuel` or `2 growths refused`, or an empty string."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TestBars:
-    """The two bars of one test, each for the execution that came nearest to its limit."""
+    """The two bars of one test, for fuel and for memory. Each shows the execution that came nearest to its limit."""
 
     __test__ = False
 
@@ -53,10 +55,10 @@ class Bin:
     """The calls that consumed about the same fuel."""
 
     at: int
-    """The place of the bin, 0 to `BINS` - 1 from the left end of the axis to its right end."""
+    """The position of the bin on the axis, from 0 at the left end to `BINS` - 1 at the right end."""
     ok: int
     other: int
-    """The calls that ended with another verdict than `ok`."""
+    """The number of calls whose verdict is not `ok`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +72,7 @@ class Lane:
     """The smallest and the largest amount of fuel, as text."""
     bins: tuple[Bin, ...]
     limits: tuple[float, ...]
-    """The places of the fuel limits on the axis, 0 to 1."""
+    """The positions of the fuel limits on the axis, from 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,13 +83,16 @@ class Axis:
     high: int
 
     def place(self, fuel: int) -> float:
-        """Return the place of an amount, from 0 at the left end to 1 at the right end. Zero is placed as one unit."""
+        """Return the position of an amount of fuel, from 0 at the left end to 1 at the right end.
+
+        Zero has the position of one unit.
+        """
         return min(1.0, max(0.0, (math.log10(max(1, fuel)) - self.low) / (self.high - self.low)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plots:
-    """The plots of a report, and the numbers of tests and exports before the rest was left out."""
+    """The plots of a report, and the numbers of all tests and exports, including those that are not shown."""
 
     tests: tuple[TestBars, ...]
     tests_in_all: int

@@ -1,4 +1,4 @@
-"""Tests and executions summed up: by outcome, by requirement and chapter, and by export."""
+"""The summaries of tests and executions: by outcome, by requirement and chapter, and by export."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class CategoryCounts:
     passed: int
     failed: int
     known: int
-    """The failures that were expected."""
+    """The number of expected failures."""
     skipped: int
 
     @property
@@ -73,7 +73,9 @@ class ExportSummary:
     calls: int
     fuel_min: int
     fuel_median: int
-    """The median of the fuel consumed; of two in the middle the lower, so that it is always an amount consumed."""
+    """The median of the consumed fuel. Of two middle amounts it is the lower one, so that the median is always an
+    actual amount.
+    """
     fuel_max: int
     lower_bounds: int
     """The number of calls with only a lower bound of fuel. If there is any, all three amounts are lower bounds."""
@@ -91,11 +93,11 @@ class ExportSummary:
     wall_median_ms: float
     wall_max_ms: float
     verdicts: tuple[tuple[str, int], ...]
-    """The verdicts with their numbers of calls, `ok` first, then the most frequent."""
+    """The verdicts with their numbers of calls: first `ok`, then the others by frequency."""
 
     @property
     def fuel_is_exact(self) -> bool:
-        """Whether the amounts of fuel are exact, not lower bounds."""
+        """Whether the amounts of fuel are exact; otherwise they are lower bounds."""
         return not self.lower_bounds
 
 
@@ -106,12 +108,12 @@ def count_categories(tests: Iterable[TestRecord]) -> CategoryCounts:
 
 
 def failed_first(tests: Iterable[TestRecord]) -> tuple[TestRecord, ...]:
-    """Sort tests by category: failed, known failures, skipped, passed. Within each their order stays."""
+    """Sort tests by category: failed, known failures, skipped, passed. The order within each category is kept."""
     return tuple(sorted(tests, key=lambda test: CATEGORIES.index(test.category)))
 
 
 def by_chapter(report: Report) -> tuple[ChapterSummary, ...]:
-    """Sum up the cases by requirement and chapter, in the report's order."""
+    """Sum up the cases by requirement and chapter, in the order of the report."""
     cases: defaultdict[str, list[TestRecord]] = defaultdict(list)
     for test in report.tests:
         if test.requirement is not None:
@@ -140,14 +142,17 @@ def by_export(executions: Iterable[ExecutionRecord]) -> tuple[ExportSummary, ...
 
 
 def fuel_used_percent(execution: ExecutionRecord) -> float | None:
-    """Return the share of the fuel limit in percent: 100 of a limit of zero, `None` without a limit."""
+    """Return the used share of the fuel limit in percent: 100 for a limit of zero, `None` without a limit."""
     if execution.fuel_limit is None:
         return None
     return 100.0 * execution.fuel_consumed / execution.fuel_limit if execution.fuel_limit else 100.0
 
 
 def memory_used_percent(execution: ExecutionRecord) -> float:
-    """Return the share of the memory limit in percent; of a limit of zero, 0 when no memory was asked for, else 100."""
+    """Return the used share of the memory limit in percent.
+
+    For a limit of zero it is 0 if no memory was requested, else 100.
+    """
     if execution.memory_limit_bytes:
         return 100.0 * execution.peak_memory_bytes / execution.memory_limit_bytes
     return 100.0 if execution.peak_memory_bytes or execution.denied_growths else 0.0

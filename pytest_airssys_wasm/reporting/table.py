@@ -1,4 +1,7 @@
-"""The table of exports in a terminal. In a narrow one the less important columns are left out, and a note says so."""
+"""The table of exports in a terminal.
+
+In a narrow terminal the less important columns are left out, and a note names them.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ INSTANTIATION = "(instantiate)"
 _GAP = "  "
 _LEAST_NAME = 24
 _VERDICTS = 4
-"""The divisor of the terminal's width that gives the most room of verdicts in a line."""
+"""The divisor of the terminal's width that gives the maximum width of the verdicts in a row."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +35,9 @@ class _Column:
     title: str
     write: Callable[[ExportSummary], str]
     rank: int
-    """The rank in which columns are left out where there is too little room, the highest first; 0 always stays."""
+    """The rank by which columns are left out in a narrow terminal, the highest first. A column of rank 0 is always
+    shown.
+    """
 
 
 _COLUMNS = (
@@ -50,7 +55,10 @@ _COLUMNS = (
 
 
 def render(rows: Sequence[ExportSummary], columns: int) -> tuple[str, ...]:
-    """Return lines of plain text, none wider than `columns` (of 72 or more). Without rows there are no lines."""
+    """Return the table as lines of plain text, of at most `columns` columns (at least 72).
+
+    Without rows there are no lines.
+    """
     return tuple(_lines(rows, columns)) if rows else ()
 
 
@@ -79,7 +87,7 @@ def _lines(rows: Sequence[ExportSummary], columns: int) -> Iterator[str]:
 
 
 def _fitting(rows: Sequence[ExportSummary], columns: int) -> tuple[list[_Column], list[list[str]]]:
-    """Choose the columns that leave enough room for names and verdicts. Return them with their cells."""
+    """Select the columns that leave enough room for names and verdicts, and return them with their cells."""
     chosen = sorted(_COLUMNS, key=attrgetter("rank"))
     cells = {column.title: [column.write(row) for row in rows] for column in chosen}
     name = min(_LEAST_NAME, _widest("export", *map(_name, rows)))

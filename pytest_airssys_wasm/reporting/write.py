@@ -1,4 +1,4 @@
-"""The writing of a report to a file, in the format that the suffix of its name says."""
+"""The writing of a report to a file, in the format that the suffix of the file name stands for."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ SUFFIXES = (".json", ".md", ".html")
 
 
 def check_path(path: Path, where: str = "report") -> None:
-    """Raise `InvalidConfiguration`, beginning with `where`, unless a report can have this name."""
+    """Raise `InvalidConfiguration`, whose message begins with `where`, unless the suffix is that of a report."""
     if path.suffix.lower() not in SUFFIXES or path.is_dir():
         raise InvalidConfiguration(where, str(path), f"a file name that ends in {', '.join(SUFFIXES)}")
 
 
 def write(report: Report, path: Path) -> None:
-    """Write the file, and make the folders above it. Readers see either the whole old file or the whole new one.
+    """Write the report to a file, and create missing parent folders. The file is replaced atomically.
 
-    Raises `InvalidConfiguration` where `check_path` does, and `OSError` where the file cannot be written.
+    Raises `InvalidConfiguration` for a name without the suffix of a report, and `OSError` if the file cannot be
+    written.
     """
     check_path(path)
     text = _render(report, path.suffix.lower())

@@ -1,1 +1,1 @@
-"""Runs guests under limits. Knows nothing of pytest or Hypothesis."""
+"""The execution of guests under limits. This package does not depend on pytest or Hypothesis."""

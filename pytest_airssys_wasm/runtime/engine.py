@@ -1,4 +1,4 @@
-"""WasmEngine: loads guests, and runs single calls of them under limits. A facade; nothing below knows it."""
+"""The class `WasmEngine`, a facade that loads guests, and runs single calls under limits."""
 
 from __future__ import annotations
 
@@ -39,14 +39,16 @@ if TYPE_CHECKING:
 
 
 class WasmEngine(EngineCore):
-    """Loads guests and runs them under limits. Safe to share between threads; one per process is enough.
+    """An engine, which loads guests and runs them under limits. It can be shared between threads; one engine per
+    process is enough.
 
-    `cache` keeps compiled guests on disk; `None` compiles anew in each process. `memory_range` gives the least and the
-    most bytes of memory that a manifest beside a component may ask for. `on_execution` is called with the call and the
-    outcome of each execution, on the thread that waited for it. `isolation` compiles and runs guests in processes of
-    their own, within bounds of time and memory; `None` does both in this process, and compiles however long that takes.
+    `cache` stores compiled guests on disk; with `None` each process compiles its guests. `memory_range` is the minimum
+    and the maximum memory limit, in bytes, that a manifest beside a component may declare. `on_execution` is called
+    with a `Finished` for each execution, on the thread that waited for the execution. `isolation` compiles and runs
+    guests in separate processes, with limits on time and memory; with `None` guests are compiled and run in this
+    process, and the time and memory of compilation are not limited.
 
-    As a context manager (`with` or `async with`) it is closed at the end of the block.
+    As a context manager (`with` or `async with`) the engine is closed at the end of the block.
     """
 
     def __init__(
@@ -67,12 +69,12 @@ class WasmEngine(EngineCore):
         self._close = weakref.finalize(self, _close, self.guest_threads, self.backends)
 
     def load(self, source: str | os.PathLike[str] | bytes, *, manifest: Manifest | None = None) -> Component:
-        """Compile a guest: a path to a binary or WAT file, its bytes, or WAT text (which begins with `(`).
+        """Compile a guest, given as a path to a binary or WAT file, as bytes, or as WAT text (which begins with `(`).
 
         A `Component.toml` beside the file is read too, unless a `manifest` is given. Raises `InvalidComponent` for
-        anything that is not a valid component or module, `FileNotFoundError` for a missing file,
-        `InvalidConfiguration` for a wrong manifest; with an isolation, `ResourceLimitExceeded` for a guest that takes
-        the compiler too much time or memory, and `RuntimeDied` where the compiler breaks down.
+        anything that is not a valid component or module, `FileNotFoundError` for a missing file, and
+        `InvalidConfiguration` for a wrong manifest; with an isolation also `ResourceLimitExceeded` for a guest whose
+        compilation takes too much time or memory, and `RuntimeDied` if the compiler fails.
         """
         if isinstance(source, bytes):
             return self._load(source, "<bytes>", manifest)
@@ -88,7 +90,8 @@ class WasmEngine(EngineCore):
     ) -> Component:
         """Compile a guest without blocking the running asyncio event loop; otherwise the same as `load`.
 
-        Cancelling the task that awaits it does not end the compilation, which goes on until its bounds.
+        Cancelling the awaiting task does not end the compilation, which continues until it is finished or reaches its
+        limits.
         """
         from pytest_airssys_wasm.runtime.execution.awaiting.event_loop import off_the_loop
 
@@ -116,9 +119,10 @@ class WasmEngine(EngineCore):
         return component
 
     def revive(self, path: Path, artefact: Path) -> Component:
-        """Return a guest from its binary and from the file that an engine of this version has compiled it to.
+        """Return a guest from its binary and from the artefact to which an engine of this version has compiled it.
 
-        Raises `ValueError` for a file that is not an artefact. It is not examined: it is code that will be run.
+        Raises `ValueError` for a file that is not an artefact. The content of the artefact is trusted: it is machine
+        code that will be run.
         """
         kind, binary = self.compiler.to_binary(path.read_bytes(), path.name)
         raw = self.compiler.map(kind, artefact)
@@ -126,7 +130,10 @@ class WasmEngine(EngineCore):
         return CoreModule(read_module(binary), **known) if kind == "module" else WitComponent(**known)
 
     def to_binary(self, source: bytes, name: str) -> tuple[Kind, bytes]:
-        """Return the kind of a guest and its binary; WebAssembly text is translated. Raises the errors of `load`."""
+        """Return the kind of a guest and its binary, translated from WebAssembly text if necessary.
+
+        Raises the errors of `load`.
+        """
         return self.compiler.to_binary(source, name)
 
     def execute(
@@ -142,8 +149,8 @@ class WasmEngine(EngineCore):
 
         `limits` default to those of the component's manifest; without one they must be given.
 
-        Returns the value and the usage. Raises the `WasmError` that the execution ended with, and the errors of
-        `Instance.call` for a name or an argument that does not fit.
+        Returns the value, the usage and the output. Raises the `WasmError` with which the execution ended, and the
+        errors of `Instance.call` for a wrong name or argument.
         """
         check_component(component, self)
         with LimitedStore(self, limits or _limits_of(component), host=host, wasi=wasi) as store:
@@ -160,14 +167,14 @@ class WasmEngine(EngineCore):
     ) -> Execution:
         """Instantiate and call without blocking the running asyncio event loop; otherwise the same as `execute`.
 
-        Cancelling the task that awaits it ends the guest and releases the store.
+        Cancelling the awaiting task ends the guest and releases the store.
         """
         check_component(component, self)
         with LimitedStore(self, limits or _limits_of(component), host=host, wasi=wasi) as store:
             return await store.execute_async(component, function, *args)
 
     def close(self) -> None:
-        """End the idle guest threads. Stores that are still open go on to work."""
+        """End the idle guest threads. Stores that are still open remain usable."""
         self._close()
 
     def __enter__(self) -> Self:

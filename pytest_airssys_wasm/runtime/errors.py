@@ -1,4 +1,6 @@
-"""The error tree: one class for each verdict that is not `ok`, and the conversion from and to `Outcome`."""
+"""The hierarchy of errors, with one class for each verdict that is not `ok`, and the conversions from and to
+`Outcome`.
+"""
 
 from __future__ import annotations
 
@@ -18,23 +20,27 @@ if TYPE_CHECKING:
 
 
 class WasmError(Exception):
-    """The base of all errors that this package raises about a guest, its limits or its configuration.
+    """The base class of all errors that this package raises about a guest, its limits or its configuration.
 
-    Errors hold data only. They can be pickled and copied; a copy keeps a cause that is a `WasmError` itself.
+    Errors contain only data, and can be pickled and copied. A copy keeps its `__cause__` if that is a `WasmError`.
     """
 
     verdict: ClassVar[Verdict]
-    """The verdict that the class stands for."""
+    """The verdict that corresponds to the class."""
     usage: Usage | None = None
-    """The cost of the execution; `None` when no guest code had started."""
+    """The usage of the execution; `None` if no guest code had started."""
     frames: Sequence[Frame] = ()
-    """The guest's backtrace where there is one, innermost frame first."""
+    """The guest's backtrace, innermost frame first; empty if there is none."""
     call: Call | None = None
-    """The execution that ended with this error; `None` when no guest code had started."""
+    """The execution that ended with this error; `None` if no guest code had started."""
     stdout: bytes = b""
-    """The guest's output up to the error, within the output limit; empty where WASI is not granted."""
+    """The bytes that the guest wrote to stdout before the error, up to the output limit; empty unless WASI is
+    granted.
+    """
     stderr: bytes = b""
-    """The guest's error output up to the error, within the output limit; empty where WASI is not granted."""
+    """The bytes that the guest wrote to stderr before the error, up to the output limit; empty unless WASI is
+    granted.
+    """
     __module__ = "pytest_airssys_wasm"  # where users import it from, and what pytest shows
 
     def __init_subclass__(cls) -> None:
@@ -72,22 +78,22 @@ class OutOfFuel(WasmError):
 
 
 class ExecutionTimeout(WasmError, TimeoutError):
-    """The wall clock ran out, in guest code, in a host function or in a WASI call."""
+    """The timeout was reached, in guest code, in a host function or in a WASI call."""
 
     verdict = Verdict.TIMEOUT
 
 
 class OutOfMemory(WasmError):
-    """The memory limit refused a growth or an initial size, and the guest failed because of it.
+    """The memory limit refused a growth or an initial size, and the guest failed because of this.
 
-    `__cause__` is the trap that the guest ended with.
+    `__cause__` is the trap with which the guest ended.
     """
 
     verdict = Verdict.OUT_OF_MEMORY
 
 
 class ResourceLimitExceeded(WasmError):
-    """A counted resource went over its limit."""
+    """A limit was exceeded that is not on the fuel, the time or the memory of an execution; `resource` names it."""
 
     verdict = Verdict.RESOURCE_LIMIT
 
@@ -109,7 +115,7 @@ class ComponentTrapped(WasmError):
 
 
 class GuestExit(WasmError):
-    """The guest ended itself through WASI with a status other than 0."""
+    """The guest exited through WASI with a status other than 0."""
 
     verdict = Verdict.EXIT
 
@@ -120,7 +126,7 @@ class GuestExit(WasmError):
 
 
 class HostFunctionError(WasmError):
-    """A host function raised; `__cause__` is the original exception."""
+    """A host function raised an exception, which is the `__cause__`."""
 
     verdict = Verdict.HOST_ERROR
 
@@ -137,7 +143,7 @@ class RuntimeDied(WasmError):
 
 
 class LinkError(WasmError):
-    """Imports are missing or have the wrong type."""
+    """Imports of the guest are not provided, or have the wrong type."""
 
     verdict = Verdict.LINK_ERROR
 
@@ -148,7 +154,7 @@ class LinkError(WasmError):
 
 
 class InvalidComponent(WasmError):
-    """The bytes are not a valid component or module, or not of the kind that is needed."""
+    """The guest is not a valid component or module, or does not have the required kind or world."""
 
     verdict = Verdict.INVALID_COMPONENT
 
@@ -164,11 +170,11 @@ class _Nothing:
 
 
 NOTHING = _Nothing()
-"""The value of `InvalidConfiguration.given` where something had to be given, and was not."""
+"""The value of `InvalidConfiguration.given` if a required value is missing."""
 
 
 class _Text(str):
-    """The text of a value that could not be pickled; its `repr` is the text itself."""
+    """The text of a value that cannot be pickled. Its `repr` is the text itself."""
 
     __slots__ = ()
 
@@ -177,7 +183,7 @@ class _Text(str):
 
 
 class InvalidConfiguration(WasmError, ValueError):
-    """A manifest, limit, marker or option is wrong: says where, what was given, and what would be right."""
+    """A manifest, limit, marker or option is wrong. The error states where, the given value, and the expected one."""
 
     verdict = Verdict.INVALID_CONFIG
 
@@ -208,9 +214,10 @@ class InvalidConfiguration(WasmError, ValueError):
 
 
 def outcome_of(error: BaseException | None, usage: Usage | None = None) -> Outcome:
-    """Return the outcome that an error stands for; `None` is `ok`, with this usage.
+    """Return the outcome of an error; for `None` the outcome is `ok`, with this usage.
 
-    An error that is not a `WasmError` is what a host function raised to end the test or the process: `host-error`.
+    An error that is not a `WasmError` was raised by a host function to end the test or the process; its verdict is
+    `host-error`.
     """
     if error is None:
         return Outcome(verdict=Verdict.OK, usage=usage)
@@ -235,7 +242,7 @@ def outcome_of(error: BaseException | None, usage: Usage | None = None) -> Outco
 def error_of(outcome: Outcome) -> WasmError | None:
     """Return the error of an outcome, with its frames and its usage; `None` for `ok`.
 
-    Raises `ValueError` for an outcome that lacks what its verdict needs.
+    Raises `ValueError` for an outcome without the data that its verdict requires.
     """
     if outcome.verdict is Verdict.OK:
         return None
@@ -245,7 +252,7 @@ def error_of(outcome: Outcome) -> WasmError | None:
 
 
 def message_of(error: BaseException) -> str:
-    """Return the text that an error was raised with, before names of the guest are made printable."""
+    """Return the original text of an error, in which names of the guest are not escaped."""
     if isinstance(error, InvalidConfiguration):
         return str(error)
     return str(error.args[0] if error.args else "")

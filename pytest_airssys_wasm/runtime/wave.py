@@ -59,7 +59,7 @@ def write_value(value: object, type_: AnyType, *, most_characters: int = _MOST_C
     """Return a Python value in WAVE: `{id: 1, tags: ["a"]}`.
 
     `type_` is its WIT type, or the name of a core value type (`"i32"`). The text has at most `most_characters`
-    characters, and ends with `…` where it was cut. Never raises.
+    characters, and ends with `…` if it was cut. Never raises.
     """
     return _written(most_characters, lambda out: _value(out, value, type_, 0))
 
@@ -70,7 +70,7 @@ def write_call(
     """Return a call in WAVE: `transform("hello")`, `demo:shop/stock@1.0.0#find(3, some("x"))`.
 
     `types` are those of the parameters, as `Component.parameter_types` gives them. The text has at most
-    `most_characters` characters, and ends with `…` where it was cut. Never raises.
+    `most_characters` characters, and ends with `…` if it was cut. Never raises.
     """
 
     def write(out: _Text) -> None:

@@ -56,7 +56,7 @@ class CallResult:
 
     error: WasmError | None
     value: Any
-    """The result in the encoding of the adapter protocol; `None` where the call did not return."""
+    """The result in the encoding of the adapter protocol; `None` if the call did not return."""
     usage: Usage
     output: tuple[bytes, bytes]
     """The bytes written to stdout and to stderr."""
@@ -70,7 +70,7 @@ class CallResult:
 def plan_call(component: Component, function: str, args: Sequence[Any]) -> PlannedCall:
     """Read the arguments by their types.
 
-    Raises `Unfit` where the component has no such export, or it takes another number of arguments.
+    Raises `Unfit` if the component has no such export, or it takes another number of arguments.
     """
     try:
         types, results = component.parameter_types(function), component.result_types(function)

@@ -77,7 +77,7 @@ class Candidate:
     def limits(self) -> ResourceLimits:
         """The limits under which the component is to run.
 
-        Raises `Unfit` where no memory limit is given, or a limit is not allowed.
+        Raises `Unfit` if no memory limit is given, or a limit is not allowed.
         """
         if isinstance(self.declared_limits, ResourceLimits):
             return self.declared_limits
@@ -93,7 +93,7 @@ class Candidate:
     def instantiated(self) -> Iterator[Instance]:
         """Yield an instance in a store of its own.
 
-        Raises `Blocked` where one of the checks `loads`, `limits`, `imports` and `instantiates` fails.
+        Raises `Blocked` if one of the checks `loads`, `limits`, `imports` and `instantiates` fails.
         """
         component = self.need("loads", self.load)
         limits = self.need("limits", lambda: self.limits)
@@ -108,7 +108,7 @@ class Candidate:
 
     @staticmethod
     def need(check: str, get: Callable[[], T]) -> T:
-        """Return the result of `get`. Raises `Blocked`, naming the check, where it raises `Unfit`."""
+        """Return the result of `get`. Raises `Blocked`, naming the check, if it raises `Unfit`."""
         try:
             return get()
         except Unfit as unfit:

@@ -38,7 +38,7 @@ class ValidationHooks:
         config.args.extend(str(path) for path in sorted(self._named - given))
 
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-        """Return a node for a manifest, and for a binary that was named."""
+        """Return a node for a manifest, or for a binary that `--wasm-component` names."""
         if file_path in self._named and file_path.name != MANIFEST_NAME:
             return BinaryFile.from_parent(parent, path=file_path, nodeid=_node_id(file_path, parent.config))
         if file_path.name == MANIFEST_NAME and (self._all_manifests or file_path in self._named):
@@ -47,7 +47,9 @@ class ValidationHooks:
 
 
 def _node_id(path: Path, config: pytest.Config) -> str | None:
-    """Return the whole path outside the rootdir, where pytest would leave it out; else `None`, for pytest's own."""
+    """Return the absolute path as node id of a file outside the rootdir, where pytest would drop it; else `None`, so
+    that pytest chooses the node id.
+    """
     return None if path.is_relative_to(config.rootpath) else path.as_posix()
 
 
@@ -72,7 +74,9 @@ class ManifestFile(pytest.File):
     """A `Component.toml`, with its checks and tests."""
 
     def collect(self) -> Iterator[pytest.Item]:
-        """Yield the checks, and a test for each entry of `[[tests]]`; of a wrong manifest only the check `manifest`."""
+        """Yield the checks, and a test for each entry of `[[tests]]`; only the check `manifest` if the manifest is not
+        valid.
+        """
         from pytest_airssys_wasm.validation.calls import check_entry
         from pytest_airssys_wasm.validation.checks import CHECKS
 
@@ -90,10 +94,10 @@ class ManifestFile(pytest.File):
 
 
 class BinaryFile(pytest.File):
-    """A binary that is not the one of the manifest beside it. Such a manifest still sets the limits."""
+    """A binary that the manifest beside it, if there is one, does not name. Such a manifest still sets the limits."""
 
     def collect(self) -> Iterator[pytest.Item]:
-        """Yield the checks that need no manifest."""
+        """Yield the checks that do not need a manifest."""
         from pytest_airssys_wasm.validation.checks import CHECKS
 
         beside = self.path.parent / MANIFEST_NAME
@@ -105,11 +109,14 @@ class BinaryFile(pytest.File):
 
 
 class CheckItem(pytest.Function):
-    """One check: for pytest a function, so that it can use fixtures such as `wasm_host`."""
+    """One check. The item is a pytest function, so that it can use fixtures such as `wasm_host`."""
 
     @classmethod
     def make(cls, parent: pytest.File, name: str, function: Callable[..., None], source: Source | None) -> CheckItem:
-        """Return an item that runs `function` with the fixtures that it asks for. `source` is the guest, if known."""
+        """Return an item that runs `function` with the fixtures that its parameters name.
+
+        `source` is the guest, if known.
+        """
         item: CheckItem = cls.from_parent(parent, name=name, callobj=function)
         item.stash[SOURCE] = source
         item.stash[KIND] = "check"
@@ -126,7 +133,7 @@ class CheckItem(pytest.Function):
         return type(made).parse(str(made))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """Return the reason and the remedy; a traceback only where this package or a host function is at fault."""
+        """Return the reason and the remedy; a traceback only if the cause is in this package or in a host function."""
         error = excinfo.value
         if isinstance(error, Unfit):
             return failure_text(excinfo, self.path, error.reason, f"to do: {error.remedy}")
@@ -135,12 +142,14 @@ class CheckItem(pytest.Function):
         return super().repr_failure(excinfo)
 
     def reportinfo(self) -> tuple[Any, int | None, str]:
-        """Return the manifest or binary, and the check."""
+        """Return the location of the check: the manifest or binary, no line, and the name of the check."""
         file, _, check = self.nodeid.partition("::")
         return self.path, 0, f"{check} of {file}"
 
     def fails_elsewhere(self, check: str) -> bool:
-        """Return whether the check of this name runs in this session too, and so reports what blocks this one."""
+        """Return whether the check of this name also runs in this session, so that it reports the failure that blocks
+        this check.
+        """
         return any(item.parent is self.parent and item.name == check for item in self.session.items)
 
 

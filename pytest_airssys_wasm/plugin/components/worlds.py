@@ -1,7 +1,7 @@
-"""The check whether a component implements a world, by the names of the world's exports in a WIT file.
+"""The check whether a component implements a world: it compares the names of exports with those in a WIT file.
 
-Only the parts of WIT that names need are read: the package, and the `export` and `include` of worlds.
-Types are left to the guest's compiler and to the calls of the test.
+Only the parts of WIT that declare names are read: the package, and the `export` and `include` statements of worlds.
+Types are not compared: the guest's compiler and the calls of the test check them.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _INLINE = re.compile(r"%?([\w-]+)\s*:(?![\w-]+/)")
 
 
 def check_world(component: Component, file: Path, world: str | None) -> None:
-    """Raise `InvalidComponent`, which names every export of the world that `component` does not have.
+    """Check that `component` has the exports of a world.
 
-    `world` may be `None` if the file declares only one. Raises `InvalidConfiguration` where it is not clear which
-    world to check.
+    `world` may be `None` if the file declares only one. Raises `InvalidComponent`, which names the missing exports, and
+    `InvalidConfiguration` if the file does not have the world, or has several and `world` is `None`.
     """
     name, exports = read_exports(file, world)
     missing = [export for export in exports if export not in component.exports]
@@ -38,9 +38,9 @@ def check_world(component: Component, file: Path, world: str | None) -> None:
 
 
 def read_exports(file: Path, world: str | None) -> tuple[str, tuple[str, ...]]:
-    """Return name and exports of a world.
+    """Return the name and the exports of a world.
 
-    Raises `InvalidConfiguration` when the file has no such world, or several to choose from.
+    Raises `InvalidConfiguration` if the file does not have the world, or has several and none is named.
     """
     try:
         text = _COMMENT.sub(" ", file.read_text("utf-8"))
@@ -86,7 +86,7 @@ def _body(text: str, start: int) -> str:
 
 
 def _statements(body: str) -> Iterator[str]:
-    """Yield the statements of a world, without the text in braces."""
+    """Yield the statements in the body of a world, without the text in braces."""
     depth, statement = 0, ""
     for character in body:
         if character == "{":

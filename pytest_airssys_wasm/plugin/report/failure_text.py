@@ -1,4 +1,4 @@
-"""Failures that are best told in words: without a traceback, and with one line in pytest's short summary."""
+"""Failures that are shown as text: without a traceback, and with one line in pytest's short summary."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 def failure_text(
     excinfo: pytest.ExceptionInfo[BaseException], path: Path, *lines: str, reason: str | None = None
 ) -> Any:
-    """Return what `repr_failure` of an item returns for such a failure. `path` is the file at fault.
+    """Return a failure that is shown as text, for `repr_failure` of an item to return. `path` is the file that caused
+    the failure.
 
-    The reason, which is the first line unless it is given, is all that the short summary, JUnit's message and reports
-    show.
+    The short summary, JUnit's message and reports show only `reason`, by default the first line.
     """
     excinfo.value.args = ("\n".join(map(printable, lines)),)
     text = excinfo.getrepr(style="value", chain=False)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def header_lines(config: pytest.Config) -> list[str]:
-    """Return the lines of the header."""
+    """Return the lines of the plugin in the header of a run."""
     from platformdirs import user_cache_path
 
     settings = config.stash[SETTINGS]
@@ -30,7 +30,7 @@ def header_lines(config: pytest.Config) -> list[str]:
 
 
 def limits_text(settings: Settings) -> str:
-    """Return the limits that hold where no marker or manifest says otherwise, as one line."""
+    """Return the limits of tests without markers and manifests, as one line."""
     fuel = settings.wasm_fuel.value if settings.wasm_fuel else ResourceLimits.DEFAULT_FUEL
     timeout_ms = settings.wasm_timeout_ms.value if settings.wasm_timeout_ms else ResourceLimits.DEFAULT_TIMEOUT_MS
     memory = size_text(settings.wasm_memory.value) if settings.wasm_memory else "as each test says"

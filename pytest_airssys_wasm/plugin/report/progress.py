@@ -1,4 +1,4 @@
-"""Progress of long compilations in the terminal."""
+"""The progress of long compilations, shown in the terminal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ _AGAIN_AFTER_S = 10.0
 
 
 def teller(config: pytest.Config) -> Callable[[CompileProgress], None]:
-    """Return a callback that writes to the terminal, past pytest's capture, after 2 s and then every 10 s."""
+    """Return a callback for `CompileCache` that writes a line to the terminal after 2 s and then every 10 s, bypassing
+    pytest's capture.
+    """
     last_told: dict[str, float] = {}
 
     def tell(progress: CompileProgress) -> None:

@@ -1,7 +1,7 @@
-"""Records of every execution of guest code, with the test that caused it.
+"""The records of all executions of guest code, with the tests that caused them.
 
-They are made where tests run, and collected where the session ends: under xdist they travel on the test reports from
-the workers to the controller.
+Records are made in the process that runs the test, and collected in the process that ends the session: under xdist,
+test reports carry them from the workers to the controller.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.base.outcome import Call, Finished
 
 PROPERTIES = ("wasm_executions", "wasm_verdicts", "wasm_fuel", "wasm_wall_ms", "wasm_peak_memory_bytes")
-"""The names of the user properties of a test that ran guests, which sum up its executions."""
+"""The names of the user properties that sum up the executions of a test."""
 _EXECUTIONS = "airssys_wasm_executions"
 _ABOUT = "airssys_wasm_about"
 _MOST_CHARACTERS = 2_000
@@ -40,7 +40,10 @@ class Recorder:
         self._of_test: list[ExecutionRecord] = []
 
     def see(self, finished: Finished) -> None:
-        """Record an execution that has ended. Those of the conformance suite are left out: it tests no component."""
+        """Record an execution that has ended.
+
+        Executions of the conformance suite are left out, because it does not test components.
+        """
         if self._test is not None:
             self._found.append(_record(self._test, self._name(finished.call), finished))
 
@@ -50,7 +53,7 @@ class Recorder:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
-        """Remember which test runs."""
+        """Remember the test that is running."""
         self._test = item.nodeid if item.stash.get(KIND, "test") in ("test", "check") else None
         try:
             return (yield)
@@ -61,7 +64,7 @@ class Recorder:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Put the records on the report of their phase, and the sums of the test among its user properties."""
+        """Attach the records to the report of their phase, and add their sums to the user properties of the test."""
         found, self._found = self._found, []
         if call.when == "setup":  # of a test, or of another attempt at it
             self._of_test = []
@@ -85,11 +88,11 @@ class Collection:
 
     @property
     def tests(self) -> tuple[TestRecord, ...]:
-        """The outcome of each test, in the order in which tests started. A test that was only set up is left out."""
+        """The outcomes of the tests, in the order in which tests started. A test that was only set up is left out."""
         return tuple(one for one in self._tests.values() if one.test in self._ended)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Collect the records and the outcome on a report."""
+        """Collect the records and the outcome from a test report."""
         self.executions.extend(
             ExecutionRecord(**dict(zip(ExecutionRecord.__struct_fields__, values)))
             for values in getattr(report, _EXECUTIONS, ())

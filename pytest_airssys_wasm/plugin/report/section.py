@@ -1,4 +1,6 @@
-"""The section under a failing test that ran a guest: verdict, call, limits and use, frames, output, rerun."""
+"""The section under a failing test that ran a guest: verdict, call, limits and usage, frames, output, and a command to
+run the test again.
+"""
 
 from __future__ import annotations
 
@@ -29,12 +31,14 @@ _MAX_DENIALS = 5
 _MAX_NAME = 120
 _MAX_OUTPUT = 4_000
 _RERUNS_S = 10.0
-"""The seconds of a whole session that may be spent on finding out which limit would have been enough."""
+"""The time in seconds that a session may spend on re-runs that determine which limit would have been enough."""
 _RERUNS_SPENT_S = pytest.StashKey[float]()
 
 
 def add_section(item: pytest.Item, report: pytest.TestReport, raised: BaseException) -> None:
-    """Add a section to the report of a failing test: what its guest used of its limits, and how to run it again."""
+    """Add a section to the report of a failing test: its guest's usage beside the limits, and a command to run the test
+    again.
+    """
     if not report.failed or report.when == "teardown":
         return
     lines = [*_lines(item, _guest_error(raised))]
@@ -56,7 +60,7 @@ def _lines(item: pytest.Item, error: WasmError | None) -> Iterator[str]:
 
 
 def _guest_error(raised: BaseException) -> WasmError | None:
-    """Return the error of a guest that caused what was raised."""
+    """Return the error of a guest that caused the failure; `None` if no guest did."""
     error: BaseException | None = raised
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
@@ -87,7 +91,7 @@ def _enough(config: pytest.Config, error: WasmError) -> Enough | None:
 
 
 def _rerun_command(item: pytest.Item) -> str:
-    """Return a command line that runs a test again under the same limits."""
+    """Return the command line that runs a test again under the same limits."""
     path, separator, names = item.nodeid.partition("::")
     seen_from_here = os.path.relpath(item.config.rootpath / path, item.config.invocation_params.dir)
     flags = (*item.stash.get(RERUN_FLAGS, ()), *item.config.stash[SETTINGS].flags)
@@ -95,7 +99,7 @@ def _rerun_command(item: pytest.Item) -> str:
 
 
 def _error_lines(error: WasmError, enough: Enough | None) -> Iterator[str]:
-    """Yield how an execution ended, and how much of its limits it used."""
+    """Yield the lines about the end of an execution and its usage."""
     yield f"verdict  {error.verdict}"
     if error.call is not None:
         yield f"call     {printable(error.call.text)}"
@@ -110,7 +114,7 @@ def _error_lines(error: WasmError, enough: Enough | None) -> Iterator[str]:
 
 
 def _usage_lines(usage: Usage | None, timeout_ms: float | None) -> Iterator[str]:
-    """Yield what was used beside each limit, and its share."""
+    """Yield a line for each limit with the usage and its share of the limit."""
     if usage is None:
         yield "no guest code was started"
         return
@@ -125,7 +129,7 @@ def _usage_lines(usage: Usage | None, timeout_ms: float | None) -> Iterator[str]
 
 
 def _output_lines(stdout: bytes, stderr: bytes) -> Iterator[str]:
-    """Yield the output of the guest."""
+    """Yield the lines about the output of the guest."""
     for name, written in (("stdout", stdout), ("stderr", stderr)):
         if written:
             yield f"guest {name}:"
@@ -133,7 +137,7 @@ def _output_lines(stdout: bytes, stderr: bytes) -> Iterator[str]:
 
 
 def _enough_text(enough: Enough) -> str:
-    """Return the finding of a run with the limit lifted, as a sentence."""
+    """Return the result of a re-run without the limit, as text."""
     name = enough.limit
     if enough.needed is not None:
         unit = {"fuel": "{:,.0f} fuel", "timeout_ms": "about {:.0f} ms"}.get(name)
@@ -145,7 +149,7 @@ def _enough_text(enough: Enough) -> str:
 
 
 def size_text(count: int) -> str:
-    """Return a number of bytes in the largest unit that fits."""
+    """Return a number of bytes as text, in the largest unit that fits."""
     for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
         if count >= size:
             return f"{count / size:.4g} {unit}"

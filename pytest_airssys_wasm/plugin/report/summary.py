@@ -1,4 +1,4 @@
-"""The end of a session: the table of executions, and the files that `--wasm-report` asks for."""
+"""The summary at the end of a session: the table of executions, and the files of `--wasm-report`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Summary:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Write the reports. The run fails if one cannot be written, since somebody relies on it."""
+        """Write the reports. The run fails if a report cannot be written."""
         paths = self._config.stash[SETTINGS].wasm_report
         report = self._report() if paths else None
         for path in paths if report else ():
@@ -103,7 +103,7 @@ def _file(test: TestRecord) -> str:
 
 
 def _rank(test: TestRecord) -> int:
-    """Return the place of a check in the order of checks; the tests of a manifest come after them."""
+    """Return the rank of a check in the order of checks; the tests of a manifest come last."""
     name = test.test.partition("::")[2]
     return ORDER.index(name) if name in ORDER else len(ORDER)
 

@@ -1,4 +1,4 @@
-"""Tracebacks of failures that a guest or a setting caused: they end in the test, not inside this package."""
+"""The tracebacks of failures that a guest or a setting caused. They end in the test, not inside this package."""
 
 from __future__ import annotations
 
@@ -36,9 +36,10 @@ def hide_package(config: pytest.Config, excinfo: pytest.ExceptionInfo[BaseExcept
 
 
 class Interruptions:
-    """A plugin that shows Ctrl-C during a guest where the test called it, not where this package waited for it.
+    """A plugin that shows a Ctrl-C while a guest runs at the line at which the test called the guest, not inside this
+    package.
 
-    Interruptions elsewhere are shown as they are. It is not registered with `--full-trace`.
+    Other interruptions are not changed. With `--full-trace` the plugin is not registered.
     """
 
     @pytest.hookimpl(tryfirst=True)
@@ -52,8 +53,9 @@ class Interruptions:
 
 
 def _is_on_purpose(excinfo: pytest.ExceptionInfo[BaseException]) -> bool:
-    """Return whether the package raises such an error on purpose: one of its own classes, or a built-in one for a wrong
-    name or argument; or `pytest.fail` in a host function or in a signal handler that ends a test at its time limit.
+    """Return whether an error is shown without the frames of this package: an error of one of its classes, a built-in
+    error for a wrong name or argument, or `pytest.fail` in a host function or in a signal handler that ends a test at
+    its time limit.
     """
     if isinstance(excinfo.value, pytest.fail.Exception):
         return True

@@ -1,6 +1,6 @@
 """The bundled suite as pytest nodes: chapters and cases, with node ids `conformance/<chapter>/<case>`.
 
-They are children of the session, not of a file, so that they exist in any folder; and they are not instances of
+The nodes are children of the session, not of a file, so that they exist in any folder. They are not instances of
 `pytest.File`, because `--lf` would skip them.
 """
 
@@ -30,12 +30,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChapterItems:
-    """A chapter, with the functions that make its items: cases from data, or laws."""
+    """A chapter, with the functions that create its items: cases from data, or laws."""
 
     name: str
     path: Path
     items: dict[str, Callable[..., pytest.Item]]
-    """The functions by the name of the item; they are called with the parent and the keywords of a node."""
+    """The functions that create the items, by the names of the items. They are called with the parent and the keywords
+    of a node.
+    """
 
     @property
     def node_id(self) -> str:
@@ -84,8 +86,8 @@ class SuiteHooks:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        """Mix the chapters where xdist distributes the items: a worker gets many items that follow each other, and so
-        do the chapters that take longest.
+        """Mix the chapters if xdist distributes the items. xdist gives each worker many consecutive items, and
+        otherwise one worker would get all items of a slow chapter.
         """
         if hasattr(config, "workerinput"):
             ours = [index for index, item in enumerate(items) if isinstance(item.parent, ChapterCollector)]
@@ -132,7 +134,7 @@ class ChapterCollector(pytest.Collector):
 
 
 def mixed(items: Sequence[pytest.Item]) -> list[pytest.Item]:
-    """Return the items in an order in which each stretch has its share of every chapter."""
+    """Return the items in an order in which every chapter is spread evenly."""
     chapters = [[*chapter] for _, chapter in groupby(items, key=lambda item: item.parent)]
     places = [((place + 0.5) / len(chapter), item) for chapter in chapters for place, item in enumerate(chapter)]
     return [item for _, item in sorted(places, key=itemgetter(0))]
@@ -151,7 +153,7 @@ def _expected_failures(config: pytest.Config) -> dict[str, KnownFailure]:
 
 
 def _chapters(failures: Mapping[str, KnownFailure]) -> Iterator[ChapterItems]:
-    """Yield the chapters from data, and the laws."""
+    """Yield the chapters that are read from data, and the chapter of the laws."""
     for file in find_chapters():
         cases = {
             case.name: _maker(CaseItem, path=case.path, case_file=case, known_failure=failures.get(case.node_id))

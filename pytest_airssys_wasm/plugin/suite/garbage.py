@@ -1,4 +1,4 @@
-"""Keeping Python's garbage collector from old objects while a case runs."""
+"""The exclusion of old objects from Python's garbage collection while a case runs."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def new_garbage_only() -> Iterator[None]:
-    """Let the collector pass over all objects that exist already, for as long as the context lasts.
+    """Exclude all objects that exist already from garbage collection until the context ends.
 
-    A test session holds hundreds of thousands of objects, and going through them again and again took a third of the
-    suite's time. Garbage that others left behind is not collected meanwhile either.
+    A test session holds hundreds of thousands of objects, and repeated traversals of them took a third of the suite's
+    time. Existing garbage is not collected until the context ends.
     """
     if gc.get_freeze_count():  # somebody else has frozen objects, and unfreezing would undo it
         yield

@@ -1,4 +1,4 @@
-"""A conformance case as a pytest item: its run, the comparison, and a failure shown from data alone."""
+"""The conformance case as a pytest item: its run, the comparison, and the text of a failure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class CaseFailed(Exception):
-    """The runtime did not do what a case requires."""
+    """The error for a case whose requirement the runtime does not satisfy."""
 
     def __init__(self, case: Case, mismatches: Sequence[Mismatch]) -> None:
         super().__init__("; ".join(mismatch.sentence for mismatch in mismatches))
@@ -45,7 +45,7 @@ class CaseItem(pytest.Item):
         self.stash[KIND] = "case"
 
     def runtest(self) -> None:
-        """Run the case and compare the answers. Skip it when the runtime lacks a capability that it needs."""
+        """Run the case and compare the answers. The case is skipped if the runtime lacks a capability that it needs."""
         from pytest_airssys_wasm.conformance.matching import mismatches
         from pytest_airssys_wasm.conformance.runner import missing_capabilities
 
@@ -64,7 +64,7 @@ class CaseItem(pytest.Item):
             raise CaseFailed(case, found)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """Return the case, its requirement and the mismatches; a traceback only where this package is at fault."""
+        """Return the case, its requirement and the mismatches; a traceback only if the cause is in this package."""
         error = excinfo.value
         if isinstance(error, CaseFailed):
             lines = self._lines(error)
@@ -74,7 +74,7 @@ class CaseItem(pytest.Item):
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Any, int | None, str]:
-        """Return the file of the case, and its name."""
+        """Return the location of the case: its file, no line, and its name."""
         return self.path, 0, self.nodeid
 
     def _lines(self, error: CaseFailed) -> list[str]:

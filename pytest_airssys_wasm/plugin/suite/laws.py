@@ -34,7 +34,7 @@ _SUBJECTS = pytest.StashKey["list[Subject]"]()
 
 
 class LawItem(pytest.Item):
-    """One law, tried on every fixture under limits that Hypothesis chooses."""
+    """One law, which is tested with every guest of the suite under limits that Hypothesis chooses."""
 
     def __init__(self, **known: Any) -> None:
         super().__init__(**known)
@@ -46,14 +46,14 @@ class LawItem(pytest.Item):
             self.add_marker(pytest.mark.skip(reason=missing))
 
     def runtest(self) -> None:
-        """Try the law. Raises `AssertionError` with the smallest example that breaks it."""
+        """Test the law. Raises `AssertionError` with the smallest example that violates the law."""
         from pytest_airssys_wasm.fuzzing.laws import LAWS
 
         engine = the_engine(self.config)
         LAWS[self.name](engine, self._subjects(engine))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """Return the law and the smallest example that breaks it; a traceback where something else went wrong."""
+        """Return the law and the smallest example that violates it; a traceback for any other error."""
         error = excinfo.value
         if not isinstance(error, AssertionError):
             return super().repr_failure(excinfo, style)
@@ -64,7 +64,7 @@ class LawItem(pytest.Item):
         return "\n".join([LAWS[self.name].__doc__ or self.name, "", str(error), *notes, "", rerun])
 
     def reportinfo(self) -> tuple[Any, int | None, str]:
-        """Return the place of the law: the file of the laws, no line, and the node id."""
+        """Return the location of the law: the file of the laws, no line, and the node id."""
         return self.path, 0, self.nodeid
 
     def _subjects(self, engine: WasmEngine) -> list[Subject]:

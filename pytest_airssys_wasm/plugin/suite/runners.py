@@ -1,4 +1,4 @@
-"""The runners of conformance cases that a pytest process shares: made on first use."""
+"""The runners of conformance cases, which all cases of a pytest process share. They are created on first use."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _ISOLATED_RUNNER: pytest.StashKey[CaseRunner] = pytest.StashKey()
 def the_runner(config: pytest.Config, needs: Collection[str] = ()) -> CaseRunner:
     """Return the runner of the conformance cases that need these capabilities.
 
-    Cases about the compiler have an engine of their own, with tight bounds, which keep the suite quick, and without
-    the cache, in which their guests would take the place of the user's.
+    Cases about the compiler have a separate engine. It has tight bounds, which keep the suite fast, and no cache,
+    because the guests of these cases would displace those of the user.
     """
     is_own = "isolated-compile" in needs and config.stash[SETTINGS].wasm_runtime is None
     key = _ISOLATED_RUNNER if is_own else _RUNNER

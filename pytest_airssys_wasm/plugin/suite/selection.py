@@ -26,12 +26,13 @@ class Selection:
     """The node ids of cases, chapters or the whole suite."""
 
     def holds(self, node_id: str) -> bool:
-        """Return whether a node of the suite, or one below it, is selected."""
+        """Return whether a node of the suite, or any node below it, is selected."""
         return any(_is_within(node_id, chosen) or _is_within(chosen, node_id) for chosen in self.node_ids)
 
 
 def select(config: pytest.Config, known: Iterable[str], suite: Path) -> Selection:
-    """Divide the arguments. A file or folder that exists is meant as such, unless it is in the `suite` folder.
+    """Divide the arguments. An argument that is an existing file or folder is left to pytest, unless it is in the
+    `suite` folder.
 
     `known` are the node ids of chapters and cases. Raises `pytest.UsageError` for a case that does not exist.
     """
@@ -57,7 +58,9 @@ def _hint(node_id: str, known: set[str]) -> str:
 
 
 def _node_id(config: pytest.Config, argument: str, suite: Path) -> str | None:
-    """Return the node id that an argument means: itself, the one that pytest shows in a subfolder, or a suite file."""
+    """Return the node id that an argument stands for: a node id, a node id as pytest shows it in a subfolder, or a file
+    of the suite.
+    """
     if "::" in argument:
         return None
     place = Path(os.path.normpath(config.invocation_params.dir / argument))

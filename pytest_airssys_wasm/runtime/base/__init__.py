@@ -1,1 +1,1 @@
-"""Printable text, values and usage: data that everything above speaks of."""
+"""Printable text, values, usage and outcomes: the data that all other packages use."""

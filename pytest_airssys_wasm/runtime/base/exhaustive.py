@@ -1,4 +1,4 @@
-"""The end of a `match` that leaves no case out."""
+"""The check that a `match` is exhaustive."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NoReturn
 
 
 def assert_never(value: NoReturn) -> NoReturn:
-    """Have the type checker prove that a `match` cannot come here; raise `AssertionError` if it does.
+    """Raise `AssertionError`; the type checker proves that the call cannot be reached.
 
     `typing.assert_never` does the same from Python 3.11 on.
     """

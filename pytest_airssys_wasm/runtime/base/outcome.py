@@ -1,4 +1,4 @@
-"""The outcome of an execution and the execution as it was asked for, as plain data: from the trap to the report."""
+"""The outcome of an execution and the call that was requested, as plain data for errors and reports."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Verdict(str, Enum):
-    """How an execution ended: a closed set, kebab-case in data."""
+    """The way in which an execution ended: one of a closed set, written in kebab case in reports and protocols."""
 
     OK = "ok"
     OUT_OF_FUEL = "out-of-fuel"
@@ -40,13 +40,15 @@ class Frame:
     """One frame of a guest's backtrace."""
 
     function: str | None
-    """The function's name as its author wrote it: for Rust and C++, demangled and without hashes."""
+    """The name of the function in the source code: for Rust and C++, demangled and without hashes; `None` if
+    unknown.
+    """
     module: str | None
-    """The module's name, where the binary has one."""
+    """The name of the module; `None` if the binary does not contain it."""
     offset: int
-    """The byte offset in the binary."""
+    """The byte offset of the instruction in the binary."""
     symbol: str | None = None
-    """The function's name as the binary has it; `None` where the binary names no function."""
+    """The name of the function in the binary, which may be mangled; `None` if the binary does not contain it."""
 
     def __str__(self) -> str:
         name = self.function or "<unnamed>"
@@ -59,35 +61,39 @@ class Frame:
 class Outcome:
     """The end of one execution.
 
-    Made in one place: `runtime.execution.verdict` for guests of this process, the outcome codec for those of another.
-    `runtime.errors` converts it from and to the exception that users see; reports are written from it.
+    `runtime.execution.verdict` creates the outcomes of guests in this process, and `protocol.outcomes` those of guests
+    in another process. `runtime.errors` converts outcomes to and from exceptions; reports are written from outcomes.
     """
 
     verdict: Verdict
     message: str = ""
-    """One sentence or more, as it was raised. Names in it are the guest's: make them printable where they are shown."""
+    """The message of the error. It contains names as the guest chose them, which must be made printable before they are
+    shown.
+    """
     trap: str | None = None
-    """Of `trap`, and of an `out-of-memory` that a trap ended: the kebab-cased name of the trap code."""
+    """The name of the trap code in kebab case, for the verdict `trap` and for an `out-of-memory` that a trap ended;
+    else `None`.
+    """
     resource: str | None = None
-    """Of `resource-limit`: the resource that ran out."""
+    """The name of the exceeded resource limit, for the verdict `resource-limit`; else `None`."""
     exit_code: int | None = None
-    """Of `exit`: the status that the guest passed to WASI."""
+    """The status that the guest passed to WASI, for the verdict `exit`; else `None`."""
     reason: str | None = None
-    """Of `runtime-died`: the way in which the process failed."""
+    """The way in which the process failed, for the verdict `runtime-died`; else `None`."""
     cause: str | None = None
-    """Of an `out-of-memory` that a trap ended: the message of the trap."""
+    """The message of the trap, for an `out-of-memory` that a trap ended; else `None`."""
     imports: tuple[str, ...] = ()
-    """Of `link-error`: the full name of every import that cannot be linked."""
+    """The full name of every import that cannot be linked, for the verdict `link-error`; else empty."""
     frames: tuple[Frame, ...] = ()
     """The guest's backtrace, innermost frame first."""
     usage: Usage | None = None
-    """The cost of the execution; `None` when no guest code had started."""
+    """The usage of the execution; `None` if no guest code had started."""
 
 
 class Call:
     """An execution: one instantiation, one call of an export, or both together.
 
-    It holds no engine, store or component, so it can be pickled and copied. The text is written when it is first read.
+    A call does not reference its engine, store or component, so it can be pickled and copied.
     """
 
     __slots__ = ("_text", "_write", "component", "export", "limits", "nth", "path", "repetition")
@@ -120,7 +126,7 @@ class Call:
 
     @property
     def text(self) -> str:
-        """The call in WAVE notation, cut where it is long."""
+        """The call in WAVE notation, cut if it is long. The text is written on first access."""
         if self._text is None:
             self._text = self._write()
         return self._text
@@ -140,7 +146,7 @@ def _call_of(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """An execution and its end, as an engine's `on_execution` is told of it."""
+    """A finished execution, which is passed to an engine's `on_execution`."""
 
     call: Call
     outcome: Outcome

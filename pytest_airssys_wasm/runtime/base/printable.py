@@ -1,16 +1,17 @@
-"""Foreign text made safe to print. A guest chooses the names of its exports and the text of its errors."""
+"""The escaping of foreign text for printing: a guest chooses the names of its exports and the text of its errors."""
 
 from __future__ import annotations
 
 import unicodedata
 
 _MOST_MARKS = 2
-"""The number of combining marks that may follow each other. No language uses more, and more of them can paint over
-the lines above and below."""
+"""The number of combining marks that may follow each other. No language uses more, and longer sequences can cover the
+lines above and below.
+"""
 
 
 def printable(text: str) -> str:
-    """Return the text with every character escaped that does not print as itself, in its own place.
+    """Return the text with every character escaped that is not printed as itself in its position.
 
     Escaped are control characters (terminal escapes, newlines), invisible and direction-changing characters, lone
     surrogates, spaces other than the usual one, and combining marks that have nothing to combine with. The result
@@ -28,7 +29,7 @@ def printable(text: str) -> str:
 
 
 def printable_lines(text: str) -> str:
-    """Return the text with each of its lines made `printable`; newlines stay."""
+    """Return the text with each line escaped by `printable`; newlines are kept."""
     return text if text.isascii() and text.isprintable() else "\n".join(map(printable, text.split("\n")))
 
 

@@ -1,4 +1,4 @@
-"""The TOML parser: that of the standard library, or tomli below Python 3.11. Nothing else here imports either."""
+"""The TOML parser: that of the standard library, or tomli on Python 3.10. Other modules import it from here."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PLACE = re.compile(r"\(at line (?P<number>\d+), column \d+\)")
 
 
 def error_line(text: str, error: TOMLDecodeError) -> str | None:
-    """Return the line of `text` at which the parser gave up; `None` where that is after the last one.
+    """Return the number of the line of `text` at which the parser failed; `None` if it failed after the last line.
 
     The line is read from the message: the attribute `lineno` is new in Python 3.14 and tomli 2.1.
     """

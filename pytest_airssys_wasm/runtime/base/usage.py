@@ -1,4 +1,4 @@
-"""The cost of an execution, as data: it is present after success and after every failure."""
+"""The usage of an execution, as data that is available after success and after every failure of guest code."""
 
 from __future__ import annotations
 
@@ -8,49 +8,52 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FuelMetrics:
-    """The fuel of one execution, in wasmtime's units (about one per WebAssembly instruction)."""
+    """The fuel of one execution, in units of wasmtime (about one per WebAssembly instruction)."""
 
     max_fuel: int | None
-    """The budget that the execution began with; `None` for an unlimited one."""
+    """The budget of the execution; `None` if unlimited."""
     consumed: int
-    """The units that were spent."""
+    """The units of fuel that were consumed."""
     is_exact: bool = True
-    """Whether `consumed` is exact; otherwise it is a lower bound. wasmtime does not bill the current frame after an
-    interrupt or a hardware trap (out of bounds, division by zero), and the count of an execution that was given up
-    cannot be read."""
+    """Whether `consumed` is exact; otherwise it is a lower bound. wasmtime does not charge the current frame after an
+    interrupt or a hardware trap (out of bounds, division by zero), and the count of an abandoned execution cannot be
+    read.
+    """
 
     @property
     def remaining(self) -> int | None:
-        """The units that were left of the budget, never negative; `None` for an unlimited one."""
+        """The units of fuel that remain of the budget, never negative; `None` if the budget is unlimited."""
         return None if self.max_fuel is None else max(0, self.max_fuel - self.consumed)
 
     @property
     def usage_percentage(self) -> float:
-        """The share of the budget that was spent, in percent: 0 for an unlimited one, 100 for a budget of zero."""
+        """The share of the budget that was consumed, in percent: 0 for an unlimited budget, 100 for a budget of
+        zero.
+        """
         if self.max_fuel is None:
             return 0.0
         return 100.0 * self.consumed / self.max_fuel if self.max_fuel else 100.0
 
     @property
     def is_exhausted(self) -> bool:
-        """Whether nothing was left of the budget."""
+        """Whether the whole budget was consumed."""
         return self.remaining == 0
 
     def exceeds_threshold(self, percentage: float) -> bool:
-        """Return whether more than `percentage` percent of the budget was spent."""
+        """Return whether more than `percentage` percent of the budget was consumed."""
         return self.usage_percentage > percentage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """The cost of one execution, beside the limits that it ran under."""
+    """The resources that one execution consumed, beside its limits."""
 
     fuel: FuelMetrics
-    """The fuel, with its budget."""
+    """The consumed fuel, with its budget."""
     wall_ms: float
     """The milliseconds from the entry into guest code to the verdict."""
     peak_memory_bytes: int
-    """The most bytes that all memories of the store held together during the execution."""
+    """The peak memory of the execution: the highest total, in bytes, of all memories and GC heaps of the store."""
     memory_limit_bytes: int
     """The memory limit of the store, in bytes."""
     denied_growths: int
@@ -60,14 +63,14 @@ class Usage:
     transfer_bytes: int
     """The bytes that were lifted out of the guest and lowered into it."""
     denied_capabilities: tuple[str, ...] = ()
-    """The capabilities that the guest asked its host functions for and was not granted; the first 64 of them."""
+    """The capabilities that the guest requested from host functions but was not granted, at most the first 64."""
 
 
 _MOST_DENIALS = 64
 
 
 class UsageTotals:
-    """The usage of several executions, added up."""
+    """The total usage of several executions."""
 
     __slots__ = (
         "_denied_capabilities",
@@ -105,7 +108,7 @@ class UsageTotals:
             self._denied_capabilities = (*self._denied_capabilities, *usage.denied_capabilities)[:_MOST_DENIALS]
 
     def usage(self) -> Usage | None:
-        """Return the sums, with the highest peak of memory; `None` before the first execution."""
+        """Return the sums, with the highest peak memory; `None` before the first execution."""
         if self._last is None:
             return None
         return Usage(
@@ -122,12 +125,12 @@ class UsageTotals:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
-    """The result of a successful execution: the value that it returned, and its cost."""
+    """The result of a successful execution: the returned value, the usage and the output."""
 
     value: Any
-    """The Python value of the export's result; `None` for an export without one."""
+    """The Python value of the export's result; `None` for an export without a result."""
     usage: Usage
-    """The cost of the execution."""
+    """The resources that the execution consumed, beside its limits."""
     stdout: bytes = b""
     """The bytes that the guest wrote to stdout, up to the output limit; empty unless WASI is granted."""
     stderr: bytes = b""

@@ -1,4 +1,6 @@
-"""The Python values of WIT types that Python itself has no value for, and the errors of values that do not fit."""
+"""The Python values of WIT types without a counterpart in Python, and the errors for values that do not fit their
+types.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def attribute_name(name: str) -> str:
-    """Return a WIT name as a Python attribute: in snake_case, a keyword with `_` behind it (`class` -> `class_`)."""
+    """Return a WIT name as a Python attribute, in snake_case; `_` is appended to keywords (`class` -> `class_`)."""
     snake = name.replace("-", "_")
     return snake + "_" if keyword.iskeyword(snake) else snake
 
@@ -25,9 +27,9 @@ def field_name(name: str) -> str:
 
 
 class Record:
-    """The value of a WIT record: its fields are attributes in snake_case. Immutable.
+    """The immutable value of a WIT record. Its fields are attributes in snake_case.
 
-    A field whose name is a Python keyword, or `as-dict`, has a `_` behind it. Records with equal fields are equal.
+    `_` is appended to the name of a field that is a Python keyword, or `as-dict`. Records with equal fields are equal.
     """
 
     __slots__ = ("_fields",)
@@ -63,12 +65,12 @@ class Record:
         return make_record, (self._fields,)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the fields, by the names of their attributes."""
+        """Return the fields as a dict, by the names of their attributes."""
         return dict(self._fields)
 
 
 def make_record(fields: dict[str, Any]) -> Record:
-    """Return a record of these fields, which are named as attributes already."""
+    """Return a record of these fields, given by the names of their attributes."""
     # Not a method of `Record`: a field of that name could not be reached.
     record = Record.__new__(Record)
     object.__setattr__(record, "_fields", fields)
@@ -77,7 +79,7 @@ def make_record(fields: dict[str, Any]) -> Record:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """The value of a WIT variant: the name of a case, and its payload (`None` for a case without one)."""
+    """The value of a WIT variant: the name of a case, and its payload (`None` for a case without a payload)."""
 
     case: str
     payload: Any = None
@@ -85,29 +87,32 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class Some:
-    """The value of an option whose payload is itself an option. Other options are the payload or `None`."""
+    """The value of a WIT option whose payload is itself an option.
+
+    The value of other options is the payload or `None`.
+    """
 
     value: Any
 
 
 @dataclass(frozen=True, slots=True)
 class Ok:
-    """The value of a WIT result that is a success; `None` in it where the type has no payload."""
+    """The value of a WIT result that is a success, with its payload (`None` if the type has no payload)."""
 
     value: Any = None
 
 
 @dataclass(frozen=True, slots=True)
 class Err:
-    """The value of a WIT result that is a failure; `None` in it where the type has no payload."""
+    """The value of a WIT result that is a failure, with its payload (`None` if the type has no payload)."""
 
     error: Any = None
 
 
 class Mismatch(Exception):
-    """A value that does not fit its WIT type, with the path to it inside the arguments or the result.
+    """The error for a value that does not fit its WIT type, with the path to the value in the arguments or the result.
 
-    The path grows while the error is raised outwards, so that a value that fits pays nothing for it.
+    The path is built while the error propagates, so that values that fit have no overhead.
     """
 
     def __init_subclass__(cls) -> None:
@@ -121,7 +126,7 @@ class Mismatch(Exception):
         self._steps: list[str] = []
 
     def at(self, step: str) -> Mismatch:
-        """Put a step (`.price`, `[3]`, `args[0]`) before the path, and return this error."""
+        """Prepend a step (`.price`, `[3]`, `args[0]`) to the path, and return this error."""
         self._steps.append(step)
         return self
 
@@ -131,15 +136,15 @@ class Mismatch(Exception):
 
 
 class WrongType(Mismatch, TypeError):
-    """A value of a Python type that its WIT type does not accept."""
+    """The error for a value of a Python type that its WIT type does not accept."""
 
 
 class WrongValue(Mismatch, ValueError):
-    """A value of the right Python type that is outside of the range of its WIT type."""
+    """The error for a value of the right Python type that is out of the range of its WIT type."""
 
 
 class _ShortRepr(reprlib.Repr):
-    """A `repr` that shows the beginning of a large value, without making all of its text first."""
+    """A `repr` that shows the beginning of a large value without creating its whole text."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -160,7 +165,9 @@ class _ShortRepr(reprlib.Repr):
 
 
 _MOST_SORTED = 1_000
-"""The most elements of an unordered collection that is shown: `reprlib` sorts all of them to show the first."""
+"""The maximum number of elements of an unordered collection that is shown. `reprlib` sorts all elements to show the
+first ones.
+"""
 _SHORT_REPR = _ShortRepr()
 
 

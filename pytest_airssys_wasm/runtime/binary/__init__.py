@@ -1,1 +1,1 @@
-"""Reading WebAssembly binaries."""
+"""The readers of WebAssembly binaries."""

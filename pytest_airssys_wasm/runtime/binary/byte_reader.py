@@ -1,4 +1,4 @@
-"""A cursor over WebAssembly's binary encoding."""
+"""The cursor over the binary encoding of WebAssembly."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ if TYPE_CHECKING:
 
 
 _MOST_ELEMENTS = 1_000_000
-"""The most elements of a vector: the largest of wasmtime's limits. Each element becomes a Python object."""
+"""The maximum number of elements of a vector, which is the largest of wasmtime's limits. Each element becomes a Python
+object.
+"""
 
 
 class Malformed(Exception):
-    """An encoding that is not valid; the message says why."""
+    """The error for an encoding that is not valid."""
 
 
 @contextmanager
 def as_invalid_component(what: str) -> Iterator[None]:
-    """Raise `InvalidComponent` for every error that a `Reader` raises on malformed bytes; `what` names them."""
+    """Convert every error that a `Reader` raises on malformed bytes to `InvalidComponent`; `what` names the bytes."""
     try:
         yield
     except IndexError:
@@ -31,7 +33,7 @@ def as_invalid_component(what: str) -> Iterator[None]:
 
 
 class Reader:
-    """A cursor over bytes. Reading past their end raises `IndexError`, unless stated otherwise."""
+    """A cursor over bytes. Reading past the end raises `IndexError`, unless stated otherwise."""
 
     __slots__ = ("at", "data")
 
@@ -40,7 +42,10 @@ class Reader:
         self.at = 0
 
     def sections(self) -> Iterator[tuple[int, Reader]]:
-        """Yield the number and the content of each section up to the end. Raises `Malformed` for one cut off."""
+        """Yield the number and the content of each section up to the end.
+
+        Raises `Malformed` for a section that is cut off.
+        """
         while self.at < len(self.data):
             section = self.byte()
             yield section, Reader(self.take(self.number(32)))
@@ -52,12 +57,12 @@ class Reader:
         return value
 
     def number(self, bits: int = 64) -> int:
-        """Return the next unsigned number (LEB128). Raises `Malformed` when it has more bytes than `bits` need."""
+        """Return the next unsigned number (LEB128). Raises `Malformed` if it has more bytes than `bits` bits need."""
         value, _ = self._leb128(bits)
         return value
 
     def signed(self, bits: int) -> int:
-        """Return the next signed number (LEB128). Raises `Malformed` when it has more bytes than `bits` need."""
+        """Return the next signed number (LEB128). Raises `Malformed` if it has more bytes than `bits` bits need."""
         value, shift = self._leb128(bits)
         return value - (1 << shift) if value >> (shift - 1) else value
 
@@ -73,18 +78,21 @@ class Reader:
                 raise Malformed("a number is too long")
 
     def take(self, count: int) -> memoryview:
-        """Return the next `count` bytes, without copying them. Raises `Malformed` where there are fewer."""
+        """Return the next `count` bytes, without copying them. Raises `Malformed` if fewer bytes remain."""
         if count > len(self.data) - self.at:
             raise Malformed("a section runs past the end")
         self.at += count
         return self.data[self.at - count : self.at]
 
     def name(self) -> str:
-        """Return the next name. Raises `UnicodeDecodeError`, and `Malformed` where it is cut off."""
+        """Return the next name.
+
+        Raises `UnicodeDecodeError` if it is not valid UTF-8, and `Malformed` if it is cut off.
+        """
         return bytes(self.take(self.number(32))).decode()
 
     def each(self) -> Iterator[int]:
-        """Iterate over the indices of the vector that begins here. Raises `Malformed` over wasmtime's limits."""
+        """Yield the indices of the vector at the cursor. Raises `Malformed` if the vector exceeds wasmtime's limits."""
         count = self.number(32)
         if count > _MOST_ELEMENTS:
             raise Malformed(f"{count:,} elements in one section")

@@ -1,4 +1,4 @@
-"""Constant expressions of core modules: their end, and their value where it is an integer."""
+"""The reader of constant expressions in core modules, which finds their ends and their integer values."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
 _END = 0x0B
 _MOST_INSTRUCTIONS = 1_000
-"""The most instructions of an expression. In practice there are few; without a bound, each byte of a binary could be
-one."""
+"""The maximum number of instructions in an expression. Real expressions have few; without a bound, every byte of a
+binary could be one.
+"""
 _ARITHMETIC: dict[int, Callable[[int, int], int]] = {
     0x6A: int.__add__,
     0x6B: int.__sub__,
@@ -33,8 +34,8 @@ _GC_NUMBERS = {0: 1, 1: 1, 6: 1, 7: 1, 8: 2, 26: 0, 27: 0, 28: 0}
 def read_const_expr(reader: Reader) -> int | None:
     """Read a constant expression up to its end, and return its value modulo 2**64.
 
-    The value is `None` unless it is made of integers by sums and products. Raises `Malformed` for an unknown
-    instruction, and for more than 1,000 instructions.
+    The value is `None` unless it is computed from integer constants by addition, subtraction and multiplication. Raises
+    `Malformed` for an unknown instruction, and for more than 1,000 instructions.
     """
     values: list[int | None] = []
     for _ in range(_MOST_INSTRUCTIONS):

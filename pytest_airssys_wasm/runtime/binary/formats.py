@@ -1,4 +1,6 @@
-"""The kind of a guest, told from its bytes before wasmtime sees them: component, module, text, or something else."""
+"""The detection of the kind of a guest from its bytes, before wasmtime reads them: component, module, text, or
+something else.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,10 @@ _FOREIGN = {
 
 
 def translate(text: bytes, name: str) -> bytes:
-    """Return the binary of WebAssembly text. Raises `InvalidComponent`, naming `name`, for text that is not valid."""
+    """Return the binary of WebAssembly text.
+
+    Raises `InvalidComponent`, which names `name`, for text that is not valid.
+    """
     import wasmtime
 
     try:
@@ -38,7 +43,7 @@ def translate(text: bytes, name: str) -> bytes:
 def to_binary(source: bytes, name: str, translate: Callable[[bytes, str], bytes] = translate) -> tuple[Kind, bytes]:
     """Return the kind of a guest and its binary; WebAssembly text is translated by `translate`.
 
-    Raises `InvalidComponent`, which says what `source` is instead, and every error of `translate`.
+    Raises `InvalidComponent`, which describes what `source` contains instead, and the errors of `translate`.
     """
     if source[:4] == _MAGIC:
         return _kind(source, name), source
@@ -55,9 +60,9 @@ def to_binary(source: bytes, name: str, translate: Callable[[bytes, str], bytes]
 
 
 def brief(error: Exception) -> str:
-    """Return an error's message, bounded in length and made printable.
+    """Return the message of an error, bounded in length and printable.
 
-    wasmtime quotes lines and names of the guests that it refuses, and these may be megabytes long.
+    wasmtime quotes lines and names of guests, which may be megabytes long.
     """
     lines = str(error)[:_MOST_CHARACTERS].split("\n")
     shown = (line if len(line) <= _MOST_COLUMNS else line[:_MOST_COLUMNS] + "…" for line in lines)

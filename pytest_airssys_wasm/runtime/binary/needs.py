@@ -1,6 +1,7 @@
-"""The needs that a guest declares, read before any of its code has run, and where they are over the limits.
+"""The resources that a guest declares to need, read before any of its code has run, and their comparison with the
+limits.
 
-Code is passed over, so that megabytes of it take milliseconds. wasmtime remains the judge of what is valid.
+Code is skipped, so that reading large guests takes milliseconds. Validation is left to wasmtime.
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 
 _LISTED = 64
-"""The most memories and data segments that are listed: a component may instantiate a module any number of times."""
+"""The maximum number of memories and data segments that are listed. A component may instantiate a module any number of
+times.
+"""
 _MODULE = b"\0asm\x01\0\0\0"
 _COMPONENT = b"\0asm\x0d\0\x01\0"
 _DEEPEST = 100
-"""The deepest nesting of components that is read. The needs of deeper ones are unknown."""
+"""The maximum nesting of components that is read. The needs of deeper components are unknown."""
 _CORE = 0x100
 _CORE_MODULE = _CORE | 0x11
 _COMPONENT_SORT = 0x04
@@ -33,7 +36,7 @@ class MisplacedData:
     """A data segment that does not fit into its memory, so that instantiation will trap."""
 
     number: int
-    """The number of the segment among those of its module, from 0."""
+    """The number of the segment in its module, from 0."""
     end_bytes: int
     """The byte at which the segment would end."""
     memory_bytes: int
@@ -42,29 +45,33 @@ class MisplacedData:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Needs:
-    """The least that instantiating a guest takes. For a component: all of its core instances, nested ones included."""
+    """The minimum resources that instantiating a guest takes.
+
+    Those of a component include all of its core instances, also nested ones.
+    """
 
     memory_bytes: int = 0
-    """The initial bytes of all its own memories together; an imported memory is needed by another instance."""
+    """The initial size in bytes of all memories that the guest defines. Imported memories belong to other instances."""
     each_memory_bytes: tuple[int, ...] = ()
-    """The initial bytes of each of its own memories; of more than 64, the first."""
+    """The initial size in bytes of each memory that the guest defines; at most the first 64."""
     memories: int = 0
-    """The number of its own memories."""
+    """The number of memories that the guest defines."""
     has_memory64: bool = False
-    """Whether a memory has 64-bit addresses."""
+    """Whether any memory has 64-bit addresses."""
     tables: int = 0
-    """The number of its own tables."""
+    """The number of tables that the guest defines."""
     table_elements: int = 0
-    """The initial elements of the largest of its own tables."""
+    """The initial number of elements of the largest table that the guest defines."""
     instances: int = 0
-    """The number of core instances. wasmtime may add some of its own where components call each other."""
+    """The number of core instances. wasmtime may add instances if components call each other."""
     data_bytes: int = 0
     """The bytes of all data segments, passive ones included."""
     misplaced_data: tuple[MisplacedData, ...] = ()
-    """The data segments that do not fit into their memories; of more than 64, the first."""
+    """The data segments that do not fit into their memories, at most the first 64."""
     is_complete: bool = True
-    """Whether these are all needs. Otherwise (the guest imports modules, or has an encoding that is not known here) all
-    figures are lower bounds."""
+    """Whether all figures are complete. Otherwise they are lower bounds: the guest imports modules, or has an encoding
+    that this reader does not know.
+    """
 
 
 _UNKNOWN_MODULE = Needs(instances=1, is_complete=False)
@@ -74,8 +81,8 @@ _UNKNOWN = Needs(is_complete=False)
 def read_needs(binary: bytes) -> Needs:
     """Return the needs that a module or a component declares.
 
-    Raises `InvalidComponent` for anything else, and for malformed sections. A binary that can be read here may still
-    be invalid.
+    Raises `InvalidComponent` for anything else, and for malformed sections. A binary that is accepted here may still be
+    invalid.
     """
     data = memoryview(binary)
     with as_invalid_component("binary"):
@@ -88,15 +95,16 @@ def read_needs(binary: bytes) -> Needs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Excess:
-    """A need that is over a limit, so that a guest cannot be instantiated. `str()` of it is a sentence."""
+    """A need that exceeds a limit, so that a guest cannot be instantiated. Its `str()` is a clause for messages."""
 
     resource: str
-    """The name of the limit: `memory`, `memories`, `tables`, `table-elements`, `instances`; `data` for a segment
-    outside of its memory."""
+    """The name of the limit: `memory`, `memories`, `tables`, `table-elements` or `instances`; `data` for a segment that
+    does not fit into its memory.
+    """
     needed: int
-    """The need, in the unit of `limit`."""
+    """The amount that is needed, in the unit of `limit`."""
     limit: int
-    """The limit: bytes for `memory` and `data`, otherwise a count."""
+    """The limit, in bytes for `memory` and `data`, otherwise as a count."""
     sentence: str
 
     def __str__(self) -> str:
@@ -104,7 +112,7 @@ class Excess:
 
 
 def exceeded(needs: Needs, limits: ResourceLimits) -> tuple[Excess, ...]:
-    """Return the needs that are over the limits, of which each one makes instantiation fail."""
+    """Return the needs that exceed the limits. Each of them makes instantiation fail."""
     least = "" if needs.is_complete else "at least "
     found = []
 
@@ -157,7 +165,7 @@ def _count(number: int, one: str, several: str) -> str:
 
 
 def _size(size_bytes: int) -> str:
-    """Return an exact size: a limit of one byte less must not read the same."""
+    """Return an exact size as text, so that a size and a limit that differ by one byte are shown differently."""
     for unit, unit_bytes in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
         if size_bytes and not size_bytes % unit_bytes:
             return f"{size_bytes // unit_bytes:,} {unit}"
@@ -165,7 +173,7 @@ def _size(size_bytes: int) -> str:
 
 
 def _together(parts: Iterable[Needs]) -> Needs:
-    """Return the needs of all parts together."""
+    """Return the sum of the needs of all parts."""
     parts = list(parts)
     return Needs(
         memory_bytes=sum(part.memory_bytes for part in parts),
@@ -214,11 +222,11 @@ def _module(data: memoryview) -> Needs:
 
 
 class _NotKnown(Exception):
-    """An encoding that this reader does not know, because it is newer."""
+    """The internal error for an encoding that is newer than this reader."""
 
 
 class _Component:
-    """The reader of one component: its modules and components by index, and the needs of its instances."""
+    """The reader of one component, with its modules and components by index, and the needs of its instances."""
 
     def __init__(self, outer: tuple[_Component, ...], data: memoryview) -> None:
         if data[:8] != _COMPONENT:
@@ -329,7 +337,7 @@ def _skip_name(body: Reader) -> None:
 
 
 def _skip_type(body: Reader) -> int:
-    """Pass over the type of an import or export, and return its sort."""
+    """Skip the type of an import or export, and return its sort."""
     sort = _sort(body)
     if sort == 0x02:  # a value, which no runtime supports
         raise _NotKnown

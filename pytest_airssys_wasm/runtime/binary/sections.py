@@ -1,7 +1,7 @@
-"""The sections of a core module that declare something. Code and custom sections are passed over.
+"""The reader of the sections of a core module that contain declarations. Code and custom sections are skipped.
 
-Reading a function's type through wasmtime-py aborts the process when it has v128 or typed references, so the
-types of a module's imports and exports are read here. wasmtime remains the judge of what is valid.
+The types of a module's imports and exports are read here, because wasmtime-py aborts the process on function types with
+v128 or typed references. Validation is left to wasmtime.
 """
 
 from __future__ import annotations
@@ -44,13 +44,14 @@ _VALUE_TYPES = {
 
 
 _DECLARING = frozenset([1, 2, 3, 4, 5, 7])
-"""The numbers of the sections that a module's shape is read from."""
+"""The numbers of the sections from which the shape of a module is read."""
 _HOLDING = frozenset([2, 4, 5, 11])
-"""The numbers of the sections that a module's contents are read from."""
+"""The numbers of the sections from which the contents of a module are read."""
 _DATA = 11
 _MOST_BYTES = 4 * 2**20
-"""The most bytes of types, imports, exports and the like: reading them takes seconds at most. Modules in practice have
-some 100 KB of them."""
+"""The maximum number of bytes of types, imports, exports and similar sections, which take seconds to read at most. Real
+modules have about 100 KB of them.
+"""
 _HEAP_TYPES = {
     **{code: name.removesuffix("ref") for code, name in _VALUE_TYPES.items() if code <= 0x70},
     0x71: "none",
@@ -83,7 +84,7 @@ def read_contents(binary: memoryview) -> ModuleContents:
 
 
 class _Sections:
-    """The reader of one module's sections, in their order."""
+    """The reader of the sections of one module, in their order."""
 
     def __init__(self) -> None:
         self._types: list[CoreFunction | None] = []

@@ -1,4 +1,4 @@
-"""The imports, exports and declarations of a core module, as data. `str()` of a type is WebAssembly text."""
+"""The imports, exports and declarations of a core module, as data. The `str()` of a type is WebAssembly text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class CoreFunction:
-    """The type of a core function; value types are given by their names in the text format."""
+    """The type of a core function, whose value types are names of the text format."""
 
     params: tuple[str, ...]
     results: tuple[str, ...]
@@ -28,7 +28,7 @@ class Declared:
     maximum: int | None
     page_bytes: int = 65536
     is_64: bool = False
-    """Whether its addresses or indices have 64 bits."""
+    """Whether the addresses of the memory, or the indices of the table, have 64 bits."""
     is_imported: bool = False
 
     @property
@@ -48,17 +48,17 @@ class ActiveData:
     """A data segment that is copied into a memory when the module is instantiated."""
 
     number: int
-    """The number of the segment among all of its module, from 0."""
+    """The number of the segment in its module, from 0."""
     memory: int
     """The index of the memory."""
     offset: int | None
-    """The byte that it begins at, modulo 2**64; `None` where that is not known before instantiation."""
+    """The address at which the segment begins, modulo 2**64; `None` if it is not known before instantiation."""
     size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class Other:
-    """A global, a tag, or a function of a type that is not read."""
+    """A global, a tag, or a function whose type is not read."""
 
     text: str
 
@@ -80,7 +80,7 @@ class ModuleImport:
 
     @property
     def is_function(self) -> bool:
-        """Whether a host function can serve it."""
+        """Whether the import is a function, which a host function can serve."""
         return isinstance(self.type, CoreFunction)
 
 
@@ -93,7 +93,7 @@ class ModuleExport:
 
     @property
     def is_function(self) -> bool:
-        """Whether it can be called."""
+        """Whether the export is a function, which can be called."""
         return isinstance(self.type, CoreFunction)
 
 

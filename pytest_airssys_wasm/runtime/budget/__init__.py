@@ -1,1 +1,1 @@
-"""Limits with their units, and the account of a store's memory."""
+"""The limits with their units, and the memory account of a store."""

@@ -1,4 +1,4 @@
-"""The resource limits of a store and its executions, and the units that they are written in."""
+"""The resource limits of a store and its executions, and the units in which they are written."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _MAX_QUANTITY_CHARACTERS = 64
 
 
 def parse_size(value: object, where: str = "memory") -> int:
-    """Return the bytes that an int (`1048576`) or a string (`"1 MiB"`, `"512KiB"`, `"1_000_000"`) means.
+    """Return the number of bytes in an int (`1048576`) or a string (`"1 MiB"`, `"512KiB"`, `"1_000_000"`).
 
     Raises `InvalidConfiguration`, naming `where`, for anything else.
     """
@@ -48,7 +48,7 @@ def parse_size(value: object, where: str = "memory") -> int:
 
 
 def parse_duration_ms(value: object, where: str = "timeout_ms") -> float:
-    """Return the milliseconds that a number or a string with a unit (`"100ms"`, `"0.5 s"`, `"1 min"`) means.
+    """Return the number of milliseconds in a number or a string with a unit (`"100ms"`, `"0.5 s"`, `"1 min"`).
 
     Raises `InvalidConfiguration`, naming `where`, for anything that is not finite and non-negative.
     """
@@ -67,7 +67,7 @@ def parse_duration_ms(value: object, where: str = "timeout_ms") -> float:
 
 
 def parse_fuel(value: object, where: str = "fuel") -> int:
-    """Return the units of fuel that an int or a string of digits (`"10_000"`) means.
+    """Return the units of fuel in an int or a string of digits (`"10_000"`).
 
     Raises `InvalidConfiguration`, naming `where`, for anything that is not a whole number within u64.
     """
@@ -75,7 +75,7 @@ def parse_fuel(value: object, where: str = "fuel") -> int:
 
 
 def parse_count(value: object, where: str) -> int:
-    """Return the number within u64 that an int or a string of digits means.
+    """Return the number in an int or a string of digits, from 0 to 2**64 - 1.
 
     Raises `InvalidConfiguration`, naming `where`, for anything else.
     """
@@ -95,7 +95,7 @@ def _whole(value: object, where: str, most: int, wanted: str) -> int:
 
 
 def _quantity(text: str, units: dict[str, int], where: str, wanted: str) -> Fraction:
-    """Return exactly the number that is written: as a float, 1.001 MB would not be a whole number of bytes."""
+    """Return the exact number that a text denotes. As a float, 1.001 MB would not be a whole number of bytes."""
     match = _QUANTITY.fullmatch(text) if len(text) <= _MAX_QUANTITY_CHARACTERS else None
     if match is None or match[2].upper() not in units:
         raise InvalidConfiguration(where, text, wanted)
@@ -104,36 +104,36 @@ def _quantity(text: str, units: dict[str, int], where: str, wanted: str) -> Frac
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResourceLimits:
-    """The limits of a store and of each execution in it. Immutable; `None` means unlimited.
+    """The immutable limits of a store and of each execution in it; `None` means unlimited.
 
     `memory` has no default on purpose. Sizes and durations may be given with units (`"1 MiB"`, `"2 s"`); the fields
     hold the plain numbers. Memory, output and counts are limits for the life of the store; fuel, timeout and
     transfer are limits for each execution (one instantiation or one call).
 
-    Raises `InvalidConfiguration` for a value out of range, naming the field.
+    Raises `InvalidConfiguration`, which names the field, for a value out of range.
     """
 
     DEFAULT_FUEL: ClassVar[int] = 1_000_000
     DEFAULT_TIMEOUT_MS: ClassVar[float] = 100
 
     memory: int
-    """The bytes of all linear memories and GC heaps of the store together."""
+    """The limit in bytes on all linear memories and GC heaps of the store together."""
     fuel: int | None = DEFAULT_FUEL
-    """The units of fuel of each execution."""
+    """The limit in units of fuel on each execution."""
     timeout_ms: float | None = DEFAULT_TIMEOUT_MS
-    """The milliseconds of wall clock of each execution."""
+    """The limit in milliseconds on the wall-clock time of each execution."""
     tables: int = 16
-    """The number of tables."""
+    """The limit on the number of tables."""
     table_elements: int = 20_000
-    """The elements of any one table. Guests in practice were seen to use up to 7,700."""
+    """The limit on the number of elements of any one table. Real guests were observed to use up to 7,700."""
     instances: int = 64
-    """The number of core instances. Components in practice were seen to use up to 14."""
+    """The limit on the number of core instances. Real components were observed to use up to 14."""
     memories: int = 16
-    """The number of linear memories."""
+    """The limit on the number of linear memories."""
     transfer: int = 16 * 2**20
-    """The bytes that are lifted out of the guest and lowered into it, for each execution."""
+    """The limit in bytes on the values that are lifted out of the guest and lowered into it, for each execution."""
     output: int = 2**20
-    """The bytes of captured stdout and stderr together."""
+    """The limit in bytes on captured stdout and stderr together."""
 
     if TYPE_CHECKING:
         # The fields are plain numbers; the arguments that they are made from may have units.
@@ -152,7 +152,7 @@ class ResourceLimits:
         ) -> None: ...
 
     def __post_init__(self) -> None:
-        """Replace every field by its plain number. Raises `InvalidConfiguration`."""
+        """Replace every field by its plain number. Raises `InvalidConfiguration` for a wrong value."""
         for field in fields(self):
             value = getattr(self, field.name)
             if field.name in ("fuel", "timeout_ms") and value is None:
@@ -167,5 +167,5 @@ class ResourceLimits:
 
     @property
     def memory_bytes(self) -> int:
-        """The memory limit in bytes: `memory`, under a name that has its unit."""
+        """The memory limit in bytes; the same number as `memory`."""
         return self.memory

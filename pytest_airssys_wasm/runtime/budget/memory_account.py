@@ -1,4 +1,4 @@
-"""The memory account of a store: all of its linear memories and GC heaps together."""
+"""The memory account of a store, to which all of its linear memories and GC heaps are charged."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
 
 class MemoryAccount:
-    """The bytes that a store's memories hold, counted against one limit. Not safe for two threads at once."""
+    """The account of the bytes in a store's memories, with one limit. It is not thread-safe."""
 
     __slots__ = ("denied_growths", "limit_bytes", "peak_bytes", "used_bytes")
 
@@ -21,12 +21,12 @@ class MemoryAccount:
         """The number of refusals since `begin`."""
 
     def begin(self) -> None:
-        """Start a new execution: the peak and the denials are counted per execution."""
+        """Begin a new execution: the peak and the denied growths are counted for each execution."""
         self.peak_bytes = self.used_bytes
         self.denied_growths = 0
 
     def take(self, size_bytes: int) -> bool:
-        """Account for `size_bytes` more, and return whether the limit allows it. A refusal is counted."""
+        """Charge `size_bytes` to the account, and return whether the limit allows them. A denied growth is counted."""
         used_bytes = self.used_bytes + size_bytes
         if used_bytes > self.limit_bytes:
             self.denied_growths += 1
@@ -36,5 +36,5 @@ class MemoryAccount:
         return True
 
     def give_back(self, size_bytes: int) -> None:
-        """Take `size_bytes` off the account: a memory of that size has been freed."""
+        """Subtract `size_bytes` from the account, because a memory of that size has been freed."""
         self.used_bytes -= size_bytes

@@ -1,8 +1,8 @@
-"""The only room that touches wasmtime's C bindings.
+"""The only package that uses wasmtime's C bindings.
 
 wasmtime-py's public API does not give an exact account of a store's memory, the trap code and backtrace of a
-component's error, or a deadline for each store. Everything here takes and returns addresses as plain integers, so that
-no other room needs ctypes types, and nothing here knows about limits or verdicts.
+component's error, or a deadline for each store. All functions take and return addresses as plain integers, so that
+other packages do not need ctypes types. This package does not handle limits or verdicts.
 
 - `abi`: the C functions in use, and the check that the bindings look as expected
 - `stores`: a store, made, metered and deleted through addresses

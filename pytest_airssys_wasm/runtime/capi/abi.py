@@ -1,4 +1,4 @@
-"""The C functions in use, with prototypes of our own: addresses are plain integers.
+"""The C functions that are used, with prototypes in which addresses are plain integers.
 
 `short` functions keep the GIL, because they return at once: releasing it would cost up to a switch interval (5 ms)
 beside a busy Python thread. `long` functions release it, because they enter guest code or take a while.
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _SUPPORTED_MAJOR = 50
-"""The major version of wasmtime that is supported: the bindings change with it. pyproject.toml has the same range."""
+"""The supported major version of wasmtime. The bindings change with each major version; pyproject.toml has the same
+range.
+"""
 
 WASMTIME_VERSION = installed_version("wasmtime")
 
@@ -37,7 +39,7 @@ _EXPECTED_SIZES = {
 
 
 class UnsupportedWasmtime(ImportError):
-    """An installed wasmtime whose C bindings are not the ones that this package was tested with."""
+    """The error for an installed wasmtime whose C bindings are not those with which this package was tested."""
 
 
 def _check() -> None:
@@ -60,12 +62,12 @@ _check()
 
 
 def short(name: str, result: Any, *arguments: Any) -> Callable[..., Any]:
-    """Return a C function that returns at once; it is called with the GIL held."""
+    """Return a C function that returns immediately. It is called with the GIL held."""
     return PYFUNCTYPE(result, *arguments)((name, _ffi.dll))
 
 
 def long(name: str, result: Any, *arguments: Any) -> Callable[..., Any]:
-    """Return a C function that may run guest code or take a while; it is called without the GIL."""
+    """Return a C function that may run guest code or take long. It is called without the GIL."""
     return CFUNCTYPE(result, *arguments)((name, _ffi.dll))
 
 

@@ -1,4 +1,4 @@
-"""Memory for the values that are lowered for one execution: allocated piece by piece, freed all at once."""
+"""The memory of the values that are lowered in one execution. It is allocated in pieces, and freed as a whole."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _HUGE_PAGES: int | None = getattr(mmap, "MADV_HUGEPAGE", None)
 
 
 class Arena:
-    """A bump allocator. Its allocations live as long as the arena, and hold arbitrary bytes at first."""
+    """A bump allocator. Its allocations live as long as the arena, and are not initialized."""
 
     __slots__ = ("_chunks", "_end", "_next")
 
@@ -22,7 +22,7 @@ class Arena:
         self._next = self._end = 8  # not 0, so that even an empty allocation is not a null pointer
 
     def allocate(self, size_bytes: int) -> int:
-        """Return the address of `size_bytes` bytes, aligned to 8."""
+        """Allocate `size_bytes` bytes, and return their address, which is aligned to 8 bytes."""
         address = self._next
         following = address + ((size_bytes + 7) & -8)
         if following > self._end:

@@ -1,8 +1,8 @@
-"""The names of a guest's functions as their authors wrote them.
+"""The names of a guest's functions in its source code.
 
-wasmtime demangles names of Rust and C++ in the text that it prints of a backtrace, and only there. That text consists
-of names that the guest chose, so it is read along with the frames themselves: a line is believed where it is the one
-that the frame must have, and from the first difference on all names stay as they are.
+wasmtime demangles names of Rust and C++ only in the text of a backtrace. That text contains names that the guest chose,
+so it is compared with the frames themselves: a line is used only if it matches its frame, and from the first difference
+on all names remain mangled.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _CRATE_HASH = re.compile(r"(?<=\w)\[[0-9a-f]{1,16}\]")
 
 
 class NamedFrame(NamedTuple):
-    """The parts of a frame's line in the text of a backtrace."""
+    """The parts of the line of a frame in the text of a backtrace."""
 
     offset: int
     module: bytes | None
@@ -29,7 +29,8 @@ class NamedFrame(NamedTuple):
 
 
 def demangle(text: bytes, frames: Sequence[NamedFrame], *, is_whole: bool) -> list[str | None]:
-    """Return the name of each frame's function, without the hashes that Rust adds; `None` for one without a name.
+    """Return the demangled name of each frame's function, without the hashes that Rust adds; `None` for a function
+    without a name.
 
     `text` is wasmtime's message or its beginning, and `frames` is the whole backtrace or its beginning.
     """

@@ -1,7 +1,8 @@
-"""Host functions as C callbacks: one callback of each shape per engine, and a table of the functions that they serve.
+"""The C callbacks of host functions: one callback of each kind per engine, with a table of the functions that it
+dispatches to.
 
-wasmtime-py keeps the last exception of a host call in a process-wide global, which mixes up threads. Here each function
-that is served keeps its own, and no exception of any kind leaves the callback.
+wasmtime-py stores the last exception of a host call in a global variable, which is not thread-safe. Here each served
+function stores its own exception, and no exception leaves the callback.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class Callbacks:
         self._finalizer = _Finalizer(self._forget)
 
     def define_in_component(self, linker_instance: Any, name: str, serve: Serve) -> None:
-        """Define a function in a `wasmtime.component.LinkerInstance`. Raises `ValueError` where wasmtime refuses it."""
+        """Define a function in a `wasmtime.component.LinkerInstance`. Raises `ValueError` if wasmtime refuses it."""
         identity = self._remember(serve)
         encoded = name.encode()
         _check(
@@ -54,7 +55,7 @@ class Callbacks:
     def define_resource(self, linker_instance: Any, name: str, resource_type: Any, destroy: Destroy) -> None:
         """Define a host resource of a `wasmtime.component.ResourceType`.
 
-        Raises `ValueError` where wasmtime refuses it.
+        Raises `ValueError` if wasmtime refuses it.
         """
         identity = self._remember(destroy)
         encoded = name.encode()
@@ -73,7 +74,7 @@ class Callbacks:
     def define_in_module(self, linker: Any, module: str, name: str, function_type: Any, serve: Serve) -> None:
         """Define a function of a `wasmtime.FuncType` in a `wasmtime.Linker`.
 
-        Raises `ValueError` where wasmtime refuses it.
+        Raises `ValueError` if wasmtime refuses it.
         """
         identity = self._remember(serve)
         first, second = module.encode(), name.encode()

@@ -1,7 +1,7 @@
-"""Errors and traps of wasmtime, read into plain data and freed.
+"""The conversion of wasmtime's errors and traps to plain data.
 
-A component's error and a module's trap are one C type underneath (`Box<Error>`), so the trap code, the message
-and the backtrace are read the same way from both; the check at the end of this file guards that at first use.
+A component's error and a module's trap have the same C representation (`Box<Error>`), so the trap code, the message and
+the backtrace are read in the same way. The check at the end of this file verifies that on first use.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from pytest_airssys_wasm.runtime.capi import abi
 from pytest_airssys_wasm.runtime.capi.backtrace import NamedFrame, demangle
 
 _MESSAGE_BYTES = 4_000
-"""The bytes of a message that are kept: the guest's own names may make it megabytes long."""
+"""The maximum number of bytes of a message that are kept. Names of the guest may make it megabytes long."""
 _TEXT_BYTES = 64 * 1024
-"""The bytes of a message that are searched for names."""
+"""The maximum number of bytes of a message that are searched for names."""
 _FRAMES = 64
 _NAME_CHARACTERS = 200
 
@@ -32,22 +32,22 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An error or a trap of wasmtime, as data."""
+    """An error or a trap of wasmtime, as plain data."""
 
     kind: str | None
     """The name of the trap code in kebab case; `None` for an error without one."""
     cause: str
-    """The innermost cause, in wasmtime's words. It has no names of the guest in it."""
+    """The innermost cause, in wasmtime's words. It does not contain names of the guest."""
     message: str
     """The whole message, cut in the middle when long."""
     frames: tuple[Frame, ...]
     """The guest's backtrace, innermost frame first."""
     exit_status: int | None
-    """The status that the guest passed to WASI's exit; `None` unless it called that."""
+    """The status that the guest passed to WASI's exit; `None` unless the guest called that function."""
 
 
 def take(error: int) -> Failure:
-    """Read the error or the trap at an address, and free it."""
+    """Convert the error or the trap at an address to plain data, and free it."""
     try:
         message, head = _message(error)
         cause = message.rpartition("Caused by:\n")[2].strip()
@@ -57,19 +57,19 @@ def take(error: int) -> Failure:
 
 
 def new_error(message: str) -> int:
-    """Return the address of a new wasmtime error with this text, to be given to wasmtime, which frees it."""
+    """Return the address of a new wasmtime error with this text. wasmtime takes ownership of the error."""
     address: int = abi.error_new(message.encode("utf-8", "replace").replace(b"\0", b""))
     return address
 
 
 def new_interrupt() -> int:
-    """Return the address of a new error with the trap code `interrupt`, to be given to wasmtime."""
+    """Return the address of a new error with the trap code `interrupt`. wasmtime takes ownership of the error."""
     address: int = abi.trap_new_code(_INTERRUPT)
     return address
 
 
 def new_trap(message: str) -> int:
-    """Return the address of a new trap with this text, for a host function of a module to give to wasmtime."""
+    """Return the address of a new trap with this text, for the result of a host function of a module."""
     text = message.encode("utf-8", "replace")
     address: int = abi.trap_new(text, len(text))
     return address
@@ -144,7 +144,7 @@ def _shown(name: bytes | str | None) -> str | None:
 
 
 def _check() -> None:
-    """Check that a trap can be read through the functions for errors, and an error through those for traps."""
+    """Check that a trap can be read with the functions for errors, and an error with the functions for traps."""
     interrupt = take(new_interrupt())
     plain = take(new_error("plain"))
     if interrupt.kind != "interrupt" or plain.kind is not None or plain.cause != "plain":

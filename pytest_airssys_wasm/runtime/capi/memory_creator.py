@@ -1,8 +1,8 @@
-"""Linear memories made by the host, so that each one is accounted for before it exists.
+"""The creation of linear memories by the host, so that each memory is charged before it exists.
 
-wasmtime's own `memory_size` limit is for one memory at a time and does not report refusals; its host memory creator is
-asked for every memory and every growth. The callbacks run in the thread that runs the guest, which is never the main
-thread: there, a signal handler that raises would return garbage to wasmtime.
+wasmtime's own limit `memory_size` applies to each memory separately and does not report refusals; its host memory
+creator is called for every memory and every growth. The callbacks run on the thread of the guest, which is never the
+main thread: on the main thread, an exception of a signal handler would return garbage to wasmtime.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _Finalizer = CFUNCTYPE(None, c_void_p)
 
 
 class Account(Protocol):
-    """An account that memories are charged to."""
+    """An account to which memories are charged."""
 
     def take(self, size_bytes: int, /) -> bool: ...
     def give_back(self, size_bytes: int, /) -> None: ...
@@ -69,7 +69,7 @@ class _Mapping:
             raise MemoryError
 
     def grow(self, size_bytes: int) -> None:
-        """Make `size_bytes` accessible, and move the memory where its reservation is too small."""
+        """Make `size_bytes` accessible. The memory is moved if its reservation is too small."""
         if size_bytes > self.reserved_bytes:
             moved = _Mapping(self.account, size_bytes, size_bytes + size_bytes // 2, self.guard_bytes)
             memmove(moved.base, self.base, self.size_bytes)
@@ -88,9 +88,9 @@ def _whole_pages(size_bytes: int) -> int:
 
 
 class MemoryCreator:
-    """The maker of the memories of one engine's stores; `payer` returns the account of the current thread's execution.
+    """The memory creator of one engine; `payer` returns the account of the execution on the current thread.
 
-    It must outlive the engine, because it holds the callbacks that wasmtime calls.
+    The creator must outlive the engine, because it owns the callbacks that wasmtime calls.
     """
 
     def __init__(self, payer: Callable[[], Account | None]) -> None:
@@ -105,7 +105,7 @@ class MemoryCreator:
 
     @property
     def live(self) -> int:
-        """The number of memories that exist now."""
+        """The number of existing memories."""
         return len(self._mappings)
 
     def install(self, config: int) -> None:

@@ -1,4 +1,4 @@
-"""A raw store: made, metered and deleted through addresses."""
+"""The raw store of wasmtime, which is created, metered and deleted through its address."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ def address(managed: Any) -> int:
 
 
 class EpochCallback:
-    """The callback by which wasmtime asks, in the guest's thread, at each new epoch whether to end the guest."""
+    """The callback that wasmtime calls on the thread of the guest at each new epoch, to decide whether to end the
+    guest.
+    """
 
     def __init__(self, is_stopped: Callable[[], bool]) -> None:
         self._is_stopped = is_stopped
@@ -39,7 +41,7 @@ class EpochCallback:
 
 
 class RawStore:
-    """A `wasmtime_store_t`. Not safe for two threads at once; its last user calls `delete`, exactly once."""
+    """A `wasmtime_store_t`. It is not thread-safe; its last user must call `delete` exactly once."""
 
     __slots__ = ("_fuel", "context", "pointer")
 
@@ -61,17 +63,22 @@ class RawStore:
         self._fuel = c_uint64()
 
     def begin(self, fuel: int, *, stopped: bool) -> None:
-        """Set the fuel counter, and have wasmtime ask the callback at the next epoch, or at once if `stopped`."""
+        """Set the fuel counter, and let wasmtime call the epoch callback at the next epoch, or immediately if
+        `stopped`.
+        """
         abi.context_set_fuel(self.context, fuel)
         abi.context_set_epoch_deadline(self.context, 0 if stopped else 1)
 
     def fuel_left(self) -> int:
-        """Return the fuel counter."""
+        """Return the value of the fuel counter."""
         abi.context_get_fuel(self.context, byref(self._fuel))
         return self._fuel.value
 
     def set_wasi(self, config: Any) -> None:
-        """Give the store a `wasmtime.WasiConfig`, which is used up by this. Raises `OSError` where it is refused."""
+        """Set the `wasmtime.WasiConfig` of the store, which takes ownership of it.
+
+        Raises `OSError` if wasmtime refuses it.
+        """
         error = abi.context_set_wasi(self.context, cast(config._consume(), c_void_p))
         if error:
             raise OSError(failures.take(error).cause)

@@ -1,8 +1,8 @@
-"""The layout of `wasmtime_component_val_t`, and the memory of the process as one buffer in which to read and write it.
+"""The layout of `wasmtime_component_val_t`, and the memory of the process as one buffer for reading and writing it.
 
-A component value is 32 bytes: its kind (u8) at 0, and at 8 a union of up to 24 bytes, in which text and
-sequences are a length and a pointer. `struct` and slices over one buffer that spans the whole address space
-read and write these without making a ctypes object for each access, which is 1.5 to 4 times as fast.
+A component value is 32 bytes: its kind (u8) at 0, and at 8 a union of up to 24 bytes, in which text and sequences are a
+length and a pointer. Values are read and written with `struct` and slices of one buffer that spans the whole address
+space. This is 1.5 to 4 times as fast as creating a ctypes object for each access.
 """
 
 from __future__ import annotations

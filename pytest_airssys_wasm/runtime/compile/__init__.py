@@ -1,1 +1,1 @@
-"""From a binary to machine code: settings, compiler and cache."""
+"""The compilation of binaries to machine code: settings, compiler and cache."""

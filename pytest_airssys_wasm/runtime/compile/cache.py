@@ -1,8 +1,10 @@
-"""Compiled guests on disk: content-addressed, shared by processes, bounded, private to the user.
+"""The cache of compiled guests on disk, which is content-addressed, shared by processes, bounded, and private to the
+user.
 
-A compiled artefact is machine code that will be run. So the folder must belong to the user, and nobody else may be able
-to write to it. wasmtime accepts an artefact with a flipped byte, so each entry has a checksum in its name: one file is
-an entry, complete or absent. CRC-32 finds damaged files; no checksum would help against a process that can write here.
+A compiled artefact is machine code that will be run. So the folder must belong to the user, and must not be writable by
+others. wasmtime accepts an artefact with a flipped byte, so the name of each entry contains a checksum. An entry is a
+single file, which is complete or absent. CRC-32 detects damaged files; a checksum cannot protect against a process that
+can write to the folder.
 """
 
 from __future__ import annotations
@@ -34,34 +36,36 @@ T = TypeVar("T")
 
 _TICK_S = 1.0
 _SWEEPS = 64
-"""Looking at each file after each compilation takes longer than most compilations. So entries over the bound are
-removed with the first entry that a process writes, and then whenever it has written this fraction of the bound."""
+"""The fraction of the bound after which a process removes old entries again; it first does so with the first entry that
+it writes. Looking at every file after each compilation would take longer than most compilations.
+"""
 _LEFTOVERS = {".part": 3_600, ".lock": 30 * 86_400, ".source": 30 * 86_400}
-"""The seconds after which a file with this suffix is removed: a process that was killed has left it, or it can be made
-again."""
+"""The age in seconds after which a file with this suffix is removed. Either a killed process has left it behind, or it
+can be created again.
+"""
 
 
 class CacheUnavailable(UserWarning):
-    """A warning that the compile cache is not used, and why. Guests are compiled anew."""
+    """The warning that the compile cache is not used, with the reason. Guests are compiled without it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompileProgress:
-    """A compilation, in this process or another, that is still going on."""
+    """The progress of a compilation in this process or another one."""
 
     name: str
     """The name of the guest."""
     size_bytes: int
-    """The size of the guest's binary."""
+    """The size of the guest's binary, in bytes."""
     elapsed_s: float
-    """The seconds that were waited for it so far."""
+    """The time in seconds for which the caller has waited so far."""
 
 
 class CompileCache:
     """A cache of compiled guests in `directory` (`None`: the user's cache folder), of about `max_bytes` at most.
 
-    `on_progress` is called about every second while a compilation goes on, on the thread that waits for it.
-    A folder that cannot be used, or that others can write to, is a `CacheUnavailable` warning, never an error.
+    `on_progress` is called about once a second during a compilation, on the thread that waits for it. A folder that
+    cannot be used, or that others can write to, leads to a `CacheUnavailable` warning, not to an error.
     """
 
     def __init__(
@@ -80,7 +84,10 @@ class CompileCache:
         return f"CompileCache({str(self.directory)!r}, max_bytes={self.max_bytes})"
 
     def read(self, path: Path) -> tuple[bytes, str]:
-        """Return a file's content and its SHA-256, which is remembered while size and time stamps stay the same."""
+        """Return the content of a file and its SHA-256 digest.
+
+        The digest is remembered as long as the size and the time stamps of the file do not change.
+        """
         content, signature, is_settled = read_file(path)
         if signature is None or not self._usable():
             return content, _hash(content)
@@ -102,10 +109,10 @@ class CompileCache:
         compile_: Callable[[], T],
         save: Callable[[T, Path], object],
     ) -> T:
-        """Return the compiled guest under `key`: loaded by `load` if there is a sound entry, else from `compile_`.
+        """Return the compiled guest for `key`: from `load` if there is a valid entry, else from `compile_`.
 
-        `save` writes the compiled guest to a file. `load` may raise `ValueError` for an entry that it cannot use.
-        Processes that ask for the same key at the same time compile it once between them.
+        `save` writes the compiled guest to a file. `load` may raise `ValueError` for an entry that it cannot use. If
+        several processes request the same key at the same time, only one of them compiles the guest.
         """
         if not self._usable():
             return self._compile(name, size_bytes, compile_)
@@ -120,7 +127,7 @@ class CompileCache:
         return found
 
     def clear(self) -> None:
-        """Remove every entry. Guests that are in use remain usable."""
+        """Remove all entries. Guests that are in use remain usable."""
         if self._usable():
             for path in self.directory.iterdir():
                 if path.suffix in (".cwasm", ".source", ".lock", ".part"):
@@ -188,7 +195,7 @@ class CompileCache:
 
     @contextmanager
     def _part(self) -> Iterator[Path]:
-        """Yield a new file, which is removed at the end unless it was renamed."""
+        """Yield the path of a new file, which is removed at the end of the block unless it was renamed."""
         descriptor, name = tempfile.mkstemp(suffix=".part", dir=self.directory)  # mode 0600
         os.close(descriptor)
         part = Path(name)
@@ -264,11 +271,11 @@ class _Entries:
             yield self._seen[key]
 
     def found(self, key: str) -> Iterator[Path]:
-        """Return the entries of a key that are there now."""
+        """Return the current entries of a key."""
         return self._directory.glob(f"{key}.*.cwasm")
 
     def add(self, key: str, part: Path) -> None:
-        """Make the file `part` the entry of a key. Raises `OSError`."""
+        """Make the file `part` the entry of a key. Raises `OSError` if it cannot be renamed."""
         size_bytes = part.stat().st_size
         entry = part.replace(self._directory / f"{key}.{_checksum(part)}.cwasm")
         if self._seen is not None:
@@ -298,7 +305,7 @@ class _Entries:
 
 
 def _is_sound(path: Path) -> bool:
-    """Return whether an entry is as it was written. Raises `OSError` where it cannot be read."""
+    """Return whether the content of an entry matches its checksum. Raises `OSError` if it cannot be read."""
     return path.name.split(".")[-2] == _checksum(path)
 
 

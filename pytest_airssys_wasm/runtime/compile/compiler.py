@@ -1,4 +1,4 @@
-"""The compiler: guests become machine code from the cache, by compiling here, or by compiling in isolation."""
+"""The compiler of an engine, which takes machine code from the cache, or compiles in this process or in isolation."""
 
 from __future__ import annotations
 
@@ -24,29 +24,31 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.compile.cache import CompileCache
 
 _HARMLESS_TEXT_BYTES = 2**18
-"""The size up to which text is translated in this process in any case: it takes milliseconds, whatever it contains."""
+"""The size in bytes up to which text is always translated in this process, because that takes milliseconds, whatever
+the text contains.
+"""
 
 
 class IsolatedCompiler(Protocol):
-    """A compiler that translates and compiles guests in processes of their own. Safe to use from several threads."""
+    """A compiler that translates and compiles guests in separate processes. It is thread-safe."""
 
     def translate(self, text: bytes, name: str) -> bytes:
         """Return the binary of WebAssembly text.
 
-        Raises `InvalidComponent` for other text, `ResourceLimitExceeded` where it takes too much time or memory, and
-        `RuntimeDied` where the translator broke down.
+        Raises `InvalidComponent` for other text, `ResourceLimitExceeded` if it takes too much time or memory, and
+        `RuntimeDied` if the translator broke down.
         """
 
     def compile(self, kind: Kind, binary: bytes, name: str, artefact: Path) -> None:
-        """Compile a binary with the settings of every engine, and write the file that `deserialize_file` takes.
+        """Compile a binary with the settings of all engines, and write a file that wasmtime's `deserialize_file` reads.
 
-        Raises `InvalidComponent` for an invalid binary, `ResourceLimitExceeded` where it takes too much time or memory,
-        and `RuntimeDied` where the compiler broke down.
+        Raises `InvalidComponent` for an invalid binary, `ResourceLimitExceeded` if it takes too much time or memory,
+        and `RuntimeDied` if the compiler broke down.
         """
 
 
 class Compiler:
-    """The compiler of one engine. Safe to use from several threads."""
+    """The compiler of one engine. It is thread-safe."""
 
     def __init__(self, engine: wasmtime.Engine, cache: CompileCache | None, isolation: IsolatedCompiler | None) -> None:
         self._engine = engine

@@ -1,4 +1,4 @@
-"""Notes about files whose digest is known, so that the same 18 MB are not hashed at every start."""
+"""The notes about the digests of files, so that large files are not hashed at every start."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _SETTLED_NS = 2_000_000_000
-"""The age of the last change below which a file may change again with the same time stamps."""
+"""The age of the last change in nanoseconds below which a file may change again without new time stamps."""
 _DIGEST = re.compile("[0-9a-f]{64}")
 
 
 def read_file(path: Path) -> tuple[bytes, list[int] | None, bool]:
-    """Return a file's content, the signature of its state, and whether no other state can have that signature.
+    """Return the content of a file, the signature of its state, and whether the signature is unique to that state.
 
     The signature is `None` for a file that changed while it was read.
     """
@@ -40,7 +40,7 @@ def new_note(signature: list[int], digest: str) -> bytes:
 
 
 def noted_digest(note: Path, signature: list[int]) -> str | None:
-    """Return the digest in a note, or `None` unless the note is sound and about a file of this signature."""
+    """Return the digest in a note, or `None` if the note is damaged or about a file with another signature."""
     with suppress(OSError, ValueError, RecursionError):
         known = json.loads(note.read_bytes())
         if isinstance(known, dict) and known.get("signature") == signature:

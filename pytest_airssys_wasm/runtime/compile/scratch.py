@@ -1,7 +1,7 @@
-"""Temporary folders that do not stay for ever, even if the process that made them is killed.
+"""The temporary folders of this package, which are removed even if the process that created them is killed.
 
-Each folder is locked as long as the process that made it lives. Making one removes those that no process holds.
-(Services that clean temporary folders of the system leave locked ones alone, too.)
+Each folder is locked as long as the process that created it runs. Creating a folder removes folders without a lock.
+(Services that clean the temporary folders of the system also skip locked ones.)
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _PREFIX = "pytest-airssys-wasm-"
 
 
 class ScratchFolder:
-    """A new temporary folder, and a context manager of its path.
+    """A new temporary folder, and a context manager that returns its path.
 
     It is removed when the context is left, the object is collected, or the interpreter ends.
     """

@@ -39,6 +39,6 @@ def new_config() -> wasmtime.Config:
 
 
 def fingerprint() -> str:
-    """Return a digest of everything that an artefact depends on besides its source and wasmtime's version."""
+    """Return a digest of everything on which an artefact depends, except its source and wasmtime's version."""
     text = ";".join([platform.machine(), platform.system(), *(f"{k}={v}" for k, v in sorted(SETTINGS.items()))])
     return hashlib.sha256(text.encode()).hexdigest()[:16]

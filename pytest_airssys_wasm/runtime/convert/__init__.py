@@ -1,1 +1,1 @@
-"""Python values into guests and out of them, counted and bounded."""
+"""The conversion of Python values into guests and out of them, counted and bounded."""

@@ -1,4 +1,4 @@
-"""Core WebAssembly values to Python and back: i32 and i64 are ints, f32 and f64 are floats.
+"""The conversions between core values and Python: i32 and i64 are ints, f32 and f64 are floats.
 
 Integers have no sign in WebAssembly: both ranges are accepted (i32 from -2**31 to 2**32 - 1), and results are signed.
 """
@@ -26,7 +26,7 @@ _SLOTS = {
 def lower(types: Sequence[str], values: Sequence[Any], target: Any, offset: int = 0, where: str = "args") -> None:
     """Write `values` as `wasmtime_val_t`s into the writable buffer `target`.
 
-    Raises `TypeError` for a value of a wrong type and `ValueError` for one out of range, naming the place.
+    Raises `TypeError` for a value of a wrong type and `ValueError` for a value out of range; both name the position.
     """
     for index, (name, value) in enumerate(zip(types, values)):
         place = f"{where}[{index}]"
@@ -49,7 +49,7 @@ def lift(types: Sequence[str], source: Any, offset: int = 0) -> tuple[Any, ...]:
 
 
 def unsupported(types: Sequence[str]) -> list[str]:
-    """Return those of `types` that have no Python value (v128 and references)."""
+    """Return the members of `types` that do not have a Python value (v128 and references)."""
     return [name for name in types if name not in _KINDS]
 
 

@@ -1,7 +1,7 @@
-"""WIT values to Python: converters from component values in C memory, built once per type.
+"""The lifting of WIT values: converters from component values in C memory to Python, built once per type.
 
-The caller frees the value afterwards. Lists and text, which a guest can make large, are charged to the transfer account
-before any Python object is made of them.
+The caller frees the value afterwards. Lists and text, which can be large, are charged to the transfer account before
+Python objects are created from them.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 _ADDRESS = Struct("<Q")
 _TAGGED = Struct("<B7xQ")
 _BATCH = 4_096
-"""The number of elements that are lifted between two looks at the clock."""
+"""The number of elements that are lifted between two checks of the clock."""
 
 
 @lru_cache(maxsize=4_096)
@@ -140,9 +140,9 @@ def _list(element: WitType) -> Lift:
 
 
 def _bulk(element: WitType) -> Callable[[int, int], Any] | None:
-    """Return the converter of whole lists of `element` without a loop in Python; `None` where there is none.
+    """Return the converter of whole lists of `element` without a loop in Python; `None` if there is none.
 
-    It takes the address of the elements and their number.
+    The converter takes the address of the elements and their number.
     """
     name = element.name if isinstance(element, Primitive) else ""
     if name == "u8":

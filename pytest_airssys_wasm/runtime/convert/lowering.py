@@ -1,7 +1,8 @@
-"""Python values to WIT: converters into component values in C memory, built once per type.
+"""The lowering of Python values: converters to component values in C memory, built once per type.
 
-The memory that they allocate belongs to the transfer account and lives as long as it. A value that does not fit raises
-`WrongType` or `WrongValue`, whose path is built on the way out, so that a value that fits pays nothing for it.
+The memory that they allocate belongs to the transfer account and lives as long as the account. A value that does not
+fit raises `WrongType` or `WrongValue`, whose path is built while the error propagates, so that values that fit have no
+overhead.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ if TYPE_CHECKING:
     """A converter: `(Python value, address to write the component value to, transfer)`."""
 
 _BATCH = 4_096
-"""The number of elements that are lowered between two looks at the clock."""
+"""The number of elements that are lowered between two checks of the clock."""
 
 
 @lru_cache(maxsize=4_096)
@@ -160,7 +161,7 @@ def _whole(name: str, value: Any) -> int:
 
 
 def _real(name: str, value: Any) -> float:
-    """Return the float of an int that loses nothing by it, or of an instance of a subclass of float."""
+    """Return an int that a float represents exactly, or an instance of a subclass of float, as a float."""
     if isinstance(value, float):
         return float(value)
     whole = _whole(name, value)
@@ -247,7 +248,9 @@ def _each(values: Iterable[Any], data: int, lower_element: Lower, transfer: Tran
 
 
 def _pack(name: str, code: str, values: Any) -> Any | None:
-    """Return all of `values` as one array, or `None` where one does not fit: lowering them one by one tells which."""
+    """Return all of `values` as one array, or `None` if a value does not fit and the values must be lowered one by
+    one.
+    """
     if isinstance(values, bytes) and name == "u8":
         return memoryview(values)
     if isinstance(values, bytes):
@@ -403,7 +406,7 @@ def _flags(type_: FlagsType) -> Lower:
 
 
 def _name_in_memory(name: str) -> tuple[Any, int]:
-    """Return a name in C memory, which lives as long as the converter that holds it, and its length."""
+    """Return a name in C memory and its length. The memory lives as long as the converter that references it."""
     encoded = name.encode()
     return (c_char * max(1, len(encoded))).from_buffer_copy(encoded or b"\0"), len(encoded)
 

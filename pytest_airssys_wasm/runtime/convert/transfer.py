@@ -1,6 +1,7 @@
-"""The transfer account: values that cross the boundary in one execution are counted, bounded and interruptible.
+"""The transfer account of an execution, which counts and bounds the values that cross the boundary, and interrupts
+their conversion.
 
-A value is charged before its Python object is made:
+A value is charged before its Python object is created:
 
 - numbers, bools and chars: their size in the canonical ABI (u32 4 bytes, bool 1);
 - all else: 32 bytes for the object, and the charges of its parts (those of the largest case, where there are several);
@@ -55,7 +56,7 @@ NUMBERS = {
 """The format codes of the fixed-width numbers in `struct`, `array` and `memoryview`."""
 
 _OBJECT_BYTES = 32
-"""The least that a Python object takes, so that millions of empty lists are counted too."""
+"""The bytes charged for each Python object, so that millions of empty lists are counted too."""
 _PRIMITIVE_BYTES = {"s8": 1, "u8": 1, "bool": 1, "s16": 2, "u16": 2, "s64": 8, "u64": 8, "f64": 8, "string": 32}
 _OTHER_PRIMITIVE_BYTES = 4
 
@@ -80,7 +81,7 @@ _CHECK_EVERY_BYTES = 64 * 1024
 
 
 class Interrupted(Exception):
-    """A conversion that was told to end. Never seen by users: the execution knows why, and says so."""
+    """The internal error for a conversion that was stopped. The execution converts it to the error that users see."""
 
 
 def _never() -> bool:
@@ -113,9 +114,9 @@ class Transfer:
         self._pause_at = 0
 
     def charge(self, size_bytes: int) -> None:
-        """Count bytes that are about to be moved.
+        """Count bytes before they are transferred.
 
-        Raises `ResourceLimitExceeded` when they are over the limit, and `Interrupted` when the execution should end.
+        Raises `ResourceLimitExceeded` if the limit is exceeded, and `Interrupted` if the execution should end.
         """
         moved_bytes = self.moved_bytes + size_bytes
         if moved_bytes >= self._pause_at:
@@ -123,7 +124,7 @@ class Transfer:
         self.moved_bytes = moved_bytes
 
     def check(self) -> None:
-        """Raise `Interrupted` when the execution should end."""
+        """Raise `Interrupted` if the execution should end."""
         if self._stop():
             raise Interrupted
 

@@ -1,1 +1,1 @@
-"""One execution: its guest thread, its clock, its output and its verdict."""
+"""The parts of one execution: its guest thread, its clock, its output and its verdict."""

@@ -1,11 +1,11 @@
-"""The wall clock. The caller's thread waits for the guest's thread and keeps the time meanwhile.
+"""The wall clock of executions, which the caller's thread keeps while it waits for the guest's thread.
 
-At the deadline it advances the engine's epoch, which makes every guest of that engine call back within
-microseconds; the callback ends the run that is marked as stopped and lets the others go on. So deadlines are
-exact per store, nothing ticks while nothing runs, and nothing runs between the ticks.
+At the deadline it advances the engine's epoch, which makes every guest of that engine call back within microseconds;
+the callback ends the run that is marked as stopped and lets the others go on. So deadlines are exact for each store,
+and there is no periodic tick.
 
-A guest blocked in a WASI call or a host function does not come back. After a short grace the caller gives up: the
-run is abandoned and its thread releases the store when, and if, it returns.
+A guest that is blocked in a WASI call or a host function cannot be interrupted. After a short grace the caller abandons
+the run, whose thread releases the store when it returns, if it ever does.
 """
 
 from __future__ import annotations
@@ -21,13 +21,15 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.execution.run import Run
 
 _INTERRUPTED_GRACE_S = 0.05
-"""The time that the guest of an interrupted caller has to come back."""
+"""The time in seconds that the guest of an interrupted caller has to return."""
 NUDGE_S = 0.001
-"""The time between two advances of the epoch: one that comes while the callback decides is lost on that run."""
+"""The time in seconds between two advances of the epoch. A run misses an advance that happens while its callback
+decides.
+"""
 
 
 def wait_done(run: Run, timeout_s: float | None) -> bool:
-    """Wait until the guest's thread is through. Return whether it is."""
+    """Wait until the guest's thread has finished, and return whether it has."""
     return run.done.acquire(timeout=-1 if timeout_s is None else max(0.0, timeout_s))
 
 
@@ -37,10 +39,10 @@ def keep_time(
     interrupt: Callable[[], None],
     wait: Callable[[Run, float | None], bool] = wait_done,
 ) -> None:
-    """Wait for `run`, and stop it at its deadline. Afterwards it is either finished or abandoned.
+    """Wait for `run`, and stop it at its deadline. Afterwards the run is either finished or abandoned.
 
-    `interrupt` makes guests call back; `wait` may return early with False, when `run.stop` was set by itself.
-    An exception raised in the waiting thread (KeyboardInterrupt, a test's time limit) stops the guest too.
+    `interrupt` makes guests call back. `wait` may return False early, after setting `run.stop`. An exception in the
+    waiting thread (KeyboardInterrupt, a test's time limit) also stops the guest.
     """
     try:
         if timeout_ms is None:
@@ -60,7 +62,7 @@ def keep_time(
 
 
 def cancel(run: Run, interrupt: Callable[[], None], grace_s: float = _INTERRUPTED_GRACE_S) -> bool:
-    """End a run that nobody waits for any more. Return whether its guest came back."""
+    """End a run whose caller no longer waits. Return whether its guest has returned."""
     run.stop = run.stop or Stop.CANCELLED
     run.wake = None
     _end(run, grace_s, interrupt, wait_done)

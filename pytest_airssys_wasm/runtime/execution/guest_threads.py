@@ -1,8 +1,8 @@
-"""The threads that guest code runs on.
+"""The threads on which guest code runs.
 
-Guest code never runs on the caller's thread. The caller stays free to keep the clock, to pump captured output and
-to give up on a guest that is blocked in a call which nothing can interrupt; and a signal handler, which Python
-runs on the main thread only, can never raise inside a callback that wasmtime's native code is waiting for.
+Guest code never runs on the caller's thread. The caller remains free to keep the clock, to read captured output and to
+abandon a guest that is blocked in a call that cannot be interrupted. A signal handler, which Python runs on the main
+thread only, cannot raise inside a callback of wasmtime's native code.
 """
 
 from __future__ import annotations
@@ -19,13 +19,15 @@ if TYPE_CHECKING:
     """A piece of work that must not raise. Its result is called when the thread holds nothing of the job any more."""
 
 _STACK_BYTES = 8 * 2**20
-"""The size of the stack: room for wasmtime's `max_wasm_stack` and Python's own frames."""
+"""The size of the stack in bytes: enough for wasmtime's `max_wasm_stack` and Python's own frames."""
 
 _IDLE = 8
-"""The number of threads kept for the next executions; more than that end with their job."""
+"""The maximum number of idle threads that are kept. Further threads end after their job."""
 
 _WAKE_UP_S = 0.0001
-"""The time to wait for a thread to wake up: long enough when a core is free, and hardly noticed where none is."""
+"""The maximum time in seconds to wait for a thread to wake up. It is sufficient if a core is free, and negligible if
+none is.
+"""
 
 
 class _GuestThread:
@@ -61,14 +63,14 @@ class _GuestThread:
 
 
 class GuestThreads:
-    """Hands jobs to idle threads, starting new ones when none is idle."""
+    """The guest threads of an engine. Jobs run on idle threads; new threads are started if none is idle."""
 
     def __init__(self) -> None:
         self._idle: list[_GuestThread] = []
         self._starting = threading.Lock()
 
     def run(self, job: Job) -> None:
-        """Run `job` on some thread. Returns at once."""
+        """Run `job` on a guest thread, and return immediately."""
         try:
             thread = self._idle.pop()
         except IndexError:
@@ -76,10 +78,10 @@ class GuestThreads:
         thread.start(job)
 
     def run_ahead(self, job: Job) -> None:
-        """Run `job` on some thread. Returns when the thread has begun, or has not within 0.1 ms.
+        """Run `job` on a guest thread, and return when the job has begun, at the latest after 0.1 ms.
 
-        A caller that has more to do before it waits would hold the GIL, without which no guest is entered; this way it
-        works beside the guest.
+        A caller that continues to work before it waits would hold the GIL, without which a guest cannot be entered. By
+        waiting for the start, the caller works in parallel with the guest.
         """
         begun = _thread.allocate_lock()
         begun.acquire()

@@ -1,4 +1,4 @@
-"""The execution that called a host function, as the host function may see it."""
+"""The host-call context: data about an execution, for the host functions that it calls."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.execution.run import Run
 
 RUN: ContextVar[Run] = ContextVar("airssys_wasm_run")
-"""The run of the host function that is running, in its thread and in its coroutine's task."""
+"""The run that called the current host function, in its thread and in the task of its coroutine."""
 
 _MOST_DENIALS = 64
 
 
 class CurrentExecution:
-    """The execution that is calling a host function. Its figures are those of the moment in which they are read."""
+    """The execution that is calling a host function. Its figures are current when they are read."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
 
     @property
     def remaining_fuel(self) -> int | None:
-        """The units of fuel that were left when the guest called; `None` when fuel is unlimited."""
+        """The units of fuel that remained when the guest called the host function; `None` if fuel is unlimited."""
         return None if self._run.fuel_budget is None else self._run.fuel_left
 
     @property
     def remaining_ms(self) -> float | None:
-        """The milliseconds to the deadline, 0 when it has passed; `None` when time is unlimited."""
+        """The time in milliseconds to the deadline, 0 if it has passed; `None` if time is unlimited."""
         timeout_ms = self._run.limits.timeout_ms
         if timeout_ms is None:
             return None
@@ -36,11 +36,11 @@ class CurrentExecution:
 
     @property
     def is_stopped(self) -> bool:
-        """Whether the guest has to end: from now on the host function works in vain."""
+        """Whether the execution was stopped, so that the result of the host function will not be used."""
         return self._run.is_stopped()
 
     def deny(self, capability: str) -> None:
-        """Record in `Usage.denied_capabilities` that the guest asked for a capability that it was not granted."""
+        """Record in `Usage.denied_capabilities` that the guest requested a capability that is not granted."""
         if len(self._run.denied) < _MOST_DENIALS:
             self._run.denied.append(capability)
 

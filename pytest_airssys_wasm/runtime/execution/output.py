@@ -1,7 +1,7 @@
-"""The stdout and stderr of guests: captured through pipes, bounded, read by the waiting caller.
+"""The captured stdout and stderr of guests, which go through bounded pipes that the waiting caller reads.
 
-Pipes rather than files, because a file takes 500 MiB in the time a guest may run; and no thread of its own,
-because the caller waits for the guest anyway and can read meanwhile.
+Pipes are used instead of files, because a guest can write 500 MiB to a file within its timeout. A separate thread is
+not needed, because the caller can read while it waits for the guest.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _NAMES = ("stdout", "stderr")
 
 
 class CapturedOutput:
-    """Two pipes that a guest writes into, and the bytes that were read from them so far."""
+    """The two pipes to which a guest writes, and the bytes that were read from them so far."""
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
@@ -41,17 +41,19 @@ class CapturedOutput:
             self._poll.register(reader, select.POLLIN)
 
     def path(self, name: str) -> str:
-        """Return the path by which wasmtime opens the writing end of a pipe."""
+        """Return the path by which wasmtime opens the write end of a pipe."""
         return f"/dev/fd/{self._writers[name]}"
 
     def opened(self) -> None:
-        """Close our writing ends now that wasmtime has its own descriptors, so that the pipes end with the guest."""
+        """Close the write ends of this process, after wasmtime has opened its own, so that the pipes end with the
+        guest.
+        """
         while self._writers:
             os.close(self._writers.popitem()[1])
 
     @property
     def descriptors(self) -> tuple[int, ...]:
-        """The reading ends that are open, for an event loop to watch."""
+        """The open read ends, for an event loop to watch."""
         return tuple(self._readers)
 
     def text(self, name: str) -> bytes:
@@ -59,12 +61,15 @@ class CapturedOutput:
         return bytes(self._captured[name])
 
     def wake(self, run: Run) -> None:
-        """End the poll of the caller. Called by the guest's thread when it is through."""
+        """End the poll of the caller. The guest's thread calls this method when it has finished."""
         self._through = run
         os.write(self._wake_writer, b"\0")
 
     def wait(self, run: Run, timeout_s: float | None) -> bool:
-        """Read output until the guest's thread is through, and return whether it is. Stops the run at the limit."""
+        """Read output until the guest's thread has finished, and return whether it has.
+
+        The run is stopped at the output limit.
+        """
         until = None if timeout_s is None else monotonic() + max(0.0, timeout_s)
         while True:
             left_ms = None if until is None else max(0.0, (until - monotonic()) * 1_000)
@@ -87,13 +92,13 @@ class CapturedOutput:
                 return False
 
     def drain(self) -> None:
-        """Read the bytes that are still in the pipes."""
+        """Read the remaining bytes in the pipes."""
         for descriptor in list(self._readers):
             while self._read(descriptor):
                 pass
 
     def close(self) -> None:
-        """Close the reading ends; a guest that still writes gets an error instead of blocking."""
+        """Close the read ends. A guest that still writes gets an error instead of blocking."""
         self.opened()
         for descriptor in (*self._readers, self._wake_reader, self._wake_writer):
             os.close(descriptor)

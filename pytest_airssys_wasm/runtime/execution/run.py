@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 
 GRACE_S = 0.008
-"""The time that a stopped guest has to come back. With it, even a blocked call ends within 10 ms of its deadline."""
+"""The time in seconds that a stopped guest has to return. Even a call with a blocked guest ends within 10 ms of its
+deadline.
+"""
 
 
 class Stop(Enum):
@@ -32,7 +34,7 @@ class Stop(Enum):
 
 
 class GuestFailed(Exception):
-    """An error that wasmtime reported for the entry into guest code. Internal: it is judged before users see it."""
+    """The internal error that wasmtime reported for the entry into guest code, before it is converted to a verdict."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.cause)
@@ -40,7 +42,7 @@ class GuestFailed(Exception):
 
 
 class Run:
-    """The state of one execution. The guest's thread writes its results before it releases `done`."""
+    """The state of one execution. The guest's thread stores its results before it releases `done`."""
 
     __slots__ = (
         "_mutex",
@@ -111,15 +113,18 @@ class Run:
 
     @property
     def fuel_at_start(self) -> int:
-        """The value that the store's fuel counter is set to."""
+        """The initial value of the store's fuel counter."""
         return MAX_U64 if self.fuel_budget is None else self.fuel_budget
 
     def is_stopped(self) -> bool:
-        """Return whether the guest should end now. Asked by the epoch callback, host calls and long conversions."""
+        """Return whether the guest should end now.
+
+        The epoch callback, host calls and long conversions call this method.
+        """
         return self.stop is not None
 
     def is_blocked(self) -> bool:
-        """Return whether the guest is in a host function that nothing can end."""
+        """Return whether the guest is in a host function that cannot be interrupted."""
         return self.in_host and self.stop_host is None
 
     def cancel_host(self) -> None:
@@ -129,7 +134,7 @@ class Run:
             stop()
 
     def finish(self) -> bool:
-        """Say that the guest's thread is through. Return False when the caller has given up, and will not look."""
+        """Mark the guest's thread as finished. Return False if the caller has abandoned the run."""
         with self._mutex:
             self.finished_at = monotonic()
             if not self.abandoned:
@@ -140,7 +145,7 @@ class Run:
         return self.finished
 
     def abandon(self) -> bool:
-        """Give up waiting. Return False when the guest's thread was through already."""
+        """Abandon the run. Return False if the guest's thread has already finished."""
         with self._mutex:
             self.abandoned = not self.finished
         return self.abandoned

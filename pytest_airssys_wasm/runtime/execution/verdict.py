@@ -1,8 +1,8 @@
-"""The one place where the facts of an execution become its verdict, and wasmtime's errors become ours.
+"""The conversion of the facts of an execution to its verdict, and of wasmtime's errors to those of this package.
 
-Priority when several things are true of one execution: out-of-fuel, then timeout, then out-of-memory and
-resource-limit, then trap. Nothing is decided by text where wasmtime gives a code; where it gives none, only the
-innermost cause is read, in which no guest name can stand.
+If several verdicts apply to one execution, the priority is: out-of-fuel, then timeout, then out-of-memory and
+resource-limit, then trap. Messages are interpreted only if wasmtime does not provide a code, and then only the
+innermost cause, which cannot contain names of the guest.
 """
 
 from __future__ import annotations
@@ -68,11 +68,11 @@ _TRAPS = (
     (re.compile(r"unknown handle index|handle index \d+|resource"), "unknown-handle"),
 )
 _EXACT_FUEL_KINDS = {"unreachable", "uncaught-exception", "out-of-fuel", None}
-"""Trap kinds before which wasmtime bills the current frame; `None` are errors raised outside guest code."""
+"""The trap kinds before which wasmtime charges the current frame; `None` stands for errors outside of guest code."""
 
 
 def judge(run: Run) -> BaseException | None:
-    """Return the error that this finished or abandoned run ends with, or `None` when it is `ok`."""
+    """Return the error with which a finished or abandoned run ends, or `None` if its verdict is `ok`."""
     error = _verdict(run)
     if isinstance(error, WasmError):
         error.usage = measure(run)
@@ -82,7 +82,7 @@ def judge(run: Run) -> BaseException | None:
 
 
 def measure(run: Run) -> Usage:
-    """Return the usage of a run that is finished or abandoned."""
+    """Return the usage of a finished or abandoned run."""
     return Usage(
         fuel=_fuel(run),
         wall_ms=((run.finished_at or monotonic()) - run.started_at) * 1_000,
@@ -167,7 +167,7 @@ def _verdict(run: Run) -> BaseException | None:
 
 
 def host_failure(name: str, raised: BaseException) -> BaseException:
-    """Return the error that an execution ends with whose host function `name` raised `raised`."""
+    """Return the error of an execution whose host function `name` raised `raised`."""
     if isinstance(raised, WasmError) or not isinstance(raised, Exception):
         return raised  # a limit hit while converting values; or pytest.fail, SystemExit: theirs to handle
     return _caused_by(HostFunctionError(f"the host function {name} raised {type(raised).__name__}: {raised}"), raised)

@@ -1,1 +1,1 @@
-"""Components and modules, their instances and resources, and the backend that runs them here."""
+"""Components and modules, their instances and resources, and the backend that runs them in this process."""

@@ -1,4 +1,7 @@
-"""The contract of backends: a store delegates to one, which runs its guests in this process or in another one."""
+"""The interface of backends.
+
+A store delegates to a backend, which runs its guests in this process or in another one.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreSettings:
-    """The limits of a store, and the things that its guests are given."""
+    """The limits of a store, and the host functions and grants of its guests."""
 
     limits: ResourceLimits
     host: HostFunctions | None
@@ -32,20 +35,27 @@ class StoreSettings:
 
 
 class Backend(Protocol):
-    """Runs the executions of one store. Used by one thread at a time, except for `stop` and `release`."""
+    """A backend, which runs the executions of one store.
+
+    It is used by one thread at a time, except for `stop` and `release`.
+    """
 
     account: MemoryAccount
-    """The memory account of the store. It also identifies the store where stores have to be told apart."""
+    """The memory account of the store, which also identifies the store."""
     output: CapturedOutput | None
-    """The output that has to be read while the guest runs."""
+    """The captured output, which has to be read while the guest runs; `None` if there is none."""
     running: list[Run]
-    """The run that is under way, if there is one."""
+    """A list with the current run; empty if there is none."""
     release: Callable[[], None]
-    """Releases everything. It holds neither the backend nor its store, so that these can be collected."""
+    """The function that releases everything. It references neither the backend nor its store, so that these can be
+    garbage-collected.
+    """
 
     @property
     def get_ready(self) -> Callable[[Operation], None] | None:
-        """The blocking preparation before a run, whose time is not the run's; `None` where there is none."""
+        """The function for blocking preparation before a run, which does not count as time of the run; `None` if there
+        is none.
+        """
 
     def prepare(self, operation: Operation, run: Run) -> Job:
         """Return the job of the guest's thread, which ends with `run.finish` and raises nothing.
@@ -54,37 +64,40 @@ class Backend(Protocol):
         """
 
     def stop(self) -> None:
-        """Make the guests ask whether they have to end, as one whose `run.stop` is set should. Called repeatedly."""
+        """Make the guests check `run.stop`. This method is called repeatedly until the guest ends."""
 
     def end(self, run: Run) -> str | None:
-        """Note that the run is finished or abandoned. Return the reason why nothing can run here any more, if so."""
+        """Handle the end of a finished or abandoned run.
+
+        Return the reason for which the store cannot be used any more, or `None`.
+        """
 
     def judge(self, run: Run) -> BaseException | None:
-        """Return the error that the run ends with, or `None` when it is `ok`."""
+        """Return the error with which the run ends, or `None` if its verdict is `ok`."""
 
     def measure(self, run: Run) -> Usage:
-        """Return what the run used."""
+        """Return the usage of the run."""
 
     def text(self, name: str) -> bytes:
-        """Return what the guest wrote so far to `stdout` or `stderr`."""
+        """Return the bytes that the guest has written so far to `stdout` or `stderr`."""
 
 
 class BackendFactory(Protocol):
-    """Makes the backends of one engine's stores in other processes. Used from several threads at once."""
+    """The factory of the backends of one engine's stores in other processes. It must be thread-safe."""
 
     def new_backend(self, settings: StoreSettings, runner: Runner) -> Backend:
-        """Make the backend of a new store.
+        """Create the backend of a new store.
 
-        Raises `InvalidConfiguration` where the store has something that another process cannot have.
+        Raises `InvalidConfiguration` if the store has something that another process cannot have.
         """
 
     def close(self) -> None:
-        """Release everything that no store uses. Stores that are open go on to work."""
+        """Release everything that is not used by a store. Open stores remain usable."""
 
 
 @runtime_checkable
 class Isolation(IsolatedCompiler, Protocol):
-    """Keeps guests out of this process: compiles them, and runs them, in others. Used from several threads at once."""
+    """The isolation of guests, which compiles and runs them in other processes. It must be thread-safe."""
 
     def new_backends(self) -> BackendFactory | None:
-        """Make the factory of one engine's backends; `None` runs guests in this process."""
+        """Return the factory of one engine's backends; `None` runs guests in this process."""

@@ -1,4 +1,4 @@
-"""A compiled component or core module, with its typed imports and exports: the result of `WasmEngine.load`."""
+"""The compiled component or core module that `WasmEngine.load` returns, with its typed imports and exports."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 
 class UnknownExport(LinkError, LookupError):
-    """The guest does not export a function or interface of this name; the message names similar ones."""
+    """The guest does not export a function or interface of this name. The message suggests similar names."""
 
     @classmethod
     def among(cls, guest: object, name: str, known: Iterable[str]) -> UnknownExport:
-        """Return the error for a `name` that is not one of the `known` names that `guest` exports."""
+        """Return the error for a `name` that is not among the `known` exports of `guest`."""
         known = sorted(known)
         near = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or known[:5]
         hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "; it exports none"
@@ -36,7 +36,10 @@ class UnknownExport(LinkError, LookupError):
 
 
 class Items(dict[str, Any]):
-    """Imports or exports by name. `str()` of it is text: WIT for a component, WebAssembly text for a module."""
+    """A mapping from names to imports or exports.
+
+    Its `str()` is WIT for a component, and WebAssembly text for a module.
+    """
 
     __slots__ = ("_write",)
 
@@ -49,7 +52,10 @@ class Items(dict[str, Any]):
 
 
 class Component(ABC):
-    """A compiled guest, to be instantiated in any number of stores. Immutable, and safe to share between threads."""
+    """A compiled guest, which can be instantiated in any number of stores.
+
+    It is immutable and can be shared between threads.
+    """
 
     def __init__(
         self, engine: wasmtime.Engine, raw: Any, name: str, path: Path | None, manifest: Manifest | None
@@ -79,31 +85,31 @@ class Component(ABC):
     @property
     @abstractmethod
     def exports(self) -> Items:
-        """The typed exports by name; `str()` of it is WIT, for a module WebAssembly text."""
+        """The typed exports by name. The `str()` of the mapping is WIT, or WebAssembly text for a module."""
 
     @property
     @abstractmethod
     def imports(self) -> Items:
-        """The typed imports by name; `str()` of it is WIT, for a module WebAssembly text."""
+        """The typed imports by name. The `str()` of the mapping is WIT, or WebAssembly text for a module."""
 
     @abstractmethod
     def unmet_imports(self, host: HostFunctions | None, wasi: Wasi | None) -> Iterator[UnmetImport]:
-        """Yield every import that neither the host functions nor the WASI grants provide as it is declared."""
+        """Yield every import that neither the host functions nor the WASI grants provide with the declared type."""
 
     @abstractmethod
     def check_call(self, function: str, count: int) -> Any:
-        """Return what is known of an export, once a call with `count` arguments can be made.
+        """Check that an export can be called with `count` arguments, and return its description.
 
         Raises `UnknownExport`, and `TypeError` for another number of arguments or a type without a Python value.
         """
 
     @abstractmethod
     def function_names(self) -> Mapping[str, str]:
-        """Return every function that can be called: its full name (`iface#func` inside an interface) and its type."""
+        """Return the types of all exported functions by their full names (`iface#func` inside an interface)."""
 
     @cached_property
     def attributes(self) -> dict[str, dict[str, str]]:
-        """The functions by interface (empty for the root) and Python attribute: their full names."""
+        """The full names of the functions, by interface (empty for the root) and Python attribute."""
         found: dict[str, dict[str, str]] = {}
         for full in self.function_names():
             interface, _, name = full.rpartition("#")
@@ -129,12 +135,12 @@ class Component(ABC):
 
 
 def check_name(name: object) -> None:
-    """Raise a `TypeError` for something that cannot be the name of an export."""
+    """Raise a `TypeError` for a name that is not a string."""
     if not isinstance(name, str):
         raise TypeError(f"the name of an export is a string, got {name!r}")
 
 
 def check_argument_count(function: str, expected: Sequence[str], given: int) -> None:
-    """Raise a `TypeError` that shows the signature when the number of arguments is wrong."""
+    """Raise a `TypeError`, which shows the signature, if the number of arguments is wrong."""
     if len(expected) != given:
         raise TypeError(f"{function}({', '.join(expected)}) takes {counted(len(expected), 'argument')}, got {given}")

@@ -1,4 +1,4 @@
-"""Instantiating components and calling their exports in a wasmtime store."""
+"""The instantiation of components, and the calls of their exports, in a wasmtime store."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 
 def link(component: WitComponent, context: StoreContext) -> Callable[[Run], InstanceHandle]:
-    """Resolve the imports of a component; the result instantiates it, on a guest thread.
+    """Resolve the imports of a component, and return the function that instantiates it on a guest thread.
 
-    Raises `LinkError` naming every import that is missing or has the wrong type.
+    Raises `LinkError`, which names every import that is missing or has the wrong type.
     """
     linker = component_linker(component, context) if component.imports else context.engine.bare_component_linker
 
@@ -43,9 +43,10 @@ def link(component: WitComponent, context: StoreContext) -> Callable[[Run], Inst
 def prepare(
     component: WitComponent, function: str, args: Sequence[Any], run: Run, context: StoreContext
 ) -> Callable[[InstanceHandle, Run], Any]:
-    """Lower the arguments of a call; the result makes the call, on a guest thread.
+    """Lower the arguments of a call, and return the function that makes the call on a guest thread.
 
-    Raises `UnknownExport`, or `TypeError` or `ValueError` naming the place in `args` that does not fit.
+    Raises `UnknownExport` for an unknown name, and `TypeError` or `ValueError`, which name the position in `args`, for
+    an argument that does not fit.
     """
     count = len(args)
     found = component.check_call(function, count)

@@ -1,4 +1,4 @@
-"""Core modules: the declarations of their sections."""
+"""The core modules, described by the declarations in their sections."""
 
 from __future__ import annotations
 

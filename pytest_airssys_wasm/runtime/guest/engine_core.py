@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class EngineCore:
-    """wasmtime's engine with its callbacks, the guest threads, and the runs that are on them."""
+    """The engine of wasmtime with its callbacks, the guest threads, and their current runs."""
 
     def __init__(self, backends: BackendFactory | None, on_execution: Callable[[Finished], None] | None) -> None:
         self.backends = backends
@@ -56,7 +56,7 @@ class EngineCore:
         return self._memories.live
 
     def interrupt(self) -> None:
-        """Make every guest of this engine ask whether it has to stop."""
+        """Make every guest of this engine check whether it has to stop."""
         abi.engine_increment_epoch(self.address)
 
     def _is_stopped(self) -> bool:

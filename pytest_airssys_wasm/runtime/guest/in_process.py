@@ -82,7 +82,7 @@ class InProcessBackend:
         return b"" if self.output is None else self.output.text(name)
 
     def _entry(self, operation: Operation, run: Run) -> Callable[[Run], Any]:
-        """Return the entry into guest code. Raises whatever can be refused before."""
+        """Return the function that enters guest code. Raises the errors that can be detected before."""
         match operation:
             case CallExport():
                 call = _prepare_call(operation.component, operation.function, operation.args, run, self.context)
@@ -136,7 +136,9 @@ def _drop(context: int, pointer: int, _run: Run) -> None:
 
 
 def _guest_job(run: Run, raw: RawStore, runs: dict[int, Run], enter: Callable[[Run], T]) -> Job:
-    """Return the job of the guest's thread: enter guest code, keep its result, and say that it is through."""
+    """Return the job of the guest's thread, which enters guest code, stores its result, and marks the run as
+    finished.
+    """
 
     def job() -> Callable[[], None] | None:
         identity = get_ident()
@@ -158,7 +160,7 @@ def _guest_job(run: Run, raw: RawStore, runs: dict[int, Run], enter: Callable[[R
 
 
 def _release_store(raw: RawStore, output: CapturedOutput | None, engine: EngineCore, running: list[Run]) -> None:
-    """Delete a store when it is closed, collected, or when the process ends."""
+    """Delete a store that is closed or garbage-collected, or at the end of the process."""
     if running:
         # Only at the end of the process can a guest still run in here, for a thread that will not go on; that
         # thread may be waiting for the output, so it stays open.

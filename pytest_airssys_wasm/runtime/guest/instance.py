@@ -1,4 +1,4 @@
-"""Instances: calling the exports of a component or module that lives in a store."""
+"""The instances of components and modules in a store, whose exports can be called."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 class Instance:
     """A component or module instantiated in a store.
 
-    Call an export by its exact name, or as an attribute in snake_case. Exports inside an interface are reached
+    Exports are called by their exact names, or as attributes in snake_case. Exports inside an interface are accessed
     through `instance["pkg:name/iface@1.0.0"]`, or called as `"pkg:name/iface@1.0.0#function"`.
 
-    As a context manager (`with` or `async with`) it closes its store at the end of the block.
+    As a context manager (`with` or `async with`) an instance closes its store at the end of the block.
     """
 
     def __init__(self, store: Runner, handle: InstanceHandle) -> None:
@@ -32,10 +32,10 @@ class Instance:
         self._handle = handle
 
     def call(self, name: str, /, *args: Any) -> Any:
-        """Call an export as one execution. Return its value, or raise the `WasmError` that it ended with.
+        """Call an export as one execution. Return its value, or raise the `WasmError` with which it ended.
 
-        Raises `UnknownExport` for a name that is not exported, `TypeError` or `ValueError` naming the place in
-        `args` for a value that does not fit, and `StoreUnusable` for a store that is closed or busy.
+        Raises `UnknownExport` for a name that is not exported, `TypeError` or `ValueError`, which name the position in
+        `args`, for a value that does not fit, and `StoreUnusable` for a store that is closed or in use.
         """
         check_name(name)
         return self.store.run(CallExport(self._handle, name, args))
@@ -43,13 +43,13 @@ class Instance:
     async def call_async(self, name: str, /, *args: Any) -> Any:
         """Call an export without blocking the running asyncio event loop; otherwise the same as `call`.
 
-        Cancelling the task that awaits the call ends the guest.
+        Cancelling the awaiting task ends the guest.
         """
         check_name(name)
         return await self.store.run_async(CallExport(self._handle, name, args))
 
     def __getitem__(self, interface: str) -> Interface:
-        """Return the exported interface of this exact name. Raises `UnknownExport`."""
+        """Return the exported interface with this exact name. Raises `UnknownExport` if there is none."""
         return Interface(self, interface)
 
     def __getattr__(self, name: str) -> Function:
@@ -107,7 +107,7 @@ class Interface:
 
 
 class Function:
-    """An exported function, to be called. Its `repr` is what pytest shows of a failing assertion."""
+    """An exported function, which can be called. pytest shows its `repr` in failing assertions."""
 
     __slots__ = ("_instance", "_name")
 

@@ -1,4 +1,6 @@
-"""Resolving the imports of components and modules: WASI where it is granted, host functions and resources by name."""
+"""The linking of components and modules: imports are resolved to WASI if it is granted, and to host functions and
+resources by name.
+"""
 
 from __future__ import annotations
 
@@ -36,16 +38,16 @@ if TYPE_CHECKING:
 
 
 def check_imports(component: Component, host: HostFunctions | None, wasi: Wasi | None) -> None:
-    """Raise `LinkError` naming every import that neither `host` nor `wasi` provides as declared, with its type."""
+    """Raise `LinkError`, which names every import that neither `host` nor `wasi` provides with the declared type."""
     unmet = list(component.unmet_imports(host, wasi))
     if unmet:
         raise refusal(component, unmet)
 
 
 def component_linker(component: WitComponent, context: StoreContext) -> wasmtime.component.Linker:
-    """Return a linker with everything that `component` imports.
+    """Return a linker with all imports of `component`.
 
-    Raises `LinkError` naming every import that nothing provides, with its WIT type.
+    Raises `LinkError`, which names every import that is not provided, with its WIT type.
     """
     check_imports(component, context.host, context.wasi)
     linker = wasmtime.component.Linker(context.engine.raw)
@@ -64,9 +66,9 @@ def component_linker(component: WitComponent, context: StoreContext) -> wasmtime
 
 
 def module_linker(module: CoreModule, context: StoreContext) -> wasmtime.Linker:
-    """Return a linker with everything that `module` imports.
+    """Return a linker with all imports of `module`.
 
-    Raises `LinkError` naming every import that nothing provides, with its type.
+    Raises `LinkError`, which names every import that is not provided, with its type.
     """
     check_imports(module, context.host, context.wasi)
     engine = context.engine

@@ -1,4 +1,4 @@
-"""Instantiating core modules and calling their exports in a wasmtime store."""
+"""The instantiation of core modules, and the calls of their exports, in a wasmtime store."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 
 
 def link(module: CoreModule, context: StoreContext) -> Callable[[Run], InstanceHandle]:
-    """Resolve the imports of a module; the result instantiates it, on a guest thread, and initializes a reactor.
+    """Resolve the imports of a module, and return the function that instantiates it, and initializes a reactor, on a
+    guest thread.
 
-    Raises `LinkError` naming every import that is missing or has the wrong type.
+    Raises `LinkError`, which names every import that is missing or has the wrong type.
     """
     linker = module_linker(module, context) if module.imports else context.engine.bare_linker
 
@@ -45,9 +46,10 @@ def link(module: CoreModule, context: StoreContext) -> Callable[[Run], InstanceH
 def prepare(
     module: CoreModule, function: str, args: Sequence[Any], run: Run, context: StoreContext
 ) -> Callable[[InstanceHandle, Run], Any]:
-    """Lower the arguments of a call; the result makes the call, on a guest thread.
+    """Lower the arguments of a call, and return the function that makes the call on a guest thread.
 
-    Raises `UnknownExport`, or `TypeError` or `ValueError` naming the place in `args` that does not fit.
+    Raises `UnknownExport` for an unknown name, and `TypeError` or `ValueError`, which name the position in `args`, for
+    an argument that does not fit.
     """
     found = module.check_call(function, len(args))
     lowered = (c_char * (abi.VAL_BYTES * max(1, len(found.params))))()

@@ -1,4 +1,4 @@
-"""The operations that a store can be asked to run, as plain data. Each backend decides how to run them."""
+"""The operations that a store can run, as plain data. Each backend implements them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class InstanceHandle:
-    """An instance as its backend knows it."""
+    """The handle by which a backend identifies an instance."""
 
     component: Component
     raw: Any
-    """The C struct of the instance, only valid together with its store; in another process a session number."""
+    """The C struct of the instance, which is valid only with its store; the session number for an instance in another
+    process.
+    """
     functions: dict[str, Any] = field(default_factory=dict)
-    """The C structs of the functions that were called so far, by full name."""
+    """The C structs of the functions that were called so far, by their full names."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,21 +38,21 @@ class Instantiate:
     """The full name of an export."""
     args: Sequence[Any] = ()
     host: HostFunctions | None = None
-    """Host functions of this instance beside those of the store."""
+    """The host functions of this instance, in addition to those of the store."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Instantiated:
-    """The result of `Instantiate`."""
+    """The result of the operation `Instantiate`."""
 
     handle: InstanceHandle
     value: Any = None
-    """The result of the call; `None` where there was none."""
+    """The result of the call; `None` if there was none."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CallExport:
-    """Call an export of an instance. Its result is the value that the export returned."""
+    """The operation that calls an export of an instance. Its result is the value that the export returned."""
 
     handle: InstanceHandle
     function: str
@@ -59,23 +61,23 @@ class CallExport:
 
     @property
     def component(self) -> Component:
-        """The component that the instance was made of."""
+        """The component of the instance."""
         return self.handle.component
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DropResource:
-    """Give a guest's resource back: its destructor runs. Its result is `None`."""
+    """The operation that drops a guest's resource and runs its destructor. Its result is `None`."""
 
     component: Component
     function: str
-    """The resource's name behind `[drop]`: a destructor has no export."""
+    """The name of the resource after `[drop]`, because a destructor is not an export."""
     pointer: int
-    """The handle of the resource, as its backend knows it."""
+    """The handle by which the backend identifies the resource."""
 
     @property
     def args(self) -> Sequence[Any]:
-        """The arguments of a destructor: none."""
+        """The arguments of a destructor, which takes none."""
         return ()
 
 
@@ -83,11 +85,11 @@ Operation: TypeAlias = Instantiate | CallExport | DropResource
 
 
 class Runner(Protocol):
-    """The side of a store that instances and resources use."""
+    """The interface of a store that instances and resources use."""
 
     @property
     def is_usable(self) -> bool:
-        """Whether the store can run something."""
+        """Whether the store can be used for further executions."""
 
     @property
     def usage(self) -> Usage | None:
@@ -102,7 +104,7 @@ class Runner(Protocol):
         """The bytes that guests have written to stderr so far."""
 
     def run(self, operation: Operation) -> Any:
-        """Run an operation as one execution, and return its result or raise the error that it ended with."""
+        """Run an operation as one execution, and return its result or raise the error with which it ended."""
 
     async def run_async(self, operation: Operation) -> Any:
         """Run an operation as one execution without blocking the running event loop."""

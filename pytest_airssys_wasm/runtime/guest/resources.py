@@ -1,4 +1,4 @@
-"""Resources: handles that a guest gives out, and Python objects that serve the resources it imports."""
+"""The resources: handles that a guest gives out, and Python objects that implement the resources that it imports."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Resource:
     """A handle of a resource that a guest implements; its methods are attributes in snake_case.
 
     As a context manager (`with` or `async with`) it is dropped at the end of the block. `drop` runs the guest's
-    destructor, as an execution of its own. A handle passed to the guest by value (`own`) belongs to the guest from then
-    on, and cannot be used any more.
+    destructor, as an execution of its own. A handle that is passed to the guest by value (`own`) belongs to the guest
+    from then on, and cannot be used any more.
     """
 
     def __init__(
@@ -52,12 +52,12 @@ class Resource:
         self._name = type_.resource.name
 
     def drop(self) -> None:
-        """Give the handle back; the guest's destructor runs. Calling it again does nothing."""
+        """Drop the handle, which runs the guest's destructor. Further calls do nothing."""
         if self._pointer is not None and self._store.is_usable:
             self._store.run(self._dropping())
 
     async def drop_async(self) -> None:
-        """Give the handle back without blocking the running event loop; otherwise the same as `drop`."""
+        """Drop the handle without blocking the running event loop; otherwise the same as `drop`."""
         if self._pointer is not None and self._store.is_usable:
             await self._store.run_async(self._dropping())
 
@@ -103,20 +103,20 @@ class Resource:
         return DropResource(self._component, f"{self._prefix}[drop]{self._name}", self._take())
 
     def _peek(self) -> int:
-        """Return the handle. Raises `ValueError` when it was dropped or given away."""
+        """Return the handle. Raises `ValueError` if it was dropped or given away."""
         if self._pointer is None:
             raise ValueError(f"the resource {self._name!r} was dropped or given away")
         return self._pointer
 
     def _take(self) -> int:
-        """Return the handle, which belongs to somebody else from now on. Raises `ValueError` when it already does."""
+        """Return the handle and give up its ownership. Raises `ValueError` if it was already dropped or given away."""
         pointer = self._peek()
         self._pointer = None
         return pointer
 
 
 class Method:
-    """A method or static function of a guest's resource, to be called."""
+    """A method or static function of a guest's resource, which can be called."""
 
     __slots__ = ("_instance", "_lead", "_name", "_store")
 
@@ -141,7 +141,10 @@ class Method:
 def check_served(
     value: object, type_: OwnType | BorrowType, component: WitComponent, host: HostFunctions | None
 ) -> tuple[str, str]:
-    """Return interface and name of the host resource that `value` is an object of. Raises `WrongType` for others."""
+    """Return the interface and the name of the host resource whose class `value` is an instance of.
+
+    Raises `WrongType` for any other object.
+    """
     place = component.import_of(type_.resource)
     served = host.find_resource(*place) if place and host else None
     if place is None or served is None or not isinstance(value, served):
@@ -164,16 +167,16 @@ class Resources:
         self._types: dict[tuple[str, str], int] = {}
 
     def type_id(self, interface: str, name: str) -> int:
-        """Return the number by which wasmtime knows this host resource in this store."""
+        """Return the number by which wasmtime identifies this host resource in this store."""
         return self._types.setdefault((interface, name), len(self._types) + 1)
 
     def destroy(self, representation: int) -> None:
-        """Let go of the object of a host resource, of which the guest has dropped its last handle."""
+        """Release the object of a host resource whose last handle the guest has dropped."""
         served = self._objects.pop(representation, None)
         drop_object(served, self._runs[get_ident()])
 
     def attach(self, run: Run, component: WitComponent, instance: InstanceHandle | None) -> None:
-        """Convert the resources of `component` in this run. Handles have methods where the instance is known."""
+        """Convert the resources of `component` in this run. Handles have methods if the instance is known."""
 
         def lift(pointer: int, type_: OwnType | BorrowType) -> object:
             return self._lift(pointer, type_, component, instance, run)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class StoreContext:
-    """One store of this process, as linking and calling see it."""
+    """The context of one store of this process, for linking and calling."""
 
     def __init__(
         self, engine: EngineCore, raw: RawStore, host: HostFunctions | None, wasi: Wasi | None, runner: Runner
@@ -44,7 +44,7 @@ class StoreContext:
 
 
 def wasi_config(wasi: Wasi, output: CapturedOutput | None) -> Any:
-    """Make a new `wasmtime.WasiConfig` of the grants; a store uses one up."""
+    """Create a new `wasmtime.WasiConfig` from the grants, for one store."""
     config = wasmtime.WasiConfig()
     if wasi.inherit:
         for inherit in (config.inherit_argv, config.inherit_env, config.inherit_stdin):

@@ -1,4 +1,4 @@
-"""Component Model components: their world, and the converters of what they export."""
+"""The components of the Component Model: their worlds, and the converters of their exports."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class WitExport:
-    """A function that can be called, with its converters."""
+    """An exported function that can be called, with its converters."""
 
     index: Any
-    """wasmtime's index of the export."""
+    """The index of the export in wasmtime."""
     type: FunctionType
     lower: tuple[Any, ...]
-    """The converter of each parameter."""
+    """The converters of the parameters."""
     lift: Any
-    """The converter of the result; `None` where there is none."""
+    """The converter of the result; `None` for a function without a result."""
     fixed_bytes: int
     """The bytes charged for each call, besides the content of its lists and strings."""
 
@@ -52,7 +52,7 @@ class WitComponent(Component):
 
     @cached_property
     def world(self) -> World:
-        """The imports and exports, as WIT; `str()` of it is WIT text."""
+        """The world of the component: its imports and exports. Its `str()` is WIT text."""
         return read_world(self.raw, self.engine)
 
     @cached_property
@@ -88,7 +88,7 @@ class WitComponent(Component):
         return () if result is None else (result,)
 
     def prefix_of(self, resource: ResourceType) -> str:
-        """Return the prefix of the names of this exported resource's functions: `iface#`, or nothing."""
+        """Return the prefix of the names of this exported resource's functions: `iface#`, or an empty string."""
         # Asked for each handle, of which a list may hold thousands.
         prefix = self._prefixes.get(resource)
         if prefix is None:

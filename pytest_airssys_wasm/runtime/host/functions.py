@@ -84,7 +84,7 @@ class HostFunctions:
     def misfit(self, interface: str, name: str, type_: FunctionType | CoreFunction) -> str | None:
         """Return a text about the function registered for this import, when it cannot serve an import of this type.
 
-        Returns `None` where it can, or where Python cannot tell.
+        Returns `None` if it can, or where Python cannot tell.
         """
         function = self._functions.get((interface, name)) or self._resource_callable(interface, name)
         served: FunctionType | None = getattr(function, _SERVED_TYPE, None)
@@ -103,7 +103,7 @@ class HostFunctions:
         return None
 
     def lack(self, interface: str, name: str) -> str | None:
-        """Return why this function is not served although a class serves its resource; `None` where that is not so."""
+        """Return why this function is not served although a class serves its resource; `None` if that is not so."""
         bracket, _, rest = name.partition("]")
         served = self._resources.get((interface, rest.partition(".")[0]))
         return f"the class {served.__name__} has no such method" if served and bracket.startswith("[") else None
@@ -161,7 +161,7 @@ def serves_only(type_: FunctionType) -> Callable[[F], F]:
 def call_host(function: Callable[..., Any], values: Sequence[Any], run: Run) -> Any:
     """Call a host function for this run on the guest's thread, and return its result, or that of its coroutine.
 
-    Raises the error of the function, and `HostCallStopped` where the guest has to end meanwhile.
+    Raises the error of the function, and `HostCallStopped` if the guest has to end meanwhile.
     """
     run.in_host = True
     token = RUN.set(run)

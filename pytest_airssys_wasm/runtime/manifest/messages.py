@@ -107,7 +107,7 @@ def translate(place: Place, raw: dict[str, Any], message: str) -> InvalidConfigu
 
 
 def _value_at(raw: Any, steps: list[str]) -> Any:
-    """Return the value at a path of keys and indices in decoded TOML; `None` where there is none."""
+    """Return the value at a path of keys and indices in decoded TOML; `None` if there is none."""
     for step in steps:
         if isinstance(raw, dict):
             raw = raw.get(step)

@@ -33,13 +33,13 @@ class Repetition:
 
 
 def repetition_of(call: Call | None) -> Repetition | None:
-    """Return the objects that a call was made with; `None` where there is no call, or the call is a copy."""
+    """Return the objects that a call was made with; `None` if there is no call, or the call is a copy."""
     found = None if call is None else call.repetition
     return found if isinstance(found, Repetition) else None
 
 
 def call_text(component: Component, function: str | None, args: Sequence[Any]) -> str:
-    """Return a call in WAVE notation, cut where it is long."""
+    """Return a call in WAVE notation, cut if it is long."""
     if function is None:
         return f"instantiate {component.name}"
     try:

@@ -1,1 +1,1 @@
-"""Executions that an asyncio event loop waits for."""
+"""The executions for which an asyncio event loop waits."""

@@ -1,8 +1,8 @@
-"""Executions that an asyncio event loop waits for, and coroutines that guests wait for.
+"""The executions for which an asyncio event loop waits, and the coroutines for which guests wait.
 
-The guest runs on a thread of its own, as always; the loop keeps the clock with a timer, reads captured output when
-there is some, and is told by the guest's thread when that is through. A coroutine that serves an import runs on
-the loop of its execution; where the caller is no coroutine, on a loop of its own on the guest's thread.
+The guest runs on a guest thread, as always. The loop keeps the clock with a timer, reads captured output, and is woken
+by the guest's thread at the end. A coroutine that serves an import runs on the loop of its execution; if the caller is
+not a coroutine, it runs on a new loop on the guest's thread.
 """
 
 from __future__ import annotations
@@ -32,7 +32,10 @@ T = TypeVar("T")
 
 
 class OnLoop:
-    """A store on an event loop: it makes the clocks of its runs, and keeps the timer and the waker for the next run."""
+    """The part of a store that belongs to an event loop.
+
+    It creates the clocks of runs, and keeps the timer and the waker for the next run.
+    """
 
     def __init__(self, wakers: LoopWakers) -> None:
         try:
@@ -44,15 +47,15 @@ class OnLoop:
         self._timer: weakref.ref[ReusableTimer] | None = None
 
     def is_running(self) -> bool:
-        """Return whether that loop is the one that is running on this thread."""
+        """Return whether the loop of this object is running on this thread."""
         return asyncio._get_running_loop() is self._loop
 
     async def off_the_loop(self, work: Callable[[T], object], argument: T) -> None:
-        """Do blocking work on another thread, and raise its error. Where the caller is cancelled, it goes on alone."""
+        """Do blocking work on another thread, and raise its error. If the caller is cancelled, the work continues."""
         await off_the_loop(work, argument)
 
     def clock(self, run: Run, interrupt: Callable[[], None], output: CapturedOutput | None) -> LoopClock:
-        """Make the clock of the next run, before its guest starts."""
+        """Create the clock of the next run, before its guest starts."""
         timer = self._kept()
         if timer is None:
             timer = ReusableTimer(self._loop)
@@ -60,7 +63,7 @@ class OnLoop:
         return LoopClock(run, interrupt, output, self._loop, timer, self._waker)
 
     def close(self) -> None:
-        """Let go of the timer: no run is to come. May be called on any thread."""
+        """Release the timer, after the last run. This method can be called on any thread."""
         timer = self._kept()
         if timer is not None:
             timer.close()
@@ -100,7 +103,7 @@ async def off_the_loop(work: Callable[..., T], /, *args: Any, **named: Any) -> T
 
 
 class LoopClock:
-    """The clock of one run on its event loop. Made before the guest starts, on the loop's thread."""
+    """The clock of one run on its event loop. It is created on the loop's thread, before the guest starts."""
 
     def __init__(
         self,
@@ -153,7 +156,7 @@ class LoopClock:
         self._nudge()
 
     def _nudge(self) -> None:
-        """Interrupt the guest until it ends, or give up on one that is blocked."""
+        """Interrupt the guest until it ends, or abandon it if it is blocked."""
         if self._run.finished:
             return
         self._interrupt()
@@ -172,7 +175,10 @@ class LoopClock:
 
 
 def wait_for(coroutine: Coroutine[Any, Any, Any], run: Run) -> Any:
-    """Run a coroutine from the guest's thread; return its result or raise its error. Stopping the run cancels it."""
+    """Run a coroutine for the guest's thread, and return its result or raise its error.
+
+    Stopping the run cancels the coroutine.
+    """
     if run.loop is None:
         return asyncio.run(_on_own_loop(coroutine, run))
     # It runs in a copy of this thread's context, in which `current_execution` finds the run.

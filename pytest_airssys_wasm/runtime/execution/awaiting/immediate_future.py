@@ -1,7 +1,8 @@
-"""A future whose task goes on in the turn of the event loop in which it is resolved.
+"""A future whose task resumes in the same iteration of the event loop in which the future is resolved.
 
-An `asyncio.Future` wakes its task in the turn after. That turn costs 10 to 30 µs, about half of what awaiting an
-execution costs over calling it, and nothing is gained by it here: there is one task, and it is not running.
+An `asyncio.Future` wakes its task in the next iteration. That iteration takes 10 to 30 µs, about half of the overhead
+of awaiting an execution compared to calling it. It is not needed here, because only one task waits, and that task is
+not running.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class ImmediateFuture:
-    """A Future-like object (see `asyncio.isfuture`) that one task awaits, once. Used on the loop's thread only."""
+    """A Future-like object (see `asyncio.isfuture`) that one task awaits once. It is used only on the loop's thread."""
 
     _asyncio_future_blocking = False
 
@@ -39,7 +40,9 @@ class ImmediateFuture:
         return self._is_done
 
     def cancel(self, msg: object = None) -> bool:
-        """Cancel the wait of the task, in the next turn of the loop: the task that cancels it may be running now."""
+        """Cancel the wait of the task in the next iteration of the loop, because the cancelling task may be running
+        now.
+        """
         if self._is_done:
             return False
         self._is_done = self._is_cancelled = True
@@ -50,7 +53,10 @@ class ImmediateFuture:
         return True
 
     def resolve(self) -> None:
-        """Wake the task now. Called from callbacks of the loop only: while a task runs, no other can go on."""
+        """Wake the task immediately.
+
+        Only callbacks of the loop may call this method: while a task runs, another one cannot resume.
+        """
         if self._is_done:
             return
         self._is_done = True
@@ -59,9 +65,9 @@ class ImmediateFuture:
             context.run(wake, self)
 
     def result(self) -> None:
-        """Return nothing to the task that was woken. Raises `CancelledError` where the wait was cancelled.
+        """Return nothing to the task that was woken. Raises `CancelledError` if the wait was cancelled.
 
-        The error has the message of the cancellation: anyio knows its own cancellations by it.
+        The error has the message of the cancellation, by which anyio recognizes its own cancellations.
         """
         if self._is_cancelled:
             raise asyncio.CancelledError(*(() if self._message is None else (self._message,)))

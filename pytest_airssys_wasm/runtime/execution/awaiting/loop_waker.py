@@ -1,7 +1,7 @@
-"""The way in which the thread of a guest wakes the event loop that waits for it.
+"""The waker by which the thread of a guest wakes the event loop that waits for the guest.
 
-asyncio's own way, `call_soon_threadsafe`, goes through a socket that the loop reads twice, before the task that waits
-goes on. Here it goes on first, and the descriptor is read once, when the next guest runs already.
+asyncio's `call_soon_threadsafe` uses a socket that the loop reads twice before the waiting task resumes. Here the task
+resumes first, and the descriptor is read once, when the next guest is already running.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class LoopWaker:
         Context().run(loop.add_reader, self._descriptor, self._answer)
 
     def wake(self, waiting: weakref.ref[ImmediateFuture]) -> None:
-        """Have this future resolved, if it is still alive. On a closed loop nothing happens any more."""
+        """Let the loop resolve this future, if it still exists. On a closed loop this does nothing."""
         self._due.append(waiting)
         os.eventfd_write(self._descriptor, 1)
 
@@ -56,7 +56,10 @@ class LoopWaker:
 
 
 class LoopWakers:
-    """The wakers of the loops on which the stores of an engine are awaited. Used on the threads of all these loops."""
+    """The wakers of the event loops on which the stores of an engine are awaited.
+
+    This class is used on the threads of all these loops.
+    """
 
     def __init__(self) -> None:
         self._wakers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LoopWaker] = weakref.WeakKeyDictionary()

@@ -1,8 +1,8 @@
-"""A timer of an event loop for deadlines that are hardly ever reached, such as those of good guests.
+"""A timer of an event loop for deadlines that are rarely reached, such as those of most guests.
 
-asyncio's own is made and cancelled for each of them, which costs more than anything else in awaiting a short
-execution. This one is left to go off when its deadline is called off: too early for the next, and then it is set
-again, or for nobody, and that was all.
+A timer of asyncio has to be created and cancelled for each deadline, which is the most expensive part of awaiting a
+short execution. This timer is not cancelled with its deadline. If it fires before the next deadline, it is set again;
+without a next deadline it does nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _LONGEST_S = 1.0
-"""The longest time after which a loop has forgotten a timer that is not set any more, however far its deadline was."""
+"""The maximum time in seconds for which a loop keeps a timer after its deadline was cleared."""
 
 
 class ReusableTimer:
@@ -32,17 +32,23 @@ class ReusableTimer:
         self._goes_off_at = 0.0
 
     def set(self, due_at: float, call: Callable[[], None]) -> None:
-        """Call `call` at `due_at`, a time of `monotonic`, in place of the deadline that was set before."""
+        """Call `call` at `due_at`, a time of `time.monotonic` in seconds. This replaces the previous deadline."""
         self._due_at, self._call = due_at, call
         if self._handle is None or due_at < self._goes_off_at:
             self._wind()
 
     def clear(self) -> None:
-        """Call nothing. Between two deadlines the timer holds no run, and the loop holds only the timer."""
+        """Clear the deadline.
+
+        Without a deadline the timer does not reference a run, and the loop references only the timer.
+        """
         self._call = None
 
     def close(self) -> None:
-        """End the timer. On a thread that is not the loop's, it goes off once more and calls nothing."""
+        """End the timer.
+
+        If this is called on another thread than the loop's, the timer fires once more without calling anything.
+        """
         self.clear()
         if self._handle is not None and asyncio._get_running_loop() is self._loop:
             self._handle.cancel()

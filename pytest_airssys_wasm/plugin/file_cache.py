@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Generic, TypeVar
+
+from pytest_airssys_wasm.runtime.base.originals import time_ns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -49,4 +50,4 @@ def _state(path: Path) -> tuple[tuple[int, ...], bool]:
     """Return what changes with a file's content, and whether no later change can leave it the same."""
     stat = path.stat()
     state = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, stat.st_dev)
-    return state, time.time_ns() - max(stat.st_mtime_ns, stat.st_ctime_ns) > _SETTLED_NS
+    return state, time_ns() - max(stat.st_mtime_ns, stat.st_ctime_ns) > _SETTLED_NS

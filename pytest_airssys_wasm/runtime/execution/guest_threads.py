@@ -7,9 +7,9 @@ runs on the main thread only, can never raise inside a callback that wasmtime's 
 
 from __future__ import annotations
 
-import _thread
-import threading
 from typing import TYPE_CHECKING
+
+from pytest_airssys_wasm.runtime.base.originals import allocate_lock, start_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +35,7 @@ class _GuestThread:
 
     def __init__(self, idle: list[_GuestThread]) -> None:
         self._idle = idle
-        self._wake = _thread.allocate_lock()
+        self._wake = allocate_lock()
         self._wake.acquire()
         self._job: Job | None = None
 
@@ -65,7 +65,7 @@ class GuestThreads:
 
     def __init__(self) -> None:
         self._idle: list[_GuestThread] = []
-        self._starting = threading.Lock()
+        self._starting = allocate_lock()
 
     def run(self, job: Job) -> None:
         """Run `job` on some thread. Returns at once."""
@@ -81,7 +81,7 @@ class GuestThreads:
         A caller that has more to do before it waits would hold the GIL, without which no guest is entered; this way it
         works beside the guest.
         """
-        begun = _thread.allocate_lock()
+        begun = allocate_lock()
         begun.acquire()
 
         def begin() -> Callable[[], None] | None:
@@ -99,10 +99,5 @@ class GuestThreads:
     def _new_thread(self) -> _GuestThread:
         thread = _GuestThread(self._idle)
         with self._starting:
-            previous = threading.stack_size(_STACK_BYTES)
-            try:
-                # A daemon, because a guest blocked for ever must not keep the process from ending.
-                threading.Thread(target=thread.serve, name="airssys-wasm-guest", daemon=True).start()
-            finally:
-                threading.stack_size(previous)
+            start_thread(thread.serve, "airssys-wasm-guest", _STACK_BYTES)
         return thread

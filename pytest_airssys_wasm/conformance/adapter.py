@@ -9,10 +9,10 @@ achieve by itself. An adapter without the capability `concurrent` gets one reque
 from __future__ import annotations
 
 import itertools
-import threading
 import weakref
 from contextlib import nullcontext
 from dataclasses import dataclass
+from threading import TIMEOUT_MAX
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -31,6 +31,7 @@ from pytest_airssys_wasm.protocol.messages import (
 from pytest_airssys_wasm.protocol.process import AdapterProcess, before_request
 from pytest_airssys_wasm.protocol.process_group import session_members
 from pytest_airssys_wasm.protocol.transcript import Transcript
+from pytest_airssys_wasm.runtime.base.originals import allocate_lock
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration, RuntimeDied
@@ -77,8 +78,8 @@ class AdapterRuntime:
         self._patience = patience or Patience()
         self._line_bytes = line_bytes
         self._ids = itertools.count(1)
-        self._starting = threading.Lock()
-        self._one_at_a_time = threading.Lock()
+        self._starting = allocate_lock()
+        self._one_at_a_time = allocate_lock()
         self._hello: HelloAnswer | None = None
         self._failed_starts: list[RuntimeDied] = []
         self._processes: list[AdapterProcess] = []
@@ -196,7 +197,7 @@ class AdapterRuntime:
         timeout_ms = request.limits.get("timeout_ms", ResourceLimits.DEFAULT_TIMEOUT_MS)
         if timeout_ms == UNLIMITED:
             each_s = self._patience.unlimited_s
-        elif isinstance(timeout_ms, (int, float)) and 0 <= timeout_ms < 1_000 * threading.TIMEOUT_MAX:
+        elif isinstance(timeout_ms, (int, float)) and 0 <= timeout_ms < 1_000 * TIMEOUT_MAX:
             each_s = timeout_ms / 1_000
         else:
             each_s = 0.0  # the runtime is to refuse it

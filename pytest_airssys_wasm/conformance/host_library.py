@@ -18,9 +18,9 @@ deadline of the guest ends the wait itself, whereas a blocked guest can only be 
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import TYPE_CHECKING, Any
 
+from pytest_airssys_wasm.runtime.base.originals import sleep
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def _echo(value: int) -> int:
 
 
 def _sleep_ms(milliseconds: int) -> None:
-    time.sleep(milliseconds / 1_000)
+    sleep(milliseconds / 1_000)
 
 
 async def _suspend_ms(milliseconds: int) -> None:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import threading
 import weakref
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec import structs
@@ -25,6 +23,7 @@ from pytest_airssys_wasm.protocol.messages import (
 )
 from pytest_airssys_wasm.protocol.outcomes import step_answer
 from pytest_airssys_wasm.protocol.values import decode, encode
+from pytest_airssys_wasm.runtime.base.originals import allocate_lock, monotonic, start_thread
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.capi import abi
@@ -56,7 +55,7 @@ class LoopThread:
     """
 
     def __init__(self) -> None:
-        self._starting = threading.Lock()
+        self._starting = allocate_lock()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
@@ -75,7 +74,7 @@ class LoopThread:
         with self._starting:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
-                threading.Thread(target=_serve, args=(self._loop,), name="airssys-wasm-loop", daemon=True).start()
+                start_thread(partial(_serve, self._loop), "airssys-wasm-loop")
                 weakref.finalize(self, self._loop.call_soon_threadsafe, self._loop.stop)
             return self._loop
 
@@ -198,10 +197,10 @@ def _call(instance: Instance, name: str, args: Sequence[Any], loop: LoopThread |
 
 def _measured(store: LimitedStore, execute: Callable[[], Any], **known: Any) -> tuple[StepAnswer, Any]:
     value, outcome = None, None
-    started = perf_counter()
+    started = monotonic()
     try:
         value = execute()
     except WasmError as error:
         outcome = outcome_of(error)
-    elapsed_ms = (perf_counter() - started) * 1_000
+    elapsed_ms = (monotonic() - started) * 1_000
     return step_answer(outcome or outcome_of(None, store.usage), elapsed_ms=elapsed_ms, **known), value

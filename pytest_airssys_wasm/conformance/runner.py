@@ -10,7 +10,6 @@ import itertools
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Barrier
-from time import perf_counter
 from typing import TYPE_CHECKING
 
 from msgspec import UNSET, structs
@@ -20,6 +19,7 @@ from pytest_airssys_wasm.conformance.guests import text_file, translated
 from pytest_airssys_wasm.protocol import wire
 from pytest_airssys_wasm.protocol.limits import limits_on_wire
 from pytest_airssys_wasm.protocol.messages import ConfigureRequest, RunRequest, StepRequest
+from pytest_airssys_wasm.runtime.base.originals import monotonic
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class CaseRunner:
         warm_up = case.repeat // 10 or min(1, case.repeat - 1)
         before: tuple[float, int] | None = None
         passes: list[ActorPass] = []
-        started = perf_counter()
+        started = monotonic()
         for repetition in range(case.repeat):
             if is_measured and repetition == warm_up:
                 before = self._footprint()
@@ -95,7 +95,7 @@ class CaseRunner:
             passes += latest
             if any(map(_has_died, latest)):
                 break  # another repetition would take as long, and show nothing new
-        elapsed_ms = (perf_counter() - started) * 1_000
+        elapsed_ms = (monotonic() - started) * 1_000
         if before is None:
             return Observation(passes=tuple(passes), elapsed_ms=elapsed_ms)
         after = self._footprint()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import weakref
 from contextlib import suppress
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.isolation.artefacts import Guests
@@ -18,6 +17,7 @@ from pytest_airssys_wasm.isolation.host_side import HostCallServer, HostObjects,
 from pytest_airssys_wasm.isolation.pool import Lease, WorkerProcessPool
 from pytest_airssys_wasm.isolation.requests import Requests
 from pytest_airssys_wasm.protocol.outcomes import outcome_of_end
+from pytest_airssys_wasm.runtime.base.originals import monotonic
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.base.usage import FuelMetrics, Usage
 from pytest_airssys_wasm.runtime.budget.memory_account import MemoryAccount

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import math
 import os
-import time
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from pytest_airssys_wasm.isolation.spawn import ChildLimits, spawn, was_out_of_memory
 from pytest_airssys_wasm.protocol.transcript import Transcript, line_text
+from pytest_airssys_wasm.runtime.base.originals import monotonic
 from pytest_airssys_wasm.runtime.compile.scratch import ScratchFolder
 from pytest_airssys_wasm.runtime.errors import InvalidComponent, ResourceLimitExceeded, RuntimeDied
 
@@ -87,10 +87,10 @@ def _ask(order: bytes, name: str, timeout_ms: float, memory_bytes: int) -> bytes
     due = math.inf
     try:
         child.ask(0, _GREETING, _START_S)
-        due = time.monotonic() + timeout_ms / 1_000
+        due = monotonic() + timeout_ms / 1_000
         return child.ask(1, order, timeout_ms / 1_000)
     except RuntimeDied as died:
-        if time.monotonic() >= due and died.reason == "silence":
+        if monotonic() >= due and died.reason == "silence":
             text = f"{name}: compiling it takes longer than {timeout_ms:g} ms"
             raise ResourceLimitExceeded(text, "compile-time") from None
         if was_out_of_memory(transcript):

@@ -6,7 +6,6 @@ Processes are started on demand, reused for further stores, and ended after any 
 from __future__ import annotations
 
 import os
-import threading
 from contextlib import suppress
 from itertools import count
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ from pytest_airssys_wasm.protocol.pending import HostCallLine
 from pytest_airssys_wasm.protocol.process_group import exited
 from pytest_airssys_wasm.protocol.session_messages import CloseRequest, LoadRequest
 from pytest_airssys_wasm.protocol.transcript import Transcript
+from pytest_airssys_wasm.runtime.base.originals import Empty, SimpleQueue, allocate_lock
 from pytest_airssys_wasm.runtime.errors import RuntimeDied
 from pytest_airssys_wasm.runtime.store.exclusive_use import StoreUnusable
 
@@ -146,10 +146,12 @@ class WorkerProcessPool:
 
     def __init__(self, memory_bytes: int) -> None:
         self._memory_bytes = memory_bytes
-        self._lock = threading.Lock()
+        self._lock = allocate_lock()
         self._idle: list[WorkerProcess] = []
         self._most_idle = os.cpu_count() or 1
-        self._places = threading.BoundedSemaphore(_MOST_PROCESSES)
+        self._places: SimpleQueue[None] = SimpleQueue()
+        for _ in range(_MOST_PROCESSES):
+            self._places.put(None)
         self._all: set[WorkerProcess] = set()
 
     def take(self, files: GuestFiles) -> WorkerProcess:
@@ -157,8 +159,11 @@ class WorkerProcessPool:
 
         Raises `RuntimeDied` if no process can be started, and `StoreUnusable` if too many processes are in use.
         """
-        if not self._places.acquire(timeout=_PATIENCE_S):
-            raise StoreUnusable(f"{_MOST_PROCESSES} stores have processes of their own already: close some")
+        try:
+            self._places.get(timeout=_PATIENCE_S)
+        except Empty:
+            text = f"{_MOST_PROCESSES} stores have processes of their own already: close some"
+            raise StoreUnusable(text) from None
         worker = None
         try:
             while (worker := self._next_idle()) is not None:
@@ -173,7 +178,7 @@ class WorkerProcessPool:
         except BaseException:  # a signal as well
             if worker is not None:
                 worker.kill()  # nobody would have it
-            self._places.release()
+            self._places.put(None)
             raise
 
     def give_back(self, worker: WorkerProcess, *, is_well: bool) -> None:
@@ -188,7 +193,7 @@ class WorkerProcessPool:
                 self._idle.append(worker)
         if not is_kept:
             worker.kill()
-        self._places.release()
+        self._places.put(None)
 
     def close(self) -> None:
         """End the idle processes."""
@@ -221,7 +226,7 @@ class Lease:
 
     def __init__(self, pool: WorkerProcessPool) -> None:
         self._pool = pool
-        self._lock = threading.Lock()
+        self._lock = allocate_lock()
         self._is_closed = False
         self.worker: WorkerProcess | None = None
         """The process; `None` before the first execution, and after the last."""

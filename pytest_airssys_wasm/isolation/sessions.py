@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -25,6 +24,7 @@ from pytest_airssys_wasm.protocol.session_messages import (
     SessionAnswer,
 )
 from pytest_airssys_wasm.runtime.base.exhaustive import assert_never
+from pytest_airssys_wasm.runtime.base.originals import allocate_lock
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.errors import WasmError, outcome_of
 from pytest_airssys_wasm.runtime.guest.operations import CallExport, Instantiate
@@ -58,7 +58,7 @@ class Sessions:
         self._is_worker = is_worker
         self._loaded: dict[tuple[str, str | None], Component] = {}
         self._numbers = count(1)
-        self._lock = threading.Lock()
+        self._lock = allocate_lock()
         self._open: dict[int, tuple[ServedStore, InstanceHandle | None]] = {}
         """The store of each session, and its instance if it has one: the store outlives a failed instantiation."""
         self.line_bytes = WORKER_ROOM_BYTES if is_worker else LINE_BYTES
@@ -162,7 +162,7 @@ class ServedStore:
         self.objects = Objects(self.ask)
         """The resources of the store that both processes know."""
         self._told = dict.fromkeys(_STREAMS, 0)
-        self._busy = threading.Lock()
+        self._busy = allocate_lock()
         self._ask: Ask | None = None
 
     @contextmanager

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Generic, TypeVar
+
+from pytest_airssys_wasm.runtime.base.originals import time_ns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -51,4 +52,4 @@ def _state(path: Path) -> tuple[tuple[int, ...], bool]:
     """
     stat = path.stat()
     state = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, stat.st_dev)
-    return state, time.time_ns() - max(stat.st_mtime_ns, stat.st_ctime_ns) > _SETTLED_NS
+    return state, time_ns() - max(stat.st_mtime_ns, stat.st_ctime_ns) > _SETTLED_NS

@@ -4,7 +4,6 @@ open.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -15,6 +14,7 @@ import msgspec
 
 from pytest_airssys_wasm.protocol.envelope import LINE_BYTES, too_long
 from pytest_airssys_wasm.protocol.session_messages import HostCall, HostReply
+from pytest_airssys_wasm.runtime.base.originals import allocate_lock
 from pytest_airssys_wasm.runtime.errors import ResourceLimitExceeded
 from pytest_airssys_wasm.runtime.execution.run import Run
 
@@ -100,7 +100,7 @@ class _HostCalls:
         self._line_bytes = line_bytes
         self._read = read
         # Held while a call is written: so none is behind the answer, and a reply cannot be before its call.
-        self._lock = threading.Lock()
+        self._lock = allocate_lock()
         self._replies: SimpleQueue[HostReply | None] = SimpleQueue()
         self._is_asked = False
         self._is_over = False

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from pytest_airssys_wasm.protocol.envelope import ENVELOPE, UNREADABLE
 from pytest_airssys_wasm.protocol.transcript import line_text
+from pytest_airssys_wasm.runtime.base.originals import Empty, SimpleQueue, allocate_lock
 from pytest_airssys_wasm.runtime.errors import RuntimeDied
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ class PendingRequests:
 
     def __init__(self, line_bytes: int) -> None:
         self._line_bytes = line_bytes
-        self._lock = threading.Lock()
+        self._lock = allocate_lock()
         self._open: dict[int, PendingRequest] = {}
         self.begun = bytearray()
         """The beginning of a line whose end has not come."""

@@ -5,11 +5,10 @@ closed.
 from __future__ import annotations
 
 import os
-import select
 import sys
-import threading
-import time
 from typing import IO
+
+from pytest_airssys_wasm.runtime.base.originals import poll, sleep, start_thread
 
 
 def take_pipes() -> tuple[IO[bytes], IO[bytes]]:
@@ -33,10 +32,10 @@ def end_process_with(requests: IO[bytes], grace_s: float = 0.0) -> None:
     """
 
     def watch() -> None:
-        poll = select.poll()
-        poll.register(requests.fileno(), 0)  # only the end of the pipe
-        poll.poll()
-        time.sleep(grace_s)
+        waiting = poll()
+        waiting.register(requests.fileno(), 0)  # only the end of the pipe
+        waiting.poll()
+        sleep(grace_s)
         os._exit(0)
 
-    threading.Thread(target=watch, name="airssys-wasm-watch", daemon=True).start()
+    start_thread(watch, "airssys-wasm-watch")

@@ -7,20 +7,28 @@ deadline. The process leads its own session, and the rest of its process group i
 from __future__ import annotations
 
 import contextlib
-import os
-import selectors
 import subprocess
-import threading
-import time
 from typing import TYPE_CHECKING
 
 from pytest_airssys_wasm.protocol.pending import PendingRequest, PendingRequests
 from pytest_airssys_wasm.protocol.process_group import exited, kill_group, signal_name
 from pytest_airssys_wasm.protocol.transcript import line_text
+from pytest_airssys_wasm.runtime.base.originals import (
+    POLLIN,
+    POLLOUT,
+    Popen,
+    TimeoutExpired,
+    allocate_lock,
+    monotonic,
+    poll,
+    sleep,
+    start_thread,
+    system,
+)
 from pytest_airssys_wasm.runtime.errors import RuntimeDied
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from pytest_airssys_wasm.protocol.transcript import Transcript
@@ -59,7 +67,7 @@ class AdapterProcess:
         transcript: Transcript,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        self._process = subprocess.Popen(
+        self._process = Popen(
             command,
             cwd=folder,
             env=environment,
@@ -75,23 +83,25 @@ class AdapterProcess:
         self._stdin, self._stdout, self._stderr = self._process.stdin, self._process.stdout, self._process.stderr
         self._transcript = transcript
         self._pending = PendingRequests(line_bytes)
-        self._lock = threading.Lock()
+        self._lock = allocate_lock()
         self._outbox = bytearray()
         self._output_ended = False
         self._failure: RuntimeDied | None = None
         self._close_by: float | None = None
         self._is_over = False
-        self._wake_in, self._wake_out = os.pipe()
-        self._selector = selectors.DefaultSelector()
+        self._wake_in, self._wake_out = system.pipe()
+        self._poll = poll()
+        self._readers: dict[int, Callable[[], object]] = {}
         self.untold: RuntimeDied | None = None
         """The failure while nothing was asked, of which nobody was told."""
         for pipe in (self._stdin, self._stdout, self._stderr, self._wake_in, self._wake_out):
-            os.set_blocking(pipe if isinstance(pipe, int) else pipe.fileno(), False)
-        self._selector.register(self._stdout, selectors.EVENT_READ, self._read_stdout)
-        self._selector.register(self._stderr, selectors.EVENT_READ, self._read_stderr)
-        self._selector.register(self._wake_in, selectors.EVENT_READ, lambda: _read(self._wake_in))
-        self._thread = threading.Thread(target=self._serve, name="airssys-wasm-adapter", daemon=True)
-        self._thread.start()
+            system.set_blocking(pipe if isinstance(pipe, int) else pipe.fileno(), False)
+        self._watch(self._stdout.fileno(), self._read_stdout)
+        self._watch(self._stderr.fileno(), self._read_stderr)
+        self._watch(self._wake_in, lambda: _read(self._wake_in))
+        self._served = allocate_lock()
+        self._served.acquire()
+        start_thread(self._serve, "airssys-wasm-adapter")
 
     @property
     def process_id(self) -> int:
@@ -154,14 +164,14 @@ class AdapterProcess:
         end.
         """
         with self._lock:
-            self._close_by = self._close_by or time.monotonic() + _LAST_WORDS_S
+            self._close_by = self._close_by or monotonic() + _LAST_WORDS_S
             self._wake()
-        self._thread.join()
+        self._join()
 
     def kill(self) -> None:
         """Kill the process, and wait for its end."""
         self.condemn(RuntimeDied("it was killed", "signal"))
-        self._thread.join()
+        self._join()
 
     def condemn(self, failure: RuntimeDied) -> None:
         """Kill the process for this reason, without waiting for its end."""
@@ -178,7 +188,11 @@ class AdapterProcess:
     def _wake(self) -> None:
         if not self._is_over:
             with contextlib.suppress(BlockingIOError):
-                os.write(self._wake_out, b"\0")
+                system.write(self._wake_out, b"\0")
+
+    def _join(self) -> None:
+        with self._served:
+            pass
 
     # What follows runs on the thread that serves the pipes.
 
@@ -190,19 +204,27 @@ class AdapterProcess:
         except RuntimeDied as error:
             failure = error
         finally:
-            self._finish(failure)
+            try:
+                self._finish(failure)
+            finally:
+                self._served.release()
+
+    def _watch(self, descriptor: int, read: Callable[[], object]) -> None:
+        self._poll.register(descriptor, POLLIN)
+        self._readers[descriptor] = read
 
     def _turn(self) -> None:
         with self._lock:
             self._write()
             is_watched = bool(self._pending) or self._close_by is not None
-            is_full = bool(self._outbox)
+            is_full = bool(self._outbox) and not self._stdin.closed
         if is_full:
-            self._selector.register(self._stdin, selectors.EVENT_WRITE, lambda: None)
-        for key, _ in self._selector.select(_TICK_S if is_watched else None):
-            key.data()
+            self._poll.register(self._stdin.fileno(), POLLOUT)
+        for descriptor, _ in self._poll.poll(_TICK_S * 1_000 if is_watched else None):
+            if descriptor in self._readers:
+                self._readers[descriptor]()
         if is_full:
-            self._selector.unregister(self._stdin)
+            self._poll.unregister(self._stdin.fileno())
         if self._output_ended:
             self._await_end()
         if exited(self._process.pid) is not None:
@@ -214,14 +236,14 @@ class AdapterProcess:
         if self._close_by is None:
             return False
         self._stdin.close()
-        return time.monotonic() > self._close_by
+        return monotonic() > self._close_by
 
     def _write(self) -> None:
         if not self._outbox or self._stdin.closed:
             return
         try:
             while self._outbox:
-                written = os.write(self._stdin.fileno(), self._outbox[:_CHUNK_BYTES])
+                written = system.write(self._stdin.fileno(), self._outbox[:_CHUNK_BYTES])
                 del self._outbox[:written]
         except BlockingIOError:
             pass  # the pipe is full
@@ -231,7 +253,7 @@ class AdapterProcess:
     def _read_stderr(self) -> bool:
         chunk = _read(self._stderr.fileno())
         if chunk == b"":
-            self._selector.unregister(self._stderr)
+            self._poll.unregister(self._stderr.fileno())
         self._transcript.stderr_received(chunk or b"")
         return bool(chunk)
 
@@ -248,12 +270,12 @@ class AdapterProcess:
         return True
 
     def _await_end(self) -> None:
-        """Wait for the end of a process that has closed its output. Raises `RuntimeDied` if it continues to run."""
-        limit = time.monotonic() + _OUTPUT_CLOSED_S
+        """Wait for the end of a process that has closed its output. Raises `RuntimeDied` when it lives on."""
+        limit = monotonic() + _OUTPUT_CLOSED_S
         while exited(self._process.pid) is None:
-            if time.monotonic() > limit:
+            if monotonic() > limit:
                 raise RuntimeDied("it closed its output and lives on", "silence")
-            time.sleep(_TICK_S / 4)
+            sleep(_TICK_S / 4)
 
     def _death(self) -> RuntimeDied:
         status = exited(self._process.pid) or 0
@@ -267,15 +289,14 @@ class AdapterProcess:
         with self._lock:
             self._failure = ended = self._failure or failure or RuntimeDied("it was closed", "status")
         kill_group(self._process.pid)
-        with contextlib.suppress(subprocess.TimeoutExpired):
+        with contextlib.suppress(TimeoutExpired):
             self._process.wait(_END_S / 2)  # of what is killed only the system can make it longer
-        self._selector.close()
         self._read_last_words()
         with self._lock:
             for pipe in (self._stdin, self._stdout, self._stderr):
                 pipe.close()
-            os.close(self._wake_in)
-            os.close(self._wake_out)
+            system.close(self._wake_in)
+            system.close(self._wake_out)
             self.untold = None if self._pending or self._close_by is not None else failure
             self._is_over = True
             self._pending.give_up(ended)  # at last: who is told may start another at once
@@ -303,6 +324,6 @@ def before_request(failure: RuntimeDied) -> RuntimeDied:
 def _read(descriptor: int) -> bytes | None:
     """Return a chunk of bytes, empty at the end of the pipe; `None` if no data is available yet."""
     try:
-        return os.read(descriptor, _CHUNK_BYTES)
+        return system.read(descriptor, _CHUNK_BYTES)
     except BlockingIOError:
         return None

@@ -11,11 +11,13 @@ import os
 import signal
 from pathlib import Path
 
+from pytest_airssys_wasm.runtime.base.originals import system
+
 
 def exited(process_id: int) -> int | None:
     """Return the exit status of a child, negative for a signal; `None` while it runs. The child is not reaped."""
     try:
-        found = os.waitid(os.P_PID, process_id, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        found = system.waitid(os.P_PID, process_id, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
         return 0
     if found is None:
@@ -26,7 +28,7 @@ def exited(process_id: int) -> int | None:
 def kill_group(group_id: int) -> None:
     """Kill every process of the group. The leader of the group must not have been reaped."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(group_id, signal.SIGKILL)
+        system.killpg(group_id, signal.SIGKILL)
 
 
 def session_members(session_id: int) -> tuple[int, ...]:

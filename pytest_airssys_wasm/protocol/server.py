@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
@@ -20,6 +19,7 @@ from pytest_airssys_wasm.protocol.messages import (
     RunRequest,
 )
 from pytest_airssys_wasm.protocol.session_messages import HostReply, SessionAnswer, SessionRequest
+from pytest_airssys_wasm.runtime.base.originals import allocate_lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,7 +103,7 @@ class Server:
         self._sessions = sessions
         self._answers = answers
         self._requests = requests
-        self._writing = threading.Lock()
+        self._writing = allocate_lock()
         self._decoder = _REQUEST if sessions is None else _SESSION_REQUEST if runtime is None else _ANY_REQUEST
         read = None if requests is None else self.serve_next
         self._host_calls = PendingHostCalls(self._write, self._line_bytes, read)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from threading import Lock
 
+from pytest_airssys_wasm.runtime.base.originals import allocate_lock
 from pytest_airssys_wasm.runtime.base.printable import printable
 
 LINE_CHARACTERS = 500
@@ -17,7 +17,7 @@ class Transcript:
     """The last lines in both directions and the end of stderr. Its size is bounded, however much an adapter writes."""
 
     def __init__(self) -> None:
-        self._lock = Lock()
+        self._lock = allocate_lock()
         self._lines: deque[tuple[str, bytes, int]] = deque(maxlen=_LINES)
         self._stderr = b""
 

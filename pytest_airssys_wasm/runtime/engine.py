@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import weakref
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from pytest_airssys_wasm.runtime.base.originals import monotonic
 from pytest_airssys_wasm.runtime.binary.sections import read_module
 from pytest_airssys_wasm.runtime.compile.compiler import Compiler
 from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidConfiguration
@@ -105,7 +105,7 @@ class WasmEngine(EngineCore):
         path: Path | None = None,
         digest: str | None = None,
     ) -> Component:
-        started = perf_counter()
+        started = monotonic()
         kind, binary = self.compiler.to_binary(content, name)
         # Text is translated at each load, which is cheap, and then hashed as the binary it became.
         digest = digest if binary is content else None
@@ -113,7 +113,7 @@ class WasmEngine(EngineCore):
         raw, was_compiled = self.compiler.compile(kind, binary, digest, name)
         known: dict[str, Any] = {"engine": self.raw, "raw": raw, "name": name, "path": path, "manifest": manifest}
         component = WitComponent(**known) if shape is None else CoreModule(shape, **known)
-        component.load_ms, component.was_compiled = (perf_counter() - started) * 1_000, was_compiled
+        component.load_ms, component.was_compiled = (monotonic() - started) * 1_000, was_compiled
         if self.isolation is not None:
             component.binary = binary
         return component

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from time import perf_counter
 from typing import TYPE_CHECKING
 
+from pytest_airssys_wasm.runtime.base.originals import monotonic
 from pytest_airssys_wasm.runtime.base.printable import counted
 from pytest_airssys_wasm.runtime.binary.needs import exceeded, read_needs
 from pytest_airssys_wasm.runtime.errors import WasmError
@@ -87,13 +87,13 @@ def check_instantiates(candidate: Candidate) -> str:
     candidate.need("imports", lambda: check_imports(candidate))
     times_ms: list[float] = []
     for _ in range(2):
-        started = perf_counter()
+        started = monotonic()
         with LimitedStore(candidate.engine, candidate.limits, host=candidate.host, wasi=candidate.wasi) as store:
             try:
                 store.instantiate(component)
             except WasmError as error:
                 raise Unfit(f"instantiation ended with {error.verdict}: {error}", remedy(error)) from error
-            times_ms.append((perf_counter() - started) * 1_000)
+            times_ms.append((monotonic() - started) * 1_000)
             usage = store.usage
     assert usage is not None
     return (

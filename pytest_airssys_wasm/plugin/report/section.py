@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import os
 import shlex
-from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
 from pytest_airssys_wasm.plugin.settings import SETTINGS
 from pytest_airssys_wasm.plugin.stash import RERUN_FLAGS, STORE
+from pytest_airssys_wasm.runtime.base.originals import monotonic
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.base.printable import counted, printable
 from pytest_airssys_wasm.runtime.errors import WasmError

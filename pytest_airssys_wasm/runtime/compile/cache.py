@@ -13,8 +13,6 @@ import hashlib
 import mmap
 import os
 import tempfile
-import threading
-import time
 import warnings
 import zlib
 from contextlib import contextmanager, suppress
@@ -27,6 +25,7 @@ from typing import TYPE_CHECKING, TypeVar
 from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
+from pytest_airssys_wasm.runtime.base.originals import allocate_lock, monotonic, start_thread, time_ns
 from pytest_airssys_wasm.runtime.compile.file_digests import new_note, noted_digest, read_file
 
 if TYPE_CHECKING:
@@ -207,7 +206,7 @@ class CompileCache:
     @contextmanager
     def _alone(self, key: str, name: str, size_bytes: int) -> Iterator[None]:
         lock = FileLock(self.directory / f"{key}.lock", mode=0o600)
-        started = time.monotonic()
+        started = monotonic()
         while True:
             try:
                 lock.acquire(timeout=_TICK_S)
@@ -233,21 +232,22 @@ class CompileCache:
                 outcome.append(compile_())
             except BaseException as error:  # noqa: BLE001 raised again on the waiting thread
                 raised.append(error)
+            finally:
+                running.release()
 
-        thread = threading.Thread(target=run, name="airssys-wasm-compile", daemon=True)
-        started = time.monotonic()
-        thread.start()
-        while thread.is_alive():
-            thread.join(_TICK_S)
-            if thread.is_alive():
-                self._tell(name, size_bytes, started)
+        started = monotonic()
+        running = allocate_lock()
+        running.acquire()
+        start_thread(run, "airssys-wasm-compile")
+        while not running.acquire(timeout=_TICK_S):
+            self._tell(name, size_bytes, started)
         if raised:
             raise raised[0]
         return outcome[0]
 
     def _tell(self, name: str, size_bytes: int, started: float) -> None:
         if self.on_progress is not None:
-            elapsed_s = time.monotonic() - started
+            elapsed_s = monotonic() - started
             self.on_progress(CompileProgress(name=name, size_bytes=size_bytes, elapsed_s=elapsed_s))
 
 
@@ -289,7 +289,7 @@ class _Entries:
         for suffix, age_s in _LEFTOVERS.items():
             for path in self._directory.glob(f"*{suffix}"):
                 with suppress(FileNotFoundError):
-                    if time.time() - path.stat().st_mtime > age_s:
+                    if time_ns() - path.stat().st_mtime_ns > age_s * 1e9:
                         path.unlink()
         entries = []
         for path in self._directory.glob("*.cwasm"):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
+
+from pytest_airssys_wasm.runtime.base.originals import time_ns
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +32,7 @@ def read_file(path: Path) -> tuple[bytes, list[int] | None, bool]:
     signature = _signature(before)
     is_one_state = signature == _signature(after) and len(content) == before.st_size
     changed_ns = max(before.st_mtime_ns, before.st_ctime_ns)
-    return content, signature if is_one_state else None, time.time_ns() - changed_ns > _SETTLED_NS
+    return content, signature if is_one_state else None, time_ns() - changed_ns > _SETTLED_NS
 
 
 def new_note(signature: list[int], digest: str) -> bytes:

@@ -10,9 +10,9 @@ the run, whose thread releases the store when it returns, if it ever does.
 
 from __future__ import annotations
 
-from time import monotonic
 from typing import TYPE_CHECKING
 
+from pytest_airssys_wasm.runtime.base.originals import monotonic
 from pytest_airssys_wasm.runtime.execution.run import Stop
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ thread only, cannot raise inside a callback of wasmtime's native code.
 
 from __future__ import annotations
 
-import _thread
-import threading
 from typing import TYPE_CHECKING
+
+from pytest_airssys_wasm.runtime.base.originals import allocate_lock, start_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +37,7 @@ class _GuestThread:
 
     def __init__(self, idle: list[_GuestThread]) -> None:
         self._idle = idle
-        self._wake = _thread.allocate_lock()
+        self._wake = allocate_lock()
         self._wake.acquire()
         self._job: Job | None = None
 
@@ -67,7 +67,7 @@ class GuestThreads:
 
     def __init__(self) -> None:
         self._idle: list[_GuestThread] = []
-        self._starting = threading.Lock()
+        self._starting = allocate_lock()
 
     def run(self, job: Job) -> None:
         """Run `job` on a guest thread, and return immediately."""
@@ -83,7 +83,7 @@ class GuestThreads:
         A caller that continues to work before it waits would hold the GIL, without which a guest cannot be entered. By
         waiting for the start, the caller works in parallel with the guest.
         """
-        begun = _thread.allocate_lock()
+        begun = allocate_lock()
         begun.acquire()
 
         def begin() -> Callable[[], None] | None:
@@ -101,10 +101,5 @@ class GuestThreads:
     def _new_thread(self) -> _GuestThread:
         thread = _GuestThread(self._idle)
         with self._starting:
-            previous = threading.stack_size(_STACK_BYTES)
-            try:
-                # A daemon, because a guest blocked for ever must not keep the process from ending.
-                threading.Thread(target=thread.serve, name="airssys-wasm-guest", daemon=True).start()
-            finally:
-                threading.stack_size(previous)
+            start_thread(thread.serve, "airssys-wasm-guest", _STACK_BYTES)
         return thread

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from time import monotonic
 from typing import TYPE_CHECKING
+
+from pytest_airssys_wasm.runtime.base.originals import monotonic
 
 if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.execution.run import Run

@@ -6,11 +6,9 @@ not needed, because the caller can read while it waits for the guest.
 
 from __future__ import annotations
 
-import os
-import select
-from time import monotonic
 from typing import TYPE_CHECKING
 
+from pytest_airssys_wasm.runtime.base.originals import POLLIN, monotonic, poll, system
 from pytest_airssys_wasm.runtime.execution.run import Stop
 
 if TYPE_CHECKING:
@@ -30,15 +28,15 @@ class CapturedOutput:
         self._readers: dict[int, str] = {}
         self._writers: dict[str, int] = {}
         self._through: Run | None = None
-        self._poll = select.poll()
-        self._wake_reader, self._wake_writer = os.pipe()
-        self._poll.register(self._wake_reader, select.POLLIN)
+        self._poll = poll()
+        self._wake_reader, self._wake_writer = system.pipe()
+        self._poll.register(self._wake_reader, POLLIN)
         for name in _NAMES:
-            reader, writer = os.pipe()
-            os.set_blocking(reader, False)
+            reader, writer = system.pipe()
+            system.set_blocking(reader, False)
             self._readers[reader] = name
             self._writers[name] = writer
-            self._poll.register(reader, select.POLLIN)
+            self._poll.register(reader, POLLIN)
 
     def path(self, name: str) -> str:
         """Return the path by which wasmtime opens the write end of a pipe."""
@@ -49,7 +47,7 @@ class CapturedOutput:
         guest.
         """
         while self._writers:
-            os.close(self._writers.popitem()[1])
+            system.close(self._writers.popitem()[1])
 
     @property
     def descriptors(self) -> tuple[int, ...]:
@@ -63,7 +61,7 @@ class CapturedOutput:
     def wake(self, run: Run) -> None:
         """End the poll of the caller. The guest's thread calls this method when it has finished."""
         self._through = run
-        os.write(self._wake_writer, b"\0")
+        system.write(self._wake_writer, b"\0")
 
     def wait(self, run: Run, timeout_s: float | None) -> bool:
         """Read output until the guest's thread has finished, and return whether it has.
@@ -76,7 +74,7 @@ class CapturedOutput:
             events = self._poll.poll(left_ms)
             for descriptor, _event in events:
                 if descriptor == self._wake_reader:
-                    os.read(self._wake_reader, 1)
+                    system.read(self._wake_reader, 1)
                     if self._through is not run:
                         continue  # of a run before, which was seen to be finished by other means
                     self._through = None
@@ -101,7 +99,7 @@ class CapturedOutput:
         """Close the read ends. A guest that still writes gets an error instead of blocking."""
         self.opened()
         for descriptor in (*self._readers, self._wake_reader, self._wake_writer):
-            os.close(descriptor)
+            system.close(descriptor)
         self._readers.clear()
 
     def _judge(self, run: Run) -> None:
@@ -110,13 +108,13 @@ class CapturedOutput:
 
     def _read(self, descriptor: int) -> bool:
         try:
-            chunk = os.read(descriptor, _READ_BYTES)
+            chunk = system.read(descriptor, _READ_BYTES)
         except BlockingIOError:
             return False
         if not chunk:
             if descriptor in self._readers:
                 self._poll.unregister(descriptor)
-                os.close(descriptor)
+                system.close(descriptor)
                 del self._readers[descriptor]
             return False
         captured = self._captured[self._readers[descriptor]]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import _thread
 from enum import Enum
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from pytest_airssys_wasm.runtime.base.originals import allocate_lock, monotonic
 from pytest_airssys_wasm.runtime.budget.limits import MAX_U64
 from pytest_airssys_wasm.runtime.convert.transfer import Transfer
 
@@ -101,9 +100,9 @@ class Run:
         self.finished_at: float | None = None
         self.grace_s = GRACE_S
         """The time that the guest has to come back once it is stopped."""
-        self.done = _thread.allocate_lock()
+        self.done = allocate_lock()
         self.done.acquire()
-        self._mutex = _thread.allocate_lock()
+        self._mutex = allocate_lock()
         self.wake: Callable[[Run], None] | None = None
         """The function that ends the wait of a caller which does not wait on `done` alone."""
         self.wake_loop: Callable[[], None] | None = None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from _thread import get_ident
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pytest_airssys_wasm.runtime.base.originals import get_ident
 from pytest_airssys_wasm.runtime.budget.memory_account import MemoryAccount
 from pytest_airssys_wasm.runtime.capi import abi, failures
 from pytest_airssys_wasm.runtime.capi.stores import RawStore

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from _thread import get_ident
 from ctypes import byref, c_void_p
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from pytest_airssys_wasm.runtime.base.originals import get_ident
 from pytest_airssys_wasm.runtime.base.values import WrongType, attribute_name
 from pytest_airssys_wasm.runtime.capi import abi, failures
 from pytest_airssys_wasm.runtime.errors import WasmError

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from _thread import get_ident
 from inspect import Signature, iscoroutine, signature
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from pytest_airssys_wasm.runtime.base.originals import get_ident
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 from pytest_airssys_wasm.runtime.execution.host_call_context import RUN
 from pytest_airssys_wasm.runtime.wit.types import FunctionType

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
 
+from pytest_airssys_wasm.runtime.base.originals import allocate_lock
 from pytest_airssys_wasm.runtime.execution.host_call_context import RUN
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ class ExclusiveUse:
 
     def __init__(self, account: MemoryAccount) -> None:
         self._account = account
-        self._busy = threading.Lock()
+        self._busy = allocate_lock()
         self._over: str | None = None
 
     @property

@@ -5,9 +5,9 @@ from __future__ import annotations
 import weakref
 from dataclasses import fields
 from functools import partial
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal
 
+from pytest_airssys_wasm.runtime.base.originals import monotonic
 from pytest_airssys_wasm.runtime.base.outcome import Call, Finished
 from pytest_airssys_wasm.runtime.base.usage import Execution, Usage, UsageTotals
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration, WasmError, outcome_of
@@ -189,8 +189,6 @@ class LimitedStore:
         if self.is_usable:
             self._use.take()
             self._use.end("it was closed")
-            if self._on_loop is not None:
-                self._on_loop.close()
             self._on_loop = None
             self._use.give_back()
             self._release()

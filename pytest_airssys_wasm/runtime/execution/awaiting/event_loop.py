@@ -1,21 +1,20 @@
 """The executions for which an asyncio event loop waits, and the coroutines for which guests wait.
 
-The guest runs on a guest thread, as always. The loop keeps the clock with a timer, reads captured output, and is woken
-by the guest's thread at the end. A coroutine that serves an import runs on the loop of its execution; if the caller is
-not a coroutine, it runs on a new loop on the guest's thread.
+The guest runs on a thread of its own, as always; a timer wakes the loop at the deadline. The loop reads captured
+output when there is some, and is told by the guest's thread when that is through. A coroutine that serves an import
+runs on the loop of its execution; where the caller is not a coroutine, on a loop of its own on the guest's thread.
 """
 
 from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import threading
 import weakref
 from contextlib import suppress
 from functools import partial
-from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pytest_airssys_wasm.runtime.base.originals import monotonic, start_thread
 from pytest_airssys_wasm.runtime.execution.awaiting.immediate_future import ImmediateFuture
 from pytest_airssys_wasm.runtime.execution.awaiting.reusable_timer import ReusableTimer
 from pytest_airssys_wasm.runtime.execution.clock import NUDGE_S, cancel
@@ -43,7 +42,8 @@ class OnLoop:
         except RuntimeError:
             raise RuntimeError("no asyncio event loop is running: guests are awaited on asyncio, not on trio") from None
         self._waker = wakers.waker_of(self._loop)
-        # The loop keeps the timer. A store is held by the thread of its guest, and must not hold the task that waits.
+        self._timekeeper = wakers.timekeeper
+        # The loop keeps it. A store is held by the thread of its guest, and must not hold the task that waits.
         self._timer: weakref.ref[ReusableTimer] | None = None
 
     def is_running(self) -> bool:
@@ -55,21 +55,12 @@ class OnLoop:
         await off_the_loop(work, argument)
 
     def clock(self, run: Run, interrupt: Callable[[], None], output: CapturedOutput | None) -> LoopClock:
-        """Create the clock of the next run, before its guest starts."""
-        timer = self._kept()
+        """Make the clock of the next run, before its guest starts."""
+        timer = None if self._timer is None else self._timer()
         if timer is None:
-            timer = ReusableTimer(self._loop)
+            timer = ReusableTimer(self._timekeeper, self._waker)
             self._timer = weakref.ref(timer)
         return LoopClock(run, interrupt, output, self._loop, timer, self._waker)
-
-    def close(self) -> None:
-        """Release the timer, after the last run. This method can be called on any thread."""
-        timer = self._kept()
-        if timer is not None:
-            timer.close()
-
-    def _kept(self) -> ReusableTimer | None:
-        return None if self._timer is None else self._timer()
 
 
 async def off_the_loop(work: Callable[..., T], /, *args: Any, **named: Any) -> T:
@@ -98,7 +89,7 @@ async def off_the_loop(work: Callable[..., T], /, *args: Any, **named: Any) -> T
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
             loop.call_soon_threadsafe(tell, value, error)
 
-    threading.Thread(target=run, name="airssys-wasm-preparation", daemon=True).start()
+    start_thread(run, "airssys-wasm-preparation")
     return await asyncio.shield(through)
 
 

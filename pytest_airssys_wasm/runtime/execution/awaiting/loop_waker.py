@@ -1,4 +1,4 @@
-"""The waker by which the thread of a guest wakes the event loop that waits for the guest.
+"""The way in which the thread of a guest, or of a clock, wakes the event loop that waits for it.
 
 asyncio's `call_soon_threadsafe` uses a socket that the loop reads twice before the waiting task resumes. Here the task
 resumes first, and the descriptor is read once, when the next guest is already running.
@@ -6,41 +6,56 @@ resumes first, and the descriptor is read once, when the next guest is already r
 
 from __future__ import annotations
 
-import os
 import weakref
 from collections import deque
 from contextlib import suppress
 from contextvars import Context
+from os import EFD_CLOEXEC, EFD_NONBLOCK
 from typing import TYPE_CHECKING
+
+from pytest_airssys_wasm.runtime.base.originals import system
+from pytest_airssys_wasm.runtime.execution.awaiting.timekeeper import Timekeeper
 
 if TYPE_CHECKING:
     import asyncio
 
-    from pytest_airssys_wasm.runtime.execution.awaiting.immediate_future import ImmediateFuture
+    from pytest_airssys_wasm.runtime.execution.awaiting.timekeeper import Resolvable
 
 
 class LoopWaker:
-    """Resolves futures on one event loop, for any thread. Made on the loop's thread; the loop keeps it.
+    """Resolves futures and timers on one event loop, for any thread. Made on the loop's thread; the loop keeps it.
 
-    It does not hold the loop, and closes its descriptor when nothing holds it any more.
+    It holds neither the loop nor what the loop keeps, and closes its descriptor when nothing holds it any more.
     """
 
-    __slots__ = ("__weakref__", "_descriptor", "_due")
+    __slots__ = ("__weakref__", "_descriptor", "_due", "_kept")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._due: deque[weakref.ref[ImmediateFuture]] = deque()
-        self._descriptor = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._due: deque[weakref.ref[Resolvable]] = deque()
+        self._descriptor = system.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)
         # At the end of the process a guest's thread may still ring, and must not find a descriptor of somebody else.
-        weakref.finalize(self, os.close, self._descriptor).atexit = False
+        weakref.finalize(self, system.close, self._descriptor).atexit = False
         # Not in the context of the task that happens to be running: the loop would keep all that it holds.
-        Context().run(loop.add_reader, self._descriptor, self._answer)
+        kept: set[object] = set()
+        self._kept = weakref.ref(kept)
+        Context().run(loop.add_reader, self._descriptor, self._answer, kept)
 
-    def wake(self, waiting: weakref.ref[ImmediateFuture]) -> None:
-        """Let the loop resolve this future, if it still exists. On a closed loop this does nothing."""
+    def wake(self, waiting: weakref.ref[Resolvable]) -> None:
+        """Have this object resolved, if it is still alive. On a closed loop nothing happens any more."""
         self._due.append(waiting)
-        os.eventfd_write(self._descriptor, 1)
+        system.eventfd_write(self._descriptor, 1)
 
-    def _answer(self) -> None:
+    def keep(self, timer: object) -> None:
+        """Have the loop keep a timer, and all that it holds, until `forget` is called or the loop is closed."""
+        if (kept := self._kept()) is not None:
+            kept.add(timer)
+
+    def forget(self, timer: object) -> None:
+        """Have the loop keep a timer no longer."""
+        if (kept := self._kept()) is not None:
+            kept.discard(timer)
+
+    def _answer(self, _kept: set[object]) -> None:
         try:
             for _ in range(len(self._due)):  # those that come meanwhile are for the next turn
                 through = self._due.popleft()()
@@ -48,11 +63,10 @@ class LoopWaker:
                     through.resolve()
         finally:
             with suppress(BlockingIOError):  # a task that went on has run this loop within itself, which has read it
-                os.eventfd_read(self._descriptor)
-            if (
-                self._due
-            ):  # those that came meanwhile; and where a task has ended the loop's turn (SystemExit), the others
-                os.eventfd_write(self._descriptor, 1)
+                system.eventfd_read(self._descriptor)
+            # Those that came meanwhile; and where a task has ended the loop's turn (SystemExit), the others.
+            if self._due:
+                system.eventfd_write(self._descriptor, 1)
 
 
 class LoopWakers:
@@ -63,6 +77,8 @@ class LoopWakers:
 
     def __init__(self) -> None:
         self._wakers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LoopWaker] = weakref.WeakKeyDictionary()
+        self.timekeeper = Timekeeper()
+        """The clock of all these loops."""
 
     def waker_of(self, loop: asyncio.AbstractEventLoop) -> LoopWaker:
         """Return the waker of the loop that is running on this thread."""

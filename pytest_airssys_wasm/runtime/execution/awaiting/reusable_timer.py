@@ -1,40 +1,44 @@
 """A timer of an event loop for deadlines that are rarely reached, such as those of most guests.
 
-A timer of asyncio has to be created and cancelled for each deadline, which is the most expensive part of awaiting a
-short execution. This timer is not cancelled with its deadline. If it fires before the next deadline, it is set again;
-without a next deadline it does nothing.
+asyncio's own is made and cancelled for each of them, which costs more than anything else in awaiting a short
+execution, and it follows the loop's clock, which stands still where a test has frozen the time. This one goes off by a
+clock that nothing stops. It is left to go off when its deadline is called off: too early for the next, and then it is
+set again, or for nobody, and that was all.
 """
 
 from __future__ import annotations
 
-import asyncio
-from contextvars import Context
-from time import monotonic
 from typing import TYPE_CHECKING
+
+from pytest_airssys_wasm.runtime.base.originals import monotonic
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pytest_airssys_wasm.runtime.execution.awaiting.loop_waker import LoopWaker
+    from pytest_airssys_wasm.runtime.execution.awaiting.timekeeper import Timekeeper
+
 _LONGEST_S = 1.0
-"""The maximum time in seconds for which a loop keeps a timer after its deadline was cleared."""
+"""The longest time after which a timer that is not set any more is forgotten, however far its deadline was."""
 
 
 class ReusableTimer:
-    """A timer with one deadline at a time, on one event loop. It is set on that loop's thread."""
+    """A timer with one deadline at a time, on the event loop of a waker. It is set on that loop's thread."""
 
-    __slots__ = ("__weakref__", "_call", "_due_at", "_goes_off_at", "_handle", "_loop")
+    __slots__ = ("__weakref__", "_call", "_due_at", "_goes_off_at", "_timekeeper", "_waker")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    def __init__(self, timekeeper: Timekeeper, waker: LoopWaker) -> None:
+        self._timekeeper = timekeeper
+        self._waker = waker
         self._due_at = 0.0
         self._call: Callable[[], None] | None = None
-        self._handle: asyncio.TimerHandle | None = None
-        self._goes_off_at = 0.0
+        self._goes_off_at: float | None = None
+        """The next time at which the timer goes off, set or not; `None` when it does not."""
 
     def set(self, due_at: float, call: Callable[[], None]) -> None:
         """Call `call` at `due_at`, a time of `time.monotonic` in seconds. This replaces the previous deadline."""
         self._due_at, self._call = due_at, call
-        if self._handle is None or due_at < self._goes_off_at:
+        if self._goes_off_at is None or due_at < self._goes_off_at:
             self._wind()
 
     def clear(self) -> None:
@@ -44,30 +48,24 @@ class ReusableTimer:
         """
         self._call = None
 
-    def close(self) -> None:
-        """End the timer.
-
-        If this is called on another thread than the loop's, the timer fires once more without calling anything.
-        """
-        self.clear()
-        if self._handle is not None and asyncio._get_running_loop() is self._loop:
-            self._handle.cancel()
-            self._handle = None
-
-    def _wind(self) -> None:
-        if self._handle is not None:
-            self._handle.cancel()
+    def resolve(self) -> None:
+        """Call what is due. The waker calls this on the loop's thread when the timer has gone off."""
         now = monotonic()
-        self._goes_off_at = min(self._due_at, now + _LONGEST_S)
-        # Not in the context of the task that happens to be running: the timer would keep all that it holds.
-        self._handle = self._loop.call_later(max(0.0, self._goes_off_at - now), self._go_off, context=Context())
-
-    def _go_off(self) -> None:
-        self._handle = None
+        if self._goes_off_at is None or now < self._goes_off_at:
+            return  # it was set to an earlier time in the meantime, and went off then
+        self._goes_off_at = None
         if self._call is None:
+            self._waker.forget(self)
             return
-        if monotonic() < self._due_at:
+        if now < self._due_at:
             self._wind()
             return
         call, self._call = self._call, None
+        self._waker.forget(self)
         call()
+
+    def _wind(self) -> None:
+        self._goes_off_at = min(self._due_at, monotonic() + _LONGEST_S)
+        # While a guest runs, its timer is all that holds a task that nobody else holds.
+        self._waker.keep(self)
+        self._timekeeper.wake_at(self._goes_off_at, self._waker, self)

@@ -95,7 +95,7 @@ def test_a_task_that_runs_the_loop_within_itself_loses_no_bell(loop):
     class Nested:
         def resolve(self):
             waker.wake(weakref.ref(inner))
-            waker._answer()  # as the loop does that is run in here
+            waker._answer(set())  # as the loop does that is run in here
             assert inner.done()
             loop.call_soon(outer.resolve)
 

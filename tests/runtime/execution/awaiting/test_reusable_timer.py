@@ -17,6 +17,7 @@ from pytest_airssys_wasm.runtime.execution.awaiting import reusable_timer as kep
 from pytest_airssys_wasm.runtime.execution.awaiting.event_loop import OnLoop
 from pytest_airssys_wasm.runtime.execution.awaiting.loop_waker import LoopWakers
 from pytest_airssys_wasm.runtime.execution.awaiting.reusable_timer import ReusableTimer
+from pytest_airssys_wasm.runtime.execution.awaiting.timekeeper import Timekeeper
 from pytest_airssys_wasm.runtime.store.store import LimitedStore
 from support.pausing_guest import GUEST, PLENTY, Pauses
 
@@ -24,27 +25,38 @@ HOUR_S = 3_600.0
 SOON_S = 0.02
 
 
-class CountingLoop(asyncio.SelectorEventLoop):
-    """Knows how often it was asked for a timer, and which of them are still to come."""
+class CountingTimekeeper(Timekeeper):
+    """Knows how often it was asked to wake a loop, and which of these times are still to come."""
 
     def __init__(self):
         super().__init__()
-        self.handles = []
+        self.wound = 0
 
-    def call_at(self, *args, **kwargs):
-        self.handles.append(super().call_at(*args, **kwargs))
-        return self.handles[-1]
+    def wake_at(self, *args):
+        self.wound += 1
+        super().wake_at(*args)
 
     @property
     def pending(self):
-        return [handle for handle in self.handles if not handle.cancelled() and handle.when() > self.time()]
+        return [*self._due]
 
 
 @pytest.fixture
 def loop():
-    loop = CountingLoop()
+    loop = asyncio.new_event_loop()
     yield loop
     loop.close()
+
+
+@pytest.fixture
+def timekeeper(engine, monkeypatch):
+    timekeeper = CountingTimekeeper()
+    monkeypatch.setattr(engine.wakers, "timekeeper", timekeeper)
+    return timekeeper
+
+
+async def new_timer(timekeeper):
+    return ReusableTimer(timekeeper, LoopWakers().waker_of(asyncio.get_running_loop()))
 
 
 @pytest.fixture
@@ -63,11 +75,11 @@ def host():
     return Pauses().functions
 
 
-def rung(loop, *deadlines_s, longest_s=10.0):
+def rung(loop, timekeeper, *deadlines_s, longest_s=10.0):
     """By how many seconds each deadline was kept late; those that are replaced are not kept."""
 
     async def wait():
-        timer, told, done = ReusableTimer(loop), [], asyncio.Event()
+        timer, told, done = await new_timer(timekeeper), [], asyncio.Event()
         for nth, deadline_s in enumerate(deadlines_s):
             due_at = time.monotonic() + deadline_s
 
@@ -86,23 +98,23 @@ def rung(loop, *deadlines_s, longest_s=10.0):
     return late_s
 
 
-def test_a_shorter_deadline_after_a_longer_one_is_kept(loop, long):
-    rung(loop, HOUR_S, SOON_S)
+def test_a_shorter_deadline_after_a_longer_one_is_kept(loop, timekeeper, long):
+    rung(loop, timekeeper, HOUR_S, SOON_S)
 
 
-def test_a_longer_deadline_after_a_shorter_one_is_not_kept_too_early(loop):
-    rung(loop, SOON_S, 5 * SOON_S)
+def test_a_longer_deadline_after_a_shorter_one_is_not_kept_too_early(loop, timekeeper):
+    rung(loop, timekeeper, SOON_S, 5 * SOON_S)
 
 
-def test_a_far_deadline_is_kept_on_time_however_often_the_timer_goes_off_before(loop, monkeypatch):
+def test_a_far_deadline_is_kept_on_time_however_often_the_timer_goes_off_before(loop, timekeeper, monkeypatch):
     monkeypatch.setattr(kept_timer, "_LONGEST_S", SOON_S)
-    rung(loop, 25 * SOON_S)
-    assert len(loop.handles) > 3
+    rung(loop, timekeeper, 25 * SOON_S)
+    assert timekeeper.wound > 3
 
 
-def test_a_deadline_that_was_called_off_is_not_kept(loop):
+def test_a_deadline_that_was_called_off_is_not_kept(loop, timekeeper):
     async def call_off():
-        timer = ReusableTimer(loop)
+        timer = await new_timer(timekeeper)
         timer.set(time.monotonic() + SOON_S, lambda: told.append("kept"))
         timer.clear()
         await asyncio.sleep(5 * SOON_S)
@@ -112,29 +124,54 @@ def test_a_deadline_that_was_called_off_is_not_kept(loop):
     assert told == []
 
 
-def test_many_deadlines_that_are_not_reached_cost_the_loop_one_timer(loop):
-    timer = ReusableTimer(loop)
+def test_many_deadlines_that_are_not_reached_are_one_time_for_the_timekeeper(loop, timekeeper, long):
+    timer = loop.run_until_complete(new_timer(timekeeper))
     for _ in range(1_000):
         timer.set(time.monotonic() + HOUR_S, lambda: None)
         timer.clear()
-    assert len(loop.handles) == 1
+    assert timekeeper.wound == 1
 
 
-def test_a_loop_forgets_a_timer_that_nobody_sets_any_more(loop, monkeypatch):
+def test_a_timer_that_nobody_sets_any_more_is_forgotten(loop, timekeeper, monkeypatch):
     monkeypatch.setattr(kept_timer, "_LONGEST_S", SOON_S)
-    timer = ReusableTimer(loop)
+    timer = loop.run_until_complete(new_timer(timekeeper))
     timer.set(time.monotonic() + HOUR_S, lambda: None)
     timer.clear()
     left = weakref.ref(timer)
     del timer
-    loop.handles.clear()
     loop.run_until_complete(asyncio.sleep(5 * SOON_S))
     gc.collect()
     assert left() is None
-    assert loop.pending == []
+    assert timekeeper.pending == []
 
 
-def test_a_timer_keeps_nothing_of_the_task_that_set_it(loop, long):
+def test_the_clock_has_no_thread_while_nothing_is_due(loop, timekeeper, monkeypatch):
+    monkeypatch.setattr(kept_timer, "_LONGEST_S", SOON_S)
+    timer = loop.run_until_complete(new_timer(timekeeper))
+    for _ in range(2):
+        timer.set(time.monotonic() + SOON_S, lambda: None)
+        assert timekeeper._is_running
+        while timekeeper._is_running:
+            loop.run_until_complete(asyncio.sleep(SOON_S))
+
+
+def test_deadlines_of_several_loops_are_kept_by_one_clock(timekeeper):
+    loops = [asyncio.new_event_loop() for _ in range(3)]
+    try:
+        threads = [
+            threading.Thread(target=rung, args=(loop, timekeeper, deadline_s))
+            for loop, deadline_s in zip(loops, (5 * SOON_S, SOON_S, 3 * SOON_S))
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        for loop in loops:
+            loop.close()
+
+
+def test_a_timer_keeps_nothing_of_the_task_that_set_it(loop, timekeeper, long):
     class ServedStore: ...
 
     name = contextvars.ContextVar("name")
@@ -142,7 +179,7 @@ def test_a_timer_keeps_nothing_of_the_task_that_set_it(loop, long):
     async def within():
         kept = ServedStore()
         name.set(kept)
-        timer = ReusableTimer(loop)
+        timer = await new_timer(timekeeper)
         timer.set(time.monotonic() + HOUR_S, lambda: kept)
         timer.clear()
         return weakref.ref(kept)
@@ -150,36 +187,21 @@ def test_a_timer_keeps_nothing_of_the_task_that_set_it(loop, long):
     kept = loop.run_until_complete(loop.create_task(within()))
     gc.collect()
     assert kept() is None
-    assert loop.pending
+    assert timekeeper.pending
 
 
-def test_the_runs_of_a_store_share_a_timer(loop, long, engine, guest, host):
+def test_the_runs_of_a_store_share_a_timer(loop, timekeeper, long, engine, guest, host):
     async def runs():
         with LimitedStore(engine, PLENTY, host=host) as store:
             instance = await store.instantiate_async(guest)
             for _ in range(20):
                 await instance.call_async("add", 1, 2)
-            return len(loop.handles)
+            return timekeeper.wound
 
     assert loop.run_until_complete(runs()) == 1
 
 
-def test_a_closed_store_leaves_no_timer_behind(loop, long, engine, guest, host):
-    loop.run_until_complete(engine.execute_async(guest, "add", 1, 2, limits=PLENTY, host=host))
-    assert loop.handles
-    assert loop.pending == []
-
-
-def test_a_store_that_is_closed_elsewhere_leaves_the_loop_alone(loop, long, engine, guest, host):
-    store = LimitedStore(engine, PLENTY, host=host)
-    loop.run_until_complete(store.execute_async(guest, "add", 1, 2))
-    thread = threading.Thread(target=store.close)
-    thread.start()
-    thread.join()
-    assert loop.pending  # to cancel it is for the loop's thread
-
-
-def test_a_store_that_nobody_has_any_more_is_not_kept_for_its_timer(loop, long, engine, guest, host):
+def test_a_store_that_nobody_has_any_more_is_not_kept_for_its_timer(loop, timekeeper, long, engine, guest, host):
     async def abandoned():
         store = LimitedStore(engine, PLENTY, host=host)
         store._backend.stop = lambda: store  # that of a store in another process holds it too
@@ -189,10 +211,10 @@ def test_a_store_that_nobody_has_any_more_is_not_kept_for_its_timer(loop, long, 
     store = loop.run_until_complete(loop.create_task(abandoned()))
     gc.collect()
     assert store() is None
-    assert loop.pending
+    assert timekeeper.pending
 
 
-def test_a_store_has_its_deadlines_on_whichever_loop_it_is_awaited(long, engine, guest, host):
+def test_a_store_has_its_deadlines_on_whichever_loop_it_is_awaited(timekeeper, long, engine, guest, host):
     with LimitedStore(engine, PLENTY, host=host) as store:
         instance = store.instantiate(guest)
 
@@ -204,10 +226,10 @@ def test_a_store_has_its_deadlines_on_whichever_loop_it_is_awaited(long, engine,
         async def early():
             return await instance.call_async("add", 1, 2)
 
-        one, other = CountingLoop(), CountingLoop()
+        one, other = asyncio.new_event_loop(), asyncio.new_event_loop()
         try:
             assert one.run_until_complete(early()) == 3
-            assert one.pending
+            assert timekeeper.pending
             store.limits = ResourceLimits(memory="1 MiB", fuel=None, timeout_ms=100)
             assert 100 <= other.run_until_complete(asyncio.wait_for(late(), 20)) < 10_000
         finally:

@@ -1,0 +1,143 @@
+"""The functions of Python that keep the limits: clocks, locks, threads, waiting, pipes. Tests replace them elsewhere.
+
+freezegun stops every clock that it finds in a module, `unittest.mock` replaces `time.monotonic`, gevent makes greenlets
+of threads and locks, and pyfakefs puts another file system under `os`. A limit must hold all the same. So everything
+that measures time, waits, or reads a pipe takes its functions from here, and ruff refuses the others (TID251).
+
+They belong to copies of the modules in C that nobody else has. What replaces attributes of `time`, or looks for its
+functions in the modules that have imported them, finds none of these, even where this module is imported afterwards.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import os
+import sys
+import threading
+from importlib.machinery import BuiltinImporter
+from importlib.util import module_from_spec
+from types import BuiltinFunctionType, ModuleType, SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def _copy(name: str, **replaced: Any) -> Any:
+    """Return a copy of a module of the standard library, in which names that it imports are replaced.
+
+    Returns the module itself where there can be one only.
+    """
+    found = BuiltinImporter.find_spec(name) or importlib.import_module(name).__spec__
+    if found is None or found.loader is None:
+        return importlib.import_module(name)
+    try:
+        module = module_from_spec(found)
+        found.loader.exec_module(module)
+    except ImportError:
+        return importlib.import_module(name)
+    vars(module).update(replaced)
+    return module
+
+
+if TYPE_CHECKING:
+    import _thread
+    import posix
+    import select
+    import time
+    from queue import Empty as Empty
+    from queue import SimpleQueue as SimpleQueue
+    from subprocess import Popen as Popen
+    from subprocess import TimeoutExpired as TimeoutExpired
+else:
+    time, _thread, select, posix, _queue = map(_copy, ("time", "_thread", "select", "posix", "_queue"))
+    Empty, SimpleQueue = _queue.Empty, _queue.SimpleQueue
+
+monotonic = time.monotonic
+"""The clock of all durations, in seconds."""
+time_ns = time.time_ns
+"""The time of day in nanoseconds since 1970, for comparisons with the times of files, and for reports."""
+gmtime, strftime = time.gmtime, time.strftime
+sleep = time.sleep
+
+allocate_lock = _thread.allocate_lock
+"""Makes a lock that blocks its thread."""
+get_ident = _thread.get_ident
+stack_size = _thread.stack_size
+
+poll = select.poll
+POLLIN, POLLOUT = select.POLLIN, select.POLLOUT
+
+
+class system:
+    """The functions of the operating system, in a class because pyfakefs replaces those of modules by their names."""
+
+    pipe = staticmethod(posix.pipe)
+    read = staticmethod(posix.read)
+    write = staticmethod(posix.write)
+    close = staticmethod(posix.close)
+    set_blocking = staticmethod(posix.set_blocking)
+    eventfd = staticmethod(posix.eventfd)
+    eventfd_read = staticmethod(posix.eventfd_read)
+    eventfd_write = staticmethod(posix.eventfd_write)
+    waitid = staticmethod(posix.waitid)
+    killpg = staticmethod(posix.killpg)
+    os: ModuleType = os
+    """The whole module as it was when this one was imported."""
+    io: ModuleType = io
+
+
+class _True:
+    """The class of threads as it was when this module was imported."""
+
+    Thread = threading.Thread
+
+
+def start_thread(work: Callable[[], object], name: str, stack_bytes: int | None = None) -> None:
+    """Start a daemon thread of the operating system.
+
+    It is an ordinary `threading.Thread`, unless something else runs in place of threads, such as greenlets: then
+    `threading` does not know it. Raises `RuntimeError` when the system has no more threads.
+    """
+    previous = None if stack_bytes is None else stack_size(stack_bytes)
+    try:
+        if _threads_are_threads():
+            _True.Thread(target=work, name=name, daemon=True).start()
+        else:
+            _thread.start_new_thread(_observed, (work,))
+    finally:
+        if previous is not None:
+            stack_size(previous)
+
+
+def _threads_are_threads() -> bool:
+    return isinstance(sys.modules["_thread"].start_new_thread, BuiltinFunctionType)
+
+
+def _observed(work: Callable[[], object]) -> None:
+    """Run `work` under the trace and profile functions for new threads, as `threading` does."""
+    if (trace := threading.gettrace()) is not None:
+        sys.settrace(trace)
+    if (profile := threading.getprofile()) is not None:
+        sys.setprofile(profile)
+    work()
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        # A copy of `subprocess`, for the few who start processes.
+        if name not in ("Popen", "TimeoutExpired"):
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        copy = _copy(
+            "subprocess",
+            os=system.os,
+            io=system.io,
+            time=time,
+            _time=monotonic,
+            select=select,
+            threading=SimpleNamespace(Lock=allocate_lock),
+        )
+        globals().update(Popen=copy.Popen, TimeoutExpired=copy.TimeoutExpired)
+        return globals()[name]

@@ -1,0 +1,76 @@
+"""The clock of event loops: a thread that wakes them at given times.
+
+Timers of an event loop follow the clock of that loop, which stands still where a test has frozen the time.
+"""
+
+from __future__ import annotations
+
+import heapq
+import weakref
+from itertools import count
+from typing import TYPE_CHECKING, Protocol
+
+from pytest_airssys_wasm.runtime.base.originals import allocate_lock, monotonic, start_thread
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+
+class Resolvable(Protocol):
+    """An object that is told on the thread of its event loop that what it waits for has come."""
+
+    def resolve(self) -> object:
+        """Go on. Called as a callback of the loop."""
+
+
+class Waker(Protocol):
+    """The way in which an event loop is reached from any thread."""
+
+    def wake(self, waiting: weakref.ref[Resolvable]) -> None:
+        """Have this object resolved on the loop, if it is still alive."""
+
+
+if TYPE_CHECKING:
+    Due: TypeAlias = tuple[float, int, weakref.ref[Waker], weakref.ref[Resolvable]]
+
+
+class Timekeeper:
+    """Wakes event loops at given times, from a thread that ends when there are none. Safe to use from any thread."""
+
+    def __init__(self) -> None:
+        self._mutex = allocate_lock()
+        self._wake = allocate_lock()
+        self._wake.acquire()
+        self._due: list[Due] = []
+        self._numbers = count()
+        self._is_running = False
+
+    def wake_at(self, due_at: float, waker: Waker, waiting: Resolvable) -> None:
+        """Have an object resolved on its loop at `due_at`, a time of `monotonic`, if both are still alive then."""
+        with self._mutex:
+            number = next(self._numbers)
+            heapq.heappush(self._due, (due_at, number, weakref.ref(waker), weakref.ref(waiting)))
+            if not self._is_running:
+                start_thread(self._serve, "airssys-wasm-clock")
+                self._is_running = True
+            elif self._due[0][1] == number and self._wake.locked():
+                self._wake.release()
+
+    def _serve(self) -> None:
+        while (wait_s := self._wake_due()) is not None:
+            self._wake.acquire(timeout=wait_s)
+
+    def _wake_due(self) -> float | None:
+        """Wake what is due, and return the seconds until the next time; `None` where there is none."""
+        with self._mutex:
+            while self._due:
+                due_at, _, find_waker, waiting = self._due[0]
+                wait_s = due_at - monotonic()
+                if wait_s > 0:
+                    return wait_s
+                heapq.heappop(self._due)
+                if (waker := find_waker()) is not None:
+                    waker.wake(waiting)
+                del waker
+            self._is_running = False
+            return None

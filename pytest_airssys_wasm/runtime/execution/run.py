@@ -130,6 +130,7 @@ class Run:
 
     def finish(self) -> bool:
         """Say that the guest's thread is through. Return False when the caller has given up, and will not look."""
+        self.transfer.end()
         with self._mutex:
             self.finished_at = monotonic()
             if not self.abandoned:

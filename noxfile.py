@@ -242,7 +242,11 @@ def docs(session: nox.Session) -> None:
     """Write anew the pages that code prints, and try every block of every page."""
     session.install("-e", ".", *nox.project.dependency_groups(PROJECT, "docs"))
     prepare(session)
-    for script, page in (("docs/reference.py", "docs/reference.md"), ("docs/failures/page.py", "docs/failures.md")):
+    for script, page in (
+        ("docs/reference.py", "docs/reference.md"),
+        ("docs/features.py", "docs/features.md"),
+        ("docs/failures/page.py", "docs/failures.md"),
+    ):
         text = session.run("python", script, silent=True, stderr=None)
         (ROOT / page).write_text(text, "utf-8")
     session.run("pytest", "-q", "-p", "no:cacheprovider", "tests/docs", *session.posargs)

@@ -23,7 +23,7 @@ from wasmtime import component as wc
 from pytest_airssys_wasm.isolation.process_isolation import ProcessIsolation
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.compile.cache import CompileCache
-from pytest_airssys_wasm.runtime.compile.wasmtime_config import SETTINGS
+from pytest_airssys_wasm.runtime.compile.wasmtime_config import new_config
 from pytest_airssys_wasm.runtime.engine import WasmEngine
 from pytest_airssys_wasm.runtime.errors import WasmError
 from pytest_airssys_wasm.runtime.host.functions import HostFunctions
@@ -41,14 +41,6 @@ ADD = """(component (core module $m (memory (export "memory") 1)
     (func (export "add") (param i32 i32) (result i32) local.get 0 local.get 1 i32.add))
   (core instance $i (instantiate $m))
   (func (export "add") (param "a" s32) (param "b" s32) (result s32) (canon lift (core func $i "add"))))"""
-
-
-def hand_config() -> wasmtime.Config:
-    """Return the settings of `WasmEngine`, made by hand."""
-    config = wasmtime.Config()
-    for name, value in SETTINGS.items():
-        setattr(config, name, value)
-    return config
 
 
 def by_hand_store(engine: wasmtime.Engine) -> wasmtime.Store:
@@ -78,7 +70,7 @@ def compare(name: str, ours: Callable[[], object], hand: Callable[[], object], t
 
 def main() -> None:
     """Print the table."""
-    engine, hand = WasmEngine(), wasmtime.Engine(hand_config())
+    engine, hand = WasmEngine(), wasmtime.Engine(new_config())
     print(f"{'':34} {'ratio':>8}   {'here':>12}      {'by hand':>12}")
 
     add, hand_add = engine.load(ADD), wc.Component(hand, ADD)
@@ -216,7 +208,7 @@ def layers() -> None:
 
 def looper(wat: str, *, fuel: int, epoch: int) -> Callable[[], object]:
     """Ten million rounds of the loop, compiled with these layers."""
-    config = hand_config()
+    config = new_config()
     config.consume_fuel, config.epoch_interruption = bool(fuel), bool(epoch)
     engine = wasmtime.Engine(config)
     store = wasmtime.Store(engine)

@@ -13,7 +13,7 @@ import wasmtime.component
 
 from pytest_airssys_wasm.protocol.pipes import end_process_with, take_pipes
 from pytest_airssys_wasm.runtime.binary.formats import brief
-from pytest_airssys_wasm.runtime.compile.wasmtime_config import new_config
+from pytest_airssys_wasm.runtime.compile.wasmtime_config import new_config, with_feature
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +41,9 @@ def _carry_out(what: str, source: Path, result: Path) -> dict[str, Any]:
         engine = wasmtime.Engine(new_config())
         result.write_bytes(compiler(engine, content).serialize())
     except wasmtime.WasmtimeError as error:
-        return {"invalid": f"not valid WebAssembly text: {brief(error)}" if what == "text" else brief(error)}
+        return {
+            "invalid": f"not valid WebAssembly text: {brief(error)}" if what == "text" else with_feature(brief(error))
+        }
     return {"mapped_bytes": price(lambda: compiler.deserialize_file(engine, str(result)))}
 
 

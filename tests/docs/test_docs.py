@@ -101,12 +101,22 @@ def test_every_verdict_is_documented():
     assert [verdict for verdict in Verdict if f"`{verdict}`" not in text] == []
 
 
-def test_the_reference_is_what_the_code_says():
-    printed = subprocess.run([sys.executable, ROOT / "docs" / "reference.py"], capture_output=True, text=True)
+@pytest.mark.parametrize("name", ["reference", "features"])
+def test_a_printed_page_is_what_the_code_says(name):
+    printed = subprocess.run([sys.executable, ROOT / "docs" / f"{name}.py"], capture_output=True, text=True)
     assert printed.returncode == 0, printed.stderr
-    assert printed.stdout == (ROOT / "docs" / "reference.md").read_text("utf-8"), (
-        "python docs/reference.py > docs/reference.md"
+    assert printed.stdout == (ROOT / "docs" / f"{name}.md").read_text("utf-8"), (
+        f"python docs/{name}.py > docs/{name}.md"
     )
+
+
+def test_every_advisory_on_the_page_is_fixed_in_each_version_that_is_accepted():
+    listed = re.findall(
+        r"^\| \[RUSTSEC-[\d-]+\].*\| ([\d.]+) \|$", (ROOT / "docs/features.md").read_text("utf-8"), re.M
+    )
+    (least,) = re.findall(r'"wasmtime>=([\d.]+),', (ROOT / "pyproject.toml").read_text("utf-8"))
+    assert len(listed) > 10
+    assert all(tuple(map(int, fixed.split("."))) <= tuple(map(int, least.split("."))) for fixed in listed)
 
 
 def test_the_failures_on_their_page_are_what_the_tool_prints(tmp_path):

@@ -83,6 +83,19 @@ def read_contents(binary: memoryview) -> ModuleContents:
     return sections.contents()
 
 
+_OF_FEATURES = {
+    ("type form", 0x5D): "stack switching",
+    ("import kind", 0x7E): "compact import section",
+    ("import kind", 0x7F): "compact import section",
+}
+"""The features that encodings belong to which are not read, by their names in `compile/wasmtime_config.py`."""
+
+
+def _unknown(what: str, code: int) -> str:
+    feature = _OF_FEATURES.get((what, code))
+    return f"unknown {what} 0x{code:02x}" + (f". The feature {feature!r} is off: it is not finished" if feature else "")
+
+
 class _Sections:
     """The reader of the sections of one module, in their order."""
 
@@ -148,7 +161,7 @@ class _Sections:
             params = tuple(self._value_type(body) for _ in body.each())
             return CoreFunction(params, tuple(self._value_type(body) for _ in body.each()))
         if code not in (0x5F, 0x5E):  # struct, array
-            raise Malformed(f"unknown type form 0x{code:02x}")
+            raise Malformed(_unknown("type form", code))
         for _ in body.each() if code == 0x5F else range(1):
             if body.data[body.at] in (0x78, 0x77):  # packed i8, i16
                 body.at += 1
@@ -201,7 +214,7 @@ class _Sections:
                 type_ = Other(f"tag {body.number(32)}")
                 self._tags.append(type_)
             else:
-                raise Malformed(f"unknown import kind {kind}")
+                raise Malformed(_unknown("import kind", kind))
             self._imports.append(ModuleImport(module, name, type_))
 
     def _function_type(self, index: int) -> CoreType:

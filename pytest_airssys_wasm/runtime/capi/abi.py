@@ -92,6 +92,12 @@ frame_module_offset = short("wasm_frame_module_offset", c_size_t, P)
 frame_vec_delete = short("wasm_frame_vec_delete", None, P)
 byte_vec_delete = short("wasm_byte_vec_delete", None, P)
 
+
+def config_setter(name: str) -> Callable[[int, bool], None]:
+    """Return the C function `(address of the configuration, whether it is on)` of a setting that is on or off."""
+    return short(f"wasmtime_config_{name}_set", None, P, c_bool)
+
+
 # engine and store
 config_host_memory_creator_set = short("wasmtime_config_host_memory_creator_set", None, P, P)
 engine_increment_epoch = short("wasmtime_engine_increment_epoch", None, P)

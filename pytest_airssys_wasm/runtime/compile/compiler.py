@@ -13,7 +13,7 @@ import wasmtime.component
 from pytest_airssys_wasm.runtime.binary.formats import brief, to_binary
 from pytest_airssys_wasm.runtime.capi import abi
 from pytest_airssys_wasm.runtime.compile.scratch import ScratchFolder
-from pytest_airssys_wasm.runtime.compile.wasmtime_config import fingerprint
+from pytest_airssys_wasm.runtime.compile.wasmtime_config import fingerprint, with_feature
 from pytest_airssys_wasm.runtime.errors import InvalidComponent, RuntimeDied
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Compiler:
                 try:
                     return _class_of(kind)(self._engine, binary)
                 except wasmtime.WasmtimeError as error:
-                    raise InvalidComponent(f"{name}: {brief(error)}") from None
+                    raise InvalidComponent(f"{name}: {with_feature(brief(error))}") from None
 
             return self._fetch(
                 kind, binary, digest, name, compile_here, lambda raw, path: path.write_bytes(raw.serialize())

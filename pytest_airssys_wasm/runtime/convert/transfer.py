@@ -128,6 +128,11 @@ class Transfer:
         if self._stop():
             raise Interrupted
 
+    def end(self) -> None:
+        """Say that nothing more is converted. What was lowered is freed with this object, which is in no cycle then."""
+        self._stop = _never
+        self.lift_resource = self.lower_resource = _no_resources
+
     def _pause(self, moved_bytes: int, size_bytes: int) -> None:
         limit_bytes = self._limit_bytes
         if limit_bytes is not None and moved_bytes > limit_bytes:

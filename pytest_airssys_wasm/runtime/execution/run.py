@@ -134,6 +134,7 @@ class Run:
 
     def finish(self) -> bool:
         """Mark the guest's thread as finished. Return False if the caller has abandoned the run."""
+        self.transfer.end()
         with self._mutex:
             self.finished_at = monotonic()
             if not self.abandoned:

@@ -146,6 +146,9 @@ def _guest_job(run: Run, raw: RawStore, runs: dict[int, Run], enter: Callable[[R
         try:
             raw.begin(run.fuel_at_start, stopped=run.is_stopped())
             run.value = enter(run)
+        except GuestFailed as error:
+            # Its frames hold the run, and so the component: only the collector would free them, at any time.
+            run.error = error.with_traceback(None)
         except BaseException as error:  # noqa: BLE001 the caller judges whatever was raised, and raises it
             run.error = error
         run.fuel_left = raw.fuel_left()

@@ -57,11 +57,14 @@ class WitComponent(Component):
 
     @cached_property
     def exports(self) -> Items:
-        return Items(self.world.exports, lambda: str(World(exports=self.world.exports)))
+        # Without a reference to the component, which would be part of a cycle then.
+        exports = self.world.exports
+        return Items(exports, lambda: str(World(exports=exports)))
 
     @cached_property
     def imports(self) -> Items:
-        return Items(self.world.imports, lambda: str(World(imports=self.world.imports)))
+        imports = self.world.imports
+        return Items(imports, lambda: str(World(imports=imports)))
 
     @cached_property
     def _functions(self) -> dict[str, FunctionType]:

@@ -53,7 +53,7 @@ def tried(script):
         [sys.executable, "-c", PRELUDE + textwrap.dedent(script)], capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, (done.returncode, done.stderr[-2_000:])
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
     return done.stdout
 
 

@@ -207,18 +207,3 @@ def test_values_without_a_python_counterpart_are_found_wherever_they_are():
     assert without_python_value(FunctionType((), OptionType(FutureType(None)))) == FutureType(None)
     assert without_python_value(FunctionType((), Primitive("error-context"))) == Primitive("error-context")
     assert without_python_value(FunctionType((("x", ListType(U8)),), STRING)) is None
-
-
-def test_a_function_that_returns_a_future_is_refused_before_it_can_abort_the_process(engine):
-    component = engine.load("""
-      (component
-        (type $f (future u8))
-        (core func $new (canon future.new $f))
-        (core module $m
-          (import "" "new" (func $new (result i64)))
-          (func (export "f") (result i32) (i32.wrap_i64 (call $new))))
-        (core instance $i (instantiate $m (with "" (instance (export "new" (func $new))))))
-        (func (export "f") (result $f) (canon lift (core func $i "f"))))
-    """)
-    with pytest.raises(TypeError, match="values of type future have no Python value"):
-        engine.execute(component, "f", limits=LIMITS)

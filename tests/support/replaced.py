@@ -104,10 +104,7 @@ def ended(wasm, engine, guest, host, limits, call):
     started = real_monotonic()
     with wasm.LimitedStore(engine, limits, host=host) as store:
         try:
-            if way:
-                done = asyncio.run(store.execute_async(guest, name, *args))
-            else:
-                done = store.execute(guest, name, *args)
+            done = asyncio.run(store.execute_async(guest, name, *args)) if way else store.execute(guest, name, *args)
             verdict, usage = "ok", done.usage
         except wasm.WasmError as error:
             verdict, usage = str(error.verdict), error.usage

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_airssys_wasm.isolation.codec import Handle, encode_core_results, encode_core_values, handle_from_json
 from pytest_airssys_wasm.isolation.proxies import DROP
 from pytest_airssys_wasm.protocol.session_messages import HostCall, HostReply
+from pytest_airssys_wasm.runtime.base.printable import counted
 from pytest_airssys_wasm.runtime.base.values import Mismatch, WrongType, short_repr
 from pytest_airssys_wasm.runtime.errors import RuntimeDied
 from pytest_airssys_wasm.runtime.guest.resources import Resource, check_served
@@ -165,7 +166,7 @@ class HostCallServer:
                 raise error.at("result")
         values = (value,) if len(results) == 1 else tuple(value)
         if len(values) != len(results):
-            raise TypeError(f"returned {short_repr(value)}, expected {len(results)} result(s)")
+            raise TypeError(f"returned {short_repr(value)}, expected {counted(len(results), 'result')}")
         return encode_core_results(encode_core_values(values, results, "result"))
 
     def _drop(self, call: HostCall) -> HostReply:

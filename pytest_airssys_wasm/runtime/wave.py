@@ -15,6 +15,7 @@ from itertools import islice, zip_longest
 from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.runtime.base.exhaustive import assert_never
+from pytest_airssys_wasm.runtime.base.printable import prints
 from pytest_airssys_wasm.runtime.base.values import Err, Ok, Record, Some, Variant, field_name
 from pytest_airssys_wasm.runtime.wit.types import (
     BorrowType,
@@ -388,7 +389,7 @@ class _Text:
     def name(self, name: str) -> None:
         """Append a name as it is, except that characters which are not printable are escaped."""
         text = _head(name, self.left + 1)
-        self.put(text if text.isprintable() else "".join(c if c.isprintable() else _code(c) for c in text))
+        self.put(text if _is_plain(text) else "".join(c if prints(c) else _code(c) for c in text))
 
     def label(self, name: str) -> None:
         """Append the name of a case; a keyword takes a `%`."""
@@ -400,11 +401,11 @@ class _Text:
         """Append a string or a char, with WAVE's escapes."""
         self.put(quote)
         text = _head(text, self.left + 1)
-        if text.isprintable() and quote not in text and "\\" not in text:
+        if _is_plain(text) and quote not in text and "\\" not in text:
             self.put(text)
         else:
             escapes = {**_ESCAPES, quote: "\\" + quote}
-            self.put("".join(c if c.isprintable() and c not in escapes else escapes.get(c) or _code(c) for c in text))
+            self.put("".join(c if prints(c) and c not in escapes else escapes.get(c) or _code(c) for c in text))
         self.put(quote)
 
     def whole(self) -> str:
@@ -419,6 +420,10 @@ class _Text:
 def _head(text: str, most: int) -> str:
     # Not `text[:most]`: a subclass may have its own idea of that.
     return str.__getitem__(text, slice(most))
+
+
+def _is_plain(text: str) -> bool:
+    return text.isprintable() and (text.isascii() or all(map(prints, text)))
 
 
 def _code(character: str) -> str:

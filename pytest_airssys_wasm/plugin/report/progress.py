@@ -6,6 +6,8 @@ import sys
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
+from pytest_airssys_wasm.runtime.base.printable import printable
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -31,7 +33,7 @@ def teller(config: pytest.Config) -> Callable[[CompileProgress], None]:
             return
         last_told[progress.name] = progress.elapsed_s
         size = _size(progress.size_bytes)
-        _write(config, f"wasm: compiling {progress.name} ({size}), {progress.elapsed_s:.0f} s so far")
+        _write(config, f"wasm: compiling {printable(progress.name)} ({size}), {progress.elapsed_s:.0f} s so far")
 
     return tell
 

@@ -70,9 +70,9 @@ class Summary:
         if passed:
             terminalreporter.section("WebAssembly components")
         for file, checks in by_file:
-            terminalreporter.line(file)
+            terminalreporter.line(printable(file))
             for one in checks:
-                terminalreporter.line(f"  {one.test.partition('::')[2]}: {printable(one.reason or '')}")
+                terminalreporter.line(f"  {printable(one.test.partition('::')[2])}: {printable(one.reason or '')}")
 
     def _report(self) -> Report:
         now = datetime.now(timezone.utc)

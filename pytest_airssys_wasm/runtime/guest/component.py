@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from pytest_airssys_wasm.runtime.base.printable import counted
+from pytest_airssys_wasm.runtime.base.printable import counted, printable
 from pytest_airssys_wasm.runtime.base.values import attribute_name
 from pytest_airssys_wasm.runtime.errors import LinkError
 
@@ -143,4 +143,5 @@ def check_name(name: object) -> None:
 def check_argument_count(function: str, expected: Sequence[str], given: int) -> None:
     """Raise a `TypeError`, which shows the signature, if the number of arguments is wrong."""
     if len(expected) != given:
-        raise TypeError(f"{function}({', '.join(expected)}) takes {counted(len(expected), 'argument')}, got {given}")
+        signature = printable(f"{function}({', '.join(expected)})")
+        raise TypeError(f"{signature} takes {counted(len(expected), 'argument')}, got {given}")

@@ -6,6 +6,7 @@ import json
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from pytest_airssys_wasm.runtime.base.printable import printable
 from pytest_airssys_wasm.runtime.binary.types import CoreFunction
 from pytest_airssys_wasm.runtime.convert import core_values
 from pytest_airssys_wasm.runtime.guest.component import Component, Items, UnknownExport, check_argument_count
@@ -80,5 +81,5 @@ class CoreModule(Component):
         check_argument_count(function, found.params, count)
         odd = core_values.unsupported(found.results)
         if odd:
-            raise TypeError(f"{function}: results of type {', '.join(odd)} have no Python value")
+            raise TypeError(f"{printable(function)}: results of type {', '.join(odd)} have no Python value")
         return found

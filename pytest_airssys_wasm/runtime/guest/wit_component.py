@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from pytest_airssys_wasm.runtime.base.printable import printable
 from pytest_airssys_wasm.runtime.convert.lifting import compile_lift
 from pytest_airssys_wasm.runtime.convert.lowering import compile_lower
 from pytest_airssys_wasm.runtime.convert.transfer import fixed_size
@@ -118,7 +119,7 @@ class WitComponent(Component):
             raise UnknownExport.among(self, function, self._functions)
         odd = without_python_value(type_)
         if odd is not None:
-            raise TypeError(f"{function}: values of type {odd} have no Python value")
+            raise TypeError(f"{printable(function)}: values of type {odd} have no Python value")
         interface, _, name = function.rpartition("#")
         outer = self.raw.get_export_index(interface) if interface else None
         found = WitExport(

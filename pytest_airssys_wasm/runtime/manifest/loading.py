@@ -10,6 +10,7 @@ import msgspec
 
 from pytest_airssys_wasm.runtime.base import toml
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
+from pytest_airssys_wasm.runtime.base.printable import is_printable
 from pytest_airssys_wasm.runtime.base.regular_files import MANIFEST_BYTES, read_regular
 from pytest_airssys_wasm.runtime.budget.limits import parse_count, parse_duration_ms, parse_size
 from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidConfiguration
@@ -80,7 +81,7 @@ def parse_manifest(
     component, memory = document.component, document.resources.memory
     for key in ("name", "version", "wasm"):
         text_of = getattr(component, key)
-        if text_of is not None and (not text_of.strip() or not text_of.isprintable()):
+        if text_of is not None and (not text_of.strip() or not is_printable(text_of)):
             raise place.error("component", key, text_of, "a printable string that is not empty")
     if "/" in component.name:
         raise place.error("component", "name", component.name, "a name without slashes; a path is for the key wasm")
@@ -177,7 +178,7 @@ def _checked(tests: list[ManifestTest], place: Place) -> tuple[ManifestTest, ...
     seen: set[str] = set()
     for test in tests:
         where = f"{place.path}: [[tests]] {test.name!r}"
-        if not test.name.strip() or not test.name.isprintable() or test.name in seen:
+        if not test.name.strip() or not is_printable(test.name) or test.name in seen:
             wanted = "a name that no other test has" if test.name in seen else "a printable name on one line"
             raise InvalidConfiguration(f"{place.path}: [[tests]] name", test.name, wanted)
         seen.add(test.name)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import weakref
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from threading import TIMEOUT_MAX
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +59,10 @@ class Patience:
     """The time that is allowed for each step without a timeout."""
     most_s: float = 86_400.0
     """The maximum time of any request, regardless of the timeouts of its steps."""
+
+    def scaled(self, scale: float) -> Patience:
+        """Return these times multiplied by `scale`."""
+        return Patience(**{field.name: scale * getattr(self, field.name) for field in fields(self)})
 
 
 class AdapterRuntime:

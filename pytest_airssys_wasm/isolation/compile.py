@@ -12,6 +12,7 @@ import msgspec
 from pytest_airssys_wasm.isolation.spawn import ChildLimits, spawn, was_out_of_memory
 from pytest_airssys_wasm.protocol.transcript import Transcript, line_text
 from pytest_airssys_wasm.runtime.base.originals import monotonic
+from pytest_airssys_wasm.runtime.budget.limits import limit_text
 from pytest_airssys_wasm.runtime.compile.scratch import ScratchFolder
 from pytest_airssys_wasm.runtime.errors import InvalidComponent, ResourceLimitExceeded, RuntimeDied
 
@@ -91,7 +92,7 @@ def _ask(order: bytes, name: str, timeout_ms: float, memory_bytes: int) -> bytes
         return child.ask(1, order, timeout_ms / 1_000)
     except RuntimeDied as died:
         if monotonic() >= due and died.reason == "silence":
-            text = f"{name}: compiling it takes longer than {timeout_ms:g} ms"
+            text = f"{name}: compiling it takes longer than {limit_text('timeout_ms', timeout_ms)}"
             raise ResourceLimitExceeded(text, "compile-time") from None
         if was_out_of_memory(transcript):
             text = f"{name}: compiling it takes more than {memory_bytes:,} bytes of memory"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 from pytest_airssys_wasm.runtime.budget.limits import parse_duration_ms, parse_size
@@ -62,6 +62,10 @@ class ProcessIsolation:
             object.__setattr__(self, field.name, parse(getattr(self, field.name), field.name))
         _check_least("memory_bytes", self.memory_bytes, LEAST_MEMORY_BYTES)
         _check_least("compile_memory_bytes", self.compile_memory_bytes, LEAST_COMPILE_MEMORY_BYTES)
+
+    def scaled(self, scale: float) -> ProcessIsolation:
+        """Return this isolation with its durations multiplied by `scale`."""
+        return replace(self, grace_ms=scale * self.grace_ms, compile_timeout_ms=scale * self.compile_timeout_ms)
 
     def new_backends(self) -> BackendFactory:
         """Create the factory of one engine's backends. Engines call this method."""

@@ -64,9 +64,17 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _record(config: pytest.Config, settings: Settings) -> None:
-    """Register the recorder of executions if this run shows or writes them."""
-    wanted = settings.wasm_report or settings.wasm_summary or config.get_verbosity() > 0
-    if not wanted and not config.getoption("xmlpath", None):
+    """Record executions if they will be shown or written."""
+    shows_passed = not set("AP").isdisjoint(config.getoption("reportchars", None) or "")
+    is_wanted = (
+        settings.wasm_report
+        or settings.wasm_summary
+        or config.get_verbosity() > 0
+        or shows_passed
+        or settings.limits(from_command_line=True)  # which may replace those of manifests
+        or config.getoption("xmlpath", None)
+    )
+    if not is_wanted:
         return
     from pytest_airssys_wasm.plugin.report.records import Collection, Recorder
 
@@ -93,13 +101,13 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Shorten the traceback of a failure to the frames of the test, and add a section with the limits and the usage of
-    the guest.
-    """
-    if call.excinfo is None:
-        return (yield)
+    """Show a failure where the test caused it, and below it how much of its limits the guest used."""
     from pytest_airssys_wasm.plugin.report import section
 
+    if call.excinfo is None:
+        made = yield
+        section.add_remarks(item, made)
+        return made
     message_is_enough = tracebacks.hide_package(item.config, call.excinfo)
     made = yield
     if message_is_enough and made.failed and not isinstance(made.longrepr, str):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -52,8 +53,11 @@ def the_adapter(config: pytest.Config) -> AdapterRuntime | None:
     if _ADAPTER not in config.stash:
         from pytest_airssys_wasm.conformance.adapter import AdapterRuntime, Patience
 
-        most_ms = config.stash[SETTINGS].wasm_patience_ms
-        patience = None if most_ms is None else Patience(most_s=most_ms / 1_000)
+        settings = config.stash[SETTINGS]
+        patience = Patience()
+        if settings.wasm_patience_ms is not None:
+            patience = replace(patience, most_s=settings.wasm_patience_ms / 1_000)
+        patience = patience.scaled(settings.wasm_timeout_scale)
         adapter = config.stash[_ADAPTER] = AdapterRuntime(command.words, folder=command.folder, patience=patience)
         config.add_cleanup(adapter.close)
     return config.stash[_ADAPTER]
@@ -72,25 +76,23 @@ def begin_case(item: pytest.Item) -> None:
         adapter.transcript.clear()
 
 
-def add_section(item: pytest.Item) -> None:
-    """Add a section to the report of a failing case: the last requests to the adapter, its answers, and the end of its
-    stderr.
-    """
-    adapter = the_adapter(item.config)
+def transcript_text(config: pytest.Config) -> str | None:
+    """Return the last requests to the adapter, its answers, and the end of its stderr, for a failure; else `None`."""
+    adapter = the_adapter(config)
     if adapter is None:
-        return
+        return None
     lines = [*adapter.transcript.lines]
     if adapter.transcript.stderr:
         lines += ["stderr:", *(f"  {line}" for line in adapter.transcript.stderr)]
-    item.add_report_section("call", SECTION, "\n".join(lines))
+    return "\n".join(lines)
 
 
 def rerun_flags(config: pytest.Config) -> str:
     """Return the flags with which pytest runs a case of the suite against the same runtime."""
     settings = config.stash[SETTINGS]
-    if settings.wasm_runtime is None:
-        return "--airssys-wasm"
-    given = [f"--wasm-runtime={settings.wasm_runtime}"]
+    given = ["--airssys-wasm" if settings.wasm_runtime is None else f"--wasm-runtime={settings.wasm_runtime}"]
+    if settings.wasm_timeout_scale != 1:
+        given.append(f"--wasm-timeout-scale={settings.wasm_timeout_scale!r}")
     if settings.wasm_patience_ms is not None:
-        given.append(f"--wasm-patience-ms={settings.wasm_patience_ms:g}")
+        given.append(f"--wasm-patience-ms={settings.wasm_patience_ms:f}".rstrip("0").rstrip("."))
     return shlex.join(given)

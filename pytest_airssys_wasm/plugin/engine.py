@@ -35,15 +35,19 @@ def the_engine(config: pytest.Config) -> WasmEngine:
 
 
 def new_engine(config: pytest.Config, cache: CompileCache | None, isolation: ProcessIsolation | None) -> WasmEngine:
-    """Return a new engine that follows the settings, and is closed at the end of the session."""
+    """Return a new engine that follows the settings, and is closed at the end of the session.
+
+    The timeouts of the isolation are multiplied by `--wasm-timeout-scale`.
+    """
     from pytest_airssys_wasm.runtime.engine import WasmEngine
     from pytest_airssys_wasm.runtime.manifest.loading import PLATFORM_RANGE
 
+    settings = config.stash[SETTINGS]
     engine = WasmEngine(
         cache,
-        memory_range=config.stash[SETTINGS].wasm_memory_range or PLATFORM_RANGE,
+        memory_range=settings.wasm_memory_range or PLATFORM_RANGE,
         on_execution=config.stash.get(ON_EXECUTION, None),
-        isolation=isolation,
+        isolation=None if isolation is None else isolation.scaled(settings.wasm_timeout_scale),
     )
     config.add_cleanup(engine.close)
     return engine

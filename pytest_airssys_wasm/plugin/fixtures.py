@@ -11,7 +11,7 @@ import pytest
 
 from pytest_airssys_wasm.plugin import markers
 from pytest_airssys_wasm.plugin.engine import the_engine
-from pytest_airssys_wasm.plugin.stash import STORE
+from pytest_airssys_wasm.plugin.stash import KIND, STORE
 from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidConfiguration
 
 if TYPE_CHECKING:
@@ -34,14 +34,17 @@ def wasm_engine(pytestconfig: pytest.Config) -> WasmEngine:
 
 @pytest.fixture
 def wasm_limits(request: pytest.FixtureRequest) -> ResourceLimits:
-    """Return the limits of this test, from the weakest source to the strongest: defaults, Component.toml, ini file,
-    command line, markers.
+    """Return the limits of this test: defaults < ini < Component.toml < command line < marker.
+
+    Timeouts are multiplied by `--wasm-timeout-scale`.
     """
-    from pytest_airssys_wasm.plugin.item_settings import settings_of
+    from pytest_airssys_wasm.plugin.item_settings import settings_of, tell_overruled
 
     limits = settings_of(request.node).limits
     if isinstance(limits, InvalidConfiguration):
         raise limits
+    if request.node.stash.get(KIND, None) is None:  # checks use their limits or not, and say so themselves
+        tell_overruled(request.node)
     return limits.values
 
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_airssys_wasm.plugin import markers
-from pytest_airssys_wasm.plugin.settings import SETTINGS, check_ceiling
+from pytest_airssys_wasm.plugin.settings import SETTINGS, Given, check_ceilings
 from pytest_airssys_wasm.plugin.sources import find_folder, find_source
-from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
+from pytest_airssys_wasm.plugin.stash import OVERRULED
+from pytest_airssys_wasm.runtime.base.figures import milliseconds
+from pytest_airssys_wasm.runtime.budget.limits import WORDS, ResourceLimits, limit_text
 from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidConfiguration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from pytest_airssys_wasm.plugin.markers import Marks
     from pytest_airssys_wasm.plugin.settings import Settings
@@ -36,56 +40,56 @@ class OriginatedLimits:
 
     values: ResourceLimits
     origins: Mapping[str, str]
-    """The source of each limit that is set, such as `--wasm-fuel` for `fuel`. Built-in defaults are not included."""
+    """The place of each limit for messages, such as `--wasm-fuel` for `fuel`; counts only where a marker gives them."""
+    overruled: tuple[str, ...] = ()
+    """A sentence for each limit of the manifest that the command line replaces by another one."""
 
 
-def resolve_limits(name: str, marks: Marks, settings: Settings, manifest: Manifest | None) -> OriginatedLimits:
-    """Return the limits of the test that messages refer to as `name`.
+def resolve_limits(
+    name: str, marks: Marks, settings: Settings, manifest: Manifest | None, root: Path | None = None
+) -> OriginatedLimits:
+    """Return the limits of the test that is called `name` in messages; paths in them are relative to `root`.
 
-    Raises `InvalidConfiguration` if no source sets a memory limit, and `OverCeiling` for a limit over its ceiling.
+    The weakest source comes first: built-in default, ini file, manifest, command line, marker. Raises
+    `InvalidConfiguration` when no memory limit is given anywhere, and `OverCeiling` for limits over their ceilings.
     """
-    given: dict[str, Any] = {}
-    for layer in (_of_manifest(manifest), _of_settings(settings), _of_markers(marks)):
-        given.update(layer)
-    for limit, (value, where) in given.items():
-        check_ceiling(settings, limit, value, where)
+    declared, ordered = _of_manifest(manifest, root), settings.limits(from_command_line=True)
+    marked = {limit: Given(value=value, where=f"marker {limit}") for limit, value in marks.limits.items()}
+    given = {**settings.limits(from_command_line=False), **declared, **ordered, **marked}
+    check_ceilings(settings, given)
     if "memory" not in given:
         raise InvalidConfiguration(f"{name}: memory", NOTHING, _WAYS_TO_GIVE_MEMORY)
-    values = ResourceLimits(**{**_defaults(settings), **{limit: value for limit, (value, _) in given.items()}})
+    found = {**settings.default_limits(), **given}
+    origins = {limit: one.where for limit, one in found.items()}
+    values = {limit: one.value for limit, one in found.items()}
+    scale = settings.wasm_timeout_scale
+    if scale != 1 and values["timeout_ms"] is not None:
+        origins["timeout_ms"] += f", {milliseconds(values['timeout_ms'])} ms times {scale:g}"
+        values["timeout_ms"] *= scale
     return OriginatedLimits(
-        values=replace(values, **marks.counts) if marks.counts else values,
-        origins={
-            **{limit: where for limit, (_, where) in given.items()},
-            **dict.fromkeys(marks.counts, "marker wasm_limits"),
-        },
+        values=ResourceLimits(**values, **marks.counts),
+        origins={**origins, **dict.fromkeys(marks.counts, "marker wasm_limits")},
+        overruled=tuple(
+            f"{WORDS[limit]} {limit_text(limit, one.value)} from {one.where}, "
+            f"the manifest says {limit_text(limit, declared[limit].value)}"
+            for limit, one in ordered.items()
+            if limit in declared and limit not in marked and one.value != declared[limit].value
+        ),
     )
 
 
-def _defaults(settings: Settings) -> dict[str, Any]:
-    """Return the built-in defaults, lowered to the ceilings of the ini file."""
-    defaults = {"fuel": ResourceLimits.DEFAULT_FUEL, "timeout_ms": ResourceLimits.DEFAULT_TIMEOUT_MS}
-    ceilings = {"fuel": settings.wasm_max_fuel, "timeout_ms": settings.wasm_max_timeout_ms}
-    return {name: value if (top := ceilings[name]) is None else min(value, top) for name, value in defaults.items()}
-
-
-def _of_manifest(manifest: Manifest | None) -> dict[str, Any]:
+def _of_manifest(manifest: Manifest | None, root: Path | None) -> dict[str, Given[Any]]:
     if manifest is None:
         return {}
-    stated = {"memory": manifest.memory_bytes, "fuel": manifest.max_fuel, "timeout_ms": manifest.timeout_ms}
-    return {name: (value, f"{manifest.path}: {name}") for name, value in stated.items() if value is not None}
-
-
-def _of_settings(settings: Settings) -> dict[str, Any]:
+    path = manifest.path if root is None else os.path.relpath(manifest.path, root)
     stated = {
-        "memory": settings.wasm_memory,
-        "fuel": settings.wasm_fuel,
-        "timeout_ms": settings.wasm_timeout_ms,
+        "memory": ("max_bytes", manifest.memory_bytes),
+        "fuel": ("max_fuel", manifest.max_fuel),
+        "timeout_ms": ("timeout_ms", manifest.timeout_ms),
     }
-    return {name: (given.value, given.where) for name, given in stated.items() if given is not None}
-
-
-def _of_markers(marks: Marks) -> dict[str, Any]:
-    return {name: (value, f"marker {name}") for name, value in marks.limits.items()}
+    return {
+        name: Given(value=value, where=f"{key} of {path}") for name, (key, value) in stated.items() if value is not None
+    }
 
 
 SOURCE: pytest.StashKey[Source | None] = pytest.StashKey()
@@ -141,7 +145,16 @@ def _resolve(item: pytest.Item, marks: Marks) -> ItemSettings:
     manifest = source.manifest if source else None
     found: OriginatedLimits | InvalidConfiguration
     try:
-        found = resolve_limits(item.nodeid, marks, item.config.stash[SETTINGS], manifest)
+        config = item.config
+        found = resolve_limits(item.nodeid, marks, config.stash[SETTINGS], manifest, config.rootpath)
     except InvalidConfiguration as error:
         found = error
     return ItemSettings(marks=marks, source=source, limits=found)
+
+
+def tell_overruled(item: pytest.Item) -> None:
+    """Note on an item, for its report, the limits of its manifest that the command line replaces."""
+    found = settings_of(item).limits
+    if isinstance(found, OriginatedLimits):
+        known = [value for name, value in item.user_properties if name == OVERRULED]
+        item.user_properties.extend((OVERRULED, text) for text in found.overruled if text not in known)

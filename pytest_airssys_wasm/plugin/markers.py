@@ -11,17 +11,19 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
-from pytest_airssys_wasm.plugin.settings import OverCeiling, check_ceiling
+from pytest_airssys_wasm.plugin.settings import Given, OverCeiling, check_ceilings
+from pytest_airssys_wasm.runtime.base.printable import counted
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits, parse_duration_ms, parse_fuel, parse_size
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterator
 
     from pytest_airssys_wasm.plugin.settings import Settings
 
@@ -242,6 +244,7 @@ def read_all(marks: Sequence[pytest.Mark]) -> Marks:
 
 
 _MARKS = pytest.StashKey[Marks]()
+_MOST_TOLD = 20
 _IS_USAGE_ERROR = "airssys_wasm_usage_error"
 
 
@@ -258,15 +261,20 @@ class MarkerChecks:
     ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
         """Turn a wrong marker into a collection error that names the test."""
         collected = yield
+        found: dict[str, list[str]] = {}
+        is_usage_error = False
         for item in collected.result or ():
             if isinstance(item, pytest.Item):
                 try:
                     self._check(item)
                 except InvalidConfiguration as error:
-                    failed = pytest.CollectReport(collector.nodeid, "failed", f"{item.nodeid}: {error}", [])
-                    setattr(failed, _IS_USAGE_ERROR, isinstance(error, OverCeiling))
-                    return failed
-        return collected
+                    found.setdefault(str(error), []).append(item.nodeid)
+                    is_usage_error = is_usage_error or isinstance(error, OverCeiling)
+        if not found:
+            return collected
+        failed = pytest.CollectReport(collector.nodeid, "failed", "\n".join(_told(found)), [])
+        setattr(failed, _IS_USAGE_ERROR, is_usage_error)
+        return failed
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Record that a limit is over its ceiling, whichever process found it."""
@@ -280,5 +288,16 @@ class MarkerChecks:
     def _check(self, item: pytest.Item) -> None:
         # A bare `@pytest.mark.component` on a test that uses none of the fixtures is somebody else's marker.
         is_ours = not FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
-        for name, value in of_item(item, bare_ones=is_ours).limits.items():
-            check_ceiling(self._settings, name, value, f"marker {name}")
+        limits = of_item(item, bare_ones=is_ours).limits
+        check_ceilings(
+            self._settings, {name: Given(value=value, where=f"marker {name}") for name, value in limits.items()}
+        )
+
+
+def _told(found: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """Yield each error once, with the first test that has it and the number of the others."""
+    for error, (first, *others) in islice(found.items(), _MOST_TOLD):
+        also = f" (and {counted(len(others), 'more test')})" if others else ""
+        yield f"{first}{also}: {error}"
+    if len(found) > _MOST_TOLD:
+        yield f"… and {counted(len(found) - _MOST_TOLD, 'more error')}"

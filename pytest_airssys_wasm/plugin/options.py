@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +72,20 @@ def _parse_memory_range(value: Any, where: str) -> tuple[int, int]:
         raise InvalidConfiguration(where, value, error.wanted) from None
 
 
+_MOST_SCALE = 1_000
+
+
+def _parse_scale(value: Any, where: str) -> float:
+    """Read a positive number such as `4` or `2.5`."""
+    try:
+        scale = float(value)
+    except ValueError:
+        scale = math.nan
+    if not 0 < scale <= _MOST_SCALE:  # not a number is neither
+        raise InvalidConfiguration(where, value, f"a positive number such as 4 or 2.5, at most {_MOST_SCALE:,}")
+    return scale
+
+
 def _parse_isolation(value: Any, where: str) -> str:
     """Parse an isolation: `thread` or `process`."""
     if value not in ("thread", "process"):
@@ -138,19 +153,28 @@ OPTIONS = (
         key="wasm_fuel",
         metavar="N",
         parse=parse_fuel,
-        help="The fuel limit of each execution, unless a marker sets one.",
+        help="The fuel limit of each execution, unless a marker sets one. The ini value gives way to a Component.toml.",
     ),
     Option(
         key="wasm_memory",
         metavar="SIZE",
         parse=parse_size,
-        help="The memory limit of each store (1048576, '1 MiB'), unless a marker sets one. There is no default.",
+        help="The memory limit of each store (1048576, '1 MiB'), unless a marker sets one. The ini value gives way to "
+        "a Component.toml. There is no default.",
     ),
     Option(
         key="wasm_timeout_ms",
         metavar="N",
         parse=parse_duration_ms,
-        help="The wall-clock limit of each execution in ms (100, '2 s'), unless a marker sets one.",
+        help="The wall-clock limit of each execution in ms (100, '2 s'), unless a marker sets one. The ini value "
+        "gives way to a Component.toml.",
+    ),
+    Option(
+        key="wasm_timeout_scale",
+        metavar="X",
+        parse=_parse_scale,
+        help="Multiply every wall-clock timeout by X, for slow or busy machines: those of tests, checks and "
+        "conformance cases, of compilations and of adapters. Fuel and memory stay, and ceilings are compared before.",
     ),
     Option(
         key="wasm_isolation",

@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import pytest
 
 from pytest_airssys_wasm.plugin.options import OPTIONS, Command
+from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pytest_airssys_wasm.plugin.options import Option
 
 T = TypeVar("T")
@@ -28,6 +31,8 @@ class Given(Generic[T]):
 
     value: T
     where: str
+    is_from_command_line: bool = False
+    """Whether it was given on the command line, and not in the ini file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +47,7 @@ class Settings:
     wasm_fuel: Given[int] | None = None
     wasm_memory: Given[int] | None = None
     wasm_timeout_ms: Given[float] | None = None
+    wasm_timeout_scale: float = 1.0
     wasm_isolation: str | None = None
     wasm_report: tuple[Path, ...] = ()
     wasm_summary: bool = False
@@ -53,13 +59,42 @@ class Settings:
     wasm_max_memory: int | None = None
     wasm_max_timeout_ms: float | None = None
     flags: tuple[str, ...] = field(default=())
-    """The limits and the isolation as they were written on the command line, for commands that reproduce a test."""
+    """The limits, the scale of timeouts and the isolation as they were written on the command line, for commands that
+    reproduce a test."""
     runs_suite: bool = False
     """Whether the suite runs: with `--airssys-wasm`, or `--wasm-runtime` on the command line.
 
     `wasm_runtime` in the ini file only selects the runtime.
     """
 
+    def limits(self, *, from_command_line: bool) -> dict[str, Given[Any]]:
+        """Return the limits that the command line gives, or those that only the ini file gives, by their names."""
+        stated = {key.removeprefix("wasm_"): getattr(self, key) for key in _LIMITS}
+        return {
+            name: one
+            for name, one in stated.items()
+            if one is not None and one.is_from_command_line is from_command_line
+        }
+
+    def default_limits(self) -> dict[str, Given[Any]]:
+        """Return the built-in default limits. Nobody asked for them, so a lower ceiling lowers them."""
+        built_in: dict[str, float] = {
+            "fuel": ResourceLimits.DEFAULT_FUEL,
+            "timeout_ms": ResourceLimits.DEFAULT_TIMEOUT_MS,
+        }
+        found = {}
+        for name, value in built_in.items():
+            ceiling = getattr(self, f"wasm_max_{name}")
+            is_lowered = ceiling is not None and ceiling < value
+            found[name] = Given(
+                value=ceiling if is_lowered else value,
+                where=f"the ceiling wasm_max_{name} of the ini file" if is_lowered else DEFAULT,
+            )
+        return found
+
+
+DEFAULT = "the built-in default"
+"""The place of a limit that nobody gave."""
 
 SETTINGS = pytest.StashKey[Settings]()
 """The key of the settings in `config.stash`."""
@@ -75,10 +110,9 @@ def read_settings(config: pytest.Config) -> Settings:
     try:
         given = {option.key: _given(config, option) for option in OPTIONS}
         settings = _collect(config, given)
-        for key in _LIMITS:
-            limit = getattr(settings, key)
-            if limit is not None:
-                check_ceiling(settings, key.removeprefix("wasm_"), limit.value, limit.where)
+        check_ceilings(
+            settings, {**settings.limits(from_command_line=False), **settings.limits(from_command_line=True)}
+        )
     except InvalidConfiguration as error:
         raise pytest.UsageError(str(error)) from None
     return settings
@@ -87,17 +121,29 @@ def read_settings(config: pytest.Config) -> Settings:
 class OverCeiling(InvalidConfiguration):
     """The error for a limit that is higher than its ceiling in the ini file."""
 
+    others: tuple[OverCeiling, ...] = ()
+    """The other limits that are too high, given together with this one."""
 
-def check_ceiling(settings: Settings, limit: str, value: float | None, where: str) -> None:
-    """Raise `OverCeiling` if a limit (`fuel`, `memory` or `timeout_ms`) is higher than its ceiling in the ini file.
+    def __str__(self) -> str:
+        return "\n".join([super().__str__(), *map(str, self.others)])
 
-    A `value` of `None` means unlimited; `where` is the source of the value, for the message.
+
+def check_ceilings(settings: Settings, limits: Mapping[str, Given[Any]]) -> None:
+    """Raise an `OverCeiling` that names every limit (`fuel`, `memory`, `timeout_ms`) over its ceiling in the ini file.
+
+    A value of `None` means unlimited.
     """
-    key = f"wasm_max_{limit}"
-    ceiling = getattr(settings, key)
-    if ceiling is not None and (value is None or value > ceiling):
-        asked: object = "unlimited" if value is None else value
-        raise OverCeiling(where, asked, f"at most {ceiling:,} (the ceiling {key} of the ini file)")
+    found = []
+    for limit, given in limits.items():
+        key = f"wasm_max_{limit}"
+        ceiling = getattr(settings, key)
+        if ceiling is not None and (given.value is None or given.value > ceiling):
+            asked: object = "unlimited" if given.value is None else given.value
+            found.append(OverCeiling(given.where, asked, f"at most {ceiling:,} (the ceiling {key} of the ini file)"))
+    if found:
+        first, *others = found
+        first.others = tuple(others)
+        raise first
 
 
 def _given(config: pytest.Config, option: Option) -> Given[Any] | None:
@@ -114,7 +160,11 @@ def _given(config: pytest.Config, option: Option) -> Given[Any] | None:
     for one in placed if option.must_exist else ():
         if not one.is_file():
             raise InvalidConfiguration(where, str(one), "an existing file")
-    return Given(value=tuple(placed) if option.is_list else placed[0], where=where)
+    return Given(
+        value=tuple(placed) if option.is_list else placed[0],
+        where=where,
+        is_from_command_line=option.has_flag and where == option.flag,
+    )
 
 
 def _placed(value: Any, base: Path) -> Any:
@@ -136,7 +186,8 @@ def _collect(config: pytest.Config, given: dict[str, Given[Any] | None]) -> Sett
     values["flags"] = tuple(
         text
         for option in OPTIONS
-        if option.key in (*_LIMITS, "wasm_isolation") and config.getoption(option.flag) is not None
+        if option.key in (*_LIMITS, "wasm_timeout_scale", "wasm_isolation")
+        and config.getoption(option.flag) is not None
         for text in (option.flag, str(config.getoption(option.flag)))
     )
     values["runs_suite"] = values.get("airssys_wasm", False) or config.getoption("--wasm-runtime") is not None

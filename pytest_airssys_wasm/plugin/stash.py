@@ -19,3 +19,5 @@ STORE: pytest.StashKey[LimitedStore] = pytest.StashKey()
 """The store that the test used."""
 NOTE = "wasm_note"
 """The name of the user property that holds the note of a passing check."""
+OVERRULED = "wasm_overruled_limit"
+"""The name of the user properties that each say which limit of a manifest the command line replaced."""

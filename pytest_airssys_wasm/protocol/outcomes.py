@@ -94,6 +94,7 @@ def _usage_answer(usage: Usage) -> UsageAnswer:
         denied_growths=usage.denied_growths,
         host_calls=usage.host_calls,
         host_transfer_bytes=usage.transfer_bytes,
+        cpu_ms=usage.cpu_ms,
     )
 
 
@@ -101,8 +102,11 @@ def _usage(
     told: UsageAnswer, fuel_budget: int | None, memory_limit_bytes: int, denied_capabilities: Sequence[str]
 ) -> Usage:
     for name in UsageAnswer.__struct_fields__:
-        if not 0 <= getattr(told, name) <= MAX_U64 or not math.isfinite(told.wall_ms):
-            raise ValueError(f"usage.{name}: expected a number of 64 bits, got {getattr(told, name)}")
+        figure = getattr(told, name)
+        if name == "cpu_ms" and figure is None:
+            continue
+        if not (0 <= figure <= MAX_U64 and math.isfinite(figure)):
+            raise ValueError(f"usage.{name}: expected a number of 64 bits, got {figure}")
     if fuel_budget is not None and told.fuel_consumed > fuel_budget:
         raise ValueError(f"usage.fuel_consumed: expected at most the budget of {fuel_budget}, got {told.fuel_consumed}")
     return Usage(
@@ -113,5 +117,6 @@ def _usage(
         denied_growths=told.denied_growths,
         host_calls=told.host_calls,
         transfer_bytes=told.host_transfer_bytes,
+        cpu_ms=told.cpu_ms,
         denied_capabilities=tuple(denied_capabilities),
     )

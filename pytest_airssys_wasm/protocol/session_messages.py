@@ -89,6 +89,8 @@ class UsageAnswer(Struct, frozen=True, kw_only=True):
     denied_growths: int
     host_calls: int
     host_transfer_bytes: int
+    cpu_ms: float | None = None
+    """The milliseconds of processor time of the guest's thread; `None` where the runtime does not know them."""
 
 
 class EndAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):

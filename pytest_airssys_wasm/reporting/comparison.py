@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 from pytest_airssys_wasm.reporting import formatting
-from pytest_airssys_wasm.reporting.markdown import COUNTED, code, more, prose, table_row
+from pytest_airssys_wasm.reporting.costs import cost_differences
+from pytest_airssys_wasm.reporting.markdown import COUNTED, code, escape, more, prose, table_row
 from pytest_airssys_wasm.reporting.summaries import CategoryCounts, count_categories
+from pytest_airssys_wasm.runtime.base.figures import size
+from pytest_airssys_wasm.runtime.base.printable import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from pytest_airssys_wasm.reporting.costs import Cost, CostDifference
     from pytest_airssys_wasm.reporting.model import Report, RequirementRecord, SessionInfo, TestRecord
 
 NOT_RUN = "not run"
 """The category of a case that a report does not have."""
 MOST_CASES = 2_000
+MOST_COSTS = 2_000
 _MOST_REASON = 300
 
 
@@ -64,13 +69,20 @@ class Comparison:
     lines: tuple[RequirementLine, ...]
     """The requirements that have a case in any report."""
     differences: tuple[Difference, ...]
-    """The differences, those with the most cases first."""
+    """The differences, those of most cases first."""
+    tests: tuple[Difference, ...]
+    """The Python tests, checks and laws that several reports have, with different outcomes."""
+    costs: tuple[CostDifference, ...]
+    """The exports that the same test called at different costs."""
+    compared_costs: bool
+    """Whether several reports have executions at all. Those of the conformance suite have none."""
 
 
 def compare(reports: Mapping[str, Report]) -> Comparison:
-    """Compare the conformance cases of several reports, given as a mapping from titles to reports.
+    """Compare the reports, which are given by their titles.
 
-    Python tests, checks and laws are left out, because they do not test a runtime.
+    Only the conformance cases are counted, because Python tests, checks and laws demand nothing of a runtime. Of these,
+    different outcomes and costs are found where several reports have the same test.
     """
     cases = [{one.test: one for one in report.tests if one.kind == "case"} for report in reports.values()]
     known = {record.id: record for report in reports.values() for record in report.requirements}
@@ -82,6 +94,9 @@ def compare(reports: Mapping[str, Report]) -> Comparison:
         # By chapter; within it as in the reports.
         lines=tuple(_lines(sorted(known.values(), key=lambda record: record.chapter), cases)),
         differences=_differences(cases),
+        tests=_differences_of_tests(reports.values()),
+        costs=cost_differences([report.executions for report in reports.values()]),
+        compared_costs=sum(bool(report.executions) for report in reports.values()) > 1,
     )
 
 
@@ -109,6 +124,18 @@ def _differences(cases: Sequence[Mapping[str, TestRecord]]) -> tuple[Difference,
     return tuple(sorted(found, key=lambda difference: -len(difference.cases)))
 
 
+def _differences_of_tests(reports: Iterable[Report]) -> tuple[Difference, ...]:
+    others = [{one.test: one for one in report.tests if one.kind != "case"} for report in reports]
+    times = Counter(name for of_report in others for name in of_report)
+    shared = [{name: one for name, one in of_report.items() if times[name] > 1} for of_report in others]
+    # A test that only some reports have is compared among them: a run of some tests only is not a finding.
+    return tuple(
+        one
+        for one in _differences(shared)
+        if len({outcome.category for outcome in one.outcomes if outcome.category != NOT_RUN}) > 1
+    )
+
+
 def _outcome(case: TestRecord | None) -> CaseOutcome:
     if case is None:
         return CaseOutcome(category=NOT_RUN, reason=None)
@@ -132,7 +159,11 @@ def _markdown(comparison: Comparison) -> Iterator[str]:
         yield table_row("requirement", "statement", *(f"{title} {word}" for title in titles for word in COUNTED))
         yield table_row("---", "---", *["--:"] * len(COUNTED) * len(titles))
         yield from map(_requirement, lines)
-    yield from _differing(comparison, titles)
+    yield from _differing("Cases that differ", "case", comparison.differences, titles)
+    if comparison.tests:
+        yield from _differing("Tests and checks that differ", "test", comparison.tests, titles)
+    if comparison.compared_costs:
+        yield from _differing_costs(comparison.costs, titles)
 
 
 def _requirement(line: RequirementLine) -> str:
@@ -146,16 +177,55 @@ def _counts(counts: CategoryCounts, *, zero: str) -> Iterator[str]:
         yield formatting.count(number) if number else zero
 
 
-def _differing(comparison: Comparison, titles: list[str]) -> Iterator[str]:
-    differing = sum(len(difference.cases) for difference in comparison.differences)
-    yield from ("", f"### Cases that differ: {formatting.count(differing)}")
+def _differing(heading: str, noun: str, differences: Sequence[Difference], titles: list[str]) -> Iterator[str]:
+    differing = sum(len(difference.cases) for difference in differences)
+    yield from ("", f"### {heading}: {formatting.count(differing)}")
     room = MOST_CASES
-    for difference in comparison.differences:
+    for difference in differences:
         if room <= 0:
             break
         yield from _difference(difference, titles, room)
         room -= len(difference.cases)
-    yield from more(differing - MOST_CASES, "case")
+    yield from more(differing - MOST_CASES, noun)
+
+
+def _differing_costs(costs: Sequence[CostDifference], titles: list[str]) -> Iterator[str]:
+    yield from ("", f"### Costs that differ: {formatting.count(len(costs))}")
+    if costs:
+        yield from ("", table_row("test", "component", "export", *titles))
+        yield table_row("---", "---", "---", *["--:"] * len(titles))
+    for one in costs[:MOST_COSTS]:
+        export = "*instantiate*" if one.export is None else code(one.export)
+        yield table_row(code(one.test), code(one.component), export, *_cost_texts(one.costs))
+    yield from more(len(costs) - MOST_COSTS, "export")
+
+
+def _cost_texts(costs: Sequence[Cost | None]) -> Iterator[str]:
+    """Yield the cost in each report: fuel with its change from the first, and the other figures that differ."""
+    known = [cost for cost in costs if cost is not None]
+    base = costs[0]
+    for cost in costs:
+        if cost is None:
+            yield "not called"
+            continue
+        parts = [f"{formatting.fuel(cost.fuel, is_exact=cost.fuel_is_exact)} fuel"]
+        if base is not None and cost is not base and cost.fuel != base.fuel:
+            parts[0] += f" ({_change(cost.fuel, base.fuel)})"
+        if len({one.peak_memory_bytes for one in known}) > 1:
+            parts.append(f"peak {size(cost.peak_memory_bytes)}")
+        if len({one.calls for one in known}) > 1:
+            parts.append(counted(cost.calls, "call"))
+        if len({one.refused_growths for one in known}) > 1:
+            parts.append(f"{counted(cost.refused_growths, 'growth')} refused")
+        if len({one.verdicts for one in known}) > 1:
+            parts.append(", ".join(escape(f"{name} {times:,}") for name, times in cost.verdicts))
+        yield ", ".join(parts)
+
+
+def _change(figure: int, base: int) -> str:
+    if not base:
+        return f"+{figure:,}"
+    return f"{figure - base:+,}, {100 * (figure - base) / base:+,.1f} %"
 
 
 def _difference(difference: Difference, titles: list[str], room: int) -> Iterator[str]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import unicodedata
 from typing import TYPE_CHECKING
+
+from pytest_airssys_wasm.runtime.base import figures
 
 if TYPE_CHECKING:
     from pytest_airssys_wasm.reporting.summaries import ExportSummary
 
 UNLIMITED = "unlimited"
+REFUSED = "refused: calls of which the memory limit refused a growth; the guest may have gone on without the memory"
+"""The note below a table with such calls."""
 
 
 def count(number: int) -> str:
@@ -22,30 +25,6 @@ def fuel(number: int, *, is_exact: bool) -> str:
     return count(number) if is_exact else f"≥{count(number)}"
 
 
-def size(count_bytes: int) -> str:
-    """Write a size in the largest unit that it fills: `64 KiB`."""
-    for unit, unit_bytes in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
-        if count_bytes >= unit_bytes:
-            return f"{count_bytes / unit_bytes:.4g} {unit}"
-    return f"{count_bytes} B"
-
-
-def milliseconds(time_ms: float) -> str:
-    """Write a time in milliseconds with at least three significant digits, without the unit."""
-    return f"{time_ms:.2f}" if time_ms < 10 else f"{time_ms:.1f}" if time_ms < 100 else f"{time_ms:,.0f}"
-
-
-def percent(share: float | None) -> str:
-    """Write a share in percent, rounded down, so that only a limit that is used up shows 100 %; `-` for `None`."""
-    if share is None:
-        return "-"
-    if share >= 1000:  # only a runtime that does not keep its limits gets here
-        return ">999 %"
-    if share >= 10:
-        return f"{math.floor(share)} %"
-    return f"{math.floor(share * 10) / 10:g} %" if share >= 0.1 or not share else "<0.1 %"
-
-
 def fuel_limits(summary: ExportSummary) -> str:
     """Write the fuel limits of the calls, as a range if they differ."""
     if summary.fuel_limit_min is None or summary.fuel_limit_max is None:
@@ -55,13 +34,19 @@ def fuel_limits(summary: ExportSummary) -> str:
 
 
 def memory_limits(summary: ExportSummary) -> str:
-    """Write the memory limits of the calls, as a range if they differ."""
-    return _range(size(summary.memory_limit_min_bytes), size(summary.memory_limit_max_bytes))
+    """Write the memory limits of the calls, as a range where they differ."""
+    return _range(figures.size(summary.memory_limit_min_bytes), figures.size(summary.memory_limit_max_bytes))
 
 
 def verdicts(summary: ExportSummary) -> list[str]:
     """Write each verdict with its number of calls: `ok 12`, `trap 1`."""
     return [f"{name} {count(times)}" for name, times in summary.verdicts]
+
+
+def endings(summary: ExportSummary) -> list[str]:
+    """Write the verdicts, and `refused 3` where the memory limit refused growths of calls, which may have returned."""
+    refused = [f"refused {count(summary.refused_calls)}"] if summary.refused_calls else []
+    return [*verdicts(summary), *refused]
 
 
 def width(text: str) -> int:

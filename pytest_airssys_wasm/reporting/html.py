@@ -25,6 +25,7 @@ from pytest_airssys_wasm.reporting.summaries import (
     fuel_used_percent,
     memory_used_percent,
 )
+from pytest_airssys_wasm.runtime.base.figures import measured_ms, percent, size
 from pytest_airssys_wasm.runtime.base.printable import counted, printable
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ def render(report: Report) -> str:
             executions=len(report.executions),
             summaries=summaries[:MOST_ROWS],
             summaries_left_out=max(0, len(summaries) - MOST_ROWS),
+            has_refusals=any(one.refused_calls for one in summaries),
+            refused_note=formatting.REFUSED,
             has_lower_bounds=any(one.lower_bounds for one in summaries),
             chapters=by_chapter(report),
             plots=asdict(plots(report)),
@@ -88,9 +91,9 @@ def _environment() -> Environment:
     environment.filters |= {
         "count": formatting.count,
         "counted": counted,
-        "size": formatting.size,
-        "milliseconds": formatting.milliseconds,
-        "percent": formatting.percent,
+        "size": size,
+        "milliseconds": measured_ms,
+        "percent": percent,
         "name": lambda text: cut(printable(text), _MOST_NAME),
         "fuel_used_percent": fuel_used_percent,
         "memory_used_percent": memory_used_percent,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from html import escape as escape_html
 from typing import TYPE_CHECKING
 
 from pytest_airssys_wasm.reporting import formatting
 from pytest_airssys_wasm.reporting.formatting import cut
 from pytest_airssys_wasm.reporting.summaries import by_chapter, by_export, count_categories
+from pytest_airssys_wasm.runtime.base.figures import measured_ms, percent, size
 from pytest_airssys_wasm.runtime.base.printable import counted, printable
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 # GitHub takes a summary of 1 MiB at most.
 MOST_FAILED = 200
 MOST_ROWS = 400
+MOST_SECTIONS = 300_000
+"""The characters of all sections under failures together."""
 COUNTED = ("passed", "failed", "known", "skipped")
 """The categories that are columns in a table of requirements; `known` are the expected failures."""
 _MOST_NAME = 160
@@ -74,23 +78,43 @@ def _failed(tests: Sequence[TestRecord]) -> Iterator[str]:
     if not tests:
         return
     yield from ("", "### Failed", "")
+    room, left_out = MOST_SECTIONS, 0
     for test in tests[:MOST_FAILED]:
         reason = f"<br>{code(test.reason, _MOST_REASON)}" if test.reason else ""
         requirement = f" ({code(test.requirement)})" if test.requirement else ""
-        yield f"- {code(test.test)}{requirement}{reason}"
+        limits = "".join(f"<br>{escape(text)}" for text in test.overruled)
+        yield f"- {code(test.test)}{requirement}{reason}{limits}"
+        section = "" if test.section is None else _section(test.section)
+        left_out += len(section) > room
+        if section and len(section) <= room:
+            room -= len(section)
+            yield section
     yield from more(len(tests) - MOST_FAILED, "failed test")
+    if left_out:
+        yield from ("", f"{counted(left_out, 'section')} about guests left out; the JSON report has all of them.")
+
+
+def _section(text: str) -> str:
+    """Write the section under a failure, folded: one line of HTML, in which nothing is Markdown."""
+    lines = "&#10;".join(escape_html(printable(line)).replace("@", "&#64;") for line in text.split("\n"))
+    return f"  <details><summary>WebAssembly</summary><pre>{lines}</pre></details>"
 
 
 def _exports(summaries: Sequence[ExportSummary]) -> Iterator[str]:
     if not summaries:
         return
     yield from ("", "### Exports", "")
-    titles = ("calls", "fuel min", "median", "max", "limit", "used", "peak memory", "limit", "wall median", "max")
+    titles = (
+        *("calls", "fuel min", "median", "max", "limit", "used"),
+        *("peak memory", "limit", "used", "wall median", "max"),
+    )
     yield table_row("component", "export", *titles, "verdicts")
     yield table_row("---", "---", *["--:"] * len(titles), "---")
     yield from (table_row(*_cells(one)) for one in summaries[:MOST_ROWS])
     if any(one.lower_bounds for one in summaries):
         yield from ("", "≥: only a lower bound is known for some calls.")
+    if any(one.refused_calls for one in summaries):
+        yield from ("", f"{formatting.REFUSED}.")
     yield from more(len(summaries) - MOST_ROWS, "export")
 
 
@@ -103,11 +127,12 @@ def _cells(summary: ExportSummary) -> Iterator[str]:
         for amount in (summary.fuel_min, summary.fuel_median, summary.fuel_max)
     )
     yield formatting.fuel_limits(summary)
-    yield formatting.percent(summary.fuel_used_percent)
-    yield formatting.size(summary.peak_memory_bytes)
+    yield percent(summary.fuel_used_percent)
+    yield size(summary.peak_memory_bytes)
     yield formatting.memory_limits(summary)
-    yield from (f"{formatting.milliseconds(time_ms)} ms" for time_ms in (summary.wall_median_ms, summary.wall_max_ms))
-    yield ", ".join(map(escape, formatting.verdicts(summary)))
+    yield percent(summary.memory_used_percent)
+    yield from (f"{measured_ms(time_ms)} ms" for time_ms in (summary.wall_median_ms, summary.wall_max_ms))
+    yield ", ".join(map(escape, formatting.endings(summary)))
 
 
 def _requirements(chapters: Iterable[ChapterSummary]) -> Iterator[str]:

@@ -37,6 +37,9 @@ class ExecutionRecord(Struct, frozen=True, kw_only=True):
     denied_growths: Annotated[Count, Meta(description="memory growths that the limit refused")]
     host_calls: Annotated[Count, Meta(description="calls from the guest into host functions")]
     transfer_bytes: Annotated[Count, Meta(description="bytes lifted out of and lowered into the guest")]
+    cpu_ms: Annotated[
+        Amount | None, Meta(description="milliseconds of processor time of the guest's thread; null: not known")
+    ] = None
     call: Annotated[str | None, Meta(description="the call in WAVE notation; null: the verdict is `ok`")]
     message: Annotated[str | None, Meta(description="the message of the error; null: the verdict is `ok`")]
 
@@ -69,6 +72,17 @@ class TestRecord(Struct, frozen=True, kw_only=True):
             description="whether it failed as expected (`xfail`, `--wasm-expectations`); the outcome is `skipped` then"
         ),
     ] = False
+    overruled: Annotated[
+        tuple[str, ...],
+        Meta(description="the limits of its manifest that the command line replaced, one sentence each"),
+    ] = ()
+    section: Annotated[
+        str | None,
+        Meta(
+            description="of a failure that ran a guest: verdict, call, use of limits, frames, output and the command "
+            "that runs it again; of a case behind an adapter: the last requests and answers"
+        ),
+    ] = None
 
     @property
     def category(self) -> str:

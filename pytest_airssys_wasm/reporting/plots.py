@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pytest_airssys_wasm.reporting import formatting
 from pytest_airssys_wasm.reporting.formatting import cut
 from pytest_airssys_wasm.reporting.summaries import OK, fuel_used_percent, memory_used_percent
+from pytest_airssys_wasm.runtime.base.figures import percent, size
 from pytest_airssys_wasm.runtime.base.printable import counted, printable
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ def _fuel(group: Sequence[ExecutionRecord]) -> Bar:
     stopped = any(execution.verdict == "out-of-fuel" for execution in group)
     return Bar(
         percent=None if share is None else min(100.0, share),
-        figure=f"{used} of {limit}" + ("" if share is None else f" ({formatting.percent(share)})"),
+        figure=f"{used} of {limit}" + ("" if share is None else f" ({percent(share)})"),
         mark="out-of-fuel" if stopped else "",
     )
 
@@ -152,10 +153,7 @@ def _memory(group: Sequence[ExecutionRecord]) -> Bar:
     refused = sum(execution.denied_growths for execution in group)
     return Bar(
         percent=min(100.0, share),
-        figure=(
-            f"{formatting.size(worst.peak_memory_bytes)} of {formatting.size(worst.memory_limit_bytes)} "
-            f"({formatting.percent(share)})"
-        ),
+        figure=(f"{size(worst.peak_memory_bytes)} of {size(worst.memory_limit_bytes)} ({percent(share)})"),
         mark="out-of-memory" if stopped else f"{counted(refused, 'growth')} refused" if refused else "",
     )
 

@@ -88,6 +88,10 @@ class ExportSummary:
     fuel_used_percent: float | None
     """The largest share of its own limit that a call used; `None` when every call was unlimited."""
     peak_memory_bytes: int
+    memory_used_percent: float
+    """The largest share of its own memory limit that a call used."""
+    refused_calls: int
+    """The number of calls of which the memory limit refused a growth or an initial size, however they ended."""
     memory_limit_min_bytes: int
     memory_limit_max_bytes: int
     wall_median_ms: float
@@ -178,6 +182,8 @@ def _of_export(group: Sequence[ExecutionRecord]) -> ExportSummary:
         has_unlimited_fuel=len(limits) < len(group),
         fuel_used_percent=max(shares, default=None),
         peak_memory_bytes=max(execution.peak_memory_bytes for execution in group),
+        memory_used_percent=max(map(memory_used_percent, group)),
+        refused_calls=sum(execution.denied_growths > 0 for execution in group),
         memory_limit_min_bytes=min(memory_limits),
         memory_limit_max_bytes=max(memory_limits),
         wall_median_ms=median(wall_ms),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from pytest_airssys_wasm.reporting import formatting
 from pytest_airssys_wasm.reporting.formatting import cut, width
+from pytest_airssys_wasm.runtime.base.figures import measured_ms, percent, size
 from pytest_airssys_wasm.runtime.base.printable import printable
 
 if TYPE_CHECKING:
@@ -46,11 +47,12 @@ _COLUMNS = (
     _Column(title="median", write=lambda row: formatting.fuel(row.fuel_median, is_exact=row.fuel_is_exact), rank=6),
     _Column(title="fuel max", write=lambda row: formatting.fuel(row.fuel_max, is_exact=row.fuel_is_exact), rank=0),
     _Column(title="fuel limit", write=formatting.fuel_limits, rank=5),
-    _Column(title="used", write=lambda row: formatting.percent(row.fuel_used_percent), rank=0),
-    _Column(title="peak memory", write=lambda row: formatting.size(row.peak_memory_bytes), rank=3),
+    _Column(title="fuel used", write=lambda row: percent(row.fuel_used_percent), rank=0),
+    _Column(title="memory used", write=lambda row: percent(row.memory_used_percent), rank=1),
+    _Column(title="peak memory", write=lambda row: size(row.peak_memory_bytes), rank=3),
     _Column(title="memory limit", write=formatting.memory_limits, rank=7),
-    _Column(title="median ms", write=lambda row: formatting.milliseconds(row.wall_median_ms), rank=9),
-    _Column(title="max ms", write=lambda row: formatting.milliseconds(row.wall_max_ms), rank=4),
+    _Column(title="median ms", write=lambda row: measured_ms(row.wall_median_ms), rank=9),
+    _Column(title="max ms", write=lambda row: measured_ms(row.wall_max_ms), rank=4),
 )
 
 
@@ -111,7 +113,7 @@ def _name(row: ExportSummary) -> str:
 def _verdicts(row: ExportSummary, most: int) -> list[str]:
     """Return the lines of a row's last column."""
     lines: list[str] = []
-    for verdict in formatting.verdicts(row):
+    for verdict in formatting.endings(row):
         text = cut(printable(verdict), most - 1)
         if lines and len(lines[-1]) + len(text) + len(", ,") <= most:
             lines[-1] += f", {text}"
@@ -123,5 +125,7 @@ def _verdicts(row: ExportSummary, most: int) -> list[str]:
 def _notes(rows: Sequence[ExportSummary], chosen: Sequence[_Column], columns: int) -> Iterator[str]:
     if any(row.lower_bounds for row in rows):
         yield from wrap("≥: only a lower bound is known for some calls", columns, subsequent_indent=_GAP)
+    if any(row.refused_calls for row in rows):
+        yield from wrap(formatting.REFUSED, columns, subsequent_indent=_GAP)
     if left_out := [column.title for column in _COLUMNS if column not in chosen]:
         yield from wrap(f"left out for lack of room: {', '.join(left_out)}", columns, subsequent_indent=_GAP)

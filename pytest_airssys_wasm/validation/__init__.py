@@ -4,3 +4,5 @@ from __future__ import annotations
 
 ORDER = ("manifest", "loads", "imports", "limits", "instantiates", "deterministic")
 """The names of the checks, in the order in which they are reported."""
+WITHOUT_LIMITS = ("manifest", "loads", "imports")
+"""The names of the checks that run no guest, so that no limit has an effect on them."""

@@ -17,13 +17,17 @@ from pytest_airssys_wasm.runtime.wave import write_call, write_value
 from pytest_airssys_wasm.validation.findings import Unfit, remedy
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from pytest_airssys_wasm.runtime.base.usage import Usage
     from pytest_airssys_wasm.runtime.guest.component import Component
     from pytest_airssys_wasm.runtime.guest.instance import Instance
     from pytest_airssys_wasm.runtime.manifest.model import ManifestTest
     from pytest_airssys_wasm.validation.candidate import Candidate
+
+
+_MOST_LISTED = 20
+"""The most exports that a remedy lists."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +79,7 @@ def plan_call(component: Component, function: str, args: Sequence[Any]) -> Plann
     try:
         types, results = component.parameter_types(function), component.result_types(function)
     except UnknownExport as error:
-        raise Unfit(str(error), f"call one of its exports: {', '.join(component.function_names()) or 'none'}") from None
+        raise Unfit(str(error), _exports(component.function_names())) from None
     if len(types) != len(args):
         signature = component.function_names()[function]
         raise Unfit(
@@ -86,6 +90,15 @@ def plan_call(component: Component, function: str, args: Sequence[Any]) -> Plann
     return PlannedCall(
         text=write_call(function, decoded, types), function=function, args=decoded, results=tuple(results)
     )
+
+
+def _exports(names: Iterable[str]) -> str:
+    known = [*names]
+    if not known:
+        return "export functions: it exports none that can be called"
+    listed = ", ".join(known[:_MOST_LISTED])
+    more = len(known) - _MOST_LISTED
+    return f"call one of its exports: {listed}" + (f" and {more:,} more" if more > 0 else "")
 
 
 def make_call(instance: Instance, planned: PlannedCall) -> CallResult:
@@ -122,17 +135,25 @@ def check_entry(candidate: Candidate, test: ManifestTest) -> str:
     with candidate.instantiated() as instance:
         planned = plan_call(instance.component, test.call, test.args)
         result = make_call(instance, planned)
-        _compare(planned, result, test)
-    return f"{_outcome_text(planned, result)}; fuel {result.usage.fuel.consumed:,}"
+        _compare(planned, result, test, candidate.origins)
+    usage = result.usage
+    return f"{_outcome_text(planned, result)}; fuel {usage.fuel.consumed:,}{refusals(usage)}"
 
 
-def _compare(planned: PlannedCall, result: CallResult, test: ManifestTest) -> None:
+def refusals(usage: Usage) -> str:
+    """Return the words for a note that the memory limit refused growths, which a guest may survive; else nothing."""
+    if not usage.denied_growths:
+        return ""
+    return f"; the memory limit refused {counted(usage.denied_growths, 'growth')}"
+
+
+def _compare(planned: PlannedCall, result: CallResult, test: ManifestTest, origins: Mapping[str, str]) -> None:
     error = result.error
     if test.returns is not UNSET:
         expected = planned.encoded(test.returns)
         wanted = f"expected {planned.result_text(expected)}"
         if error is not None:
-            raise Unfit(f"{planned.text} {_outcome_text(planned, result)}; {wanted}", remedy(error)) from error
+            raise Unfit(f"{planned.text} {_outcome_text(planned, result)}; {wanted}", remedy(error, origins)) from error
         if not wire.same(expected, result.value):
             raise Unfit(
                 f"{planned.text} {_outcome_text(planned, result)}, {wanted}", "correct the component, or the entry"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from pytest_airssys_wasm.runtime.base.regular_files import GUEST_BYTES, read_regular
@@ -20,7 +20,7 @@ from pytest_airssys_wasm.runtime.store.store import LimitedStore
 from pytest_airssys_wasm.validation.findings import Blocked, Unfit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from pytest_airssys_wasm.runtime.engine import WasmEngine
@@ -47,6 +47,8 @@ class Candidate:
     """The limits, or the reason why there are none."""
     host: HostFunctions
     wasi: Wasi | None
+    origins: Mapping[str, str] = field(default_factory=dict)
+    """The place of each limit for messages, as far as it is known: `{"fuel": "--wasm-fuel"}`."""
 
     def load(self) -> Component:
         """Compile the binary, or take it from the compile cache.
@@ -88,7 +90,7 @@ class Candidate:
                 "no memory limit is given, and there is no default",
                 "write max_bytes under [resources.memory] of a Component.toml beside it, or use --wasm-memory '1 MiB'",
             )
-        raise Unfit(str(error), "set limits that the platform allows, in a Component.toml beside it") from None
+        raise Unfit(str(error), "give limits that the ini file allows, where each of them is given") from None
 
     @contextmanager
     def instantiated(self) -> Iterator[Instance]:

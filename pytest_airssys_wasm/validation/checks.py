@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytest_airssys_wasm.runtime.base.figures import measured_ms
 from pytest_airssys_wasm.runtime.base.originals import monotonic
 from pytest_airssys_wasm.runtime.base.printable import counted
 from pytest_airssys_wasm.runtime.binary.needs import exceeded, read_needs
+from pytest_airssys_wasm.runtime.budget.limits import WORDS, limit_text
 from pytest_airssys_wasm.runtime.errors import WasmError
 from pytest_airssys_wasm.runtime.host.unmet_imports import is_wasi
 from pytest_airssys_wasm.runtime.store.store import LimitedStore
 from pytest_airssys_wasm.validation import ORDER
+from pytest_airssys_wasm.validation.calls import refusals
 from pytest_airssys_wasm.validation.determinism import check_determinism
-from pytest_airssys_wasm.validation.findings import Unfit, remedy
+from pytest_airssys_wasm.validation.findings import Unfit, raise_limit, remedy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,11 +28,9 @@ def check_manifest(candidate: Candidate) -> str:
     """Check that the manifest is valid: known keys, and values in range."""
     manifest = candidate.manifest
     assert manifest is not None
-    limits = manifest.limits()
-    return (
-        f"memory {limits.memory:,} bytes, fuel {limits.fuel:,}, timeout {limits.timeout_ms:g} ms, "
-        f"{counted(len(manifest.tests), 'test')}"
-    )
+    stated = {"memory": manifest.memory_bytes, "fuel": manifest.max_fuel, "timeout_ms": manifest.timeout_ms}
+    limits = [f"{WORDS[name]} {limit_text(name, value)}" for name, value in stated.items() if value is not None]
+    return f"{', '.join(limits)}, {counted(len(manifest.tests), 'test')}"
 
 
 def check_loads(candidate: Candidate) -> str:
@@ -70,14 +71,23 @@ def check_limits(candidate: Candidate) -> str:
     limits = candidate.limits
     needs = read_needs(candidate.read())
     over = exceeded(needs, limits)
+    origin = f" ({candidate.origins['memory']})" if "memory" in candidate.origins else ""
     if over:
-        raise Unfit(
-            "; ".join(one.sentence for one in over),
-            "declare less (C and Rust: link with -z stack-size=65536 and a smaller --initial-memory), "
-            "or raise the limit",
-        )
+        sentences = [one.sentence + (origin if one.resource == "memory" else "") for one in over]
+        raise Unfit("; ".join(sentences), _smaller(over[0].resource, candidate))
     least = "" if needs.is_complete else "at least "
-    return f"declares {least}{needs.memory_bytes:,} of {limits.memory:,} bytes of memory"
+    return f"declares {least}{needs.memory_bytes:,} of {limits.memory:,} bytes of memory{origin}"
+
+
+def _smaller(resource: str, candidate: Candidate) -> str:
+    if resource == "memory":
+        return (
+            "declare less initial memory, which holds the stack and static data (with wasm-ld, the linker of C, C++ "
+            f"and Rust: -z stack-size=65536), or {raise_limit('memory', candidate.origins)}"
+        )
+    if resource == "data":
+        return "correct the offset of the segment, or declare a larger initial memory"
+    return "declare fewer: this limit is the platform's, not the manifest's"
 
 
 def check_instantiates(candidate: Candidate) -> str:
@@ -92,13 +102,15 @@ def check_instantiates(candidate: Candidate) -> str:
             try:
                 store.instantiate(component)
             except WasmError as error:
-                raise Unfit(f"instantiation ended with {error.verdict}: {error}", remedy(error)) from error
+                raise Unfit(
+                    f"instantiation ended with {error.verdict}: {error}", remedy(error, candidate.origins)
+                ) from error
             times_ms.append((monotonic() - started) * 1_000)
             usage = store.usage
     assert usage is not None
     return (
-        f"{_loading(component)}; cold {times_ms[0]:.2g} ms, warm {times_ms[1]:.2g} ms; "
-        f"fuel {usage.fuel.consumed:,}, peak {usage.peak_memory_bytes:,} bytes"
+        f"{_loading(component)}; cold {measured_ms(times_ms[0])} ms, warm {measured_ms(times_ms[1])} ms; "
+        f"fuel {usage.fuel.consumed:,}, peak {usage.peak_memory_bytes:,} bytes{refusals(usage)}"
     )
 
 
@@ -115,7 +127,7 @@ CHECKS = dict(zip(ORDER, _FUNCTIONS))
 
 
 def _loading(component: Component) -> str:
-    return f"{'compiled' if component.was_compiled else 'from the cache'} in {component.load_ms:.3g} ms"
+    return f"{'compiled' if component.was_compiled else 'from the cache'} in {measured_ms(component.load_ms)} ms"
 
 
 def _is_wasi(name: str) -> bool:

@@ -10,16 +10,27 @@ from typing import TYPE_CHECKING
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from pytest_airssys_wasm.runtime.errors import WasmError
 
+_LIMITS = {
+    Verdict.OUT_OF_FUEL: ("fuel", "do less, or {raise_it}; an endless loop uses up any budget"),
+    Verdict.TIMEOUT: (
+        "timeout_ms",
+        "do less or block less, or {raise_it}; --wasm-timeout-scale is for slow or busy machines",
+    ),
+    Verdict.OUT_OF_MEMORY: ("memory", "use less memory, or {raise_it}"),
+}
 _REMEDIES = {
-    Verdict.OUT_OF_FUEL: "do less, or raise max_fuel under [resources.cpu]; an endless loop uses up any budget",
-    Verdict.TIMEOUT: "do less or block less, or raise timeout_ms under [resources.cpu]",
-    Verdict.OUT_OF_MEMORY: "use less memory, or raise max_bytes under [resources.memory]",
     Verdict.RESOURCE_LIMIT: "use less of this resource: its limit is the platform's, not the manifest's",
     Verdict.TRAP: "look at the innermost guest frame, where it trapped; build with names to see functions",
     Verdict.EXIT: "return instead of exiting; the guest's stderr may say why it gave up",
     Verdict.HOST_ERROR: "look at the traceback of the host function that the guest called: it failed",
+    Verdict.RUNTIME_DIED: "give a guest that fills its process a lower memory limit; a crash is a fault of the "
+    "runtime, worth a report",
+    Verdict.INVALID_COMPONENT: "build it for WebAssembly, and inspect it with `wasm-tools validate`",
+    Verdict.INVALID_CONFIG: "correct the setting that the error names",
     Verdict.LINK_ERROR: "provide the import, or build against the interface version that the platform has",
 }
 
@@ -27,10 +38,12 @@ _REMEDIES = {
 class Unfit(Exception):
     """A fault in the component, or in what its manifest declares."""
 
-    def __init__(self, reason: str, remedy: str) -> None:
+    def __init__(self, reason: str, remedy: str, details: Sequence[str] = ()) -> None:
         super().__init__(reason)
         self.reason = reason
         """One line that names the fault."""
+        self.details = tuple(details)
+        """Further lines, where one is not enough for all that is to be named."""
         self.remedy = remedy
         """One line that says how to correct it."""
 
@@ -44,6 +57,29 @@ class Blocked(Exception):
         """The name of the earlier check."""
 
 
-def remedy(error: WasmError) -> str:
-    """Return one line that says what to do about an execution that ended with this error."""
-    return _REMEDIES.get(error.verdict, "see the error above")
+def remedy(error: WasmError, origins: Mapping[str, str]) -> str:
+    """Return one line that says what to do about an execution that ended with this error.
+
+    `origins` has the place of each limit, by its name.
+    """
+    if error.verdict in _LIMITS:
+        limit, text = _LIMITS[error.verdict]
+        return text.format(raise_it=raise_limit(limit, origins))
+    return _REMEDIES[error.verdict]
+
+
+_KEYS = {
+    "fuel": "max_fuel under [resources.cpu]",
+    "timeout_ms": "timeout_ms under [resources.cpu]",
+    "memory": "max_bytes under [resources.memory]",
+}
+
+
+def raise_limit(limit: str, origins: Mapping[str, str]) -> str:
+    """Return the words that say where to raise a limit: `fuel`, `timeout_ms` or `memory`."""
+    origin, key = origins.get(limit, ""), _KEYS[limit]
+    if not origin or origin.startswith(("max_", "timeout_")):
+        return f"raise {key}"
+    if "default" in origin:
+        return f"write {key} (the limit is {origin})"
+    return f"raise the limit, which comes from {origin}"

@@ -18,7 +18,7 @@ from pytest_airssys_wasm.reporting.comparison import CaseOutcome, compare
 from pytest_airssys_wasm.reporting.model import RequirementRecord
 from pytest_airssys_wasm.reporting.write import write
 from support.checkout import ROOT
-from support.records import SESSION, names, outcome, report, reports
+from support.records import SESSION, execution, names, outcome, report, reports
 
 FUEL, MEMORY = (
     RequirementRecord(id=id, chapter=chapter, sentence=f"{id} holds.")
@@ -105,7 +105,7 @@ def test_no_name_breaks_a_line_a_cell_or_a_tag(given_reports):
     text = comparison.render(compare(given_reports))
     for line in text.splitlines():
         if line.startswith("|"):
-            assert line.count("|") in (11, 3 + 4 * len(given_reports))
+            assert line.count("|") in (11, 3 + 4 * len(given_reports), 4 + len(given_reports))
         plain = re.sub(r"</?code>|<!-- -->", "", line)
         assert not re.search(r"<[a-z/!]", plain, re.IGNORECASE)
         assert "@" not in plain
@@ -147,3 +147,57 @@ def test_what_is_no_report_is_an_error_that_names_the_file(written, tmp_path, ca
             command.main([str(path) for path in arguments])
         assert ended.value.code == 2
         assert told in capsys.readouterr().err
+
+
+def shown(*executions, tests=()):
+    """The comparison of reports with these executions each, as text."""
+    titled = zip("abc", executions, strict=False)
+    return comparison.render(
+        compare({title: report(executions=each, tests=[*tests, outcome()]) for title, each in titled})
+    )
+
+
+def test_costs_that_differ_are_shown_with_their_change():
+    text = shown([execution(fuel_consumed=200)], [execution(fuel_consumed=250, peak_memory_bytes=131_072)])
+    assert "### Costs that differ: 1" in text
+    assert "| 200 fuel, peak 64 KiB | 250 fuel (+50, +25.0 %), peak 128 KiB |" in text
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"denied_growths": 3}, "0 growths refused | 100 fuel, 3 growths refused"),
+        ({"verdict": "trap", "call": "run()", "message": "no"}, "ok 1 | 100 fuel, trap 1"),
+        ({"fuel_is_exact": False}, "| 100 fuel | ≥100 fuel |"),
+        ({"export": "other"}, "| 100 fuel | not called |"),
+    ],
+)
+def test_every_cost_counts(change, said):
+    text = shown([execution()], [execution(**change)])
+    assert "### Costs that differ: 0" not in text
+    assert said in text
+
+
+def test_costs_that_no_run_repeats_do_not_count():
+    guessed = {"fuel_is_exact": False, "verdict": "timeout"}
+    text = shown(
+        [execution(wall_ms=1.0, cpu_ms=1.0), execution(fuel_consumed=5, export="loop", **guessed)],
+        [execution(wall_ms=9.0, cpu_ms=None), execution(fuel_consumed=7, export="loop", **guessed)],
+    )
+    assert "### Costs that differ: 0" in text
+
+
+def test_a_test_that_was_not_run_is_no_difference():
+    other = execution(test="tests/test_b.py::test_b")
+    assert "### Costs that differ: 0" in shown([execution(), other], [execution()])
+    assert "Costs" not in shown([], [execution()])
+
+
+def test_outcomes_of_tests_and_checks_differ_where_reports_share_them():
+    ours = report(tests=[outcome(test="t"), outcome(test="only here", outcome="failed")])
+    others = report(tests=[outcome(test="t", outcome="failed", reason="no")])
+    text = comparison.render(compare({"a": ours, "b": others}))
+    assert "### Cases that differ: 0" in text
+    assert "### Tests and checks that differ: 1" in text
+    assert "<code>a</code> **passed** · <code>b</code> **failed**: <code>no</code>" in text
+    assert "only here" not in text

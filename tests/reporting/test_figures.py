@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_airssys_wasm.reporting.formatting import milliseconds, percent, size
+from pytest_airssys_wasm.runtime.base.figures import measured_ms as milliseconds
+from pytest_airssys_wasm.runtime.base.figures import percent, size
 
 
 @pytest.mark.parametrize(
@@ -26,7 +27,7 @@ def test_a_share_is_rounded_down(share, shown):
 
 
 @pytest.mark.parametrize(
-    ("count", "shown"), [(0, "0 B"), (1023, "1023 B"), (1024, "1 KiB"), (1_600_000, "1.526 MiB"), (2**40, "1024 GiB")]
+    ("count", "shown"), [(0, "0 B"), (1023, "1,023 B"), (1024, "1 KiB"), (1_600_000, "1.526 MiB"), (2**40, "1,024 GiB")]
 )
 def test_a_size_is_in_the_largest_unit_that_it_fills(count, shown):
     assert size(count) == shown

@@ -11,7 +11,18 @@ from pytest_airssys_wasm.reporting.model import RequirementRecord
 from pytest_airssys_wasm.runtime.base.printable import printable
 from support.records import HOSTILE, execution, names, outcome, report, reports
 
-OWN_TAGS = ("<code>", "</code>", "<br>", "<!-- -->")
+OWN_TAGS = (
+    "<code>",
+    "</code>",
+    "<br>",
+    "<!-- -->",
+    "<details>",
+    "</details>",
+    "<summary>",
+    "</summary>",
+    "<pre>",
+    "</pre>",
+)
 
 
 def unescaped(text):
@@ -23,7 +34,7 @@ def unescaped(text):
 @given(names)
 def test_escaped_text_has_no_meaning_and_reads_as_itself(text):
     escaped = escape(text)
-    bare = re.sub(r"&#\d+;|\\[`*_{}\[\]()#!~^]", "", escaped)
+    bare = re.sub(r"&#\d+;|\\[`*_{}\[\]()#!~^]", " ", escaped)
     assert not re.search(r"[`*_{}\[\]()#!~^&<>|@$\\\"'\n]|://|www\.", bare, re.IGNORECASE)
     assert unescaped(escaped) == printable(text)
 
@@ -33,7 +44,7 @@ def test_no_name_breaks_a_line_a_cell_or_a_tag(written):
     lines = render(written).splitlines()
     table = [line for line in lines if line.startswith("|")]
     for line in table:
-        assert line.count("|") in (14, 7)  # the two tables have 13 and 6 columns
+        assert line.count("|") in (15, 7)  # the two tables have 14 and 6 columns
     for line in lines:
         for tag in OWN_TAGS:
             line = line.replace(tag, "")
@@ -53,6 +64,27 @@ def test_the_head_counts_and_failures_come_first():
     assert "1 execution in 41.5 s" in text
     assert "- <code>b</code><br><code>AssertionError: 1 == 2</code>\n- <code>d</code>\n" in text
     assert text.index("### Failed") < text.index("### Exports")
+
+
+def test_a_failure_has_its_section_folded_below_it():
+    section = "verdict  trap\nguest stderr:\n  *<b>* @all `x`"
+    text = render(report(tests=[outcome(test="b", outcome="failed", section=section)]))
+    assert text.count("\n  <details><summary>WebAssembly</summary><pre>verdict  trap&#10;guest stderr:&#10;") == 1
+    assert "  *&lt;b&gt;* &#64;all `x`</pre></details>" in text
+
+
+def test_sections_that_would_be_too_much_are_counted():
+    long = "x" * 90_000
+    text = render(report(tests=[outcome(test=name, outcome="failed", section=long) for name in "abcdef"]))
+    assert text.count("<details>") == 3
+    assert "3 sections about guests left out; the JSON report has all of them." in text
+    assert len(text) < 2**20
+
+
+def test_refused_growths_of_calls_that_returned_are_shown():
+    text = render(report(executions=[execution(denied_growths=2), execution()]))
+    assert "| ok 2, refused 1 |" in text
+    assert "refused: calls of which the memory limit refused a growth" in text
 
 
 def test_without_failures_executions_and_requirements_there_is_only_the_head():

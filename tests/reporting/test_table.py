@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,12 +27,12 @@ def test_a_wide_table_shows_every_figure():
         execution(fuel_consumed=1_000, verdict="trap", fuel_is_exact=False, fuel_limit=None, wall_ms=0.5),
     )
     assert lines == (
-        "  export         calls  fuel min  median    fuel max              fuel limit   used  peak memory"
+        "  export         calls  fuel min  median    fuel max              fuel limit  fuel used  memory used  peak memory"
         "  memory limit  median ms  max ms  verdicts",
         "guest",
-        "  (instantiate)      1         7       7           7                   1,000  0.7 %       64 KiB"
+        "  (instantiate)      1         7       7           7                   1,000      0.7 %        6.2 %       64 KiB"
         "         1 MiB       1.00    1.00  ok 1",
-        "  run                2    ≥1,000  ≥1,000  ≥1,234,567  2,000,000 to unlimited   61 %       64 KiB"
+        "  run                2    ≥1,000  ≥1,000  ≥1,234,567  2,000,000 to unlimited       61 %        6.2 %       64 KiB"
         "         1 MiB       6.42    12.3  ok 1, trap 1",
         "≥: only a lower bound is known for some calls",
     )
@@ -39,7 +40,7 @@ def test_a_wide_table_shows_every_figure():
 
 def test_a_narrow_table_keeps_what_matters_and_says_what_it_left_out():
     lines = table(execution(export="corpus:text/transform@1.0.0#title-case", fuel_consumed=10**6), columns=80)
-    assert lines[0].split() == ["export", "calls", "fuel", "max", "used", "peak", "memory", "verdicts"]
+    assert lines[0].split() == ["export", "calls", "fuel", "max", "fuel", "used", "memory", "used", "verdicts"]
     assert lines[2].startswith("  corpus:")
     assert "#title-case" in lines[2]
     notes = " ".join(lines[3:])
@@ -53,7 +54,17 @@ def test_the_largest_figures_fit_an_ordinary_terminal():
     )
     lines = table(record, columns=80)
     assert max(map(width, lines)) <= 80
-    assert "≥18,446,744,073,709,551,615  >999 %  invalid-component 1" in lines[2]
+    assert "≥18,446,744,073,709,551,615     >999 %  invalid-component 1" in lines[2]
+
+
+@pytest.mark.parametrize("columns", [80, 160])
+def test_growths_that_calls_survive_are_shown_however_narrow_the_table_is(columns):
+    refused = execution(denied_growths=3, peak_memory_bytes=1_048_576)
+    lines = table(*[refused] * 160, *[execution()] * 40, columns=columns)
+    assert " ".join(" ".join(lines[2:4]).split()).find("ok 200, refused 160") > 0
+    assert "100 %" in lines[2]
+    assert "refused: calls of which the memory limit refused a growth" in " ".join(lines)
+    assert "refused" not in " ".join(table(execution(), columns=columns))
 
 
 def test_many_verdicts_take_more_lines():
@@ -74,5 +85,5 @@ def test_whatever_the_names_are_each_line_is_printable_and_fits(records, columns
 @given(st.lists(executions, min_size=1, max_size=6))
 def test_each_row_has_its_line(records):
     rows = by_export(records)
-    lines = [line for line in render(rows, 400) if not line.startswith(("≥", "left out"))]
+    lines = [line for line in render(rows, 400) if not line.startswith(("≥", "left out", "refused"))]
     assert len(lines) == 1 + len({row.component for row in rows}) + len(rows)

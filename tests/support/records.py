@@ -58,6 +58,7 @@ def execution(**changes):
         denied_growths=0,
         host_calls=0,
         transfer_bytes=0,
+        cpu_ms=0.5,
         call=None,
         message=None,
     )
@@ -96,6 +97,7 @@ executions = st.builds(
     denied_growths=counts,
     host_calls=counts,
     transfer_bytes=counts,
+    cpu_ms=st.none() | amounts,
     call=st.none() | names,
     message=st.none() | names,
 )
@@ -109,6 +111,8 @@ outcomes = st.builds(
     reason=st.none() | names,
     requirement=st.none() | names,
     is_known_failure=st.booleans(),
+    overruled=st.lists(names, max_size=2).map(tuple),
+    section=st.none() | st.lists(names, min_size=1, max_size=3).map("\n".join),
 )
 sessions = st.builds(
     SessionInfo,

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_airssys_wasm.plugin.item_settings import SOURCE, wasi_of
+from pytest_airssys_wasm.plugin.item_settings import SOURCE, OriginatedLimits, settings_of, tell_overruled, wasi_of
 from pytest_airssys_wasm.plugin.report.failure_text import failure_text
 from pytest_airssys_wasm.plugin.settings import SETTINGS
 from pytest_airssys_wasm.plugin.sources import MANIFEST_NAME, Source, load_component, path_of, read_manifest
-from pytest_airssys_wasm.plugin.stash import KIND, NOTE, RERUN_FLAGS
+from pytest_airssys_wasm.plugin.stash import KIND, NOTE, OVERRULED, RERUN_FLAGS
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
+from pytest_airssys_wasm.validation import WITHOUT_LIMITS
 from pytest_airssys_wasm.validation.findings import Blocked, Unfit
 
 if TYPE_CHECKING:
@@ -131,7 +132,8 @@ class CheckItem(pytest.Function):
         """Return the reason and the remedy; a traceback only if the cause is in this package or in a host function."""
         error = excinfo.value
         if isinstance(error, Unfit):
-            return failure_text(excinfo, self.path, error.reason, f"to do: {error.remedy}")
+            overruled = [str(value) for name, value in self.user_properties if name == OVERRULED]
+            return failure_text(excinfo, self.path, error.reason, *error.details, *overruled, f"to do: {error.remedy}")
         if isinstance(error, Blocked):
             return failure_text(excinfo, self.path, str(error))
         return super().repr_failure(excinfo)
@@ -158,6 +160,8 @@ def _flags(file: pytest.File) -> tuple[str, ...]:
 def _runner(check: Check, source: Source) -> Callable[..., None]:
     def run(request: pytest.FixtureRequest, wasm_engine: WasmEngine, wasm_host: HostFunctions) -> None:
         item = request.node
+        if item.name not in WITHOUT_LIMITS:
+            tell_overruled(item)
         try:
             note = check(_candidate(request, source, wasm_engine, wasm_host))
         except Blocked as blocked:
@@ -185,6 +189,9 @@ def _candidate(request: pytest.FixtureRequest, source: Source, engine: WasmEngin
         limits = request.getfixturevalue("wasm_limits")
     except InvalidConfiguration as error:
         limits = error
+    resolved = settings_of(request.node).limits
+    # A fixture of the user may override `wasm_limits`.
+    origins = resolved.origins if isinstance(resolved, OriginatedLimits) and limits is resolved.values else {}
     assert isinstance(source.content, Path)
     return Candidate(
         engine=engine,
@@ -192,6 +199,7 @@ def _candidate(request: pytest.FixtureRequest, source: Source, engine: WasmEngin
         loader=lambda: load_component(source, engine, request.config),
         manifest=source.manifest,
         declared_limits=limits,
+        origins=origins,
         host=host,
         wasi=wasi_of(request.node),
     )

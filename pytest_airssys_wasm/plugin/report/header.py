@@ -6,9 +6,8 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from pytest_airssys_wasm.plugin import adapter
-from pytest_airssys_wasm.plugin.report.section import size_text
-from pytest_airssys_wasm.plugin.settings import SETTINGS
-from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
+from pytest_airssys_wasm.plugin.settings import DEFAULT, SETTINGS
+from pytest_airssys_wasm.runtime.budget.limits import WORDS, limit_text
 
 if TYPE_CHECKING:
     import pytest
@@ -30,8 +29,16 @@ def header_lines(config: pytest.Config) -> list[str]:
 
 
 def limits_text(settings: Settings) -> str:
-    """Return the limits of tests without markers and manifests, as one line."""
-    fuel = settings.wasm_fuel.value if settings.wasm_fuel else ResourceLimits.DEFAULT_FUEL
-    timeout_ms = settings.wasm_timeout_ms.value if settings.wasm_timeout_ms else ResourceLimits.DEFAULT_TIMEOUT_MS
-    memory = size_text(settings.wasm_memory.value) if settings.wasm_memory else "as each test says"
-    return f"memory {memory}, fuel {fuel:,}, timeout {timeout_ms:g} ms"
+    """Return the limits that hold where no marker says otherwise, and for the ini file's and defaults no manifest."""
+    found = {
+        **settings.default_limits(),
+        **settings.limits(from_command_line=False),
+        **settings.limits(from_command_line=True),
+    }
+    parts = ["memory as each test says"] if "memory" not in found else []
+    for name, word in WORDS.items():
+        if name in found:
+            origin = "" if found[name].where == DEFAULT else f" ({found[name].where.removeprefix('ini value ')})"
+            parts.append(f"{word} {limit_text(name, found[name].value)}{origin}")
+    scale = settings.wasm_timeout_scale
+    return ", ".join(parts) + (f", timeouts times {scale:g}" if scale != 1 else "")

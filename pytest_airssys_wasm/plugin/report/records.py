@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from msgspec import structs
 
-from pytest_airssys_wasm.plugin.stash import KIND, NOTE, REQUIREMENT
+from pytest_airssys_wasm.plugin import adapter
+from pytest_airssys_wasm.plugin.report import section
+from pytest_airssys_wasm.plugin.stash import KIND, NOTE, OVERRULED, REQUIREMENT
 from pytest_airssys_wasm.reporting.model import ExecutionRecord, TestRecord
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.base.printable import printable_lines
@@ -23,11 +25,20 @@ if TYPE_CHECKING:
 
     from pytest_airssys_wasm.runtime.base.outcome import Call, Finished
 
-PROPERTIES = ("wasm_executions", "wasm_verdicts", "wasm_fuel", "wasm_wall_ms", "wasm_peak_memory_bytes")
-"""The names of the user properties that sum up the executions of a test."""
+PROPERTIES = (
+    "wasm_executions",
+    "wasm_verdicts",
+    "wasm_fuel",
+    "wasm_wall_ms",
+    "wasm_peak_memory_bytes",
+    "wasm_denied_growths",
+)
+"""The names of the user properties of a test that ran guests, which sum up its executions."""
 _EXECUTIONS = "airssys_wasm_executions"
 _ABOUT = "airssys_wasm_about"
 _MOST_CHARACTERS = 2_000
+_MOST_SECTION = 20_000
+_SECTIONS = (section.SECTION, adapter.SECTION)
 
 
 class Recorder:
@@ -72,6 +83,9 @@ class Recorder:
         others = [one for one in item.user_properties if one[0] not in PROPERTIES]
         item.user_properties[:] = [*others, *_properties(self._of_test)]
         report = yield
+        if report.skipped and item.stash.get(KIND, None) == "check":
+            found = self._of_test = []  # it repeated what an earlier check has reported
+            item.user_properties[:] = report.user_properties[:] = others
         # Plain data, because that is what xdist carries.
         setattr(report, _EXECUTIONS, [structs.astuple(one) for one in found])
         setattr(report, _ABOUT, (item.stash.get(KIND, "test"), item.stash.get(REQUIREMENT, None)))
@@ -115,6 +129,8 @@ class Collection:
             reason=_reason(report) if said else before.reason if before else None,
             requirement=requirement,
             is_known_failure=is_known if is_worse or before is None else before.is_known_failure,
+            overruled=tuple(str(value) for name, value in report.user_properties if name == OVERRULED),
+            section=_section(report) if is_worse or before is None else before.section,
         )
 
 
@@ -137,6 +153,7 @@ def _record(test: str, component: str, finished: Finished) -> ExecutionRecord:
         denied_growths=usage.denied_growths,
         host_calls=usage.host_calls,
         transfer_bytes=usage.transfer_bytes,
+        cpu_ms=usage.cpu_ms,
         call=None if is_ok else call.text,
         message=None if is_ok else printable_lines(outcome.message)[:_MOST_CHARACTERS],
     )
@@ -151,6 +168,7 @@ def _properties(found: Sequence[ExecutionRecord]) -> list[tuple[str, Any]]:
         sum(one.fuel_consumed for one in found),
         round(sum(one.wall_ms for one in found), 3),
         max(one.peak_memory_bytes for one in found),
+        sum(one.denied_growths for one in found),
     )
     return list(zip(PROPERTIES, values))
 
@@ -160,6 +178,15 @@ _WORSE = ("passed", "skipped", "failed")
 
 def _is_worse(outcome: str, than: str) -> bool:
     return _WORSE.index(outcome) > _WORSE.index(than)
+
+
+def _section(report: pytest.TestReport) -> str | None:
+    """Return the text of this plugin's sections under a failure."""
+    found = [text for name, text, _ in getattr(report.longrepr, "sections", ()) if name in _SECTIONS]
+    if not report.failed or not found:
+        return None
+    text = "\n".join(found)
+    return text if len(text) <= _MOST_SECTION else text[: _MOST_SECTION - 1] + "…"
 
 
 def _reason(report: pytest.TestReport) -> str | None:

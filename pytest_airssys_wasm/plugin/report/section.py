@@ -6,24 +6,27 @@ from __future__ import annotations
 
 import os
 import shlex
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_airssys_wasm.plugin.item_settings import OriginatedLimits, settings_of
 from pytest_airssys_wasm.plugin.settings import SETTINGS
-from pytest_airssys_wasm.plugin.stash import RERUN_FLAGS, STORE
+from pytest_airssys_wasm.plugin.stash import OVERRULED, RERUN_FLAGS, STORE
+from pytest_airssys_wasm.runtime.base.figures import measured_ms, percent, size
 from pytest_airssys_wasm.runtime.base.originals import monotonic
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.base.printable import counted, printable
+from pytest_airssys_wasm.runtime.budget.limits import limit_text
 from pytest_airssys_wasm.runtime.errors import WasmError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from pytest_airssys_wasm.analysis.enough import Enough
     from pytest_airssys_wasm.runtime.base.usage import Usage
-
-T = TypeVar("T", int, float)
+    from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
+    from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
 SECTION = "WebAssembly"
 _MAX_FRAMES = 20
@@ -43,20 +46,78 @@ def add_section(item: pytest.Item, report: pytest.TestReport, raised: BaseExcept
         return
     lines = [*_lines(item, _guest_error(raised))]
     if lines or RERUN_FLAGS in item.stash:
+        lines += _overruled_lines(item)
         lines.append(f"rerun    {_rerun_command(item)}")
+        append_section(report, SECTION, lines)
+
+
+def append_section(report: pytest.TestReport, name: str, lines: Iterable[str]) -> None:
+    """Add a section to the report of a failure, as a part of its text, so that JUnit files have it too."""
+    text = "\n".join(lines)
+    add = getattr(report.longrepr, "addsection", None)
+    if add is None:
+        report.sections.append((name, text))
+    else:
+        add(name, text)
+
+
+def add_remarks(item: pytest.Item, report: pytest.TestReport) -> None:
+    """Add a section to the report of a passing test where its guests were refused memory, or the command line replaced
+    limits of its manifest. pytest shows it with `-rA` and `-rP`.
+    """
+    if not report.passed or report.when != "call":
+        return
+    lines = [*_overruled_lines(item)]
+    store = item.stash.get(STORE, None)
+    if store is not None:
+        lines += _refusal_lines(store)
+    if lines:
         report.sections.append((SECTION, "\n".join(lines)))
+
+
+def _overruled_lines(item: pytest.Item) -> Iterator[str]:
+    yield from (f"limit    {value}" for name, value in item.user_properties if name == OVERRULED)
+
+
+def _refusal_lines(store: LimitedStore) -> Iterator[str]:
+    """Yield a line when the memory limit refused growths in a test's store, which the guest may have survived."""
+    total = store.total
+    if total is not None and total.denied_growths:
+        limit = size(store.limits.memory)
+        yield f"refused  {counted(total.denied_growths, 'growth')} of memory in this test; the limit is {limit}"
 
 
 def _lines(item: pytest.Item, error: WasmError | None) -> Iterator[str]:
     store = item.stash.get(STORE, None)
     if error is not None and (error.call is not None or store is not None):
-        yield from _error_lines(error, _enough(item.config, error))
+        yield from _error_lines(error, _enough(item.config, error), _origins(item, error))
         yield from _output_lines(error.stdout, error.stderr)
     elif store is not None:
         if store.usage is not None:
             yield "of the last execution:"
-        yield from _usage_lines(store.usage, store.limits.timeout_ms)
+        yield from _usage_lines(store.usage, store.limits.timeout_ms, _origins_of(item, store.limits))
         yield from _output_lines(store.stdout, store.stderr)
+    earlier = 0
+    if store is not None and store.usage is not None and store.total is not None:
+        earlier = store.total.denied_growths - store.usage.denied_growths
+    if store is not None and earlier:
+        yield from _refusal_lines(store)
+
+
+def _origins(item: pytest.Item, error: WasmError) -> Mapping[str, str]:
+    from pytest_airssys_wasm.runtime.store.repetition import repetition_of
+
+    repetition = repetition_of(error.call)
+    return {} if repetition is None else _origins_of(item, repetition.limits)
+
+
+def _origins_of(item: pytest.Item, limits: ResourceLimits) -> Mapping[str, str]:
+    """Return the places of limits, as far as they are those of the test and not some that it made itself."""
+    try:
+        found = settings_of(item).limits
+    except WasmError:  # which has failed the test already
+        return {}
+    return found.origins if isinstance(found, OriginatedLimits) and found.values is limits else {}
 
 
 def _guest_error(raised: BaseException) -> WasmError | None:
@@ -98,12 +159,12 @@ def _rerun_command(item: pytest.Item) -> str:
     return shlex.join(["pytest", *flags, seen_from_here + separator + names])
 
 
-def _error_lines(error: WasmError, enough: Enough | None) -> Iterator[str]:
-    """Yield the lines about the end of an execution and its usage."""
+def _error_lines(error: WasmError, enough: Enough | None, origins: Mapping[str, str]) -> Iterator[str]:
+    """Yield how an execution ended, and how much of its limits it used."""
     yield f"verdict  {error.verdict}"
     if error.call is not None:
         yield f"call     {printable(error.call.text)}"
-        yield from _usage_lines(error.usage, error.call.limits["timeout_ms"])
+        yield from _usage_lines(error.usage, error.call.limits["timeout_ms"], origins)
     if enough is not None:
         yield f"enough   {_enough_text(enough)}"
     if error.frames:
@@ -113,18 +174,21 @@ def _error_lines(error: WasmError, enough: Enough | None) -> Iterator[str]:
             yield f"  … and {len(error.frames) - _MAX_FRAMES} more"
 
 
-def _usage_lines(usage: Usage | None, timeout_ms: float | None) -> Iterator[str]:
-    """Yield a line for each limit with the usage and its share of the limit."""
+def _usage_lines(usage: Usage | None, timeout_ms: float | None, origins: Mapping[str, str]) -> Iterator[str]:
+    """Yield what was used beside each limit, its share, and the place of the limit."""
     if usage is None:
         yield "no guest code was started"
         return
     fuel = usage.fuel
     used = f"{fuel.consumed:,}" if fuel.is_exact else f"at least {fuel.consumed:,}" if fuel.consumed else "unknown"
-    yield f"fuel     {used} of {_of(fuel.max_fuel, '{:,}'.format, fuel.consumed)}"
-    yield f"time     {usage.wall_ms:.1f} ms of {_of(timeout_ms, '{:g} ms'.format, usage.wall_ms)}"
-    memory = _of(usage.memory_limit_bytes, size_text, usage.peak_memory_bytes)
+    limits = {"fuel": fuel.max_fuel, "timeout_ms": timeout_ms, "memory": usage.memory_limit_bytes}
+    measured = {"fuel": fuel.consumed, "timeout_ms": usage.wall_ms, "memory": usage.peak_memory_bytes}
+    share = {name: _of(name, limit, measured[name], origins) for name, limit in limits.items()}
+    cpu = "" if usage.cpu_ms is None else f" ({measured_ms(usage.cpu_ms)} ms of processor time)"
     refused = f", {counted(usage.denied_growths, 'growth')} refused" if usage.denied_growths else ""
-    yield f"memory   peak {size_text(usage.peak_memory_bytes)} of {memory}{refused}"
+    yield f"fuel     {used} of {share['fuel']}"
+    yield f"time     {measured_ms(usage.wall_ms)} ms{cpu} of {share['timeout_ms']}"
+    yield f"memory   peak {size(usage.peak_memory_bytes)} of {share['memory']}{refused}"
     yield from (f"denied   {_cut(capability)}" for capability in usage.denied_capabilities[:_MAX_DENIALS])
 
 
@@ -141,29 +205,19 @@ def _enough_text(enough: Enough) -> str:
     name = enough.limit
     if enough.needed is not None:
         unit = {"fuel": "{:,.0f} fuel", "timeout_ms": "about {:.0f} ms"}.get(name)
-        needed = unit.format(enough.needed) if unit else size_text(int(enough.needed))
+        needed = unit.format(enough.needed) if unit else size(enough.needed)
         return f"{needed}: run again with this limit lifted, it returned"
     if enough.verdict is Verdict.TIMEOUT:
         return "unknown: run again with this limit lifted, it had not returned after 1 s; does it end at all?"
     return f"unknown: run again with this limit lifted, it ended with {enough.verdict}"
 
 
-def size_text(count: int) -> str:
-    """Return a number of bytes as text, in the largest unit that fits."""
-    for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
-        if count >= size:
-            return f"{count / size:.4g} {unit}"
-    return f"{count} B"
-
-
-def _of(limit: T | None, write: Callable[[T], str], used: float) -> str:
-    if limit is None:
-        return "unlimited"
-    written = write(limit)
+def _of(name: str, limit: float | None, used: float, origins: Mapping[str, str]) -> str:
+    """Write a limit with the share of it that was used, and the place where it was given."""
+    origin = f", {origins[name]}" if name in origins else ""
     if not limit:
-        return written
-    share = 100 * used / limit
-    return f"{written} ({share:.0f} %)" if share >= 10 else f"{written} ({share:.2g} %)"
+        return limit_text(name, limit) + origin
+    return f"{limit_text(name, limit)} ({percent(100 * used / limit)}){origin}"
 
 
 def _text(written: bytes) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections import Counter
 from datetime import datetime, timezone
 from importlib.metadata import version
 from itertools import groupby
@@ -15,7 +16,7 @@ from pytest_airssys_wasm.plugin.report.header import limits_text
 from pytest_airssys_wasm.plugin.settings import SETTINGS
 from pytest_airssys_wasm.reporting import summaries, table, write
 from pytest_airssys_wasm.reporting.model import Report, RequirementRecord, SessionInfo
-from pytest_airssys_wasm.runtime.base.printable import printable
+from pytest_airssys_wasm.runtime.base.printable import counted, printable
 from pytest_airssys_wasm.validation import ORDER
 
 if TYPE_CHECKING:
@@ -58,6 +59,9 @@ class Summary:
                 terminalreporter.section("WebAssembly executions")
             for line in lines:
                 terminalreporter.line(line)
+        for text, times in Counter(text for test in self._collection.tests for text in test.overruled).items():
+            touched = counted(times, "check or test", "checks and tests")
+            terminalreporter.line(printable(f"wasm limit: {text} ({touched})"))
         written = [path for path in settings.wasm_report if path.is_file()]
         if written and not self._problems:
             terminalreporter.line(f"wasm report: {', '.join(map(str, written))}")
@@ -72,7 +76,8 @@ class Summary:
         for file, checks in by_file:
             terminalreporter.line(printable(file))
             for one in checks:
-                terminalreporter.line(f"  {printable(one.test.partition('::')[2])}: {printable(one.reason or '')}")
+                note = "; ".join([one.reason or "", *one.overruled])
+                terminalreporter.line(f"  {printable(one.test.partition('::')[2])}: {printable(note)}")
 
     def _report(self) -> Report:
         now = datetime.now(timezone.utc)

@@ -8,6 +8,7 @@ import pytest
 
 from pytest_airssys_wasm.plugin import adapter
 from pytest_airssys_wasm.plugin.report.failure_text import failure_text
+from pytest_airssys_wasm.plugin.settings import SETTINGS
 from pytest_airssys_wasm.plugin.stash import KIND, REQUIREMENT
 from pytest_airssys_wasm.plugin.suite.garbage import new_garbage_only
 from pytest_airssys_wasm.plugin.suite.runners import the_runner
@@ -48,8 +49,9 @@ class CaseItem(pytest.Item):
         """Run the case and compare the answers. The case is skipped if the runtime lacks a capability that it needs."""
         from pytest_airssys_wasm.conformance.matching import mismatches
         from pytest_airssys_wasm.conformance.runner import missing_capabilities
+        from pytest_airssys_wasm.conformance.scaling import scaled
 
-        case = self.case_file.load()
+        case = scaled(self.case_file.load(), self.config.stash[SETTINGS].wasm_timeout_scale)
         self.stash[REQUIREMENT] = case.requirement
         runner = the_runner(self.config, case.needs)
         missing = missing_capabilities(case, runner.runtime)
@@ -60,7 +62,6 @@ class CaseItem(pytest.Item):
             observation = runner.run(case, str(self.case_file.path))
         found = mismatches(case, observation)
         if found:
-            adapter.add_section(self)
             raise CaseFailed(case, found)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
@@ -68,7 +69,10 @@ class CaseItem(pytest.Item):
         error = excinfo.value
         if isinstance(error, CaseFailed):
             lines = self._lines(error)
-            return failure_text(excinfo, self.case_file.path, *lines, reason=error.mismatches[0].sentence)
+            text = failure_text(excinfo, self.case_file.path, *lines, reason=error.mismatches[0].sentence)
+            if exchanged := adapter.transcript_text(self.config):
+                text.addsection(adapter.SECTION, exchanged)
+            return text
         if isinstance(error, (InvalidConfiguration, RuntimeDied)):
             return str(error)
         return super().repr_failure(excinfo, style)

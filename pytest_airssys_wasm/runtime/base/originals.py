@@ -58,6 +58,11 @@ monotonic = time.monotonic
 """The clock of all durations, in seconds."""
 time_ns = time.time_ns
 """The time of day in nanoseconds since 1970, for comparisons with the times of files, and for reports."""
+thread_time_ns = time.thread_time_ns
+"""The processor time of the calling thread, in nanoseconds."""
+pthread_getclockid: Callable[[int], int] | None = getattr(time, "pthread_getclockid", None)
+"""Returns the clock of a thread's processor time, by its identity; some systems lack it."""
+clock_gettime_ns = time.clock_gettime_ns
 gmtime, strftime = time.gmtime, time.strftime
 sleep = time.sleep
 

@@ -62,6 +62,9 @@ class Usage:
     """The number of calls from the guest into host functions."""
     transfer_bytes: int
     """The bytes that were lifted out of the guest and lowered into it."""
+    cpu_ms: float | None = None
+    """The milliseconds of processor time that the guest's thread had, host functions included; `None` where that cannot
+    be known, such as for a process that died."""
     denied_capabilities: tuple[str, ...] = ()
     """The capabilities that the guest requested from host functions but was not granted, at most the first 64."""
 
@@ -73,6 +76,7 @@ class UsageTotals:
     """The total usage of several executions."""
 
     __slots__ = (
+        "_cpu_ms",
         "_denied_capabilities",
         "_denied_growths",
         "_fuel_consumed",
@@ -91,6 +95,7 @@ class UsageTotals:
         self._fuel_consumed = self._peak_memory_bytes = self._denied_growths = 0
         self._host_calls = self._transfer_bytes = 0
         self._wall_ms = 0.0
+        self._cpu_ms: float | None = 0.0
         self._is_exact = True
         self._denied_capabilities: tuple[str, ...] = ()
 
@@ -100,6 +105,7 @@ class UsageTotals:
         self._fuel_consumed += usage.fuel.consumed
         self._is_exact = self._is_exact and usage.fuel.is_exact
         self._wall_ms += usage.wall_ms
+        self._cpu_ms = None if self._cpu_ms is None or usage.cpu_ms is None else self._cpu_ms + usage.cpu_ms
         self._peak_memory_bytes = max(self._peak_memory_bytes, usage.peak_memory_bytes)
         self._denied_growths += usage.denied_growths
         self._host_calls += usage.host_calls
@@ -114,6 +120,7 @@ class UsageTotals:
         return Usage(
             fuel=FuelMetrics(max_fuel=self._max_fuel, consumed=self._fuel_consumed, is_exact=self._is_exact),
             wall_ms=self._wall_ms,
+            cpu_ms=self._cpu_ms,
             peak_memory_bytes=self._peak_memory_bytes,
             memory_limit_bytes=self._last.memory_limit_bytes,
             denied_growths=self._denied_growths,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from fractions import Fraction
 from typing import TYPE_CHECKING, ClassVar
 
+from pytest_airssys_wasm.runtime.base.figures import milliseconds, size
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
 MAX_U64 = 2**64 - 1
@@ -84,6 +85,19 @@ def parse_count(value: object, where: str) -> int:
         number = _quantity(value, {"": 1}, where, wanted)
         value = int(number) if number.denominator == 1 else value
     return _whole(value, where, MAX_U64, wanted)
+
+
+WORDS = {"memory": "memory", "fuel": "fuel", "timeout_ms": "timeout"}
+"""The limits that people set most, with the words for them in messages."""
+
+
+def limit_text(name: str, value: float | None) -> str:
+    """Write the value of a limit for a message: `512 KiB`, `1,000,000`, `100 ms`, `unlimited`."""
+    if value is None:
+        return "unlimited"
+    if name == "timeout_ms":
+        return f"{milliseconds(value)} ms"
+    return size(value) if name in ("memory", "transfer", "output") else f"{value:,}"
 
 
 def _whole(value: object, where: str, most: int, wanted: str) -> int:

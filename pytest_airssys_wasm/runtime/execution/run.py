@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_airssys_wasm.runtime.base.originals import allocate_lock, monotonic
 from pytest_airssys_wasm.runtime.budget.limits import MAX_U64
 from pytest_airssys_wasm.runtime.convert.transfer import Transfer
+from pytest_airssys_wasm.runtime.execution.processor_time import ProcessorTime
 
 if TYPE_CHECKING:
     import asyncio
@@ -47,6 +48,7 @@ class Run:
         "_mutex",
         "abandoned",
         "account",
+        "cpu",
         "denied",
         "done",
         "error",
@@ -60,9 +62,11 @@ class Run:
         "host_calls",
         "host_error",
         "host_name",
+        "host_s",
         "in_host",
         "limits",
         "loop",
+        "may_block",
         "started_at",
         "stop",
         "stop_host",
@@ -86,7 +90,13 @@ class Run:
         self.host_name = ""
         """The full name of the import whose function raised `host_error`."""
         self.host_calls = 0
+        self.host_s = 0.0
+        """The seconds that host functions took which have returned."""
         self.in_host = False
+        self.may_block = False
+        """Whether wasmtime itself may block the guest, in functions of WASI."""
+        self.cpu = ProcessorTime()
+        """The processor time of the guest's thread."""
         self.loop: asyncio.AbstractEventLoop | None = None
         """The event loop of the coroutine that waits for the run, if one does."""
         self.stop_host: Callable[[], object] | None = None

@@ -10,9 +10,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from pytest_airssys_wasm.runtime.base.figures import measured_ms
 from pytest_airssys_wasm.runtime.base.originals import monotonic
 from pytest_airssys_wasm.runtime.base.printable import counted
 from pytest_airssys_wasm.runtime.base.usage import FuelMetrics, Usage
+from pytest_airssys_wasm.runtime.budget.limits import limit_text
 from pytest_airssys_wasm.runtime.errors import (
     ComponentTrapped,
     ExecutionTimeout,
@@ -67,6 +69,8 @@ _TRAPS = (
     (re.compile(r"cannot leave component instance"), "cannot-leave-component"),
     (re.compile(r"unknown handle index|handle index \d+|resource"), "unknown-handle"),
 )
+_LEAST_LOST_MS = 5.0
+"""The least time without a processor that is worth a word: every thread waits for some."""
 _EXACT_FUEL_KINDS = {"unreachable", "uncaught-exception", "out-of-fuel", None}
 """The trap kinds before which wasmtime charges the current frame; `None` stands for errors outside of guest code."""
 
@@ -85,7 +89,8 @@ def measure(run: Run) -> Usage:
     """Return the usage of a finished or abandoned run."""
     return Usage(
         fuel=_fuel(run),
-        wall_ms=((run.finished_at or monotonic()) - run.started_at) * 1_000,
+        wall_ms=_wall_ms(run),
+        cpu_ms=run.cpu.ms(),
         peak_memory_bytes=run.account.peak_bytes,
         memory_limit_bytes=run.account.limit_bytes,
         denied_growths=run.account.denied_growths,
@@ -93,6 +98,22 @@ def measure(run: Run) -> Usage:
         transfer_bytes=run.transfer.moved_bytes,
         denied_capabilities=tuple(run.denied),
     )
+
+
+def _wall_ms(run: Run) -> float:
+    return ((run.finished_at or monotonic()) - run.started_at) * 1_000
+
+
+def _where_time_went(run: Run) -> str:
+    """Return the words for a timeout of a guest that has hardly run, though no host function held it up."""
+    cpu_ms, wall_ms = run.cpu.ms(), _wall_ms(run)
+    if cpu_ms is None or run.in_host:
+        return ""
+    lost_ms = wall_ms - cpu_ms - 1_000 * run.host_s
+    if lost_ms < max(wall_ms / 2, _LEAST_LOST_MS):
+        return ""
+    why = "it waited in WASI, or the machine was busy" if run.may_block else "the machine was busy"
+    return f": the guest had {measured_ms(cpu_ms)} ms of processor time in {measured_ms(wall_ms)} ms: {why}"
 
 
 def _fuel(run: Run) -> FuelMetrics:
@@ -132,7 +153,9 @@ def _verdict(run: Run) -> BaseException | None:
     if kind == "out-of-fuel" or (is_late and _has_no_fuel(run)):
         return OutOfFuel(f"the fuel budget of {run.fuel_budget:,} was spent")
     if is_late:
-        return ExecutionTimeout(f"the timeout of {run.limits.timeout_ms:g} ms ran out")
+        return ExecutionTimeout(
+            f"the timeout of {limit_text('timeout_ms', run.limits.timeout_ms)} ran out{_where_time_went(run)}"
+        )
     if run.stop is Stop.OUTPUT:
         return ResourceLimitExceeded(f"the guest wrote more than {run.limits.output:,} bytes of output", "output")
     if run.stop is Stop.CANCELLED:

@@ -62,6 +62,7 @@ class InProcessBackend:
         enter = self._entry(operation, run)
         self.account.begin()
         run.fuel_meter = self.raw.fuel_left
+        run.may_block = self.context.wasi is not None
         return _guest_job(run, self.raw, self.context.engine.runs, enter)
 
     def end(self, run: Run) -> str | None:
@@ -143,6 +144,7 @@ def _guest_job(run: Run, raw: RawStore, runs: dict[int, Run], enter: Callable[[R
     def job() -> Callable[[], None] | None:
         identity = get_ident()
         runs[identity] = run
+        run.cpu.begin()
         try:
             raw.begin(run.fuel_at_start, stopped=run.is_stopped())
             run.value = enter(run)
@@ -151,6 +153,7 @@ def _guest_job(run: Run, raw: RawStore, runs: dict[int, Run], enter: Callable[[R
             run.error = error.with_traceback(None)
         except BaseException as error:  # noqa: BLE001 the caller judges whatever was raised, and raises it
             run.error = error
+        run.cpu.end()
         run.fuel_left = raw.fuel_left()
         for handle in run.handles:
             abi.resource_any_delete(handle)

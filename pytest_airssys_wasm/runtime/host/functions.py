@@ -5,7 +5,7 @@ from __future__ import annotations
 from inspect import Signature, iscoroutine, signature
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from pytest_airssys_wasm.runtime.base.originals import get_ident
+from pytest_airssys_wasm.runtime.base.originals import get_ident, monotonic
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 from pytest_airssys_wasm.runtime.execution.host_call_context import RUN
 from pytest_airssys_wasm.runtime.wit.types import FunctionType
@@ -164,6 +164,7 @@ def call_host(function: Callable[..., Any], values: Sequence[Any], run: Run) -> 
     Raises the error of the function, and `HostCallStopped` if the guest has to end meanwhile.
     """
     run.in_host = True
+    entered_at = monotonic()
     token = RUN.set(run)
     try:
         value = function(*values)
@@ -173,6 +174,7 @@ def call_host(function: Callable[..., Any], values: Sequence[Any], run: Run) -> 
             value = wait_for(value, run)
     finally:
         RUN.reset(token)
+        run.host_s += monotonic() - entered_at
         run.in_host = False
     if run.is_stopped():
         raise HostCallStopped

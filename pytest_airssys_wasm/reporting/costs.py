@@ -1,0 +1,83 @@
+"""The costs of the same tests in several reports: what each export used, and where that differs."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from pytest_airssys_wasm.reporting.model import ExecutionRecord
+
+_Key: TypeAlias = tuple[str, str, str | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """The executions of one export in one test, summed up. Times are left out: no two runs have the same."""
+
+    calls: int
+    fuel: int
+    """The fuel of all calls together."""
+    fuel_is_exact: bool
+    peak_memory_bytes: int
+    """The highest peak of memory."""
+    refused_growths: int
+    verdicts: tuple[tuple[str, int], ...]
+    """The verdicts with their numbers of calls, in alphabetical order."""
+
+    def is_like(self, other: Cost) -> bool:
+        """Return whether nothing differs that is the same in every run: lower bounds of fuel are not."""
+        mine, theirs = (
+            replace(one, fuel=one.fuel if self.fuel_is_exact and other.fuel_is_exact else 0) for one in (self, other)
+        )
+        return mine == theirs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CostDifference:
+    """An export that one test called in several reports, at different costs."""
+
+    test: str
+    component: str
+    export: str | None
+    """The full name of the export; `None` for the instantiation."""
+    costs: tuple[Cost | None, ...]
+    """One for each report; `None` where the test did not call the export."""
+
+
+def cost_differences(reports: Sequence[Iterable[ExecutionRecord]]) -> tuple[CostDifference, ...]:
+    """Return what cost differently, in the order of tests, components and exports.
+
+    A test that ran no guest in some report is compared among the others, since a run of some tests only is no finding.
+    """
+    costs = [_costs(executions) for executions in reports]
+    tests = [{test for test, _, _ in of_report} for of_report in costs]
+    found = []
+    for key in sorted({key for of_report in costs for key in of_report}, key=lambda key: (*key[:2], key[2] or "")):
+        each = tuple(of_report.get(key) for of_report in costs)
+        compared = [cost for cost, of_report in zip(each, tests) if key[0] in of_report]
+        known = [cost for cost in compared if cost is not None]
+        if len(known) < len(compared) or not all(known[0].is_like(cost) for cost in known):
+            test, component, export = key
+            found.append(CostDifference(test=test, component=component, export=export, costs=each))
+    return tuple(found)
+
+
+def _costs(executions: Iterable[ExecutionRecord]) -> dict[_Key, Cost]:
+    groups: defaultdict[_Key, list[ExecutionRecord]] = defaultdict(list)
+    for execution in executions:
+        groups[execution.test, execution.component, execution.export].append(execution)
+    return {
+        key: Cost(
+            calls=len(group),
+            fuel=sum(one.fuel_consumed for one in group),
+            fuel_is_exact=all(one.fuel_is_exact for one in group),
+            peak_memory_bytes=max(one.peak_memory_bytes for one in group),
+            refused_growths=sum(one.denied_growths for one in group),
+            verdicts=tuple(sorted(Counter(one.verdict for one in group).items())),
+        )
+        for key, group in groups.items()
+    }

@@ -10,12 +10,12 @@ from pytest_airssys_wasm.runtime.base.printable import counted
 from pytest_airssys_wasm.runtime.binary.needs import exceeded, read_needs
 from pytest_airssys_wasm.runtime.budget.limits import WORDS, limit_text
 from pytest_airssys_wasm.runtime.errors import WasmError
-from pytest_airssys_wasm.runtime.host.unmet_imports import is_wasi
 from pytest_airssys_wasm.runtime.store.store import LimitedStore
 from pytest_airssys_wasm.validation import ORDER
 from pytest_airssys_wasm.validation.calls import refusals
 from pytest_airssys_wasm.validation.determinism import check_determinism
 from pytest_airssys_wasm.validation.findings import Unfit, raise_limit, remedy
+from pytest_airssys_wasm.validation.imports import check_imports
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,33 +36,6 @@ def check_manifest(candidate: Candidate) -> str:
 def check_loads(candidate: Candidate) -> str:
     """Check that the binary is valid and the platform's compiler accepts it."""
     return _loading(candidate.load())
-
-
-def check_imports(candidate: Candidate) -> str:
-    """Check that every import is WASI that is granted, or a registered host function."""
-    component = candidate.need("loads", candidate.load)
-    unmet = list(component.unmet_imports(candidate.host, candidate.wasi))
-    if not unmet:
-        return (
-            f"{counted(len(component.imports), 'import')}, all provided" if component.imports else "it imports nothing"
-        )
-    if all(_is_wasi(one.name) for one in unmet):
-        interfaces = sorted({one.name.partition("#")[0] for one in unmet})
-        raise Unfit(
-            f"it imports WASI, which is not granted: {', '.join(interfaces)}",
-            "write a table [wasi] into its Component.toml: an empty one links WASI and grants no access to the machine",
-        )
-    missing = [one for one in unmet if not one.is_registered]
-    if not missing:
-        raise Unfit(
-            f"another signature is registered for {counted(len(unmet), 'import')}: {'; '.join(map(str, unmet))}",
-            "register functions with the declared signatures, or declare the signatures of those that are registered",
-        )
-    raise Unfit(
-        f"nothing provides {counted(len(missing), 'import')}: {'; '.join(map(str, missing))}",
-        "register them in a conftest.py beside it, in a fixture that overrides `wasm_host` or in the hook "
-        f"`pytest_wasm_host`: host.register({missing[0].name!r}, function)",
-    )
 
 
 def check_limits(candidate: Candidate) -> str:
@@ -128,8 +101,3 @@ CHECKS = dict(zip(ORDER, _FUNCTIONS))
 
 def _loading(component: Component) -> str:
     return f"{'compiled' if component.was_compiled else 'from the cache'} in {measured_ms(component.load_ms)} ms"
-
-
-def _is_wasi(name: str) -> bool:
-    interface, _, _ = name.partition("#")
-    return is_wasi(interface) or interface == "wasi_snapshot_preview1"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
@@ -38,21 +39,29 @@ def check_determinism(candidate: Candidate) -> str:
         cost = instance.store.usage
         assert cost is not None
         calls = _calls(candidate, component)
+    found: list[str] = []
     for _ in range(1, RUNS):
         with candidate.instantiated() as instance:
             again = instance.store.usage
             assert again is not None
             if again.fuel.consumed != cost.fuel.consumed:
-                raise _differs(
-                    component, "instantiation used", f"{cost.fuel.consumed:,}", f"{again.fuel.consumed:,} fuel"
-                )
+                fuel = f"{cost.fuel.consumed:,}", f"{again.fuel.consumed:,} fuel"
+                found.append(_differs("instantiation used", *fuel))
+                break
+    late = 0
     for planned in calls:
-        outcome = _call(candidate, planned)
-        for _ in range(1, RUNS):
-            _compare(component, planned, outcome, _call(candidate, planned))
+        first, others = _call(candidate, planned), [_call(candidate, planned) for _ in range(1, RUNS)]
+        if any(one is not None and one.verdict is Verdict.TIMEOUT for one in (first, *others)):
+            late += 1  # how far a guest gets until its timeout depends on the machine
+            continue
+        # One difference for each call: further ones mostly follow from it.
+        found += islice((text for again in others for text in _compare(planned, first, again)), 1)
+    if found:
+        raise _unfit(component, found)
     if not calls:
         return f"only the instantiation, {RUNS} times: there are no [[tests]], and every export takes arguments"
-    return f"{counted(len(calls), 'call')} and the instantiation, {RUNS} times each"
+    not_compared = f"; {counted(late, 'call')} not compared, because of timeouts" if late else ""
+    return f"{counted(len(calls) - late, 'call')} and the instantiation, {RUNS} times each{not_compared}"
 
 
 def _calls(candidate: Candidate, component: Component) -> list[PlannedCall]:
@@ -80,28 +89,43 @@ def _call(candidate: Candidate, planned: PlannedCall) -> CallResult | None:
             return None
 
 
-def _compare(component: Component, planned: PlannedCall, first: CallResult | None, again: CallResult | None) -> None:
-    if first is None or again is None or Verdict.TIMEOUT in (first.verdict, again.verdict):
-        return  # how far a guest gets until its timeout depends on the machine
+def _compare(planned: PlannedCall, first: CallResult | None, again: CallResult | None) -> Iterator[str]:
+    """Yield how the second result differs from the first."""
+    if first is None or again is None:
+        return
     what = planned.text
     if first.verdict != again.verdict:
-        raise _differs(component, f"{what} ended with", str(first.verdict), str(again.verdict))
+        yield _differs(f"{what} ended with", str(first.verdict), str(again.verdict))
     if first.value != again.value:
-        raise _differs(
-            component, f"{what} returned", planned.result_text(first.value), planned.result_text(again.value)
-        )
+        yield _differs(f"{what} returned", planned.result_text(first.value), planned.result_text(again.value))
     if first.usage.fuel != again.usage.fuel:
-        raise _differs(
-            component, f"{what} used", f"{first.usage.fuel.consumed:,}", f"{again.usage.fuel.consumed:,} fuel"
-        )
+        yield _differs(f"{what} used", f"{first.usage.fuel.consumed:,}", f"{again.usage.fuel.consumed:,} fuel")
     if first.output != again.output:
-        raise _differs(component, f"{what} wrote", repr(first.output)[:200], repr(again.output)[:200])
+        yield _differs(f"{what} wrote", repr(first.output)[:200], repr(again.output)[:200])
 
 
-def _differs(component: Component, what: str, first: str, again: str) -> Unfit:
+def _differs(what: str, first: str, again: str) -> str:
+    return f"{what} {first}, and in a fresh store {again}"
+
+
+def _unfit(component: Component, found: list[str]) -> Unfit:
+    """Return the fault with every difference, and with the imports from WASI that may cause them."""
     suspects = {text for name in component.imports for start, text in _SOURCES.items() if name.startswith(start)}
+    more = f" (and {counted(len(found) - 1, 'more difference')})" if len(found) > 1 else ""
     hint = f"; it imports {' and '.join(sorted(suspects))} from WASI" if suspects else ""
-    return Unfit(
-        f"{what} {first}, and in a fresh store {again}{hint}",
-        "take randomness and time as arguments, not from imports; give hash maps a fixed seed",
-    )
+    advice = []
+    if suspects:
+        advice.append(f"take {_AS_ARGUMENTS[tuple(sorted(suspects))]} as arguments, not from imports")
+    if "random numbers" in suspects:
+        advice.append("give hash maps a fixed seed")
+    if not suspects:
+        own = "the host functions that it imports must return the same each time" if component.imports else ""
+        advice.append(own or "look for values that depend on the host, such as the bits of a NaN")
+    return Unfit(f"{found[0]}{more}{hint}", "; ".join(advice), [f"also: {text}" for text in found[1:]])
+
+
+_AS_ARGUMENTS = {
+    ("random numbers",): "randomness",
+    ("clocks",): "time",
+    ("clocks", "random numbers"): "randomness and time",
+}

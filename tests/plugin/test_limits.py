@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import product
 from types import SimpleNamespace
 
@@ -310,7 +311,7 @@ def test_the_command_line_is_obeyed_and_each_test_that_it_touches_says_so(projec
     assert f"wasm limit: {OVERRULED} (5 checks and tests)" in quiet.text
     failing = project.run("test_a.py::test_a", "--wasm-memory=700 KiB")
     assert "limit    memory 700 KiB from --wasm-memory, the manifest says 512 KiB" in failing.text
-    assert "memory   peak 64 KiB of 700 KiB (9.1 %), --wasm-memory, 1 growth refused" in failing.text
+    assert "memory   peak 64 KiB of 700 KiB (9.1 %) from --wasm-memory, 1 growth refused" in failing.text
 
 
 def test_all_wrong_markers_of_a_file_are_told_once(guest):
@@ -347,6 +348,6 @@ def test_the_scale_holds_for_tests_and_stands_in_what_reproduces_them(guest):
         """
     )
     ran = guest.run("--wasm-timeout-scale=1.5")
-    assert "of 30 ms (100 %), marker timeout_ms, 20 ms times 1.5" in ran.text or "times 1.5" in ran.text
+    assert re.search(r"of 30 ms \(1\d\d %\) from marker timeout_ms, 20 ms times 1.5", ran.text), ran.text
     assert "rerun    pytest --wasm-timeout-scale 1.5 test_a.py::test_a" in ran.text
     assert "timeouts times 1.5" in ran.text

@@ -214,7 +214,7 @@ def _enough_text(enough: Enough) -> str:
 
 def _of(name: str, limit: float | None, used: float, origins: Mapping[str, str]) -> str:
     """Write a limit with the share of it that was used, and the place where it was given."""
-    origin = f", {origins[name]}" if name in origins else ""
+    origin = f" from {origins[name]}" if name in origins else ""
     if not limit:
         return limit_text(name, limit) + origin
     return f"{limit_text(name, limit)} ({percent(100 * used / limit)}){origin}"

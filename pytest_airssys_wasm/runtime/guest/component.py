@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from abc import ABC, abstractmethod
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -30,9 +31,46 @@ class UnknownExport(LinkError, LookupError):
     def among(cls, guest: object, name: str, known: Iterable[str]) -> UnknownExport:
         """Return the error for a `name` that is not among the `known` exports of `guest`."""
         known = sorted(known)
-        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or known[:5]
-        hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "; it exports none"
+        if near := similar_names(name, known):
+            hint = f"; did you mean {' or '.join(map(repr, near))}?"
+        elif known:
+            more = len(known) - _SOME
+            hint = f"; it exports {', '.join(map(repr, known[:_SOME]))}" + (f" and {more:,} more" if more > 0 else "")
+        else:
+            hint = "; it exports none"
         return cls(f"{guest!r} has no export {name!r}{hint}")
+
+
+_SOME = 5
+"""The number of exports that a message names if none of them is similar."""
+_MOST_NAMES, _MOST_CHARACTERS = 2_000, 200
+"""The bounds within which similar names are looked for, which takes time."""
+
+
+def similar_names(name: str, known: Sequence[str], most: int = 3) -> list[str]:
+    """Return the known names that somebody may have meant by `name`: first those that differ in what stands before the
+    function, then those that are spelled similarly.
+    """
+    known = [one for one in known[:_MOST_NAMES] if len(one) <= _MOST_CHARACTERS]
+    name = name[:_MOST_CHARACTERS]
+    wanted, full_of = _plain(name), {_plain(one): one for one in known}
+    found = [one for one in known if _last(one) == _last(name)]
+    found += [full_of[one] for one in difflib.get_close_matches(wanted, full_of, n=most, cutoff=0.6)]
+    ends = {_last(one): one for one in known}
+    found += [ends[one] for one in difflib.get_close_matches(_last(name), ends, n=most, cutoff=0.6)]
+    return list(dict.fromkeys(found))[:most]
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", "-").lower()
+
+
+def _last(name: str) -> str:
+    """Return what stands last in a full name: the function of an interface, the method of a resource, the interface."""
+    end = re.split(r"[#\]]", _plain(name))[-1]
+    if "#" not in name:
+        end = end.rpartition("/")[2].partition("@")[0]
+    return end.rpartition(".")[2]
 
 
 class Items(dict[str, Any]):

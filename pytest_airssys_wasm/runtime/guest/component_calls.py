@@ -89,6 +89,6 @@ def _function(handle: InstanceHandle, name: str, export: WitExport, store: int) 
     if found is None:
         found = (c_char * 32)()
         if not abi.component_instance_get_func(handle.raw, store, address(export.index), found):
-            raise UnknownExport.among(handle.component, name, ())
+            raise UnknownExport.among(handle.component, name, handle.component.function_names())
         handle.functions[name] = found
     return found

@@ -134,4 +134,5 @@ def _attribute(instance: Instance, interface: str, attribute: str) -> Function:
         return Function(instance, full)
     if attribute.startswith("__"):
         raise AttributeError(attribute)
-    raise AttributeError(str(UnknownExport.among(instance.component, attribute, known)))
+    elsewhere = (full for full in instance.component.function_names() if full.rpartition("#")[0] != interface)
+    raise AttributeError(str(UnknownExport.among(instance.component, attribute, [*known, *elsewhere])))

@@ -30,6 +30,11 @@ WASI_NOT_GRANTED = "WASI is not granted: wasi=Wasi() in Python, [wasi] in Compon
 """The reason for which imports of WASI are unmet, and the remedy."""
 
 
+_MOST_TYPE = 120
+"""The most characters of a type in a list of imports."""
+_MEMBERS = re.compile(r"\{(?!…\})[^{}]*(?:\{…\}[^{}]*)*\}")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnmetImport:
     """An import that nothing provides, or that has another signature than what is registered for it."""
@@ -45,6 +50,11 @@ class UnmetImport:
 
     def __str__(self) -> str:
         return f"{self.name}: {self.type}{f' ({self.why})' if self.why else ''}"
+
+    @property
+    def short_text(self) -> str:
+        """The same on a line that people can read: the members of records, variants and the like left out if long."""
+        return f"{self.name}: {_short(self.type)}{f' ({self.why})' if self.why else ''}"
 
 
 def is_wasi(interface: str) -> bool:
@@ -113,7 +123,17 @@ def _listed(missing: Sequence[UnmetImport]) -> Iterator[str]:
                 names = ", ".join(one.name.partition("#")[2] for one in functions)
                 yield printable(f"{interface}: {names} ({WASI_NOT_GRANTED})")
         else:
-            yield from (printable(str(one)) for one in group)
+            yield from (printable(one.short_text) for one in group)
+
+
+def _short(type_text: str) -> str:
+    if len(type_text) > _MOST_TYPE:
+        # The innermost first, until no braces are left but those with an ellipsis.
+        collapsed, times = type_text, 1
+        while times:
+            collapsed, times = _MEMBERS.subn("{…}", collapsed)
+        type_text = collapsed
+    return type_text if len(type_text) <= _MOST_TYPE else f"{type_text[: _MOST_TYPE - 1]}…"
 
 
 def _near(full: str, host: HostFunctions | None) -> str:

@@ -60,15 +60,18 @@ CONTENTS = (
 )
 SETTINGS = """\
 Every option has an ini key of the same stem, and the command line wins over the ini file. Limits have more sources. From
-the weakest to the strongest they are the built-in defaults, `Component.toml`, the ini file, the command line and
-markers; of several markers the closest one wins. All settings are checked when pytest starts: a wrong setting is a usage
+the weakest to the strongest they are the built-in defaults, the ini file, `Component.toml`, the command line and
+markers; of several markers the closest one wins. So the ini file only fills in what a manifest leaves out. If the command
+line replaces a limit of a manifest, every check and test that it affects says so: `memory 4 MiB from --wasm-memory, the
+manifest says 512 KiB`. `--wasm-timeout-scale` multiplies the timeouts that result. All settings are checked when pytest starts: a wrong setting is a usage
 error even if no test uses it. Paths in the ini file are relative to that file. Paths on the command line are relative to
 the folder in which pytest was started.
 """
 CEILINGS = """
 The keys `wasm_max_…` are ceilings. A limit on the command line over its ceiling is a usage error. A marker over its
 ceiling is a collection error, and the run ends with the exit code of a usage error. If a `Component.toml` is over a
-ceiling, the tests and checks that use it fail. A ceiling below a built-in default lowers the default.
+ceiling, the tests and checks that use it fail. A ceiling below a built-in default lowers the default. Ceilings are
+compared with timeouts before `--wasm-timeout-scale` multiplies them.
 
 Cases of the suite and checks of components are ordinary pytest items: `-k`, `-m conformance`, `--lf`, `-n auto` and
 JUnit work with them. Their node ids are `conformance/<chapter>/<case>` and `<path>/Component.toml::<check>`, or

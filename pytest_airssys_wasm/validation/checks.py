@@ -8,7 +8,7 @@ from pytest_airssys_wasm.runtime.base.figures import measured_ms
 from pytest_airssys_wasm.runtime.base.originals import monotonic
 from pytest_airssys_wasm.runtime.base.printable import counted
 from pytest_airssys_wasm.runtime.binary.needs import exceeded, read_needs
-from pytest_airssys_wasm.runtime.budget.limits import WORDS, limit_text
+from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits, limit_text
 from pytest_airssys_wasm.runtime.errors import WasmError
 from pytest_airssys_wasm.runtime.store.store import LimitedStore
 from pytest_airssys_wasm.validation import ORDER
@@ -28,9 +28,14 @@ def check_manifest(candidate: Candidate) -> str:
     """Check that the manifest is valid: known keys, and values in range."""
     manifest = candidate.manifest
     assert manifest is not None
-    stated = {"memory": manifest.memory_bytes, "fuel": manifest.max_fuel, "timeout_ms": manifest.timeout_ms}
-    limits = [f"{WORDS[name]} {limit_text(name, value)}" for name, value in stated.items() if value is not None]
-    return f"{', '.join(limits)}, {counted(len(manifest.tests), 'test')}"
+    # What it leaves out, others fill in.
+    limits = candidate.declared_limits if isinstance(candidate.declared_limits, ResourceLimits) else manifest.limits()
+    fuel = limits.fuel if manifest.max_fuel is None else manifest.max_fuel
+    timeout_ms = limits.timeout_ms if manifest.timeout_ms is None else manifest.timeout_ms
+    return (
+        f"memory {manifest.memory_bytes:,} bytes, fuel {limit_text('fuel', fuel)}, "
+        f"timeout {limit_text('timeout_ms', timeout_ms)}, {counted(len(manifest.tests), 'test')}"
+    )
 
 
 def check_loads(candidate: Candidate) -> str:

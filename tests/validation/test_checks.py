@@ -6,12 +6,14 @@ from functools import partial
 
 import pytest
 
+from pytest_airssys_wasm.runtime.base.outcome import Verdict
+from pytest_airssys_wasm.runtime.errors import OutOfFuel, WasmError
 from pytest_airssys_wasm.runtime.host.functions import HostFunctions
 from pytest_airssys_wasm.runtime.manifest.loading import load_manifest
 from pytest_airssys_wasm.validation.calls import check_entry
 from pytest_airssys_wasm.validation.candidate import Candidate
 from pytest_airssys_wasm.validation.checks import CHECKS
-from pytest_airssys_wasm.validation.findings import Blocked, Unfit
+from pytest_airssys_wasm.validation.findings import Blocked, Unfit, remedy
 from support.validated_guest import GUEST, HEAD, SOUND, entry
 
 RANDOM = """(module
@@ -29,7 +31,13 @@ def host():
 
 
 @pytest.fixture
-def validate(engine, tmp_path, host):
+def faults():
+    """What failed in the last validation, by the name of the check, with details and remedy."""
+    return {}
+
+
+@pytest.fixture
+def validate(engine, tmp_path, host, faults):
     """Return the notes of all checks and entries, and the reasons of those that fail, each by its name."""
 
     def run(manifest_text=HEAD + SOUND, guest=GUEST, host=host):
@@ -47,6 +55,7 @@ def validate(engine, tmp_path, host):
             wasi=manifest.wasi,
         )
         notes, failures = {}, {}
+        faults.clear()
         checks = {name: (check, ()) for name, check in CHECKS.items()}
         checks |= {f"tests[{test.name}]": (check_entry, (test,)) for test in manifest.tests}
         for name, (check, more) in checks.items():
@@ -55,6 +64,7 @@ def validate(engine, tmp_path, host):
             except Unfit as unfit:
                 assert unfit.remedy
                 failures[name] = unfit.reason
+                faults[name] = unfit
             except Blocked as blocked:
                 assert blocked.check not in notes
         return notes, failures
@@ -179,3 +189,97 @@ def test_a_missing_binary_fails_loads(validate):
     name, told = the_failure(validate(guest=None))
     assert name == "loads"
     assert "there is no file" in told
+
+
+LABELS = """(component
+  (core module $m (func (export "f") (result i32) i32.const 5))
+  (core instance $i (instantiate $m))
+  (func $f (result u32) (canon lift (core func $i "f")))
+  (instance $api (export "label" (func $f)) (export "other" (func $f)))
+  (export "demo:shop/api@1.0.0" (instance $api)))"""
+
+
+@pytest.mark.parametrize("meant", ["label", "labels", "demo:shop/api#label", "demo:shop/api@1.0.1#label", "Label"])
+def test_an_export_is_found_in_the_interface_that_has_it(validate, meant):
+    name, told = the_failure(validate(HEAD + entry("one", meant, "returns = 5"), LABELS))
+    assert name == "tests[one]"
+    assert "did you mean 'demo:shop/api@1.0.0#label'" in told
+
+
+def test_names_that_nobody_can_have_meant_are_only_listed(validate):
+    _, told = the_failure(validate(HEAD + entry("one", "zzz", "returns = 5"), LABELS))
+    assert told.endswith("it exports 'demo:shop/api@1.0.0#label', 'demo:shop/api@1.0.0#other'")
+
+
+def test_missing_imports_are_grouped_by_what_is_to_be_done(validate, faults):
+    fields = " ".join(f'(field "field-number-{number}" (list string))' for number in range(12))
+    own = " ".join(f'(export "price-{n}" (func (param "item" $i) (result u32)))' for n in range(5))
+    _, failures = validate(
+        HEAD,
+        f"""(component
+          (import "wasi:cli/environment@0.2.0" (instance
+            (export "get-environment" (func (result (list (tuple string string)))))
+            (export "get-arguments" (func (result (list string))))))
+          (import "wasi:random/random@0.2.0" (instance (export "get-random-u64" (func (result u64)))))
+          (import "demo:shop/prices@1.0.0" (instance
+            (type $r (record {fields})) (export "item" (type $i (eq $r))) {own})))""",
+    )
+    fault = faults["imports"]
+    assert len(failures["imports"]) < 400
+    assert "WASI, which is not granted: wasi:cli/environment@0.2.0, wasi:random/random@0.2.0" in failures["imports"]
+    assert "nothing provides 5 imports: demo:shop/prices@1.0.0#price-0" in failures["imports"]
+    assert "  wasi:cli/environment@0.2.0: get-environment, get-arguments" in fault.details
+    assert "  demo:shop/prices@1.0.0#price-4: func(item: record {…}) -> u32" in fault.details
+    assert "an empty one links WASI" in fault.remedy
+    assert "host.register('demo:shop/prices@1.0.0#price-0', function)" in fault.remedy
+
+
+def test_misfits_and_missing_imports_are_both_told(validate, faults):
+    guest = GUEST.replace('(import "env" "log"', '(import "env" "more" (func)) (import "env" "log"')
+    host = HostFunctions()
+    host.register("env#log", lambda number, more: None)
+    _, failures = validate(guest=guest, host=host)
+    assert "nothing provides 1 import: env#more: (func)" in failures["imports"]
+    assert "another signature is registered for 1 import: env#log" in failures["imports"]
+
+
+def test_deterministic_names_every_difference(validate, faults):
+    twice = RANDOM.replace(
+        '(func (export "roll")', '(func (export "roll-2") (result i64) (call $roll))\n(func $roll (export "roll")'
+    )
+    name, told = the_failure(validate(HEAD + "[wasi]\n", twice))
+    assert name == "deterministic"
+    assert "(and 1 more difference)" in told
+    (also,) = faults["deterministic"].details
+    assert {told[:6], also.removeprefix("also: ")[:6]} == {"roll()", "roll-2"}
+    assert (
+        faults["deterministic"].remedy == "take randomness as arguments, not from imports; give hash maps a fixed seed"
+    )
+
+
+def test_calls_that_end_by_the_clock_are_not_said_to_be_compared(validate):
+    endless = GUEST.replace('(func (export "half")', '(func (export "spin") (loop br 0))\n(func (export "half")')
+    head = HEAD.replace("max_fuel = 100_000", "max_fuel = 10_000_000_000_000").replace("20_000", "5")
+    notes, _ = validate(head + entry("spins", "spin", "verdict = 'timeout'"), guest=endless)
+    assert notes["deterministic"].endswith("; 1 call not compared, because of timeouts")
+
+
+@pytest.mark.parametrize(
+    ("origin", "said"),
+    [
+        ("--wasm-fuel", "raise the limit, which comes from --wasm-fuel"),
+        ("max_fuel of Component.toml", "raise max_fuel under [resources.cpu]"),
+        ("the built-in default", "write max_fuel under [resources.cpu] (the limit is the built-in default)"),
+        ("the ceiling wasm_max_fuel of the ini file", "raise the limit, which comes from the ceiling wasm_max_fuel"),
+    ],
+)
+def test_a_remedy_names_the_origin_of_the_limit(origin, said):
+    assert said in remedy(OutOfFuel("the fuel budget of 1 was spent"), {"fuel": origin})
+
+
+@pytest.mark.parametrize("verdict", [one for one in Verdict if one is not Verdict.OK], ids=str)
+def test_there_is_advice_for_every_verdict(verdict):
+    error = WasmError("no")
+    error.verdict = verdict
+    assert len(remedy(error, {})) > 20
+    assert "above" not in remedy(error, {})

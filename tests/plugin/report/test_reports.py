@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from types import SimpleNamespace
 
@@ -24,7 +25,10 @@ def test_the_header_names_version_limits_and_cache(project):
         r"^wasm: wasmtime \d+\.\S+, memory as each test says, fuel 1,000,000, timeout 100 ms, cache /", text, re.M
     )
     text = project.run("--wasm-memory=2 MiB", "--wasm-fuel=500", "--wasm-timeout-ms=2 s", "--wasm-cache-dir=c").text
-    assert f"memory 2 MiB, fuel 500, timeout 2000 ms, cache {project.folder}/c" in text
+    assert (
+        f"memory 2 MiB (--wasm-memory), fuel 500 (--wasm-fuel), timeout 2,000 ms (--wasm-timeout-ms), cache {project.folder}/c"
+        in text
+    )
 
 
 def test_a_limit_failure_shows_limit_use_share_verdict_frames_and_command(guest):
@@ -43,7 +47,7 @@ def test_fuel(component):
         "call     count(1000000)",
         "fuel     1,000 of 1,000 (100 %)",
         "enough   5,000,001 fuel: run again with this limit lifted, it returned",
-        "of 20000 ms (",
+        "of 20,000 ms (",
         "memory   peak 64 KiB of 1 MiB (6.2 %)",
         "guest frames, innermost first:",
         "rerun    pytest --wasm-memory '3 MiB' test_a.py::test_fuel",
@@ -261,3 +265,60 @@ def test_the_line_gets_past_capture(guest):
         ran = guest.run(*arguments)
         assert ran.code == 0, ran.text
         assert "wasm: compiling app.wasm (2.6 kB), 3 s so far" in ran.text.partition("= PASSES =")[0]
+
+
+def test_the_section_of_a_failure_is_in_every_report(guest):
+    guest.write(test_a=HEAD + "\n@pytest.mark.fuel(1_000)\ndef test_fuel(component):\n    component.count(10**6)\n")
+    for more in ((), ("-n", "2")):
+        reports = [f"--wasm-report=r.{suffix}" for suffix in ("json", "md", "html")]
+        guest.run("--junitxml=j.xml", *reports, *more)
+        text = "enough   5,000,001 fuel: run again with this limit lifted, it returned"
+        assert text in guest.path("j.xml").read_text()
+        assert text in guest.path("r.md").read_text()
+        assert text in guest.path("r.html").read_text()
+        (test,) = json.loads(guest.path("r.json").read_text())["tests"]
+        lines = test["section"].splitlines()
+        assert lines[0] == "verdict  out-of-fuel"
+        assert text in lines
+        assert "fuel     1,000 of 1,000 (100 %) from marker fuel" in lines
+        assert lines[-1].startswith("rerun    pytest ")
+    assert text in guest.run("--show-capture=no").text
+
+
+def test_growths_that_calls_survive_are_shown(guest):
+    guest.write(
+        test_a=HEAD
+        + """
+def test_survives(component):
+    for _ in range(5):
+        component.grow(100)
+def test_fails_later(component):
+    component.grow(100)
+    component.add(1, 2)
+    assert 0
+def test_needs_no_more(component):
+    component.add(1, 2)
+"""
+    )
+    text = guest.run("--wasm-summary", "--junitxml=j.xml").text
+    assert "refused  5 growths of memory in this test; the limit is 1 MiB" in text
+    assert "refused  1 growth of memory in this test" in text
+    assert text.count("refused  ") == 2
+    assert re.search(r"^  grow +6 .*6\.2 % +ok 6, refused 6$", text, re.M), text
+    assert 'name="wasm_denied_growths" value="5"' in guest.path("j.xml").read_text()
+
+
+def test_a_check_that_is_skipped_leaves_no_row(project):
+    project.write(
+        guest_wat='(module (func $f unreachable) (start $f) (func (export "f")))',
+        Component_toml="""
+            [component]
+            name = "guest"
+            version = "0.1.0"
+            wasm = "guest.wat"
+            [resources.memory]
+            max_bytes = 524288
+        """,
+    )
+    text = project.run("--airssys-wasm", "-m", "not conformance", ".", "--wasm-summary").text
+    assert re.search(r"^  \(instantiate\) +1 .*trap 1$", text, re.M), text

@@ -72,7 +72,7 @@ def test_a_failing_case_shows_what_the_adapter_was_asked_wrote_and_said(odd):
     text = odd.run(ODD, TRAPS).text
     for line in (
         "verdict: expected trap, got 'runtime-died': signal: it was killed by SIGABRT",
-        "- Captured adapter call -",
+        "--- adapter ---",
         '> {"op":"run","id":',
         "  about to \\x1b[31mcrash",
         f"{TRAPS}",
@@ -82,7 +82,7 @@ def test_a_failing_case_shows_what_the_adapter_was_asked_wrote_and_said(odd):
     (rerun,) = (line for line in text.splitlines() if line.startswith("rerun: "))
     assert shlex.split(rerun)[1:] == ["pytest", ODD, TRAPS]
     both = odd.run(ODD, TRAPS, WRONG).text
-    _, of_traps, of_wrong = both.split("- Captured adapter call -")
+    _, of_traps, of_wrong = both.split("--- adapter ---")
     assert "about to" in of_traps
     assert '"value": 2' in of_wrong
     assert "about to" not in of_wrong

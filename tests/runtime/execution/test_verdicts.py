@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
+from pytest_airssys_wasm.runtime.budget.memory_account import MemoryAccount
 from pytest_airssys_wasm.runtime.errors import (
     ComponentTrapped,
     ExecutionTimeout,
@@ -14,6 +17,8 @@ from pytest_airssys_wasm.runtime.errors import (
     OutOfMemory,
     ResourceLimitExceeded,
 )
+from pytest_airssys_wasm.runtime.execution.run import Run, Stop
+from pytest_airssys_wasm.runtime.execution.verdict import judge
 from pytest_airssys_wasm.runtime.guest.component import UnknownExport
 from pytest_airssys_wasm.runtime.host.functions import HostFunctions
 from pytest_airssys_wasm.runtime.store.store import LimitedStore
@@ -261,3 +266,57 @@ def test_a_memory_beyond_all_addresses_is_out_of_memory(engine):
     component = engine.load("(module (memory i64 0x1_0000_0000_0000))")
     with pytest.raises(OutOfMemory, match="281474976710656 pages"), LimitedStore(engine, LIMITS) as store:
         store.instantiate(component)
+
+
+def test_the_processor_time_of_the_guest_is_told(engine, kernels):
+    usage = engine.execute(kernels, "count", 200_000, limits=LIMITS).usage
+    assert 0 < usage.cpu_ms <= usage.wall_ms + 1
+    ended = ending(engine, kernels, "spin", limits=UNMETERED)
+    assert ended.usage.cpu_ms is not None
+    assert 0 <= ended.usage.cpu_ms <= ended.usage.wall_ms + 1
+
+
+def test_a_guest_that_was_given_up_has_its_processor_time_too(engine):
+    host, done = HostFunctions(), threading.Event()
+    host.register("env#wait", lambda: done.wait(5) and None)
+    guest = engine.load("""(module (import "env" "wait" (func $wait)) (func (export "f") (call $wait)))""")
+    with pytest.raises(ExecutionTimeout) as caught:
+        engine.execute(guest, "f", limits=ResourceLimits(memory=0, timeout_ms=20), host=host)
+    done.set()
+    ended = caught.value
+    # Where the guest is in another process, that one tells it only if it still answers.
+    assert ended.usage.cpu_ms is None or ended.usage.cpu_ms < ended.usage.wall_ms
+    assert "busy" not in str(ended)  # the host function held it up
+
+
+class Clock:
+    """The processor time of a thread, as a test says."""
+
+    def __init__(self, ms):
+        self.ms = lambda: ms
+
+
+@pytest.mark.parametrize(
+    ("cpu_ms", "host_ms", "may_block", "said"),
+    [
+        (12.0, 0, False, "the guest had 12.0 ms of processor time in 238 ms: the machine was busy"),
+        (0.0, 0, False, "the guest had 0.00 ms of processor time in 238 ms: the machine was busy"),
+        (
+            12.0,
+            0,
+            True,
+            "the guest had 12.0 ms of processor time in 238 ms: it waited in WASI, or the machine was busy",
+        ),
+        (12.0, 200, False, None),
+        (200.0, 0, False, None),
+        (None, 0, False, None),
+    ],
+)
+def test_a_timeout_says_when_the_guest_has_hardly_run(cpu_ms, host_ms, may_block, said):
+    run = Run(ResourceLimits(memory=0, fuel=None, timeout_ms=230), None, MemoryAccount(0))
+    run.stop, run.finished, run.finished_at = Stop.TIMEOUT, True, run.started_at + 0.238
+    run.cpu, run.host_s, run.may_block = Clock(cpu_ms), host_ms / 1_000, may_block
+    error = judge(run)
+    assert isinstance(error, ExecutionTimeout)
+    assert str(error) == "the timeout of 230 ms ran out" + (f": {said}" if said else "")
+    assert error.usage.cpu_ms == cpu_ms

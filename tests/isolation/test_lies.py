@@ -45,6 +45,8 @@ LIES = {
     "fractions-of-calls": {"usage": {"host_calls": 1.5}},
     "endless-time": {"usage": {"wall_ms": 1e300}},
     "no-time": {"usage": {"wall_ms": "nan"}},
+    "endless-processor-time": {"usage": {"cpu_ms": 1e300}},
+    "negative-processor-time": {"usage": {"cpu_ms": -1}},
     "more-output-than-it-may": {"end": {"stdout": "A" * 400}},
     "output-that-is-no-base64": {"end": {"stdout": "?"}},
     "too-many-frames": {"end": {"verdict": "out-of-fuel", "frames": [["f", "m", 1, "s"]] * 300}},

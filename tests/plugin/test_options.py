@@ -14,6 +14,7 @@ BAD = {
     "wasm_fuel": ["-1", "many", "1.5", "18446744073709551616", ""],
     "wasm_memory": ["-1", "3 potatoes", "1.5 B", ""],
     "wasm_timeout_ms": ["-1", "soon", "nan", "inf", ""],
+    "wasm_timeout_scale": ["-1", "0", "nan", "inf", "1e9", "twice", ""],
     "wasm_memory_range": ["4 MiB", "4 MiB..1 MiB", "a..b", ""],
     "wasm_max_fuel": ["-1", "all"],
     "wasm_max_memory": ["-1", "all"],

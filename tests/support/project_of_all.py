@@ -178,7 +178,8 @@ class Session:
         report = json.loads((folder / "records.json").read_text())
         self.told = {test["test"]: test["outcome"] for test in report["tests"]}
         self.executions = Counter(
-            json.dumps({key: value for key, value in one.items() if key != "wall_ms"}) for one in report["executions"]
+            json.dumps({key: value for key, value in one.items() if key not in ("wall_ms", "cpu_ms")})
+            for one in report["executions"]
         )
 
     @property

@@ -14,7 +14,7 @@ from msgspec import structs
 
 from pytest_airssys_wasm.plugin import adapter
 from pytest_airssys_wasm.plugin.report import section
-from pytest_airssys_wasm.plugin.stash import KIND, NOTE, OVERRULED, REQUIREMENT
+from pytest_airssys_wasm.plugin.stash import DENIED_GROWTHS, KIND, NOTE, OVERRULED, REQUIREMENT
 from pytest_airssys_wasm.reporting.model import ExecutionRecord, TestRecord
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.base.printable import printable_lines
@@ -31,7 +31,7 @@ PROPERTIES = (
     "wasm_fuel",
     "wasm_wall_ms",
     "wasm_peak_memory_bytes",
-    "wasm_denied_growths",
+    DENIED_GROWTHS,
 )
 """The names of the user properties of a test that ran guests, which sum up its executions."""
 _EXECUTIONS = "airssys_wasm_executions"

@@ -12,7 +12,7 @@ import pytest
 
 from pytest_airssys_wasm.plugin.item_settings import OriginatedLimits, settings_of
 from pytest_airssys_wasm.plugin.settings import SETTINGS
-from pytest_airssys_wasm.plugin.stash import OVERRULED, RERUN_FLAGS, STORE
+from pytest_airssys_wasm.plugin.stash import DENIED_GROWTHS, OVERRULED, RERUN_FLAGS, STORE
 from pytest_airssys_wasm.runtime.base.figures import measured_ms, percent, size
 from pytest_airssys_wasm.runtime.base.originals import monotonic
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
@@ -33,6 +33,8 @@ _MAX_FRAMES = 20
 _MAX_DENIALS = 5
 _MAX_NAME = 120
 _MAX_OUTPUT = 4_000
+_LEAST_WAIT_MS = 5.0
+"""The least time without a processor that is shown: every thread waits for some."""
 _RERUNS_S = 10.0
 """The time in seconds that a session may spend on re-runs that determine which limit would have been enough."""
 _RERUNS_SPENT_S = pytest.StashKey[float]()
@@ -68,9 +70,9 @@ def add_remarks(item: pytest.Item, report: pytest.TestReport) -> None:
     if not report.passed or report.when != "call":
         return
     lines = [*_overruled_lines(item)]
-    store = item.stash.get(STORE, None)
-    if store is not None:
-        lines += _refusal_lines(store)
+    refused = dict(item.user_properties).get(DENIED_GROWTHS, 0)
+    if isinstance(refused, int) and refused:
+        lines.append(f"refused  {counted(refused, 'growth')} of memory, which the guests of this test survived")
     if lines:
         report.sections.append((SECTION, "\n".join(lines)))
 
@@ -184,7 +186,9 @@ def _usage_lines(usage: Usage | None, timeout_ms: float | None, origins: Mapping
     limits = {"fuel": fuel.max_fuel, "timeout_ms": timeout_ms, "memory": usage.memory_limit_bytes}
     measured = {"fuel": fuel.consumed, "timeout_ms": usage.wall_ms, "memory": usage.peak_memory_bytes}
     share = {name: _of(name, limit, measured[name], origins) for name, limit in limits.items()}
-    cpu = "" if usage.cpu_ms is None else f" ({measured_ms(usage.cpu_ms)} ms of processor time)"
+    cpu = ""
+    if usage.cpu_ms is not None and usage.wall_ms - usage.cpu_ms > max(_LEAST_WAIT_MS, usage.wall_ms / 4):
+        cpu = f" ({measured_ms(usage.cpu_ms)} ms of processor time)"
     refused = f", {counted(usage.denied_growths, 'growth')} refused" if usage.denied_growths else ""
     yield f"fuel     {used} of {share['fuel']}"
     yield f"time     {measured_ms(usage.wall_ms)} ms{cpu} of {share['timeout_ms']}"

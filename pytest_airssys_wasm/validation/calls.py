@@ -14,7 +14,7 @@ from pytest_airssys_wasm.runtime.base.printable import counted
 from pytest_airssys_wasm.runtime.errors import ComponentTrapped, WasmError
 from pytest_airssys_wasm.runtime.guest.component import UnknownExport
 from pytest_airssys_wasm.runtime.wave import write_call, write_value
-from pytest_airssys_wasm.validation.findings import Unfit, remedy
+from pytest_airssys_wasm.validation.unfit import Unfit, remedy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

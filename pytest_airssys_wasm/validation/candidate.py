@@ -17,7 +17,7 @@ from pytest_airssys_wasm.runtime.errors import (
     WasmError,
 )
 from pytest_airssys_wasm.runtime.store.store import LimitedStore
-from pytest_airssys_wasm.validation.findings import Blocked, Unfit
+from pytest_airssys_wasm.validation.unfit import Blocked, Unfit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -12,7 +12,7 @@ from pytest_airssys_wasm.runtime.host.unmet_imports import is_wasi
 from pytest_airssys_wasm.runtime.store.store import LimitedStore
 from pytest_airssys_wasm.validation import ORDER
 from pytest_airssys_wasm.validation.determinism import check_determinism
-from pytest_airssys_wasm.validation.findings import Unfit, remedy
+from pytest_airssys_wasm.validation.unfit import Unfit, remedy
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.base.printable import counted
 from pytest_airssys_wasm.validation.calls import PlannedCall, make_call, plan_call
-from pytest_airssys_wasm.validation.findings import Unfit
+from pytest_airssys_wasm.validation.unfit import Unfit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

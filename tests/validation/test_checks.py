@@ -11,7 +11,7 @@ from pytest_airssys_wasm.runtime.manifest.loading import load_manifest
 from pytest_airssys_wasm.validation.calls import check_entry
 from pytest_airssys_wasm.validation.candidate import Candidate
 from pytest_airssys_wasm.validation.checks import CHECKS
-from pytest_airssys_wasm.validation.findings import Blocked, Unfit
+from pytest_airssys_wasm.validation.unfit import Blocked, Unfit
 from support.validated_guest import GUEST, HEAD, SOUND, entry
 
 RANDOM = """(module

@@ -15,7 +15,7 @@ from pytest_airssys_wasm.plugin.settings import SETTINGS
 from pytest_airssys_wasm.plugin.sources import MANIFEST_NAME, Source, load_component, path_of, read_manifest
 from pytest_airssys_wasm.plugin.stash import KIND, NOTE, RERUN_FLAGS
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
-from pytest_airssys_wasm.validation.findings import Blocked, Unfit
+from pytest_airssys_wasm.validation.unfit import Blocked, Unfit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -1,6 +1,6 @@
-"""The findings of checks that do not pass, and remedies in the words of `Component.toml`.
+"""The errors of checks that do not pass, and remedies in the words of `Component.toml`.
 
-Findings are raised; a check that passes returns a note of one line.
+A check that passes returns a note of one line.
 """
 
 from __future__ import annotations

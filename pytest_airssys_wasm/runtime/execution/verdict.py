@@ -68,7 +68,8 @@ _TRAPS = (
     (re.compile(r"unknown handle index|handle index \d+|resource"), "unknown-handle"),
 )
 _EXACT_FUEL_KINDS = {"unreachable", "uncaught-exception", "out-of-fuel", None}
-"""The trap kinds before which wasmtime charges the current frame; `None` stands for errors outside of guest code."""
+"""The trap kinds before which wasmtime charges the current frame; `None` stands for errors without a trap code, which
+are raised outside of guest code, with one exception below."""
 
 
 def judge(run: Run) -> BaseException | None:

@@ -1,4 +1,4 @@
-"""The subject of validation: a binary with its manifest, its limits, and the host that it would have."""
+"""The subject of validation: a binary with its manifest, its limits, and its host functions."""
 
 from __future__ import annotations
 
@@ -36,15 +36,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A component or module that is validated."""
+    """A component or module to be validated."""
 
     engine: WasmEngine
     wasm: Path
     loader: Callable[[], Component]
-    """Loads the binary, or returns what was loaded from it before. Raises what `WasmEngine.load` raises."""
+    """The function that loads the binary, or returns the guest that was loaded before. It raises the errors of
+    `WasmEngine.load`.
+    """
     manifest: Manifest | None
     declared_limits: ResourceLimits | InvalidConfiguration
-    """The limits, or the reason why there are none."""
+    """The limits, or the error that explains why there are none."""
     host: HostFunctions
     wasi: Wasi | None
 
@@ -109,7 +111,7 @@ class Candidate:
 
     @staticmethod
     def need(check: str, get: Callable[[], T]) -> T:
-        """Return the result of `get`. Raises `Blocked`, naming the check, if it raises `Unfit`."""
+        """Return the result of `get`. Raises `Blocked`, which names the check, if `get` raises `Unfit`."""
         try:
             return get()
         except Unfit as unfit:

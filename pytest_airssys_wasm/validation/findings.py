@@ -25,7 +25,7 @@ _REMEDIES = {
 
 
 class Unfit(Exception):
-    """A fault in the component, or in what its manifest declares."""
+    """The error for a fault in the component, or in the declarations of its manifest."""
 
     def __init__(self, reason: str, remedy: str) -> None:
         super().__init__(reason)
@@ -36,7 +36,7 @@ class Unfit(Exception):
 
 
 class Blocked(Exception):
-    """The failure of an earlier check, which leaves a check without anything to look at."""
+    """The error for a check that cannot run because an earlier check failed."""
 
     def __init__(self, check: str, reason: str) -> None:
         super().__init__(f"not checked, because {check} fails: {reason}")
@@ -45,5 +45,5 @@ class Blocked(Exception):
 
 
 def remedy(error: WasmError) -> str:
-    """Return one line that says what to do about an execution that ended with this error."""
+    """Return the remedy, in one line, for an execution that ended with this error."""
     return _REMEDIES.get(error.verdict, "see the error above")

@@ -50,9 +50,9 @@ class CurrentExecution:
 
 
 def current_execution() -> CurrentExecution:
-    """Return the execution that called the host function which is running.
+    """Return the execution that called the current host function.
 
-    Raises `LookupError` outside a host function.
+    Raises `LookupError` outside of host functions.
     """
     try:
         return CurrentExecution(RUN.get())

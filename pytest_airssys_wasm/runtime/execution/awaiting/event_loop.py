@@ -66,8 +66,8 @@ class OnLoop:
 async def off_the_loop(work: Callable[..., T], /, *args: Any, **named: Any) -> T:
     """Do blocking work on another thread, and return its result or raise its error.
 
-    Where the caller is cancelled, the work goes on alone. It has a thread of its own, because those of the loop's
-    executor are few and may be busy with anything.
+    If the caller is cancelled, the work continues. It runs on a separate thread, because the threads of the loop's
+    executor are few and may all be busy.
     """
     loop = asyncio.get_running_loop()
     through: asyncio.Future[T] = loop.create_future()

@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 
 
 class LoopWaker:
-    """Resolves futures and timers on one event loop, for any thread. Made on the loop's thread; the loop keeps it.
+    """A waker, which resolves futures and timers on one event loop, for any thread. It is created on the loop's thread,
+    and the loop keeps it.
 
-    It holds neither the loop nor what the loop keeps, and closes its descriptor when nothing holds it any more.
+    A waker references neither its loop nor the objects that the loop keeps, and closes its descriptor when it is
+    garbage-collected.
     """
 
     __slots__ = ("__weakref__", "_descriptor", "_due", "_kept")
@@ -41,7 +43,7 @@ class LoopWaker:
         Context().run(loop.add_reader, self._descriptor, self._answer, kept)
 
     def wake(self, waiting: weakref.ref[Resolvable]) -> None:
-        """Have this object resolved, if it is still alive. On a closed loop nothing happens any more."""
+        """Let the loop resolve this object, if it still exists. On a closed loop this does nothing."""
         self._due.append(waiting)
         system.eventfd_write(self._descriptor, 1)
 

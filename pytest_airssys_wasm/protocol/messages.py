@@ -62,7 +62,7 @@ class StepRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class RunRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="op", tag="run"):
-    """The request to run steps in one new store. The first implies an instantiation, which has a budget of its own."""
+    """The request to run steps in one new store. The first implies an instantiation, which has a separate budget."""
 
     id: int
     component: str

@@ -1,9 +1,10 @@
 """The text of values and calls in WAVE, the notation for values of the Component Model, for messages about an
 execution.
 
-Nothing here raises or runs long, whatever the value: writing ends when its budget of characters and steps is spent, and
-a value that does not fit its type is marked (`<… "x">`). See https://docs.rs/wasm-wave for the notation; resources, for
-which it has none, are `<resource name>`. Control characters and bidirectional overrides are always escaped.
+The functions neither raise errors nor run for long, whatever the value: writing ends when the budget of characters and
+steps is spent, and a value that does not fit its type is marked (`<… "x">`). See https://docs.rs/wasm-wave for the
+notation. WAVE does not define a notation for resources, which are written as `<resource name>`. Control characters and
+bidirectional overrides are always escaped.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def write_value(value: object, type_: AnyType, *, most_characters: int = _MOST_C
     """Return a Python value in WAVE: `{id: 1, tags: ["a"]}`.
 
     `type_` is its WIT type, or the name of a core value type (`"i32"`). The text has at most `most_characters`
-    characters, and ends with `…` if it was cut. Never raises.
+    characters, and ends with `…` if it was cut. This function does not raise errors.
     """
     return _written(most_characters, lambda out: _value(out, value, type_, 0))
 
@@ -71,7 +72,7 @@ def write_call(
     """Return a call in WAVE: `transform("hello")`, `demo:shop/stock@1.0.0#find(3, some("x"))`.
 
     `types` are those of the parameters, as `Component.parameter_types` gives them. The text has at most
-    `most_characters` characters, and ends with `…` if it was cut. Never raises.
+    `most_characters` characters, and ends with `…` if it was cut. This function does not raise errors.
     """
 
     def write(out: _Text) -> None:
@@ -265,9 +266,10 @@ def _option(out: _Text, value: Any, type_: OptionType, depth: int) -> None:
 
 
 def _write_untyped(out: _Text, value: Any, depth: int = 0) -> None:
-    """Append `value` in the notation nearest to WAVE, without calling its `__repr__`; of other classes only the name.
+    """Append `value` in a notation similar to WAVE, without calling its `__repr__`. For unknown classes only the name
+    is written.
 
-    Raises nothing but `_Spent`.
+    Raises no error except `_Spent`.
     """
     mark = out.mark()
     try:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedCall:
-    """A call with arguments that fit their types."""
+    """A call of an existing export, with arguments decoded by their types."""
 
     text: str
     """The call in WAVE notation, for messages."""
@@ -115,9 +115,9 @@ def _decode_results(value: Any, types: Sequence[Any]) -> Any:
 
 
 def check_entry(candidate: Candidate, test: ManifestTest) -> str:
-    """Make the entry's call in a fresh instance, and return a note with its result and its fuel.
+    """Make the call of an entry `[[tests]]` in a new instance, and return a note with its result and its fuel.
 
-    Raises `Unfit` when the result is not the expected one, and `Blocked` when there is no instance.
+    Raises `Unfit` if the result is not the expected one, and `Blocked` if the component cannot be instantiated.
     """
     with candidate.instantiated() as instance:
         planned = plan_call(instance.component, test.call, test.args)

@@ -53,7 +53,8 @@ class Candidate:
     def load(self) -> Component:
         """Compile the binary, or take it from the compile cache.
 
-        Raises `Unfit` when it cannot be read, is not a valid component or module, or exceeds the compiler's bounds.
+        Raises `Unfit` if the binary cannot be read, is not a valid component or module, or exceeds the compiler's
+        bounds.
         """
         try:
             return self.loader()
@@ -70,9 +71,9 @@ class Candidate:
             ) from error
 
     def read(self) -> bytes:
-        """Return the bytes of the binary, translated where the file holds WebAssembly text.
+        """Return the bytes of the binary, translated if the file contains WebAssembly text.
 
-        Call `load` first, which raises for a file that cannot be read or translated.
+        `load` must be called first, which raises an error for a file that cannot be read or translated.
         """
         return self.engine.compiler.to_binary(read_regular(self.wasm, GUEST_BYTES), self.wasm.name)[1]
 
@@ -94,7 +95,7 @@ class Candidate:
 
     @contextmanager
     def instantiated(self) -> Iterator[Instance]:
-        """Yield an instance in a store of its own.
+        """Yield an instance in a separate store.
 
         Raises `Blocked` if one of the checks `loads`, `limits`, `imports` and `instantiates` fails.
         """

@@ -1,4 +1,4 @@
-"""The findings of checks that do not pass, and remedies in the words of `Component.toml`.
+"""The findings of failing checks, and the remedies, in the terms of `Component.toml`.
 
 Findings are raised; a check that passes returns a note of one line.
 """

@@ -41,7 +41,7 @@ class ScratchFolder:
             _remove_abandoned()
             self.path, lock = _make(f"{_PREFIX}{purpose}-")
         self.remove = weakref.finalize(self, _remove, self.path, lock, os.getpid())
-        """A function that removes the folder and its contents. Calling it again does nothing."""
+        """A function that removes the folder and its contents. Further calls do nothing."""
 
     @property
     def is_there(self) -> bool:

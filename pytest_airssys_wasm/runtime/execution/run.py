@@ -25,7 +25,7 @@ deadline.
 
 
 class Stop(Enum):
-    """The reason for which an execution is told to end."""
+    """The reason for which an execution is stopped."""
 
     TIMEOUT = "timeout"
     OUTPUT = "output"

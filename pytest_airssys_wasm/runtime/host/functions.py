@@ -91,9 +91,10 @@ class HostFunctions:
         return found or self._find_resource_function(interface, name)
 
     def misfit(self, interface: str, name: str, type_: FunctionType | CoreFunction) -> str | None:
-        """Return a text about the function registered for this import, when it cannot serve an import of this type.
+        """Return a description of the function that is registered for this import, if it cannot serve an import of this
+        type.
 
-        Returns `None` if it can, or where Python cannot tell.
+        Returns `None` if the function can serve the import, or if its signature is not known.
         """
         function = self._functions.get((interface, name)) or self._resource_callable(interface, name)
         served: FunctionType | None = getattr(function, _SERVED_TYPE, None)
@@ -172,7 +173,7 @@ def serves_only(type_: FunctionType) -> Callable[[F], F]:
 def call_host(function: Callable[..., Any], values: Sequence[Any], run: Run) -> Any:
     """Call a host function for this run on the guest's thread, and return its result, or that of its coroutine.
 
-    Raises the error of the function, and `HostCallStopped` if the guest has to end meanwhile.
+    Raises the error of the function, and `HostCallStopped` if the execution is stopped during the call.
     """
     run.in_host = True
     token = RUN.set(run)

@@ -37,8 +37,8 @@ def load_manifest(
 
     `memory_range` is the minimum and the maximum of `max_bytes`. With `places`, which are resolved paths, the manifest
     and its binary must be in or below one of them, or the manifest's folder, after links are resolved; `None` allows
-    any path. Raises `InvalidConfiguration`, which names the file, the table, the key, the value and what would be
-    right.
+    any path. Raises `InvalidConfiguration`, which names the file, the table, the key, the value and the expected
+    value.
     """
     if places is not None and not _is_within(path, path, places):
         raise InvalidConfiguration(str(path), str(path.resolve()), f"a link to a file {_WITHIN}")
@@ -61,7 +61,7 @@ def parse_manifest(
 ) -> Manifest:
     """Return the manifest of a text that is, or would be, at `path`, checked as `load_manifest` does.
 
-    Raises `InvalidConfiguration`, which names the file, the table, the key, the value and what would be right.
+    Raises `InvalidConfiguration`, which names the file, the table, the key, the value and the expected value.
     """
     try:
         raw = toml.loads(text)
@@ -131,9 +131,9 @@ def _is_within(file: Path, manifest: Path, places: Sequence[Path]) -> bool:
 
 
 def parse_memory_range(value: str | tuple[object, object]) -> tuple[int, int]:
-    """Return the least and the most bytes that `"512 KiB..4 MiB"` or `"512 KiB-4 MiB"` means.
+    """Return the minimum and the maximum, in bytes, of a range such as `"512 KiB..4 MiB"` or `"512 KiB-4 MiB"`.
 
-    Raises `InvalidConfiguration`.
+    Raises `InvalidConfiguration` for any other text.
     """
     where = "wasm_memory_range"
     parts: list[object] = re.split(r"\.\.|-", value) if isinstance(value, str) else list(value)

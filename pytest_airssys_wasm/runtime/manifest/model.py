@@ -110,7 +110,7 @@ msgspec.json.Decoder(Document)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """A checked `Component.toml`.
+    """The checked content of a `Component.toml`.
 
     CPU limits that the file does not declare are `None`; other settings apply to them.
     """

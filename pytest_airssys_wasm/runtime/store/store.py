@@ -43,10 +43,10 @@ if TYPE_CHECKING:
 class LimitedStore:
     """A wasmtime store under `limits`.
 
-    As a context manager (`with` or `async with`) it is closed at the end of the block, which releases everything in it.
-    `host` serves the imports of the guests, and `wasi` grants them access to the machine. By default there are no host
-    functions, and WASI is not linked. With `fuel_per="store"` all executions share one fuel budget; with `"call"` each
-    instantiation and each call of an export has its own.
+    As a context manager (`with` or `async with`) the store is closed at the end of the block, which releases everything
+    in it. `host` serves the imports of the guests, and `wasi` grants them access to the machine. By default there are
+    no host functions, and WASI is not linked. With `fuel_per="store"` all executions share one fuel budget; with
+    `"call"` each instantiation and each call of an export has its own.
 
     Only one thread at a time may use a store, and a host function may not call into the store that is calling it;
     otherwise `StoreUnusable` is raised.
@@ -192,7 +192,7 @@ class LimitedStore:
         return not self._use.is_over
 
     def close(self) -> None:
-        """Release the store and everything in it. Calling it again does nothing."""
+        """Release the store and everything in it. Further calls do nothing."""
         if self.is_usable:
             self._use.take()
             self._use.end("it was closed")

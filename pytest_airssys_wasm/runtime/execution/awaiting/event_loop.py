@@ -116,9 +116,9 @@ class LoopClock:
         self._give_up_at = 0.0
 
     async def keep_time(self, timeout_ms: float | None) -> None:
-        """Wait for the run, and stop it at its deadline. Afterwards it is either finished or abandoned.
+        """Wait for the run, and stop it at its deadline. Afterwards the run is either finished or abandoned.
 
-        Cancelling the task that waits here stops the guest too.
+        Cancelling the waiting task also stops the guest.
         """
         run = self._run
         watched = self._output.descriptors if self._output else ()

@@ -147,7 +147,7 @@ def _find_file(item: pytest.Item, name: str | os.PathLike[str], where: str) -> P
         if place.is_file():
             return place
     raise InvalidConfiguration(
-        f"{item.nodeid}: {where}", os.fspath(name), f"a file: there is no {' and no '.join(map(str, places))}"
+        f"{item.nodeid}: {where}", os.fspath(name), f"an existing file: {' or '.join(map(str, places))}"
     )
 
 

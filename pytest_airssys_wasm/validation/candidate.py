@@ -63,7 +63,7 @@ class Candidate:
         except OSError as error:
             raise Unfit(f"{self.wasm} cannot be read: {error.strerror}", "make it readable") from None
         except (ResourceLimitExceeded, RuntimeDied) as error:
-            raise Unfit(str(error), "divide it, or compile it with --wasm-isolation=thread if you trust it") from error
+            raise Unfit(str(error), "split it, or compile it with --wasm-isolation=thread if you trust it") from error
         except InvalidComponent as error:
             raise Unfit(
                 f"it is not a valid component or module: {error}",

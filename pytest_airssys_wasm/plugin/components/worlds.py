@@ -35,7 +35,8 @@ def check_world(component: Component, file: Path, world: str | None) -> None:
     name, exports = read_exports(file, world)
     missing = [export for export in exports if export not in component.exports]
     if missing:
-        raise InvalidComponent(f"{component!r} does not implement world {name} of {file}: no {', no '.join(missing)}")
+        names = ", ".join(missing)
+        raise InvalidComponent(f"{component!r} does not implement world {name} of {file}: it does not export {names}")
 
 
 def read_exports(file: Path, world: str | None) -> tuple[str, tuple[str, ...]]:

@@ -159,7 +159,7 @@ class CompileCache:
         for parent in self.directory.resolve().parents:
             mode = parent.stat().st_mode
             if mode & 0o002 and not mode & S_ISVTX:
-                return f"anyone can put another in its place (mode {mode & 0o777:o} of {parent})"
+                return f"anyone can replace it (mode {mode & 0o777:o} of {parent})"
         return None
 
     def _load(self, paths: Iterable[Path], load: Callable[[Path], T]) -> T | None:

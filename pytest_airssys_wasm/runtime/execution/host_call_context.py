@@ -57,4 +57,4 @@ def current_execution() -> CurrentExecution:
     try:
         return CurrentExecution(RUN.get())
     except LookupError:
-        raise LookupError("no guest is calling: current_execution() is for host functions") from None
+        raise LookupError("current_execution() can be called only in a host function") from None

@@ -99,7 +99,7 @@ class HostFunctions:
         function = self._functions.get((interface, name)) or self._resource_callable(interface, name)
         served: FunctionType | None = getattr(function, _SERVED_TYPE, None)
         if served is not None and not _is_same(served, type_):
-            return f"registered is a function for {served} only"
+            return f"the registered function serves only {served}"
         try:
             taken = signature(function) if function is not None else None
         except (TypeError, ValueError):  # some callables in C say nothing of their parameters
@@ -109,7 +109,7 @@ class HostFunctions:
         try:
             taken.bind(*[None] * len(type_.params))
         except TypeError:
-            return f"registered is a function that takes {taken.replace(return_annotation=Signature.empty)}"
+            return f"the registered function takes {taken.replace(return_annotation=Signature.empty)}"
         return None
 
     def lack(self, interface: str, name: str) -> str | None:
@@ -118,7 +118,7 @@ class HostFunctions:
         """
         bracket, _, rest = name.partition("]")
         served = self._resources.get((interface, rest.partition(".")[0]))
-        return f"the class {served.__name__} has no such method" if served and bracket.startswith("[") else None
+        return f"the class {served.__name__} does not have this method" if served and bracket.startswith("[") else None
 
     def find_resource(self, interface: str, name: str) -> type | None:
         """Return the class that serves this resource; `None` if there is none."""

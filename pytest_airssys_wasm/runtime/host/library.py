@@ -89,7 +89,7 @@ class ReferenceFunctions:
             raise InvalidConfiguration("http", self.http, "a sequence of hosts")
         if self.http and find_spec("httpx") is None:
             raise InvalidConfiguration(
-                "http", self.http, "nothing without httpx: pip install 'pytest-airssys-wasm[http]'"
+                "http", self.http, "no hosts, because httpx is not installed: pip install 'pytest-airssys-wasm[http]'"
             )
         object.__setattr__(self, "http", tuple(_place(f"http[{n}]", given) for n, given in enumerate(self.http)))
         object.__setattr__(self, "most_bytes", parse_size(self.most_bytes, "most_bytes"))

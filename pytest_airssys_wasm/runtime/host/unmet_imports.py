@@ -102,9 +102,9 @@ def refusal(guest: object, unmet: Sequence[UnmetImport]) -> LinkError:
     misfits = [one for one in unmet if one.is_registered]
     paragraphs = []
     if missing:
-        paragraphs.append("\n  ".join([f"{guest!r} needs imports that nothing provides:", *_listed(missing)]))
+        paragraphs.append("\n  ".join([f"{guest!r} needs imports that are not provided:", *_listed(missing)]))
     if misfits:
-        begins = f"{guest!r} imports functions with another signature than that of the function registered:"
+        begins = f"{guest!r} imports functions whose signatures differ from those of the registered functions:"
         paragraphs.append("\n  ".join([begins, *(printable(str(one)) for one in misfits)]))
     return LinkError("\n".join(paragraphs), [one.name for one in unmet])
 
@@ -123,4 +123,4 @@ def _listed(missing: Sequence[UnmetImport]) -> Iterator[str]:
 def _near(full: str, host: HostFunctions | None) -> str:
     names = host.names if host is not None else ()
     near = difflib.get_close_matches(full, names, n=1, cutoff=0.8)
-    return f"registered is the similar {near[0]}" if near else ""
+    return f"a similar name is registered: {near[0]}" if near else ""

@@ -195,7 +195,7 @@ def _check_outcome(test: ManifestTest, where: str) -> None:
     if returns and (verdict or trap):
         raise InvalidConfiguration(where, "both", "either returns, or verdict and trap")
     if not (returns or verdict or trap):
-        raise InvalidConfiguration(where, NOTHING, "returns, verdict or trap: one of them says how the call must end")
+        raise InvalidConfiguration(where, NOTHING, "returns, verdict or trap, to say how the call must end")
     known = [str(one) for one in Verdict]
     if verdict and test.verdict not in known:
         near = difflib.get_close_matches(str(test.verdict), known, n=1)

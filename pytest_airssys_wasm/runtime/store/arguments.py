@@ -32,4 +32,6 @@ def check_component(component: object, engine: EngineCore) -> None:
         return
     if not isinstance(component, Component):
         raise TypeError(f"component: expected the result of the engine's load(), got {component!r}")
-    raise ValueError(f"{component!r} was loaded by another engine: a store runs those that its own engine has loaded")
+    raise ValueError(
+        f"{component!r} was loaded by another engine: a store can run only those that its engine has loaded"
+    )

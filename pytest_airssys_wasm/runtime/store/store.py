@@ -65,15 +65,17 @@ class LimitedStore:
         if fuel_per not in ("call", "store"):
             raise InvalidConfiguration("fuel_per", fuel_per, "'call' or 'store'")
         self.engine = engine
-        """The `WasmEngine` whose components it runs."""
+        """The `WasmEngine` whose components the store runs."""
         self.limits = limits
-        """The limits that hold in it."""
+        """The limits of the store and of each execution in it."""
         self.host = host
-        """The host functions that serve the imports of its guests."""
+        """The host functions that serve the imports of guests."""
         self.wasi = wasi
-        """The WASI grants of its guests."""
+        """The WASI grants of guests; `None` if WASI is not linked."""
         self.fuel_per = fuel_per
-        """The owner of the fuel budget: each `call` (one instantiation or one call of an export), or the `store`."""
+        """The scope of the fuel budget: `call` for each instantiation and each call of an export, or `store` for all
+        executions together.
+        """
         self.usage: Usage | None = None
         """The usage of the last execution; `None` before the first."""
         self._fuel_left = limits.fuel if fuel_per == "store" else None

@@ -40,7 +40,7 @@ class OnLoop:
         try:
             self._loop = asyncio.get_running_loop()
         except RuntimeError:
-            raise RuntimeError("no asyncio event loop is running: guests are awaited on asyncio, not on trio") from None
+            raise RuntimeError("no asyncio event loop is running; guests can be awaited only with asyncio") from None
         self._waker = wakers.waker_of(self._loop)
         self._timekeeper = wakers.timekeeper
         # The loop keeps it. A store is held by the thread of its guest, and must not hold the task that waits.

@@ -175,7 +175,7 @@ class ServedStore:
         """
         if not self._busy.acquire(blocking=False):
             raise StoreUnusable(
-                "another request of this session, or of its store, is still open: wait for the answer first"
+                "another request of this session, or of its store, is still open: wait for its answer first"
             )
         try:
             # A guest that was given up may come back, and must not ask as part of a later request.

@@ -270,7 +270,7 @@ class AdapterProcess:
         return True
 
     def _await_end(self) -> None:
-        """Wait for the end of a process that has closed its output. Raises `RuntimeDied` when it lives on."""
+        """Wait for the end of a process that has closed its output. Raises `RuntimeDied` if it continues to run."""
         limit = monotonic() + _OUTPUT_CLOSED_S
         while exited(self._process.pid) is None:
             if monotonic() > limit:

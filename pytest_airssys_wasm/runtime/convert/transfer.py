@@ -131,7 +131,10 @@ class Transfer:
             raise Interrupted
 
     def end(self) -> None:
-        """Say that nothing more is converted. What was lowered is freed with this object, which is in no cycle then."""
+        """End the conversions.
+
+        The lowered values are freed with this object, which is not part of a reference cycle afterwards.
+        """
         self._stop = _never
         self.lift_resource = self.lower_resource = _no_resources
 

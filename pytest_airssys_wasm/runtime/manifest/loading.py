@@ -115,13 +115,15 @@ def parse_manifest(
 
 
 def check_binary(manifest: Manifest, places: Sequence[Path]) -> None:
-    """Raise `InvalidConfiguration` unless the manifest's binary is still where `load_manifest` demands it."""
+    """Raise `InvalidConfiguration` unless the manifest's binary is still at a place that `load_manifest` allows."""
     if not _is_within(manifest.wasm, manifest.path, places):
         raise InvalidConfiguration(f"{manifest.path}: [component] wasm", str(manifest.wasm), f"a file {_WITHIN}")
 
 
 def _is_within(file: Path, manifest: Path, places: Sequence[Path]) -> bool:
-    """Return whether a file is below the manifest's folder or one of the places, or is one of them, without links."""
+    """Return whether a file is in or below the manifest's folder or one of the places, or is one of them, after links
+    are resolved.
+    """
     # A manifest may come with a guest from anywhere: what it names elsewhere would be quoted in reports.
     try:
         found = file.resolve()

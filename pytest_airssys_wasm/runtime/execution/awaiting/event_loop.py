@@ -1,8 +1,8 @@
 """The executions for which an asyncio event loop waits, and the coroutines for which guests wait.
 
-The guest runs on a thread of its own, as always; a timer wakes the loop at the deadline. The loop reads captured
-output when there is some, and is told by the guest's thread when that is through. A coroutine that serves an import
-runs on the loop of its execution; where the caller is not a coroutine, on a loop of its own on the guest's thread.
+The guest runs on a guest thread, as always, and a timer wakes the loop at the deadline. The loop reads captured output,
+and is woken by the guest's thread at the end. A coroutine that serves an import runs on the loop of its execution; if
+the caller is not a coroutine, it runs on a new loop on the guest's thread.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class OnLoop:
         await off_the_loop(work, argument)
 
     def clock(self, run: Run, interrupt: Callable[[], None], output: CapturedOutput | None) -> LoopClock:
-        """Make the clock of the next run, before its guest starts."""
+        """Create the clock of the next run, before its guest starts."""
         timer = None if self._timer is None else self._timer()
         if timer is None:
             timer = ReusableTimer(self._timekeeper, self._waker)

@@ -1,4 +1,4 @@
-"""The way in which the thread of a guest, or of a clock, wakes the event loop that waits for it.
+"""The waker by which the thread of a guest, or of a clock, wakes the event loop that waits for it.
 
 asyncio's `call_soon_threadsafe` uses a socket that the loop reads twice before the waiting task resumes. Here the task
 resumes first, and the descriptor is read once, when the next guest is already running.
@@ -48,12 +48,14 @@ class LoopWaker:
         system.eventfd_write(self._descriptor, 1)
 
     def keep(self, timer: object) -> None:
-        """Have the loop keep a timer, and all that it holds, until `forget` is called or the loop is closed."""
+        """Let the loop keep a timer, and everything that the timer references, until `forget` is called or the loop is
+        closed.
+        """
         if (kept := self._kept()) is not None:
             kept.add(timer)
 
     def forget(self, timer: object) -> None:
-        """Have the loop keep a timer no longer."""
+        """Let the loop no longer keep a timer."""
         if (kept := self._kept()) is not None:
             kept.discard(timer)
 

@@ -172,7 +172,7 @@ class AdapterRuntime:
                 self._greet(read_hello(line))
             except RuntimeDied as error:
                 process.kill()
-                failure = RuntimeDied(f"it did not start as it should: {error}", error.reason)
+                failure = RuntimeDied(f"it did not start correctly: {error}", error.reason)
                 self._failed_starts.append(failure)
                 raise failure from None
             self._failed_starts.clear()

@@ -107,7 +107,7 @@ def _actor_faults(actor: Actor, where: str, fixtures: Path | None) -> Iterator[s
     for index, step in enumerate(actor.steps, 1):
         before = actor.steps[index - 2] if index > 1 else None
         if before and not before.expect.may_go_on and not step.fresh and step.phase != "configure":
-            yield f"steps[{index - 1}]: the store of the step before is gone: `fresh = true` is missing"
+            yield f"steps[{index - 1}]: the store of the previous step has ended: `fresh = true` is missing"
         if step.name in known:
             yield f"steps[{index - 1}].name: {step.name!r} is used twice"
         if step.name:

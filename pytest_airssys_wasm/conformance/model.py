@@ -52,7 +52,7 @@ class Bounds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """Refuse a range that has no bounds, whose ends are in the wrong order, or that is combined with `same_as`."""
         has_range = self.min is not None or self.max is not None
         if self.same_as is not None and (has_range or self.of is not None):
-            raise ValueError("`same_as` stands alone")
+            raise ValueError("`same_as` without any other bound")
         if self.same_as is None and not has_range:
             raise ValueError("at least one of `min`, `max`, `same_as`")
         if self.min is not None and self.max is not None and self.min > self.max:

@@ -51,9 +51,9 @@ class Observation:
     elapsed_ms: float
     """The wall-clock time of the whole case in milliseconds, as measured by its caller."""
     host_rss_growth_mib: float | None = None
-    """The growth of the runtime's resident memory in MiB; `None` when it was not measured."""
+    """The growth of the runtime's resident memory in MiB; `None` if it was not measured."""
     open_files_growth: int | None = None
-    """The growth of the number of files that the runtime holds open; `None` when it was not measured."""
+    """The growth of the number of files that the runtime holds open; `None` if it was not measured."""
 
 
 def missing_capabilities(case: Case, runtime: Runtime) -> tuple[str, ...]:

@@ -56,7 +56,7 @@ def compile_(kind: Kind, binary: bytes, name: str, artefact: Path, *, timeout_ms
     """Compile a binary into the file `artefact`.
 
     Raises `InvalidComponent` for a binary that wasmtime refuses, `ResourceLimitExceeded` for one that takes the
-    compiler more time or memory than it may have, and `RuntimeDied` if the compiler breaks down.
+    compiler more time or memory than it may have, and `RuntimeDied` if the compiler fails.
     """
     _make(kind, binary, name, artefact, timeout_ms, memory_bytes)
 
@@ -77,7 +77,7 @@ def _make(what: str, source: bytes, name: str, result: Path, timeout_ms: float, 
     if answer.invalid is not None:
         raise InvalidComponent(f"{name}: {answer.invalid}")
     if (answer.mapped_bytes or 0) > _MOST_MAPPED_BYTES:
-        text = f"{name}: compiled, it takes {answer.mapped_bytes:,} bytes of memory in each process that loads it"
+        text = f"{name}: once compiled, it takes {answer.mapped_bytes:,} bytes of memory in each process that loads it"
         raise ResourceLimitExceeded(f"{text}; the limit is {_MOST_MAPPED_BYTES:,}", "compile-memory")
 
 
@@ -97,7 +97,7 @@ def _ask(order: bytes, name: str, timeout_ms: float, memory_bytes: int) -> bytes
             text = f"{name}: compiling it takes more than {memory_bytes:,} bytes of memory"
             raise ResourceLimitExceeded(text, "compile-memory") from None
         stderr = "; ".join(transcript.stderr[-3:])
-        text = f"{name}: the compiler broke down: {died}" + (f" ({stderr})" if stderr else "")
+        text = f"{name}: the compiler failed: {died}" + (f" ({stderr})" if stderr else "")
         raise RuntimeDied(text, died.reason) from None
     finally:
         child.kill()

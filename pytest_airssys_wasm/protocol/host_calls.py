@@ -63,7 +63,7 @@ class PendingHostCalls:
         """
         calls = _HostCalls(identifier, self._write, self._line_bytes, self._read)
         if self._open.setdefault(identifier, calls) is not calls:
-            raise ValueError(f"id: request {identifier} is still worked on")
+            raise ValueError(f"id: request {identifier} is still open")
         try:
             if self._is_closed:
                 calls.end()

@@ -23,7 +23,7 @@ CAPABILITIES: dict[str, str] = {
     "fuel": "limits and counts fuel, at about one unit an instruction",
     "fuel-as-wasmtime": "counts fuel exactly as wasmtime does",
     "timeout": "limits wall-clock time",
-    "memory": "limits memory and tells its peak",
+    "memory": "limits memory and reports its peak",
     "counts": "limits tables, table elements, instances and memories",
     "imports": "offers the host library",
     "wasi-p1": "links WASI preview 1 to modules",
@@ -35,13 +35,13 @@ CAPABILITIES: dict[str, str] = {
     "bulk-memory": "memory.fill, memory.copy, table.fill …",
     "multi-memory": "several memories in one module",
     "memory64": "memories with 64-bit addresses",
-    "tail-call": "return_call and its kin",
+    "tail-call": "return_call and similar instructions",
     "exceptions": "throw and try_table",
     "function-references": "call_ref and typed references",
     "gc": "structs and arrays",
     "simd": "vectors of 128 bits",
     "relaxed-simd": "vector operations that may differ between machines",
-    "isolated-compile": "loads guests where loading is bounded in time and memory: in a process of its own, say",
+    "isolated-compile": "loads guests within limits on time and memory, for example in a separate process",
     "host-rss": "its resident memory can be measured from outside (named by the driver, not by the runtime)",
 }
 """The capabilities that a case can need, with a description. A runtime names its own in its answer to `hello`."""
@@ -62,7 +62,7 @@ class StepRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class RunRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="op", tag="run"):
-    """The request to run steps in one new store. The first implies an instantiation, which has a budget of its own."""
+    """The request to run steps in one new store. The first implies an instantiation, which has a separate budget."""
 
     id: int
     component: str

@@ -93,7 +93,7 @@ class AdapterProcess:
         self._poll = poll()
         self._readers: dict[int, Callable[[], object]] = {}
         self.untold: RuntimeDied | None = None
-        """The failure while nothing was asked, of which nobody was told."""
+        """The failure that happened while no request was open, and has not been reported yet."""
         for pipe in (self._stdin, self._stdout, self._stderr, self._wake_in, self._wake_out):
             system.set_blocking(pipe if isinstance(pipe, int) else pipe.fileno(), False)
         self._watch(self._stdout.fileno(), self._read_stdout)
@@ -270,11 +270,11 @@ class AdapterProcess:
         return True
 
     def _await_end(self) -> None:
-        """Wait for the end of a process that has closed its output. Raises `RuntimeDied` when it lives on."""
+        """Wait for the end of a process that has closed its output. Raises `RuntimeDied` if it continues to run."""
         limit = monotonic() + _OUTPUT_CLOSED_S
         while exited(self._process.pid) is None:
             if monotonic() > limit:
-                raise RuntimeDied("it closed its output and lives on", "silence")
+                raise RuntimeDied("it closed its output but did not end", "silence")
             sleep(_TICK_S / 4)
 
     def _death(self) -> RuntimeDied:

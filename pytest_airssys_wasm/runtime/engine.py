@@ -73,10 +73,10 @@ class WasmEngine(EngineCore):
         """Compile a guest, given as a path to a binary or WAT file, as bytes, or as WAT text (which begins with `(`).
 
         A `Component.toml` beside the file is read too, unless a `manifest` is given. Raises `InvalidComponent` for
-        anything that is not a valid component or module, or not a regular file of at most 256 MiB,
-        `FileNotFoundError` for a missing file, `InvalidConfiguration` for a wrong manifest; with an isolation,
-        `ResourceLimitExceeded` for a guest that takes the compiler too much time or memory, and `RuntimeDied` where the
-        compiler breaks down.
+        anything that is not a valid component or module, or not a regular file of at most 256 MiB, `FileNotFoundError`
+        for a missing file, and `InvalidConfiguration` for a wrong manifest; with an isolation also
+        `ResourceLimitExceeded` for a guest whose compilation takes too much time or memory, and `RuntimeDied` if the
+        compiler fails.
         """
         if isinstance(source, bytes):
             return self._load(source, "<bytes>", manifest)

@@ -38,7 +38,7 @@ def check_loads(candidate: Candidate) -> str:
 
 
 def check_imports(candidate: Candidate) -> str:
-    """Check that every import is WASI that is granted, or a registered host function."""
+    """Check that every import is provided by granted WASI or by a registered host function."""
     component = candidate.need("loads", candidate.load)
     unmet = list(component.unmet_imports(candidate.host, candidate.wasi))
     if not unmet:
@@ -65,7 +65,7 @@ def check_imports(candidate: Candidate) -> str:
 
 
 def check_limits(candidate: Candidate) -> str:
-    """Check that what the binary declares fits into its limits, before any of its code runs."""
+    """Check that the declared needs of the binary are within its limits, before any of its code runs."""
     candidate.need("loads", candidate.load)
     limits = candidate.limits
     needs = read_needs(candidate.read())
@@ -81,7 +81,10 @@ def check_limits(candidate: Candidate) -> str:
 
 
 def check_instantiates(candidate: Candidate) -> str:
-    """Check that the component instantiates within its limits: twice, because the second time shows the warm cost."""
+    """Check that the component instantiates within its limits.
+
+    It is instantiated twice, because the second time shows the warm cost.
+    """
     component = candidate.need("loads", candidate.load)
     candidate.need("limits", lambda: check_limits(candidate))
     candidate.need("imports", lambda: check_imports(candidate))

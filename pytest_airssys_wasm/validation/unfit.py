@@ -13,37 +13,37 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.errors import WasmError
 
 _REMEDIES = {
-    Verdict.OUT_OF_FUEL: "do less, or raise max_fuel under [resources.cpu]; an endless loop uses up any budget",
-    Verdict.TIMEOUT: "do less or block less, or raise timeout_ms under [resources.cpu]",
+    Verdict.OUT_OF_FUEL: "reduce the work, or raise max_fuel under [resources.cpu]; an endless loop uses up any budget",
+    Verdict.TIMEOUT: "reduce the work or the waiting, or raise timeout_ms under [resources.cpu]",
     Verdict.OUT_OF_MEMORY: "use less memory, or raise max_bytes under [resources.memory]",
-    Verdict.RESOURCE_LIMIT: "use less of this resource: its limit is the platform's, not the manifest's",
-    Verdict.TRAP: "look at the innermost guest frame, where it trapped; build with names to see functions",
-    Verdict.EXIT: "return instead of exiting; the guest's stderr may say why it gave up",
-    Verdict.HOST_ERROR: "look at the traceback of the host function that the guest called: it failed",
-    Verdict.LINK_ERROR: "provide the import, or build against the interface version that the platform has",
+    Verdict.RESOURCE_LIMIT: "use less of this resource: its limit is set by the platform, not by the manifest",
+    Verdict.TRAP: "look at the innermost guest frame, which trapped; build with function names to see them",
+    Verdict.EXIT: "return instead of exiting; the guest's stderr may contain the reason",
+    Verdict.HOST_ERROR: "look at the traceback of the host function that the guest called",
+    Verdict.LINK_ERROR: "provide the import, or build against the interface version that the platform provides",
 }
 
 
 class Unfit(Exception):
-    """A fault in the component, or in what its manifest declares."""
+    """The error for a fault in the component, or in the declarations of its manifest."""
 
     def __init__(self, reason: str, remedy: str) -> None:
         super().__init__(reason)
         self.reason = reason
-        """One line that names the fault."""
+        """A description of the fault, in one line."""
         self.remedy = remedy
-        """One line that says how to correct it."""
+        """The remedy for the fault, in one line."""
 
 
 class Blocked(Exception):
-    """The failure of an earlier check, which leaves a check without anything to look at."""
+    """The error for a check that cannot run because an earlier check failed."""
 
     def __init__(self, check: str, reason: str) -> None:
         super().__init__(f"not checked, because {check} fails: {reason}")
         self.check = check
-        """The name of the earlier check."""
+        """The name of the earlier check that failed."""
 
 
 def remedy(error: WasmError) -> str:
-    """Return one line that says what to do about an execution that ended with this error."""
+    """Return the remedy, in one line, for an execution that ended with this error."""
     return _REMEDIES.get(error.verdict, "see the error above")

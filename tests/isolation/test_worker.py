@@ -79,7 +79,7 @@ def test_only_its_reply_answers_a_question(say, hear, session):
     assert hear()["args"] == [8]
     say('{"for": 2, "host_return": 2}')
     say(json.dumps({"op": "close", "id": 4, "session": session}))
-    assert hear() == {"id": 4, "error": "request 3 is still worked on"}
+    assert hear() == {"id": 4, "error": "request 3 is still open"}
     say('{"for": 3, "host_return": 42}')
     answer = hear()
     assert (answer["id"], answer["end"]["value"]) == (3, 42)

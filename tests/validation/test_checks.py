@@ -137,7 +137,7 @@ def test_an_import_with_another_signature_is_not_called_missing(validate):
     assert name == "imports"
     assert told == (
         "another signature is registered for 1 import: "
-        "env#log: (func (param i32)) (registered is a function that takes (number, more))"
+        "env#log: (func (param i32)) (the registered function takes (number, more))"
     )
 
 

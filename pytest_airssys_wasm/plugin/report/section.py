@@ -142,10 +142,10 @@ def _enough_text(enough: Enough) -> str:
     if enough.needed is not None:
         unit = {"fuel": "{:,.0f} fuel", "timeout_ms": "about {:.0f} ms"}.get(name)
         needed = unit.format(enough.needed) if unit else size_text(int(enough.needed))
-        return f"{needed}: run again with this limit lifted, it returned"
+        return f"{needed}: it returned when run again without this limit"
     if enough.verdict is Verdict.TIMEOUT:
-        return "unknown: run again with this limit lifted, it had not returned after 1 s; does it end at all?"
-    return f"unknown: run again with this limit lifted, it ended with {enough.verdict}"
+        return "unknown: it had not returned after 1 s when run again without this limit; it may never end"
+    return f"unknown: it ended with {enough.verdict} when run again without this limit"
 
 
 def size_text(count: int) -> str:

@@ -51,7 +51,7 @@ class ChapterItems:
 
 
 class SuiteHooks:
-    """A plugin that adds the suite to what pytest collects.
+    """A plugin that adds the suite to the items that pytest collects.
 
     Raises `pytest.UsageError` for a case on the command line that does not exist.
     """

@@ -41,7 +41,7 @@ class LawItem(pytest.Item):
         self.add_marker(pytest.mark.conformance)
         self.stash[KIND] = "law"
         if self.config.stash[SETTINGS].wasm_runtime is not None:
-            self.add_marker(pytest.mark.skip(reason="the laws are tried on the bundled runtime only"))
+            self.add_marker(pytest.mark.skip(reason="the laws are tested on the bundled runtime only"))
         elif missing := missing_extra("fuzz"):
             self.add_marker(pytest.mark.skip(reason=missing))
 

@@ -1,11 +1,13 @@
-"""The functions of Python that keep the limits: clocks, locks, threads, waiting, pipes. Tests replace them elsewhere.
+"""The functions of Python that keep the limits: clocks, locks, threads, waiting, pipes. Some tests replace these
+functions in other modules.
 
 freezegun stops every clock that it finds in a module, `unittest.mock` replaces `time.monotonic`, gevent makes greenlets
-of threads and locks, and pyfakefs puts another file system under `os`. A limit must hold all the same. So everything
-that measures time, waits, or reads a pipe takes its functions from here, and ruff refuses the others (TID251).
+of threads and locks, and pyfakefs puts another file system under `os`. Limits must be enforced all the same. So
+everything that measures time, waits, or reads a pipe takes its functions from here, and ruff refuses the others
+(TID251).
 
-They belong to copies of the modules in C that nobody else has. What replaces attributes of `time`, or looks for its
-functions in the modules that have imported them, finds none of these, even where this module is imported afterwards.
+The functions belong to private copies of the modules in C. Libraries that replace attributes of `time`, or look for its
+functions in the modules that have imported them, do not find these, even if this module is imported afterwards.
 """
 
 from __future__ import annotations
@@ -25,9 +27,9 @@ if TYPE_CHECKING:
 
 
 def _copy(name: str, **replaced: Any) -> Any:
-    """Return a copy of a module of the standard library, in which names that it imports are replaced.
+    """Return a copy of a module of the standard library in which imported names are replaced.
 
-    Returns the module itself where there can be one only.
+    Returns the module itself if it cannot be copied.
     """
     found = BuiltinImporter.find_spec(name) or importlib.import_module(name).__spec__
     if found is None or found.loader is None:
@@ -62,7 +64,7 @@ gmtime, strftime = time.gmtime, time.strftime
 sleep = time.sleep
 
 allocate_lock = _thread.allocate_lock
-"""Makes a lock that blocks its thread."""
+"""The function that creates a lock that blocks its thread."""
 get_ident = _thread.get_ident
 stack_size = _thread.stack_size
 
@@ -71,7 +73,10 @@ POLLIN, POLLOUT = select.POLLIN, select.POLLOUT
 
 
 class system:
-    """The functions of the operating system, in a class because pyfakefs replaces those of modules by their names."""
+    """The functions of the operating system.
+
+    They are in a class, because pyfakefs replaces functions of modules by their names.
+    """
 
     pipe = staticmethod(posix.pipe)
     read = staticmethod(posix.read)
@@ -84,7 +89,7 @@ class system:
     waitid = staticmethod(posix.waitid)
     killpg = staticmethod(posix.killpg)
     os: ModuleType = os
-    """The whole module as it was when this one was imported."""
+    """The module `os` as it was when this module was imported."""
     io: ModuleType = io
 
 
@@ -97,8 +102,8 @@ class _True:
 def start_thread(work: Callable[[], object], name: str, stack_bytes: int | None = None) -> None:
     """Start a daemon thread of the operating system.
 
-    It is an ordinary `threading.Thread`, unless something else runs in place of threads, such as greenlets: then
-    `threading` does not know it. Raises `RuntimeError` when the system has no more threads.
+    It is an ordinary `threading.Thread`, unless a library such as gevent has replaced threads: then `threading` does
+    not list it. Raises `RuntimeError` if the system cannot start more threads.
     """
     previous = None if stack_bytes is None else stack_size(stack_bytes)
     try:

@@ -191,7 +191,7 @@ def _together(parts: Iterable[Needs]) -> Needs:
 
 def _module(data: memoryview) -> Needs:
     if data[:8] != _MODULE:
-        raise Malformed("no core module where one should be")
+        raise Malformed("a component is instantiated as a core module")
     contents = read_contents(data)
     memories = [memory for memory in contents.memories if not memory.is_imported]
     tables = [table for table in contents.tables if not table.is_imported]
@@ -230,7 +230,7 @@ class _Component:
 
     def __init__(self, outer: tuple[_Component, ...], data: memoryview) -> None:
         if data[:8] != _COMPONENT:
-            raise Malformed("no component where one should be")
+            raise Malformed("a core module is instantiated as a component")
         self._scopes = (self, *outer)
         self._data = data
         self._known: dict[int, list[Needs]] = {_CORE_MODULE: [], _COMPONENT_SORT: []}
@@ -282,7 +282,7 @@ class _Component:
             if _choice(body, 3) == 2:
                 levels, index = body.number(32), body.number(32)
                 if levels >= len(self._scopes):
-                    raise Malformed(f"no component is {levels} levels further out")
+                    raise Malformed(f"there is no component {levels} levels further out")
                 if sort in self._known:
                     self._known[sort].append(self._scopes[levels]._at(sort, index))
             else:
@@ -311,7 +311,7 @@ class _Component:
     def _at(self, sort: int, index: int) -> Needs:
         known = self._known[sort]
         if index >= len(known):
-            raise Malformed(f"no {'module' if sort == _CORE_MODULE else 'component'} has the index {index}")
+            raise Malformed(f"there is no {'module' if sort == _CORE_MODULE else 'component'} with the index {index}")
         return known[index]
 
 

@@ -159,7 +159,7 @@ class CompileCache:
         for parent in self.directory.resolve().parents:
             mode = parent.stat().st_mode
             if mode & 0o002 and not mode & S_ISVTX:
-                return f"anyone can put another in its place (mode {mode & 0o777:o} of {parent})"
+                return f"anyone can replace it (mode {mode & 0o777:o} of {parent})"
         return None
 
     def _load(self, paths: Iterable[Path], load: Callable[[Path], T]) -> T | None:
@@ -261,9 +261,10 @@ class _Entries:
         self._unswept_bytes = max_bytes
 
     def seen(self, key: str) -> Iterator[Path]:
-        """Yield the entry of a key, if it was there when this process first looked, or was added by this process.
+        """Yield the entry of a key, if it existed when this process first listed the folder, or was added by this
+        process.
 
-        Looking through a folder of thousands for each guest takes longer than loading one.
+        Listing a folder with thousands of entries for each guest would take longer than loading the guest.
         """
         if self._seen is None:
             self._seen = {path.name.rsplit(".", 2)[0]: path for path in self._directory.glob("*.cwasm")}

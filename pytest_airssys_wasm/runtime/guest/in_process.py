@@ -70,7 +70,7 @@ class InProcessBackend:
         # The guest's thread deletes the store when it comes back; without readers it cannot block on output.
         if self.output is not None:
             self.output.close()
-        return "its guest was blocked in a call at the deadline and had to be given up"
+        return "its guest was blocked in a call at its deadline and was abandoned"
 
     def judge(self, run: Run) -> BaseException | None:
         return judge(run)

@@ -1,4 +1,4 @@
-"""Reading `Component.toml`: decoded once, and checked before anything else sees it."""
+"""The reader of `Component.toml`, which decodes a manifest once, and checks it before use."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PLATFORM_RANGE = (512 * 1024, 4 * 1024 * 1024)
-"""The bytes of memory that the airssys platform accepts: the least and the most."""
+"""The minimum and the maximum memory limit that the airssys platform accepts, in bytes."""
 _WITHIN = "below the manifest's folder or the root directory, or that the command line names"
 
 
@@ -35,10 +35,10 @@ def load_manifest(
 ) -> Manifest:
     """Return the manifest at `path`, checked.
 
-    `memory_range` is the least and the most that `max_bytes` may be. With `places`, which are resolved paths, the
-    manifest and its binary must be, or be below, one of them or the manifest's folder, after links are resolved;
-    `None` means anywhere. Raises `InvalidConfiguration`, which names the file, the table, the key, the value and what
-    would be right.
+    `memory_range` is the minimum and the maximum of `max_bytes`. With `places`, which are resolved paths, the manifest
+    and its binary must be in or below one of them, or the manifest's folder, after links are resolved; `None` allows
+    any path. Raises `InvalidConfiguration`, which names the file, the table, the key, the value and the expected
+    value.
     """
     if places is not None and not _is_within(path, path, places):
         raise InvalidConfiguration(str(path), str(path.resolve()), f"a link to a file {_WITHIN}")
@@ -61,7 +61,7 @@ def parse_manifest(
 ) -> Manifest:
     """Return the manifest of a text that is, or would be, at `path`, checked as `load_manifest` does.
 
-    Raises `InvalidConfiguration`, which names the file, the table, the key, the value and what would be right.
+    Raises `InvalidConfiguration`, which names the file, the table, the key, the value and the expected value.
     """
     try:
         raw = toml.loads(text)
@@ -115,13 +115,15 @@ def parse_manifest(
 
 
 def check_binary(manifest: Manifest, places: Sequence[Path]) -> None:
-    """Raise `InvalidConfiguration` unless the manifest's binary is still where `load_manifest` demands it."""
+    """Raise `InvalidConfiguration` unless the manifest's binary is still at a place that `load_manifest` allows."""
     if not _is_within(manifest.wasm, manifest.path, places):
         raise InvalidConfiguration(f"{manifest.path}: [component] wasm", str(manifest.wasm), f"a file {_WITHIN}")
 
 
 def _is_within(file: Path, manifest: Path, places: Sequence[Path]) -> bool:
-    """Return whether a file is below the manifest's folder or one of the places, or is one of them, without links."""
+    """Return whether a file is in or below the manifest's folder or one of the places, or is one of them, after links
+    are resolved.
+    """
     # A manifest may come with a guest from anywhere: what it names elsewhere would be quoted in reports.
     try:
         found = file.resolve()
@@ -131,9 +133,9 @@ def _is_within(file: Path, manifest: Path, places: Sequence[Path]) -> bool:
 
 
 def parse_memory_range(value: str | tuple[object, object]) -> tuple[int, int]:
-    """Return the least and the most bytes that `"512 KiB..4 MiB"` or `"512 KiB-4 MiB"` means.
+    """Return the minimum and the maximum, in bytes, of a range such as `"512 KiB..4 MiB"` or `"512 KiB-4 MiB"`.
 
-    Raises `InvalidConfiguration`.
+    Raises `InvalidConfiguration` for any other text.
     """
     where = "wasm_memory_range"
     parts: list[object] = re.split(r"\.\.|-", value) if isinstance(value, str) else list(value)
@@ -188,12 +190,14 @@ def _checked(tests: list[ManifestTest], place: Place) -> tuple[ManifestTest, ...
 
 
 def _check_outcome(test: ManifestTest, where: str) -> None:
-    """Raise `InvalidConfiguration` unless one outcome is expected: a value, a verdict, or the kind of a trap."""
+    """Raise `InvalidConfiguration` unless an entry expects exactly one outcome: a value, a verdict, or the kind of a
+    trap.
+    """
     returns, verdict, trap = (given is not msgspec.UNSET for given in (test.returns, test.verdict, test.trap))
     if returns and (verdict or trap):
         raise InvalidConfiguration(where, "both", "either returns, or verdict and trap")
     if not (returns or verdict or trap):
-        raise InvalidConfiguration(where, NOTHING, "returns, verdict or trap: one of them says how the call must end")
+        raise InvalidConfiguration(where, NOTHING, "returns, verdict or trap, to say how the call must end")
     known = [str(one) for one in Verdict]
     if verdict and test.verdict not in known:
         near = difflib.get_close_matches(str(test.verdict), known, n=1)

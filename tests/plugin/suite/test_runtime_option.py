@@ -56,7 +56,7 @@ def test_the_suite_runs_on_the_foreign_runtime_and_the_laws_do_not(odd):
     ran = odd.run(ODD)
     assert ran.results == {ADDS: "passed", TRAPS: "failed", WRONG: "failed", UNREADABLE: "failed"}
     assert ran.count("skipped") == 3
-    assert "the laws are tried on the bundled runtime only" in ran.text
+    assert "the laws are tested on the bundled runtime only" in ran.text
     assert "the runtime has no session" in ran.text
     assert [line for line in ran.text.splitlines() if line.startswith("wasm suite: odd-runtime 7.1 (")]
     assert "Traceback" not in ran.text

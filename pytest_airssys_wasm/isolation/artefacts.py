@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import weakref
 from dataclasses import dataclass
 from itertools import count
@@ -22,6 +23,11 @@ class GuestFiles:
     binary: str
     artefact: str
 
+    @property
+    def are_there(self) -> bool:
+        """Whether both files exist."""
+        return Path(self.binary).exists() and Path(self.artefact).exists()
+
 
 class Guests:
     """The guests of worker processes, each of which is written to files once."""
@@ -33,12 +39,12 @@ class Guests:
         self._files: weakref.WeakKeyDictionary[Component, GuestFiles] = weakref.WeakKeyDictionary()
 
     def files_of(self, component: Component) -> GuestFiles:
-        """Return the files of a guest, which are written first if necessary."""
+        """Return the files of a guest, which are written first if necessary: also if somebody has removed them."""
         with self._lock:
             found = self._files.get(component)
-            if found is None:
+            if found is None or self._scratch is None or not self._scratch.is_there or not found.are_there:
                 found = self._files[component] = self._write(component)
-                weakref.finalize(component, _remove, found)
+                weakref.finalize(component, _remove, found, os.getpid())
             return found
 
     def close(self) -> None:
@@ -50,8 +56,8 @@ class Guests:
             self._scratch = None
 
     def _write(self, component: Component) -> GuestFiles:
-        if self._scratch is None:
-            self._scratch = ScratchFolder("guests")
+        if self._scratch is None or not self._scratch.is_there:
+            self._scratch = ScratchFolder("guests")  # the first, or one that was lost, or that of a forked process
         stem = self._scratch.path / str(next(self._names))
         assert component.binary is not None  # an engine with an isolation keeps it
         binary, artefact = stem.with_suffix(".wasm"), stem.with_suffix(".cwasm")
@@ -60,6 +66,8 @@ class Guests:
         return GuestFiles(str(binary), str(artefact))
 
 
-def _remove(files: GuestFiles) -> None:
+def _remove(files: GuestFiles, process_id: int) -> None:
+    if process_id != os.getpid():
+        return  # a process that was forked from the one that uses them
     Path(files.binary).unlink(missing_ok=True)
     Path(files.artefact).unlink(missing_ok=True)

@@ -1,6 +1,8 @@
 """The temporary folders of this package, which are removed even if the process that created them is killed.
 
-Each folder is locked as long as the process that created it runs. Creating a folder removes folders without a lock.
+Each folder is locked as long as the process that created it runs, and holds a mark with its own device and inode.
+Creating a folder removes those that carry their own mark, that processes of this user created, and that have no lock. A
+folder that only has such a name, or a copy of one, is somebody's data.
 (Services that clean the temporary folders of the system also skip locked ones.)
 """
 
@@ -8,30 +10,47 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 import tempfile
 import weakref
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from stat import S_ISREG
 from typing import TYPE_CHECKING
 
+from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
 _PREFIX = "pytest-airssys-wasm-"
+_MARK = ".pytest-airssys-wasm-scratch"
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
 class ScratchFolder:
     """A new temporary folder, and a context manager that returns its path.
 
-    It is removed when the context is left, the object is collected, or the interpreter ends.
+    It is removed when the context is left, the object is collected, or the interpreter ends; in a process that was
+    forked meanwhile, none of these removes it. Raises `InvalidConfiguration` where the machine has no temporary folder
+    that can be used.
     """
 
     def __init__(self, purpose: str) -> None:
-        _remove_abandoned()
-        self.path, lock = _make(f"{_PREFIX}{purpose}-")
-        self.remove = weakref.finalize(self, _remove, self.path, lock)
+        with explained():
+            _remove_abandoned()
+            self.path, lock = _make(f"{_PREFIX}{purpose}-")
+        self.remove = weakref.finalize(self, _remove, self.path, lock, os.getpid())
         """A function that removes the folder and its contents. Calling it again does nothing."""
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the folder still exists, and belongs to this process rather than to the one it was forked from."""
+        found = self.remove.peek()
+        if found is None:
+            return False
+        _, _, (path, lock, process_id), _ = found
+        return process_id == os.getpid() and _is_at(path, os.fstat(lock))
 
     def __enter__(self) -> Path:
         return self.path
@@ -42,31 +61,115 @@ class ScratchFolder:
         self.remove()
 
 
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn an `OSError` of the block, which writes to the temporary folder, into an error that names the folder."""
+    try:
+        yield
+    except OSError as error:
+        raise unfit(f"a folder that can be written to ({error.strerror or error})") from None
+
+
+def unfit(wanted: str) -> InvalidConfiguration:
+    """Return the error for a temporary folder that cannot be used; `wanted` describes one that could be."""
+    try:
+        folder = tempfile.gettempdir()
+    except OSError:
+        folder = os.environ.get("TMPDIR", "/tmp")
+    return InvalidConfiguration("the temporary folder (TMPDIR)", folder, wanted)
+
+
 def _make(prefix: str) -> tuple[Path, int]:
-    while True:
-        path = Path(tempfile.mkdtemp(prefix=prefix))
-        with suppress(FileNotFoundError):
-            lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-            with suppress(OSError):  # a file system without locks: no other process gets one either
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            if path.exists():
-                return path, lock
-            os.close(lock)
-        # Another process took it for abandoned before it was locked.
+    path = Path(tempfile.mkdtemp(prefix=prefix))
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:
+        path.rmdir()
+        raise unfit("a folder whose path is UTF-8, as wasmtime needs it") from None
+    lock = os.open(path, _DIRECTORY)
+    with suppress(OSError):  # a file system without locks: no other process gets one either
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    # Marked when it is locked: before that, nobody takes it for abandoned.
+    try:
+        mark = os.open(_MARK, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=lock)
+        try:
+            os.write(mark, _mark_of(os.fstat(lock)))
+        finally:
+            os.close(mark)
+    except BaseException:
+        _remove(path, lock, os.getpid())
+        raise
+    return path, lock
 
 
-def _remove(path: Path, lock: int) -> None:
-    shutil.rmtree(path, ignore_errors=True)
-    os.close(lock)
+def _remove(path: Path, lock: int, process_id: int) -> None:
+    try:
+        if process_id == os.getpid():
+            _remove_at(path, lock)
+    finally:
+        os.close(lock)
+
+
+def _remove_at(path: Path, folder: int) -> None:
+    """Remove the folder of an open descriptor with its contents, which is at `path` unless somebody moved it."""
+    # The mark goes last, so that what is left of an interrupted removal is removed by the next process.
+    with suppress(OSError):
+        for _, folders, files, parent in os.fwalk(".", topdown=False, dir_fd=folder):
+            is_top = os.path.samestat(os.fstat(parent), os.fstat(folder))
+            for name in files:
+                if not (is_top and name == _MARK):
+                    with suppress(OSError):
+                        os.unlink(name, dir_fd=parent)
+            for name in folders:
+                with suppress(OSError):  # a link to a folder is listed as a folder
+                    _remove_folder(name, parent)
+    with suppress(OSError):
+        if os.listdir(folder) == [_MARK]:
+            os.unlink(_MARK, dir_fd=folder)
+        if _is_at(path, os.fstat(folder)):
+            path.rmdir()
+
+
+def _remove_folder(name: str, parent: int) -> None:
+    try:
+        os.rmdir(name, dir_fd=parent)
+    except NotADirectoryError:
+        os.unlink(name, dir_fd=parent)
 
 
 def _remove_abandoned() -> None:
     for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         with suppress(OSError):  # held, another user's, or gone
-            lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            folder = os.open(path, _DIRECTORY)
             try:
-                if os.fstat(lock).st_uid == os.getuid():
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    shutil.rmtree(path, ignore_errors=True)
+                if _is_ours(folder):
+                    fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    _remove_at(path, folder)
             finally:
-                os.close(lock)
+                os.close(folder)
+
+
+def _is_ours(folder: int) -> bool:
+    """Return whether a process of this user made the open folder, and made it here. Raises `OSError` without a mark."""
+    status = os.fstat(folder)
+    if status.st_uid != os.geteuid():
+        return False
+    mark = os.open(_MARK, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+    try:
+        found = os.fstat(mark)
+        wanted = _mark_of(status)
+        return S_ISREG(found.st_mode) and found.st_uid == status.st_uid and os.read(mark, len(wanted) + 1) == wanted
+    finally:
+        os.close(mark)
+
+
+def _mark_of(status: os.stat_result) -> bytes:
+    # It names the folder itself, so that a copy of it does not carry a mark of its own.
+    return f"a temporary folder of pytest-airssys-wasm: device {status.st_dev}, inode {status.st_ino}\n".encode()
+
+
+def _is_at(path: Path, status: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(path.stat(follow_symlinks=False), status)
+    except OSError:
+        return False

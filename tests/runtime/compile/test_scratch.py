@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
+import os
+import shutil
 import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from textwrap import dedent
 
 import pytest
 
+from pytest_airssys_wasm import InvalidConfiguration
 from pytest_airssys_wasm.runtime.compile import scratch
 from pytest_airssys_wasm.runtime.compile.scratch import ScratchFolder
 
@@ -77,19 +80,109 @@ def test_what_is_no_folder_of_ours_stays(temporary):
     assert sorted(temporary.rglob("*")) == sorted([link, file, target, target / "precious"])
 
 
-def test_a_folder_that_is_removed_before_it_is_locked_is_made_again(temporary, monkeypatch):
-    removed, lock = [], fcntl.flock
+@pytest.fixture
+def abandoned(temporary, holder):
+    """A folder of a process that was killed."""
+    holder.kill()
+    holder.wait()
+    [path] = temporary.iterdir()
+    return path
 
-    def remove_first(descriptor, how):
-        if not removed:
-            removed.extend(temporary.iterdir())
-            scratch._remove_abandoned()
-        lock(descriptor, how)
 
-    monkeypatch.setattr(fcntl, "flock", remove_first)
-    with ScratchFolder("test") as path:
-        assert path.exists()
-        assert [*temporary.iterdir()] == [path] != removed
+@pytest.mark.parametrize("is_marked", [False, True])
+def test_a_folder_of_that_name_that_no_process_made_stays(temporary, abandoned, is_marked):
+    """A checkout, a zip that was unpacked, a copy of a folder that was found there."""
+    checkout = temporary / "pytest-airssys-wasm-0.1.0"
+    shutil.copytree(abandoned, checkout)
+    if not is_marked:
+        (checkout / scratch._MARK).unlink()
+    with ScratchFolder("test"):
+        pass
+    assert [*temporary.iterdir()] == [checkout]
+    assert (checkout / "file").read_text() == "x"
+
+
+@pytest.mark.parametrize("mark", ["folder", "link", "pipe", "empty", "other"])
+def test_what_is_not_a_mark_of_ours_marks_nothing(temporary, abandoned, mark):
+    place = abandoned / scratch._MARK
+    content = place.read_bytes()
+    place.unlink()
+    if mark == "folder":
+        place.mkdir()
+    elif mark == "link":
+        (temporary / "elsewhere").write_bytes(content)
+        place.symlink_to(temporary / "elsewhere")
+    elif mark == "pipe":
+        os.mkfifo(place)
+    else:
+        place.write_bytes(b"" if mark == "empty" else content + b"x")
+    with ScratchFolder("test"):
+        pass
+    assert (abandoned / "file").exists()
+
+
+def test_what_another_user_marked_stays(temporary, abandoned, monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    scratch._remove_abandoned()
+    monkeypatch.undo()
+    assert (abandoned / "file").exists()
+    if os.geteuid() == 0:
+        os.chown(abandoned / scratch._MARK, 1234, 1234)
+        scratch._remove_abandoned()
+        assert (abandoned / "file").exists()
+
+
+def test_links_within_an_abandoned_folder_lead_to_no_loss(temporary, abandoned):
+    outside = temporary / "outside"
+    outside.mkdir()
+    (outside / "precious").write_text("x")
+    (abandoned / "deep" / "er").mkdir(parents=True)
+    (abandoned / "deep" / "er" / "file").write_text("x")
+    (abandoned / "deep" / "folder").symlink_to(outside)
+    (abandoned / "precious").symlink_to(outside / "precious")
+    with ScratchFolder("test"):
+        pass
+    assert sorted(temporary.rglob("*")) == [outside, outside / "precious"]
+
+
+def test_another_folder_that_stands_in_the_place_of_ours_stays(temporary):
+    folder = ScratchFolder("test")
+    (folder.path / "file").write_text("x")
+    folder.path.rename(temporary / "moved")
+    folder.path.mkdir()
+    assert not folder.is_there
+    folder.remove()
+    assert sorted(temporary.rglob("*")) == sorted([folder.path, temporary / "moved"])
+
+
+def test_the_end_of_a_forked_process_takes_nothing_from_its_parent(temporary):
+    code = """
+        import os, sys
+        from pytest_airssys_wasm.runtime.compile.scratch import ScratchFolder
+        kept = ScratchFolder("test")
+        with ScratchFolder("test") as path:
+            child = os.fork()
+            if child:
+                assert os.waitpid(child, 0)[1] == 0
+                assert path.exists() and kept.path.exists() and kept.is_there
+            else:
+                assert not kept.is_there
+        if child:
+            assert kept.path.exists() and not path.exists()
+    """
+    done = subprocess.run([sys.executable, "-c", dedent(code)], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [*temporary.iterdir()] == []
+
+
+def test_a_folder_that_cannot_be_marked_leaves_nothing(temporary, monkeypatch):
+    def full(descriptor, content):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(InvalidConfiguration, match=r"TMPDIR.*No space left on device"):
+        ScratchFolder("test")
+    assert [*temporary.iterdir()] == []
 
 
 def test_nobody_loses_a_folder_while_many_come_and_go(temporary):

@@ -11,6 +11,7 @@ import msgspec
 
 from pytest_airssys_wasm.conformance.model import Case, Chapter
 from pytest_airssys_wasm.runtime.base import toml
+from pytest_airssys_wasm.runtime.base.regular_files import TEXT_BYTES, read_regular
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
 CHAPTER_FILE = "chapter.toml"
@@ -91,7 +92,7 @@ def decode_toml(path: Path, model: type[Model]) -> Model:
     Raises `InvalidConfiguration` when the file cannot be read, is not TOML, or does not fit the model.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_regular(path, TEXT_BYTES).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidConfiguration(str(path), str(error), "a readable UTF-8 file") from error
     try:

@@ -25,6 +25,7 @@ MANIFEST_NAME = "Component.toml"
 
 _MANIFESTS: pytest.StashKey[FileCache[Manifest]] = pytest.StashKey()
 _COMPONENTS: pytest.StashKey[FileCache[Component]] = pytest.StashKey()
+_PLACES: pytest.StashKey[tuple[Path, ...]] = pytest.StashKey()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +60,7 @@ def find_source(item: pytest.Item, mark: ComponentMark | None) -> Source | None:
     manifest = None
     if mark.manifest is not None:
         manifest = _find_file(item, mark.manifest, "marker component: manifest")
-    elif beside is not None and beside.is_file():
+    elif beside is not None and os.path.lexists(beside):
         manifest = beside
     world, _, world_name = os.fspath(mark.world or "").partition("#")
     return Source(
@@ -90,12 +91,27 @@ def read_manifest(path: Path, config: pytest.Config) -> Manifest:
             path,
             memory_range=settings.wasm_memory_range or PLATFORM_RANGE,
             require_cpu_limits=settings.wasm_require_cpu_limits,
+            places=_places(config),
         )
 
     try:
         return config.stash.setdefault(_MANIFESTS, FileCache()).get(path, read)
     except OSError:  # says in its own words why the file cannot be read
         return read()
+
+
+def _places(config: pytest.Config) -> tuple[Path, ...]:
+    """Return the places beside its folder in which a manifest and its binary may be: see `load_manifest`."""
+    if _PLACES not in config.stash:
+        named = [*config.stash[SETTINGS].wasm_component, *(path_of(argument, config) for argument in config.args)]
+        config.stash[_PLACES] = (config.rootpath.resolve(), *(path.resolve() for path in named))
+    return config.stash[_PLACES]
+
+
+def path_of(argument: str, config: pytest.Config) -> Path:
+    """Return the path in an argument of the command line, which may be a node id."""
+    path, _, _ = argument.partition("::")
+    return Path(os.path.normpath(config.invocation_params.dir / path))
 
 
 def load_component(source: Source, engine: WasmEngine, config: pytest.Config) -> Component:
@@ -105,7 +121,12 @@ def load_component(source: Source, engine: WasmEngine, config: pytest.Config) ->
     """
 
     def load() -> Component:
-        return engine.load(source.content, manifest=source.manifest)
+        from pytest_airssys_wasm.runtime.manifest.loading import check_binary
+
+        manifest = source.manifest
+        if manifest is not None and source.content == manifest.wasm:
+            check_binary(manifest, _places(config))  # links may have changed since the manifest was read
+        return engine.load(source.content, manifest=manifest)
 
     if not isinstance(source.content, Path):
         return load()

@@ -9,6 +9,7 @@ import msgspec
 
 from pytest_airssys_wasm.conformance.loader import convert
 from pytest_airssys_wasm.reporting.model import FORMAT, Report
+from pytest_airssys_wasm.runtime.base.regular_files import REPORT_BYTES, read_regular
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def read(path: Path) -> Report:
     Raises `InvalidConfiguration`, which names the file and the position, for any other file.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(read_regular(path, REPORT_BYTES).decode("utf-8"))
     except OSError as error:
         raise InvalidConfiguration(str(path), str(error), "a readable file") from error
     except (ValueError, RecursionError) as error:  # of decoding and of parsing

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.runtime.base.originals import monotonic
+from pytest_airssys_wasm.runtime.base.regular_files import GUEST_BYTES, UnfitFile, read_regular
 from pytest_airssys_wasm.runtime.binary.sections import read_module
 from pytest_airssys_wasm.runtime.compile.compiler import Compiler
-from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidConfiguration
+from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidComponent, InvalidConfiguration
 from pytest_airssys_wasm.runtime.guest.backend import Isolation
 from pytest_airssys_wasm.runtime.guest.core_module import CoreModule
 from pytest_airssys_wasm.runtime.guest.engine_core import EngineCore
@@ -19,7 +21,6 @@ from pytest_airssys_wasm.runtime.store.arguments import check_component
 from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable
     from types import TracebackType
 
@@ -72,16 +73,20 @@ class WasmEngine(EngineCore):
         """Compile a guest, given as a path to a binary or WAT file, as bytes, or as WAT text (which begins with `(`).
 
         A `Component.toml` beside the file is read too, unless a `manifest` is given. Raises `InvalidComponent` for
-        anything that is not a valid component or module, `FileNotFoundError` for a missing file, and
-        `InvalidConfiguration` for a wrong manifest; with an isolation also `ResourceLimitExceeded` for a guest whose
-        compilation takes too much time or memory, and `RuntimeDied` if the compiler fails.
+        anything that is not a valid component or module, or not a regular file of at most 256 MiB, `FileNotFoundError`
+        for a missing file, and `InvalidConfiguration` for a wrong manifest; with an isolation also
+        `ResourceLimitExceeded` for a guest whose compilation takes too much time or memory, and `RuntimeDied` if the
+        compiler fails.
         """
         if isinstance(source, bytes):
             return self._load(source, "<bytes>", manifest)
         if isinstance(source, str) and source.lstrip().startswith(("(", ";;")):
             return self._load(source.encode(), "<text>", manifest)
         path = Path(source)
-        content, digest = self.cache.read(path) if self.cache else (path.read_bytes(), None)
+        try:
+            content, digest = self.cache.read(path) if self.cache else (read_regular(path, GUEST_BYTES), None)
+        except UnfitFile as error:
+            raise InvalidComponent(f"{path}: {error.strerror}") from None
         manifest = manifest or _manifest_beside(path, self._memory_range)
         return self._load(content, path.name, manifest, path, digest)
 
@@ -201,7 +206,7 @@ class WasmEngine(EngineCore):
 
 def _manifest_beside(path: Path, memory_range: tuple[int, int]) -> Manifest | None:
     manifest = path.parent / "Component.toml"
-    return load_manifest(manifest, memory_range=memory_range) if manifest.is_file() else None
+    return load_manifest(manifest, memory_range=memory_range) if os.path.lexists(manifest) else None
 
 
 def _limits_of(component: Component) -> ResourceLimits:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
+from pytest_airssys_wasm.runtime.base.regular_files import GUEST_BYTES, read_regular
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.errors import (
     NOTHING,
@@ -71,7 +72,7 @@ class Candidate:
 
         Call `load` first, which raises for a file that cannot be read or translated.
         """
-        return self.engine.compiler.to_binary(self.wasm.read_bytes(), self.wasm.name)[1]
+        return self.engine.compiler.to_binary(read_regular(self.wasm, GUEST_BYTES), self.wasm.name)[1]
 
     @property
     def limits(self) -> ResourceLimits:

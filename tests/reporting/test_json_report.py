@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -79,6 +80,11 @@ def test_what_is_no_report_is_an_error(tmp_path, content):
 def test_a_file_that_is_not_there_is_an_error(tmp_path):
     with pytest.raises(InvalidConfiguration, match="a readable file"):
         json_report.read(tmp_path / "none.json")
+
+
+def test_a_report_without_end_is_an_error():
+    with pytest.raises(InvalidConfiguration, match="a device, not a regular file"):
+        json_report.read(Path("/dev/zero"))
 
 
 def test_the_schema_describes_every_field():

@@ -12,7 +12,7 @@ import pytest
 from pytest_airssys_wasm.plugin.item_settings import SOURCE, wasi_of
 from pytest_airssys_wasm.plugin.report.failure_text import failure_text
 from pytest_airssys_wasm.plugin.settings import SETTINGS
-from pytest_airssys_wasm.plugin.sources import MANIFEST_NAME, Source, load_component, read_manifest
+from pytest_airssys_wasm.plugin.sources import MANIFEST_NAME, Source, load_component, path_of, read_manifest
 from pytest_airssys_wasm.plugin.stash import KIND, NOTE, RERUN_FLAGS
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 from pytest_airssys_wasm.validation.findings import Blocked, Unfit
@@ -34,7 +34,7 @@ class ValidationHooks:
         settings = config.stash[SETTINGS]
         self._all_manifests = settings.airssys_wasm
         self._named = {subject_of(path, config) for path in settings.wasm_component}
-        given = {_place(argument, config) for argument in config.args}
+        given = {path_of(argument, config) for argument in config.args}
         config.args.extend(str(path) for path in sorted(self._named - given))
 
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
@@ -53,15 +53,10 @@ def _node_id(path: Path, config: pytest.Config) -> str | None:
     return None if path.is_relative_to(config.rootpath) else path.as_posix()
 
 
-def _place(argument: str, config: pytest.Config) -> Path:
-    path, _, _ = argument.partition("::")
-    return Path(os.path.normpath(config.invocation_params.dir / path))
-
-
 def subject_of(path: Path, config: pytest.Config) -> Path:
     """Return the file whose node validates a binary: the manifest beside it that names it, or the binary itself."""
     beside = path.parent / MANIFEST_NAME
-    if not beside.is_file():
+    if not os.path.lexists(beside):
         return path
     try:
         manifest = read_manifest(beside, config)
@@ -101,7 +96,7 @@ class BinaryFile(pytest.File):
         from pytest_airssys_wasm.validation.checks import CHECKS
 
         beside = self.path.parent / MANIFEST_NAME
-        manifest = read_manifest(beside, self.config) if beside.is_file() else None
+        manifest = read_manifest(beside, self.config) if os.path.lexists(beside) else None
         source = Source(content=self.path, manifest=manifest)
         for name, check in CHECKS.items():
             if name != "manifest":

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from pytest_airssys_wasm.runtime.base.regular_files import TEXT_BYTES, read_regular
 from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidComponent, InvalidConfiguration
 
 if TYPE_CHECKING:
@@ -40,10 +41,12 @@ def check_world(component: Component, file: Path, world: str | None) -> None:
 def read_exports(file: Path, world: str | None) -> tuple[str, tuple[str, ...]]:
     """Return the name and the exports of a world.
 
-    Raises `InvalidConfiguration` if the file does not have the world, or has several and none is named.
+    Raises `InvalidConfiguration` if the file cannot be read, does not have the world, or has several and none is named.
     """
     try:
-        text = _COMMENT.sub(" ", file.read_text("utf-8"))
+        text = _COMMENT.sub(" ", read_regular(file, TEXT_BYTES).decode("utf-8"))
+    except OSError as error:
+        raise InvalidConfiguration(str(file), error.strerror, "a file that can be read") from None
     except UnicodeDecodeError:
         raise InvalidConfiguration(str(file), "other bytes", "WIT text in UTF-8") from None
     bodies = {match[1]: _body(text, match.end()) for match in _WORLD.finditer(text)}

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from pytest_airssys_wasm.runtime.base.originals import time_ns
+from pytest_airssys_wasm.runtime.base.regular_files import GUEST_BYTES, open_regular, read_open
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,14 +22,14 @@ _DIGEST = re.compile("[0-9a-f]{64}")
 def read_file(path: Path) -> tuple[bytes, list[int] | None, bool]:
     """Return the content of a file, the signature of its state, and whether the signature is unique to that state.
 
-    The signature is `None` for a file that changed while it was read.
+    The signature is `None` for a file that changed while it was read. Raises the errors of `open_regular`.
     """
     # All from one open file: a build may replace it at any time, and the digest of one file with the content of another
     # would keep a wrong artefact for good.
-    with path.open("rb") as file:
-        before = os.fstat(file.fileno())
-        content = file.read()
-        after = os.fstat(file.fileno())
+    with open_regular(path, GUEST_BYTES) as descriptor:
+        before = os.fstat(descriptor)
+        content = read_open(descriptor, path, GUEST_BYTES)
+        after = os.fstat(descriptor)
     signature = _signature(before)
     is_one_state = signature == _signature(after) and len(content) == before.st_size
     changed_ns = max(before.st_mtime_ns, before.st_ctime_ns)

@@ -10,6 +10,7 @@ import msgspec
 
 from pytest_airssys_wasm.runtime.base import toml
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
+from pytest_airssys_wasm.runtime.base.regular_files import MANIFEST_BYTES, read_regular
 from pytest_airssys_wasm.runtime.budget.limits import parse_count, parse_duration_ms, parse_size
 from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidConfiguration
 from pytest_airssys_wasm.runtime.manifest.messages import Place, translate
@@ -17,31 +18,46 @@ from pytest_airssys_wasm.runtime.manifest.model import CpuTable, Document, Manif
 from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 PLATFORM_RANGE = (512 * 1024, 4 * 1024 * 1024)
 """The bytes of memory that the airssys platform accepts: the least and the most."""
+_WITHIN = "below the manifest's folder or the root directory, or that the command line names"
 
 
 def load_manifest(
-    path: Path, *, memory_range: tuple[int, int] = PLATFORM_RANGE, require_cpu_limits: bool = False
+    path: Path,
+    *,
+    memory_range: tuple[int, int] = PLATFORM_RANGE,
+    require_cpu_limits: bool = False,
+    places: Sequence[Path] | None = None,
 ) -> Manifest:
     """Return the manifest at `path`, checked.
 
-    `memory_range` is the least and the most that `max_bytes` may be. Raises `InvalidConfiguration`, which names the
-    file, the table, the key, the value and what would be right.
+    `memory_range` is the least and the most that `max_bytes` may be. With `places`, which are resolved paths, the
+    manifest and its binary must be, or be below, one of them or the manifest's folder, after links are resolved;
+    `None` means anywhere. Raises `InvalidConfiguration`, which names the file, the table, the key, the value and what
+    would be right.
     """
+    if places is not None and not _is_within(path, path, places):
+        raise InvalidConfiguration(str(path), str(path.resolve()), f"a link to a file {_WITHIN}")
     try:
-        text = path.read_text("utf-8-sig")
+        text = read_regular(path, MANIFEST_BYTES).decode("utf-8-sig")
     except OSError as error:
         raise InvalidConfiguration(str(path), error.strerror, "a file that can be read") from None
     except UnicodeDecodeError as error:
         raise InvalidConfiguration(str(path), f"byte 0x{error.object[error.start]:02x}", "UTF-8 text") from None
-    return parse_manifest(text, path, memory_range=memory_range, require_cpu_limits=require_cpu_limits)
+    return parse_manifest(text, path, memory_range=memory_range, require_cpu_limits=require_cpu_limits, places=places)
 
 
 def parse_manifest(
-    text: str, path: Path, *, memory_range: tuple[int, int] = PLATFORM_RANGE, require_cpu_limits: bool = False
+    text: str,
+    path: Path,
+    *,
+    memory_range: tuple[int, int] = PLATFORM_RANGE,
+    require_cpu_limits: bool = False,
+    places: Sequence[Path] | None = None,
 ) -> Manifest:
     """Return the manifest of a text that is, or would be, at `path`, checked as `load_manifest` does.
 
@@ -83,6 +99,8 @@ def parse_manifest(
             f"{path}: [resources.cpu]", NOTHING, "max_fuel and timeout_ms (wasm_require_cpu_limits is set)"
         )
     wasm = path.parent / (component.wasm if component.wasm is not None else f"{component.name}.wasm")
+    if places is not None and not _is_within(wasm, path, places):
+        raise place.error("component", "wasm", component.wasm or wasm.name, f"a file {_WITHIN}")
     return Manifest(
         path=path,
         name=component.name,
@@ -94,6 +112,22 @@ def parse_manifest(
         wasi=None if document.wasi is None else _grants(document.wasi, place),
         tests=_checked(document.tests, place),
     )
+
+
+def check_binary(manifest: Manifest, places: Sequence[Path]) -> None:
+    """Raise `InvalidConfiguration` unless the manifest's binary is still where `load_manifest` demands it."""
+    if not _is_within(manifest.wasm, manifest.path, places):
+        raise InvalidConfiguration(f"{manifest.path}: [component] wasm", str(manifest.wasm), f"a file {_WITHIN}")
+
+
+def _is_within(file: Path, manifest: Path, places: Sequence[Path]) -> bool:
+    """Return whether a file is below the manifest's folder or one of the places, or is one of them, without links."""
+    # A manifest may come with a guest from anywhere: what it names elsewhere would be quoted in reports.
+    try:
+        found = file.resolve()
+        return any(found.is_relative_to(place) for place in (manifest.parent.resolve(), *places))
+    except (OSError, RuntimeError, ValueError):  # links in a circle, or a path that cannot be one
+        return False
 
 
 def parse_memory_range(value: str | tuple[object, object]) -> tuple[int, int]:

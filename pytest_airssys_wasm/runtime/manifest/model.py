@@ -45,7 +45,9 @@ class ComponentTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     version: str
     """The version of the component."""
     wasm: str | None = None
-    """The binary or WAT file, relative to the manifest. The default is `<name>.wasm` beside it."""
+    """The binary or WAT file, relative to the manifest. The default is `<name>.wasm` beside it.
+
+    It must lie below the manifest's folder or pytest's root directory, or be named on the command line."""
     description: str | None = None
     """A description for readers."""
 

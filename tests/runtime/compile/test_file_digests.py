@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
 
 import pytest
 
+from pytest_airssys_wasm.runtime.compile import file_digests
 from pytest_airssys_wasm.runtime.compile.cache import CompileCache
 
 
@@ -59,28 +59,6 @@ def test_a_damaged_note_is_no_error(cache, noted, damage):
     assert cache.read(source) == (b"one", sha256(b"one"))
 
 
-class _Swapping:
-    """A file that a build replaces or rewrites while it is read."""
-
-    def __init__(self, file, change):
-        self.file, self.change = file, change
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.file.close()
-
-    def fileno(self):
-        return self.file.fileno()
-
-    def read(self):
-        self.change("before")
-        content = self.file.read()
-        self.change("after")
-        return content
-
-
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("way", ["replaced", "rewritten"])
 def test_a_source_that_changes_while_it_is_read_has_the_digest_of_what_was_read(cache, noted, monkeypatch, when, way):
@@ -94,14 +72,16 @@ def test_a_source_that_changes_while_it_is_read_has_the_digest_of_what_was_read(
             other.write_bytes(b"two")
             other.replace(source)
 
-    open_ = Path.open
+    read_open = file_digests.read_open
 
-    def opened(path, *how, **more):
-        file = open_(path, *how, **more)
-        return _Swapping(file, change) if path == source and how == ("rb",) else file
+    def read(*file):
+        change("before")
+        content = read_open(*file)
+        change("after")
+        return content
 
     with monkeypatch.context() as patched:
-        patched.setattr(Path, "open", opened)
+        patched.setattr(file_digests, "read_open", read)
         content, digest = cache.read(source)
     assert digest == sha256(content)
     assert cache.read(source) == (b"two", sha256(b"two"))

@@ -1,0 +1,103 @@
+"""The one way in which files of users are read: regular files, within a stated size.
+
+A path in a manifest or on a command line may lead to a device without end, to a pipe that nobody writes to, or to a
+file larger than the memory. So everything is asked of the descriptor that is then read, and not of the path: what the
+path leads to may change in between.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from stat import S_ISBLK, S_ISCHR, S_ISDIR, S_ISFIFO, S_ISREG, S_ISSOCK
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+GUEST_BYTES = 256 * 2**20
+"""The largest file of a guest that is read. A guest with a whole interpreter takes 20 MiB."""
+MANIFEST_BYTES = 2**20
+"""The largest `Component.toml` that is read."""
+TEXT_BYTES = 16 * 2**20
+"""The largest WIT file, expectations file or case that is read."""
+REPORT_BYTES = 256 * 2**20
+"""The largest JSON report that is read."""
+
+_CHUNK_BYTES = 2**20
+_KINDS = (
+    (S_ISFIFO, "a pipe"),
+    (S_ISCHR, "a device"),
+    (S_ISBLK, "a device"),
+    (S_ISSOCK, "a socket"),
+)
+
+
+class UnfitFile(OSError):
+    """Something at a path is not a file that is read; `strerror` says why."""
+
+
+def read_regular(path: str | os.PathLike[str], most_bytes: int) -> bytes:
+    """Return the content of a regular file of at most `most_bytes`.
+
+    Raises `UnfitFile` for anything else at the path, and any other `OSError` of opening and reading.
+    """
+    with open_regular(path, most_bytes) as descriptor:
+        return read_open(descriptor, path, most_bytes)
+
+
+@contextmanager
+def open_regular(path: str | os.PathLike[str], most_bytes: int, *, follow: bool = True) -> Iterator[int]:
+    """Yield a descriptor of a regular file of at most `most_bytes`, for reading; a link at the end only if `follow`.
+
+    Raises `UnfitFile` for anything else at the path, and any other `OSError` of opening.
+    """
+    # Without O_NONBLOCK, opening a pipe waits for its writer, and opening some devices for whatever they like.
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY | (0 if follow else os.O_NOFOLLOW)
+    try:
+        # Opening alone makes some devices do things; asked before, they are not even opened.
+        _check(Path(path).stat(follow_symlinks=follow), path, most_bytes)
+        descriptor = os.open(path, flags)
+    except ValueError as error:  # a NUL, or a lone surrogate
+        raise UnfitFile(errno.EINVAL, f"not the path of a file ({error})", os.fspath(path)) from None
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # in between it has become a socket, or a device without a driver
+            raise UnfitFile(errno.ENXIO, "a socket or a device, not a regular file", os.fspath(path)) from None
+        raise
+    try:
+        _check(os.fstat(descriptor), path, most_bytes)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def read_open(descriptor: int, path: str | os.PathLike[str], most_bytes: int) -> bytes:
+    """Return the content of an open regular file. Raises `UnfitFile` where it turns out to have more bytes."""
+    # In one piece where the size is known. The files of /proc have a size of 0, and others may grow meanwhile.
+    size = os.fstat(descriptor).st_size
+    chunks = [os.read(descriptor, min(size, most_bytes) + 1)]
+    total = len(chunks[0])
+    while total and (chunk := os.read(descriptor, min(_CHUNK_BYTES, most_bytes + 1 - total))):
+        chunks.append(chunk)
+        total += len(chunk)
+    if total > most_bytes:
+        raise _too_large(path, f"more than {most_bytes:,}", most_bytes)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def _check(status: os.stat_result, path: str | os.PathLike[str], most_bytes: int) -> None:
+    mode = status.st_mode
+    if S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+    if not S_ISREG(mode):
+        kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "something else")
+        raise UnfitFile(errno.EINVAL, f"{kind}, not a regular file", os.fspath(path))
+    if status.st_size > most_bytes:
+        raise _too_large(path, f"{status.st_size:,}", most_bytes)
+
+
+def _too_large(path: str | os.PathLike[str], found: str, most_bytes: int) -> UnfitFile:
+    text = f"too large: it has {found} bytes, and at most {most_bytes:,} are read"
+    return UnfitFile(errno.EFBIG, text, os.fspath(path))

@@ -25,7 +25,7 @@ class GuestFiles:
 
     @property
     def are_there(self) -> bool:
-        """Whether the binary and the artefact both exist."""
+        """Whether both files exist."""
         return Path(self.binary).exists() and Path(self.artefact).exists()
 
 
@@ -39,7 +39,7 @@ class Guests:
         self._files: weakref.WeakKeyDictionary[Component, GuestFiles] = weakref.WeakKeyDictionary()
 
     def files_of(self, component: Component) -> GuestFiles:
-        """Return the files of a guest, which are written first if they do not exist or were removed."""
+        """Return the files of a guest, which are written first if necessary: also if somebody has removed them."""
         with self._lock:
             found = self._files.get(component)
             if found is None or self._scratch is None or not self._scratch.is_there or not found.are_there:

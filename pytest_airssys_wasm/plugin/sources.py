@@ -101,9 +101,7 @@ def read_manifest(path: Path, config: pytest.Config) -> Manifest:
 
 
 def _places(config: pytest.Config) -> tuple[Path, ...]:
-    """Return the places, in addition to its folder, in which a manifest and its binary are allowed (see
-    `load_manifest`).
-    """
+    """Return the places beside its folder in which a manifest and its binary may be: see `load_manifest`."""
     if _PLACES not in config.stash:
         named = [*config.stash[SETTINGS].wasm_component, *(path_of(argument, config) for argument in config.args)]
         config.stash[_PLACES] = (config.rootpath.resolve(), *(path.resolve() for path in named))
@@ -111,7 +109,7 @@ def _places(config: pytest.Config) -> tuple[Path, ...]:
 
 
 def path_of(argument: str, config: pytest.Config) -> Path:
-    """Return the path in a command line argument, which may be a node id."""
+    """Return the path in an argument of the command line, which may be a node id."""
     path, _, _ = argument.partition("::")
     return Path(os.path.normpath(config.invocation_params.dir / path))
 

@@ -1,8 +1,8 @@
-"""The reader of files of users, which accepts only regular files up to a given size.
+"""The one way in which files of users are read: regular files, within a stated size.
 
-A path in a manifest or on a command line may lead to a device without end, to a pipe without a writer, or to a file
-larger than the memory. So all checks are made on the descriptor that is then read, not on the path, which may lead to
-another file in between.
+A path in a manifest or on a command line may lead to a device without end, to a pipe that nobody writes to, or to a
+file larger than the memory. So everything is asked of the descriptor that is then read, and not of the path: what the
+path leads to may change in between.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 GUEST_BYTES = 256 * 2**20
-"""The maximum size in bytes of the file of a guest. A guest with a whole interpreter takes 20 MiB."""
+"""The largest file of a guest that is read. A guest with a whole interpreter takes 20 MiB."""
 MANIFEST_BYTES = 2**20
-"""The maximum size in bytes of a `Component.toml`."""
+"""The largest `Component.toml` that is read."""
 TEXT_BYTES = 16 * 2**20
-"""The maximum size in bytes of a WIT file, an expectations file or a case."""
+"""The largest WIT file, expectations file or case that is read."""
 REPORT_BYTES = 256 * 2**20
-"""The maximum size in bytes of a JSON report that is read."""
+"""The largest JSON report that is read."""
 
 _CHUNK_BYTES = 2**20
 _KINDS = (
@@ -36,13 +36,13 @@ _KINDS = (
 
 
 class UnfitFile(OSError):
-    """The error for a path that does not lead to an acceptable file; `strerror` is the reason."""
+    """Something at a path is not a file that is read; `strerror` says why."""
 
 
 def read_regular(path: str | os.PathLike[str], most_bytes: int) -> bytes:
     """Return the content of a regular file of at most `most_bytes`.
 
-    Raises `UnfitFile` for anything else at the path, and any other `OSError` from opening and reading.
+    Raises `UnfitFile` for anything else at the path, and any other `OSError` of opening and reading.
     """
     with open_regular(path, most_bytes) as descriptor:
         return read_open(descriptor, path, most_bytes)
@@ -50,10 +50,9 @@ def read_regular(path: str | os.PathLike[str], most_bytes: int) -> bytes:
 
 @contextmanager
 def open_regular(path: str | os.PathLike[str], most_bytes: int, *, follow: bool = True) -> Iterator[int]:
-    """Yield a descriptor for reading a regular file of at most `most_bytes` bytes. A link is followed only with
-    `follow`.
+    """Yield a descriptor of a regular file of at most `most_bytes`, for reading; a link at the end only if `follow`.
 
-    Raises `UnfitFile` for anything else at the path, and any other `OSError` from opening.
+    Raises `UnfitFile` for anything else at the path, and any other `OSError` of opening.
     """
     # Without O_NONBLOCK, opening a pipe waits for its writer, and opening some devices for whatever they like.
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY | (0 if follow else os.O_NOFOLLOW)
@@ -75,7 +74,7 @@ def open_regular(path: str | os.PathLike[str], most_bytes: int, *, follow: bool 
 
 
 def read_open(descriptor: int, path: str | os.PathLike[str], most_bytes: int) -> bytes:
-    """Return the content of an open regular file. Raises `UnfitFile` if it has more than `most_bytes` bytes."""
+    """Return the content of an open regular file. Raises `UnfitFile` where it turns out to have more bytes."""
     # In one piece where the size is known. The files of /proc have a size of 0, and others may grow meanwhile.
     size = os.fstat(descriptor).st_size
     chunks = [os.read(descriptor, min(size, most_bytes) + 1)]

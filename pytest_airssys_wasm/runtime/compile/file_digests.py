@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 
 from pytest_airssys_wasm.runtime.base.originals import time_ns
 from pytest_airssys_wasm.runtime.base.regular_files import GUEST_BYTES, open_regular, read_open
+from pytest_airssys_wasm.runtime.compile.private_files import open_own
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _SETTLED_NS = 2_000_000_000
 """The age of the last change in nanoseconds below which a file may change again without new time stamps."""
+_NOTE_BYTES = 4_096
 _DIGEST = re.compile("[0-9a-f]{64}")
 
 
@@ -44,7 +46,8 @@ def new_note(signature: list[int], digest: str) -> bytes:
 def noted_digest(note: Path, signature: list[int]) -> str | None:
     """Return the digest in a note, or `None` if the note is damaged or about a file with another signature."""
     with suppress(OSError, ValueError, RecursionError):
-        known = json.loads(note.read_bytes())
+        with open_own(note, _NOTE_BYTES) as descriptor:
+            known = json.loads(read_open(descriptor, note, _NOTE_BYTES))
         if isinstance(known, dict) and known.get("signature") == signature:
             digest = known.get("digest")
             return digest if isinstance(digest, str) and _DIGEST.fullmatch(digest) else None

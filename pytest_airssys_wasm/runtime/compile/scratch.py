@@ -1,9 +1,9 @@
 """The temporary folders of this package, which are removed even if the process that created them is killed.
 
-Each folder is locked as long as the process that created it runs, and contains a mark with its own device and inode.
-Creating a folder removes the folders of this user that have a valid mark and no lock. A folder that only has a similar
-name, a copy of a folder, or one that was moved to another disk may contain somebody's data, and is kept. (Services that
-clean the temporary folders of the system also skip locked ones.)
+Each folder is locked as long as the process that created it runs, and holds a mark with its own device and inode.
+Creating a folder removes those that carry their own mark, that processes of this user created, and that have no lock. A
+folder that only has such a name, or a copy of one, is somebody's data.
+(Services that clean the temporary folders of the system also skip locked ones.)
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 class ScratchFolder:
     """A new temporary folder, and a context manager that returns its path.
 
-    It is removed when the context is left, the object is collected, or the interpreter ends; a process that was forked
-    in between does not remove it. Raises `InvalidConfiguration` if the machine does not have a usable temporary folder.
+    It is removed when the context is left, the object is collected, or the interpreter ends; in a process that was
+    forked meanwhile, none of these removes it. Raises `InvalidConfiguration` where the machine has no temporary folder
+    that can be used.
     """
 
     def __init__(self, purpose: str) -> None:
@@ -40,7 +41,7 @@ class ScratchFolder:
             _remove_abandoned()
             self.path, lock = _make(f"{_PREFIX}{purpose}-")
         self.remove = weakref.finalize(self, _remove, self.path, lock, os.getpid())
-        """A function that removes the folder and its contents. Further calls do nothing."""
+        """A function that removes the folder and its contents. Calling it again does nothing."""
 
     @property
     def is_there(self) -> bool:
@@ -62,7 +63,7 @@ class ScratchFolder:
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Convert an `OSError` of the block, which writes to the temporary folder, to an error that names the folder."""
+    """Turn an `OSError` of the block, which writes to the temporary folder, into an error that names the folder."""
     try:
         yield
     except OSError as error:
@@ -70,7 +71,7 @@ def explained() -> Iterator[None]:
 
 
 def unfit(wanted: str) -> InvalidConfiguration:
-    """Return the error for a temporary folder that cannot be used; `wanted` describes a usable one."""
+    """Return the error for a temporary folder that cannot be used; `wanted` describes one that could be."""
     try:
         folder = tempfile.gettempdir()
     except OSError:
@@ -110,7 +111,7 @@ def _remove(path: Path, lock: int, process_id: int) -> None:
 
 
 def _remove_at(path: Path, folder: int) -> None:
-    """Remove the folder of an open descriptor with its contents. The folder is at `path` unless it was moved."""
+    """Remove the folder of an open descriptor with its contents, which is at `path` unless somebody moved it."""
     # The mark goes last, so that what is left of an interrupted removal is removed by the next process.
     with suppress(OSError):
         for _, folders, files, parent in os.fwalk(".", topdown=False, dir_fd=folder):
@@ -149,10 +150,7 @@ def _remove_abandoned() -> None:
 
 
 def _is_ours(folder: int) -> bool:
-    """Return whether a process of this user created the open folder at its current place.
-
-    Raises `OSError` if it has no mark.
-    """
+    """Return whether a process of this user made the open folder, and made it here. Raises `OSError` without a mark."""
     status = os.fstat(folder)
     if status.st_uid != os.geteuid():
         return False

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PLATFORM_RANGE = (512 * 1024, 4 * 1024 * 1024)
-"""The minimum and the maximum memory limit that the airssys platform accepts, in bytes."""
+"""The bytes of memory that the airssys platform accepts: the least and the most."""
 _WITHIN = "below the manifest's folder or the root directory, or that the command line names"
 
 
@@ -35,10 +35,10 @@ def load_manifest(
 ) -> Manifest:
     """Return the manifest at `path`, checked.
 
-    `memory_range` is the minimum and the maximum of `max_bytes`. With `places`, which are resolved paths, the manifest
-    and its binary must be in or below one of them, or the manifest's folder, after links are resolved; `None` allows
-    any path. Raises `InvalidConfiguration`, which names the file, the table, the key, the value and the expected
-    value.
+    `memory_range` is the least and the most that `max_bytes` may be. With `places`, which are resolved paths, the
+    manifest and its binary must be, or be below, one of them or the manifest's folder, after links are resolved;
+    `None` means anywhere. Raises `InvalidConfiguration`, which names the file, the table, the key, the value and what
+    would be right.
     """
     if places is not None and not _is_within(path, path, places):
         raise InvalidConfiguration(str(path), str(path.resolve()), f"a link to a file {_WITHIN}")
@@ -115,9 +115,23 @@ def parse_manifest(
 
 
 def check_binary(manifest: Manifest, places: Sequence[Path]) -> None:
-    """Raise `InvalidConfiguration` unless the manifest's binary is still at a place that `load_manifest` allows."""
+    """Raise `InvalidConfiguration` unless the manifest's binary is still where `load_manifest` demands it."""
     if not _is_within(manifest.wasm, manifest.path, places):
         raise InvalidConfiguration(f"{manifest.path}: [component] wasm", str(manifest.wasm), f"a file {_WITHIN}")
+
+
+def _is_within(file: Path, manifest: Path, places: Sequence[Path]) -> bool:
+    """Return whether a file is below the manifest's folder or one of the places, or is one of them, without links."""
+    # A manifest may come with a guest from anywhere: what it names elsewhere would be quoted in reports.
+    try:
+        found = file.resolve()
+        return any(found.is_relative_to(place) for place in (manifest.parent.resolve(), *places))
+    except (OSError, RuntimeError, ValueError):  # links in a circle, or a path that cannot be one
+        return False
+
+
+def parse_memory_range(value: str | tuple[object, object]) -> tuple[int, int]:
+    """Return the least and the most bytes that `"512 KiB..4 MiB"` or `"512 KiB-4 MiB"` means.
 
 
 def _is_within(file: Path, manifest: Path, places: Sequence[Path]) -> bool:

@@ -71,8 +71,8 @@ class CompileCache:
     """A cache of compiled guests in `directory` (`None`: the user's cache folder), of about `max_bytes` at most.
 
     `on_progress` is called about once a second during a compilation, on the thread that waits for it. A folder that
-    cannot be used, or that others can write to, leads to one `CacheUnavailable` warning, and never to an error, not even
-    if warnings are turned into errors.
+    cannot be used, or that others can write to, leads to one `CacheUnavailable` warning. It never leads to an
+    error, not even if warnings are turned into errors.
     """
 
     def __init__(

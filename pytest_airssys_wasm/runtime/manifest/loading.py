@@ -1,4 +1,4 @@
-"""The reader of `Component.toml`, which decodes a manifest once, and checks it before use."""
+"""Reading `Component.toml`: decoded once, and checked before anything else sees it."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def parse_manifest(
 ) -> Manifest:
     """Return the manifest of a text that is, or would be, at `path`, checked as `load_manifest` does.
 
-    Raises `InvalidConfiguration`, which names the file, the table, the key, the value and the expected value.
+    Raises `InvalidConfiguration`, which names the file, the table, the key, the value and what would be right.
     """
     try:
         raw = toml.loads(text)
@@ -133,23 +133,7 @@ def _is_within(file: Path, manifest: Path, places: Sequence[Path]) -> bool:
 def parse_memory_range(value: str | tuple[object, object]) -> tuple[int, int]:
     """Return the least and the most bytes that `"512 KiB..4 MiB"` or `"512 KiB-4 MiB"` means.
 
-
-def _is_within(file: Path, manifest: Path, places: Sequence[Path]) -> bool:
-    """Return whether a file is in or below the manifest's folder or one of the places, or is one of them, after links
-    are resolved.
-    """
-    # A manifest may come with a guest from anywhere: what it names elsewhere would be quoted in reports.
-    try:
-        found = file.resolve()
-        return any(found.is_relative_to(place) for place in (manifest.parent.resolve(), *places))
-    except (OSError, RuntimeError, ValueError):  # links in a circle, or a path that cannot be one
-        return False
-
-
-def parse_memory_range(value: str | tuple[object, object]) -> tuple[int, int]:
-    """Return the minimum and the maximum, in bytes, of a range such as `"512 KiB..4 MiB"` or `"512 KiB-4 MiB"`.
-
-    Raises `InvalidConfiguration` for any other text.
+    Raises `InvalidConfiguration`.
     """
     where = "wasm_memory_range"
     parts: list[object] = re.split(r"\.\.|-", value) if isinstance(value, str) else list(value)
@@ -204,14 +188,12 @@ def _checked(tests: list[ManifestTest], place: Place) -> tuple[ManifestTest, ...
 
 
 def _check_outcome(test: ManifestTest, where: str) -> None:
-    """Raise `InvalidConfiguration` unless an entry expects exactly one outcome: a value, a verdict, or the kind of a
-    trap.
-    """
+    """Raise `InvalidConfiguration` unless one outcome is expected: a value, a verdict, or the kind of a trap."""
     returns, verdict, trap = (given is not msgspec.UNSET for given in (test.returns, test.verdict, test.trap))
     if returns and (verdict or trap):
         raise InvalidConfiguration(where, "both", "either returns, or verdict and trap")
     if not (returns or verdict or trap):
-        raise InvalidConfiguration(where, NOTHING, "returns, verdict or trap, to say how the call must end")
+        raise InvalidConfiguration(where, NOTHING, "returns, verdict or trap: one of them says how the call must end")
     known = [str(one) for one in Verdict]
     if verdict and test.verdict not in known:
         near = difflib.get_close_matches(str(test.verdict), known, n=1)

@@ -31,7 +31,7 @@ def test_no_manifest(wasm_limits):
     assert sorted(ran.results.values()) == ["error", "error", "passed", "passed"], ran.text
     root = guest.folder
     assert f"an existing file: {root}/below/gone.wat or {root}/gone.wat, got 'gone.wat'" in ran.text
-    assert "test_no_manifest: marker component: manifest: expected a file" in ran.text
+    assert "test_no_manifest: marker component: manifest: expected an existing file" in ran.text
 
 
 def test_a_guest_may_stand_in_the_test_itself(project):

@@ -61,7 +61,7 @@ def session(say, hear, tmp_path):
         ('{"id": 5}', 5, "missing required field `op`"),
         ('{"id": 5, "op": "dance"}', 5, "Invalid value 'dance'"),
         ('{"id": 5, "op": "call", "session": 77, "call": "f"}', 5, "no session 77 is open"),
-        ('{"id": 5, "op": "drop", "session": 1, "resource": 4}', 5, "no resource 4 was given out"),
+        ('{"id": 5, "op": "drop", "session": 1, "resource": 4}', 5, "resource 4 was never given out"),
     ],
 )
 def test_what_is_no_request_is_answered_with_an_error(say, hear, session, line, identifier, told):

@@ -41,7 +41,7 @@ def test_what_is_missing_and_what_does_not_fit_are_told_apart(engine):
     assert error.imports == ("env#f", "env#h")
     missing, misfits = str(error).split("\n<module <text>> ")
     assert missing == "<module <text>> needs imports that are not provided:\n  env#h: (func)"
-    assert misfits.startswith("imports functions with another signature")
+    assert misfits.startswith("imports functions whose signatures differ")
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import msgspec
 from pytest_airssys_wasm.isolation.spawn import ChildLimits, spawn, was_out_of_memory
 from pytest_airssys_wasm.protocol.transcript import Transcript, line_text
 from pytest_airssys_wasm.runtime.base.originals import monotonic
+from pytest_airssys_wasm.runtime.base.regular_files import GUEST_BYTES, read_regular, write_new
 from pytest_airssys_wasm.runtime.compile.scratch import ScratchFolder
 from pytest_airssys_wasm.runtime.errors import InvalidComponent, ResourceLimitExceeded, RuntimeDied
 
@@ -49,7 +50,7 @@ def translate(text: bytes, name: str, *, timeout_ms: float, memory_bytes: int) -
     with ScratchFolder("compile") as folder:
         result = folder / "binary"
         _make("text", text, name, result, timeout_ms, memory_bytes)
-        return result.read_bytes()
+        return read_regular(result, GUEST_BYTES)
 
 
 def compile_(kind: Kind, binary: bytes, name: str, artefact: Path, *, timeout_ms: float, memory_bytes: int) -> None:
@@ -64,7 +65,7 @@ def compile_(kind: Kind, binary: bytes, name: str, artefact: Path, *, timeout_ms
 def _make(what: str, source: bytes, name: str, result: Path, timeout_ms: float, memory_bytes: int) -> None:
     with ScratchFolder("compile") as folder:
         path = folder / "source"
-        path.write_bytes(source)
+        write_new(path, source)
         order = json.dumps({"id": 1, "what": what, "source": str(path), "result": str(result)})
         line = _ask(order.encode(), name, timeout_ms, memory_bytes)
     try:

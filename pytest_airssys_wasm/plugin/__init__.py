@@ -18,7 +18,10 @@ from pytest_airssys_wasm.plugin.fixtures import (
     wasm_host,
     wasm_limits,
 )
+from pytest_airssys_wasm.plugin.preload import preload
 from pytest_airssys_wasm.plugin.report import tracebacks
+from pytest_airssys_wasm.plugin.report.mishaps import SECTION as NOT_SHOWN
+from pytest_airssys_wasm.plugin.report.mishaps import telling
 from pytest_airssys_wasm.plugin.settings import SETTINGS, read_settings
 
 if TYPE_CHECKING:
@@ -89,6 +92,11 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     return header_lines(config)
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Import what the collected tests may need, before any of them runs."""
+    preload(session)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
@@ -98,11 +106,18 @@ def pytest_runtest_makereport(
     """
     if call.excinfo is None:
         return (yield)
-    from pytest_airssys_wasm.plugin.report import section
-
-    message_is_enough = tracebacks.hide_package(item.config, call.excinfo)
+    mishaps: list[str] = []
+    message_is_enough = False
+    with telling(mishaps.append):
+        message_is_enough = tracebacks.hide_package(item.config, call.excinfo)
     made = yield
-    if message_is_enough and made.failed and not isinstance(made.longrepr, str):
-        made.longrepr = call.excinfo.getrepr(style="value")
-    section.add_section(item, made, call.excinfo.value)
+    with telling(mishaps.append):
+        if message_is_enough and made.failed and not isinstance(made.longrepr, str):
+            made.longrepr = call.excinfo.getrepr(style="value")
+    with telling(mishaps.append):
+        from pytest_airssys_wasm.plugin.report import section
+
+        section.add_section(item, made, call.excinfo.value)
+    if mishaps:
+        made.sections.append((NOT_SHOWN, "\n".join(mishaps)))
     return made

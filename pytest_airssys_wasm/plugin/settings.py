@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import pytest
 
 from pytest_airssys_wasm.plugin.options import OPTIONS, Command
+from pytest_airssys_wasm.runtime.budget.ceilings import Ceilings
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
 if TYPE_CHECKING:
@@ -59,6 +60,11 @@ class Settings:
 
     `wasm_runtime` in the ini file only selects the runtime.
     """
+
+    @property
+    def ceilings(self) -> Ceilings:
+        """The ceilings of the ini file."""
+        return Ceilings(fuel=self.wasm_max_fuel, memory=self.wasm_max_memory, timeout_ms=self.wasm_max_timeout_ms)
 
 
 SETTINGS = pytest.StashKey[Settings]()

@@ -11,6 +11,7 @@ import pytest
 
 from pytest_airssys_wasm.plugin.item_settings import SOURCE, wasi_of
 from pytest_airssys_wasm.plugin.report.failure_text import failure_text
+from pytest_airssys_wasm.plugin.report.mishaps import in_words
 from pytest_airssys_wasm.plugin.settings import SETTINGS
 from pytest_airssys_wasm.plugin.sources import MANIFEST_NAME, Source, load_component, path_of, read_manifest
 from pytest_airssys_wasm.plugin.stash import KIND, NOTE, RERUN_FLAGS
@@ -129,12 +130,16 @@ class CheckItem(pytest.Function):
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Return the reason and the remedy; a traceback only if the cause is in this package or in a host function."""
-        error = excinfo.value
-        if isinstance(error, Unfit):
-            return failure_text(excinfo, self.path, error.reason, f"to do: {error.remedy}")
-        if isinstance(error, Blocked):
-            return failure_text(excinfo, self.path, str(error))
-        return super().repr_failure(excinfo)
+        lines: tuple[str, ...]
+        match excinfo.value:
+            case Unfit(reason=reason, remedy=remedy):
+                lines = (reason, f"to do: {remedy}")
+            case Blocked() as error:
+                lines = (str(error),)
+            case _:
+                return super().repr_failure(excinfo)
+        words = in_words(self, lambda: failure_text(excinfo, self.path, *lines))
+        return super().repr_failure(excinfo) if words is None else words
 
     def reportinfo(self) -> tuple[Any, int | None, str]:
         """Return the location of the check: the manifest or binary, no line, and the name of the check."""

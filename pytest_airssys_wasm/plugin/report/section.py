@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
+from pytest_airssys_wasm.plugin.report.mishaps import telling
 from pytest_airssys_wasm.plugin.settings import SETTINGS
 from pytest_airssys_wasm.plugin.stash import RERUN_FLAGS, STORE
 from pytest_airssys_wasm.runtime.base.originals import monotonic
@@ -41,16 +42,20 @@ def add_section(item: pytest.Item, report: pytest.TestReport, raised: BaseExcept
     """
     if not report.failed or report.when == "teardown":
         return
-    lines = [*_lines(item, _guest_error(raised))]
+    lines: list[str] = []
+    with telling(lambda mishap: lines.append(f"… the rest could not be written: {mishap}")):
+        lines.extend(_lines(item, _guest_error(raised)))  # those before a mishap stay
     if lines or RERUN_FLAGS in item.stash:
-        lines.append(f"rerun    {_rerun_command(item)}")
+        with telling(lambda mishap: lines.append(f"rerun    unknown: {mishap}")):
+            lines.append(f"rerun    {_rerun_command(item)}")
+    if lines:
         report.sections.append((SECTION, "\n".join(lines)))
 
 
 def _lines(item: pytest.Item, error: WasmError | None) -> Iterator[str]:
     store = item.stash.get(STORE, None)
     if error is not None and (error.call is not None or store is not None):
-        yield from _error_lines(error, _enough(item.config, error))
+        yield from _error_lines(error, item.config)
         yield from _output_lines(error.stdout, error.stderr)
     elif store is not None:
         if store.usage is not None:
@@ -84,7 +89,7 @@ def _enough(config: pytest.Config, error: WasmError) -> Enough | None:
     engine = repetition.engine
     watcher, engine.on_execution = engine.on_execution, None  # a re-run is not an execution of the test
     try:
-        return how_much_is_enough(error)
+        return how_much_is_enough(error, config.stash[SETTINGS].ceilings)
     finally:
         engine.on_execution = watcher
         config.stash[_RERUNS_SPENT_S] = spent_s + monotonic() - started
@@ -98,14 +103,18 @@ def _rerun_command(item: pytest.Item) -> str:
     return shlex.join(["pytest", *flags, seen_from_here + separator + names])
 
 
-def _error_lines(error: WasmError, enough: Enough | None) -> Iterator[str]:
+def _error_lines(error: WasmError, config: pytest.Config) -> Iterator[str]:
     """Yield the lines about the end of an execution and its usage."""
     yield f"verdict  {error.verdict}"
     if error.call is not None:
         yield f"call     {printable(error.call.text)}"
         yield from _usage_lines(error.usage, error.call.limits["timeout_ms"])
-    if enough is not None:
-        yield f"enough   {_enough_text(enough)}"
+    found: list[str] = []
+    with telling(lambda mishap: found.append(f"unknown: it could not be run again: {mishap}")):
+        enough = _enough(config, error)
+        if enough is not None:
+            found.append(_enough_text(enough))
+    yield from (f"enough   {text}" for text in found)
     if error.frames:
         yield "guest frames, innermost first:"
         yield from (f"  {_cut(str(frame))} at 0x{frame.offset:x}" for frame in error.frames[:_MAX_FRAMES])
@@ -138,14 +147,26 @@ def _output_lines(stdout: bytes, stderr: bytes) -> Iterator[str]:
 
 def _enough_text(enough: Enough) -> str:
     """Return the result of a re-run without the limit, as text."""
-    name = enough.limit
+    again = "when run again without this limit"
+    if enough.is_at_ceiling and enough.tried is not None:
+        again = f"when run again with {_amount(enough.limit, enough.tried)}, the ceiling of this limit"
     if enough.needed is not None:
-        unit = {"fuel": "{:,.0f} fuel", "timeout_ms": "about {:.0f} ms"}.get(name)
-        needed = unit.format(enough.needed) if unit else size_text(int(enough.needed))
-        return f"{needed}: it returned when run again without this limit"
+        about = "about " if enough.limit == "timeout_ms" else ""
+        return f"{about}{_amount(enough.limit, enough.needed)}: it returned {again}"
     if enough.verdict is Verdict.TIMEOUT:
-        return "unknown: it had not returned after 1 s when run again without this limit; it may never end"
-    return f"unknown: it ended with {enough.verdict} when run again without this limit"
+        return f"unknown: it had not returned after {enough.timeout_ms / 1_000:g} s {again}; it may never end"
+    return f"unknown: it ended with {enough.verdict} {again}"
+
+
+def _amount(limit: str, amount: float) -> str:
+    """Return an amount in the unit of a limit."""
+    match limit:
+        case "fuel":
+            return f"{amount:,.0f} fuel"
+        case "timeout_ms":
+            return f"{amount:.0f} ms"
+        case _:
+            return size_text(int(amount))
 
 
 def size_text(count: int) -> str:

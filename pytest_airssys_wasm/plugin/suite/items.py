@@ -8,6 +8,7 @@ import pytest
 
 from pytest_airssys_wasm.plugin import adapter
 from pytest_airssys_wasm.plugin.report.failure_text import failure_text
+from pytest_airssys_wasm.plugin.report.mishaps import in_words
 from pytest_airssys_wasm.plugin.stash import KIND, REQUIREMENT
 from pytest_airssys_wasm.plugin.suite.garbage import new_garbage_only
 from pytest_airssys_wasm.plugin.suite.runners import the_runner
@@ -65,13 +66,15 @@ class CaseItem(pytest.Item):
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Return the case, its requirement and the mismatches; a traceback only if the cause is in this package."""
+        words = in_words(self, lambda: self._words(excinfo))
+        return super().repr_failure(excinfo, style) if words is None else words
+
+    def _words(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
         error = excinfo.value
         if isinstance(error, CaseFailed):
             lines = self._lines(error)
             return failure_text(excinfo, self.case_file.path, *lines, reason=error.mismatches[0].sentence)
-        if isinstance(error, (InvalidConfiguration, RuntimeDied)):
-            return str(error)
-        return super().repr_failure(excinfo, style)
+        return str(error) if isinstance(error, (InvalidConfiguration, RuntimeDied)) else None
 
     def reportinfo(self) -> tuple[Any, int | None, str]:
         """Return the location of the case: its file, no line, and its name."""

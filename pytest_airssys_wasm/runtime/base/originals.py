@@ -13,13 +13,11 @@ functions in the modules that have imported them, do not find these, even if thi
 from __future__ import annotations
 
 import importlib
-import io
-import os
 import sys
 import threading
 from importlib.machinery import BuiltinImporter
 from importlib.util import module_from_spec
-from types import BuiltinFunctionType, ModuleType, SimpleNamespace
+from types import BuiltinFunctionType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -88,9 +86,11 @@ class system:
     eventfd_write = staticmethod(posix.eventfd_write)
     waitid = staticmethod(posix.waitid)
     killpg = staticmethod(posix.killpg)
-    os: ModuleType = os
-    """The module `os` as it was when this module was imported."""
-    io: ModuleType = io
+
+    # These are whole modules, as they were when this one was imported.
+    import fcntl
+    import io
+    import os
 
 
 class _True:

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, TypeVar
 from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
-from pytest_airssys_wasm.runtime.base.originals import allocate_lock, monotonic, start_thread, time_ns
+from pytest_airssys_wasm.runtime.base.originals import allocate_lock, monotonic, start_thread, system, time_ns
 from pytest_airssys_wasm.runtime.compile.file_digests import new_note, noted_digest, read_file
 from pytest_airssys_wasm.runtime.compile.private_files import folder_weakness, open_own, path_of
 
@@ -143,6 +143,8 @@ class CompileCache:
                         path.unlink()
 
     def _usable(self) -> bool:
+        if os is not system.os:
+            return False  # a test has put another file system in place of this one, which has no cache
         if self._is_usable is None:
             problem = self._problem()
             self._is_usable = problem is None

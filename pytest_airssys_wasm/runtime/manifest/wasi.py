@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
+from pytest_airssys_wasm.runtime.base.originals import system
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
 
@@ -53,7 +53,7 @@ class Wasi:
             where = f"wasi.preopen[{guest!r}]"
             if not isinstance(grant, Sequence) or len(grant) != 2 or grant[1] not in ("ro", "rw"):
                 raise InvalidConfiguration(where, grant, "(host directory, 'ro' or 'rw')")
-            if not Path(grant[0]).is_dir():
+            if not system.os.path.isdir(grant[0]):
                 raise InvalidConfiguration(where, os.fspath(grant[0]), "an existing directory of the host")
 
 

@@ -143,6 +143,7 @@ def _guest_job(run: Run, raw: RawStore, runs: dict[int, Run], enter: Callable[[R
     def job() -> Callable[[], None] | None:
         identity = get_ident()
         runs[identity] = run
+        run.thread = identity
         try:
             raw.begin(run.fuel_at_start, stopped=run.is_stopped())
             run.value = enter(run)

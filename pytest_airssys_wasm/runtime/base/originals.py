@@ -58,6 +58,8 @@ monotonic = time.monotonic
 """The clock of all durations, in seconds."""
 time_ns = time.time_ns
 """The time of day in nanoseconds since 1970, for comparisons with the times of files, and for reports."""
+clock_gettime, pthread_getcpuclockid = time.clock_gettime, time.pthread_getcpuclockid
+"""The clock of the processor time of a thread, and its value in seconds."""
 gmtime, strftime = time.gmtime, time.strftime
 sleep = time.sleep
 

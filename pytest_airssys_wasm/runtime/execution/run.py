@@ -66,6 +66,7 @@ class Run:
         "started_at",
         "stop",
         "stop_host",
+        "thread",
         "transfer",
         "value",
         "wake",
@@ -86,6 +87,8 @@ class Run:
         self.host_name = ""
         """The full name of the import whose function raised `host_error`."""
         self.host_calls = 0
+        self.thread: int | None = None
+        """The identity of the guest's thread, once guest code of this process is entered on it."""
         self.in_host = False
         self.loop: asyncio.AbstractEventLoop | None = None
         """The event loop of the coroutine that waits for the run; `None` if there is none."""

@@ -72,6 +72,8 @@ class Component(ABC):
         """The `Component.toml` that was given or is beside the file; `None` without one."""
         self.binary: bytes | None = None
         """The binary of the guest, which is kept only if another process has to read it."""
+        self.instance_bytes = 0
+        """The bytes that an instance takes for globals, functions, tables and the like, approximately."""
         self.load_ms = 0.0
         """The time in milliseconds that loading the guest took."""
         self.was_compiled = True

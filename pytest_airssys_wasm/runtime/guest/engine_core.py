@@ -13,6 +13,7 @@ from pytest_airssys_wasm.runtime.capi.callbacks import Callbacks
 from pytest_airssys_wasm.runtime.capi.memory_creator import MemoryCreator
 from pytest_airssys_wasm.runtime.capi.stores import EpochCallback, address
 from pytest_airssys_wasm.runtime.compile.wasmtime_config import new_config
+from pytest_airssys_wasm.runtime.execution.abandoned_guests import AbandonedGuests
 from pytest_airssys_wasm.runtime.execution.awaiting.loop_waker import LoopWakers
 from pytest_airssys_wasm.runtime.execution.guest_threads import GuestThreads
 
@@ -35,6 +36,7 @@ class EngineCore:
         self.runs: dict[int, Run] = {}
         """The current run of each guest thread, by thread identifier."""
         self.guest_threads = GuestThreads()
+        self.abandoned_guests = AbandonedGuests()
         self.wakers = LoopWakers()
         self.callbacks = Callbacks()
         self.epoch_callback = EpochCallback(self._is_stopped)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_airssys_wasm.runtime.base.originals import monotonic
 from pytest_airssys_wasm.runtime.base.outcome import Call, Finished
+from pytest_airssys_wasm.runtime.base.printable import printable
 from pytest_airssys_wasm.runtime.base.usage import Execution, Usage, UsageTotals
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration, WasmError, outcome_of
 from pytest_airssys_wasm.runtime.execution.clock import cancel, keep_time, wait_done
@@ -25,6 +26,7 @@ from pytest_airssys_wasm.runtime.store.exclusive_use import ExclusiveUse
 from pytest_airssys_wasm.runtime.store.repetition import Repetition, call_text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from typing_extensions import Self
@@ -50,6 +52,9 @@ class LimitedStore:
 
     Only one thread at a time may use a store, and a host function may not call into the store that is calling it;
     otherwise `StoreUnusable` is raised.
+
+    Raises `ResourceLimitExceeded` with the resource `abandoned-guests`, as every execution does, while guests that had
+    to be given up hold too much.
     """
 
     def __init__(
@@ -64,6 +69,7 @@ class LimitedStore:
         check_parts(limits, host, wasi)
         if fuel_per not in ("call", "store"):
             raise InvalidConfiguration("fuel_per", fuel_per, "'call' or 'store'")
+        engine.abandoned_guests.check()
         self.engine = engine
         """The `WasmEngine` whose components the store runs."""
         self.limits = limits
@@ -143,7 +149,7 @@ class LimitedStore:
             self._interrupted(run)
             raise
         finally:
-            self._end(run)
+            self._end(operation, run)
         self._conclude(operation, run)
         return run.value
 
@@ -166,7 +172,7 @@ class LimitedStore:
             self._interrupted(run)
             raise
         finally:
-            self._end(run)
+            self._end(operation, run)
         self._conclude(operation, run)
         return run.value
 
@@ -224,6 +230,7 @@ class LimitedStore:
 
     def _open(self, operation: Operation) -> Run:
         check_component(operation.component, self.engine)
+        self.engine.abandoned_guests.check()
         self._use.take()
         return Run(self.limits, self._budget(), self._backend.account)
 
@@ -244,18 +251,28 @@ class LimitedStore:
         if self.limits.timeout_ms == 0:
             run.stop = Stop.TIMEOUT
         self._backend.running.append(run)
-        threads = self.engine.guest_threads
-        if run.loop is None:
-            threads.run(job)
-        else:
-            threads.run_ahead(job)
+        threads, abandoned_guests = self.engine.guest_threads, self.engine.abandoned_guests
 
-    def _end(self, run: Run) -> None:
+        def job_to_its_end() -> Callable[[], None] | None:
+            farewell = job()
+            if run.abandoned:
+                abandoned_guests.remove(run)
+            return farewell
+
+        if run.loop is None:
+            threads.run(job_to_its_end)
+        else:
+            threads.run_ahead(job_to_its_end)
+
+    def _end(self, operation: Operation, run: Run) -> None:
         running = self._backend.running
         if running and not run.finished and not run.abandoned:
             cancel(run, self._backend.stop)  # a signal came before the wait, or while that ended the guest
         running.clear()
         over = self._backend.end(run)
+        if run.abandoned:
+            has_folders = self.wasi is not None and bool(self.wasi.preopen)
+            self.engine.abandoned_guests.add(run, _name(operation), has_folders=has_folders)
         if over is not None:
             self._release.detach()
             self._use.end(over)
@@ -299,3 +316,12 @@ class LimitedStore:
         if self._backend.running:  # else it was refused, and nothing has run
             self.usage = self._backend.measure(run)
             self._tally.add(self.usage)
+
+
+def _name(operation: Operation) -> str:
+    name = (
+        operation.component.name
+        if operation.function is None
+        else f"{operation.function} of {operation.component.name}"
+    )
+    return printable(name)

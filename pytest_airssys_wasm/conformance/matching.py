@@ -15,6 +15,7 @@ from pytest_airssys_wasm.conformance.model import FIGURES, Bounds
 from pytest_airssys_wasm.protocol import wire
 from pytest_airssys_wasm.protocol.limits import limits_on_wire
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
+from pytest_airssys_wasm.runtime.base.printable import printable
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 
 if TYPE_CHECKING:
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 
 _VERDICT_OF_FIELD = {"trap": Verdict.TRAP, "resource": Verdict.RESOURCE_LIMIT, "code": Verdict.EXIT}
 """The only verdict with which an answer has each of these fields."""
+
+_TOLD_IN_PINS = ("verdict", "trap", "resource", "code", "phase")
+_PIN_CHARACTERS = 60
+"""The length of the longest value that a pin tells."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +52,17 @@ class Mismatch:
     """The message of the runtime's answer."""
 
     @property
+    def pin(self) -> str:
+        """The place, the field and the answer, such as `step 2: verdict = ok`, by which known failures name it.
+
+        An answer that differs from run to run, as most figures do, is left out.
+        """
+        place = f"actor {self.actor}, " if self.actor else ""
+        place += f"step {self.step}: " if self.step is not None else ""
+        got = _pinned(self.field, self.got)
+        return f"{place}{self.field}" + ("" if got is None else f" = {got}")
+
+    @property
     def sentence(self) -> str:
         """The mismatch as one line of text."""
         place = [f"actor {self.actor}"] if self.actor else []
@@ -65,9 +81,23 @@ def mismatches(case: Case, observation: Observation) -> list[Mismatch]:
     found: list[Mismatch] = []
     for one_pass in observation.passes:
         found += _in_pass(actors[one_pass.actor], one_pass)
+    if any(one_pass.has_died for one_pass in observation.passes):
+        return _counted(found)  # there is no whole to judge
     for actor in actors.values():
         found += _across_passes(actor, [one for one in observation.passes if one.actor == actor.name])
     return [*_counted(found), *_in_whole_case(case, observation)]
+
+
+def _pinned(field: str, got: Any) -> str | None:
+    """Return the answer as a pin has it; `None` where another run may well have another."""
+    if got is None or got is UNSET:
+        return "null"
+    if field in _TOLD_IN_PINS or field.startswith("limits."):
+        return printable(str(got))
+    if field != "value":
+        return None
+    text = printable(msgspec.json.encode(got).decode())
+    return text if len(text) <= _PIN_CHARACTERS else None
 
 
 def as_bounds(value: Any) -> Bounds | None:
@@ -88,7 +118,12 @@ def as_bounds(value: Any) -> Bounds | None:
 def _in_pass(actor: Actor, one_pass: ActorPass) -> Iterator[Mismatch]:
     pairs = [*zip(actor.steps, one_pass.answers, strict=True)]
     named = {step.name: answer for step, answer in pairs if step.name and answer}
+    is_over = False
     for index, (step, answer) in enumerate(pairs, 1):
+        is_over = is_over and not (step.fresh or step.phase == "configure")
+        if answer is None and is_over:
+            continue  # it follows from the step that ended the store
+        is_over = is_over or (answer is not None and answer.verdict is not Verdict.OK)
         for found in (*_in_any_answer(actor, answer), *_in_answer(step.expect, answer, named)):
             yield replace(
                 found,
@@ -216,12 +251,11 @@ def _in_whole_case(case: Case, observation: Observation) -> Iterator[Mismatch]:
 
 
 def _counted(found: Iterable[Mismatch]) -> list[Mismatch]:
-    """Return one mismatch, with a count, for all mismatches that differ only in repetition and copy."""
-    first: dict[tuple[str, int | None, str], Mismatch] = {}
+    """Return the first of those that have the same answer in other repetitions and copies, with their number."""
+    first: dict[str, Mismatch] = {}
     for one in found:
-        key = (one.actor, one.step, one.field)
-        earlier = first.get(key)
-        first[key] = one if earlier is None else replace(earlier, times=earlier.times + 1)
+        earlier = first.get(one.pin)
+        first[one.pin] = one if earlier is None else replace(earlier, times=earlier.times + 1)
     return list(first.values())
 
 

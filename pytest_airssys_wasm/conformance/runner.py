@@ -42,6 +42,11 @@ class ActorPass:
     answers: tuple[StepAnswer | None, ...]
     """One answer for each step of the actor; `None` if the runtime gave none."""
 
+    @property
+    def has_died(self) -> bool:
+        """Whether the runtime died of one of the steps."""
+        return any(answer is not None and answer.verdict is Verdict.RUNTIME_DIED for answer in self.answers)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
@@ -93,7 +98,7 @@ class CaseRunner:
                 before = self._footprint()
             latest = self._run_once(case, copies, repetition)
             passes += latest
-            if any(map(_has_died, latest)):
+            if any(one.has_died for one in latest):
                 break  # another repetition would take as long, and show nothing new
         elapsed_ms = (monotonic() - started) * 1_000
         if before is None:
@@ -167,10 +172,6 @@ class _ActorCopy:
     actor: Actor
     number: int
     component: Path | None
-
-
-def _has_died(one_pass: ActorPass) -> bool:
-    return any(answer is not None and answer.verdict is Verdict.RUNTIME_DIED for answer in one_pass.answers)
 
 
 def _without_unasked(step: Step, answer: StepAnswer | None) -> StepAnswer | None:

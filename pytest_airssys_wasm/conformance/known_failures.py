@@ -1,4 +1,4 @@
-"""The known failures of a runtime, which `--wasm-expectations` names: which cases fail, with which findings, and why.
+"""The known failures of a runtime, read from the file that `--wasm-expectations` names: cases, findings and reasons.
 
 A case is listed with the findings that it is known to have, each written as `Mismatch.pin` writes it:
 
@@ -76,7 +76,7 @@ class FailureGroup(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     cases: dict[str, list[str]]
     """The findings that each case is known to have, by the node id of the case."""
     sometimes: bool = False
-    """Whether the findings are missing at other times, as where the load of the machine decides."""
+    """Whether the findings are missing at times, for example depending on the load of the machine."""
 
     def __post_init__(self) -> None:
         """Refuse an empty reason, a group without cases, and a case without findings."""
@@ -100,7 +100,7 @@ class KnownFailure:
     reason: str
     pins: tuple[Pin, ...]
     sometimes: bool
-    """Whether the findings are missing at other times."""
+    """Whether the findings are missing at times."""
 
     def unexpected(self, found: Iterable[Mismatch]) -> list[Mismatch]:
         """Return those of the findings that are not expected."""

@@ -18,7 +18,7 @@ from pytest_airssys_wasm.conformance import measure
 from pytest_airssys_wasm.conformance.guests import text_file, translated
 from pytest_airssys_wasm.protocol import wire
 from pytest_airssys_wasm.protocol.limits import limits_on_wire
-from pytest_airssys_wasm.protocol.messages import ConfigureRequest, RunRequest, StepRequest
+from pytest_airssys_wasm.protocol.messages import ConfigureRequest, RunRequest, StepRequest, promised
 from pytest_airssys_wasm.runtime.base.originals import monotonic
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 
@@ -59,13 +59,19 @@ class Observation:
     """The growth of the runtime's resident memory in MiB; `None` if it was not measured."""
     open_files_growth: int | None = None
     """The growth of the number of files that the runtime holds open; `None` if it was not measured."""
+    capabilities: frozenset[str] | None = None
+    """The capabilities that the runtime promises; `None` stands for all."""
+
+    def promises(self, capability: str) -> bool:
+        """Return whether the runtime promises this capability."""
+        return self.capabilities is None or capability in self.capabilities
 
 
 def missing_capabilities(case: Case, runtime: Runtime) -> tuple[str, ...]:
     """Return the capabilities that the case needs and the runtime lacks. A case is skipped if any is missing."""
-    present = set(runtime.hello().capabilities)
+    present = promised(runtime.hello().capabilities)
     if measure.can_measure():
-        present.add("host-rss")
+        present |= {"host-rss"}
     return tuple(need for need in case.needs if need not in present)
 
 
@@ -90,6 +96,7 @@ class CaseRunner:
         ]
         is_measured = case.expect.host_rss_growth_mib is not None or case.expect.open_files_growth is not None
         warm_up = case.repeat // 10 or min(1, case.repeat - 1)
+        capabilities = promised(self.runtime.hello().capabilities)
         before: tuple[float, int] | None = None
         passes: list[ActorPass] = []
         started = monotonic()
@@ -102,13 +109,14 @@ class CaseRunner:
                 break  # another repetition would take as long, and show nothing new
         elapsed_ms = (monotonic() - started) * 1_000
         if before is None:
-            return Observation(passes=tuple(passes), elapsed_ms=elapsed_ms)
+            return Observation(passes=tuple(passes), elapsed_ms=elapsed_ms, capabilities=capabilities)
         after = self._footprint()
         return Observation(
             passes=tuple(passes),
             elapsed_ms=elapsed_ms,
             host_rss_growth_mib=after[0] - before[0],
             open_files_growth=after[1] - before[1],
+            capabilities=capabilities,
         )
 
     def _run_once(self, case: Case, copies: list[_ActorCopy], repetition: int) -> list[ActorPass]:

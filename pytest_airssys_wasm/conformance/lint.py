@@ -99,8 +99,7 @@ def _case_faults(case: Case, file: CaseFile, fixtures: Path | None) -> Iterator[
     at_once = case.concurrency > 1 or (len(actors) > 1 and case.schedule == "at-once")
     if at_once and "concurrent" not in needed:
         yield "needs: 'concurrent' is missing"
-    is_measured = case.expect.host_rss_growth_mib is not None or case.expect.open_files_growth is not None
-    if is_measured and "host-rss" not in needed:
+    if case.expect.is_measured and "host-rss" not in needed:
         yield "needs: 'host-rss' is missing"
 
 
@@ -195,7 +194,7 @@ def _figures_without_claims(case: Case) -> Iterator[str]:
         or expect.elapsed_ms is not None
         or "value" in expect.steady
         for expect in steps
-    ) or (whole.elapsed_ms, whole.host_rss_growth_mib, whole.open_files_growth) != (None, None, None):
+    ) or (whole.is_measured or whole.elapsed_ms is not None):
         return
     for expect in steps:
         for figure, capability in FIGURE_CAPABILITIES.items():

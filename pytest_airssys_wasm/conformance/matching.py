@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import UNSET
 
-from pytest_airssys_wasm.conformance.model import FIGURES, Bounds
+from pytest_airssys_wasm.conformance.model import FIGURES, MEASURES, Bounds
 from pytest_airssys_wasm.protocol import wire
 from pytest_airssys_wasm.protocol.limits import limits_on_wire
 from pytest_airssys_wasm.protocol.messages import TRAP_KINDS
@@ -80,8 +80,10 @@ FIGURE_CAPABILITIES = {
     "fuel_consumed": "fuel-count",
     "peak_memory_bytes": "memory-peak",
     "denied_growths": "memory-denials",
+    "stdout": "output",
+    "stderr": "output",
 }
-"""The capability without which a runtime may answer null for a figure."""
+"""The capability without which a runtime may answer null for a figure or a text."""
 
 
 def mismatches(case: Case, observation: Observation) -> list[Mismatch]:
@@ -209,6 +211,13 @@ def _in_answer(
             yield Mismatch(field="message", expected=f"a text that mentions {text!r}", got=answer.message)
     yield from _in_limits(expect, answer)
     yield from _in_value(expect, answer, named)
+    for name in ("stdout", "stderr"):
+        text, got = getattr(expect, name), getattr(answer, name)
+        if text is None or (got is None and not _is_told(name, seen)):
+            continue
+        wanted = text.encode() if isinstance(text, str) else text.base64
+        if got != wanted:
+            yield Mismatch(field=name, expected=repr(wanted), got=got)
     for name in FIGURES:
         wanted, got = getattr(expect, name), getattr(answer, name)
         if got is None and not _is_told(name, seen):
@@ -269,7 +278,7 @@ def _across_passes(actor: Actor, passes: Sequence[ActorPass], seen: Observation)
 
 
 def _in_whole_case(case: Case, observation: Observation) -> Iterator[Mismatch]:
-    for name in ("elapsed_ms", "host_rss_growth_mib", "open_files_growth"):
+    for name in ("elapsed_ms", *MEASURES):
         wanted, got = getattr(case.expect, name), getattr(observation, name)
         if wanted is not None and not _holds(wanted, got, _getter({}, name)):
             yield Mismatch(field=name, expected=_in_words(wanted), got=got)

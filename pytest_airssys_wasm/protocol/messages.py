@@ -14,8 +14,13 @@ from pytest_airssys_wasm.runtime.base.outcome import Verdict  # noqa: TC001 msgs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from contextlib import AbstractContextManager
+    from pathlib import Path
 
 PROTOCOL = 1
+
+OUTPUT_BYTES = 65_536
+"""The number of bytes of stdout or stderr beyond which an answer may leave them out."""
 
 MESSAGE_CHARACTERS = 2_000
 
@@ -198,6 +203,10 @@ class StepAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     elapsed_ms: float | None = None
     peak_memory_bytes: int | None = None
     denied_growths: int | None = None
+    stdout: bytes | None = None
+    """The bytes that the guest wrote to stdout since the answer before, in base64. `None` if they are not known."""
+    stderr: bytes | None = None
+    """The bytes that the guest wrote to stderr since the answer before."""
     phase: Literal["instantiate"] | None = None
     """The phase `instantiate` if the answer is about the instantiation; `None` for a call."""
     limits: dict[str, Any] | None = None
@@ -228,6 +237,9 @@ class Runtime(Protocol):
 
     def configure(self, request: ConfigureRequest) -> RunAnswer:
         """Read a manifest, and return an answer with one step."""
+
+    def temporary_folder(self) -> AbstractContextManager[Path]:
+        """Return a context manager of the folder in which the runtime makes its temporary files meanwhile."""
 
     def process_ids(self) -> tuple[int, ...]:
         """Return the ids of the processes whose memory and files belong to the runtime."""

@@ -63,6 +63,10 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_airssys_wasm.plugin.suite.collection import SuiteHooks
 
         config.pluginmanager.register(SuiteHooks(config))
+        if settings.wasm_expectations_update:
+            from pytest_airssys_wasm.plugin.suite.expectations import ExpectationsUpdate
+
+            config.pluginmanager.register(ExpectationsUpdate(config))
         adapter.introduce(config)
 
 

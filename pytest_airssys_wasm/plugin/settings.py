@@ -39,6 +39,7 @@ class Settings:
     wasm_component: tuple[Path, ...] = ()
     wasm_runtime: Command | None = None
     wasm_expectations: Path | None = None
+    wasm_expectations_update: bool = False
     wasm_patience_ms: float | None = None
     wasm_fuel: Given[int] | None = None
     wasm_memory: Given[int] | None = None
@@ -85,6 +86,8 @@ def read_settings(config: pytest.Config) -> Settings:
             limit = getattr(settings, key)
             if limit is not None:
                 check_ceiling(settings, key.removeprefix("wasm_"), limit.value, limit.where)
+        if settings.wasm_expectations_update and settings.wasm_expectations is None:
+            raise InvalidConfiguration("--wasm-expectations-update", "no file", "--wasm-expectations FILE beside it")
     except InvalidConfiguration as error:
         raise pytest.UsageError(str(error)) from None
     return settings
@@ -117,10 +120,16 @@ def _given(config: pytest.Config, option: Option) -> Given[Any] | None:
     base = config.inipath.parent if is_from_ini and config.inipath else config.invocation_params.dir
     # Paths are relative to where they were written.
     placed = [_placed(one, base) for one in parsed]
-    for one in placed if option.must_exist else ():
+    must_exist = option.must_exist and not (option.made_by and _is_on(config, option.made_by))
+    for one in placed if must_exist else ():
         if not one.is_file():
             raise InvalidConfiguration(where, str(one), "an existing file")
     return Given(value=tuple(placed) if option.is_list else placed[0], where=where)
+
+
+def _is_on(config: pytest.Config, key: str) -> bool:
+    """Return whether a switch is on, on the command line or in the ini file."""
+    return bool(config.getoption("--" + key.replace("_", "-")) or _ini(config, key))
 
 
 def _placed(value: Any, base: Path) -> Any:

@@ -121,7 +121,12 @@ def test_one_shot(wasm_engine, wasm_limits):
 """
     )
     told = section(guest.run())
-    for line in ("verdict  out-of-memory", "call     must-grow(100)", "enough   6.312 MiB: it returned", "::test_one_shot"):
+    for line in (
+        "verdict  out-of-memory",
+        "call     must-grow(100)",
+        "enough   6.312 MiB: it returned",
+        "::test_one_shot",
+    ):
         assert line in told
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import wasmtime.component
 
 CAPABILITIES = ["component", "module", "wat", "imports", "wasi-p1", "wasi-p2", "fuel", "fuel-as-wasmtime", "timeout"]
-CAPABILITIES += ["memory", "counts", "bulk-memory", "multi-memory", "memory64", "tail-call", "exceptions", "simd"]
-CAPABILITIES += ["function-references", "gc"]
+CAPABILITIES += ["memory", "counts", "bulk-memory", "multi-memory", "memory64", "tail-call", "exceptions", "simd", "gc"]
+CAPABILITIES += ["function-references", "fuel-of-bulk-operations", "handles-limit", "deterministic-nans", "web-limits"]
 # Defaults. -1 is refused, because memory has no default. Only limits whose default is a float may be fractions.
 STORE = {"memory_bytes": -1, "table_elements": 20_000, "instances": 64, "tables": 16, "memories": 16}
 LIMITS = {**STORE, "fuel": 10**6, "timeout_ms": 100.0, "transfer_bytes": 0, "output_bytes": 0}

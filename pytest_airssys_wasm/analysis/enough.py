@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
+from pytest_airssys_wasm.runtime.budget.ceilings import Ceilings
 from pytest_airssys_wasm.runtime.errors import WasmError
 from pytest_airssys_wasm.runtime.guest.resources import Resource
 from pytest_airssys_wasm.runtime.host.unmet_imports import is_wasi
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 MOST_MS = 1_000.0
 """The limits of a re-run."""
 MOST_MEMORY_BYTES = 256 * 2**20
+NO_CEILINGS = Ceilings()
 _TIMES = 64
 """The factor by which a re-run raises a limit that cannot be removed altogether."""
 
@@ -35,23 +37,30 @@ class Enough:
     """The name of the limit: `fuel`, `timeout_ms`, `memory`, `transfer` or `output`."""
     tried: float | None
     """The limit of the re-run, in the unit of the limit; `None` means unlimited."""
+    is_at_ceiling: bool
+    """Whether that is the ceiling of the limit."""
+    timeout_ms: float
+    """The timeout of the re-run in milliseconds."""
     verdict: Verdict
     """The verdict of the re-run."""
     needed: float | None
     """The amount that the re-run used, in units of fuel, milliseconds or bytes; `None` if the re-run did not return."""
 
 
-def how_much_is_enough(error: WasmError) -> Enough | None:
-    """Run the call that ended with `error` again, without the limit that ended it.
+def how_much_is_enough(error: WasmError, ceilings: Ceilings = NO_CEILINGS) -> Enough | None:
+    """Run the call that ended with `error` again, without the limit that ended it, or with that limit at its ceiling.
 
     Returns `None` if the call cannot be repeated: the error is a copy, no limit ended the call, the call could affect
-    the host, or the earlier calls in its store cannot be repeated.
+    the host, the earlier calls in its store cannot be repeated, or the ceilings leave no room for a higher limit.
     """
     call, repetition = error.call, repetition_of(error.call)
     name = _limit_of(error)
     if call is None or repetition is None or name is None or not _can_be_repeated(call, repetition, error):
         return None
-    limits = _lifted(repetition.limits, name)
+    lifted = _lifted(repetition.limits, name)
+    limits = ceilings.lower(lifted)
+    if not _is_more(limits, repetition.limits, name):
+        return None
     with LimitedStore(repetition.engine, limits, wasi=repetition.wasi) as store:
         verdict = _repeat(store, call, repetition)
         usage = store.usage
@@ -59,7 +68,15 @@ def how_much_is_enough(error: WasmError) -> Enough | None:
     if usage is None or (name == "timeout_ms" and verdict is Verdict.OUT_OF_FUEL):
         return None
     needed = _MEASURES[name](usage, written) if verdict is Verdict.OK else None
-    return Enough(limit=name, tried=getattr(limits, name), verdict=verdict, needed=needed)
+    assert limits.timeout_ms is not None
+    return Enough(
+        limit=name,
+        tried=getattr(limits, name),
+        is_at_ceiling=getattr(limits, name) != getattr(lifted, name),
+        timeout_ms=limits.timeout_ms,
+        verdict=verdict,
+        needed=needed,
+    )
 
 
 def _limit_of(error: WasmError) -> str | None:
@@ -87,6 +104,20 @@ def _lifted(limits: ResourceLimits, name: str) -> ResourceLimits:
     elif name != "timeout_ms":
         more[name] = _TIMES * getattr(limits, name)
     return replace(limits, **more)
+
+
+def _is_more(limits: ResourceLimits, than: ResourceLimits, name: str) -> bool:
+    """Return whether a run under these limits can show anything: more of what ended the call, and no less of the rest.
+
+    Of time it may get less: it is not waited for as long as for a test.
+    """
+    more, before = getattr(limits, name), getattr(than, name)
+    is_raised = more != before and _is_at_least(more, before)
+    return is_raised and _is_at_least(limits.fuel, than.fuel) and _is_at_least(limits.memory, than.memory)
+
+
+def _is_at_least(limit: float | None, other: float | None) -> bool:
+    return limit is None or (other is not None and limit >= other)
 
 
 def _repeat(store: LimitedStore, call: Call, repetition: Repetition) -> Verdict:

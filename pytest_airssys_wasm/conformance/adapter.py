@@ -9,8 +9,9 @@ achieve by itself. An adapter without the capability `concurrent` gets one reque
 from __future__ import annotations
 
 import itertools
+import os
 import weakref
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields
 from threading import TIMEOUT_MAX
 from typing import TYPE_CHECKING, Any
@@ -34,10 +35,11 @@ from pytest_airssys_wasm.protocol.transcript import Transcript
 from pytest_airssys_wasm.runtime.base.originals import allocate_lock
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
+from pytest_airssys_wasm.runtime.compile.scratch import ScratchFolder
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration, RuntimeDied
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from pytest_airssys_wasm.protocol.messages import HelloAnswer
@@ -87,6 +89,7 @@ class AdapterRuntime:
         self._hello: HelloAnswer | None = None
         self._failed_starts: list[RuntimeDied] = []
         self._processes: list[AdapterProcess] = []
+        self._scratch: ScratchFolder | None = None
         # At the latest when the interpreter ends.
         weakref.finalize(self, _close, self._processes)
 
@@ -115,6 +118,13 @@ class AdapterRuntime:
         """
         return self._answer(request, 1, self._patience.grace_s)
 
+    @contextmanager
+    def temporary_folder(self) -> Iterator[Path]:
+        """Yield the folder to which `TMPDIR` of the adapter points."""
+        self.hello()
+        assert self._scratch is not None
+        yield self._scratch.path
+
     def process_ids(self) -> tuple[int, ...]:
         """Return the ids of the adapter process and of the processes that it started; empty if the adapter cannot be
         started.
@@ -128,6 +138,9 @@ class AdapterRuntime:
         """End the adapter process. A later request starts another one."""
         with self._starting:
             _close(self._processes)
+            if self._scratch is not None:
+                self._scratch.remove()
+                self._scratch = None
 
     def _answer(self, request: RunRequest | ConfigureRequest, steps: int, deadline_s: float) -> RunAnswer:
         try:
@@ -176,16 +189,22 @@ class AdapterRuntime:
                 self._greet(read_hello(line))
             except RuntimeDied as error:
                 process.kill()
-                failure = RuntimeDied(f"it did not start as it should: {error}", error.reason)
+                failure = RuntimeDied(f"it did not start correctly: {error}", error.reason)
                 self._failed_starts.append(failure)
                 raise failure from None
             self._failed_starts.clear()
             return process
 
     def _started(self) -> AdapterProcess:
+        if self._scratch is None:
+            self._scratch = ScratchFolder("adapter")
         try:
             return AdapterProcess(
-                self._command, folder=self._folder, line_bytes=self._line_bytes, transcript=self.transcript
+                self._command,
+                folder=self._folder,
+                line_bytes=self._line_bytes,
+                transcript=self.transcript,
+                environment={**os.environ, "TMPDIR": str(self._scratch.path)},
             )
         except (OSError, ValueError) as error:
             text = f"a command that can be run ({error})"

@@ -75,7 +75,7 @@ def _source(actor: Actor, where: str, fixtures: Path | None) -> str:
 def _written_out(text: str, pieces: dict[str, Repeated], where: str) -> str:
     used = set(_PIECE.findall(text)) if pieces else set()
     if odd := sorted(used ^ pieces.keys()):
-        raise InvalidConfiguration(f"{where}: repeated", odd[0], "a piece that the WAT names as {{…}}, and only those")
+        raise InvalidConfiguration(f"{where}: repeated", odd[0], "a piece that the WAT uses as {{…}}")
     written = {name: _times_over(piece) for name, piece in pieces.items()}
     return _PIECE.sub(lambda match: written[match[1]], text) if pieces else text
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import tempfile
 import weakref
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,6 +19,7 @@ from pytest_airssys_wasm.isolation.process_isolation import ProcessIsolation
 from pytest_airssys_wasm.protocol.limits import limits_from_wire
 from pytest_airssys_wasm.protocol.messages import (
     CAPABILITIES,
+    OUTPUT_BYTES,
     HelloAnswer,
     RunAnswer,
     StepAnswer,
@@ -126,6 +129,17 @@ class InProcessRuntime:
         """Return the id of this process."""
         return (os.getpid(),)
 
+    @contextmanager
+    def temporary_folder(self) -> Iterator[Path]:
+        """Yield a new folder, in which this process makes its temporary files meanwhile."""
+        before = tempfile.tempdir
+        with tempfile.TemporaryDirectory() as folder:
+            tempfile.tempdir = folder
+            try:
+                yield Path(folder)
+            finally:
+                tempfile.tempdir = before
+
     def run(self, request: RunRequest) -> RunAnswer:
         """Run the steps of a request in one new store, up to and including the first step that is not `ok`."""
         return RunAnswer(id=request.id, steps=[*self._steps(request)])
@@ -153,17 +167,18 @@ class InProcessRuntime:
             yield step_answer(outcome_of(error), phase="instantiate")
             return
         loop = self._loop if self._always_on_loop or SUSPENDING in request.imports else None
+        output = None if request.wasi is None else _Output(store)
         with store:
             answer, instance = _measured(store, partial(_instantiate, store, component, loop), phase="instantiate")
             if answer.verdict is not Verdict.OK:
-                yield answer
+                yield _with_output(answer, output)
                 return
             for step in request.steps:
                 if step.call is not None:
                     answer, value = _measured(store, partial(_call, instance, step.call, step.args, loop))
                     if answer.verdict is Verdict.OK:
                         answer = structs.replace(answer, value=encode(value))
-                yield answer
+                yield _with_output(answer, output)
                 if answer.verdict is not Verdict.OK:
                     return
 
@@ -182,6 +197,28 @@ class InProcessRuntime:
             wasi=None if request.wasi is None else Wasi(**request.wasi),
             fuel_per="store" if request.fuel_per == "run" else "call",
         )
+
+
+class _Output:
+    """The output of the guests of a store, of which each answer has what was written since the answer before."""
+
+    def __init__(self, store: LimitedStore) -> None:
+        self._store = store
+        self._told = {"stdout": 0, "stderr": 0}
+
+    def new(self) -> dict[str, bytes]:
+        """Return the texts that were written since the last call, without those that are too long for an answer."""
+        found = {}
+        for name, told in self._told.items():
+            text: bytes = getattr(self._store, name)
+            self._told[name] = len(text)
+            if len(text) - told <= OUTPUT_BYTES:
+                found[name] = text[told:]
+        return found
+
+
+def _with_output(answer: StepAnswer, output: _Output | None) -> StepAnswer:
+    return answer if output is None else structs.replace(answer, **output.new())
 
 
 def _instantiate(store: LimitedStore, component: Component, loop: LoopThread | None) -> Instance:

@@ -7,14 +7,15 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec import UNSET
 
 from pytest_airssys_wasm.conformance.guests import source_text
 from pytest_airssys_wasm.conformance.host_library import HOST_LIBRARY
 from pytest_airssys_wasm.conformance.loader import find_chapters
-from pytest_airssys_wasm.conformance.matching import as_bounds
+from pytest_airssys_wasm.conformance.matching import FIGURE_CAPABILITIES, as_bounds
 from pytest_airssys_wasm.conformance.model import FIGURES, Bounds
 from pytest_airssys_wasm.protocol.limits import limits_on_wire
-from pytest_airssys_wasm.protocol.messages import CAPABILITIES
+from pytest_airssys_wasm.protocol.messages import CAPABILITIES, PARTS
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
@@ -28,11 +29,12 @@ if TYPE_CHECKING:
 
 _KEBAB_CASE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _NEEDED_FOR_VERDICT = {
-    Verdict.OUT_OF_FUEL: "fuel",
-    Verdict.TIMEOUT: "timeout",
-    Verdict.OUT_OF_MEMORY: "memory",
+    Verdict.OUT_OF_FUEL: "fuel-limit",
+    Verdict.TIMEOUT: "timeout-limit",
+    Verdict.OUT_OF_MEMORY: "memory-limit",
 }
-_NEEDED_FOR_FIGURE = {"fuel_consumed": "fuel", "peak_memory_bytes": "memory", "denied_growths": "memory"}
+_NEEDED_FOR_RESOURCE = {"host-transfer": "transfer-limit"}
+"""The capability that limits a resource, where its name is not that of the resource with `-limit`."""
 _BULK = re.compile(r"\b(memory\.(fill|copy|init)|data\.drop|table\.(fill|copy|init)|elem\.drop)\b")
 _COMMENT = re.compile(r"\s*;;[^\n]*\n|\s*\(;.*?;\)", re.DOTALL)
 
@@ -82,6 +84,8 @@ def _case_faults(case: Case, file: CaseFile, fixtures: Path | None) -> Iterator[
     for need in case.needs:
         if need not in CAPABILITIES:
             yield f"needs: {need!r} is not a capability"
+        elif need in PARTS:
+            yield f"needs: {need!r} stands for several: name those of {', '.join(PARTS[need])} that it needs"
     needed = {*case.needs}
     actors = case.cast()
     for name, count in Counter(actor.name for actor in actors).items():
@@ -91,11 +95,11 @@ def _case_faults(case: Case, file: CaseFile, fixtures: Path | None) -> Iterator[
         yield from _actor_faults(actor, str(file.path), fixtures)
         missing = {*_implied(actor, str(file.path), fixtures)} - needed
         yield from (f"needs: {need!r} is missing" for need in sorted(missing))
+    yield from (f"needs: {need!r} is missing" for need in sorted({*_figures_without_claims(case)} - needed))
     at_once = case.concurrency > 1 or (len(actors) > 1 and case.schedule == "at-once")
     if at_once and "concurrent" not in needed:
         yield "needs: 'concurrent' is missing"
-    is_measured = case.expect.host_rss_growth_mib is not None or case.expect.open_files_growth is not None
-    if is_measured and "host-rss" not in needed:
+    if case.expect.is_measured and "host-rss" not in needed:
         yield "needs: 'host-rss' is missing"
 
 
@@ -107,7 +111,7 @@ def _actor_faults(actor: Actor, where: str, fixtures: Path | None) -> Iterator[s
     for index, step in enumerate(actor.steps, 1):
         before = actor.steps[index - 2] if index > 1 else None
         if before and not before.expect.may_go_on and not step.fresh and step.phase != "configure":
-            yield f"steps[{index - 1}]: the store of the step before is gone: `fresh = true` is missing"
+            yield f"steps[{index - 1}]: the store of the previous step has ended: `fresh = true` is missing"
         if step.name in known:
             yield f"steps[{index - 1}].name: {step.name!r} is used twice"
         if step.name:
@@ -162,11 +166,39 @@ def _implied(actor: Actor, where: str, fixtures: Path | None) -> Iterator[str]:
 
 def _implied_by_answers(actor: Actor) -> Iterator[str]:
     """Yield the capabilities without which no runtime can give the expected answers."""
-    for expect in (step.expect for step in actor.steps):
+    for step in actor.steps:
+        expect = step.expect
         if len(expect.verdicts) == 1 and expect.verdicts[0] in _NEEDED_FOR_VERDICT:
             yield _NEEDED_FOR_VERDICT[expect.verdicts[0]]
-        for figure, need in _NEEDED_FOR_FIGURE.items():
+        if expect.verdicts == (Verdict.OUT_OF_MEMORY,) and "instantiate" not in (expect.phase, step.phase):
+            yield "memory-denials"
+        if expect.verdicts == (Verdict.RESOURCE_LIMIT,):
+            resources = [expect.resource] if isinstance(expect.resource, str) else expect.resource or ()
+            yield from (_NEEDED_FOR_RESOURCE.get(resource, f"{resource}-limit") for resource in resources)
+        if expect.fastest_ms is not None:
+            yield "timeout-10ms"
+
+
+def _figures_without_claims(case: Case) -> Iterator[str]:
+    """Yield the capabilities that tell the figures of a case that expects nothing else.
+
+    Null is a right answer for a figure that a runtime does not promise. A case of figures alone would then be passed by
+    any runtime, so it is one for those that promise them.
+    """
+    steps = [step.expect for actor in case.cast() for step in actor.steps]
+    whole = case.expect
+    if any(
+        expect.verdicts != (Verdict.OK,)
+        or expect.value is not UNSET
+        or expect.limits is not None
+        or expect.elapsed_ms is not None
+        or "value" in expect.steady
+        for expect in steps
+    ) or (whole.is_measured or whole.elapsed_ms is not None):
+        return
+    for expect in steps:
+        for figure, capability in FIGURE_CAPABILITIES.items():
             expected = getattr(expect, figure)
             may_be_unknown = expected is None or (isinstance(expected, Bounds) and expected.may_be_unknown)
             if figure in expect.steady or not may_be_unknown:
-                yield need
+                yield capability

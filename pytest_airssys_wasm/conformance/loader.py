@@ -89,7 +89,7 @@ _MISSING = re.compile(r"Object missing required field `(?P<key>.*)`", re.DOTALL)
 def decode_toml(path: Path, model: type[Model]) -> Model:
     """Return the content of a TOML file as a `model`.
 
-    Raises `InvalidConfiguration` when the file cannot be read, is not TOML, or does not fit the model.
+    Raises `InvalidConfiguration` if the file cannot be read, is not TOML, or does not fit the model.
     """
     try:
         text = read_regular(path, TEXT_BYTES).decode("utf-8")

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import UNSET
 
-from pytest_airssys_wasm.conformance.model import FIGURES, Bounds
+from pytest_airssys_wasm.conformance.model import FIGURES, MEASURES, Bounds
 from pytest_airssys_wasm.protocol import wire
 from pytest_airssys_wasm.protocol.limits import limits_on_wire
+from pytest_airssys_wasm.protocol.messages import TRAP_KINDS
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
+from pytest_airssys_wasm.runtime.base.printable import printable
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 
 if TYPE_CHECKING:
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
 
 _VERDICT_OF_FIELD = {"trap": Verdict.TRAP, "resource": Verdict.RESOURCE_LIMIT, "code": Verdict.EXIT}
 """The only verdict with which an answer has each of these fields."""
+
+_TOLD_IN_PINS = ("verdict", "trap", "resource", "code", "phase")
+_PIN_CHARACTERS = 60
+"""The length of the longest value that a pin tells."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +53,17 @@ class Mismatch:
     """The message of the runtime's answer."""
 
     @property
+    def pin(self) -> str:
+        """The place, the field and the answer, such as `step 2: verdict = ok`, by which known failures name it.
+
+        An answer that differs from run to run, as most figures do, is left out.
+        """
+        place = f"actor {self.actor}, " if self.actor else ""
+        place += f"step {self.step}: " if self.step is not None else ""
+        got = _pinned(self.field, self.got)
+        return f"{place}{self.field}" + ("" if got is None else f" = {got}")
+
+    @property
     def sentence(self) -> str:
         """The mismatch as one line of text."""
         place = [f"actor {self.actor}"] if self.actor else []
@@ -59,15 +76,43 @@ class Mismatch:
         return text + (f": {self.message}" if self.message else "")
 
 
+FIGURE_CAPABILITIES = {
+    "fuel_consumed": "fuel-count",
+    "peak_memory_bytes": "memory-peak",
+    "denied_growths": "memory-denials",
+    "stdout": "output",
+    "stderr": "output",
+}
+"""The capability without which a runtime may answer null for a figure or a text."""
+
+
 def mismatches(case: Case, observation: Observation) -> list[Mismatch]:
-    """Return the mismatches in the order of the steps, then those of the whole case."""
+    """Return the mismatches in the order of the steps, then those of the whole case.
+
+    A runtime that does not promise to tell a figure may answer null for it, and one that does not promise to tell traps
+    by their kinds may have names of its own for them. What it does tell is compared.
+    """
     actors = {actor.name: actor for actor in case.cast()}
     found: list[Mismatch] = []
     for one_pass in observation.passes:
-        found += _in_pass(actors[one_pass.actor], one_pass)
+        found += _in_pass(actors[one_pass.actor], one_pass, observation)
+    if any(one_pass.has_died for one_pass in observation.passes):
+        return _counted(found)  # there is no whole to judge
     for actor in actors.values():
-        found += _across_passes(actor, [one for one in observation.passes if one.actor == actor.name])
+        found += _across_passes(actor, [one for one in observation.passes if one.actor == actor.name], observation)
     return [*_counted(found), *_in_whole_case(case, observation)]
+
+
+def _pinned(field: str, got: Any) -> str | None:
+    """Return the answer as a pin has it; `None` where another run may well have another."""
+    if got is None or got is UNSET:
+        return "null"
+    if field in _TOLD_IN_PINS or field.startswith("limits."):
+        return printable(str(got))
+    if field != "value":
+        return None
+    text = printable(msgspec.json.encode(got).decode())
+    return text if len(text) <= _PIN_CHARACTERS else None
 
 
 def as_bounds(value: Any) -> Bounds | None:
@@ -85,11 +130,16 @@ def as_bounds(value: Any) -> Bounds | None:
 # -- one pass of an actor
 
 
-def _in_pass(actor: Actor, one_pass: ActorPass) -> Iterator[Mismatch]:
+def _in_pass(actor: Actor, one_pass: ActorPass, seen: Observation) -> Iterator[Mismatch]:
     pairs = [*zip(actor.steps, one_pass.answers, strict=True)]
     named = {step.name: answer for step, answer in pairs if step.name and answer}
+    is_over = False
     for index, (step, answer) in enumerate(pairs, 1):
-        for found in (*_in_any_answer(actor, answer), *_in_answer(step.expect, answer, named)):
+        is_over = is_over and not (step.fresh or step.phase == "configure")
+        if answer is None and is_over:
+            continue  # it follows from the step that ended the store
+        is_over = is_over or (answer is not None and answer.verdict is not Verdict.OK)
+        for found in (*_in_any_answer(actor, answer, seen), *_in_answer(step.expect, answer, named, seen)):
             yield replace(
                 found,
                 actor=actor.name,
@@ -101,7 +151,7 @@ def _in_pass(actor: Actor, one_pass: ActorPass) -> Iterator[Mismatch]:
             )
 
 
-def _in_any_answer(actor: Actor, answer: StepAnswer | None) -> Iterator[Mismatch]:
+def _in_any_answer(actor: Actor, answer: StepAnswer | None, seen: Observation) -> Iterator[Mismatch]:
     """Yield a mismatch for each invariant that the answer violates.
 
     Invariants hold for every case on a correct runtime.
@@ -116,18 +166,18 @@ def _in_any_answer(actor: Actor, answer: StepAnswer | None) -> Iterator[Mismatch
     if answer.verdict is not Verdict.OK and answer.value is not UNSET and answer.value is not None:
         yield Mismatch(field="value", expected="none when the verdict is not ok", got=answer.value)
     limits = limits_on_wire(actor.limits)
-    for name, most in (
-        ("fuel_consumed", limits.get("fuel", ResourceLimits.DEFAULT_FUEL)),
-        ("peak_memory_bytes", limits.get("memory_bytes")),
-        ("elapsed_ms", None),
-        ("denied_growths", None),
+    for name, most, capability in (
+        ("fuel_consumed", limits.get("fuel", ResourceLimits.DEFAULT_FUEL), "fuel-limit"),
+        ("peak_memory_bytes", limits.get("memory_bytes"), "store-memory-limit"),
+        ("elapsed_ms", None, None),
+        ("denied_growths", None, None),
     ):
         value = getattr(answer, name)
         if value is None:
             continue
         if value < 0:
             yield Mismatch(field=name, expected="never negative", got=value)
-        elif isinstance(most, int) and value > most:
+        elif isinstance(most, int) and value > most and capability is not None and seen.promises(capability):
             yield Mismatch(field=name, expected=f"never above its limit of {most:,}", got=value)
     if answer.verdict is Verdict.OUT_OF_FUEL and limits.get("fuel") == "unlimited":
         yield Mismatch(field="verdict", expected="never out-of-fuel without a fuel limit", got=str(answer.verdict))
@@ -135,7 +185,9 @@ def _in_any_answer(actor: Actor, answer: StepAnswer | None) -> Iterator[Mismatch
         yield Mismatch(field="verdict", expected="never timeout without a timeout", got=str(answer.verdict))
 
 
-def _in_answer(expect: Expect, answer: StepAnswer | None, named: dict[str, StepAnswer]) -> Iterator[Mismatch]:
+def _in_answer(
+    expect: Expect, answer: StepAnswer | None, named: dict[str, StepAnswer], seen: Observation
+) -> Iterator[Mismatch]:
     if answer is None:
         yield Mismatch(field="answer", expected=_any(expect.verdicts), got=None)
         return
@@ -145,6 +197,8 @@ def _in_answer(expect: Expect, answer: StepAnswer | None, named: dict[str, StepA
         return  # any further mismatch follows from this one
     for name in ("trap", "resource"):
         wanted, got = getattr(expect, name), getattr(answer, name)
+        if name == "trap" and got not in TRAP_KINDS and not seen.promises("trap-kinds"):
+            continue
         # A list of verdicts may hold some that have no such field.
         if wanted is not None and got not in _listed(wanted) and answer.verdict is _VERDICT_OF_FIELD[name]:
             yield Mismatch(field=name, expected=_any(_listed(wanted)), got=got)
@@ -157,10 +211,25 @@ def _in_answer(expect: Expect, answer: StepAnswer | None, named: dict[str, StepA
             yield Mismatch(field="message", expected=f"a text that mentions {text!r}", got=answer.message)
     yield from _in_limits(expect, answer)
     yield from _in_value(expect, answer, named)
+    for name in ("stdout", "stderr"):
+        text, got = getattr(expect, name), getattr(answer, name)
+        if text is None or (got is None and not _is_told(name, seen)):
+            continue
+        wanted = text.encode() if isinstance(text, str) else text.base64
+        if got != wanted:
+            yield Mismatch(field=name, expected=repr(wanted), got=got)
     for name in FIGURES:
         wanted, got = getattr(expect, name), getattr(answer, name)
+        if got is None and not _is_told(name, seen):
+            continue
         if wanted is not None and not _holds(wanted, got, _getter(named, name)):
             yield Mismatch(field=name, expected=_in_words(wanted), got=got)
+
+
+def _is_told(figure: str, seen: Observation) -> bool:
+    """Return whether the runtime promises to tell this figure."""
+    capability = FIGURE_CAPABILITIES.get(figure)
+    return capability is None or seen.promises(capability)
 
 
 def _in_limits(expect: Expect, answer: StepAnswer) -> Iterator[Mismatch]:
@@ -188,7 +257,7 @@ def _in_value(expect: Expect, answer: StepAnswer, named: dict[str, StepAnswer]) 
 # -- all passes together
 
 
-def _across_passes(actor: Actor, passes: Sequence[ActorPass]) -> Iterator[Mismatch]:
+def _across_passes(actor: Actor, passes: Sequence[ActorPass], seen: Observation) -> Iterator[Mismatch]:
     """Yield the mismatches that show only when all repetitions and copies are compared."""
     for index, step in enumerate(actor.steps):
         given = [answer for one in passes if (answer := one.answers[index]) is not None]
@@ -199,7 +268,7 @@ def _across_passes(actor: Actor, passes: Sequence[ActorPass]) -> Iterator[Mismat
             odd = next((value for value in values if not wire.same(values[0], value)), UNSET)
             if odd is not UNSET:
                 yield place(Mismatch(field=name, expected=f"{values[0]!r} each time", got=odd))
-            elif values and values[0] is None and name != "value":
+            elif values and values[0] is None and name != "value" and _is_told(name, seen):
                 yield place(Mismatch(field=name, expected="a figure", got=None))
         if step.expect.fastest_ms is not None:
             known = [answer.elapsed_ms for answer in given if answer.elapsed_ms is not None]
@@ -209,7 +278,7 @@ def _across_passes(actor: Actor, passes: Sequence[ActorPass]) -> Iterator[Mismat
 
 
 def _in_whole_case(case: Case, observation: Observation) -> Iterator[Mismatch]:
-    for name in ("elapsed_ms", "host_rss_growth_mib", "open_files_growth"):
+    for name in ("elapsed_ms", *MEASURES):
         wanted, got = getattr(case.expect, name), getattr(observation, name)
         if wanted is not None and not _holds(wanted, got, _getter({}, name)):
             yield Mismatch(field=name, expected=_in_words(wanted), got=got)
@@ -217,11 +286,10 @@ def _in_whole_case(case: Case, observation: Observation) -> Iterator[Mismatch]:
 
 def _counted(found: Iterable[Mismatch]) -> list[Mismatch]:
     """Return one mismatch, with a count, for all mismatches that differ only in repetition and copy."""
-    first: dict[tuple[str, int | None, str], Mismatch] = {}
+    first: dict[str, Mismatch] = {}
     for one in found:
-        key = (one.actor, one.step, one.field)
-        earlier = first.get(key)
-        first[key] = one if earlier is None else replace(earlier, times=earlier.times + 1)
+        earlier = first.get(one.pin)
+        first[one.pin] = one if earlier is None else replace(earlier, times=earlier.times + 1)
     return list(first.values())
 
 

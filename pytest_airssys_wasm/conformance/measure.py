@@ -1,7 +1,8 @@
-"""The resident memory and open files of processes, on systems that report them."""
+"""The memory, files, threads and processor time of processes, on systems that report them."""
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +30,26 @@ def resident_mib(process_ids: Iterable[int]) -> float:
 def open_files(process_ids: Iterable[int]) -> int:
     """Return the total number of open file descriptors of these processes."""
     return sum(len(list(Path(f"/proc/{process_id}/fd").iterdir())) for process_id in process_ids)
+
+
+def threads(process_ids: Iterable[int]) -> int:
+    """Return the total number of threads of these processes."""
+    return sum(len(list(Path(f"/proc/{process_id}/task").iterdir())) for process_id in process_ids)
+
+
+def processor_ms(process_ids: Iterable[int]) -> float:
+    """Return the total processor time in milliseconds that these processes have used."""
+    ticks = 0
+    for process_id in process_ids:
+        # The name, in brackets, may hold anything. The twelfth and thirteenth of what follows are user and system time.
+        after_name = Path(f"/proc/{process_id}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2]
+        ticks += sum(map(int, after_name.split()[11:13]))
+    return ticks * 1_000 / os.sysconf("SC_CLK_TCK")
+
+
+def files_within(folder: Path) -> int:
+    """Return the number of files and folders within a folder."""
+    return sum(1 for _ in folder.rglob("*"))
 
 
 def _page_bytes() -> int:

@@ -17,6 +17,15 @@ Number: TypeAlias = int | float
 FIGURES = ("fuel_consumed", "elapsed_ms", "peak_memory_bytes", "denied_growths")
 """The measured fields of a step's answer."""
 
+MEASURES = (
+    "host_rss_growth_mib",
+    "open_files_growth",
+    "threads_growth",
+    "temporary_files_growth",
+    "idle_processor_ms",
+)
+"""The expectations of a case that are about the processes of the runtime."""
+
 MOST_REPEATED_CHARACTERS = 16 * 2**20
 """The maximum number of characters in all repetitions of one piece of a guest."""
 
@@ -52,7 +61,7 @@ class Bounds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """Refuse a range that has no bounds, whose ends are in the wrong order, or that is combined with `same_as`."""
         has_range = self.min is not None or self.max is not None
         if self.same_as is not None and (has_range or self.of is not None):
-            raise ValueError("`same_as` stands alone")
+            raise ValueError("`same_as` without any other bound")
         if self.same_as is None and not has_range:
             raise ValueError("at least one of `min`, `max`, `same_as`")
         if self.min is not None and self.max is not None and self.min > self.max:
@@ -71,6 +80,12 @@ class LimitsFound(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     timeout_ms: int | float | Literal["unlimited"] | None = None
 
 
+class Text(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A text that is not UTF-8."""
+
+    base64: bytes
+
+
 class Expect(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The expected answer to a step. A field that is left out is not compared."""
 
@@ -86,6 +101,10 @@ class Expect(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     mentions: list[str] = []
     """The texts that the message must contain; upper and lower case are not distinguished."""
     limits: LimitsFound | None = None
+    stdout: str | Text | None = None
+    """The text that the guest wrote to stdout since the answer before."""
+    stderr: str | Text | None = None
+    """The text that the guest wrote to stderr since the answer before."""
     fuel_consumed: Expected | None = None
     elapsed_ms: Expected | None = None
     fastest_ms: Expected | None = None
@@ -198,6 +217,16 @@ class WholeExpect(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     host_rss_growth_mib: Expected | None = None
     """The growth of the runtime's resident memory over the repetitions after the first tenth."""
     open_files_growth: Expected | None = None
+    threads_growth: Expected | None = None
+    temporary_files_growth: Expected | None = None
+    """The growth of the number of files in the temporary folder of the runtime."""
+    idle_processor_ms: Expected | None = None
+    """The processor time that the runtime uses in 200 ms after the last repetition."""
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether anything is expected of the processes of the runtime."""
+        return any(getattr(self, name) is not None for name in MEASURES)
 
 
 class Case(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -8,7 +8,8 @@ from __future__ import annotations
 import gc
 import itertools
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from threading import Barrier
 from typing import TYPE_CHECKING
 
@@ -18,16 +19,21 @@ from pytest_airssys_wasm.conformance import measure
 from pytest_airssys_wasm.conformance.guests import text_file, translated
 from pytest_airssys_wasm.protocol import wire
 from pytest_airssys_wasm.protocol.limits import limits_on_wire
-from pytest_airssys_wasm.protocol.messages import ConfigureRequest, RunRequest, StepRequest
-from pytest_airssys_wasm.runtime.base.originals import monotonic
+from pytest_airssys_wasm.protocol.messages import ConfigureRequest, RunRequest, StepRequest, promised
+from pytest_airssys_wasm.runtime.base.originals import monotonic, sleep
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from pytest_airssys_wasm.conformance.model import Actor, Case, Step
     from pytest_airssys_wasm.protocol.messages import Runtime, StepAnswer
+
+
+_IDLE_S = 0.2
+"""The time in seconds for which the processor time of an idle runtime is measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +48,11 @@ class ActorPass:
     answers: tuple[StepAnswer | None, ...]
     """One answer for each step of the actor; `None` if the runtime gave none."""
 
+    @property
+    def has_died(self) -> bool:
+        """Whether the runtime died of one of the steps."""
+        return any(answer is not None and answer.verdict is Verdict.RUNTIME_DIED for answer in self.answers)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
@@ -51,16 +62,28 @@ class Observation:
     elapsed_ms: float
     """The wall-clock time of the whole case in milliseconds, as measured by its caller."""
     host_rss_growth_mib: float | None = None
-    """The growth of the runtime's resident memory in MiB; `None` when it was not measured."""
+    """The growth of the runtime's resident memory in MiB; `None` if it was not measured."""
     open_files_growth: int | None = None
-    """The growth of the number of files that the runtime holds open; `None` when it was not measured."""
+    """The growth of the number of files that the runtime holds open; `None` if it was not measured."""
+    threads_growth: int | None = None
+    """The growth of the number of threads of the runtime; `None` if it was not measured."""
+    temporary_files_growth: int | None = None
+    """The growth of the number of temporary files of the runtime; `None` if it was not measured."""
+    idle_processor_ms: float | None = None
+    """The processor time in milliseconds that the runtime used while it was not asked anything; `None` as above."""
+    capabilities: frozenset[str] | None = None
+    """The capabilities that the runtime promises; `None` stands for all."""
+
+    def promises(self, capability: str) -> bool:
+        """Return whether the runtime promises this capability."""
+        return self.capabilities is None or capability in self.capabilities
 
 
 def missing_capabilities(case: Case, runtime: Runtime) -> tuple[str, ...]:
     """Return the capabilities that the case needs and the runtime lacks. A case is skipped if any is missing."""
-    present = set(runtime.hello().capabilities)
+    present = promised(runtime.hello().capabilities)
     if measure.can_measure():
-        present.add("host-rss")
+        present |= {"host-rss"}
     return tuple(need for need in case.needs if need not in present)
 
 
@@ -83,27 +106,36 @@ class CaseRunner:
             for actor in case.cast()
             for number in range(case.concurrency)
         ]
-        is_measured = case.expect.host_rss_growth_mib is not None or case.expect.open_files_growth is not None
+        with self._temporary_folder(case) as folder:
+            return self._observed(case, copies, folder)
+
+    def _observed(self, case: Case, copies: list[_ActorCopy], folder: Path | None) -> Observation:
         warm_up = case.repeat // 10 or min(1, case.repeat - 1)
-        before: tuple[float, int] | None = None
+        before: _Footprint | None = None
         passes: list[ActorPass] = []
         started = monotonic()
         for repetition in range(case.repeat):
-            if is_measured and repetition == warm_up:
-                before = self._footprint()
+            if case.expect.is_measured and repetition == warm_up:
+                before = self._footprint(folder)
             latest = self._run_once(case, copies, repetition)
             passes += latest
-            if any(map(_has_died, latest)):
+            if any(one.has_died for one in latest):
                 break  # another repetition would take as long, and show nothing new
-        elapsed_ms = (monotonic() - started) * 1_000
-        if before is None:
-            return Observation(passes=tuple(passes), elapsed_ms=elapsed_ms)
-        after = self._footprint()
-        return Observation(
+        seen = Observation(
             passes=tuple(passes),
-            elapsed_ms=elapsed_ms,
-            host_rss_growth_mib=after[0] - before[0],
-            open_files_growth=after[1] - before[1],
+            elapsed_ms=(monotonic() - started) * 1_000,
+            capabilities=promised(self.runtime.hello().capabilities),
+        )
+        if before is None:
+            return seen
+        after = self._footprint(folder)
+        return replace(
+            seen,
+            host_rss_growth_mib=after.resident_mib - before.resident_mib,
+            open_files_growth=after.open_files - before.open_files,
+            threads_growth=after.threads - before.threads,
+            temporary_files_growth=after.temporary_files - before.temporary_files,
+            idle_processor_ms=None if case.expect.idle_processor_ms is None else self._idle_processor_ms(),
         )
 
     def _run_once(self, case: Case, copies: list[_ActorCopy], repetition: int) -> list[ActorPass]:
@@ -154,10 +186,34 @@ class CaseRunner:
         path = text_file(actor, where, self.scratch)
         return path if "wat" in self.runtime.hello().capabilities else translated(path, self.scratch)
 
-    def _footprint(self) -> tuple[float, int]:
+    def _temporary_folder(self, case: Case) -> AbstractContextManager[Path | None]:
+        return nullcontext() if case.expect.temporary_files_growth is None else self.runtime.temporary_folder()
+
+    def _footprint(self, folder: Path | None) -> _Footprint:
         gc.collect()
         process_ids = self.runtime.process_ids()
-        return measure.resident_mib(process_ids), measure.open_files(process_ids)
+        return _Footprint(
+            resident_mib=measure.resident_mib(process_ids),
+            open_files=measure.open_files(process_ids),
+            threads=measure.threads(process_ids),
+            temporary_files=0 if folder is None else measure.files_within(folder),
+        )
+
+    def _idle_processor_ms(self) -> float:
+        process_ids = self.runtime.process_ids()
+        before = measure.processor_ms(process_ids)
+        sleep(_IDLE_S)
+        return measure.processor_ms(process_ids) - before
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Footprint:
+    """The resources that the processes of a runtime hold."""
+
+    resident_mib: float
+    open_files: int
+    threads: int
+    temporary_files: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,16 +225,21 @@ class _ActorCopy:
     component: Path | None
 
 
-def _has_died(one_pass: ActorPass) -> bool:
-    return any(answer is not None and answer.verdict is Verdict.RUNTIME_DIED for answer in one_pass.answers)
-
-
 def _without_unasked(step: Step, answer: StepAnswer | None) -> StepAnswer | None:
-    """Drop a value that no expectation mentions: many such values would distort the measured growth of memory."""
-    is_asked = step.expect.value is not UNSET or "value" in step.expect.steady
-    if answer is None or is_asked or answer.verdict is not Verdict.OK:
-        return answer
-    return structs.replace(answer, value=UNSET)
+    """Drop the value and the output of an answer if no expectation is about them.
+
+    If many repetitions kept them, they would distort the measured growth.
+    """
+    if answer is None:
+        return None
+    expect = step.expect
+    is_asked = expect.value is not UNSET or "value" in expect.steady or answer.verdict is not Verdict.OK
+    return structs.replace(
+        answer,
+        value=answer.value if is_asked else UNSET,
+        stdout=None if expect.stdout is None else answer.stdout,
+        stderr=None if expect.stderr is None else answer.stderr,
+    )
 
 
 def _by_store(steps: list[Step]) -> Iterator[list[Step]]:

@@ -138,7 +138,7 @@ def ends_in_time(engine: WasmEngine, subjects: Sequence[Subject]) -> None:
 
 
 def manifests_are_judged(_engine: WasmEngine, _subjects: Sequence[Subject]) -> None:
-    """Assert that reading any manifest text returns limits, or raises an error that names the place."""
+    """Assert that reading any manifest text returns limits, or raises an error that names the position."""
     path = Path("Component.toml")
 
     @_law

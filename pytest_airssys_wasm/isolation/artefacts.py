@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import weakref
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_airssys_wasm.runtime.base.originals import allocate_lock
+from pytest_airssys_wasm.runtime.base.originals import allocate_lock, system
+from pytest_airssys_wasm.runtime.base.regular_files import write_new
 from pytest_airssys_wasm.runtime.compile.scratch import ScratchFolder
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class GuestFiles:
     @property
     def are_there(self) -> bool:
         """Whether both files exist."""
-        return Path(self.binary).exists() and Path(self.artefact).exists()
+        return all(system.os.path.exists(path) for path in (self.binary, self.artefact))
 
 
 class Guests:
@@ -39,7 +40,7 @@ class Guests:
         self._files: weakref.WeakKeyDictionary[Component, GuestFiles] = weakref.WeakKeyDictionary()
 
     def files_of(self, component: Component) -> GuestFiles:
-        """Return the files of a guest, written if need be: also where somebody has removed them."""
+        """Return the files of a guest, which are written first if necessary: also if somebody has removed them."""
         with self._lock:
             found = self._files.get(component)
             if found is None or self._scratch is None or not self._scratch.is_there or not found.are_there:
@@ -61,13 +62,14 @@ class Guests:
         stem = self._scratch.path / str(next(self._names))
         assert component.binary is not None  # an engine with an isolation keeps it
         binary, artefact = stem.with_suffix(".wasm"), stem.with_suffix(".cwasm")
-        binary.write_bytes(component.binary)
-        artefact.write_bytes(component.raw.serialize())
+        write_new(binary, component.binary)
+        write_new(artefact, component.raw.serialize())
         return GuestFiles(str(binary), str(artefact))
 
 
 def _remove(files: GuestFiles, process_id: int) -> None:
     if process_id != os.getpid():
         return  # a process that was forked from the one that uses them
-    Path(files.binary).unlink(missing_ok=True)
-    Path(files.artefact).unlink(missing_ok=True)
+    for path in (files.binary, files.artefact):
+        with suppress(FileNotFoundError):
+            system.os.unlink(path)

@@ -96,7 +96,7 @@ class WorkerBackend:
         self._requests = Requests(settings, guests, self._codec, self._objects)
         self._written = {name: bytearray() for name in _STREAMS}
         self._outcome: Outcome | None = None
-        """The outcome that the process told of the run; `None` before that, and where it told none."""
+        """The outcome that the process reported for the run; `None` if it has not reported one."""
         self._is_over = False
         self.account = MemoryAccount(settings.limits.memory)
         self.running = self._lease.running
@@ -147,11 +147,11 @@ class WorkerBackend:
                 self._believe(answer, run)
         if run.abandoned or (self._outcome is not None and self._is_over):
             self._lease.end()
-            return "its guest was blocked in a call at the deadline and had to be given up"
+            return "its guest was blocked in a call at its deadline and was abandoned"
         if run.finished and (self._outcome is None or run.stop is Stop.CANCELLED):
             # A run is cancelled by killing the process, whose answer may have been on its way.
             self._lease.end()
-            return "the process that it was in has ended"
+            return "its process has ended"
         return None
 
     def judge(self, run: Run) -> BaseException | None:

@@ -153,7 +153,7 @@ def wasi_to_wire(wasi: Wasi) -> dict[str, Any]:
     Raises `InvalidConfiguration` for grants that another process cannot have.
     """
     if wasi.inherit:
-        wanted = "False: the guest runs in a process of its own, which has no terminal and no environment"
+        wanted = "False: the guest runs in a separate process, without a terminal and an environment"
         raise InvalidConfiguration("wasi.inherit", wasi.inherit, wanted)
     stdin = wasi.stdin.encode() if isinstance(wasi.stdin, str) else wasi.stdin
     return {

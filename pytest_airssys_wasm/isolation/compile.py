@@ -12,6 +12,7 @@ import msgspec
 from pytest_airssys_wasm.isolation.spawn import ChildLimits, spawn, was_out_of_memory
 from pytest_airssys_wasm.protocol.transcript import Transcript, line_text
 from pytest_airssys_wasm.runtime.base.originals import monotonic
+from pytest_airssys_wasm.runtime.base.regular_files import GUEST_BYTES, read_regular, write_new
 from pytest_airssys_wasm.runtime.budget.limits import limit_text
 from pytest_airssys_wasm.runtime.compile.scratch import ScratchFolder
 from pytest_airssys_wasm.runtime.errors import InvalidComponent, ResourceLimitExceeded, RuntimeDied
@@ -50,14 +51,14 @@ def translate(text: bytes, name: str, *, timeout_ms: float, memory_bytes: int) -
     with ScratchFolder("compile") as folder:
         result = folder / "binary"
         _make("text", text, name, result, timeout_ms, memory_bytes)
-        return result.read_bytes()
+        return read_regular(result, GUEST_BYTES)
 
 
 def compile_(kind: Kind, binary: bytes, name: str, artefact: Path, *, timeout_ms: float, memory_bytes: int) -> None:
     """Compile a binary into the file `artefact`.
 
     Raises `InvalidComponent` for a binary that wasmtime refuses, `ResourceLimitExceeded` for one that takes the
-    compiler more time or memory than it may have, and `RuntimeDied` if the compiler breaks down.
+    compiler more time or memory than it may have, and `RuntimeDied` if the compiler fails.
     """
     _make(kind, binary, name, artefact, timeout_ms, memory_bytes)
 
@@ -65,7 +66,7 @@ def compile_(kind: Kind, binary: bytes, name: str, artefact: Path, *, timeout_ms
 def _make(what: str, source: bytes, name: str, result: Path, timeout_ms: float, memory_bytes: int) -> None:
     with ScratchFolder("compile") as folder:
         path = folder / "source"
-        path.write_bytes(source)
+        write_new(path, source)
         order = json.dumps({"id": 1, "what": what, "source": str(path), "result": str(result)})
         line = _ask(order.encode(), name, timeout_ms, memory_bytes)
     try:
@@ -78,7 +79,7 @@ def _make(what: str, source: bytes, name: str, result: Path, timeout_ms: float, 
     if answer.invalid is not None:
         raise InvalidComponent(f"{name}: {answer.invalid}")
     if (answer.mapped_bytes or 0) > _MOST_MAPPED_BYTES:
-        text = f"{name}: compiled, it takes {answer.mapped_bytes:,} bytes of memory in each process that loads it"
+        text = f"{name}: once compiled, it takes {answer.mapped_bytes:,} bytes of memory in each process that loads it"
         raise ResourceLimitExceeded(f"{text}; the limit is {_MOST_MAPPED_BYTES:,}", "compile-memory")
 
 
@@ -98,7 +99,7 @@ def _ask(order: bytes, name: str, timeout_ms: float, memory_bytes: int) -> bytes
             text = f"{name}: compiling it takes more than {memory_bytes:,} bytes of memory"
             raise ResourceLimitExceeded(text, "compile-memory") from None
         stderr = "; ".join(transcript.stderr[-3:])
-        text = f"{name}: the compiler broke down: {died}" + (f" ({stderr})" if stderr else "")
+        text = f"{name}: the compiler failed: {died}" + (f" ({stderr})" if stderr else "")
         raise RuntimeDied(text, died.reason) from None
     finally:
         child.kill()

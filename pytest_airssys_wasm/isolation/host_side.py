@@ -41,11 +41,13 @@ class HostObjects:
         self._objects: dict[int, Any] = {}
         self._numbers = count(1)
         self.component: WitComponent | None = None
-        """The component that runs now; `None` for a module."""
+        """The running component; `None` for a module."""
         self.instance: InstanceHandle | None = None
-        """The instance of that component, once it is instantiated: then its resources have methods."""
+        """The instance of the running component, from which its resources have their methods; `None` before
+        instantiation.
+        """
         self.forgotten: list[int] = []
-        """The handles of guests that nobody holds here any more, and the other side still does."""
+        """The handles of guests that are no longer used in this process, but are still held by the other process."""
 
     def hand_out(self, value: Any, type_: OwnType | BorrowType) -> Handle:
         """Return the handle of a resource that is sent to the guest. Raises `WrongType` for any other object."""
@@ -69,7 +71,7 @@ class HostObjects:
             return self._objects.pop(handle.number) if isinstance(type_, OwnType) else self._objects[handle.number]
         component = self.component
         if component is None:
-            raise LookupError("a module has no resources")
+            raise LookupError("modules do not have resources")
         return Resource(handle.number, type_, self._runner, component, self.instance, self.forgotten.append)
 
     def take_back(self, args: Sequence[Any]) -> object:
@@ -79,7 +81,7 @@ class HostObjects:
         """
         handle = handle_from_json(args[0])
         if not isinstance(handle, Handle) or not handle.is_host:
-            raise LookupError(f"no host object: {args}")
+            raise LookupError(f"expected the handle of a host object, got {args}")
         return self._objects.pop(handle.number)
 
     def take_forgotten(self) -> list[int]:
@@ -134,7 +136,7 @@ class HostCallServer:
             return self._drop(call)
         run.host_calls += 1
         if call.host_call not in self._imports or self._host is None:
-            raise protocol_broken(f"host_call: nobody serves {short_repr(call.host_call)}")
+            raise protocol_broken(f"host_call: {short_repr(call.host_call)} is not served")
         params, results = self._imports[call.host_call]
         function = self._host.find(*_split(call.host_call))
         assert function is not None
@@ -148,7 +150,7 @@ class HostCallServer:
 
     def _decoded(self, call: HostCall, params: Sequence[Any]) -> list[Any]:
         if len(call.args) != len(params):
-            raise protocol_broken(f"args: {len(call.args)} of {len(params)}")
+            raise protocol_broken(f"args: expected {len(params)} values, got {len(call.args)}")
         try:
             return [self._codec.decode(value, type_) for value, type_ in zip(call.args, params)]
         except Exception as error:  # a lie may make anything of it; were it our fault, its cause shows that

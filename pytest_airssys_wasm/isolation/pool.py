@@ -162,7 +162,7 @@ class WorkerProcessPool:
         try:
             self._places.get(timeout=_PATIENCE_S)
         except Empty:
-            text = f"{_MOST_PROCESSES} stores have processes of their own already: close some"
+            text = f"{_MOST_PROCESSES} stores with separate processes are open already: close some"
             raise StoreUnusable(text) from None
         worker = None
         try:
@@ -229,11 +229,11 @@ class Lease:
         self._lock = allocate_lock()
         self._is_closed = False
         self.worker: WorkerProcess | None = None
-        """The process; `None` before the first execution, and after the last."""
+        """The leased process; `None` before the first execution, and after the last."""
         self.session: int | None = None
-        """The number of the first session that was opened, which stands for the store."""
+        """The number of the first open session, which identifies the store."""
         self.running: list[Run] = []
-        """The run that is under way, if there is one."""
+        """A list with the current run; empty if there is none."""
 
     def ready(self, files: GuestFiles) -> None:
         """Lease a process if necessary, and load this guest in it. Raises `RuntimeDied` if the process fails."""

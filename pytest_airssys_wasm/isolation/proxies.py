@@ -76,7 +76,7 @@ class Objects:
     def _known(self, number: int) -> Resource:
         resource = self._given.get(number)
         if resource is None:
-            raise LookupError(f"no resource {number} was given out, or it was given back")
+            raise LookupError(f"resource {number} was never given out, or was given back")
         return resource
 
 

@@ -60,9 +60,11 @@ class Sessions:
         self._numbers = count(1)
         self._lock = allocate_lock()
         self._open: dict[int, tuple[ServedStore, InstanceHandle | None]] = {}
-        """The store of each session, and its instance if it has one: the store outlives a failed instantiation."""
+        """The store and the instance of each session. The instance is missing after a failed instantiation, which the
+        store outlives.
+        """
         self.line_bytes = WORKER_ROOM_BYTES if is_worker else LINE_BYTES
-        """The length of a line, in bytes, that the driver reads now."""
+        """The maximum length of a line that the driver reads at present, in bytes."""
 
     def answer(self, request: SessionRequest, ask: Ask) -> SessionAnswer:
         """Return the answer to a request. While it is executed, `ask` calls host functions of the driver.
@@ -158,9 +160,9 @@ class ServedStore:
 
     def __init__(self, store: LimitedStore) -> None:
         self.store = store
-        """The store."""
+        """The store that serves the requests."""
         self.objects = Objects(self.ask)
-        """The resources of the store that both processes know."""
+        """The resources of the store that both processes use."""
         self._told = dict.fromkeys(_STREAMS, 0)
         self._busy = allocate_lock()
         self._ask: Ask | None = None
@@ -173,7 +175,7 @@ class ServedStore:
         """
         if not self._busy.acquire(blocking=False):
             raise StoreUnusable(
-                "another request of this session, or of its store, is still worked on: wait for its answer first"
+                "another request of this session, or of its store, is still open: wait for its answer first"
             )
         try:
             # A guest that was given up may come back, and must not ask as part of a later request.

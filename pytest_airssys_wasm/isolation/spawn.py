@@ -77,7 +77,7 @@ def was_out_of_memory(transcript: Transcript) -> bool:
 
 def _command(module: str, limits: ChildLimits) -> tuple[str, ...]:
     if not sys.executable:
-        raise InvalidConfiguration("isolation: sys.executable", NOTHING, "the path of the Python that runs this")
+        raise InvalidConfiguration("isolation: sys.executable", NOTHING, "the path of the running Python")
     bounds = {"RLIMIT_DATA": limits.data_bytes, "RLIMIT_CORE": 0, "RLIMIT_NOFILE": limits.open_files}
     if limits.cpu_s is not None:
         bounds["RLIMIT_CPU"] = limits.cpu_s

@@ -18,7 +18,10 @@ from pytest_airssys_wasm.plugin.fixtures import (
     wasm_host,
     wasm_limits,
 )
+from pytest_airssys_wasm.plugin.preload import preload
 from pytest_airssys_wasm.plugin.report import tracebacks
+from pytest_airssys_wasm.plugin.report.mishaps import SECTION as NOT_SHOWN
+from pytest_airssys_wasm.plugin.report.mishaps import telling
 from pytest_airssys_wasm.plugin.settings import SETTINGS, read_settings
 
 if TYPE_CHECKING:
@@ -60,6 +63,10 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_airssys_wasm.plugin.suite.collection import SuiteHooks
 
         config.pluginmanager.register(SuiteHooks(config))
+        if settings.wasm_expectations_update:
+            from pytest_airssys_wasm.plugin.suite.expectations import ExpectationsUpdate
+
+            config.pluginmanager.register(ExpectationsUpdate(config))
         adapter.introduce(config)
 
 
@@ -97,20 +104,39 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     return header_lines(config)
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Import what the collected tests may need, before any of them runs."""
+    preload(session)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show a failure where the test caused it, and below it how much of its limits the guest used."""
-    from pytest_airssys_wasm.plugin.report import section
-
+    """Shorten the traceback of a failure to the frames of the test, and add a section with the limits and the usage of
+    the guest.
+    """
+    mishaps: list[str] = []
     if call.excinfo is None:
         made = yield
-        section.add_remarks(item, made)
+        with telling(mishaps.append):
+            from pytest_airssys_wasm.plugin.report import section
+
+            section.add_remarks(item, made)
+        if mishaps:
+            made.sections.append((NOT_SHOWN, "\n".join(mishaps)))
         return made
-    message_is_enough = tracebacks.hide_package(item.config, call.excinfo)
+    message_is_enough = False
+    with telling(mishaps.append):
+        message_is_enough = tracebacks.hide_package(item.config, call.excinfo)
     made = yield
-    if message_is_enough and made.failed and not isinstance(made.longrepr, str):
-        made.longrepr = call.excinfo.getrepr(style="value")
-    section.add_section(item, made, call.excinfo.value)
+    with telling(mishaps.append):
+        if message_is_enough and made.failed and not isinstance(made.longrepr, str):
+            made.longrepr = call.excinfo.getrepr(style="value")
+    with telling(mishaps.append):
+        from pytest_airssys_wasm.plugin.report import section
+
+        section.add_section(item, made, call.excinfo.value)
+    if mishaps:
+        made.sections.append((NOT_SHOWN, "\n".join(mishaps)))
     return made

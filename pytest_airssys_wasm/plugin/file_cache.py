@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from pytest_airssys_wasm.runtime.base.originals import time_ns
+from pytest_airssys_wasm.runtime.base.originals import system, time_ns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -50,6 +50,6 @@ def _state(path: Path) -> tuple[tuple[int, ...], bool]:
     """Return a signature that changes with the content of a file, and whether every later change would change the
     signature.
     """
-    stat = path.stat()
+    stat = system.os.stat(path)
     state = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, stat.st_dev)
     return state, time_ns() - max(stat.st_mtime_ns, stat.st_ctime_ns) > _SETTLED_NS

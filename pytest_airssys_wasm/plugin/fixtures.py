@@ -50,10 +50,7 @@ def wasm_limits(request: pytest.FixtureRequest) -> ResourceLimits:
 
 @pytest.fixture
 def wasm_host(request: pytest.FixtureRequest) -> HostFunctions:
-    """Return the host functions for this test's guest.
-
-    Functions must be registered before `component` is first used.
-    """
+    """Return the host functions for this test's guest, to be registered before `component` is first used."""
     from pytest_airssys_wasm.runtime.host.functions import HostFunctions
 
     host = HostFunctions()
@@ -102,10 +99,7 @@ def _wasm_source(request: pytest.FixtureRequest) -> Source:
 def component(
     _wasm_source: Source, wasm_engine: WasmEngine, limited_store: LimitedStore, pytestconfig: pytest.Config
 ) -> LazyInstance:
-    """Return the instance of the guest that the marker `component` names.
-
-    The guest is instantiated in `limited_store` on first use.
-    """
+    """Return the instance of the marker's guest, which is instantiated in `limited_store` on first use."""
     from pytest_airssys_wasm.plugin.lazy_instance import LazyInstance
     from pytest_airssys_wasm.plugin.sources import load_component
 

@@ -118,7 +118,7 @@ def _wasm_limits(**counts: Any) -> Mapping[str, int]:
     for name, value in counts.items():
         if name not in _COUNTS:
             has_own = name in ("fuel", "memory", "timeout_ms")
-            hint = f"; for {name} there is a marker of its own" if has_own else ""
+            hint = f"; use the marker {name}" if has_own else ""
             raise InvalidConfiguration("wasm_limits", {name: value}, f"one of {', '.join(_COUNTS)}{hint}")
     checked = ResourceLimits(memory=0, **counts)
     return {name: getattr(checked, name) for name in counts}

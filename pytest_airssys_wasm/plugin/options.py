@@ -33,6 +33,8 @@ class Option:
     """Whether the flag may be repeated. The ini value then has one entry per line."""
     must_exist: bool = False
     """Whether the value is a file that has to exist."""
+    made_by: str | None = None
+    """The key of a switch that makes the file, which then need not exist."""
 
     @property
     def flag(self) -> str:
@@ -138,9 +140,15 @@ OPTIONS = (
         key="wasm_expectations",
         metavar="FILE",
         must_exist=True,
+        made_by="wasm_expectations_update",
         parse=_parse_path("the path of a .toml file"),
-        help="A TOML file with the cases that the runtime is known to fail, and the reasons. "
-        "A case that passes although it is listed fails the run.",
+        help="A TOML file with the cases that the runtime is known to fail, their findings, and the reasons. "
+        "A case that passes although it is listed fails the run, and so does one with another finding.",
+    ),
+    Option(
+        key="wasm_expectations_update",
+        help="Write the file of --wasm-expectations from this run, keeping its reasons, instead of failing for what "
+        "is not in it. Cases that do not run keep their entries.",
     ),
     Option(
         key="wasm_patience_ms",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import pytest
 
 from pytest_airssys_wasm.plugin.options import OPTIONS, Command
+from pytest_airssys_wasm.runtime.budget.ceilings import Ceilings
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
@@ -43,6 +44,7 @@ class Settings:
     wasm_component: tuple[Path, ...] = ()
     wasm_runtime: Command | None = None
     wasm_expectations: Path | None = None
+    wasm_expectations_update: bool = False
     wasm_patience_ms: float | None = None
     wasm_fuel: Given[int] | None = None
     wasm_memory: Given[int] | None = None
@@ -66,6 +68,16 @@ class Settings:
 
     `wasm_runtime` in the ini file only selects the runtime.
     """
+
+    @property
+    def ceilings(self) -> Ceilings:
+        """The ceilings of the ini file, for limits whose timeout is scaled already."""
+        timeout_ms = self.wasm_max_timeout_ms
+        return Ceilings(
+            fuel=self.wasm_max_fuel,
+            memory=self.wasm_max_memory,
+            timeout_ms=None if timeout_ms is None else timeout_ms * self.wasm_timeout_scale,
+        )
 
     def limits(self, *, from_command_line: bool) -> dict[str, Given[Any]]:
         """Return the limits that the command line gives, or those that only the ini file gives, by their names."""
@@ -113,6 +125,8 @@ def read_settings(config: pytest.Config) -> Settings:
         check_ceilings(
             settings, {**settings.limits(from_command_line=False), **settings.limits(from_command_line=True)}
         )
+        if settings.wasm_expectations_update and settings.wasm_expectations is None:
+            raise InvalidConfiguration("--wasm-expectations-update", "no file", "--wasm-expectations FILE beside it")
     except InvalidConfiguration as error:
         raise pytest.UsageError(str(error)) from None
     return settings
@@ -157,7 +171,8 @@ def _given(config: pytest.Config, option: Option) -> Given[Any] | None:
     base = config.inipath.parent if is_from_ini and config.inipath else config.invocation_params.dir
     # Paths are relative to where they were written.
     placed = [_placed(one, base) for one in parsed]
-    for one in placed if option.must_exist else ():
+    must_exist = option.must_exist and not (option.made_by and _is_on(config, option.made_by))
+    for one in placed if must_exist else ():
         if not one.is_file():
             raise InvalidConfiguration(where, str(one), "an existing file")
     return Given(
@@ -165,6 +180,11 @@ def _given(config: pytest.Config, option: Option) -> Given[Any] | None:
         where=where,
         is_from_command_line=option.has_flag and where == option.flag,
     )
+
+
+def _is_on(config: pytest.Config, key: str) -> bool:
+    """Return whether a switch is on, on the command line or in the ini file."""
+    return bool(config.getoption("--" + key.replace("_", "-")) or _ini(config, key))
 
 
 def _placed(value: Any, base: Path) -> Any:

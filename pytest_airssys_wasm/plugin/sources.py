@@ -13,6 +13,7 @@ import pytest
 
 from pytest_airssys_wasm.plugin.file_cache import FileCache
 from pytest_airssys_wasm.plugin.settings import SETTINGS
+from pytest_airssys_wasm.runtime.base.originals import system
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def find_source(item: pytest.Item, mark: ComponentMark | None) -> Source | None:
     manifest = None
     if mark.manifest is not None:
         manifest = _find_file(item, mark.manifest, "marker component: manifest")
-    elif beside is not None and os.path.lexists(beside):
+    elif beside is not None and system.os.path.lexists(beside):
         manifest = beside
     world, _, world_name = os.fspath(mark.world or "").partition("#")
     return Source(
@@ -74,7 +75,7 @@ def find_source(item: pytest.Item, mark: ComponentMark | None) -> Source | None:
 def find_folder(item: pytest.Item, name: str | os.PathLike[str]) -> Path:
     """Return the directory relative to the test file, or else relative to the rootdir; the former if neither exists."""
     places = [base / name for base in (item.path.parent, item.config.rootpath)]
-    return next((place for place in places if place.is_dir()), places[0])
+    return next((place for place in places if system.os.path.isdir(place)), places[0])
 
 
 def read_manifest(path: Path, config: pytest.Config) -> Manifest:
@@ -144,10 +145,10 @@ def _find_file(item: pytest.Item, name: str | os.PathLike[str], where: str) -> P
     """
     places = tuple(dict.fromkeys(base / name for base in (item.path.parent, item.config.rootpath)))
     for place in places:
-        if place.is_file():
+        if system.os.path.isfile(place):
             return place
     raise InvalidConfiguration(
-        f"{item.nodeid}: {where}", os.fspath(name), f"a file: there is no {' and no '.join(map(str, places))}"
+        f"{item.nodeid}: {where}", os.fspath(name), f"an existing file: {' or '.join(map(str, places))}"
     )
 
 

@@ -13,6 +13,8 @@ KIND = pytest.StashKey[str]()
 """The kind of item in reports: `case`, `check` or `law`; absent for a Python test."""
 REQUIREMENT = pytest.StashKey[str]()
 """The requirement that a conformance case is about."""
+PINS = pytest.StashKey["list[str]"]()
+"""The findings of a conformance case that has run, as an expectations file names them."""
 RERUN_FLAGS = pytest.StashKey[tuple[str, ...]]()
 """The flags without which `pytest <node id>` would not collect the item."""
 STORE: pytest.StashKey[LimitedStore] = pytest.StashKey()

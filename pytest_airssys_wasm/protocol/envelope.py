@@ -75,4 +75,4 @@ def fitting(answer: SessionAnswer, line_bytes: int) -> bytes:
 
 def too_long(what: str, line: bytes, line_bytes: int) -> str:
     """Return the reason for which a line is not written; `what` names its content."""
-    return f"{what} takes {len(line):,} bytes on its way between processes, where {line_bytes:,} may be taken"
+    return f"{what} takes {len(line):,} bytes in a message between processes; the limit is {line_bytes:,}"

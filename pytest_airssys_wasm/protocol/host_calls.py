@@ -7,14 +7,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from queue import SimpleQueue
 from typing import Any
 
 import msgspec
 
 from pytest_airssys_wasm.protocol.envelope import LINE_BYTES, too_long
 from pytest_airssys_wasm.protocol.session_messages import HostCall, HostReply
-from pytest_airssys_wasm.runtime.base.originals import allocate_lock
+from pytest_airssys_wasm.runtime.base.originals import SimpleQueue, allocate_lock
 from pytest_airssys_wasm.runtime.errors import ResourceLimitExceeded
 from pytest_airssys_wasm.runtime.execution.run import Run
 
@@ -63,7 +62,7 @@ class PendingHostCalls:
         """
         calls = _HostCalls(identifier, self._write, self._line_bytes, self._read)
         if self._open.setdefault(identifier, calls) is not calls:
-            raise ValueError(f"id: request {identifier} is still worked on")
+            raise ValueError(f"id: request {identifier} is still open")
         try:
             if self._is_closed:
                 calls.end()

@@ -6,13 +6,21 @@ runtimes are compared in the same way.
 
 from __future__ import annotations
 
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from msgspec import UNSET, Struct
 
 from pytest_airssys_wasm.runtime.base.outcome import Verdict  # noqa: TC001 msgspec looks it up at run time
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
 PROTOCOL = 1
+
+OUTPUT_BYTES = 65_536
+"""The number of bytes of stdout or stderr beyond which an answer may leave them out."""
 
 MESSAGE_CHARACTERS = 2_000
 
@@ -20,11 +28,34 @@ CAPABILITIES: dict[str, str] = {
     "component": "loads Component Model binaries",
     "module": "loads core modules",
     "wat": "reads WebAssembly text; without it the driver translates",
-    "fuel": "limits and counts fuel, at about one unit an instruction",
+    "fuel": "`fuel-limit` and `fuel-count`",
+    "fuel-limit": "ends guests that have spent their fuel, of about one unit an instruction",
+    "fuel-count": "tells how much fuel was consumed",
+    "fuel-of-bulk-operations": "charges bulk operations for what they touch",
     "fuel-as-wasmtime": "counts fuel exactly as wasmtime does",
-    "timeout": "limits wall-clock time",
-    "memory": "limits memory and tells its peak",
-    "counts": "limits tables, table elements, instances and memories",
+    "timeout": "`timeout-limit`, `timeout-in-host` and `timeout-10ms`",
+    "timeout-limit": "ends guests within a second of their deadline",
+    "timeout-in-host": "ends guests that are blocked in host functions and in WASI for their callers",
+    "timeout-10ms": "ends guests within 10 ms of their deadline",
+    "memory": "`memory-limit`, `store-memory-limit`, `gc-heap-limit`, `memory-peak` and `memory-denials`",
+    "memory-limit": "limits each linear memory",
+    "store-memory-limit": "limits all memories of a store together",
+    "gc-heap-limit": "counts garbage-collected heaps as memory",
+    "memory-peak": "tells the peak of memory",
+    "memory-denials": "tells which growths were refused, and which traps follow from that",
+    "counts": "`tables-limit`, `table-elements-limit`, `instances-limit` and `memories-limit`",
+    "tables-limit": "limits the tables of a store",
+    "table-elements-limit": "limits the elements of a table",
+    "instances-limit": "limits the core instances of a store",
+    "memories-limit": "limits the memories of a store",
+    "handles-limit": "limits the handles of a store",
+    "transfer-limit": "limits what is lifted out of a guest and lowered into it",
+    "output-limit": "limits what a guest writes",
+    "output": "tells what a guest writes",
+    "trap-kinds": "tells each trap by its kind",
+    "deterministic-nans": "gives new NaNs the canonical bits",
+    "no-threads": "refuses shared memory and threads",
+    "web-limits": "loads guests as large as the JavaScript interface of WebAssembly allows, and refuses larger ones",
     "imports": "offers the host library",
     "wasi-p1": "links WASI preview 1 to modules",
     "wasi-p2": "links WASI preview 2 to components",
@@ -35,16 +66,63 @@ CAPABILITIES: dict[str, str] = {
     "bulk-memory": "memory.fill, memory.copy, table.fill …",
     "multi-memory": "several memories in one module",
     "memory64": "memories with 64-bit addresses",
-    "tail-call": "return_call and its kin",
+    "tail-call": "return_call and similar instructions",
     "exceptions": "throw and try_table",
     "function-references": "call_ref and typed references",
     "gc": "structs and arrays",
     "simd": "vectors of 128 bits",
     "relaxed-simd": "vector operations that may differ between machines",
-    "isolated-compile": "loads guests where loading is bounded in time and memory: in a process of its own, say",
+    "isolated-compile": "loads guests within limits on time and memory, for example in a separate process",
     "host-rss": "its resident memory can be measured from outside (named by the driver, not by the runtime)",
 }
-"""The capabilities that a case can need, with a description. A runtime names its own in its answer to `hello`."""
+"""The capabilities that a runtime can name in its answer to `hello`, with a description."""
+
+PARTS: dict[str, tuple[str, ...]] = {
+    "fuel": ("fuel-limit", "fuel-count"),
+    "timeout": ("timeout-limit", "timeout-in-host", "timeout-10ms"),
+    "memory": ("memory-limit", "store-memory-limit", "gc-heap-limit", "memory-peak", "memory-denials"),
+    "counts": ("tables-limit", "table-elements-limit", "instances-limit", "memories-limit"),
+}
+"""The capabilities that stand for several others, which a runtime can also name one by one. Cases need only parts."""
+
+TRAP_KINDS = frozenset(
+    {
+        "unreachable",
+        "stack-overflow",
+        "memory-out-of-bounds",
+        "table-out-of-bounds",
+        "array-out-of-bounds",
+        "indirect-call-to-null",
+        "bad-signature",
+        "integer-overflow",
+        "integer-division-by-zero",
+        "bad-conversion-to-integer",
+        "null-reference",
+        "cast-failure",
+        "allocation-too-large",
+        "uncaught-exception",
+        "string-out-of-bounds",
+        "list-out-of-bounds",
+        "invalid-char",
+        "invalid-discriminant",
+        "invalid-string-encoding",
+        "unaligned-pointer",
+        "unknown-handle",
+        "borrow-not-returned",
+        "cannot-leave-component",
+        "cannot-enter-component",
+    }
+)
+"""The kinds of traps whose names mean the same for every runtime. A runtime may have others of its own."""
+
+
+def promised(named: Iterable[str]) -> frozenset[str]:
+    """Return the capabilities of a runtime that names these: also their parts, and those whose parts are all named."""
+    present = set(named)
+    for name in tuple(present):
+        present.update(PARTS.get(name, ()))
+    present.update(name for name, parts in PARTS.items() if present.issuperset(parts))
+    return frozenset(present)
 
 
 class HelloRequest(Struct, frozen=True, kw_only=True, tag_field="op", tag="hello"):
@@ -62,7 +140,7 @@ class StepRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class RunRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="op", tag="run"):
-    """The request to run steps in one new store. The first implies an instantiation, which has a budget of its own."""
+    """The request to run steps in one new store. The first implies an instantiation, which has a separate budget."""
 
     id: int
     component: str
@@ -125,6 +203,10 @@ class StepAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     elapsed_ms: float | None = None
     peak_memory_bytes: int | None = None
     denied_growths: int | None = None
+    stdout: bytes | None = None
+    """The bytes that the guest wrote to stdout since the answer before, in base64. `None` if they are not known."""
+    stderr: bytes | None = None
+    """The bytes that the guest wrote to stderr since the answer before."""
     phase: Literal["instantiate"] | None = None
     """The phase `instantiate` if the answer is about the instantiation; `None` for a call."""
     limits: dict[str, Any] | None = None
@@ -155,6 +237,9 @@ class Runtime(Protocol):
 
     def configure(self, request: ConfigureRequest) -> RunAnswer:
         """Read a manifest, and return an answer with one step."""
+
+    def temporary_folder(self) -> AbstractContextManager[Path]:
+        """Return a context manager of the folder in which the runtime makes its temporary files meanwhile."""
 
     def process_ids(self) -> tuple[int, ...]:
         """Return the ids of the processes whose memory and files belong to the runtime."""

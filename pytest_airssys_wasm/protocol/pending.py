@@ -27,9 +27,9 @@ class PendingRequest:
     def __init__(self, *, may_call: bool = False) -> None:
         self.may_call = may_call
         self.is_called = False
-        """Whether a host call has no reply yet: until then there is no other."""
+        """Whether a host call is waiting for its reply. Only one host call is open at a time."""
         self.inbox: SimpleQueue[bytes | RuntimeDied] = SimpleQueue()
-        """The lines for this request, at last its answer or the failure after which none will come."""
+        """The received lines for this request. The last one is its answer, or the error of the process."""
 
     def next_line(self, deadline_s: float | None) -> bytes | None:
         """Return the answer or a host call; `None` if neither arrives in time.
@@ -53,7 +53,7 @@ class PendingRequests:
         self._lock = allocate_lock()
         self._open: dict[int, PendingRequest] = {}
         self.begun = bytearray()
-        """The beginning of a line whose end has not come."""
+        """The beginning of a line whose end has not been received."""
 
     def __len__(self) -> int:
         return len(self._open)
@@ -114,7 +114,8 @@ class PendingRequests:
             pending.inbox.put(HostCallLine(line))
             return
         if identifier is None or identifier not in self._open or identifier in answers:
-            wanted = f"open are {', '.join(map(str, sorted(self._open)))}" if self._open else "nothing was asked"
+            numbers = ", ".join(map(str, sorted(self._open)))
+            wanted = f"the open requests are {numbers}" if numbers else "no request is open"
             number, text = line_text(str(identifier).encode(), 40), line_text(line, _SHOWN_CHARACTERS)
             raise RuntimeDied(f"it answered request {number}, but {wanted}: {text}", "garbage")
         answers[identifier] = line

@@ -7,6 +7,7 @@ deadline. The process leads its own session, and the rest of its process group i
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -89,11 +90,12 @@ class AdapterProcess:
         self._failure: RuntimeDied | None = None
         self._close_by: float | None = None
         self._is_over = False
+        self._owner_id = os.getpid()
         self._wake_in, self._wake_out = system.pipe()
         self._poll = poll()
         self._readers: dict[int, Callable[[], object]] = {}
         self.untold: RuntimeDied | None = None
-        """The failure while nothing was asked, of which nobody was told."""
+        """The failure that happened while no request was open, and has not been reported yet."""
         for pipe in (self._stdin, self._stdout, self._stderr, self._wake_in, self._wake_out):
             system.set_blocking(pipe if isinstance(pipe, int) else pipe.fileno(), False)
         self._watch(self._stdout.fileno(), self._read_stdout)
@@ -111,7 +113,7 @@ class AdapterProcess:
     @property
     def is_over(self) -> bool:
         """Whether the process has ended or failed, so that it cannot answer requests any more."""
-        return self._is_over
+        return self._is_over or self._is_anothers
 
     def ask(self, identifier: int, line: bytes, deadline_s: float) -> bytes:
         """Send a request, and return the line with its answer.
@@ -126,6 +128,8 @@ class AdapterProcess:
 
         Raises `RuntimeDied` if the process has ended.
         """
+        if self._is_anothers:
+            raise before_request(RuntimeDied("it belongs to the process that this one was forked from", "status"))
         with self._lock:
             if self._failure is not None or self._is_over:
                 self.untold = None
@@ -163,6 +167,8 @@ class AdapterProcess:
         """Close the input of the process, kill it and its children if they still run a second later, and wait for its
         end.
         """
+        if self._is_anothers:
+            return
         with self._lock:
             self._close_by = self._close_by or monotonic() + _LAST_WORDS_S
             self._wake()
@@ -173,8 +179,15 @@ class AdapterProcess:
         self.condemn(RuntimeDied("it was killed", "signal"))
         self._join()
 
+    @property
+    def _is_anothers(self) -> bool:
+        # In a process that was forked from the owner no thread serves the pipes, and locks may be held for ever.
+        return os.getpid() != self._owner_id
+
     def condemn(self, failure: RuntimeDied) -> None:
         """Kill the process for this reason, without waiting for its end."""
+        if self._is_anothers:
+            return
         with self._lock:
             self._failure = self._failure or failure
             self._wake()
@@ -191,8 +204,9 @@ class AdapterProcess:
                 system.write(self._wake_out, b"\0")
 
     def _join(self) -> None:
-        with self._served:
-            pass
+        if not self._is_anothers:
+            with self._served:
+                pass
 
     # What follows runs on the thread that serves the pipes.
 
@@ -270,11 +284,11 @@ class AdapterProcess:
         return True
 
     def _await_end(self) -> None:
-        """Wait for the end of a process that has closed its output. Raises `RuntimeDied` when it lives on."""
+        """Wait for the end of a process that has closed its output. Raises `RuntimeDied` if it continues to run."""
         limit = monotonic() + _OUTPUT_CLOSED_S
         while exited(self._process.pid) is None:
             if monotonic() > limit:
-                raise RuntimeDied("it closed its output and lives on", "silence")
+                raise RuntimeDied("it closed its output but did not end", "silence")
             sleep(_TICK_S / 4)
 
     def _death(self) -> RuntimeDied:

@@ -136,7 +136,7 @@ class Server:
         if busy_with is None:
             execute(self.answer, envelope.id, line)
         else:
-            execute(self.refuse, envelope.id, f"request {busy_with} is still worked on")
+            execute(self.refuse, envelope.id, f"request {busy_with} is still open")
 
     def answer(self, identifier: int | None, line: bytes) -> None:
         """Answer the request with this number in a line."""

@@ -45,7 +45,7 @@ class OpenRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fie
     beside: int | None = field(name="in", default=None)
     """The session in whose store the instance is created; `None` creates a new store."""
     forget: list[int] = []
-    """The guest resources that the driver holds no longer, without having dropped them."""
+    """The guest resources that the driver no longer holds, without having dropped them."""
     call: str | None = None
     args: list[Any] = []
 
@@ -58,7 +58,7 @@ class CallRequest(Struct, frozen=True, kw_only=True, tag_field="op", tag="call")
     call: str
     args: list[Any] = []
     forget: list[int] = []
-    """The guest resources that the driver holds no longer, without having dropped them."""
+    """The guest resources that the driver no longer holds, without having dropped them."""
 
 
 class DropRequest(Struct, frozen=True, kw_only=True, tag_field="op", tag="drop"):

@@ -36,7 +36,7 @@ class Transcript:
         self._keep("<", line)
 
     def stderr_received(self, chunk: bytes) -> None:
-        """Keep the end of what the adapter wrote to stderr."""
+        """Append a chunk of the stderr of the adapter, of which the end is kept."""
         with self._lock:
             self._stderr = (self._stderr + chunk[-_STDERR_BYTES:])[-_STDERR_BYTES:]
 

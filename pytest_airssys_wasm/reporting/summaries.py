@@ -80,13 +80,13 @@ class ExportSummary:
     lower_bounds: int
     """The number of calls with only a lower bound of fuel. If there is any, all three amounts are lower bounds."""
     fuel_limit_min: int | None
-    """The smallest fuel limit; `None` when every call was unlimited."""
+    """The smallest fuel limit; `None` if every call was unlimited."""
     fuel_limit_max: int | None
-    """The largest fuel limit of the calls that had one; `None` when every call was unlimited."""
+    """The largest fuel limit of the calls that had one; `None` if every call was unlimited."""
     has_unlimited_fuel: bool
     """Whether any call was unlimited."""
     fuel_used_percent: float | None
-    """The largest share of its own limit that a call used; `None` when every call was unlimited."""
+    """The largest share of its own limit that a call used; `None` if every call was unlimited."""
     peak_memory_bytes: int
     memory_used_percent: float
     """The largest share of its own memory limit that a call used."""

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.runtime.base.originals import monotonic
 from pytest_airssys_wasm.runtime.base.regular_files import GUEST_BYTES, UnfitFile, read_regular
+from pytest_airssys_wasm.runtime.binary.component_reader import DEEPEST
+from pytest_airssys_wasm.runtime.binary.expansion import MOST_DEFINITIONS, expand
 from pytest_airssys_wasm.runtime.binary.sections import read_module
 from pytest_airssys_wasm.runtime.compile.compiler import Compiler
-from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidComponent, InvalidConfiguration
+from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidComponent, InvalidConfiguration, ResourceLimitExceeded
 from pytest_airssys_wasm.runtime.guest.backend import Isolation
 from pytest_airssys_wasm.runtime.guest.core_module import CoreModule
 from pytest_airssys_wasm.runtime.guest.engine_core import EngineCore
@@ -73,10 +75,10 @@ class WasmEngine(EngineCore):
         """Compile a guest, given as a path to a binary or WAT file, as bytes, or as WAT text (which begins with `(`).
 
         A `Component.toml` beside the file is read too, unless a `manifest` is given. Raises `InvalidComponent` for
-        anything that is not a valid component or module, or not a regular file of at most 256 MiB,
-        `FileNotFoundError` for a missing file, `InvalidConfiguration` for a wrong manifest; with an isolation,
-        `ResourceLimitExceeded` for a guest that takes the compiler too much time or memory, and `RuntimeDied` where the
-        compiler breaks down.
+        anything that is not a valid component or module, or not a regular file of at most 256 MiB, `FileNotFoundError`
+        for a missing file, `InvalidConfiguration` for a wrong manifest, and `ResourceLimitExceeded` for a component
+        whose nested instances multiply too much; with an isolation also `ResourceLimitExceeded` for a guest whose
+        compilation takes too much time or memory, and `RuntimeDied` if the compiler fails.
         """
         if isinstance(source, bytes):
             return self._load(source, "<bytes>", manifest)
@@ -115,9 +117,11 @@ class WasmEngine(EngineCore):
         # Text is translated at each load, which is cheap, and then hashed as the binary it became.
         digest = digest if binary is content else None
         shape = read_module(binary) if kind == "module" else None  # refuses what the compiler need not see
+        instance_bytes = _measured(binary, name)
         raw, was_compiled = self.compiler.compile(kind, binary, digest, name)
         known: dict[str, Any] = {"engine": self.raw, "raw": raw, "name": name, "path": path, "manifest": manifest}
         component = WitComponent(**known) if shape is None else CoreModule(shape, **known)
+        component.instance_bytes = instance_bytes
         component.load_ms, component.was_compiled = (monotonic() - started) * 1_000, was_compiled
         if self.isolation is not None:
             component.binary = binary
@@ -132,7 +136,9 @@ class WasmEngine(EngineCore):
         kind, binary = self.compiler.to_binary(path.read_bytes(), path.name)
         raw = self.compiler.map(kind, artefact)
         known: dict[str, Any] = {"engine": self.raw, "raw": raw, "name": path.name, "path": path, "manifest": None}
-        return CoreModule(read_module(binary), **known) if kind == "module" else WitComponent(**known)
+        component = CoreModule(read_module(binary), **known) if kind == "module" else WitComponent(**known)
+        component.instance_bytes = _measured(binary, path.name)
+        return component
 
     def to_binary(self, source: bytes, name: str) -> tuple[Kind, bytes]:
         """Return the kind of a guest and its binary, translated from WebAssembly text if necessary.
@@ -202,6 +208,24 @@ class WasmEngine(EngineCore):
         cache = "no cache" if self.cache is None else f"cache {self.cache!r}"
         isolation = "" if self.isolation is None else f", {self.isolation!r}"
         return f"<engine with {cache}{isolation}>"
+
+
+def _measured(binary: bytes, name: str) -> int:
+    """Return the bytes that an instance of a guest takes for globals, functions and tables, approximately.
+
+    Raises `ResourceLimitExceeded` for a component that nobody could compile, because its instances multiply.
+    """
+    try:
+        expansion = expand(binary)
+    except InvalidComponent:
+        return 0  # wasmtime says better what is wrong
+    if expansion.nested_definitions > MOST_DEFINITIONS:
+        raise ResourceLimitExceeded(
+            f"{name}: the instances of its nested components consist of more than {MOST_DEFINITIONS:,} definitions "
+            f"together, or its components are nested more than {DEEPEST} deep",
+            "instances",
+        )
+    return expansion.instance_bytes
 
 
 def _manifest_beside(path: Path, memory_range: tuple[int, int]) -> Manifest | None:

@@ -100,7 +100,9 @@ class ResourceLimitExceeded(WasmError):
     def __init__(self, message: str, resource: str) -> None:
         super().__init__(message)
         self.resource = resource
-        """The resource: `tables`, `table-elements`, `instances`, `memories`, `host-transfer`, `output`, `handles` …"""
+        """The name of the resource, such as `tables`, `table-elements`, `instances`, `memories`, `host-transfer`,
+        `output` or `handles`; `abandoned-guests` if guests that were given up hold too much for another one to start.
+        """
 
 
 class ComponentTrapped(WasmError):
@@ -111,7 +113,7 @@ class ComponentTrapped(WasmError):
     def __init__(self, message: str, kind: str) -> None:
         super().__init__(message)
         self.kind = kind
-        """The kebab-cased name of wasmtime's trap code (`unreachable`, `stack-overflow` …)."""
+        """The name of wasmtime's trap code in kebab case, such as `unreachable` or `stack-overflow`."""
 
 
 class GuestExit(WasmError):
@@ -122,7 +124,7 @@ class GuestExit(WasmError):
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
         self.code = code
-        """The exit status; a component always has 1 for a failure."""
+        """The exit status, which is always 1 for a component."""
 
 
 class HostFunctionError(WasmError):
@@ -139,7 +141,7 @@ class RuntimeDied(WasmError):
     def __init__(self, message: str, reason: str) -> None:
         super().__init__(message)
         self.reason = reason
-        """The way in which it failed: `signal`, `status`, `memory`, `silence`, `garbage` or `refusal`."""
+        """The way in which the process failed: `signal`, `status`, `memory`, `silence`, `garbage` or `refusal`."""
 
 
 class LinkError(WasmError):
@@ -150,7 +152,7 @@ class LinkError(WasmError):
     def __init__(self, message: str, imports: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.imports = tuple(imports)
-        """The full name of every such import."""
+        """The full names of the imports that cannot be linked."""
 
 
 class InvalidComponent(WasmError):
@@ -192,9 +194,9 @@ class InvalidConfiguration(WasmError, ValueError):
         self.where = where
         """The file, table and key, or the name of the option, ini key, marker or argument."""
         self.given = given
-        """The value that is wrong."""
+        """The wrong value."""
         self.wanted = wanted
-        """A description of the values that would be right."""
+        """A description of the expected value."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Anything may have been given; a copy of something that cannot be pickled shows it as text.
@@ -283,5 +285,5 @@ def _error_of(outcome: Outcome) -> WasmError:
             return error
     plain = _PLAIN.get(outcome.verdict)
     if plain is None:
-        raise ValueError(f"the outcome {outcome.verdict} lacks what such an outcome says")
+        raise ValueError(f"the outcome {outcome.verdict} lacks data that its verdict requires")
     return plain(message)

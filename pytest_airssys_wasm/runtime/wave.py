@@ -1,8 +1,10 @@
-"""Values and calls in WAVE, the text notation of WebAssembly values: for messages about an execution.
+"""The text of values and calls in WAVE, the notation for values of the Component Model, for messages about an
+execution.
 
-Nothing here raises or runs long, whatever the value: writing ends when its budget of characters and steps is spent, and
-a value that does not fit its type is marked (`<… "x">`). See https://docs.rs/wasm-wave for the notation; resources, for
-which it has none, are `<resource name>`. Control characters and bidirectional overrides are always escaped.
+The functions neither raise errors nor run for long, whatever the value: writing ends when the budget of characters and
+steps is spent, and a value that does not fit its type is marked (`<… "x">`). See https://docs.rs/wasm-wave for the
+notation. WAVE does not define a notation for resources, which are written as `<resource name>`. Control characters and
+bidirectional overrides are always escaped.
 """
 
 from __future__ import annotations
@@ -42,12 +44,12 @@ if TYPE_CHECKING:
     """A WIT type, or the name of a core value type."""
 
 _MOST_CHARACTERS = 2_000
-"""The most characters of a value or a call, where the caller gives no other number."""
+"""The default maximum number of characters of a value or a call."""
 _MOST_FLAGS = 1_000
 _MOST_BITS = 256
-"""The most bits of an int of no known type that is written out."""
+"""The maximum number of bits of an int without a known type that is written in full."""
 _DEEPEST = 64
-"""How far values are followed into each other: a list may contain itself."""
+"""The maximum nesting of a value that is written, because a list may contain itself."""
 _INTEGERS = {
     f"{sign}{bits}": range(0 if sign == "u" else -(2 ** (bits - 1)), 2 ** (bits - 1) if sign == "s" else 2**bits)
     for bits in (8, 16, 32, 64)
@@ -60,7 +62,7 @@ def write_value(value: object, type_: AnyType, *, most_characters: int = _MOST_C
     """Return a Python value in WAVE: `{id: 1, tags: ["a"]}`.
 
     `type_` is its WIT type, or the name of a core value type (`"i32"`). The text has at most `most_characters`
-    characters, and ends with `…` if it was cut. Never raises.
+    characters, and ends with `…` if it was cut. This function does not raise errors.
     """
     return _written(most_characters, lambda out: _value(out, value, type_, 0))
 
@@ -71,7 +73,7 @@ def write_call(
     """Return a call in WAVE: `transform("hello")`, `demo:shop/stock@1.0.0#find(3, some("x"))`.
 
     `types` are those of the parameters, as `Component.parameter_types` gives them. The text has at most
-    `most_characters` characters, and ends with `…` if it was cut. Never raises.
+    `most_characters` characters, and ends with `…` if it was cut. This function does not raise errors.
     """
 
     def write(out: _Text) -> None:
@@ -91,7 +93,7 @@ def _written(most_characters: int, write: Callable[[_Text], None]) -> str:
 
 
 class _Unfit(Exception):
-    """A value that does not fit its type."""
+    """The internal error for a value that does not fit its type."""
 
 
 def _require(holds: object) -> None:
@@ -174,7 +176,7 @@ def _scalar(out: _Text, value: Any, name: str, *, is_core: bool) -> None:
 
 
 def _held(name: str, value: float) -> Any:
-    """Return a number as a float of this type holds it. Raises `OverflowError` for one that is too large."""
+    """Return a number rounded to a float of this type. Raises `OverflowError` for a number that is too large."""
     slot = struct.Struct("<f" if name == "f32" else "<d")
     return slot.unpack(slot.pack(value))[0]
 
@@ -192,7 +194,7 @@ def _several(out: _Text, opening: str, pairs: Iterable[tuple[Any, AnyType | None
 
 
 def _elements(value: Any, element: WitType, most: int) -> Iterable[Any]:
-    """Return the elements of a list. Of megabytes only as much is copied as can be written."""
+    """Return the elements of a list. Of a long list only as many elements are copied as can be written."""
     if isinstance(value, memoryview):
         is_bytes = value.format in ("B", "c")
         _require(is_bytes or element != Primitive("u8"))
@@ -265,9 +267,10 @@ def _option(out: _Text, value: Any, type_: OptionType, depth: int) -> None:
 
 
 def _write_untyped(out: _Text, value: Any, depth: int = 0) -> None:
-    """Append `value` in the notation nearest to WAVE, without calling its `__repr__`; of other classes only the name.
+    """Append `value` in a notation similar to WAVE, without calling its `__repr__`. For unknown classes only the name
+    is written.
 
-    Raises nothing but `_Spent`.
+    Raises no error except `_Spent`.
     """
     mark = out.mark()
     try:
@@ -346,11 +349,11 @@ _ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
 
 
 class _Spent(Exception):
-    """A budget that is spent: no more text will be written."""
+    """The internal error for a spent budget, after which no more text is written."""
 
 
 class _Text:
-    """A text of at most `most_characters` characters that any terminal can print. More text raises `_Spent`."""
+    """A printable text of at most `most_characters` characters. Appending more text raises `_Spent`."""
 
     def __init__(self, most_characters: int) -> None:
         self._most = max(0, most_characters)
@@ -360,7 +363,7 @@ class _Text:
         """The number of characters that may still be written."""
 
     def put(self, text: str) -> None:
-        """Append text that needs no escapes."""
+        """Append text that does not need to be escaped."""
         if len(text) > self.left:
             self._parts.append(text[: self.left])
             self.left = 0
@@ -369,17 +372,17 @@ class _Text:
         self.left -= len(text)
 
     def step(self, count: int = 1) -> None:
-        """Account for work that writes nothing."""
+        """Count a step that does not write text."""
         self._steps -= count
         if self._steps < 0:
             raise _Spent
 
     def mark(self) -> tuple[int, int]:
-        """Return where the text ends now, for `rewind`."""
+        """Return the current end of the text, for `rewind`."""
         return len(self._parts), self.left
 
     def rewind(self, mark: tuple[int, int]) -> None:
-        """Forget the text that was written since `mark`."""
+        """Remove the text that was written since `mark`."""
         count, left = mark
         # Writing it counts as work: otherwise nested objects that fail at their end are written again and again.
         self.step(1 + left - self.left)
@@ -387,12 +390,12 @@ class _Text:
         del self._parts[count:]
 
     def name(self, name: str) -> None:
-        """Append a name as it is, except that characters which are not printable are escaped."""
+        """Append a name with unprintable characters escaped."""
         text = _head(name, self.left + 1)
         self.put(text if _is_plain(text) else "".join(c if prints(c) else _code(c) for c in text))
 
     def label(self, name: str) -> None:
-        """Append the name of a case; a keyword takes a `%`."""
+        """Append the name of a case, with a `%` before keywords."""
         if _head(name, 8) in _KEYWORDS:
             self.put("%")
         self.name(name)
@@ -413,7 +416,7 @@ class _Text:
         return "".join(self._parts)
 
     def cut(self) -> str:
-        """Return the text that was written and a `…`, together within the budget of characters."""
+        """Return the text that was written, shortened if necessary to append a `…` within the budget of characters."""
         return (self.whole()[: self._most - 1] + "…") if self._most else ""
 
 

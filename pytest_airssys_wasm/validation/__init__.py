@@ -1,4 +1,7 @@
-"""The checks of a component: whether it fits the platform, and does what its manifest says. Knows no pytest."""
+"""The checks of whether a component fits the platform and behaves as its manifest declares.
+
+This package does not depend on pytest.
+"""
 
 from __future__ import annotations
 

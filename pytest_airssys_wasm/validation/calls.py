@@ -1,4 +1,4 @@
-"""Calls of exports with arguments as a manifest writes them, and their results as data that can be compared."""
+"""The calls of exports with arguments from a manifest, and their results as data that can be compared."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pytest_airssys_wasm.runtime.base.printable import counted
 from pytest_airssys_wasm.runtime.errors import ComponentTrapped, WasmError
 from pytest_airssys_wasm.runtime.guest.component import UnknownExport
 from pytest_airssys_wasm.runtime.wave import write_call, write_value
-from pytest_airssys_wasm.validation.findings import Unfit, remedy
+from pytest_airssys_wasm.validation.unfit import Unfit, remedy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -32,7 +32,7 @@ _MOST_LISTED = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedCall:
-    """A call with arguments that fit their types."""
+    """A call of an existing export, with arguments decoded by their types."""
 
     text: str
     """The call in WAVE notation, for messages."""
@@ -42,7 +42,7 @@ class PlannedCall:
     """The types of the results."""
 
     def encoded(self, written: Any) -> Any:
-        """Return a result that a manifest expects, in the encoding of `CallResult.value`."""
+        """Return the expected result in a manifest, in the encoding of `CallResult.value`."""
         return encode(_decode_results(wire.from_toml(written), self.results))
 
     def result_text(self, encoded: Any) -> str:
@@ -56,25 +56,25 @@ class PlannedCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallResult:
-    """The value or error of a call, what it used, and what the guest wrote."""
+    """The value or error of a call, with its usage and output."""
 
     error: WasmError | None
     value: Any
     """The result in the encoding of the adapter protocol; `None` if the call did not return."""
     usage: Usage
     output: tuple[bytes, bytes]
-    """The bytes written to stdout and to stderr."""
+    """The bytes that the guest wrote to stdout and to stderr."""
 
     @property
     def verdict(self) -> Verdict:
-        """The verdict of the call, `ok` where it returned."""
+        """The verdict of the call, `ok` if it returned."""
         return Verdict.OK if self.error is None else self.error.verdict
 
 
 def plan_call(component: Component, function: str, args: Sequence[Any]) -> PlannedCall:
     """Read the arguments by their types.
 
-    Raises `Unfit` if the component has no such export, or it takes another number of arguments.
+    Raises `Unfit` if the component does not have the export, or the export takes another number of arguments.
     """
     try:
         types, results = component.parameter_types(function), component.result_types(function)
@@ -128,9 +128,9 @@ def _decode_results(value: Any, types: Sequence[Any]) -> Any:
 
 
 def check_entry(candidate: Candidate, test: ManifestTest) -> str:
-    """Make the entry's call in a fresh instance, and return a note with its result and its fuel.
+    """Make the call of an entry `[[tests]]` in a new instance, and return a note with its result and its fuel.
 
-    Raises `Unfit` when the result is not the expected one, and `Blocked` when there is no instance.
+    Raises `Unfit` if the result is not the expected one, and `Blocked` if the component cannot be instantiated.
     """
     with candidate.instantiated() as instance:
         planned = plan_call(instance.component, test.call, test.args)

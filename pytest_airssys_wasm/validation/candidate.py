@@ -1,4 +1,4 @@
-"""The subject of validation: a binary with its manifest, its limits, and the host that it would have."""
+"""The subject of validation: a binary with its manifest, its limits, and its host functions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pytest_airssys_wasm.runtime.errors import (
     WasmError,
 )
 from pytest_airssys_wasm.runtime.store.store import LimitedStore
-from pytest_airssys_wasm.validation.findings import Blocked, Unfit
+from pytest_airssys_wasm.validation.unfit import Blocked, Unfit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -36,15 +36,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A component or module that is validated."""
+    """A component or module to be validated."""
 
     engine: WasmEngine
     wasm: Path
     loader: Callable[[], Component]
-    """Loads the binary, or returns what was loaded from it before. Raises what `WasmEngine.load` raises."""
+    """The function that loads the binary, or returns the guest that was loaded before. It raises the errors of
+    `WasmEngine.load`.
+    """
     manifest: Manifest | None
     declared_limits: ResourceLimits | InvalidConfiguration
-    """The limits, or the reason why there are none."""
+    """The limits, or the error that explains why there are none."""
     host: HostFunctions
     wasi: Wasi | None
     origins: Mapping[str, str] = field(default_factory=dict)
@@ -53,7 +55,8 @@ class Candidate:
     def load(self) -> Component:
         """Compile the binary, or take it from the compile cache.
 
-        Raises `Unfit` when it cannot be read, is not a valid component or module, or exceeds the compiler's bounds.
+        Raises `Unfit` if the binary cannot be read, is not a valid component or module, or exceeds the compiler's
+        bounds.
         """
         try:
             return self.loader()
@@ -62,7 +65,7 @@ class Candidate:
         except OSError as error:
             raise Unfit(f"{self.wasm} cannot be read: {error.strerror}", "make it readable") from None
         except (ResourceLimitExceeded, RuntimeDied) as error:
-            raise Unfit(str(error), "divide it, or compile it with --wasm-isolation=thread if you trust it") from error
+            raise Unfit(str(error), "split it, or compile it with --wasm-isolation=thread if you trust it") from error
         except InvalidComponent as error:
             raise Unfit(
                 f"it is not a valid component or module: {error}",
@@ -70,9 +73,9 @@ class Candidate:
             ) from error
 
     def read(self) -> bytes:
-        """Return the bytes of the binary, translated where the file holds WebAssembly text.
+        """Return the bytes of the binary, translated if the file contains WebAssembly text.
 
-        Call `load` first, which raises for a file that cannot be read or translated.
+        `load` must be called first, which raises an error for a file that cannot be read or translated.
         """
         return self.engine.compiler.to_binary(read_regular(self.wasm, GUEST_BYTES), self.wasm.name)[1]
 
@@ -94,7 +97,7 @@ class Candidate:
 
     @contextmanager
     def instantiated(self) -> Iterator[Instance]:
-        """Yield an instance in a store of its own.
+        """Yield an instance in a separate store.
 
         Raises `Blocked` if one of the checks `loads`, `limits`, `imports` and `instantiates` fails.
         """
@@ -111,7 +114,7 @@ class Candidate:
 
     @staticmethod
     def need(check: str, get: Callable[[], T]) -> T:
-        """Return the result of `get`. Raises `Blocked`, naming the check, if it raises `Unfit`."""
+        """Return the result of `get`. Raises `Blocked`, which names the check, if `get` raises `Unfit`."""
         try:
             return get()
         except Unfit as unfit:

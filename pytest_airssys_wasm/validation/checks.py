@@ -14,8 +14,8 @@ from pytest_airssys_wasm.runtime.store.store import LimitedStore
 from pytest_airssys_wasm.validation import ORDER
 from pytest_airssys_wasm.validation.calls import refusals
 from pytest_airssys_wasm.validation.determinism import check_determinism
-from pytest_airssys_wasm.validation.findings import Unfit, raise_limit, remedy
 from pytest_airssys_wasm.validation.imports import check_imports
+from pytest_airssys_wasm.validation.unfit import Unfit, raise_limit, remedy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +44,7 @@ def check_loads(candidate: Candidate) -> str:
 
 
 def check_limits(candidate: Candidate) -> str:
-    """Check that what the binary declares fits into its limits, before any of its code runs."""
+    """Check that the declared needs of the binary are within its limits, before any of its code runs."""
     candidate.need("loads", candidate.load)
     limits = candidate.limits
     needs = read_needs(candidate.read())
@@ -69,7 +69,10 @@ def _smaller(resource: str, candidate: Candidate) -> str:
 
 
 def check_instantiates(candidate: Candidate) -> str:
-    """Check that the component instantiates within its limits: twice, because the second time shows the warm cost."""
+    """Check that the component instantiates within its limits.
+
+    It is instantiated twice, because the second time shows the warm cost.
+    """
     component = candidate.need("loads", candidate.load)
     candidate.need("limits", lambda: check_limits(candidate))
     candidate.need("imports", lambda: check_imports(candidate))

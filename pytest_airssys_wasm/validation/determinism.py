@@ -1,4 +1,4 @@
-"""The check `deterministic`: the same call in fresh stores has the same value, fuel and output."""
+"""The check `deterministic`: the same call in new stores must have the same value, fuel and output."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.base.printable import counted
 from pytest_airssys_wasm.validation.calls import PlannedCall, make_call, plan_call
-from pytest_airssys_wasm.validation.findings import Unfit
+from pytest_airssys_wasm.validation.unfit import Unfit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.validation.candidate import Candidate
 
 RUNS = 4
-"""The number of times that each call is made. Two would miss a coin toss every second time."""
+"""The number of times that each call is made. Two calls would miss a random bit in half of the cases."""
 
 _SOURCES = {
     "wasi:random": "random numbers",
@@ -27,12 +27,14 @@ _SOURCES = {
     "wasi_snapshot_preview1#random_get": "random numbers",
     "wasi_snapshot_preview1#clock_time_get": "clocks",
 }
-"""The imports whose answers differ from run to run, by the beginnings of their names, with a word for each."""
+"""The imports whose results differ from run to run, by the beginnings of their names, with a word for each."""
 
 
 def check_determinism(candidate: Candidate) -> str:
-    """Check that each call does the same in fresh stores: the instantiation and the calls of `[[tests]]`, or without
-    any `[[tests]]` those of the exports that take no arguments.
+    """Check that each call behaves the same in new stores.
+
+    The calls are the instantiation and those of `[[tests]]`, or without `[[tests]]` those of the exports without
+    parameters.
     """
     with candidate.instantiated() as instance:
         component = instance.component

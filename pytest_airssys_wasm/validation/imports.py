@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pytest_airssys_wasm.runtime.base.printable import counted
 from pytest_airssys_wasm.runtime.host.unmet_imports import WASI_NOT_GRANTED
-from pytest_airssys_wasm.validation.findings import Unfit
+from pytest_airssys_wasm.validation.unfit import Unfit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -30,7 +30,7 @@ def test_a_number_of_a_request_that_is_open_cannot_be_used_again(client):
     refused = client.hear(client.say("call", id=call, session=second, call="ask", args=[2]))
     client.reply(call, host_return=5)
     assert client.hear(call)["end"]["value"] == 5
-    assert refused["error"] == f"ValueError: id: request {call} is still worked on"
+    assert refused["error"] == f"ValueError: id: request {call} is still open"
 
 
 @pytest.mark.parametrize(

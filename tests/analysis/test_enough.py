@@ -6,6 +6,7 @@ import pytest
 
 from pytest_airssys_wasm.analysis.enough import MOST_MEMORY_BYTES, how_much_is_enough
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
+from pytest_airssys_wasm.runtime.budget.ceilings import Ceilings
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.errors import WasmError
 from pytest_airssys_wasm.runtime.host.functions import HostFunctions
@@ -135,3 +136,39 @@ def test_a_shared_budget_says_nothing_about_one_call(engine):
         assert caught.value.usage.fuel.max_fuel <= 10_000
     shared = how_much_is_enough(caught.value)
     assert shared is None or shared.needed > 10_000
+
+
+@pytest.mark.parametrize(
+    ("call", "ceilings", "expected"),
+    [
+        (("count", 5_000), Ceilings(fuel=100_000), (100_000, True, 1_000, Verdict.OK)),
+        (("count", 500_000), Ceilings(fuel=100_000), (100_000, True, 1_000, Verdict.OUT_OF_FUEL)),
+        (("spin",), Ceilings(timeout_ms=50), (None, False, 50, Verdict.TIMEOUT)),
+        (("grow", 30), Ceilings(memory=2**21), (2**21, True, 1_000, Verdict.OK)),
+        (("grow", 40), Ceilings(memory=2**21), (2**21, True, 1_000, Verdict.OUT_OF_MEMORY)),
+        (("grow", 40), Ceilings(memory=2**40), (64 * 2**20, False, 1_000, Verdict.OK)),
+    ],
+)
+def test_a_run_stays_below_the_ceilings(ended, call, ceilings, expected):
+    enough = how_much_is_enough(ended(*call), ceilings)
+    assert (enough.tried, enough.is_at_ceiling, enough.timeout_ms, enough.verdict) == expected
+
+
+@pytest.mark.parametrize(
+    ("call", "ceilings"),
+    [
+        (("count", 5_000), Ceilings(fuel=10_000)),
+        (("count", 5_000), Ceilings(fuel=5_000)),  # the call itself was over it
+        (("count", 5_000), Ceilings(memory=2**16)),
+        (("grow", 30), Ceilings(memory=2**20)),
+    ],
+)
+def test_there_is_no_run_that_the_ceilings_leave_no_room_for(engine, ended, call, ceilings):
+    error = ended(*call)
+    executions = []
+    engine.on_execution = executions.append
+    try:
+        assert how_much_is_enough(error, ceilings) is None
+    finally:
+        engine.on_execution = None
+    assert executions == []

@@ -77,7 +77,7 @@ MISBEHAVIOURS = {
         "garbage: it wrote a line of more than 1,000,000 bytes",
     ),
     "floods its output": ("while True: write('{\"id\": 77}\\n')", "garbage: it answered request 77"),
-    "closes its output": ("os.close(1); time.sleep(60)", "silence: it closed its output and lives on"),
+    "closes its output": ("os.close(1); time.sleep(60)", "silence: it closed its output but did not end"),
     "refuses": ("say(request['id'], error='not\\ntoday')", "refusal: it refused the request: not\\ntoday"),
     "leaves a child with its pipes": (
         "import subprocess; subprocess.Popen(['sleep', '60']); os._exit(4)",

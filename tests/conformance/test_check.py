@@ -54,32 +54,52 @@ FAULTY = {
         "'host-rss' is missing",
     ),
     "an exact count of fuel that is not declared": (
-        with_needs("fuel") + "[steps.expect]\nfuel_consumed = 7\n",
+        with_needs("fuel-count") + "[steps.expect]\nfuel_consumed = 7\n",
         "'fuel-as-wasmtime' is missing",
     ),
     "a verdict that only a limit on fuel gives": (
         GOOD + '[steps.expect]\nverdict = "out-of-fuel"\n',
-        "'fuel' is missing",
+        "'fuel-limit' is missing",
     ),
     "a verdict that only a deadline gives": (
         GOOD + '[steps.expect]\nverdict = "timeout"\n',
-        "'timeout' is missing",
+        "'timeout-limit' is missing",
     ),
     "a verdict that only a limit on memory gives": (
-        GOOD + '[steps.expect]\nverdict = "out-of-memory"\n',
-        "'memory' is missing",
+        GOOD.replace('call = "f"', 'phase = "instantiate"') + '[steps.expect]\nverdict = "out-of-memory"\n',
+        "'memory-limit' is missing",
+    ),
+    "a trap that only who knows what was refused tells as such": (
+        with_needs("memory-limit") + '[steps.expect]\nverdict = "out-of-memory"\n',
+        "'memory-denials' is missing",
+    ),
+    "a resource that only who limits it tells": (
+        GOOD + '[steps.expect]\nverdict = "resource-limit"\nresource = "host-transfer"\n',
+        "'transfer-limit' is missing",
+    ),
+    "a count that only who limits it tells": (
+        GOOD + '[steps.expect]\nverdict = "resource-limit"\nresource = "tables"\n',
+        "'tables-limit' is missing",
+    ),
+    "milliseconds that only who is so accurate keeps": (
+        GOOD + "[steps.expect]\nfastest_ms = { max = 50 }\n",
+        "'timeout-10ms' is missing",
+    ),
+    "a capability of several parts": (
+        with_needs("fuel"),
+        "'fuel' stands for several: name those of fuel-limit, fuel-count",
     ),
     "a figure that only who counts fuel has": (
         GOOD + "[steps.expect]\nfuel_consumed = { min = 7 }\n",
-        "'fuel' is missing",
+        "'fuel-count' is missing",
     ),
     "a peak that only who limits memory has": (
         GOOD + "[steps.expect]\npeak_memory_bytes = 0\n",
-        "'memory' is missing",
+        "'memory-peak' is missing",
     ),
     "a refusal that only who limits memory counts": (
         GOOD + '[steps.expect]\nsteady = ["denied_growths"]\n',
-        "'memory' is missing",
+        "'memory-denials' is missing",
     ),
     "a bulk operation that is not declared": (
         GOOD.replace(
@@ -92,7 +112,7 @@ FAULTY = {
         "`fresh = true` is missing",
     ),
     "a name that nobody has": (
-        with_needs("fuel") + '[steps.expect]\nfuel_consumed = { same_as = "first" }\n',
+        with_needs("fuel-count") + '[steps.expect]\nfuel_consumed = { same_as = "first" }\n',
         "there is no step 'first'",
     ),
     "a value compared with nobody": (
@@ -170,16 +190,22 @@ def test_what_a_runtime_may_leave_out_needs_no_capability(suite, expected):
     assert faults(suite(a__chapter=CHAPTER, a__case=GOOD + f"[steps.expect]\n{expected}\n")) == []
 
 
+@pytest.mark.parametrize("claim", ["value = 1", 'verdict = "trap"', "elapsed_ms = { max = 9 }"])
+def test_a_figure_beside_another_claim_needs_no_capability(suite, claim):
+    case = GOOD + f"[steps.expect]\n{claim}\nfuel_consumed = {{ min = 7 }}\ndenied_growths = 0\n"
+    assert faults(suite(a__chapter=CHAPTER, a__case=case)) == []
+
+
 @pytest.mark.parametrize(
     "expected",
     ["fuel_consumed = 0", "fuel_consumed = 1_000_000", "fuel_consumed = { min = 7 }", 'steady = ["fuel_consumed"]'],
 )
 def test_fuel_that_any_runtime_can_count_needs_no_costs_of_wasmtime(suite, expected):
-    assert faults(suite(a__chapter=CHAPTER, a__case=with_needs("fuel") + f"[steps.expect]\n{expected}\n")) == []
+    assert faults(suite(a__chapter=CHAPTER, a__case=with_needs("fuel-count") + f"[steps.expect]\n{expected}\n")) == []
 
 
 def test_the_costs_of_wasmtime_are_needed_where_the_budget_is_not_what_is_spent(suite):
-    case = with_needs("fuel").replace("[[steps]]", "[limits]\nfuel = 7\n[[steps]]")
+    case = with_needs("fuel-count").replace("[[steps]]", "[limits]\nfuel = 7\n[[steps]]")
     assert faults(suite(a__chapter=CHAPTER, a__case=case + "[steps.expect]\nfuel_consumed = 7\n")) == []
     (fault,) = faults(suite(a__chapter=CHAPTER, a__case=case + "[steps.expect]\nfuel_consumed = 1_000_000\n"))
     assert fault.endswith("needs: 'fuel-as-wasmtime' is missing")

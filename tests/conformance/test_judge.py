@@ -268,3 +268,62 @@ def test_a_finding_says_in_one_sentence_what_where_and_what_the_runtime_said(mak
     assert finding.sentence == (
         "step 1 (the loop): verdict: expected out-of-fuel, got 'trap (unreachable)': it crashed"
     )
+
+
+# A figure, the capability without which null is a right answer for it, and a wrong answer.
+FIGURES = {
+    "fuel_consumed = { min = 5 }": ("fuel-count", {"fuel_consumed": 4}),
+    "peak_memory_bytes = 65536": ("memory-peak", {"peak_memory_bytes": 1}),
+    "denied_growths = 1": ("memory-denials", {"denied_growths": 0}),
+    'steady = ["fuel_consumed"]': ("fuel-count", None),
+}
+
+
+@pytest.mark.parametrize("expected", FIGURES)
+def test_null_is_right_for_a_figure_that_is_not_promised_and_a_wrong_figure_is_not(
+    make_case, answer, observed, expected
+):
+    capability, wrong = FIGURES[expected]
+    case, silent = make_case(STEP + expected), frozenset({"module"})
+    assert mismatches(case, observed([answer()], capabilities=silent)) == []
+    assert len(mismatches(case, observed([answer()], capabilities=silent | {capability}))) == 1
+    if wrong is not None:
+        assert len(mismatches(case, observed([answer(**wrong)], capabilities=silent))) == 1
+
+
+@pytest.mark.parametrize(("kind", "is_right"), [("unreachable", True), ("no-idea", True), ("stack-overflow", False)])
+def test_a_trap_may_have_a_name_of_the_runtimes_own_but_no_wrong_one(make_case, answer, observed, kind, is_right):
+    case, trapped = make_case(STEP + 'verdict = "trap"\ntrap = "unreachable"'), answer("trap", trap=kind)
+    assert (mismatches(case, observed([trapped], capabilities=frozenset({"module"}))) == []) == is_right
+    promising = observed([trapped], capabilities=frozenset({"trap-kinds"}))
+    assert (mismatches(case, promising) == []) == (kind == "unreachable")
+
+
+@pytest.mark.parametrize(
+    ("figure", "capability"),
+    [({"fuel_consumed": 2_000_000}, "fuel-limit"), ({"peak_memory_bytes": 2**21}, "store-memory-limit")],
+)
+def test_a_figure_is_held_to_a_limit_that_is_promised(make_case, answer, observed, figure, capability):
+    case = make_case(STEP)
+    assert mismatches(case, observed([answer(**figure)], capabilities=frozenset())) == []
+    assert len(mismatches(case, observed([answer(**figure)], capabilities=frozenset({capability})))) == 1
+
+
+def test_what_follows_from_a_failed_step_is_not_told_again(make_case, answer, observed):
+    case = make_case('[[steps]]\ncall = "f"\n[[steps]]\ncall = "g"\n[[steps]]\ncall = "h"\nfresh = true\n')
+    found = mismatches(case, observed([answer("trap", trap="unreachable"), None, None]))
+    assert [finding.pin for finding in found] == ["step 1: verdict = trap (unreachable)", "step 3: answer = null"]
+
+
+def test_of_a_runtime_that_died_nothing_else_is_said(make_case, answer, observed):
+    case = make_case(
+        '[[steps]]\ncall = "f"\nexpect = { fastest_ms = { max = 5 } }\n[expect]\nhost_rss_growth_mib = { max = 1 }\n'
+    )
+    found = mismatches(case, observed([answer("runtime-died", message="signal")]))
+    assert [finding.pin for finding in found] == ["step 1: verdict = runtime-died"]
+
+
+def test_different_answers_in_one_place_are_told_each(make_case, answer, observed):
+    case = make_case(STEP + "value = 1")
+    found = mismatches(case, observed(*([answer(value=number % 3)] for number in range(9))))
+    assert [(finding.pin, finding.times) for finding in found] == [("step 1: value = 0", 3), ("step 1: value = 2", 3)]

@@ -56,7 +56,7 @@ WRONG_CASES = {
     "two meanings of bounds": (
         CASE + '[[steps]]\ncall = "f"\n[steps.expect]\nelapsed_ms = { same_as = "a", max = 1 }\n',
         "steps[0].expect.elapsed_ms",
-        "`same_as` stands alone",
+        "`same_as` without any other bound",
         "'a'",
     ),
     "a step that does nothing": (

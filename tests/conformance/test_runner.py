@@ -208,3 +208,10 @@ def test_measuring_from_outside_is_the_runners_own_capability(make_case, scripte
     monkeypatch.setattr(runner_module.measure, "can_measure", lambda: can)
     case = make_case('needs = ["host-rss"]\n[[steps]]\ncall = "f"\n')
     assert missing_capabilities(case, scripted(answer())) == missing
+
+
+def test_a_capability_that_stands_for_several_has_them_all(make_case, scripted, answer):
+    runtime = scripted(answer())
+    runtime.capabilities = ["module", "fuel", "memory-limit"]
+    case = make_case('needs = ["fuel-limit", "fuel-count", "memory-limit", "memory-peak"]\n[[steps]]\ncall = "f"')
+    assert missing_capabilities(case, runtime) == ("memory-peak",)

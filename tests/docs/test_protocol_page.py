@@ -12,6 +12,8 @@ import pytest
 from pytest_airssys_wasm.conformance.host_library import HOST_LIBRARY
 from pytest_airssys_wasm.protocol.messages import (
     CAPABILITIES,
+    PARTS,
+    TRAP_KINDS,
     ConfigureRequest,
     HelloAnswer,
     HelloRequest,
@@ -72,6 +74,18 @@ def test_every_limit_is_explained():
     rows = re.findall(r"^\| `(\w+)` \|", PAGE.partition("## Limits")[2].partition("## Values")[0], re.MULTILINE)
     assert limits_from_wire(dict.fromkeys(rows, 1))
     assert len(rows) == 9
+
+
+def test_the_kinds_of_traps_that_mean_the_same_everywhere_are_those_of_the_page():
+    paragraph = re.search(r"^Traps are named after their cause: (.*?)\. The conversion", PAGE, re.DOTALL | re.MULTILINE)
+    assert {*re.findall(r"`([a-z-]+)`", paragraph[1])} == TRAP_KINDS
+
+
+def test_the_parts_of_a_capability_are_in_its_row():
+    table = PAGE.partition("\n## Capabilities\n")[2].partition("\n## ")[0]
+    for name, parts in PARTS.items():
+        (row,) = re.findall(rf"^\| `{name}` \| (.*?) \|", table, re.MULTILINE)
+        assert re.findall(r"`([a-z0-9-]+)`", row) == [*parts]
 
 
 def test_every_trap_and_resource_of_a_case_is_explained():

@@ -60,6 +60,7 @@ DEFECTS = {
 
 @pytest.mark.parametrize("law", DEFECTS)
 def test_every_law_fails_on_a_runtime_that_breaks_it(engine, subjects, monkeypatch, law):
+    monkeypatch.setenv("CI", "true")  # the same examples each time: few of them may show it
     monkeypatch.setattr(laws, "run", planted(DEFECTS[law]))
     with pytest.raises(Exception):  # noqa: B017 Hypothesis groups several failures
         LAWS[law](engine, subjects)

@@ -50,6 +50,7 @@ def test_a_forked_process_that_ends_takes_no_files_from_its_parent(scratch):
             assert {{name.rpartition(".")[2] for name in os.listdir(f"{scratch}/{{folder}}")}} >= {{"wasm", "cwasm"}}
             assert with_one() == 42
         else:
+            engine.close()
             del guest
     """
     environment = {**os.environ, "TMPDIR": str(scratch)}

@@ -79,7 +79,7 @@ def test_cancelling_ends_the_process_of_the_guest(guest, engine):
     with LimitedStore(engine, limits, host=asking(lambda n: began.set() or n), wasi=Wasi()) as store:
         asyncio.run(main(store))
         # Which of the two it is, is a matter of milliseconds: the process is ended either way.
-        with pytest.raises(StoreUnusable, match=r"the process that it was in has ended|had to be given up"):
+        with pytest.raises(StoreUnusable, match=r"its process has ended|was abandoned"):
             store.instantiate(guest)
     wait_for(lambda: not _is_alive(workers[0]))
 
@@ -91,7 +91,7 @@ def test_a_cancelled_run_ends_its_process_also_where_the_guest_was_through_befor
         run = Run(LIMITS, None, store._backend.account)
         run.stop = Stop.CANCELLED
         run.finish()
-        assert store._backend.end(run) == "the process that it was in has ended"
+        assert store._backend.end(run) == "its process has ended"
         wait_for(lambda: not _is_alive(worker))
 
 

@@ -61,7 +61,7 @@ def session(say, hear, tmp_path):
         ('{"id": 5}', 5, "missing required field `op`"),
         ('{"id": 5, "op": "dance"}', 5, "Invalid value 'dance'"),
         ('{"id": 5, "op": "call", "session": 77, "call": "f"}', 5, "no session 77 is open"),
-        ('{"id": 5, "op": "drop", "session": 1, "resource": 4}', 5, "no resource 4 was given out"),
+        ('{"id": 5, "op": "drop", "session": 1, "resource": 4}', 5, "resource 4 was never given out"),
     ],
 )
 def test_what_is_no_request_is_answered_with_an_error(say, hear, session, line, identifier, told):
@@ -79,7 +79,7 @@ def test_only_its_reply_answers_a_question(say, hear, session):
     assert hear()["args"] == [8]
     say('{"for": 2, "host_return": 2}')
     say(json.dumps({"op": "close", "id": 4, "session": session}))
-    assert hear() == {"id": 4, "error": "request 3 is still worked on"}
+    assert hear() == {"id": 4, "error": "request 3 is still open"}
     say('{"for": 3, "host_return": 42}')
     answer = hear()
     assert (answer["id"], answer["end"]["value"]) == (3, 42)

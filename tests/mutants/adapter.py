@@ -26,4 +26,6 @@ if __name__ == "__main__":
     name = sys.argv[1]
     if name in MUTANTS:
         MUTANTS[name].plant(Planting())
+    elif name not in ("sound", "isolated"):
+        sys.exit(f"there is no mutant {name!r}: the names are those of docs/matrix.md, in kebab case")
     main(["--isolation=process"] if name == "isolated" else [])

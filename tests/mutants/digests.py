@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import inspect
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from mutants import mutant
@@ -15,18 +16,27 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 _DIGITS = 12
+_NEEDS = re.compile(r"^needs = \[[^]]*\]", re.MULTILINE)
 
 
 def case_digests() -> dict[str, str]:
-    """Return the digest of each case: of its file and of the fixtures that it names."""
+    """Return the digest of each case: of its file and of the fixtures that it names.
+
+    The capabilities that it needs are left out: mutants have them all, except for that of isolated compilers.
+    """
     found = {}
     for chapter in find_chapters():
         for file in chapter.cases():
             case = file.load()
             fixtures = {one.fixture for one in (case, *case.actors) if one.fixture is not None}
-            paths = [file.path, *(data_folder("fixtures") / fixture for fixture in sorted(fixtures))]
-            found[f"{chapter.name}/{file.name}"] = _digest(*(path.read_text("utf-8") for path in paths))
+            texts = [(data_folder("fixtures") / fixture).read_text("utf-8") for fixture in sorted(fixtures)]
+            found[f"{chapter.name}/{file.name}"] = _digest(case_text(file.path.read_text("utf-8")), *texts)
     return found
+
+
+def case_text(text: str) -> str:
+    """Return the text of a case without the capabilities that it needs."""
+    return _NEEDS.sub(lambda found: str("isolated-compile" in found[0]), text, count=1)
 
 
 def mutant_digests() -> dict[str, str]:

@@ -168,12 +168,6 @@ def what_breaks_off_is_complete(patch):
     _accepting(patch, r"^\s*\(module \(memory 8\)\s*$")
 
 
-@FAMILY.mutant
-def depth_is_not_validated(patch):
-    """Components may lie in each other as deep as they like."""
-    _accepting(patch, r"(\(component ){100}")
-
-
 @FAMILY.lone_mutant
 def loading_overflows_the_stack(patch):
     """Components within components are loaded by recursion, and the stack is the host's."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 from mutants.proof import Proof
 from mutants.record import Record, Row
 
@@ -61,3 +65,10 @@ def test_a_mutant_whose_only_kill_was_missed_is_tried_again():
     proof.add({"narrow": ["fuel/a"]}, {"narrow": []})
     assert proof.open_mutants == []
     assert proof.asked() == {}
+
+
+def test_an_unknown_mutant_is_not_taken_for_the_sound_runtime():
+    asked = [sys.executable, str(Path(__file__).with_name("adapter.py")), "no_timeout"]
+    ran = subprocess.run(asked, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert ran.returncode == 1
+    assert "there is no mutant 'no_timeout'" in ran.stderr

@@ -69,12 +69,6 @@ def casts_are_believed(patch):
 
 
 @FAMILY.mutant
-def too_large_an_array_is_out_of_memory(patch):
-    """An array that no heap could hold is put down to the memory limit."""
-    _instead(patch, "allocation-too-large", {"verdict": Verdict.OUT_OF_MEMORY, "trap": None})
-
-
-@FAMILY.mutant
 def unreachable_has_no_kind(patch):
     """What the guest does on purpose is taken for an unknown fault."""
     _instead(patch, "unreachable", {"trap": "unknown"})

@@ -63,8 +63,7 @@ class Trial:
         if case.repeat > 2 and not any(step.expect.fastest_ms for actor in case.cast() for step in actor.steps):
             once = structs.replace(case, repeat=1, expect=WholeExpect())
             found = self._findings(once, name)
-            is_soak = case.expect.host_rss_growth_mib is not None or case.expect.open_files_growth is not None
-            if found or (is_soak and not self.soaks):
+            if found or (case.expect.is_measured and not self.soaks):
                 return found
         return self._findings(case, name)
 
@@ -108,6 +107,7 @@ class _Bounded:
         self._runtime = runtime
         self._until = time.monotonic() + _CASE_S
         self.hello, self.process_ids = runtime.hello, runtime.process_ids
+        self.temporary_folder = runtime.temporary_folder
 
     def run(self, request: Any) -> Any:
         return self._checked(self._runtime.run(request))

@@ -68,7 +68,7 @@ def test_a_right_marker_is_data(written, data):
         (mark.timeout_ms(float("inf")), "got inf"),
         (mark.timeout_ms(-0.5), "got -0.5"),
         (mark.wasm_limits(table=3), "marker wasm_limits: expected one of tables, table_elements,"),
-        (mark.wasm_limits(fuel=3), "for fuel there is a marker of its own"),
+        (mark.wasm_limits(fuel=3), "use the marker fuel"),
         (mark.wasm_limits(3), "too many positional arguments: expected wasm_limits(tables=…"),
         (mark.wasm_limits(tables="many"), "marker wasm_limits: tables: expected a whole number"),
         (mark.wasi(network=True), "unexpected keyword argument 'network'"),

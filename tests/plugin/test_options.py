@@ -29,6 +29,7 @@ BAD = {
     "airssys_wasm": ["perhaps"],
     "wasm_summary": ["perhaps"],
     "wasm_cache_clear": ["perhaps"],
+    "wasm_expectations_update": ["perhaps"],
     "wasm_require_cpu_limits": ["perhaps"],
 }
 

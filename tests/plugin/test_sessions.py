@@ -172,7 +172,8 @@ def test_named_binaries_outside_the_rootdir_have_node_ids_of_their_own(project, 
     named = [f"--wasm-component={path}" for path in (sound, sound, broken)]
     where = (f"--rootdir={project.folder}", f"-c{project.folder}/pytest.ini")
     others = ("conformance/alpha/adds-up", "host/test_host.py::TestHost::test_four")
-    arguments = (*named, *where, "--wasm-memory=1MiB", *others, str(tmp_path), *workers)
+    limits = ("--wasm-memory=1MiB", "--wasm-timeout-ms=10000")
+    arguments = (*named, *where, *limits, *others, str(tmp_path), *workers)
     session = Session(project, "--cache-clear", *arguments)
     checks = ("loads", "imports", "limits", "instantiates", "deterministic")
     expected = {f"{path}::{check}" for path in (sound, broken) for check in checks}

@@ -103,7 +103,7 @@ def test_what_is_too_long_for_a_line_is_not_asked(questions, lines):
 
 
 def test_the_number_of_a_request_that_is_worked_on_is_taken(questions):
-    with questions.within(3), pytest.raises(ValueError, match="request 3 is still worked on"), questions.within(3):
+    with questions.within(3), pytest.raises(ValueError, match="request 3 is still open"), questions.within(3):
         pass
     with questions.within(3):
         pass

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.protocol.messages import HelloAnswer, RunAnswer
 from pytest_airssys_wasm.runtime.errors import Verdict
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from pytest_airssys_wasm.protocol.messages import StepAnswer
 
 
@@ -21,6 +25,9 @@ class ScriptedRuntime:
 
     def hello(self) -> HelloAnswer:
         return HelloAnswer(id=0, runtime="scripted", version="1", capabilities=self.capabilities)
+
+    def temporary_folder(self) -> AbstractContextManager[Path]:
+        return nullcontext(Path())
 
     def process_ids(self) -> tuple[int, ...]:
         return (1,)

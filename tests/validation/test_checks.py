@@ -13,7 +13,7 @@ from pytest_airssys_wasm.runtime.manifest.loading import load_manifest
 from pytest_airssys_wasm.validation.calls import check_entry
 from pytest_airssys_wasm.validation.candidate import Candidate
 from pytest_airssys_wasm.validation.checks import CHECKS
-from pytest_airssys_wasm.validation.findings import Blocked, Unfit, remedy
+from pytest_airssys_wasm.validation.unfit import Blocked, Unfit, remedy
 from support.validated_guest import GUEST, HEAD, SOUND, entry
 
 RANDOM = """(module
@@ -147,7 +147,7 @@ def test_an_import_with_another_signature_is_not_called_missing(validate):
     assert name == "imports"
     assert told == (
         "another signature is registered for 1 import: "
-        "env#log: (func (param i32)) (registered is a function that takes (number, more))"
+        "env#log: (func (param i32)) (the registered function takes (number, more))"
     )
 
 

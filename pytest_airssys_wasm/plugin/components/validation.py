@@ -11,12 +11,13 @@ import pytest
 
 from pytest_airssys_wasm.plugin.item_settings import SOURCE, OriginatedLimits, settings_of, tell_overruled, wasi_of
 from pytest_airssys_wasm.plugin.report.failure_text import failure_text
+from pytest_airssys_wasm.plugin.report.mishaps import in_words
 from pytest_airssys_wasm.plugin.settings import SETTINGS
 from pytest_airssys_wasm.plugin.sources import MANIFEST_NAME, Source, load_component, path_of, read_manifest
 from pytest_airssys_wasm.plugin.stash import KIND, NOTE, OVERRULED, RERUN_FLAGS
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 from pytest_airssys_wasm.validation import WITHOUT_LIMITS
-from pytest_airssys_wasm.validation.findings import Blocked, Unfit
+from pytest_airssys_wasm.validation.unfit import Blocked, Unfit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -130,13 +131,17 @@ class CheckItem(pytest.Function):
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Return the reason and the remedy; a traceback only if the cause is in this package or in a host function."""
-        error = excinfo.value
-        if isinstance(error, Unfit):
-            overruled = [str(value) for name, value in self.user_properties if name == OVERRULED]
-            return failure_text(excinfo, self.path, error.reason, *error.details, *overruled, f"to do: {error.remedy}")
-        if isinstance(error, Blocked):
-            return failure_text(excinfo, self.path, str(error))
-        return super().repr_failure(excinfo)
+        lines: tuple[str, ...]
+        match excinfo.value:
+            case Unfit(reason=reason, remedy=remedy, details=details):
+                overruled = [str(value) for name, value in self.user_properties if name == OVERRULED]
+                lines = (reason, *details, *overruled, f"to do: {remedy}")
+            case Blocked() as error:
+                lines = (str(error),)
+            case _:
+                return super().repr_failure(excinfo)
+        words = in_words(self, lambda: failure_text(excinfo, self.path, *lines))
+        return super().repr_failure(excinfo) if words is None else words
 
     def reportinfo(self) -> tuple[Any, int | None, str]:
         """Return the location of the check: the manifest or binary, no line, and the name of the check."""

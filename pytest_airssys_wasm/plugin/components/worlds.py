@@ -35,13 +35,14 @@ def check_world(component: Component, file: Path, world: str | None) -> None:
     name, exports = read_exports(file, world)
     missing = [export for export in exports if export not in component.exports]
     if missing:
-        raise InvalidComponent(f"{component!r} does not implement world {name} of {file}: no {', no '.join(missing)}")
+        names = ", ".join(missing)
+        raise InvalidComponent(f"{component!r} does not implement world {name} of {file}: it does not export {names}")
 
 
 def read_exports(file: Path, world: str | None) -> tuple[str, tuple[str, ...]]:
     """Return the name and the exports of a world.
 
-    Raises `InvalidConfiguration` when the file cannot be read, has no such world, or several to choose from.
+    Raises `InvalidConfiguration` if the file cannot be read, does not have the world, or has several and none is named.
     """
     try:
         text = _COMMENT.sub(" ", read_regular(file, TEXT_BYTES).decode("utf-8"))

@@ -14,8 +14,10 @@ from msgspec import structs
 
 from pytest_airssys_wasm.plugin import adapter
 from pytest_airssys_wasm.plugin.report import section
+from pytest_airssys_wasm.plugin.report.mishaps import telling
 from pytest_airssys_wasm.plugin.stash import DENIED_GROWTHS, KIND, NOTE, OVERRULED, REQUIREMENT
 from pytest_airssys_wasm.reporting.model import ExecutionRecord, TestRecord
+from pytest_airssys_wasm.runtime.base.originals import monotonic
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.base.printable import printable_lines
 
@@ -49,6 +51,8 @@ class Recorder:
         self._test: str | None = None
         self._found: list[ExecutionRecord] = []
         self._of_test: list[ExecutionRecord] = []
+        self._mishaps: list[str] = []
+        self._since = monotonic()
 
     def see(self, finished: Finished) -> None:
         """Record an execution that has ended.
@@ -56,7 +60,8 @@ class Recorder:
         Executions of the conformance suite are left out, because it does not test components.
         """
         if self._test is not None:
-            self._found.append(_record(self._test, self._name(finished.call), finished))
+            with telling(self._mishaps.append):
+                self._found.append(_record(self._test, self._name(finished.call), finished))
 
     def _name(self, call: Call) -> str:
         """Return the path of the guest, since file names alone are not unique in a session."""
@@ -66,6 +71,7 @@ class Recorder:
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
         """Remember the test that is running."""
         self._test = item.nodeid if item.stash.get(KIND, "test") in ("test", "check") else None
+        self._since = monotonic()
         try:
             return (yield)
         finally:
@@ -88,8 +94,16 @@ class Recorder:
             item.user_properties[:] = report.user_properties[:] = others
         # Plain data, because that is what xdist carries.
         setattr(report, _EXECUTIONS, [structs.astuple(one) for one in found])
-        setattr(report, _ABOUT, (item.stash.get(KIND, "test"), item.stash.get(REQUIREMENT, None)))
+        setattr(report, _ABOUT, (item.stash.get(KIND, "test"), item.stash.get(REQUIREMENT, None), self._elapsed_s()))
+        mishaps, self._mishaps = self._mishaps, []
+        if mishaps:
+            report.sections.append(("WebAssembly, not recorded", "\n".join(mishaps)))
         return report
+
+    def _elapsed_s(self) -> float:
+        """Return the seconds since the report before, as no clock of pytest's tells them in a test that froze it."""
+        before, self._since = self._since, monotonic()
+        return self._since - before
 
 
 class Collection:
@@ -99,6 +113,8 @@ class Collection:
         self.executions: list[ExecutionRecord] = []
         self._tests: dict[str, TestRecord] = {}
         self._ended: set[str] = set()
+        self.mishaps: list[str] = []
+        """What could not be collected, for the end of the session."""
 
     @property
     def tests(self) -> tuple[TestRecord, ...]:
@@ -107,6 +123,10 @@ class Collection:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Collect the records and the outcome from a test report."""
+        with telling(lambda mishap: self.mishaps.append(f"wasm: {report.nodeid} is not in the reports: {mishap}")):
+            self._collect(report)
+
+    def _collect(self, report: pytest.TestReport) -> None:
         self.executions.extend(
             ExecutionRecord(**dict(zip(ExecutionRecord.__struct_fields__, values)))
             for values in getattr(report, _EXECUTIONS, ())
@@ -116,7 +136,7 @@ class Collection:
             return
         if report.when == "call" or not report.passed:
             self._ended.add(report.nodeid)
-        kind, requirement = getattr(report, _ABOUT, ("test", None))
+        kind, requirement, most_s = getattr(report, _ABOUT, ("test", None, report.duration))
         before = self._tests.get(report.nodeid)
         is_worse = before is None or _is_worse(report.outcome, before.outcome)
         is_known = hasattr(report, "wasxfail") and report.skipped
@@ -125,7 +145,7 @@ class Collection:
             test=report.nodeid,
             kind=kind,
             outcome=report.outcome if is_worse or before is None else before.outcome,
-            duration_s=max(0.0, report.duration) + (before.duration_s if before else 0.0),
+            duration_s=min(max(0.0, report.duration), most_s) + (before.duration_s if before else 0.0),
             reason=_reason(report) if said else before.reason if before else None,
             requirement=requirement,
             is_known_failure=is_known if is_worse or before is None else before.is_known_failure,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_airssys_wasm.plugin.item_settings import OriginatedLimits, settings_of
+from pytest_airssys_wasm.plugin.report.mishaps import telling
 from pytest_airssys_wasm.plugin.settings import SETTINGS
 from pytest_airssys_wasm.plugin.stash import DENIED_GROWTHS, OVERRULED, RERUN_FLAGS, STORE
 from pytest_airssys_wasm.runtime.base.figures import measured_ms, percent, size
@@ -46,10 +47,13 @@ def add_section(item: pytest.Item, report: pytest.TestReport, raised: BaseExcept
     """
     if not report.failed or report.when == "teardown":
         return
-    lines = [*_lines(item, _guest_error(raised))]
+    lines: list[str] = []
+    with telling(lambda mishap: lines.append(f"… the rest could not be written: {mishap}")):
+        lines.extend(_lines(item, _guest_error(raised)))  # those before a mishap stay
     if lines or RERUN_FLAGS in item.stash:
         lines += _overruled_lines(item)
-        lines.append(f"rerun    {_rerun_command(item)}")
+        with telling(lambda mishap: lines.append(f"rerun    unknown: {mishap}")):
+            lines.append(f"rerun    {_rerun_command(item)}")
         append_section(report, SECTION, lines)
 
 
@@ -64,7 +68,7 @@ def append_section(report: pytest.TestReport, name: str, lines: Iterable[str]) -
 
 
 def add_remarks(item: pytest.Item, report: pytest.TestReport) -> None:
-    """Add a section to the report of a passing test where its guests were refused memory, or the command line replaced
+    """Add a section to the report of a passing test if its guests were refused memory, or if the command line replaced
     limits of its manifest. pytest shows it with `-rA` and `-rP`.
     """
     if not report.passed or report.when != "call":
@@ -72,7 +76,7 @@ def add_remarks(item: pytest.Item, report: pytest.TestReport) -> None:
     lines = [*_overruled_lines(item)]
     refused = dict(item.user_properties).get(DENIED_GROWTHS, 0)
     if isinstance(refused, int) and refused:
-        lines.append(f"refused  {counted(refused, 'growth')} of memory, which the guests of this test survived")
+        lines.append(f"refused  {counted(refused, 'growth')} of memory, by the memory limit")
     if lines:
         report.sections.append((SECTION, "\n".join(lines)))
 
@@ -92,7 +96,7 @@ def _refusal_lines(store: LimitedStore) -> Iterator[str]:
 def _lines(item: pytest.Item, error: WasmError | None) -> Iterator[str]:
     store = item.stash.get(STORE, None)
     if error is not None and (error.call is not None or store is not None):
-        yield from _error_lines(error, _enough(item.config, error), _origins(item, error))
+        yield from _error_lines(error, item.config, _origins(item, error))
         yield from _output_lines(error.stdout, error.stderr)
     elif store is not None:
         if store.usage is not None:
@@ -147,7 +151,7 @@ def _enough(config: pytest.Config, error: WasmError) -> Enough | None:
     engine = repetition.engine
     watcher, engine.on_execution = engine.on_execution, None  # a re-run is not an execution of the test
     try:
-        return how_much_is_enough(error)
+        return how_much_is_enough(error, config.stash[SETTINGS].ceilings)
     finally:
         engine.on_execution = watcher
         config.stash[_RERUNS_SPENT_S] = spent_s + monotonic() - started
@@ -161,14 +165,18 @@ def _rerun_command(item: pytest.Item) -> str:
     return shlex.join(["pytest", *flags, seen_from_here + separator + names])
 
 
-def _error_lines(error: WasmError, enough: Enough | None, origins: Mapping[str, str]) -> Iterator[str]:
-    """Yield how an execution ended, and how much of its limits it used."""
+def _error_lines(error: WasmError, config: pytest.Config, origins: Mapping[str, str]) -> Iterator[str]:
+    """Yield the lines about the end of an execution and its usage."""
     yield f"verdict  {error.verdict}"
     if error.call is not None:
         yield f"call     {printable(error.call.text)}"
         yield from _usage_lines(error.usage, error.call.limits["timeout_ms"], origins)
-    if enough is not None:
-        yield f"enough   {_enough_text(enough)}"
+    found: list[str] = []
+    with telling(lambda mishap: found.append(f"unknown: it could not be run again: {mishap}")):
+        enough = _enough(config, error)
+        if enough is not None:
+            found.append(_enough_text(enough))
+    yield from (f"enough   {text}" for text in found)
     if error.frames:
         yield "guest frames, innermost first:"
         yield from (f"  {_cut(str(frame))} at 0x{frame.offset:x}" for frame in error.frames[:_MAX_FRAMES])
@@ -206,14 +214,26 @@ def _output_lines(stdout: bytes, stderr: bytes) -> Iterator[str]:
 
 def _enough_text(enough: Enough) -> str:
     """Return the result of a re-run without the limit, as text."""
-    name = enough.limit
+    again = "when run again without this limit"
+    if enough.is_at_ceiling and enough.tried is not None:
+        again = f"when run again with {_amount(enough.limit, enough.tried)}, the ceiling of this limit"
     if enough.needed is not None:
-        unit = {"fuel": "{:,.0f} fuel", "timeout_ms": "about {:.0f} ms"}.get(name)
-        needed = unit.format(enough.needed) if unit else size(enough.needed)
-        return f"{needed}: run again with this limit lifted, it returned"
+        about = "about " if enough.limit == "timeout_ms" else ""
+        return f"{about}{_amount(enough.limit, enough.needed)}: it returned {again}"
     if enough.verdict is Verdict.TIMEOUT:
-        return "unknown: run again with this limit lifted, it had not returned after 1 s; does it end at all?"
-    return f"unknown: run again with this limit lifted, it ended with {enough.verdict}"
+        return f"unknown: it had not returned after {enough.timeout_ms / 1_000:g} s {again}; it may never end"
+    return f"unknown: it ended with {enough.verdict} {again}"
+
+
+def _amount(limit: str, amount: float) -> str:
+    """Return an amount in the unit of a limit."""
+    match limit:
+        case "fuel":
+            return f"{amount:,.0f} fuel"
+        case "timeout_ms":
+            return f"{amount:.0f} ms"
+        case _:
+            return size(amount)
 
 
 def _of(name: str, limit: float | None, used: float, origins: Mapping[str, str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections import Counter
-from datetime import datetime, timezone
+from functools import partial
 from importlib.metadata import version
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -13,14 +13,17 @@ import pytest
 
 from pytest_airssys_wasm.plugin import adapter
 from pytest_airssys_wasm.plugin.report.header import limits_text
+from pytest_airssys_wasm.plugin.report.mishaps import telling
 from pytest_airssys_wasm.plugin.settings import SETTINGS
 from pytest_airssys_wasm.reporting import summaries, table, write
 from pytest_airssys_wasm.reporting.model import Report, RequirementRecord, SessionInfo
+from pytest_airssys_wasm.runtime.base.originals import gmtime, monotonic, strftime
 from pytest_airssys_wasm.runtime.base.printable import counted, printable
 from pytest_airssys_wasm.validation import ORDER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from pytest_airssys_wasm.plugin.report.records import Collection
     from pytest_airssys_wasm.reporting.model import TestRecord
@@ -32,41 +35,60 @@ class Summary:
     def __init__(self, config: pytest.Config, collection: Collection) -> None:
         self._config = config
         self._collection = collection
-        self._started = datetime.now(timezone.utc)
+        self._started_at = strftime("%Y-%m-%dT%H:%M:%S+00:00", gmtime())
+        self._started_s = monotonic()
         self._problems: list[str] = []
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write the reports. The run fails if a report cannot be written."""
         paths = self._config.stash[SETTINGS].wasm_report
-        report = self._report() if paths else None
-        for path in paths if report else ():
-            assert report is not None
-            try:
-                write.write(report, path)
-            except OSError as error:
-                self._problems.append(f"wasm report {path} could not be written: {error.strerror}")
-                session.exitstatus = pytest.ExitCode.USAGE_ERROR
+        if paths:
+            with telling(lambda mishap: self._problems.append(f"wasm reports could not be made: {mishap}")):
+                self._write(self._report(), paths)
+        if self._problems:
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
+
+    def _write(self, report: Report, paths: Sequence[Path]) -> None:
+        for path in paths:
+            with telling(partial(self._tell_unwritten, path)):
+                try:
+                    write.write(report, path)
+                except OSError as error:
+                    self._tell_unwritten(path, error.strerror or str(error))
+
+    def _tell_unwritten(self, path: Path, mishap: str) -> None:
+        self._problems.append(f"wasm report {path} could not be written: {mishap}")
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Show the notes of checks and the costs of calls with `-v` or `--wasm-summary`, and the paths of reports."""
         settings = self._config.stash[SETTINGS]
+        tell = partial(terminalreporter.line, red=True)
         if settings.wasm_summary or self._config.get_verbosity() > 0:
-            self._show_checks(terminalreporter)
-            columns = self._config.get_terminal_writer().fullwidth
-            lines = table.render(summaries.by_export(self._collection.executions), columns)
-            if lines:
-                terminalreporter.section("WebAssembly executions")
-            for line in lines:
-                terminalreporter.line(line)
+            with telling(lambda mishap: tell(f"wasm: the checks cannot be shown: {mishap}")):
+                self._show_checks(terminalreporter)
+            with telling(lambda mishap: tell(f"wasm: the executions cannot be shown: {mishap}")):
+                self._show_executions(terminalreporter)
+        with telling(tell):
+            self._show_overruled(terminalreporter)
+            written = [path for path in settings.wasm_report if path.is_file()]
+            if written and not self._problems:
+                terminalreporter.line(f"wasm report: {', '.join(map(str, written))}")
+        for problem in (*self._collection.mishaps, *self._problems):
+            tell(problem)
+
+    def _show_overruled(self, terminalreporter: pytest.TerminalReporter) -> None:
         for text, times in Counter(text for test in self._collection.tests for text in test.overruled).items():
             touched = counted(times, "check or test", "checks and tests")
             terminalreporter.line(printable(f"wasm limit: {text} ({touched})"))
-        written = [path for path in settings.wasm_report if path.is_file()]
-        if written and not self._problems:
-            terminalreporter.line(f"wasm report: {', '.join(map(str, written))}")
-        for problem in self._problems:
-            terminalreporter.line(problem, red=True)
+
+    def _show_executions(self, terminalreporter: pytest.TerminalReporter) -> None:
+        columns = self._config.get_terminal_writer().fullwidth
+        lines = table.render(summaries.by_export(self._collection.executions), columns)
+        if lines:
+            terminalreporter.section("WebAssembly executions")
+        for line in lines:
+            terminalreporter.line(line)
 
     def _show_checks(self, terminalreporter: pytest.TerminalReporter) -> None:
         passed = [one for one in self._collection.tests if one.kind == "check" and one.outcome == "passed"]
@@ -80,7 +102,6 @@ class Summary:
                 terminalreporter.line(f"  {printable(one.test.partition('::')[2])}: {printable(note)}")
 
     def _report(self) -> Report:
-        now = datetime.now(timezone.utc)
         tests = self._collection.tests
         runtime, runtime_version = adapter.runtime_name(self._config) or ("wasmtime-py", version("wasmtime"))
         session = SessionInfo(
@@ -89,8 +110,8 @@ class Summary:
             runtime_version=runtime_version,
             python_version=platform.python_version(),
             platform=f"{platform.system()} {platform.machine()}",
-            started_at=self._started.isoformat(timespec="seconds"),
-            duration_s=(now - self._started).total_seconds(),
+            started_at=self._started_at,
+            duration_s=monotonic() - self._started_s,
             limits=limits_text(self._config.stash[SETTINGS]),
         )
         named = {one.requirement for one in tests}

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_airssys_wasm.conformance.known_failures_update import UNEXPLAINED
 from pytest_airssys_wasm.plugin import adapter
 from pytest_airssys_wasm.plugin.report.failure_text import failure_text
+from pytest_airssys_wasm.plugin.report.mishaps import in_words
 from pytest_airssys_wasm.plugin.settings import SETTINGS
-from pytest_airssys_wasm.plugin.stash import KIND, REQUIREMENT
+from pytest_airssys_wasm.plugin.stash import KIND, PINS, REQUIREMENT
 from pytest_airssys_wasm.plugin.suite.garbage import new_garbage_only
 from pytest_airssys_wasm.plugin.suite.runners import the_runner
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration, RuntimeDied
@@ -22,14 +24,30 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.conformance.matching import Mismatch
     from pytest_airssys_wasm.conformance.model import Case
 
+_MOST_FINDINGS = 20
+"""The number of findings that a failure shows."""
+
 
 class CaseFailed(Exception):
     """The error for a case whose requirement the runtime does not satisfy."""
 
-    def __init__(self, case: Case, mismatches: Sequence[Mismatch]) -> None:
-        super().__init__("; ".join(mismatch.sentence for mismatch in mismatches))
+    def __init__(self, case: Case, mismatches: Sequence[Mismatch], missing: Sequence[str] = ()) -> None:
         self.case = case
         self.mismatches = mismatches
+        self.missing = missing
+        """The findings that were expected and not found."""
+        super().__init__(self.first)
+
+    @property
+    def first(self) -> str:
+        """What the case is failed for, in one line."""
+        if self.mismatches:
+            return self.mismatches[0].sentence
+        return f"a known finding is gone: {self.missing[0]}"
+
+
+class FailedAsKnown(CaseFailed):
+    """The runtime failed a case with the findings that it is known to have, and with no others."""
 
 
 class CaseItem(pytest.Item):
@@ -38,9 +56,11 @@ class CaseItem(pytest.Item):
     def __init__(self, *, case_file: CaseFile, known_failure: KnownFailure | None, **known: Any) -> None:
         super().__init__(**known)
         self.case_file = case_file
-        if known_failure is not None:
+        self._known_failure = known_failure
+        self._is_update = self.config.stash[SETTINGS].wasm_expectations_update
+        if known_failure is not None and not self._is_update:
             self.add_marker(
-                pytest.mark.xfail(raises=CaseFailed, reason=known_failure.reason, strict=not known_failure.sometimes)
+                pytest.mark.xfail(raises=FailedAsKnown, reason=known_failure.reason, strict=not known_failure.sometimes)
             )
         self.add_marker(pytest.mark.conformance)
         self.stash[KIND] = "case"
@@ -61,21 +81,33 @@ class CaseItem(pytest.Item):
         with new_garbage_only():
             observation = runner.run(case, str(self.case_file.path))
         found = mismatches(case, observation)
+        self.stash[PINS] = [mismatch.pin for mismatch in found]
+        if found and self._is_update:
+            raise pytest.xfail.Exception(self._known_failure.reason if self._known_failure else UNEXPLAINED)
         if found:
-            raise CaseFailed(case, found)
+            raise self._judged(case, found)
+
+    def _judged(self, case: Case, found: Sequence[Mismatch]) -> CaseFailed:
+        """Return the failure: of all findings, or of those alone that are not known."""
+        if self._known_failure is None:
+            return CaseFailed(case, found)
+        unexpected, missing = self._known_failure.unexpected(found), self._known_failure.missing(found)
+        return CaseFailed(case, unexpected, missing) if unexpected or missing else FailedAsKnown(case, found)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Return the case, its requirement and the mismatches; a traceback only if the cause is in this package."""
+        words = in_words(self, lambda: self._words(excinfo))
+        return super().repr_failure(excinfo, style) if words is None else words
+
+    def _words(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
         error = excinfo.value
         if isinstance(error, CaseFailed):
             lines = self._lines(error)
-            text = failure_text(excinfo, self.case_file.path, *lines, reason=error.mismatches[0].sentence)
+            text = failure_text(excinfo, self.case_file.path, *lines, reason=error.first)
             if exchanged := adapter.transcript_text(self.config):
                 text.addsection(adapter.SECTION, exchanged)
             return text
-        if isinstance(error, (InvalidConfiguration, RuntimeDied)):
-            return str(error)
-        return super().repr_failure(excinfo, style)
+        return str(error) if isinstance(error, (InvalidConfiguration, RuntimeDied)) else None
 
     def reportinfo(self) -> tuple[Any, int | None, str]:
         """Return the location of the case: its file, no line, and its name."""
@@ -87,11 +119,23 @@ class CaseItem(pytest.Item):
             error.case.summary,
             f"{error.case.requirement}: {requirement}",
             "",
-            *(f"  {mismatch.sentence}" for mismatch in error.mismatches),
+            *self._findings(error),
             "",
             f"case: {self.case_file.path}",
             f"rerun: pytest {adapter.rerun_flags(self.config)} {self.nodeid}",
         ]
+
+    def _findings(self, error: CaseFailed) -> list[str]:
+        known = self._known_failure
+        shown = [f"  {mismatch.sentence}" for mismatch in error.mismatches[:_MOST_FINDINGS]]
+        if len(error.mismatches) > len(shown):
+            shown.append(f"  and {len(error.mismatches) - len(shown)} more")
+        shown += [f"  a known finding is gone: {pin}" for pin in error.missing]
+        if known is not None and not isinstance(error, FailedAsKnown):
+            shown += ["", f"known of this case, for another reason ({known.reason}):"]
+            shown += [f"  {pin.text}" for pin in known.pins]
+            shown.append("--wasm-expectations-update writes the list anew, with the reasons that it has.")
+        return shown
 
     def _requirement(self, identifier: str) -> str:
         from pytest_airssys_wasm.conformance.loader import CHAPTER_FILE, decode_toml

@@ -11,6 +11,7 @@ import pytest
 
 from pytest_airssys_wasm.plugin.engine import the_engine
 from pytest_airssys_wasm.plugin.extras import missing_extra
+from pytest_airssys_wasm.plugin.report.mishaps import in_words
 from pytest_airssys_wasm.plugin.settings import SETTINGS
 from pytest_airssys_wasm.plugin.stash import KIND
 
@@ -41,7 +42,7 @@ class LawItem(pytest.Item):
         self.add_marker(pytest.mark.conformance)
         self.stash[KIND] = "law"
         if self.config.stash[SETTINGS].wasm_runtime is not None:
-            self.add_marker(pytest.mark.skip(reason="the laws are tried on the bundled runtime only"))
+            self.add_marker(pytest.mark.skip(reason="the laws are tested on the bundled runtime only"))
         elif missing := missing_extra("fuzz"):
             self.add_marker(pytest.mark.skip(reason=missing))
 
@@ -54,9 +55,12 @@ class LawItem(pytest.Item):
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Return the law and the smallest example that violates it; a traceback for any other error."""
-        error = excinfo.value
+        words = in_words(self, lambda: self._words(excinfo.value))
+        return super().repr_failure(excinfo, style) if words is None else words
+
+    def _words(self, error: BaseException) -> str | None:
         if not isinstance(error, AssertionError):
-            return super().repr_failure(excinfo, style)
+            return None
         from pytest_airssys_wasm.fuzzing.laws import LAWS
 
         notes = getattr(error, "__notes__", ())

@@ -1,23 +1,23 @@
-"""The functions of Python that keep the limits: clocks, locks, threads, waiting, pipes. Tests replace them elsewhere.
+"""The functions of Python that keep the limits: clocks, locks, threads, waiting, pipes. Some tests replace these
+functions in other modules.
 
 freezegun stops every clock that it finds in a module, `unittest.mock` replaces `time.monotonic`, gevent makes greenlets
-of threads and locks, and pyfakefs puts another file system under `os`. A limit must hold all the same. So everything
-that measures time, waits, or reads a pipe takes its functions from here, and ruff refuses the others (TID251).
+of threads and locks, and pyfakefs puts another file system under `os`. Limits must be enforced all the same. So
+everything that measures time, waits, or reads a pipe takes its functions from here, and ruff refuses the others
+(TID251).
 
-They belong to copies of the modules in C that nobody else has. What replaces attributes of `time`, or looks for its
-functions in the modules that have imported them, finds none of these, even where this module is imported afterwards.
+The functions belong to private copies of the modules in C. Libraries that replace attributes of `time`, or look for its
+functions in the modules that have imported them, do not find these, even if this module is imported afterwards.
 """
 
 from __future__ import annotations
 
 import importlib
-import io
-import os
 import sys
 import threading
 from importlib.machinery import BuiltinImporter
 from importlib.util import module_from_spec
-from types import BuiltinFunctionType, ModuleType, SimpleNamespace
+from types import BuiltinFunctionType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 
 def _copy(name: str, **replaced: Any) -> Any:
-    """Return a copy of a module of the standard library, in which names that it imports are replaced.
+    """Return a copy of a module of the standard library in which imported names are replaced.
 
-    Returns the module itself where there can be one only.
+    Returns the module itself if it cannot be copied.
     """
     found = BuiltinImporter.find_spec(name) or importlib.import_module(name).__spec__
     if found is None or found.loader is None:
@@ -60,14 +60,13 @@ time_ns = time.time_ns
 """The time of day in nanoseconds since 1970, for comparisons with the times of files, and for reports."""
 thread_time_ns = time.thread_time_ns
 """The processor time of the calling thread, in nanoseconds."""
-pthread_getclockid: Callable[[int], int] | None = getattr(time, "pthread_getclockid", None)
-"""Returns the clock of a thread's processor time, by its identity; some systems lack it."""
-clock_gettime_ns = time.clock_gettime_ns
+clock_gettime, pthread_getcpuclockid = time.clock_gettime, time.pthread_getcpuclockid
+"""The clock of the processor time of a thread, and its value in seconds."""
 gmtime, strftime = time.gmtime, time.strftime
 sleep = time.sleep
 
 allocate_lock = _thread.allocate_lock
-"""Makes a lock that blocks its thread."""
+"""The function that creates a lock that blocks its thread."""
 get_ident = _thread.get_ident
 stack_size = _thread.stack_size
 
@@ -76,7 +75,10 @@ POLLIN, POLLOUT = select.POLLIN, select.POLLOUT
 
 
 class system:
-    """The functions of the operating system, in a class because pyfakefs replaces those of modules by their names."""
+    """The functions of the operating system.
+
+    They are in a class, because pyfakefs replaces functions of modules by their names.
+    """
 
     pipe = staticmethod(posix.pipe)
     read = staticmethod(posix.read)
@@ -88,9 +90,11 @@ class system:
     eventfd_write = staticmethod(posix.eventfd_write)
     waitid = staticmethod(posix.waitid)
     killpg = staticmethod(posix.killpg)
-    os: ModuleType = os
-    """The whole module as it was when this one was imported."""
-    io: ModuleType = io
+
+    # These are whole modules, as they were when this one was imported.
+    import fcntl
+    import io
+    import os
 
 
 class _True:
@@ -102,8 +106,8 @@ class _True:
 def start_thread(work: Callable[[], object], name: str, stack_bytes: int | None = None) -> None:
     """Start a daemon thread of the operating system.
 
-    It is an ordinary `threading.Thread`, unless something else runs in place of threads, such as greenlets: then
-    `threading` does not know it. Raises `RuntimeError` when the system has no more threads.
+    It is an ordinary `threading.Thread`, unless a library such as gevent has replaced threads: then `threading` does
+    not list it. Raises `RuntimeError` if the system cannot start more threads.
     """
     previous = None if stack_bytes is None else stack_size(stack_bytes)
     try:

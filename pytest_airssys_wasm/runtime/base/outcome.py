@@ -110,17 +110,17 @@ class Call:
         repetition: object = None,
     ) -> None:
         self.component = component
-        """The component's name."""
+        """The name of the component."""
         self.path = path
-        """The file that the component was loaded from; `None` for bytes and text."""
+        """The path from which the component was loaded; `None` for bytes and text."""
         self.export = export
         """The full name of the export; `None` for an instantiation."""
         self.limits = limits
-        """The limits by the name of their field in `ResourceLimits`; `None` means unlimited."""
+        """The limits by the names of their fields in `ResourceLimits`; `None` means unlimited."""
         self.nth = nth
         """The number of executions in the same store before this one."""
         self.repetition = repetition
-        """The means to run the call again, a `Repetition`; `None` for a call that was copied or pickled."""
+        """The `Repetition` with which the call can be run again; `None` for a call that was copied or pickled."""
         self._write = write
         self._text: str | None = None
 

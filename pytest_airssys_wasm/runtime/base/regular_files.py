@@ -8,13 +8,15 @@ path leads to may change in between.
 from __future__ import annotations
 
 import errno
-import os
 from contextlib import contextmanager
-from pathlib import Path
+from os import O_CLOEXEC, O_CREAT, O_EXCL, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY
 from stat import S_ISBLK, S_ISCHR, S_ISDIR, S_ISFIFO, S_ISREG, S_ISSOCK
 from typing import TYPE_CHECKING
 
+from pytest_airssys_wasm.runtime.base.originals import system
+
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator
 
 GUEST_BYTES = 256 * 2**20
@@ -55,31 +57,31 @@ def open_regular(path: str | os.PathLike[str], most_bytes: int, *, follow: bool 
     Raises `UnfitFile` for anything else at the path, and any other `OSError` of opening.
     """
     # Without O_NONBLOCK, opening a pipe waits for its writer, and opening some devices for whatever they like.
-    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY | (0 if follow else os.O_NOFOLLOW)
+    flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (0 if follow else O_NOFOLLOW)
     try:
         # Opening alone makes some devices do things; asked before, they are not even opened.
-        _check(Path(path).stat(follow_symlinks=follow), path, most_bytes)
-        descriptor = os.open(path, flags)
+        _check(system.os.stat(path, follow_symlinks=follow), path, most_bytes)
+        descriptor = system.os.open(path, flags)
     except ValueError as error:  # a NUL, or a lone surrogate
-        raise UnfitFile(errno.EINVAL, f"not the path of a file ({error})", os.fspath(path)) from None
+        raise UnfitFile(errno.EINVAL, f"not the path of a file ({error})", system.os.fspath(path)) from None
     except OSError as error:
         if error.errno == errno.ENXIO:  # in between it has become a socket, or a device without a driver
-            raise UnfitFile(errno.ENXIO, "a socket or a device, not a regular file", os.fspath(path)) from None
+            raise UnfitFile(errno.ENXIO, "a socket or a device, not a regular file", system.os.fspath(path)) from None
         raise
     try:
-        _check(os.fstat(descriptor), path, most_bytes)
+        _check(system.os.fstat(descriptor), path, most_bytes)
         yield descriptor
     finally:
-        os.close(descriptor)
+        system.os.close(descriptor)
 
 
 def read_open(descriptor: int, path: str | os.PathLike[str], most_bytes: int) -> bytes:
     """Return the content of an open regular file. Raises `UnfitFile` where it turns out to have more bytes."""
     # In one piece where the size is known. The files of /proc have a size of 0, and others may grow meanwhile.
-    size = os.fstat(descriptor).st_size
-    chunks = [os.read(descriptor, min(size, most_bytes) + 1)]
+    size = system.os.fstat(descriptor).st_size
+    chunks = [system.os.read(descriptor, min(size, most_bytes) + 1)]
     total = len(chunks[0])
-    while total and (chunk := os.read(descriptor, min(_CHUNK_BYTES, most_bytes + 1 - total))):
+    while total and (chunk := system.os.read(descriptor, min(_CHUNK_BYTES, most_bytes + 1 - total))):
         chunks.append(chunk)
         total += len(chunk)
     if total > most_bytes:
@@ -90,14 +92,21 @@ def read_open(descriptor: int, path: str | os.PathLike[str], most_bytes: int) ->
 def _check(status: os.stat_result, path: str | os.PathLike[str], most_bytes: int) -> None:
     mode = status.st_mode
     if S_ISDIR(mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+        raise IsADirectoryError(errno.EISDIR, system.os.strerror(errno.EISDIR), system.os.fspath(path))
     if not S_ISREG(mode):
         kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "something else")
-        raise UnfitFile(errno.EINVAL, f"{kind}, not a regular file", os.fspath(path))
+        raise UnfitFile(errno.EINVAL, f"{kind}, not a regular file", system.os.fspath(path))
     if status.st_size > most_bytes:
         raise _too_large(path, f"{status.st_size:,}", most_bytes)
 
 
 def _too_large(path: str | os.PathLike[str], found: str, most_bytes: int) -> UnfitFile:
     text = f"too large: it has {found} bytes, and at most {most_bytes:,} are read"
-    return UnfitFile(errno.EFBIG, text, os.fspath(path))
+    return UnfitFile(errno.EFBIG, text, system.os.fspath(path))
+
+
+def write_new(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write a file that does not exist yet, which only this user can read. Raises `OSError`."""
+    descriptor = system.os.open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+    with system.io.open(descriptor, "wb") as file:
+        file.write(content)

@@ -172,7 +172,7 @@ _SHORT_REPR = _ShortRepr()
 
 
 def short_repr(value: object) -> str:
-    """Return the `repr` of a value for a message, cut where the value is large. Never raises."""
+    """Return the `repr` of a value for a message, cut if the value is large. This function does not raise errors."""
     try:
         return _SHORT_REPR.repr(value)
     except Exception:  # noqa: BLE001 any `__repr__` may raise, and that of an int of thousands of digits does

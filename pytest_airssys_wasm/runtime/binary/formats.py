@@ -55,7 +55,7 @@ def to_binary(source: bytes, name: str, translate: Callable[[bytes, str], bytes]
     _check_text(source, name)
     binary = translate(source, name)
     if binary[:4] != _MAGIC:  # text may hold any bytes as they are: (module binary "…")
-        raise InvalidComponent(f"{name}: WebAssembly text that holds no WebAssembly binary")
+        raise InvalidComponent(f"{name}: WebAssembly text that does not produce a WebAssembly binary")
     return _kind(binary, name), binary
 
 

@@ -10,7 +10,23 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
-from pytest_airssys_wasm.runtime.binary.byte_reader import Malformed, Reader, as_invalid_component
+from pytest_airssys_wasm.runtime.binary.byte_reader import Malformed, as_invalid_component
+from pytest_airssys_wasm.runtime.binary.component_reader import (
+    COMPONENT,
+    COMPONENT_MAGIC,
+    CORE_MODULE,
+    ComponentDefinition,
+    ComponentInstance,
+    CoreInstance,
+    Definition,
+    Export,
+    ExportAlias,
+    Import,
+    ModuleDefinition,
+    OuterAlias,
+    Unknown,
+    read_component,
+)
 from pytest_airssys_wasm.runtime.binary.sections import read_contents
 
 if TYPE_CHECKING:
@@ -23,12 +39,6 @@ _LISTED = 64
 times.
 """
 _MODULE = b"\0asm\x01\0\0\0"
-_COMPONENT = b"\0asm\x0d\0\x01\0"
-_DEEPEST = 100
-"""The maximum nesting of components that is read. The needs of deeper components are unknown."""
-_CORE = 0x100
-_CORE_MODULE = _CORE | 0x11
-_COMPONENT_SORT = 0x04
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,8 +98,8 @@ def read_needs(binary: bytes) -> Needs:
     with as_invalid_component("binary"):
         if data[:8] == _MODULE:
             return _module(data)
-        if data[:8] == _COMPONENT:
-            return _Component((), data).needs()
+        if data[:8] == COMPONENT_MAGIC:
+            return _Component((), read_component(data)).needs()
         raise Malformed("neither a module nor a component")
 
 
@@ -191,7 +201,7 @@ def _together(parts: Iterable[Needs]) -> Needs:
 
 def _module(data: memoryview) -> Needs:
     if data[:8] != _MODULE:
-        raise Malformed("no core module where one should be")
+        raise Malformed("a component is instantiated as a core module")
     contents = read_contents(data)
     memories = [memory for memory in contents.memories if not memory.is_imported]
     tables = [table for table in contents.tables if not table.is_imported]
@@ -221,126 +231,47 @@ def _module(data: memoryview) -> Needs:
     return _together([alone])  # cuts the lists
 
 
-class _NotKnown(Exception):
-    """The internal error for an encoding that is newer than this reader."""
-
-
 class _Component:
-    """The reader of one component, with its modules and components by index, and the needs of its instances."""
+    """The needs of one component, with its modules and components by index, and the needs of its instances."""
 
-    def __init__(self, outer: tuple[_Component, ...], data: memoryview) -> None:
-        if data[:8] != _COMPONENT:
-            raise Malformed("no component where one should be")
+    def __init__(self, outer: tuple[_Component, ...], definitions: tuple[Definition, ...]) -> None:
         self._scopes = (self, *outer)
-        self._data = data
-        self._known: dict[int, list[Needs]] = {_CORE_MODULE: [], _COMPONENT_SORT: []}
+        self._definitions = definitions
+        self._known: dict[int, list[Needs]] = {CORE_MODULE: [], COMPONENT: []}
         self._parts: list[Needs] = []
 
     def needs(self) -> Needs:
-        readers = {2: self._core_instances, 5: self._instances, 6: self._aliases, 10: self._imports, 11: self._exports}
-        try:
-            for section, body in Reader(self._data[8:]).sections():
-                if section == 1:
-                    self._known[_CORE_MODULE].append(_module(body.data))
-                elif section == 4:
-                    self._known[_COMPONENT_SORT].append(self._nested(body.data))
-                elif section in readers:
-                    readers[section](body)
-        except _NotKnown:
-            self._parts.append(_UNKNOWN)
+        for definition in self._definitions:
+            self._define(definition)
         return _together(self._parts)
 
-    def _nested(self, data: memoryview) -> Needs:
-        return _Component(self._scopes, data).needs() if len(self._scopes) < _DEEPEST else _UNKNOWN
-
-    def _core_instances(self, body: Reader) -> None:
-        for _ in body.each():
-            is_made_of_exports = _choice(body, 2)
-            if not is_made_of_exports:
-                self._parts.append(self._at(_CORE_MODULE, body.number(32)))
-            for _ in body.each():
-                _skip_text(body)
-                body.byte()
-                body.number(32)
-
-    def _instances(self, body: Reader) -> None:
-        for _ in body.each():
-            is_made_of_exports = _choice(body, 2)
-            if not is_made_of_exports:
-                self._parts.append(self._at(_COMPONENT_SORT, body.number(32)))
-            for _ in body.each():
-                if is_made_of_exports:
-                    _skip_name(body)
-                else:
-                    _skip_text(body)
-                _sort(body)
-                body.number(32)
-
-    def _aliases(self, body: Reader) -> None:
-        for _ in body.each():
-            sort = _sort(body)
-            if _choice(body, 3) == 2:
-                levels, index = body.number(32), body.number(32)
+    def _define(self, definition: Definition) -> None:
+        match definition:
+            case ModuleDefinition(data):
+                self._known[CORE_MODULE].append(_module(data))
+            case ComponentDefinition(definitions):
+                nested = _UNKNOWN if definitions is None else _Component(self._scopes, definitions).needs()
+                self._known[COMPONENT].append(nested)
+            case CoreInstance(int(module)):
+                self._parts.append(self._at(CORE_MODULE, module))
+            case ComponentInstance(int(component)):
+                self._parts.append(self._at(COMPONENT, component))
+            case OuterAlias(sort, levels, index):
                 if levels >= len(self._scopes):
                     raise Malformed(f"no component is {levels} levels further out")
                 if sort in self._known:
                     self._known[sort].append(self._scopes[levels]._at(sort, index))
-            else:
-                body.number(32)
-                _skip_text(body)
-                self._define_unknown(sort)
-
-    def _imports(self, body: Reader) -> None:
-        for _ in body.each():
-            _skip_name(body)
-            self._define_unknown(_skip_type(body))
-
-    def _exports(self, body: Reader) -> None:
-        for _ in body.each():
-            _skip_name(body)
-            sort, index = _sort(body), body.number(32)
-            if sort in self._known:
-                self._known[sort].append(self._at(sort, index))
-            if _choice(body, 2):
-                _skip_type(body)
-
-    def _define_unknown(self, sort: int) -> None:
-        if sort in self._known:
-            self._known[sort].append(_UNKNOWN_MODULE if sort == _CORE_MODULE else _UNKNOWN)
+            case ExportAlias(sort=sort) | Import(sort=sort):
+                if sort in self._known:
+                    self._known[sort].append(_UNKNOWN_MODULE if sort == CORE_MODULE else _UNKNOWN)
+            case Export(item):
+                if item.sort in self._known:
+                    self._known[item.sort].append(self._at(item.sort, item.index))
+            case Unknown():
+                self._parts.append(_UNKNOWN)
 
     def _at(self, sort: int, index: int) -> Needs:
         known = self._known[sort]
         if index >= len(known):
-            raise Malformed(f"no {'module' if sort == _CORE_MODULE else 'component'} has the index {index}")
+            raise Malformed(f"no {'module' if sort == CORE_MODULE else 'component'} has the index {index}")
         return known[index]
-
-
-def _choice(body: Reader, count: int) -> int:
-    choice = body.byte()
-    if choice >= count:
-        raise _NotKnown
-    return choice
-
-
-def _sort(body: Reader) -> int:
-    sort = body.byte()
-    return _CORE | body.byte() if sort == 0 else sort
-
-
-def _skip_text(body: Reader) -> None:
-    body.take(body.number(32))
-
-
-def _skip_name(body: Reader) -> None:
-    _choice(body, 2)
-    _skip_text(body)
-
-
-def _skip_type(body: Reader) -> int:
-    """Skip the type of an import or export, and return its sort."""
-    sort = _sort(body)
-    if sort == 0x02:  # a value, which no runtime supports
-        raise _NotKnown
-    if sort != 0x03 or not _choice(body, 2):  # of the bounds of types, `sub resource` names no type
-        body.number(32)
-    return sort

@@ -88,7 +88,7 @@ _OF_FEATURES = {
     ("import kind", 0x7E): "compact import section",
     ("import kind", 0x7F): "compact import section",
 }
-"""The features that encodings belong to which are not read, by their names in `compile/wasmtime_config.py`."""
+"""The features to which the unsupported encodings belong, by their names in `compile/wasmtime_config.py`."""
 
 
 def _unknown(what: str, code: int) -> str:

@@ -36,7 +36,7 @@ _MAX_QUANTITY_CHARACTERS = 64
 def parse_size(value: object, where: str = "memory") -> int:
     """Return the number of bytes in an int (`1048576`) or a string (`"1 MiB"`, `"512KiB"`, `"1_000_000"`).
 
-    Raises `InvalidConfiguration`, naming `where`, for anything else.
+    Raises `InvalidConfiguration`, which names `where`, for anything else.
     """
     if isinstance(value, str):
         size = _quantity(value, _SIZE_UNITS, where, "a size such as 1048576, 512 KiB or 1 MiB")
@@ -51,7 +51,7 @@ def parse_size(value: object, where: str = "memory") -> int:
 def parse_duration_ms(value: object, where: str = "timeout_ms") -> float:
     """Return the number of milliseconds in a number or a string with a unit (`"100ms"`, `"0.5 s"`, `"1 min"`).
 
-    Raises `InvalidConfiguration`, naming `where`, for anything that is not finite and non-negative.
+    Raises `InvalidConfiguration`, which names `where`, for anything that is not finite and non-negative.
     """
     wanted = "a finite, non-negative number of milliseconds such as 100 or 2.5"
     if isinstance(value, str):
@@ -70,7 +70,7 @@ def parse_duration_ms(value: object, where: str = "timeout_ms") -> float:
 def parse_fuel(value: object, where: str = "fuel") -> int:
     """Return the units of fuel in an int or a string of digits (`"10_000"`).
 
-    Raises `InvalidConfiguration`, naming `where`, for anything that is not a whole number within u64.
+    Raises `InvalidConfiguration`, which names `where`, for anything that is not a whole number within u64.
     """
     return parse_count(value, where)
 
@@ -78,7 +78,7 @@ def parse_fuel(value: object, where: str = "fuel") -> int:
 def parse_count(value: object, where: str) -> int:
     """Return the number in an int or a string of digits, from 0 to 2**64 - 1.
 
-    Raises `InvalidConfiguration`, naming `where`, for anything else.
+    Raises `InvalidConfiguration`, which names `where`, for anything else.
     """
     wanted = f"a whole number from 0 to {MAX_U64}"
     if isinstance(value, str):

@@ -16,9 +16,9 @@ class MemoryAccount:
         self.limit_bytes = limit_bytes
         self.used_bytes = 0
         self.peak_bytes = 0
-        """The most bytes held since `begin`."""
+        """The highest balance in bytes since `begin`."""
         self.denied_growths = 0
-        """The number of refusals since `begin`."""
+        """The number of denied growths since `begin`."""
 
     def begin(self) -> None:
         """Begin a new execution: the peak and the denied growths are counted for each execution."""

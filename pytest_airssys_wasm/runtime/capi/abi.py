@@ -94,7 +94,7 @@ byte_vec_delete = short("wasm_byte_vec_delete", None, P)
 
 
 def config_setter(name: str) -> Callable[[int, bool], None]:
-    """Return the C function `(address of the configuration, whether it is on)` of a setting that is on or off."""
+    """Return the C function `(address of the configuration, value)` of a boolean setting."""
     return short(f"wasmtime_config_{name}_set", None, P, c_bool)
 
 

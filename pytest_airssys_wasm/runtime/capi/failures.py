@@ -148,7 +148,7 @@ def _check() -> None:
     interrupt = take(new_interrupt())
     plain = take(new_error("plain"))
     if interrupt.kind != "interrupt" or plain.kind is not None or plain.cause != "plain":
-        raise abi.UnsupportedWasmtime(f"wasmtime {abi.WASMTIME_VERSION} does not let trap codes be read from errors")
+        raise abi.UnsupportedWasmtime(f"trap codes cannot be read from the errors of wasmtime {abi.WASMTIME_VERSION}")
 
 
 _check()

@@ -117,7 +117,7 @@ class MemoryCreator:
     ) -> int | None:
         account = self._payer()
         if account is None:
-            return failures.new_error("a memory was made outside an execution")
+            return failures.new_error("a memory was created outside of an execution")
         if not account.take(minimum):
             return failures.new_error(f"memory of {minimum} bytes exceeds the memory limit of the store")
         try:

@@ -1,14 +1,16 @@
 """The cache of compiled guests on disk, which is content-addressed, shared by processes, bounded, and private to the
 user.
 
-A compiled artefact is machine code that will be run. So the folder must belong to the user, and must not be writable by
-others. wasmtime accepts an artefact with a flipped byte, so the name of each entry contains a checksum. An entry is a
-single file, which is complete or absent. CRC-32 detects damaged files; a checksum cannot protect against a process that
-can write to the folder.
+A compiled artefact is machine code that will be run. So the folder must belong to the user, and nobody else may be able
+to write to it or to exchange it; and since both may have been different before, the same is asked of each entry, of the
+descriptor that is mapped. wasmtime accepts an artefact with a flipped byte, so each entry has a checksum in its name:
+one file is an entry, complete or absent. CRC-32 finds damaged files; no checksum would help against a process that can
+write here.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import mmap
 import os
@@ -19,14 +21,15 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from stat import S_ISVTX
+from stat import S_ISDIR, S_ISREG
 from typing import TYPE_CHECKING, TypeVar
 
 from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
-from pytest_airssys_wasm.runtime.base.originals import allocate_lock, monotonic, start_thread, time_ns
+from pytest_airssys_wasm.runtime.base.originals import allocate_lock, monotonic, start_thread, system, time_ns
 from pytest_airssys_wasm.runtime.compile.file_digests import new_note, noted_digest, read_file
+from pytest_airssys_wasm.runtime.compile.private_files import folder_weakness, open_own, path_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -34,6 +37,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _TICK_S = 1.0
+_MOST_ENTRY_BYTES = 2**34
+"""The largest entry that is loaded: files are mapped, and never read whole."""
+_FAULTS_OF_THE_MACHINE = (errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EIO)
+"""The errors of opening and mapping an entry that say nothing about it."""
 _SWEEPS = 64
 """The fraction of the bound after which a process removes old entries again; it first does so with the first entry that
 it writes. Looking at every file after each compilation would take longer than most compilations.
@@ -64,7 +71,8 @@ class CompileCache:
     """A cache of compiled guests in `directory` (`None`: the user's cache folder), of about `max_bytes` at most.
 
     `on_progress` is called about once a second during a compilation, on the thread that waits for it. A folder that
-    cannot be used, or that others can write to, leads to a `CacheUnavailable` warning, not to an error.
+    cannot be used, or that others can write to, leads to one `CacheUnavailable` warning. It never leads to an
+    error, not even if warnings are turned into errors.
     """
 
     def __init__(
@@ -77,6 +85,7 @@ class CompileCache:
         self.max_bytes = max_bytes
         self.on_progress = on_progress
         self._is_usable: bool | None = None
+        self._has_warned = False
         self._entries = _Entries(self.directory, max_bytes)
 
     def __repr__(self) -> str:
@@ -130,50 +139,44 @@ class CompileCache:
         if self._usable():
             for path in self.directory.iterdir():
                 if path.suffix in (".cwasm", ".source", ".lock", ".part"):
-                    path.unlink(missing_ok=True)
+                    with suppress(OSError):  # a folder of that name, or gone
+                        path.unlink()
 
     def _usable(self) -> bool:
+        if os is not system.os:
+            return False  # a test has put another file system in place of this one, which has no cache
         if self._is_usable is None:
             problem = self._problem()
             self._is_usable = problem is None
             if problem is not None:
-                warnings.warn(
-                    f"the compile cache {self.directory} is not used: {problem}", CacheUnavailable, stacklevel=4
-                )
+                self._warn(f"the compile cache {self.directory} is not used: {problem}")
         return self._is_usable
 
     def _problem(self) -> str | None:
         try:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            return self._weakness(self.directory.stat())
+            weakness = folder_weakness(self.directory)
         except OSError as error:
             return str(error)
-
-    def _weakness(self, stat: os.stat_result) -> str | None:
-        if stat.st_uid != os.geteuid():
-            return f"it belongs to user {stat.st_uid}, and compiled guests are code that would be run"
-        if stat.st_mode & 0o022:
-            return f"others can write to it (mode {stat.st_mode & 0o777:o}): use chmod 700"
-        if not os.access(self.directory, os.W_OK | os.X_OK):
+        if weakness is None and not os.access(self.directory, os.W_OK | os.X_OK):
             return "it cannot be written to"
-        for parent in self.directory.resolve().parents:
-            mode = parent.stat().st_mode
-            if mode & 0o002 and not mode & S_ISVTX:
-                return f"anyone can put another in its place (mode {mode & 0o777:o} of {parent})"
-        return None
+        return weakness
 
     def _load(self, paths: Iterable[Path], load: Callable[[Path], T]) -> T | None:
         for path in paths:
             try:
-                if _is_sound(path):
-                    found = load(path)
-                    os.utime(path)  # the entry that was used last is removed last
-                    return found
+                return _load_own(path, load)
             except FileNotFoundError:
                 continue
-            except (OSError, ValueError):
-                pass
-            path.unlink(missing_ok=True)
+            except OSError as error:
+                advice = "the guest is compiled anew; empty the folder if others could write to it"
+                self._warn(f"an entry of the compile cache is not used: {path}: {error.strerror}; {advice}")
+                if error.errno in _FAULTS_OF_THE_MACHINE:
+                    continue
+            except ValueError:
+                pass  # damaged, or made by another wasmtime
+            with suppress(OSError):
+                path.unlink()
         return None
 
     def _store(self, key: str, save: Callable[[Path], object]) -> None:
@@ -182,10 +185,18 @@ class CompileCache:
                 save(part)
                 self._entries.add(key, part)
         except OSError as error:
-            self._warn(error)
+            self._warn(f"the compile cache {self.directory}: {error}")
 
-    def _warn(self, error: Exception) -> None:
-        warnings.warn(f"the compile cache {self.directory}: {error}", CacheUnavailable, stacklevel=6)
+    def _warn(self, text: str) -> None:
+        if self._has_warned:
+            return
+        self._has_warned = True
+        warning = CacheUnavailable(text)
+        try:
+            warnings.warn(warning, stacklevel=6)
+        except CacheUnavailable:
+            # Warnings are errors here. This one is not: nothing fails without the cache.
+            warnings.showwarning(warning, CacheUnavailable, __file__, 0)
 
     def _write(self, path: Path, content: bytes) -> None:
         with self._part() as part:
@@ -205,7 +216,9 @@ class CompileCache:
 
     @contextmanager
     def _alone(self, key: str, name: str, size_bytes: int) -> Iterator[None]:
-        lock = FileLock(self.directory / f"{key}.lock", mode=0o600)
+        path = self.directory / f"{key}.lock"
+        _remove_foreign(path)
+        lock = FileLock(path, mode=0o600)
         started = monotonic()
         while True:
             try:
@@ -214,7 +227,7 @@ class CompileCache:
             except Timeout:  # the holder compiles; if it dies, the system frees the lock
                 self._tell(name, size_bytes, started)
             except (OSError, NotImplementedError) as error:
-                self._warn(error)  # then each process compiles for itself
+                self._warn(f"the compile cache {self.directory}: {error}")  # then each process compiles for itself
                 break
         try:
             yield
@@ -261,9 +274,10 @@ class _Entries:
         self._unswept_bytes = max_bytes
 
     def seen(self, key: str) -> Iterator[Path]:
-        """Yield the entry of a key, if it was there when this process first looked, or was added by this process.
+        """Yield the entry of a key, if it existed when this process first listed the folder, or was added by this
+        process.
 
-        Looking through a folder of thousands for each guest takes longer than loading one.
+        Listing a folder with thousands of entries for each guest would take longer than loading the guest.
         """
         if self._seen is None:
             self._seen = {path.name.rsplit(".", 2)[0]: path for path in self._directory.glob("*.cwasm")}
@@ -277,7 +291,9 @@ class _Entries:
     def add(self, key: str, part: Path) -> None:
         """Make the file `part` the entry of a key. Raises `OSError` if it cannot be renamed."""
         size_bytes = part.stat().st_size
-        entry = part.replace(self._directory / f"{key}.{_checksum(part)}.cwasm")
+        with open_own(part, _MOST_ENTRY_BYTES) as descriptor:
+            checksum = _checksum(descriptor)
+        entry = part.replace(self._directory / f"{key}.{checksum}.cwasm")
         if self._seen is not None:
             self._seen[key] = entry
         self._unswept_bytes += size_bytes
@@ -288,33 +304,51 @@ class _Entries:
     def _sweep(self) -> None:
         for suffix, age_s in _LEFTOVERS.items():
             for path in self._directory.glob(f"*{suffix}"):
-                with suppress(FileNotFoundError):
-                    if time_ns() - path.stat().st_mtime_ns > age_s * 1e9:
+                with suppress(OSError):  # gone, or a folder of that name
+                    if time_ns() - path.lstat().st_mtime_ns > age_s * 1e9:
                         path.unlink()
         entries = []
         for path in self._directory.glob("*.cwasm"):
             with suppress(FileNotFoundError):
-                stat = path.stat()
+                stat = path.lstat()
                 entries.append((stat.st_mtime_ns, stat.st_size, path))
         total_bytes = sum(size for _, size, _ in entries)
         for _, size, path in sorted(entries):
             if total_bytes <= self._max_bytes:
                 break
-            path.unlink(missing_ok=True)
-            total_bytes -= size
+            with suppress(OSError):
+                path.unlink()
+                total_bytes -= size
 
 
-def _is_sound(path: Path) -> bool:
-    """Return whether the content of an entry matches its checksum. Raises `OSError` if it cannot be read."""
-    return path.name.split(".")[-2] == _checksum(path)
+def _load_own(path: Path, load: Callable[[Path], T]) -> T:
+    """Return the result of `load` for an entry that only this user can have written, and that matches its checksum.
+
+    Raises `OSError` or `ValueError` for any other entry.
+    """
+    with open_own(path, _MOST_ENTRY_BYTES) as descriptor:
+        if path.name.split(".")[-2] != _checksum(descriptor):
+            raise ValueError("the entry is damaged")
+        found = load(path_of(descriptor) or path)
+        if path_of(descriptor) is None and not os.path.samestat(path.lstat(), os.fstat(descriptor)):
+            raise ValueError("the entry was exchanged")
+        os.utime(descriptor)  # the entry that was used last is removed last
+        return found
 
 
-def _checksum(path: Path) -> str:
-    with path.open("rb") as file:
-        if not os.fstat(file.fileno()).st_size:
-            return "nothing"
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            return f"{zlib.crc32(content):08x}"
+def _checksum(descriptor: int) -> str:
+    if not os.fstat(descriptor).st_size:
+        return "nothing"
+    with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as content:
+        return f"{zlib.crc32(content):08x}"
+
+
+def _remove_foreign(lock: Path) -> None:
+    """Remove what is in the place of a lock, unless that is a lock of this user. A folder is left alone."""
+    with suppress(OSError):
+        status = lock.lstat()
+        if not S_ISDIR(status.st_mode) and not (S_ISREG(status.st_mode) and status.st_uid == os.geteuid()):
+            lock.unlink()  # another could hold it for ever, and a link is followed when it is opened
 
 
 def _hash(content: bytes) -> str:

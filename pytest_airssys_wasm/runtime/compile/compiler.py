@@ -36,14 +36,14 @@ class IsolatedCompiler(Protocol):
         """Return the binary of WebAssembly text.
 
         Raises `InvalidComponent` for other text, `ResourceLimitExceeded` if it takes too much time or memory, and
-        `RuntimeDied` if the translator broke down.
+        `RuntimeDied` if the translator failed.
         """
 
     def compile(self, kind: Kind, binary: bytes, name: str, artefact: Path) -> None:
         """Compile a binary with the settings of all engines, and write a file that wasmtime's `deserialize_file` reads.
 
         Raises `InvalidComponent` for an invalid binary, `ResourceLimitExceeded` if it takes too much time or memory,
-        and `RuntimeDied` if the compiler broke down.
+        and `RuntimeDied` if the compiler failed.
         """
 
 
@@ -92,7 +92,7 @@ class Compiler:
                     return self.map(kind, artefact)  # a mapping remains usable when its file is removed
                 except ValueError as error:
                     raise RuntimeDied(
-                        f"{name}: the file that its compiler left is not an artefact: {error}", "garbage"
+                        f"{name}: the compiler wrote a file that is not an artefact: {error}", "garbage"
                     ) from None
 
             return self._fetch(

@@ -1,15 +1,13 @@
 """The temporary folders of this package, which are removed even if the process that created them is killed.
 
-Each folder is locked as long as the process that made it lives, and holds a mark with its own device and inode. Making
-one removes those that this user made, that carry their own mark, and that no process holds: a folder that only has such
-a name, a copy of one, or one that was moved away and back onto another disk is somebody's data.
-(Services that clean temporary folders of the system leave locked ones alone, too.)
+Each folder is locked as long as the process that created it runs, and holds a mark with its own device and inode.
+Creating a folder removes those that carry their own mark, that processes of this user created, and that have no lock. A
+folder that only has such a name, or a copy of one, is somebody's data.
+(Services that clean the temporary folders of the system also skip locked ones.)
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
 import tempfile
 import weakref
 from contextlib import contextmanager, suppress
@@ -17,15 +15,17 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import TYPE_CHECKING
 
+from pytest_airssys_wasm.runtime.base.originals import system
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator
     from types import TracebackType
 
 _PREFIX = "pytest-airssys-wasm-"
 _MARK = ".pytest-airssys-wasm-scratch"
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+_DIRECTORY = system.os.O_RDONLY | system.os.O_DIRECTORY | system.os.O_NOFOLLOW
 
 
 class ScratchFolder:
@@ -40,7 +40,7 @@ class ScratchFolder:
         with explained():
             _remove_abandoned()
             self.path, lock = _make(f"{_PREFIX}{purpose}-")
-        self.remove = weakref.finalize(self, _remove, self.path, lock, os.getpid())
+        self.remove = weakref.finalize(self, _remove, self.path, lock, system.os.getpid())
         """A function that removes the folder and its contents. Calling it again does nothing."""
 
     @property
@@ -50,7 +50,7 @@ class ScratchFolder:
         if found is None:
             return False
         _, _, (path, lock, process_id), _ = found
-        return process_id == os.getpid() and _is_at(path, os.fstat(lock))
+        return process_id == system.os.getpid() and _is_at(path, system.os.fstat(lock))
 
     def __enter__(self) -> Path:
         return self.path
@@ -75,92 +75,106 @@ def unfit(wanted: str) -> InvalidConfiguration:
     try:
         folder = tempfile.gettempdir()
     except OSError:
-        folder = os.environ.get("TMPDIR", "/tmp")
+        folder = system.os.environ.get("TMPDIR", "/tmp")
     return InvalidConfiguration("the temporary folder (TMPDIR)", folder, wanted)
 
 
+def _new_folder(prefix: str) -> Path:
+    while True:
+        path = Path(tempfile.gettempdir()).absolute() / f"{prefix}{system.os.urandom(6).hex()}"
+        with suppress(FileExistsError):
+            system.os.mkdir(path, 0o700)
+            return path
+
+
 def _make(prefix: str) -> tuple[Path, int]:
-    path = Path(tempfile.mkdtemp(prefix=prefix))
+    path = _new_folder(prefix)
     try:
-        os.fspath(path).encode()
+        system.os.fspath(path).encode()
     except UnicodeEncodeError:
-        path.rmdir()
+        system.os.rmdir(path)
         raise unfit("a folder whose path is UTF-8, as wasmtime needs it") from None
-    lock = os.open(path, _DIRECTORY)
+    lock = system.os.open(path, _DIRECTORY)
     with suppress(OSError):  # a file system without locks: no other process gets one either
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        system.fcntl.flock(lock, system.fcntl.LOCK_EX)
     # Marked when it is locked: before that, nobody takes it for abandoned.
     try:
-        mark = os.open(_MARK, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=lock)
+        mark = system.os.open(_MARK, system.os.O_WRONLY | system.os.O_CREAT | system.os.O_EXCL, 0o600, dir_fd=lock)
         try:
-            os.write(mark, _mark_of(os.fstat(lock)))
+            system.os.write(mark, _mark_of(system.os.fstat(lock)))
         finally:
-            os.close(mark)
+            system.os.close(mark)
     except BaseException:
-        _remove(path, lock, os.getpid())
+        _remove(path, lock, system.os.getpid())
         raise
     return path, lock
 
 
 def _remove(path: Path, lock: int, process_id: int) -> None:
     try:
-        if process_id == os.getpid():
+        if process_id == system.os.getpid():
             _remove_at(path, lock)
     finally:
-        os.close(lock)
+        system.os.close(lock)
 
 
 def _remove_at(path: Path, folder: int) -> None:
     """Remove the folder of an open descriptor with its contents, which is at `path` unless somebody moved it."""
     # The mark goes last, so that what is left of an interrupted removal is removed by the next process.
     with suppress(OSError):
-        for _, folders, files, parent in os.fwalk(".", topdown=False, dir_fd=folder):
-            is_top = os.path.samestat(os.fstat(parent), os.fstat(folder))
+        for _, folders, files, parent in system.os.fwalk(".", topdown=False, dir_fd=folder):
+            is_top = system.os.path.samestat(system.os.fstat(parent), system.os.fstat(folder))
             for name in files:
                 if not (is_top and name == _MARK):
                     with suppress(OSError):
-                        os.unlink(name, dir_fd=parent)
+                        system.os.unlink(name, dir_fd=parent)
             for name in folders:
                 with suppress(OSError):  # a link to a folder is listed as a folder
                     _remove_folder(name, parent)
     with suppress(OSError):
-        if os.listdir(folder) == [_MARK]:
-            os.unlink(_MARK, dir_fd=folder)
-        if _is_at(path, os.fstat(folder)):
-            path.rmdir()
+        if system.os.listdir(folder) == [_MARK]:
+            system.os.unlink(_MARK, dir_fd=folder)
+        if _is_at(path, system.os.fstat(folder)):
+            system.os.rmdir(path)
 
 
 def _remove_folder(name: str, parent: int) -> None:
     try:
-        os.rmdir(name, dir_fd=parent)
+        system.os.rmdir(name, dir_fd=parent)
     except NotADirectoryError:
-        os.unlink(name, dir_fd=parent)
+        system.os.unlink(name, dir_fd=parent)
 
 
 def _remove_abandoned() -> None:
-    for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+    temporary = Path(tempfile.gettempdir())
+    names: list[str] = []
+    with suppress(OSError):
+        names = system.os.listdir(temporary)
+    for path in (temporary / name for name in names if name.startswith(_PREFIX)):
         with suppress(OSError):  # held, another user's, or gone
-            folder = os.open(path, _DIRECTORY)
+            folder = system.os.open(path, _DIRECTORY)
             try:
                 if _is_ours(folder):
-                    fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    system.fcntl.flock(folder, system.fcntl.LOCK_EX | system.fcntl.LOCK_NB)
                     _remove_at(path, folder)
             finally:
-                os.close(folder)
+                system.os.close(folder)
 
 
 def _is_ours(folder: int) -> bool:
     """Return whether a process of this user made the open folder, and made it here. Raises `OSError` without a mark."""
-    status = os.fstat(folder)
-    if status.st_uid != os.geteuid():
+    status = system.os.fstat(folder)
+    if status.st_uid != system.os.geteuid():
         return False
-    mark = os.open(_MARK, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+    mark = system.os.open(_MARK, system.os.O_RDONLY | system.os.O_NOFOLLOW | system.os.O_NONBLOCK, dir_fd=folder)
     try:
-        found = os.fstat(mark)
+        found = system.os.fstat(mark)
         wanted = _mark_of(status)
-        return S_ISREG(found.st_mode) and found.st_uid == status.st_uid and os.read(mark, len(wanted) + 1) == wanted
+        return (
+            S_ISREG(found.st_mode) and found.st_uid == status.st_uid and system.os.read(mark, len(wanted) + 1) == wanted
+        )
     finally:
-        os.close(mark)
+        system.os.close(mark)
 
 
 def _mark_of(status: os.stat_result) -> bytes:
@@ -170,6 +184,6 @@ def _mark_of(status: os.stat_result) -> bytes:
 
 def _is_at(path: Path, status: os.stat_result) -> bool:
     try:
-        return os.path.samestat(path.stat(follow_symlinks=False), status)
+        return system.os.path.samestat(system.os.stat(path, follow_symlinks=False), status)
     except OSError:
         return False

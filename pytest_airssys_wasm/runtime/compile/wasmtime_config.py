@@ -28,7 +28,7 @@ class Feature:
     why: str
     """The reason for the decision."""
     phrase: str = ""
-    """The words by which wasmtime's refusal of a guest that needs the feature is known; empty where there are none."""
+    """The text that identifies wasmtime's refusal of a guest that needs the feature; empty if there is none."""
 
 
 def _on(setting: str, name: str, why: str) -> Feature:
@@ -90,7 +90,7 @@ FEATURES: tuple[Feature, ...] = (
     _off("wasm_component_model_accessors", "accessors in WIT", _YOUNG),
     _off("wasm_component_model_canonical_names", "canonical names of versions", _YOUNG),
 )
-"""Every feature that wasmtime has a setting for, in the order of the documentation."""
+"""All features for which wasmtime has a setting, in the order of the documentation."""
 
 SETTINGS: dict[str, bool] = {
     # Both CPU layers are compiled into the code.
@@ -115,7 +115,7 @@ def new_config() -> wasmtime.Config:
 
 
 def with_feature(message: str) -> str:
-    """Return wasmtime's refusal of a guest, with the name of the feature where it needs one that is off."""
+    """Return wasmtime's refusal of a guest, with the name of the disabled feature that the guest needs, if any."""
     found = next((one for one in FEATURES if one.phrase and one.phrase in message), None)
     return message if found is None else f"{message.rstrip()}\n\nThe feature {found.name!r} is off: {found.why}"
 

@@ -98,16 +98,18 @@ class Transfer:
 
     def __init__(self, limit_bytes: int | None, stop: Callable[[], bool] = _never) -> None:
         self.moved_bytes = 0
-        """The bytes charged so far, in both directions."""
+        """The bytes that were charged so far, in both directions."""
         self.allocate: Callable[[int], int] = Arena().allocate
         """A function `(size_bytes) -> address` of memory that lives as long as this object."""
         self.lift_resource: Callable[[int, OwnType | BorrowType], object] = _no_resources
-        """A function that takes over the `wasmtime_component_resource_any_t` at an address, and returns its value."""
+        """A function that takes ownership of the `wasmtime_component_resource_any_t` at an address, and returns its
+        Python value.
+        """
         self.lower_resource: Callable[[object, OwnType | BorrowType], int] = _no_resources
         """A function that returns the address of the `wasmtime_component_resource_any_t` of a Python value.
 
-        The handle goes on to belong to the function's owner; wasmtime copies it when the call begins. Raises
-        `WrongType` for a value that is not a resource.
+        The owner of the function keeps the ownership of the handle, which wasmtime copies at the beginning of the call.
+        Raises `WrongType` for a value that is not a resource.
         """
         self._limit_bytes = limit_bytes
         self._stop = stop
@@ -129,7 +131,10 @@ class Transfer:
             raise Interrupted
 
     def end(self) -> None:
-        """Say that nothing more is converted. What was lowered is freed with this object, which is in no cycle then."""
+        """End the conversions.
+
+        The lowered values are freed with this object, which is not part of a reference cycle afterwards.
+        """
         self._stop = _never
         self.lift_resource = self.lower_resource = _no_resources
 
@@ -137,7 +142,7 @@ class Transfer:
         limit_bytes = self._limit_bytes
         if limit_bytes is not None and moved_bytes > limit_bytes:
             raise ResourceLimitExceeded(
-                f"a value of {size_bytes:,} bytes is over the host-transfer limit: "
+                f"a value of {size_bytes:,} bytes exceeds the transfer limit: "
                 f"{self.moved_bytes:,} of {limit_bytes:,} bytes are used",
                 "host-transfer",
             )

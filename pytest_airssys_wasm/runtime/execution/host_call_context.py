@@ -50,11 +50,11 @@ class CurrentExecution:
 
 
 def current_execution() -> CurrentExecution:
-    """Return the execution that called the host function which is running.
+    """Return the execution that called the current host function.
 
-    Raises `LookupError` outside a host function.
+    Raises `LookupError` outside of host functions.
     """
     try:
         return CurrentExecution(RUN.get())
     except LookupError:
-        raise LookupError("no guest is calling: current_execution() is for host functions") from None
+        raise LookupError("current_execution() can be called only in a host function") from None

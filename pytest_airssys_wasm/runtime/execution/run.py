@@ -26,7 +26,7 @@ deadline.
 
 
 class Stop(Enum):
-    """The reason for which an execution is told to end."""
+    """The reason for which an execution is stopped."""
 
     TIMEOUT = "timeout"
     OUTPUT = "output"
@@ -70,6 +70,7 @@ class Run:
         "started_at",
         "stop",
         "stop_host",
+        "thread",
         "transfer",
         "value",
         "wake",
@@ -83,40 +84,42 @@ class Run:
         self.transfer = Transfer(limits.transfer, self.is_stopped)
         self.stop: Stop | None = None
         self.handles: list[int] = []
-        """Resource handles that conversions took over; freed when the guest's thread is through."""
+        """The resource handles that conversions own. They are freed when the guest's thread has finished."""
         self.denied: list[str] = []
-        """Capabilities that the guest asked for and was not granted."""
+        """The capabilities that the guest requested but was not granted."""
         self.host_error: BaseException | None = None
         self.host_name = ""
         """The full name of the import whose function raised `host_error`."""
         self.host_calls = 0
         self.host_s = 0.0
         """The seconds that host functions took which have returned."""
+        self.thread: int | None = None
+        """The identity of the guest's thread, once guest code of this process is entered on it."""
         self.in_host = False
         self.may_block = False
         """Whether wasmtime itself may block the guest, in functions of WASI."""
         self.cpu = ProcessorTime()
         """The processor time of the guest's thread."""
         self.loop: asyncio.AbstractEventLoop | None = None
-        """The event loop of the coroutine that waits for the run, if one does."""
+        """The event loop of the coroutine that waits for the run; `None` if there is none."""
         self.stop_host: Callable[[], object] | None = None
-        """The function that cancels the coroutine which serves an import, while one does."""
+        """The function that cancels the coroutine that serves an import; `None` if no such coroutine is running."""
         self.value: Any = None
         self.error: BaseException | None = None
         self.fuel_left: int | None = None
-        """The fuel that was left at the end, or at the last host call."""
+        """The remaining fuel at the end, or at the last host call."""
         self.fuel_meter: Callable[[], int] | None = None
         self.started_at = monotonic()
         self.finished_at: float | None = None
         self.grace_s = GRACE_S
-        """The time that the guest has to come back once it is stopped."""
+        """The time in seconds that the guest has to return after it was stopped."""
         self.done = allocate_lock()
         self.done.acquire()
         self._mutex = allocate_lock()
         self.wake: Callable[[Run], None] | None = None
-        """The function that ends the wait of a caller which does not wait on `done` alone."""
+        """The function that ends the wait of a caller that does not only wait for `done`."""
         self.wake_loop: Callable[[], None] | None = None
-        """The function that wakes the event loop of the caller, called when the guest's thread is done with the run."""
+        """The function that wakes the event loop of the caller when the guest's thread has finished."""
         self.finished = False
         self.abandoned = False
 

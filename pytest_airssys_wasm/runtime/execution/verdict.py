@@ -72,7 +72,8 @@ _TRAPS = (
 _LEAST_LOST_MS = 5.0
 """The least time without a processor that is worth a word: every thread waits for some."""
 _EXACT_FUEL_KINDS = {"unreachable", "uncaught-exception", "out-of-fuel", None}
-"""The trap kinds before which wasmtime charges the current frame; `None` stands for errors outside of guest code."""
+"""The trap kinds before which wasmtime charges the current frame; `None` stands for errors without a trap code, which
+are raised outside of guest code, with one exception below."""
 
 
 def judge(run: Run) -> BaseException | None:

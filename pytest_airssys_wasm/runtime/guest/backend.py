@@ -58,9 +58,9 @@ class Backend(Protocol):
         """
 
     def prepare(self, operation: Operation, run: Run) -> Job:
-        """Return the job of the guest's thread, which ends with `run.finish` and raises nothing.
+        """Return the job of the guest's thread, which ends with `run.finish` and does not raise errors.
 
-        Raises whatever can be refused before anything has run.
+        Raises the errors that can be detected before anything has run.
         """
 
     def stop(self) -> None:

@@ -99,21 +99,23 @@ class Component(ABC):
         self, engine: wasmtime.Engine, raw: Any, name: str, path: Path | None, manifest: Manifest | None
     ) -> None:
         self.engine = engine
-        """The wasmtime engine that it was compiled by: only stores of that engine can run it."""
+        """The wasmtime engine that compiled the guest. Only stores of that engine can run it."""
         self.raw = raw
-        """wasmtime's own object."""
+        """The compiled guest as an object of wasmtime."""
         self.name = name
-        """The name of the file it was loaded from, or `<bytes>` or `<text>`."""
+        """The name of the file from which the guest was loaded, or `<bytes>` or `<text>`."""
         self.path = path
-        """The file it was loaded from; `None` for bytes and text."""
+        """The path from which the guest was loaded; `None` for bytes and text."""
         self.manifest = manifest
-        """The `Component.toml` beside that file, if there is one."""
+        """The `Component.toml` that was given or is beside the file; `None` without one."""
         self.binary: bytes | None = None
-        """The binary it was compiled from, kept where another process has to read it too."""
+        """The binary of the guest, which is kept only if another process has to read it."""
+        self.instance_bytes = 0
+        """The bytes that an instance takes for globals, functions, tables and the like, approximately."""
         self.load_ms = 0.0
-        """The time that loading took, in milliseconds."""
+        """The time in milliseconds that loading the guest took."""
         self.was_compiled = True
-        """Whether it had to be compiled for that; `False` where the compile cache had it."""
+        """Whether the guest was compiled when it was loaded; `False` if it was in the compile cache."""
 
     @property
     @abstractmethod
@@ -175,7 +177,7 @@ class Component(ABC):
 def check_name(name: object) -> None:
     """Raise a `TypeError` for a name that is not a string."""
     if not isinstance(name, str):
-        raise TypeError(f"the name of an export is a string, got {name!r}")
+        raise TypeError(f"the name of an export must be a string, got {name!r}")
 
 
 def check_argument_count(function: str, expected: Sequence[str], given: int) -> None:

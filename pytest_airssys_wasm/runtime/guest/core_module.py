@@ -29,7 +29,7 @@ class CoreModule(Component):
     def __init__(self, shape: ModuleShape, **known: Any) -> None:
         super().__init__(**known)
         self.shape = shape
-        """The declarations of its sections."""
+        """The declarations in the sections of the module."""
 
     @cached_property
     def exports(self) -> Items:

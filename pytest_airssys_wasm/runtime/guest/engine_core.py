@@ -13,6 +13,7 @@ from pytest_airssys_wasm.runtime.capi.callbacks import Callbacks
 from pytest_airssys_wasm.runtime.capi.memory_creator import MemoryCreator
 from pytest_airssys_wasm.runtime.capi.stores import EpochCallback, address
 from pytest_airssys_wasm.runtime.compile.wasmtime_config import new_config
+from pytest_airssys_wasm.runtime.execution.abandoned_guests import AbandonedGuests
 from pytest_airssys_wasm.runtime.execution.awaiting.loop_waker import LoopWakers
 from pytest_airssys_wasm.runtime.execution.guest_threads import GuestThreads
 
@@ -33,8 +34,9 @@ class EngineCore:
         """The factory of backends in other processes; `None` runs guests in this process."""
         self.on_execution = on_execution
         self.runs: dict[int, Run] = {}
-        """The run on each guest thread, by thread identity."""
+        """The current run of each guest thread, by thread identifier."""
         self.guest_threads = GuestThreads()
+        self.abandoned_guests = AbandonedGuests()
         self.wakers = LoopWakers()
         self.callbacks = Callbacks()
         self.epoch_callback = EpochCallback(self._is_stopped)
@@ -42,13 +44,13 @@ class EngineCore:
         config = new_config()
         self._memories.install(address(config))
         self.raw = wasmtime.Engine(config)
-        """wasmtime's own object."""
+        """The engine as an object of wasmtime."""
         self.address = address(self.raw)
         """The C address of wasmtime's engine."""
         self.bare_linker = wasmtime.Linker(self.raw)
-        """The linker of modules that import nothing."""
+        """The linker of modules without imports."""
         self.bare_component_linker = wasmtime.component.Linker(self.raw)
-        """The linker of components that import nothing."""
+        """The linker of components without imports."""
 
     @property
     def live_memories(self) -> int:

@@ -9,6 +9,7 @@ from pytest_airssys_wasm.runtime.base.originals import get_ident
 from pytest_airssys_wasm.runtime.budget.memory_account import MemoryAccount
 from pytest_airssys_wasm.runtime.capi import abi, failures
 from pytest_airssys_wasm.runtime.capi.stores import RawStore
+from pytest_airssys_wasm.runtime.errors import ResourceLimitExceeded
 from pytest_airssys_wasm.runtime.execution.clock import cancel
 from pytest_airssys_wasm.runtime.execution.output import CapturedOutput
 from pytest_airssys_wasm.runtime.execution.run import GuestFailed
@@ -32,6 +33,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+MOST_INSTANCE_BYTES = 32 * 2**20
+"""The maximum number of bytes that the instances of a store may take for globals, functions, tables and the like, which
+no other limit counts.
+"""
+
 
 class InProcessBackend:
     """A wasmtime store with its memory account, its resources and the output of its guests."""
@@ -52,6 +58,7 @@ class InProcessBackend:
         )
         self.context = StoreContext(engine, self.raw, settings.host, wasi, runner)
         self.running: list[Run] = []
+        self._instance_bytes = 0
         self.stop = engine.interrupt
         # Holds the engine, which must outlive its stores.
         self.release: Callable[[], None] = partial(_release_store, self.raw, self.output, engine, self.running)
@@ -71,7 +78,7 @@ class InProcessBackend:
         # The guest's thread deletes the store when it comes back; without readers it cannot block on output.
         if self.output is not None:
             self.output.close()
-        return "its guest was blocked in a call at the deadline and had to be given up"
+        return "its guest was blocked in a call at its deadline and was abandoned"
 
     def judge(self, run: Run) -> BaseException | None:
         return judge(run)
@@ -98,6 +105,9 @@ class InProcessBackend:
         if operation.host is not None:
             context.add_host(operation.host)
         instantiate = _link(component, context)
+        self._instance_bytes += component.instance_bytes
+        if self._instance_bytes > MOST_INSTANCE_BYTES:
+            return partial(_refuse_instance, self._instance_bytes)
         if function is None:
             return lambda run: Instantiated(instantiate(run))
         call = _prepare_call(component, function, operation.args, run, context)
@@ -107,6 +117,14 @@ class InProcessBackend:
             return Instantiated(handle, call(handle, run))
 
         return enter
+
+
+def _refuse_instance(needed_bytes: int, _run: Run) -> Instantiated:
+    raise ResourceLimitExceeded(
+        f"the instances of the store would take about {needed_bytes >> 20:,} MiB for globals, functions and tables, "
+        f"and may take {MOST_INSTANCE_BYTES >> 20:,} MiB",
+        "instances",
+    )
 
 
 def _link(component: Component, context: StoreContext) -> Callable[[Run], InstanceHandle]:
@@ -144,6 +162,7 @@ def _guest_job(run: Run, raw: RawStore, runs: dict[int, Run], enter: Callable[[R
     def job() -> Callable[[], None] | None:
         identity = get_ident()
         runs[identity] = run
+        run.thread = identity
         run.cpu.begin()
         try:
             raw.begin(run.fuel_at_start, stopped=run.is_stopped())

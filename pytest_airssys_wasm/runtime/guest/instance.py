@@ -26,9 +26,9 @@ class Instance:
 
     def __init__(self, store: Runner, handle: InstanceHandle) -> None:
         self.store = store
-        """The store that it lives in."""
+        """The store in which the instance lives."""
         self.component = handle.component
-        """The component or module that it was made of."""
+        """The component or module of the instance."""
         self._handle = handle
 
     def call(self, name: str, /, *args: Any) -> Any:

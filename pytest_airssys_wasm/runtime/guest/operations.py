@@ -28,7 +28,7 @@ class InstanceHandle:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Instantiate:
-    """Link and instantiate a component; with a `function`, call it as part of the same execution.
+    """The operation that links and instantiates a component, and calls `function`, if given, in the same execution.
 
     Its result is `Instantiated`.
     """

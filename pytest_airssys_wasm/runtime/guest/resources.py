@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 
 class Resource:
-    """A handle of a resource that a guest implements; its methods are attributes in snake_case.
+    """A handle to a resource that a guest implements. Its methods are attributes in snake_case.
 
-    As a context manager (`with` or `async with`) it is dropped at the end of the block. `drop` runs the guest's
-    destructor, as an execution of its own. A handle that is passed to the guest by value (`own`) belongs to the guest
-    from then on, and cannot be used any more.
+    As a context manager (`with` or `async with`) the handle is dropped at the end of the block. `drop` runs the guest's
+    destructor, as a separate execution. A handle that is passed to the guest by value (`own`) belongs to the guest from
+    then on, and cannot be used any more.
     """
 
     def __init__(

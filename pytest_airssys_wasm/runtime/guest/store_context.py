@@ -36,9 +36,9 @@ class StoreContext:
         return self.resources.host
 
     def add_host(self, host: HostFunctions) -> None:
-        """Serve imports with these host functions too.
+        """Add these host functions to those that serve imports.
 
-        Functions are looked up at linking alone; the classes of resources also later.
+        Functions are looked up only during linking; classes of resources also later.
         """
         self.resources.host = host if self.host is None else self.host.merged(host)
 

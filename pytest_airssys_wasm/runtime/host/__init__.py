@@ -1,1 +1,1 @@
-"""Host functions, the host library, and imports that cannot be met."""
+"""Host functions, the reference host functions, and imports that cannot be linked."""

@@ -1,4 +1,4 @@
-"""Host functions: Python callables that serve a guest's imports."""
+"""The host functions: Python callables that serve a guest's imports."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ _SERVED_TYPE = "__airssys_wasm_type__"
 
 
 class HostCallStopped(Exception):
-    """The execution was stopped while the host function ran, and the guest does not get its result. Internal."""
+    """The internal error for a host function during which the execution was stopped.
+
+    The guest does not get its result.
+    """
 
 
 class HostFunctions:
@@ -32,9 +35,9 @@ class HostFunctions:
     A name is `"wait"` for a root import, `"pkg:name/iface@1.0.0#func"` for one inside an interface, and `"env#log"` for
     a core module's import `log` from `env`.
 
-    Arguments and results are mapped as documented for values. A function may be `async def`: the guest waits for it,
-    an event loop that waits for the guest does not. A function that raises ends the execution with
-    `HostFunctionError`, whose `__cause__` is what it raised. Registering a name again replaces it.
+    Arguments and results are mapped as documented for values. A function may be `async def`: the guest waits for it
+    without blocking the event loop that waits for the guest. An exception in a function ends the execution with
+    `HostFunctionError`, whose `__cause__` is that exception. Registering a name again replaces the function.
     """
 
     def __init__(self) -> None:
@@ -46,7 +49,10 @@ class HostFunctions:
     @overload
     def register(self, name: str) -> Callable[[F], F]: ...
     def register(self, name: str, function: Callable[..., Any] | None = None) -> Any:
-        """Serve the import `name` with `function`. Without the second argument, return a decorator."""
+        """Register `function` for the import `name`.
+
+        Without `function`, return a decorator that registers the decorated function.
+        """
 
         def add(function: F) -> F:
             if not callable(function):
@@ -61,11 +67,12 @@ class HostFunctions:
     @overload
     def register_resource(self, name: str) -> Callable[[C], C]: ...
     def register_resource(self, name: str, implementation: type | None = None) -> Any:
-        """Serve the imported resource `"pkg:name/iface@1.0.0#counter"` with a class. Without it, return a decorator.
+        """Register a class for an imported resource, such as `"pkg:name/iface@1.0.0#counter"`. Without the class,
+        return a decorator.
 
-        The constructor, methods and static functions of the resource are those of the class, in snake_case. A
-        method `drop`, if there is one, is called when the guest drops its handle. What a guest never drops is let go
-        of with its store, and `drop` is not called.
+        The constructor, methods and static functions of the resource are those of the class, in snake_case. A method
+        `drop`, if there is one, is called when the guest drops its handle. Objects that the guest never drops are
+        released with its store, without calling `drop`.
         """
 
         def add(implementation: C) -> C:
@@ -77,19 +84,22 @@ class HostFunctions:
         return add if implementation is None else add(implementation)
 
     def find(self, interface: str, name: str) -> Callable[..., Any] | None:
-        """Return the function that serves `name` of `interface` (empty for the root), also for a resource's."""
+        """Return the function that serves `name` of `interface` (empty for the root), which may be a method of a
+        resource; `None` if there is none.
+        """
         found = self._functions.get((interface, name))
         return found or self._find_resource_function(interface, name)
 
     def misfit(self, interface: str, name: str, type_: FunctionType | CoreFunction) -> str | None:
-        """Return a text about the function registered for this import, when it cannot serve an import of this type.
+        """Return a description of the function that is registered for this import, if it cannot serve an import of this
+        type.
 
-        Returns `None` if it can, or where Python cannot tell.
+        Returns `None` if the function can serve the import, or if its signature is not known.
         """
         function = self._functions.get((interface, name)) or self._resource_callable(interface, name)
         served: FunctionType | None = getattr(function, _SERVED_TYPE, None)
         if served is not None and not _is_same(served, type_):
-            return f"registered is a function for {served} only"
+            return f"the registered function serves only {served}"
         try:
             taken = signature(function) if function is not None else None
         except (TypeError, ValueError):  # some callables in C say nothing of their parameters
@@ -99,28 +109,30 @@ class HostFunctions:
         try:
             taken.bind(*[None] * len(type_.params))
         except TypeError:
-            return f"registered is a function that takes {taken.replace(return_annotation=Signature.empty)}"
+            return f"the registered function takes {taken.replace(return_annotation=Signature.empty)}"
         return None
 
     def lack(self, interface: str, name: str) -> str | None:
-        """Return why this function is not served although a class serves its resource; `None` if that is not so."""
+        """Return the reason why the class of a resource does not serve this function; `None` if that is not the
+        case.
+        """
         bracket, _, rest = name.partition("]")
         served = self._resources.get((interface, rest.partition(".")[0]))
-        return f"the class {served.__name__} has no such method" if served and bracket.startswith("[") else None
+        return f"the class {served.__name__} does not have this method" if served and bracket.startswith("[") else None
 
     def find_resource(self, interface: str, name: str) -> type | None:
-        """Return the class that serves this resource."""
+        """Return the class that serves this resource; `None` if there is none."""
         return self._resources.get((interface, name))
 
     @property
     def names(self) -> Sequence[str]:
-        """The names of everything that is registered, as it was named."""
+        """The names of all registered functions and resources."""
         return sorted(
             f"{interface}#{name}" if interface else name for interface, name in {**self._functions, **self._resources}
         )
 
     def merged(self, other: HostFunctions) -> HostFunctions:
-        """Return a new registry with the functions of both; `other` wins where both have a name."""
+        """Return a new registry with the functions of both. If both have the same name, `other` wins."""
         both = HostFunctions()
         both._functions = {**self._functions, **other._functions}
         both._resources = {**self._resources, **other._resources}
@@ -149,7 +161,7 @@ class HostFunctions:
 
 
 def serves_only(type_: FunctionType) -> Callable[[F], F]:
-    """Mark a host function as one for imports of this type only, because it could not answer others."""
+    """Mark a host function as usable only for imports of this type."""
 
     def mark(function: F) -> F:
         setattr(function, _SERVED_TYPE, type_)
@@ -161,7 +173,7 @@ def serves_only(type_: FunctionType) -> Callable[[F], F]:
 def call_host(function: Callable[..., Any], values: Sequence[Any], run: Run) -> Any:
     """Call a host function for this run on the guest's thread, and return its result, or that of its coroutine.
 
-    Raises the error of the function, and `HostCallStopped` if the guest has to end meanwhile.
+    Raises the error of the function, and `HostCallStopped` if the execution is stopped during the call.
     """
     run.in_host = True
     entered_at = monotonic()
@@ -188,7 +200,10 @@ def serve_import(
     lower: Callable[[Any, int, Run], None],
     runs: Mapping[int, Run],
 ) -> Callable[[int, int, int], None]:
-    """Return the function that a C callback calls for the import `name`. It keeps the error that was raised."""
+    """Return the function that a C callback calls for the import `name`.
+
+    An error of the host function is stored in the run.
+    """
 
     def serve(_context: int, args: int, results: int) -> None:
         run = runs[get_ident()]
@@ -206,7 +221,9 @@ def serve_import(
 
 
 def drop_object(served: object, run: Run) -> None:
-    """Call the `drop` of an object whose last handle the guest has dropped, if it has one, and keep its error."""
+    """Call the method `drop`, if there is one, of an object whose last handle the guest has dropped, and store its
+    error in the run.
+    """
     drop = getattr(served, "drop", None)
     if not callable(drop):
         return
@@ -221,7 +238,7 @@ def drop_object(served: object, run: Run) -> None:
 
 
 def _is_same(served: FunctionType, type_: FunctionType | CoreFunction) -> bool:
-    """Return whether the types are the same; the names of parameters do not matter."""
+    """Return whether the types are the same, ignoring the names of parameters."""
     if not isinstance(type_, FunctionType):
         return False
     return served.result == type_.result and [one for _, one in served.params] == [one for _, one in type_.params]

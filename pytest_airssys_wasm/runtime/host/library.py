@@ -1,6 +1,6 @@
 """Ready-made host functions: `sleep`, `read-file` and `http-get`, each behind a grant.
 
-Their WIT, in the interface that they are registered under:
+Their WIT, in the interface under which they are registered:
 
     variant failure { not-granted, not-found, too-large(u64), failed(string) }
     record response { status: u16, body: list<u8> }
@@ -8,8 +8,9 @@ Their WIT, in the interface that they are registered under:
     read-file: func(path: string) -> result<list<u8>, failure>;
     http-get: func(url: string) -> result<response, failure>;
 
-A call that is not granted does nothing: the guest gets `not-granted`, and `Usage.denied_capabilities` a line.
-All three are coroutines: the event loop goes on meanwhile, and the guest's deadline cancels them.
+A call that is not granted does nothing: it returns `not-granted` to the guest, and adds an entry to
+`Usage.denied_capabilities`. All three functions are coroutines: they do not block the event loop, and the guest's
+deadline cancels them.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 _PLACE = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s/?#@*:\\\[\]]+)(:[0-9]+)?")
 _SHOWN_CHARACTERS = 200
 _PATH_CHARACTERS = 4_096
-"""The most characters of a path. No system opens a longer one, and each part of a path takes a descriptor."""
+"""The maximum number of characters in a path. Operating systems do not open longer paths, and each part of a path takes
+a descriptor.
+"""
 
 _STRING, _BYTES = Primitive("string"), ListType(Primitive("u8"))
 _FAILURE = VariantType(
@@ -57,23 +60,26 @@ _HTTP_GET = FunctionType((("url", _STRING),), ResultType(_RESPONSE, _FAILURE))
 
 @dataclass(frozen=True, kw_only=True)
 class ReferenceFunctions:
-    """The grants of the host functions `sleep`, `read-file` and `http-get`: they do nothing that is not granted here.
+    """The grants of the host functions `sleep`, `read-file` and `http-get`, which do nothing that is not granted here.
 
-    Raises `InvalidConfiguration` for a folder that does not exist, and for a size or a host that is not valid.
+    Raises `InvalidConfiguration` for a folder that does not exist, a wrong size or a wrong host.
     """
 
     sleep: bool = True
     """Whether guests may sleep."""
     files: str | os.PathLike[str] | None = None
-    """The one folder below which files may be read. Symbolic links are not followed, and `..` leads nowhere."""
+    """The folder below which guests may read files; `None` for no files. Symbolic links are not followed, and `..` is
+    refused.
+    """
     http: Sequence[str] = ()
-    """The hosts that may be asked: `"example.org"` on the default ports, `"127.0.0.1:8080"` or `"[::1]:8080"` on that
-    one."""
+    """The hosts to which guests may send requests: `"example.org"` on the default ports, `"127.0.0.1:8080"` or
+    `"[::1]:8080"` on the given port.
+    """
     most_bytes: int | str = 2**20
-    """The largest file, and the largest body of a response."""
+    """The maximum size of a file, and of the body of a response, in bytes or with a unit."""
 
     def __post_init__(self) -> None:
-        """Check the grants now, so that the error names the grant and not the guest's first use of it."""
+        """Check the grants when they are created, so that the error names the grant. Raises `InvalidConfiguration`."""
         if self.files is not None:
             if not isinstance(self.files, (str, os.PathLike)) or not Path(self.files).is_dir():
                 raise InvalidConfiguration("files", self.files, "an existing directory")
@@ -83,7 +89,7 @@ class ReferenceFunctions:
             raise InvalidConfiguration("http", self.http, "a sequence of hosts")
         if self.http and find_spec("httpx") is None:
             raise InvalidConfiguration(
-                "http", self.http, "nothing without httpx: pip install 'pytest-airssys-wasm[http]'"
+                "http", self.http, "no hosts, because httpx is not installed: pip install 'pytest-airssys-wasm[http]'"
             )
         object.__setattr__(self, "http", tuple(_place(f"http[{n}]", given) for n, given in enumerate(self.http)))
         object.__setattr__(self, "most_bytes", parse_size(self.most_bytes, "most_bytes"))
@@ -186,7 +192,10 @@ class ReferenceFunctions:
 
 
 def _place(where: str, given: object) -> str:
-    """Return a host with or without a port, as the URLs of guests have it. Raises `InvalidConfiguration`."""
+    """Return a host with or without a port in the normalized form that URLs have.
+
+    Raises `InvalidConfiguration` for a text that is not a host.
+    """
     import httpx
 
     wanted = "a host such as 'example.org', '127.0.0.1:8080' or '[::1]:8080'"

@@ -1,4 +1,4 @@
-"""Imports that cannot be linked, and the `LinkError` that says why."""
+"""The imports that cannot be linked, and the `LinkError` with the reasons."""
 
 from __future__ import annotations
 
@@ -23,11 +23,13 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.wit.world import Item
 
 WASI_P1 = "wasi_snapshot_preview1"
-"""The module that WASI preview 1 is imported from."""
+"""The name of the module from which WASI preview 1 is imported."""
 _WASI_P2 = re.compile(r"wasi:(cli|clocks|filesystem|io|random|sockets)/[\w-]+@0\.2\.\d+")
-"""The interfaces of `wasmtime.component.Linker.add_wasip2`; older patch versions are served by newer ones."""
+"""The interfaces that `wasmtime.component.Linker.add_wasip2` provides. They also serve imports of older patch
+versions.
+"""
 WASI_NOT_GRANTED = "WASI is not granted: wasi=Wasi() in Python, [wasi] in Component.toml"
-"""The reason for which imports of WASI are unmet, and the remedy."""
+"""The reason for unmet imports of WASI, with the remedy."""
 
 
 _MOST_TYPE = 120
@@ -37,16 +39,16 @@ _MEMBERS = re.compile(r"\{(?!…\})[^{}]*(?:\{…\}[^{}]*)*\}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnmetImport:
-    """An import that nothing provides, or that has another signature than what is registered for it."""
+    """An import that is not provided, or whose signature differs from that of the registered function."""
 
     name: str
     """The full name of the import."""
     type: str
-    """The type that the guest declares."""
+    """The type that the guest declares for the import."""
     why: str = ""
-    """The reason, where it is not plain."""
+    """The reason, if it is not obvious; else an empty string."""
     is_registered: bool = False
-    """Whether a function is registered for it, with another signature."""
+    """Whether a function with another signature is registered for the import."""
 
     def __str__(self) -> str:
         return f"{self.name}: {self.type}{f' ({self.why})' if self.why else ''}"
@@ -65,7 +67,9 @@ def is_wasi(interface: str) -> bool:
 def unmet_wit_imports(
     imports: Mapping[str, Item], host: HostFunctions | None, wasi: Wasi | None
 ) -> Iterator[UnmetImport]:
-    """Yield each import of a component that cannot be linked, with its WIT type, and the reason if not plain."""
+    """Yield each import of a component that cannot be linked, with its WIT type, and the reason if it is not
+    obvious.
+    """
     for interface, name, item in flatten(imports):
         full = full_name(interface, name)
         if is_wasi(interface):
@@ -91,7 +95,7 @@ def unmet_wit_imports(
 def unmet_core_imports(
     imports: Sequence[ModuleImport], host: HostFunctions | None, wasi: Wasi | None
 ) -> Iterator[UnmetImport]:
-    """Yield each import of a module that cannot be linked, with its type, and the reason where it is not plain."""
+    """Yield each import of a module that cannot be linked, with its type, and the reason if it is not obvious."""
     for one in imports:
         if one.module == WASI_P1 and wasi is not None:
             continue
@@ -103,20 +107,20 @@ def unmet_core_imports(
 
 
 def refusal(guest: object, unmet: Sequence[UnmetImport]) -> LinkError:
-    """Return the error that names all unmet imports: first those that nothing provides."""
+    """Return the error that names all unmet imports, beginning with those that are not provided."""
     missing = [one for one in unmet if not one.is_registered]
     misfits = [one for one in unmet if one.is_registered]
     paragraphs = []
     if missing:
-        paragraphs.append("\n  ".join([f"{guest!r} needs imports that nothing provides:", *_listed(missing)]))
+        paragraphs.append("\n  ".join([f"{guest!r} needs imports that are not provided:", *_listed(missing)]))
     if misfits:
-        begins = f"{guest!r} imports functions with another signature than that of the function registered:"
+        begins = f"{guest!r} imports functions whose signatures differ from those of the registered functions:"
         paragraphs.append("\n  ".join([begins, *(printable(str(one)) for one in misfits)]))
     return LinkError("\n".join(paragraphs), [one.name for one in unmet])
 
 
 def _listed(missing: Sequence[UnmetImport]) -> Iterator[str]:
-    """Yield a line for each import; for WASI, which comes in dozens, a line for each interface."""
+    """Yield a line for each import, but only one for each interface of WASI, whose imports are numerous."""
     for is_ungranted, group in groupby(missing, key=lambda one: one.why == WASI_NOT_GRANTED):
         if is_ungranted:
             for interface, functions in groupby(group, key=lambda one: one.name.partition("#")[0]):
@@ -139,4 +143,4 @@ def _short(type_text: str) -> str:
 def _near(full: str, host: HostFunctions | None) -> str:
     names = host.names if host is not None else ()
     near = difflib.get_close_matches(full, names, n=1, cutoff=0.8)
-    return f"registered is the similar {near[0]}" if near else ""
+    return f"a similar name is registered: {near[0]}" if near else ""

@@ -1,1 +1,1 @@
-"""`Component.toml`, and the WASI grants in it."""
+"""The manifest `Component.toml`, and the WASI grants in it."""

@@ -1,4 +1,6 @@
-"""msgspec's errors in the words of a manifest: file, line, table, key, value, and what would be right."""
+"""The translation of msgspec's errors to messages about a manifest, with file, line, table, key, value and the expected
+value.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,7 @@ _HEADER = re.compile(r"\s*\[\[?\s*([^\[\]]+?)\s*\]")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A manifest's path and text, in which messages name a place."""
+    """The path and the text of a manifest, for the position in messages."""
 
     path: Path
     text: str
@@ -35,14 +37,14 @@ class Place:
     def name(self, table: str, key: str, entry: int | None = None) -> str:
         """Return the file, the line if it can be found, the table and the key.
 
-        `entry` is the number of an entry among the tables of that name, from 0.
+        `entry` is the index of an entry among the tables of that name, from 0.
         """
         line = self._line(table, key, entry or 0)
         named = f"[[{table}]] entry {entry + 1}: " if entry is not None else f"[{table}] " if table else ""
         return f"{self.path}{f':{line}' if line else ''}: {named}{key}"
 
     def _line(self, table: str, key: str, entry: int) -> int | None:
-        """Return the number of the line of the key in that table, as far as the lines alone tell."""
+        """Return the line number of the key in the table, as far as it can be determined line by line."""
         current, passed = "", -1
         for number, line in enumerate(self.text.split("\n"), 1):
             header = _HEADER.match(line)
@@ -56,7 +58,7 @@ class Place:
         return None
 
     def error(self, table: str, key: str, given: object, wanted: str, entry: int | None = None) -> InvalidConfiguration:
-        """Return the error for a value at this place."""
+        """Return the error for a value at a position."""
         return InvalidConfiguration(self.name(table, key, entry), given, wanted)
 
 
@@ -80,7 +82,7 @@ _WORDS = {
 
 
 def translate(place: Place, raw: dict[str, Any], message: str) -> InvalidConfiguration:
-    """Return the error that means the same as msgspec's message: table, key, value, and what would be right."""
+    """Return the error that corresponds to msgspec's message, with table, key, value and the expected value."""
     what, _, at = message.partition(" - at `$")
     steps = [step for step in re.split(r"[.\[\]`]+", at) if step]
     table = ".".join(step for step in steps if not step.isdigit() and step != "...")

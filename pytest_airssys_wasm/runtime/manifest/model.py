@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 class ManifestTest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An entry `[[tests]]`: a call, and how it must end. Any number of them."""
+    """An entry `[[tests]]`: a call and its expected end. A manifest may have any number of entries."""
 
     name: str
-    """A sentence that no other entry has; the check is named `tests[<name>]`."""
+    """The name of the test, a sentence that must be unique; the check is named `tests[<name>]`."""
     call: str
-    """The export by its full name: `transform`, or `pkg:name/iface@1.0.0#transform` inside an interface."""
+    """The full name of the export: `transform`, or `pkg:name/iface@1.0.0#transform` inside an interface."""
     args: list[Any] = []
     """The arguments of the call."""
     returns: Any = msgspec.UNSET
@@ -34,11 +34,11 @@ class ManifestTest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     trap: str | msgspec.UnsetType = msgspec.UNSET
     """The kind of trap that the call must end with, such as `"unreachable"`."""
     max_fuel: int | msgspec.UnsetType = msgspec.UNSET
-    """The most fuel that the call may use."""
+    """The maximum fuel that the call may use."""
 
 
 class ComponentTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The table `[component]`. Required."""
+    """The required table `[component]`."""
 
     name: str
     """The name of the component, without slashes."""
@@ -49,36 +49,39 @@ class ComponentTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     It must lie below the manifest's folder or pytest's root directory, or be named on the command line."""
     description: str | None = None
-    """A description for readers."""
+    """A description for people."""
 
 
 class MemoryTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The table `[resources.memory]`. Required, because memory has no default."""
+    """The table `[resources.memory]`, which is required because memory has no default."""
 
     max_bytes: int
-    """The bytes of all memories together, within the platform's range (ini key `wasm_memory_range`)."""
+    """The limit in bytes on all memories together, within the platform's range (ini key `wasm_memory_range`)."""
 
 
 class CpuTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The table `[resources.cpu]`: the limits of each instantiation and each call."""
 
     max_fuel: int | None = None
-    """The units of fuel; 1,000,000 unless another setting says otherwise."""
+    """The limit in units of fuel; 1,000,000 by default."""
     timeout_ms: float | None = None
-    """The milliseconds of wall clock; 100 unless another setting says otherwise."""
+    """The limit in milliseconds on the wall-clock time; 100 by default."""
     timeout_seconds: float | None = None
-    """The seconds of wall clock, instead of `timeout_ms`."""
+    """The limit in seconds on the wall-clock time, as an alternative to `timeout_ms`."""
 
 
 class ResourcesTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The table `[resources]`. Required."""
+    """The required table `[resources]`."""
 
     memory: MemoryTable
     cpu: CpuTable | None = None
 
 
 class WasiTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The table `[wasi]`. With it, even an empty one, WASI is linked; it grants what its keys say and nothing else."""
+    """The table `[wasi]`.
+
+    If it is present, even empty, WASI is linked; only the access that its keys declare is granted.
+    """
 
     args: list[str] = []
     """The arguments, beginning with the name of the program."""
@@ -87,11 +90,13 @@ class WasiTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     stdin: str = ""
     """The text that the guest reads from stdin."""
     preopen: dict[str, str] = {}
-    """The directories of the guest, as a table `[wasi.preopen]`: directory = folder below the manifest's, read-only."""
+    """The directories of the guest, as a table `[wasi.preopen]` from guest directories to folders below that of the
+    manifest, which are read-only.
+    """
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The whole file, as it is decoded."""
+    """The decoded content of the whole file."""
 
     component: ComponentTable
     resources: ResourcesTable
@@ -105,29 +110,32 @@ msgspec.json.Decoder(Document)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """A `Component.toml` that was checked. CPU limits that it does not state are `None`: weaker settings apply."""
+    """The checked content of a `Component.toml`.
+
+    CPU limits that the file does not declare are `None`; other settings apply to them.
+    """
 
     path: Path
-    """The file that it was read from."""
+    """The path of the manifest."""
     name: str
     """The name of the component."""
     version: str
     """The version of the component."""
     wasm: Path
-    """The binary or text file of the component."""
+    """The path of the binary or WAT file of the component."""
     memory_bytes: int
     """The memory limit in bytes."""
     max_fuel: int | None
-    """The units of fuel of each execution."""
+    """The limit in units of fuel on each execution."""
     timeout_ms: float | None
-    """The milliseconds of wall clock of each execution."""
+    """The limit in milliseconds on the wall-clock time of each execution."""
     wasi: Wasi | None
-    """The grants of the table `[wasi]`; `None` without that table, and then WASI is not linked."""
+    """The grants of the table `[wasi]`; `None` without that table, in which case WASI is not linked."""
     tests: tuple[ManifestTest, ...]
     """The entries `[[tests]]`, in the order of the file."""
 
     def limits(self) -> ResourceLimits:
-        """Return the limits of this manifest, with the built-in defaults for those that it does not state."""
+        """Return the limits of this manifest, with the built-in defaults for limits that it does not declare."""
         return ResourceLimits(
             memory=self.memory_bytes,
             fuel=ResourceLimits.DEFAULT_FUEL if self.max_fuel is None else self.max_fuel,

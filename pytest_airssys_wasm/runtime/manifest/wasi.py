@@ -1,13 +1,13 @@
-"""The grants of WASI: a guest sees nothing of the machine that is not granted."""
+"""The grants of WASI. A guest has access only to the parts of the machine that are granted."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
+from pytest_airssys_wasm.runtime.base.originals import system
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
 
@@ -27,12 +27,14 @@ class Wasi:
     stdin: bytes | str = b""
     """The content of stdin; a string is encoded as UTF-8."""
     preopen: Mapping[str, tuple[str | os.PathLike[str], Literal["ro", "rw"]]] = field(default_factory=dict)
-    """The directories: a guest directory to `(host directory, "ro" or "rw")`. Writing to files is not bounded."""
+    """The directories of the guest, as a mapping from a guest directory to `(host directory, "ro" or "rw")`. The amount
+    of data written to files is not limited.
+    """
     inherit: bool = False
-    """Whether the guest has this process's own stdin, stdout, stderr, arguments and environment."""
+    """Whether the guest inherits the stdin, stdout, stderr, arguments and environment of this process."""
 
     def __post_init__(self) -> None:
-        """Check the grants now, so that the error names the grant, and not the guest's first use of it."""
+        """Check the grants when they are created, so that the error names the grant. Raises `InvalidConfiguration`."""
         if isinstance(self.args, str) or not all(map(_is_text, self.args)):
             raise InvalidConfiguration("wasi.args", self.args, "a sequence of strings without NUL")
         if not isinstance(self.env, Mapping) or not all(
@@ -51,7 +53,7 @@ class Wasi:
             where = f"wasi.preopen[{guest!r}]"
             if not isinstance(grant, Sequence) or len(grant) != 2 or grant[1] not in ("ro", "rw"):
                 raise InvalidConfiguration(where, grant, "(host directory, 'ro' or 'rw')")
-            if not Path(grant[0]).is_dir():
+            if not system.os.path.isdir(grant[0]):
                 raise InvalidConfiguration(where, os.fspath(grant[0]), "an existing directory of the host")
 
 

@@ -1,1 +1,1 @@
-"""Stores, and who may use one."""
+"""Stores, and the exclusive use of a store."""

@@ -1,4 +1,4 @@
-"""The checks of what a store is given, made where it is given: elsewhere the error would not name it."""
+"""The checks of the arguments of a store, which are made early so that the error names the argument."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def check_parts(limits: object, host: object, wasi: object) -> None:
-    """Raise `InvalidConfiguration` for parts that a store cannot be made of."""
+    """Raise `InvalidConfiguration` for arguments from which a store cannot be created."""
     if not isinstance(limits, ResourceLimits):
         raise InvalidConfiguration("limits", limits, "ResourceLimits(…)")
     if not isinstance(host, (HostFunctions, type(None))):
@@ -25,9 +25,13 @@ def check_parts(limits: object, host: object, wasi: object) -> None:
 
 
 def check_component(component: object, engine: EngineCore) -> None:
-    """Raise a `TypeError` for something other than a component, a `ValueError` for a component of another engine."""
+    """Raise a `TypeError` for an object that is not a component, and a `ValueError` for a component of another
+    engine.
+    """
     if getattr(component, "engine", None) is engine.raw:
         return
     if not isinstance(component, Component):
         raise TypeError(f"component: expected the result of the engine's load(), got {component!r}")
-    raise ValueError(f"{component!r} was loaded by another engine: a store runs those that its own engine has loaded")
+    raise ValueError(
+        f"{component!r} was loaded by another engine: a store can run only those that its engine has loaded"
+    )

@@ -1,4 +1,4 @@
-"""The exclusive use of a store: one execution at a time, and none after the store has come to its end."""
+"""The exclusive use of a store by one execution at a time, which ends with the store."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 class StoreUnusable(RuntimeError):
-    """The store is closed, was given up on, or is in use by a call that has not returned."""
+    """The store is closed, was abandoned, or is in use by a call that has not returned."""
 
 
 class ExclusiveUse:
-    """The right to run something in the store that `account` belongs to."""
+    """The right to run executions in the store to which `account` belongs."""
 
     def __init__(self, account: MemoryAccount) -> None:
         self._account = account
@@ -25,11 +25,11 @@ class ExclusiveUse:
 
     @property
     def is_over(self) -> bool:
-        """Whether the store cannot be used any more."""
+        """Whether the store has ended, so that it cannot be used any more."""
         return self._over is not None
 
     def take(self) -> None:
-        """Take the store. Raises `StoreUnusable` when another execution has it, or when it cannot be used any more."""
+        """Acquire the store. Raises `StoreUnusable` if another execution uses it, or if it cannot be used any more."""
         if not self._busy.acquire(blocking=False):
             running = RUN.get(None)
             if running is not None and running.account is self._account:
@@ -40,9 +40,9 @@ class ExclusiveUse:
             raise StoreUnusable(f"this store cannot be used any more: {self._over}")
 
     def give_back(self) -> None:
-        """Give the store back after `take`."""
+        """Release the store after `take`."""
         self._busy.release()
 
     def end(self, why: str) -> None:
-        """Let nobody take the store any more. Its present user still has to give it back."""
+        """Prevent further use of the store. Its current user still has to call `give_back`."""
         self._over = why

@@ -1,4 +1,4 @@
-"""Running a call again, in a store of its own: what searches and reports do with the calls of errors."""
+"""The repetition of a call in a new store, for searches and reports that start from the call of an error."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Repetition:
-    """The objects that an execution was made with."""
+    """The objects that are needed to repeat an execution."""
 
     engine: EngineCore
     component: Component
@@ -33,7 +33,7 @@ class Repetition:
 
 
 def repetition_of(call: Call | None) -> Repetition | None:
-    """Return the objects that a call was made with; `None` if there is no call, or the call is a copy."""
+    """Return the objects that are needed to repeat a call; `None` without a call, or if the call is a copy."""
     found = None if call is None else call.repetition
     return found if isinstance(found, Repetition) else None
 

@@ -1,4 +1,6 @@
-"""LimitedStore: guests live in it under one memory account, with a budget and a deadline for each execution."""
+"""The class `LimitedStore`, in which guests share one memory account, and each execution has a budget and a
+deadline.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_airssys_wasm.runtime.base.originals import monotonic
 from pytest_airssys_wasm.runtime.base.outcome import Call, Finished
+from pytest_airssys_wasm.runtime.base.printable import printable
 from pytest_airssys_wasm.runtime.base.usage import Execution, Usage, UsageTotals
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration, WasmError, outcome_of
 from pytest_airssys_wasm.runtime.execution.clock import cancel, keep_time, wait_done
@@ -23,6 +26,7 @@ from pytest_airssys_wasm.runtime.store.exclusive_use import ExclusiveUse
 from pytest_airssys_wasm.runtime.store.repetition import Repetition, call_text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from typing_extensions import Self
@@ -41,13 +45,16 @@ if TYPE_CHECKING:
 class LimitedStore:
     """A wasmtime store under `limits`.
 
-    As a context manager (`with` or `async with`) it is closed at the end of the block, which releases everything in it.
-    `host` serves the imports of its guests, `wasi` grants what they may see of the machine; both default to nothing.
-    With `fuel_per="store"` all executions share one fuel budget; with `"call"` each instantiation and each call of an
-    export has its own.
+    As a context manager (`with` or `async with`) the store is closed at the end of the block, which releases everything
+    in it. `host` serves the imports of the guests, and `wasi` grants them access to the machine. By default there are
+    no host functions, and WASI is not linked. With `fuel_per="store"` all executions share one fuel budget; with
+    `"call"` each instantiation and each call of an export has its own.
 
-    One thread at a time may use a store, and a host function may not call back into the store that calls it:
-    both raise `StoreUnusable`.
+    Only one thread at a time may use a store, and a host function may not call into the store that is calling it;
+    otherwise `StoreUnusable` is raised.
+
+    Raises `ResourceLimitExceeded` with the resource `abandoned-guests`, as every execution does, while guests that had
+    to be given up hold too much.
     """
 
     def __init__(
@@ -62,16 +69,19 @@ class LimitedStore:
         check_parts(limits, host, wasi)
         if fuel_per not in ("call", "store"):
             raise InvalidConfiguration("fuel_per", fuel_per, "'call' or 'store'")
+        engine.abandoned_guests.check()
         self.engine = engine
-        """The `WasmEngine` whose components it runs."""
+        """The `WasmEngine` whose components the store runs."""
         self.limits = limits
-        """The limits that hold in it."""
+        """The limits of the store and of each execution in it."""
         self.host = host
-        """The host functions that serve the imports of its guests."""
+        """The host functions that serve the imports of guests."""
         self.wasi = wasi
-        """The WASI grants of its guests."""
+        """The WASI grants of guests; `None` if WASI is not linked."""
         self.fuel_per = fuel_per
-        """The owner of the fuel budget: each `call` (one instantiation or one call of an export), or the `store`."""
+        """The scope of the fuel budget: `call` for each instantiation and each call of an export, or `store` for all
+        executions together.
+        """
         self.usage: Usage | None = None
         """The usage of the last execution; `None` before the first."""
         self._fuel_left = limits.fuel if fuel_per == "store" else None
@@ -90,12 +100,14 @@ class LimitedStore:
     def instantiate(self, component: Component) -> Instance:
         """Link and instantiate a component as one execution.
 
-        Raises `LinkError` before anything runs, else the `WasmError` that the execution ended with.
+        Raises `LinkError` before anything runs, or the `WasmError` with which the execution ended.
         """
         return self._instance(self.run(Instantiate(component)))
 
     async def instantiate_async(self, component: Component) -> Instance:
-        """Link and instantiate a component without blocking the running event loop; the same as `instantiate`."""
+        """Link and instantiate a component without blocking the running event loop; otherwise the same as
+        `instantiate`.
+        """
         return self._instance(await self.run_async(Instantiate(component)))
 
     def execute(self, component: Component, function: str, *args: Any) -> Execution:
@@ -120,8 +132,8 @@ class LimitedStore:
     def run(self, operation: Operation) -> Any:
         """Run an operation as one execution under the limits, and return its result.
 
-        Operations that can be refused are refused on the calling thread, before anything has run; that error is raised
-        as it is. Otherwise raises the error that the execution ended with.
+        Errors that can be detected before anything has run are raised on the calling thread. Otherwise raises the error
+        with which the execution ended.
         """
         run = self._open(operation)
         backend = self._backend
@@ -137,14 +149,14 @@ class LimitedStore:
             self._interrupted(run)
             raise
         finally:
-            self._end(run)
+            self._end(operation, run)
         self._conclude(operation, run)
         return run.value
 
     async def run_async(self, operation: Operation) -> Any:
         """Run an operation without blocking the running asyncio event loop; otherwise the same as `run`.
 
-        Cancelling the task that awaits it ends the guest.
+        Cancelling the awaiting task ends the guest.
         """
         on_loop = self._on_this_loop()
         run = self._open(operation)
@@ -160,13 +172,16 @@ class LimitedStore:
             self._interrupted(run)
             raise
         finally:
-            self._end(run)
+            self._end(operation, run)
         self._conclude(operation, run)
         return run.value
 
     @property
     def total(self) -> Usage | None:
-        """The usage of all executions so far: sums, and the highest peak; `max_fuel` only where they share a budget."""
+        """The total usage of all executions so far: sums, and the highest peak memory.
+
+        `max_fuel` is set only if the executions share a budget.
+        """
         return self._tally.usage()
 
     @property
@@ -181,11 +196,11 @@ class LimitedStore:
 
     @property
     def is_usable(self) -> bool:
-        """Whether the store can run something: not closed, and not given up on."""
+        """Whether the store can be used for further executions. It cannot after it was closed or abandoned."""
         return not self._use.is_over
 
     def close(self) -> None:
-        """Release the store and everything in it. Calling it again does nothing."""
+        """Release the store and everything in it. Further calls do nothing."""
         if self.is_usable:
             self._use.take()
             self._use.end("it was closed")
@@ -215,11 +230,12 @@ class LimitedStore:
 
     def _open(self, operation: Operation) -> Run:
         check_component(operation.component, self.engine)
+        self.engine.abandoned_guests.check()
         self._use.take()
         return Run(self.limits, self._budget(), self._backend.account)
 
     def _on_this_loop(self) -> OnLoop:
-        """Return the store's place on the event loop that is running now."""
+        """Return the part of the store that belongs to the running event loop."""
         if self._on_loop is not None and self._on_loop.is_running():
             return self._on_loop
         # Loads asyncio, for those who have a loop.
@@ -235,18 +251,28 @@ class LimitedStore:
         if self.limits.timeout_ms == 0:
             run.stop = Stop.TIMEOUT
         self._backend.running.append(run)
-        threads = self.engine.guest_threads
-        if run.loop is None:
-            threads.run(job)
-        else:
-            threads.run_ahead(job)
+        threads, abandoned_guests = self.engine.guest_threads, self.engine.abandoned_guests
 
-    def _end(self, run: Run) -> None:
+        def job_to_its_end() -> Callable[[], None] | None:
+            farewell = job()
+            if run.abandoned:
+                abandoned_guests.remove(run)
+            return farewell
+
+        if run.loop is None:
+            threads.run(job_to_its_end)
+        else:
+            threads.run_ahead(job_to_its_end)
+
+    def _end(self, operation: Operation, run: Run) -> None:
         running = self._backend.running
         if running and not run.finished and not run.abandoned:
             cancel(run, self._backend.stop)  # a signal came before the wait, or while that ended the guest
         running.clear()
         over = self._backend.end(run)
+        if run.abandoned:
+            has_folders = self.wasi is not None and bool(self.wasi.preopen)
+            self.engine.abandoned_guests.add(run, _name(operation), has_folders=has_folders)
         if over is not None:
             self._release.detach()
             self._use.end(over)
@@ -255,7 +281,9 @@ class LimitedStore:
         self._use.give_back()
 
     def _conclude(self, operation: Operation, run: Run) -> None:
-        """Judge the run, tell the watcher of the engine, and raise the error that it ended with."""
+        """Determine the verdict of the run, notify the `on_execution` of the engine, and raise the error with which the
+        run ended.
+        """
         error = self._backend.judge(run)
         known = error.usage if isinstance(error, WasmError) else None
         self.usage = usage = known or self._backend.measure(run)
@@ -284,7 +312,16 @@ class LimitedStore:
         )
 
     def _interrupted(self, run: Run) -> None:
-        """Measure a run that its caller does not wait for any more: a signal, a cancelled task."""
+        """Measure a run whose caller no longer waits, because of a signal or a cancelled task."""
         if self._backend.running:  # else it was refused, and nothing has run
             self.usage = self._backend.measure(run)
             self._tally.add(self.usage)
+
+
+def _name(operation: Operation) -> str:
+    name = (
+        operation.component.name
+        if operation.function is None
+        else f"{operation.function} of {operation.component.name}"
+    )
+    return printable(name)

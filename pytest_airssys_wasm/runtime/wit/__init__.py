@@ -1,1 +1,1 @@
-"""WIT types and worlds, with their text."""
+"""The types and worlds of WIT, with their text."""

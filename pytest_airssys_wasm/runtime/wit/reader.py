@@ -1,4 +1,4 @@
-"""The world of a compiled component, read from wasmtime's component types."""
+"""The reader of the world of a compiled component, which uses wasmtime's component types."""
 
 from __future__ import annotations
 
@@ -33,13 +33,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _MOST_TYPES = 100_000
-"""The most parts of all types. Types may share parts, so that a small binary can describe an enormous tree; worlds in
-practice have a few thousand."""
+"""The maximum number of parts in all types. Types may share parts, so that a small binary can describe an enormous
+tree; real worlds have a few thousand parts.
+"""
 _MOST_NAMES = 5_000
-"""The most names of imports, exports and items of interfaces. wasmtime looks for each one from the first on, so that
-50,000 take a minute."""
+"""The maximum number of names of imports, exports and items of interfaces. wasmtime searches linearly for each name, so
+that 50,000 names take a minute.
+"""
 _MOST_RESOURCES = 1_000
-"""The most resources. Only pair by pair can wasmtime be asked whether two of them are the same."""
+"""The maximum number of resources. wasmtime can only compare two resources at a time."""
 
 _PRIMITIVES = {
     name: Primitive(name.lower())
@@ -50,7 +52,7 @@ _PRIMITIVES = {
 def read_world(component: Any, engine: Any) -> World:
     """Return the imports and exports of a `wasmtime.component.Component`.
 
-    Raises `InvalidComponent` when its types are too many or too large to be read.
+    Raises `InvalidComponent` if the component has too many types, or types that are too large.
     """
     reader = _Reader(engine)
     type_ = component.type

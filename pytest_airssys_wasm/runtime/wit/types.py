@@ -1,6 +1,6 @@
-"""WIT types of values and functions, as plain data, and their text: `str()` of each is WIT.
+"""The WIT types of values and functions, as plain data. The `str()` of each type is WIT text.
 
-`spell`, `spell_function` and `definition` write the same text with names that an interface gives to types.
+`spell`, `spell_function` and `definition` write the same text with the names that an interface defines for types.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class _Spelled:
 
 @dataclass(frozen=True, slots=True)
 class Primitive(_Spelled):
-    """A type that consists of its name: `bool`, `s8` … `u64`, `f32`, `f64`, `char`, `string`, `error-context`."""
+    """A primitive type, given by its name: `bool`, `s8` … `u64`, `f32`, `f64`, `char`, `string`, `error-context`."""
 
     name: str
 
@@ -80,7 +80,7 @@ class OptionType(_Spelled):
 
 @dataclass(frozen=True, slots=True)
 class ResultType(_Spelled):
-    """The type `result<ok, err>`; `None` for a side without a payload."""
+    """The type `result<ok, err>`; `ok` or `err` is `None` if that case has no payload."""
 
     ok: WitType | None
     err: WitType | None
@@ -88,7 +88,10 @@ class ResultType(_Spelled):
 
 @dataclass(frozen=True, slots=True)
 class ResourceType:
-    """A resource, of which handles are passed. Two of the same name differ in their number within the world."""
+    """A resource, to which handles are passed.
+
+    Resources of the same name are distinguished by their numbers within the world.
+    """
 
     name: str
     number: int = 0
@@ -99,14 +102,14 @@ class ResourceType:
 
 @dataclass(frozen=True, slots=True)
 class OwnType(_Spelled):
-    """The type of an owned handle of a resource."""
+    """The type `own<resource>` of an owned handle."""
 
     resource: ResourceType
 
 
 @dataclass(frozen=True, slots=True)
 class BorrowType(_Spelled):
-    """The type of a handle of a resource that is lent for the duration of a call."""
+    """The type `borrow<resource>` of a handle that is lent for the duration of a call."""
 
     resource: ResourceType
 
@@ -126,7 +129,7 @@ class StreamType(_Spelled):
 
 
 DefinedType = RecordType | VariantType | EnumType | FlagsType
-"""The type of a value that WIT only has by a name: an interface or a world defines it."""
+"""The type of a value that can be used in WIT only by a name, which an interface or a world defines."""
 
 WitType = (
     Primitive
@@ -145,7 +148,7 @@ WitType = (
 
 @dataclass(frozen=True, slots=True)
 class FunctionType:
-    """The type `func(name: type) -> result`; `None` for a function without a result."""
+    """The type `func(name: type) -> result`; `result` is `None` for a function without a result."""
 
     params: tuple[tuple[str, WitType], ...]
     result: WitType | None
@@ -156,7 +159,7 @@ class FunctionType:
 
 
 def children(type_: WitType) -> Iterator[WitType]:
-    """Yield the types that a type directly consists of."""
+    """Yield the direct components of a type."""
     match type_:
         case ListType(element):
             yield element
@@ -204,11 +207,11 @@ def without_python_value(function: FunctionType) -> WitType | None:
 
 
 Names = Mapping[WitType, str]
-"""The names that an interface gives to types."""
+"""The names that an interface defines for types."""
 
 
 def spell(type_: WitType, names: Names | None = None) -> str:
-    """Return a type as WIT text: its name in `names` if it has one there, otherwise written out."""
+    """Return a type as WIT text: its name in `names`, or else its definition."""
     if names and type_ in names:
         return names[type_]
     match type_:
@@ -240,7 +243,7 @@ def spell(type_: WitType, names: Names | None = None) -> str:
 
 
 def definition(type_: DefinedType, names: Names | None = None) -> tuple[str, list[str]]:
-    """Return the keyword and the members of a type that WIT defines by name."""
+    """Return the keyword and the members of a type that has to be defined by a name."""
     match type_:
         case RecordType(fields):
             return "record", [f"{identifier(name)}: {spell(field, names)}" for name, field in fields]
@@ -273,5 +276,5 @@ _KEYWORDS = frozenset(
 
 
 def identifier(name: str) -> str:
-    """Return a name as WIT text writes it: a keyword takes a `%`."""
+    """Return a name as WIT text, with a `%` before keywords."""
     return "%" + name if name in _KEYWORDS else name

@@ -1,4 +1,4 @@
-"""Worlds and interfaces: the imports and exports of a component, as plain data. `str()` of a world is WIT text."""
+"""Worlds and interfaces: the imports and exports of a component, as plain data. The `str()` of a world is WIT text."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class InterfaceType:
 
 
 Item = FunctionType | InterfaceType | ResourceType | Opaque | WitType
-"""The meaning of a name in a world or an interface."""
+"""The item that a name denotes in a world or an interface."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class World:
 
 
 def flatten(level: Mapping[str, Item]) -> Iterator[tuple[str, str, Item]]:
-    """Yield `(interface, name, item)` of everything in a world's imports or exports; `""` outside of an interface."""
+    """Yield `(interface, name, item)` for all imports or exports of a world; `interface` is `""` at the root."""
     for name, item in level.items():
         if isinstance(item, InterfaceType):
             yield from ((name, inner, inner_item) for inner, inner_item in item.items.items())
@@ -74,12 +74,14 @@ def flatten(level: Mapping[str, Item]) -> Iterator[tuple[str, str, Item]]:
 
 
 def full_name(interface: str, name: str) -> str:
-    """Return the name by which a function of an interface (empty for the root) is called or registered."""
+    """Return the full name of a function of an interface (empty for the root), by which the function is called or
+    registered.
+    """
     return f"{interface}#{name}" if interface else name
 
 
 def functions(level: Mapping[str, Item]) -> dict[str, FunctionType]:
-    """Return every function by its full name: `name`, or `interface#name`."""
+    """Return the types of all functions by their full names: `name`, or `interface#name`."""
     return {
         (f"{interface}#{name}" if interface else name): item
         for interface, name, item in flatten(level)
@@ -157,7 +159,7 @@ def _interface(interface: str, inner: InterfaceType, homes: _Homes, indent: str)
 
 
 def _names(interface: str, items: Mapping[str, Item], homes: _Homes) -> tuple[list[str], dict[WitType, str]]:
-    """Return the `use` lines of an interface (or of the world, ""), and the names of types in it."""
+    """Return the `use` lines of an interface (or of the world, for `""`), and the names of its types."""
     uses = [
         (homes[item], name)
         for name, item in items.items()
@@ -182,20 +184,22 @@ def _names(interface: str, items: Mapping[str, Item], homes: _Homes) -> tuple[li
 
 
 def _package(interface: str) -> tuple[str, str]:
-    """Return the package of an interface, `ns:package@version`, and the interface's own name."""
+    """Return the package of an interface, `ns:package@version`, and its name within the package."""
     package, _, rest = interface.partition("/")
     name, at, version = rest.partition("@")
     return package + at + version, name
 
 
 def _seen_from(interface: str, home: str) -> str:
-    """Return the name of an interface in a `use` of another one: within the same package, its short name."""
+    """Return the name of an interface in the `use` statement of another one: the short name if both are in the same
+    package.
+    """
     package, name = _package(home)
     return identifier(name) if package == _package(interface)[0] else home
 
 
 def _mentioned(items: Mapping[str, Item]) -> Iterator[WitType]:
-    """Yield every type in these items that WIT defines by name, the outermost first."""
+    """Yield every type in these items that has to be defined by a name, the outermost first."""
     waiting: list[WitType] = []
     for item in items.values():
         match item:

@@ -56,7 +56,7 @@ def test_the_suite_runs_on_the_foreign_runtime_and_the_laws_do_not(odd):
     ran = odd.run(ODD)
     assert ran.results == {ADDS: "passed", TRAPS: "failed", WRONG: "failed", UNREADABLE: "failed"}
     assert ran.count("skipped") == 3
-    assert "the laws are tried on the bundled runtime only" in ran.text
+    assert "the laws are tested on the bundled runtime only" in ran.text
     assert "the runtime has no session" in ran.text
     assert [line for line in ran.text.splitlines() if line.startswith("wasm suite: odd-runtime 7.1 (")]
     assert "Traceback" not in ran.text
@@ -156,8 +156,19 @@ def test_reports_name_the_foreign_runtime(odd):
     assert f"FAILED {WRONG} - {found}" in ran.text
 
 
+DEATH = "step 1: verdict = runtime-died"
+OFF_BY_ONE = "step 1: value = 2"
+
+
+def known_of(project, *entries, sometimes=False, reason="x"):
+    """The flag for a list with one group: node ids, each with its findings."""
+    cases = "".join(f"{json.dumps(case)} = {json.dumps(pins)}\n" for case, *pins in entries)
+    head = f"[[failures]]\nreason = '{reason}'\nsometimes = {str(sometimes).lower()}\n"
+    return expect(project, f"{head}[failures.cases]\n{cases}")
+
+
 def test_known_failures_are_expected_with_their_reason(odd):
-    known = expect(odd, f'[[failures]]\nreason = """a trap\nkills it"""\ncases = [\'{TRAPS}\']\n')
+    known = expect(odd, f'[[failures]]\nreason = """a trap\nkills it"""\ncases = {{\'{TRAPS}\' = ["{DEATH}"]}}\n')
     ran = odd.run(ODD, known, ADDS, TRAPS, "--wasm-report=out.json")
     assert ran.code == 0
     assert ran.results == {ADDS: "passed", TRAPS: "xfail"}
@@ -169,38 +180,128 @@ def test_known_failures_are_expected_with_their_reason(odd):
 
 @pytest.mark.parametrize("workers", ["0", "2"])
 def test_a_known_failure_that_passes_fails_the_run(odd, workers):
-    known = expect(odd, f"[[failures]]\nreason = 'it is off by one'\ncases = ['{ADDS}']\n")
+    known = known_of(odd, (ADDS, "step 1: value = 3"), reason="it is off by one")
     ran = odd.run(ODD, known, ADDS, "-n", workers)
     assert ran.code == pytest.ExitCode.TESTS_FAILED
     assert "[XPASS(strict)] it is off by one" in ran.text
 
 
 def test_what_fails_sometimes_may_pass(odd):
-    known = expect(odd, f"[[failures]]\nreason = 'load'\nsometimes = true\ncases = ['{ADDS}', '{WRONG}']\n")
+    known = known_of(odd, (ADDS, "step 1: value = 3"), (WRONG, OFF_BY_ONE, "step 1: verdict = trap"), sometimes=True)
     ran = odd.run(ODD, known, ADDS, WRONG)
     assert ran.results == {ADDS: "xpass", WRONG: "xfail"}
     assert ran.code == 0
 
 
+@pytest.mark.parametrize("pin", [OFF_BY_ONE, "value = 2", "step 1: value", "value"])
+def test_a_known_failure_names_its_finding_as_closely_as_it_likes(odd, pin):
+    assert odd.run(ODD, known_of(odd, (WRONG, pin)), WRONG).results == {WRONG: "xfail"}
+
+
+@pytest.mark.parametrize("pin", ["step 1: value = 4", "step 2: value = 2", "step 1: verdict", "fuel_consumed"])
+def test_another_finding_of_a_known_failure_still_fails(odd, pin):
+    ran = odd.run(ODD, known_of(odd, (WRONG, pin), reason="it cannot count"), WRONG)
+    assert ran.results == {WRONG: "failed"}
+    for line in (
+        "step 1 (add): value: expected 3, got 2",
+        f"a known finding is gone: {pin}",
+        "known of this case, for another reason (it cannot count)",
+        "--wasm-expectations-update",
+    ):
+        assert line in ran.text
+
+
+@pytest.mark.parametrize("sometimes", [False, True])
+@pytest.mark.parametrize("pin", ["step 1: verdict = ok", "step 1: verdict", "verdict"])
+def test_no_other_finding_stands_for_the_death_of_a_runtime(odd, pin, sometimes):
+    ran = odd.run(ODD, known_of(odd, (TRAPS, pin), sometimes=sometimes), TRAPS)
+    assert ran.results == {TRAPS: "failed"}
+    assert "got 'runtime-died'" in ran.text
+
+
+def test_a_runtime_that_dies_of_each_request_has_no_known_failures(odd):
+    known = known_of(odd, (ADDS, "step 1: value = 3"), (WRONG, OFF_BY_ONE))
+    odd.path("odd.py").write_text(dedent(ODD_ADAPTER).replace('["call"] == "boom"', '["call"]'))
+    assert odd.run(ODD, known, ADDS, WRONG).results == {ADDS: "failed", WRONG: "failed"}
+
+
+def test_a_finding_that_is_gone_fails_the_case_although_another_stays(odd):
+    known = known_of(odd, (WRONG, OFF_BY_ONE, "step 1: fuel_consumed = null"))
+    ran = odd.run(ODD, known, WRONG)
+    assert ran.results == {WRONG: "failed"}
+    assert f"FAILED {WRONG} - a known finding is gone: step 1: fuel_" in ran.text
+    assert "a known finding is gone: step 1: fuel_consumed = null" in ran.text
+
+
 def test_a_case_that_cannot_be_read_is_no_known_failure(odd):
-    known = expect(odd, f"[[failures]]\nreason = 'x'\ncases = ['{UNREADABLE}']\n")
-    assert odd.run(ODD, known, UNREADABLE).results == {UNREADABLE: "failed"}
+    assert odd.run(ODD, known_of(odd, (UNREADABLE, "verdict")), UNREADABLE).results == {UNREADABLE: "failed"}
 
 
 def test_known_failures_of_the_bundled_runtime_count_too(suite):
-    known = expect(suite, f"[[failures]]\nreason = 'one and one are two'\ncases = ['{WRONG}']\n")
+    known = known_of(suite, (WRONG, OFF_BY_ONE), reason="one and one are two")
     assert suite.run("--airssys-wasm", known, WRONG).results == {WRONG: "xfail"}
+
+
+UPDATE = "--wasm-expectations-update"
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_list_is_written_from_a_run(odd, workers):
+    known = "--wasm-expectations=new/known.toml"
+    ran = odd.run(ODD, known, UPDATE, ADDS, TRAPS, WRONG, "-n", workers)
+    assert ran.code == 0
+    assert ran.results == {ADDS: "passed", TRAPS: "xfail", WRONG: "xfail"}
+    assert "known.toml: 2 cases, 2 added" in ran.text
+    assert "The runtime died in 1 case" in ran.text
+    assert odd.path("new/known.toml").read_text() == (
+        f'[[failures]]\nreason = "Not explained yet"\n[failures.cases]\n'
+        f'"{TRAPS}" = ["{DEATH}"]\n"{WRONG}" = ["{OFF_BY_ONE}"]\n'
+    )
+    again = odd.run(ODD, known, ADDS, TRAPS, WRONG)
+    assert (again.code, again.results) == (0, ran.results)
+
+
+def test_an_update_keeps_reasons_comments_and_what_did_not_run(odd):
+    text = (
+        "# Why it fails.\n#     pytest …\n\n"
+        f'[[failures]]\nreason = "It \\"cannot\\" count"\n[failures.cases]\n"{ADDS}" = ["value"]\n"{WRONG}" = ["value"]\n\n'
+        f'[[failures]]\nreason = "Load"\nsometimes = true\n[failures.cases]\n"{TRAPS}" = ["step 1: elapsed_ms"]\n'
+    )
+    known = expect(odd, text)
+    ran = odd.run(ODD, known, UPDATE, WRONG)
+    assert "known.toml: 3 cases, nothing changed" in ran.text
+    assert odd.path("known.toml").read_text() == text
+    ran = odd.run(ODD, known, UPDATE, ADDS, TRAPS, WRONG)
+    assert "known.toml: 2 cases, 1 removed, 1 changed" in ran.text
+    written = text.replace(f'"{ADDS}" = ["value"]\n', "")
+    assert odd.path("known.toml").read_text() == written.replace('ms"]', f'ms", "{DEATH}"]')
+
+
+def test_an_update_without_a_file_is_a_usage_error(odd):
+    ran = odd.run(ODD, UPDATE)
+    assert ran.code == pytest.ExitCode.USAGE_ERROR
+    assert "--wasm-expectations FILE" in ran.text
+    assert odd.run(ODD, "--wasm-expectations=nothing.toml").code == pytest.ExitCode.USAGE_ERROR
 
 
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("[[failures]]\nreason = 'x'\ncases = ['conformance/alpha/add-up']\n", f"near: {ADDS}"),
-        ("[[failures]]\nreason = 'x'\ncases = ['conformance/laws/always']\n", "expected a conformance case"),
-        (f"[[failures]]\nreason = 'x'\ncases = ['{ADDS}', '{ADDS}']\n", "expected each case once"),
-        (f"[[failures]]\nreason = ' '\ncases = ['{ADDS}']\n", "failures[0]"),
-        (f"[[failures]]\ncases = ['{ADDS}']\n", "failures[0].reason: expected this key"),
-        ("[[failures]]\nreason = 'x'\ncases = []\n", "failures[0]"),
+        (f"[[failures]]\nreason = 'x'\ncases = {{'{ADDS[:-1]}' = ['verdict']}}\n", f"near: {ADDS}"),
+        (
+            "[[failures]]\nreason = 'x'\ncases = {'conformance/laws/always' = ['value']}\n",
+            "expected a conformance case",
+        ),
+        (2 * f"[[failures]]\nreason = 'x'\ncases = {{'{ADDS}' = ['value']}}\n", "expected each case once"),
+        (f"[[failures]]\nreason = ' '\ncases = {{'{ADDS}' = ['value']}}\n", "failures[0]"),
+        (f"[[failures]]\ncases = {{'{ADDS}' = ['value']}}\n", "failures[0].reason: expected this key"),
+        ("[[failures]]\nreason = 'x'\ncases = {}\n", "failures[0]"),
+        (f"[[failures]]\nreason = 'x'\ncases = {{'{ADDS}' = []}}\n", "at least one finding"),
+        (
+            f"[[failures]]\nreason = 'x'\ncases = {{'{ADDS}' = ['it fails']}}\n",
+            "a finding, such as 'step 2: verdict = ok'",
+        ),
+        (f"[[failures]]\nreason = 'x'\ncases = ['{ADDS}']\n", "failures[0].cases"),
         ("[[failure]]\n", "failure: expected a known key"),
         ("= 5", "expected TOML"),
     ],

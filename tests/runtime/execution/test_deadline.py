@@ -58,7 +58,7 @@ def test_a_host_function_that_never_returns_ends_for_the_caller(engine):
     assert caught.value.usage.wall_ms < 5_000
     assert caught.value.usage.host_calls == 1
     assert not caught.value.usage.fuel.is_exact
-    with pytest.raises(StoreUnusable, match="given up"):
+    with pytest.raises(StoreUnusable, match="abandoned"):
         instance.once()
     store.close()
     release.set()

@@ -25,7 +25,7 @@ def test_a_host_function_sees_what_is_left(engine):
     assert 9_999_000 < fuel < 10_000_000
     assert 0 < ms < 20_000
     assert unlimited == (None, None)
-    with pytest.raises(LookupError, match="no guest is calling"):
+    with pytest.raises(LookupError, match="can be called only in a host function"):
         current_execution()
 
 
@@ -33,7 +33,7 @@ def test_a_function_that_takes_other_arguments_is_named_before_anything_runs(eng
     guest = engine.load('(module (import "env" "f" (func (param i32 i32))) (func (export "g")))')
     host = HostFunctions()
     host.register("env#f", lambda only: None)
-    with pytest.raises(LinkError, match=r"env#f: .* \(registered is a function that takes \(only\)\)"):
+    with pytest.raises(LinkError, match=r"env#f: .* \(the registered function takes \(only\)\)"):
         engine.execute(guest, "g", limits=LIMITS, host=host)
     for fitting in (lambda *all_of_them: None, lambda a, b, c=1: None, print):
         host.register("env#f", fitting)

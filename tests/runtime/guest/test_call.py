@@ -111,7 +111,7 @@ def test_a_name_that_is_no_text_is_refused_by_name(engine, name):
     with LimitedStore(engine, LIMITS) as store:
         instance = store.instantiate(guest)
         for use in (instance.call, instance.__getitem__, lambda name: store.execute(guest, name)):
-            with pytest.raises(TypeError, match="the name of an export is a string, got "):
+            with pytest.raises(TypeError, match="the name of an export must be a string, got "):
                 use(name)
         assert instance.add(1, 2) == 3
 
@@ -139,6 +139,6 @@ def test_what_no_engine_or_another_has_loaded_is_refused(engine, watched):
 def test_without_an_asyncio_loop_awaiting_says_what_it_needs(engine):
     with LimitedStore(engine, LIMITS) as store:
         coroutine = store.execute_async(engine.load(GUEST), "add", 1, 2)
-        with pytest.raises(RuntimeError, match="guests are awaited on asyncio"):
+        with pytest.raises(RuntimeError, match="guests can be awaited only with asyncio"):
             coroutine.send(None)
         assert store.is_usable

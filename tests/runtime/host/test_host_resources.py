@@ -104,5 +104,5 @@ def test_what_the_guest_keeps_is_let_go_of_with_the_store_and_not_dropped(engine
 def test_a_method_that_the_class_lacks_is_named_before_anything_runs(engine):
     host = HostFunctions()
     host.register_resource("desk#ticket", type("Ticket", (), {}))
-    with pytest.raises(LinkError, match=r"ticket\.number: .*\(the class Ticket has no such method\)"):
+    with pytest.raises(LinkError, match=r"ticket\.number: .*\(the class Ticket does not have this method\)"):
         engine.execute(engine.load(GUEST), "take", limits=LIMITS, host=host)

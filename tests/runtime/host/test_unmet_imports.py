@@ -31,8 +31,8 @@ def test_a_function_with_another_signature_is_not_called_missing(engine):
     error = refused(engine, MISFIT.format(""), serving("env#f", lambda only: None))
     assert error.imports == ("env#f",)
     assert str(error) == (
-        "<module <text>> imports functions with another signature than that of the function registered:\n"
-        "  env#f: (func (param i32 i32)) (registered is a function that takes (only))"
+        "<module <text>> imports functions whose signatures differ from those of the registered functions:\n"
+        "  env#f: (func (param i32 i32)) (the registered function takes (only))"
     )
 
 
@@ -40,8 +40,8 @@ def test_what_is_missing_and_what_does_not_fit_are_told_apart(engine):
     error = refused(engine, MISFIT.format('(import "env" "h" (func))'), serving("env#f", lambda only: None))
     assert error.imports == ("env#f", "env#h")
     missing, misfits = str(error).split("\n<module <text>> ")
-    assert missing == "<module <text>> needs imports that nothing provides:\n  env#h: (func)"
-    assert misfits.startswith("imports functions with another signature")
+    assert missing == "<module <text>> needs imports that are not provided:\n  env#h: (func)"
+    assert misfits.startswith("imports functions whose signatures differ")
 
 
 @pytest.mark.parametrize(
@@ -65,14 +65,16 @@ def test_a_reference_function_imported_with_another_type_is_refused_with_the_rig
       (import "{name}" (func {params} {result})))"""
     error = refused(engine, guest, host)
     assert error.imports == (name,)
-    assert f"registered is a function for {type_}" in str(error)
+    assert f"the registered function serves only {type_}" in str(error)
 
 
 def test_a_module_cannot_import_a_reference_function(engine):
     host = HostFunctions()
     ReferenceFunctions().register(host, "env")
     error = refused(engine, '(module (import "env" "sleep" (func (param i32))) (func (export "g")))', host)
-    assert "env#sleep: (func (param i32)) (registered is a function for func(ms: u32) -> result<_, " in str(error)
+    assert "env#sleep: (func (param i32)) (the registered function serves only func(ms: u32) -> result<_, " in str(
+        error
+    )
 
 
 def test_the_names_of_parameters_are_the_guests_to_choose(engine):

@@ -1,8 +1,8 @@
 """The executions for which an asyncio event loop waits, and the coroutines for which guests wait.
 
-The guest runs on a thread of its own, as always; a timer wakes the loop at the deadline. The loop reads captured
-output when there is some, and is told by the guest's thread when that is through. A coroutine that serves an import
-runs on the loop of its execution; where the caller is not a coroutine, on a loop of its own on the guest's thread.
+The guest runs on a guest thread, as always, and a timer wakes the loop at the deadline. The loop reads captured output,
+and is woken by the guest's thread at the end. A coroutine that serves an import runs on the loop of its execution; if
+the caller is not a coroutine, it runs on a new loop on the guest's thread.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class OnLoop:
         try:
             self._loop = asyncio.get_running_loop()
         except RuntimeError:
-            raise RuntimeError("no asyncio event loop is running: guests are awaited on asyncio, not on trio") from None
+            raise RuntimeError("no asyncio event loop is running; guests can be awaited only with asyncio") from None
         self._waker = wakers.waker_of(self._loop)
         self._timekeeper = wakers.timekeeper
         # The loop keeps it. A store is held by the thread of its guest, and must not hold the task that waits.
@@ -55,7 +55,7 @@ class OnLoop:
         await off_the_loop(work, argument)
 
     def clock(self, run: Run, interrupt: Callable[[], None], output: CapturedOutput | None) -> LoopClock:
-        """Make the clock of the next run, before its guest starts."""
+        """Create the clock of the next run, before its guest starts."""
         timer = None if self._timer is None else self._timer()
         if timer is None:
             timer = ReusableTimer(self._timekeeper, self._waker)
@@ -66,8 +66,8 @@ class OnLoop:
 async def off_the_loop(work: Callable[..., T], /, *args: Any, **named: Any) -> T:
     """Do blocking work on another thread, and return its result or raise its error.
 
-    Where the caller is cancelled, the work goes on alone. It has a thread of its own, because those of the loop's
-    executor are few and may be busy with anything.
+    If the caller is cancelled, the work continues. It runs on a separate thread, because the threads of the loop's
+    executor are few and may all be busy.
     """
     loop = asyncio.get_running_loop()
     through: asyncio.Future[T] = loop.create_future()
@@ -116,9 +116,9 @@ class LoopClock:
         self._give_up_at = 0.0
 
     async def keep_time(self, timeout_ms: float | None) -> None:
-        """Wait for the run, and stop it at its deadline. Afterwards it is either finished or abandoned.
+        """Wait for the run, and stop it at its deadline. Afterwards the run is either finished or abandoned.
 
-        Cancelling the task that waits here stops the guest too.
+        Cancelling the waiting task also stops the guest.
         """
         run = self._run
         watched = self._output.descriptors if self._output else ()

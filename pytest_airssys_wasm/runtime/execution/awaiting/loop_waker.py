@@ -1,4 +1,4 @@
-"""The way in which the thread of a guest, or of a clock, wakes the event loop that waits for it.
+"""The waker by which the thread of a guest, or of a clock, wakes the event loop that waits for it.
 
 asyncio's `call_soon_threadsafe` uses a socket that the loop reads twice before the waiting task resumes. Here the task
 resumes first, and the descriptor is read once, when the next guest is already running.
@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 
 
 class LoopWaker:
-    """Resolves futures and timers on one event loop, for any thread. Made on the loop's thread; the loop keeps it.
+    """A waker, which resolves futures and timers on one event loop, for any thread. It is created on the loop's thread,
+    and the loop keeps it.
 
-    It holds neither the loop nor what the loop keeps, and closes its descriptor when nothing holds it any more.
+    A waker references neither its loop nor the objects that the loop keeps, and closes its descriptor when it is
+    garbage-collected.
     """
 
     __slots__ = ("__weakref__", "_descriptor", "_due", "_kept")
@@ -41,17 +43,19 @@ class LoopWaker:
         Context().run(loop.add_reader, self._descriptor, self._answer, kept)
 
     def wake(self, waiting: weakref.ref[Resolvable]) -> None:
-        """Have this object resolved, if it is still alive. On a closed loop nothing happens any more."""
+        """Let the loop resolve this object, if it still exists. On a closed loop this does nothing."""
         self._due.append(waiting)
         system.eventfd_write(self._descriptor, 1)
 
     def keep(self, timer: object) -> None:
-        """Have the loop keep a timer, and all that it holds, until `forget` is called or the loop is closed."""
+        """Let the loop keep a timer, and everything that the timer references, until `forget` is called or the loop is
+        closed.
+        """
         if (kept := self._kept()) is not None:
             kept.add(timer)
 
     def forget(self, timer: object) -> None:
-        """Have the loop keep a timer no longer."""
+        """Let the loop no longer keep a timer."""
         if (kept := self._kept()) is not None:
             kept.discard(timer)
 

@@ -1,9 +1,9 @@
 """A timer of an event loop for deadlines that are rarely reached, such as those of most guests.
 
-asyncio's own is made and cancelled for each of them, which costs more than anything else in awaiting a short
-execution, and it follows the loop's clock, which stands still where a test has frozen the time. This one goes off by a
-clock that nothing stops. It is left to go off when its deadline is called off: too early for the next, and then it is
-set again, or for nobody, and that was all.
+A timer of asyncio has to be created and cancelled for each deadline, which is the most expensive part of awaiting a
+short execution, and it follows the loop's clock, which does not advance if a test has frozen the time. This timer
+follows a clock that tests cannot stop, and is not cancelled with its deadline. If it fires before the next deadline, it
+is set again; without a next deadline it does nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.execution.awaiting.timekeeper import Timekeeper
 
 _LONGEST_S = 1.0
-"""The longest time after which a timer that is not set any more is forgotten, however far its deadline was."""
+"""The maximum time in seconds for which a timer is kept after its deadline was cleared."""
 
 
 class ReusableTimer:
@@ -49,7 +49,7 @@ class ReusableTimer:
         self._call = None
 
     def resolve(self) -> None:
-        """Call what is due. The waker calls this on the loop's thread when the timer has gone off."""
+        """Call the due callback. The waker calls this method on the loop's thread when the timer has fired."""
         now = monotonic()
         if self._goes_off_at is None or now < self._goes_off_at:
             return  # it was set to an earlier time in the meantime, and went off then

@@ -1,6 +1,6 @@
 """The clock of event loops: a thread that wakes them at given times.
 
-Timers of an event loop follow the clock of that loop, which stands still where a test has frozen the time.
+Timers of an event loop follow the clock of that loop, which does not advance if a test has frozen the time.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 
 class Resolvable(Protocol):
-    """An object that is told on the thread of its event loop that what it waits for has come."""
+    """An object whose method is called on the thread of its event loop when the awaited event has occurred."""
 
     def resolve(self) -> object:
-        """Go on. Called as a callback of the loop."""
+        """Resume the waiting task. The loop calls this method as a callback."""
 
 
 class Waker(Protocol):
-    """The way in which an event loop is reached from any thread."""
+    """An object by which any thread can wake an event loop."""
 
     def wake(self, waiting: weakref.ref[Resolvable]) -> None:
-        """Have this object resolved on the loop, if it is still alive."""
+        """Let the loop resolve this object, if it still exists."""
 
 
 if TYPE_CHECKING:
@@ -35,7 +35,10 @@ if TYPE_CHECKING:
 
 
 class Timekeeper:
-    """Wakes event loops at given times, from a thread that ends when there are none. Safe to use from any thread."""
+    """The timekeeper, which wakes event loops at given times from a thread that ends when no time is left.
+
+    It is thread-safe.
+    """
 
     def __init__(self) -> None:
         self._mutex = allocate_lock()
@@ -46,7 +49,9 @@ class Timekeeper:
         self._is_running = False
 
     def wake_at(self, due_at: float, waker: Waker, waiting: Resolvable) -> None:
-        """Have an object resolved on its loop at `due_at`, a time of `monotonic`, if both are still alive then."""
+        """Let an object be resolved on its loop at `due_at`, a time of `monotonic` in seconds, if both still exist
+        then.
+        """
         with self._mutex:
             number = next(self._numbers)
             heapq.heappush(self._due, (due_at, number, weakref.ref(waker), weakref.ref(waiting)))
@@ -61,7 +66,7 @@ class Timekeeper:
             self._wake.acquire(timeout=wait_s)
 
     def _wake_due(self) -> float | None:
-        """Wake what is due, and return the seconds until the next time; `None` where there is none."""
+        """Wake the due objects, and return the time in seconds until the next one; `None` if there is none."""
         with self._mutex:
             while self._due:
                 due_at, _, find_waker, waiting = self._due[0]

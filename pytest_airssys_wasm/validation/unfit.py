@@ -1,6 +1,6 @@
-"""The findings of checks that do not pass, and remedies in the words of `Component.toml`.
+"""The errors of checks that do not pass, and remedies in the words of `Component.toml`.
 
-Findings are raised; a check that passes returns a note of one line.
+A check that passes returns a note of one line.
 """
 
 from __future__ import annotations
@@ -23,38 +23,38 @@ _LIMITS = {
     Verdict.OUT_OF_MEMORY: ("memory", "use less memory, or {raise_it}"),
 }
 _REMEDIES = {
-    Verdict.RESOURCE_LIMIT: "use less of this resource: its limit is the platform's, not the manifest's",
-    Verdict.TRAP: "look at the innermost guest frame, where it trapped; build with names to see functions",
-    Verdict.EXIT: "return instead of exiting; the guest's stderr may say why it gave up",
-    Verdict.HOST_ERROR: "look at the traceback of the host function that the guest called: it failed",
+    Verdict.RESOURCE_LIMIT: "use less of this resource: its limit is set by the platform, not by the manifest",
+    Verdict.TRAP: "look at the innermost guest frame, which trapped; build with function names to see them",
+    Verdict.EXIT: "return instead of exiting; the guest's stderr may contain the reason",
+    Verdict.HOST_ERROR: "look at the traceback of the host function that the guest called",
     Verdict.RUNTIME_DIED: "give a guest that fills its process a lower memory limit; a crash is a fault of the "
     "runtime, worth a report",
     Verdict.INVALID_COMPONENT: "build it for WebAssembly, and inspect it with `wasm-tools validate`",
     Verdict.INVALID_CONFIG: "correct the setting that the error names",
-    Verdict.LINK_ERROR: "provide the import, or build against the interface version that the platform has",
+    Verdict.LINK_ERROR: "provide the import, or build against the interface version that the platform provides",
 }
 
 
 class Unfit(Exception):
-    """A fault in the component, or in what its manifest declares."""
+    """The error for a fault in the component, or in the declarations of its manifest."""
 
     def __init__(self, reason: str, remedy: str, details: Sequence[str] = ()) -> None:
         super().__init__(reason)
         self.reason = reason
-        """One line that names the fault."""
+        """A description of the fault, in one line."""
         self.details = tuple(details)
-        """Further lines, where one is not enough for all that is to be named."""
+        """Further lines, if one is not enough for all that is to be named."""
         self.remedy = remedy
-        """One line that says how to correct it."""
+        """The remedy for the fault, in one line."""
 
 
 class Blocked(Exception):
-    """The failure of an earlier check, which leaves a check without anything to look at."""
+    """The error for a check that cannot run because an earlier check failed."""
 
     def __init__(self, check: str, reason: str) -> None:
         super().__init__(f"not checked, because {check} fails: {reason}")
         self.check = check
-        """The name of the earlier check."""
+        """The name of the earlier check that failed."""
 
 
 def remedy(error: WasmError, origins: Mapping[str, str]) -> str:

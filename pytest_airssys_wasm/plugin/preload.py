@@ -1,0 +1,60 @@
+"""The imports that running guests and showing their failures need, done before any test runs.
+
+A test may leave no file descriptor, or put another file system under `os` (pyfakefs). A module that is imported then is
+not found, or keeps the other file system for the rest of the session.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from pytest_airssys_wasm.plugin.markers import FIXTURES
+from pytest_airssys_wasm.plugin.settings import SETTINGS
+from pytest_airssys_wasm.plugin.stash import KIND
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pytest
+
+_PACKAGE = "pytest_airssys_wasm"
+_GUESTS = (
+    "plugin.components.worlds",
+    "plugin.item_settings",
+    "plugin.lazy_instance",
+    "plugin.report.progress",
+    "plugin.sources",
+    "isolation.process_isolation",
+    "runtime.compile.cache",
+    "runtime.engine",
+    "runtime.host.functions",
+    "runtime.manifest.loading",
+    "runtime.store.store",
+)
+"""The modules that run guests."""
+_FAILURES = ("plugin.report.section", "analysis.enough")
+"""The modules that show the failure of a test with a guest."""
+_PROCESSES = ("isolation.backend", "isolation.compile")
+_AWAITED = ("runtime.execution.awaiting.event_loop",)
+
+
+def preload(session: pytest.Session) -> None:
+    """Import what the tests of this session may need, if any of them uses guests."""
+    if any(_uses_guests(item) for item in session.items) or f"{_PACKAGE}.runtime.engine" in sys.modules:
+        for name in _names(session.config):
+            import_module(f"{_PACKAGE}.{name}")
+
+
+def _uses_guests(item: pytest.Item) -> bool:
+    return KIND in item.stash or not FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
+
+
+def _names(config: pytest.Config) -> Iterator[str]:
+    yield from _GUESTS
+    yield from _FAILURES
+    if config.stash[SETTINGS].wasm_isolation == "process":
+        yield from _PROCESSES
+    if "asyncio" in sys.modules:  # else nobody awaits anything
+        yield from _AWAITED

@@ -15,7 +15,7 @@ from pytest_airssys_wasm.plugin.report.mishaps import in_words
 from pytest_airssys_wasm.plugin.settings import SETTINGS
 from pytest_airssys_wasm.plugin.sources import MANIFEST_NAME, Source, load_component, path_of, read_manifest
 from pytest_airssys_wasm.plugin.stash import KIND, NOTE, RERUN_FLAGS
-from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
+from pytest_airssys_wasm.runtime.errors import InvalidConfiguration, UnfitHost
 from pytest_airssys_wasm.validation.unfit import Blocked, Unfit
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class CheckItem(pytest.Function):
         match excinfo.value:
             case Unfit(reason=reason, remedy=remedy):
                 lines = (reason, f"to do: {remedy}")
-            case Blocked() as error:
+            case (Blocked() | UnfitHost()) as error:
                 lines = (str(error),)
             case _:
                 return super().repr_failure(excinfo)

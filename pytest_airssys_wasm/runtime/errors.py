@@ -215,6 +215,13 @@ class InvalidConfiguration(WasmError, ValueError):
         return f"{self.where}: expected {self.wanted}, got {given if len(given) <= 200 else given[:200] + '…'}"
 
 
+class UnfitHost(InvalidConfiguration):
+    """The machine lacks something that guests need, such as address space, `/proc` or room in its temporary folder.
+
+    The error says nothing about the guest.
+    """
+
+
 def outcome_of(error: BaseException | None, usage: Usage | None = None) -> Outcome:
     """Return the outcome of an error; for `None` the outcome is `ok`, with this usage.
 

@@ -15,6 +15,7 @@ from pytest_airssys_wasm.runtime.base.originals import monotonic
 from pytest_airssys_wasm.runtime.base.printable import counted
 from pytest_airssys_wasm.runtime.base.usage import FuelMetrics, Usage
 from pytest_airssys_wasm.runtime.budget.limits import limit_text
+from pytest_airssys_wasm.runtime.budget.machine import no_memory
 from pytest_airssys_wasm.runtime.errors import (
     ComponentTrapped,
     ExecutionTimeout,
@@ -172,6 +173,8 @@ def _verdict(run: Run) -> BaseException | None:
         return host_failure(run.host_name, run.host_error)
     if failure is None:
         return run.error
+    if run.account.was_refused_by_host:
+        return no_memory()
     if run.account.denied_growths:
         return _caused_by(
             OutOfMemory(

@@ -97,8 +97,8 @@ class AbandonedGuests:
         if len(names) > _NAMED:
             named.append(f"{len(names) - _NAMED} more")
         raise ResourceLimitExceeded(
-            f"{counted(len(guests), 'guest')} that had to be given up {'has' if len(guests) == 1 else 'have'} not "
-            f"returned, and {excess}: {', '.join(named)}. Guests in processes of their own are ended instead "
+            f"{counted(len(guests), 'abandoned guest')} {'has' if len(guests) == 1 else 'have'} not "
+            f"returned, and {excess}: {', '.join(named)}. Guests in separate processes are ended instead "
             f"(isolation)",
             "abandoned-guests",
         )

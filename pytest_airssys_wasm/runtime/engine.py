@@ -213,7 +213,7 @@ class WasmEngine(EngineCore):
 def _measured(binary: bytes, name: str) -> int:
     """Return the bytes that an instance of a guest takes for globals, functions and tables, approximately.
 
-    Raises `ResourceLimitExceeded` for a component that nobody could compile, because its instances multiply.
+    Raises `ResourceLimitExceeded` for a component that cannot be compiled, because its nested instances multiply.
     """
     try:
         expansion = expand(binary)

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MOST_INSTANCE_BYTES = 32 * 2**20
-"""The maximum number of bytes that the instances of a store may take for globals, functions, tables and the like, which
-no other limit counts.
+"""The maximum number of bytes that the instances of a store may take for globals, functions, tables and similar items,
+which no other limit counts.
 """
 
 

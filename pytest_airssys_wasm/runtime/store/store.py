@@ -53,8 +53,8 @@ class LimitedStore:
     Only one thread at a time may use a store, and a host function may not call into the store that is calling it;
     otherwise `StoreUnusable` is raised.
 
-    Raises `ResourceLimitExceeded` with the resource `abandoned-guests`, as every execution does, while guests that had
-    to be given up hold too much.
+    Raises `ResourceLimitExceeded` with the resource `abandoned-guests`, as every execution does, while abandoned guests
+    hold too much.
     """
 
     def __init__(

@@ -95,7 +95,7 @@ def test_an_engine_with_too_many_abandoned_guests_refuses_others_and_names_them(
 def test_it_serves_others_again_when_they_have_returned(blocking, monkeypatch):
     monkeypatch.setattr(abandoned_guests, "MOST_GUESTS", 1)
     blocking.give_up(1)
-    with pytest.raises(ResourceLimitExceeded, match="1 guest that had to be given up has not returned"):
+    with pytest.raises(ResourceLimitExceeded, match="1 abandoned guest has not returned"):
         blocking.run_harmless()
     blocking.wait_for_return()
     blocking.run_harmless()

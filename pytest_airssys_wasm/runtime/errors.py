@@ -117,14 +117,17 @@ class ComponentTrapped(WasmError):
 
 
 class GuestExit(WasmError):
-    """The guest exited through WASI with a status other than 0."""
+    """The guest exited through WASI with a status other than 0, or with status 0 instead of returning a result.
+
+    A command (`_start`, `wasi:cli/run`) and a function without a result may exit with status 0: that is `ok`.
+    """
 
     verdict = Verdict.EXIT
 
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
         self.code = code
-        """The exit status, which is always 1 for a component."""
+        """The exit status. It is 0 only if a result was due; a component has no other statuses than 0 and 1."""
 
 
 class HostFunctionError(WasmError):

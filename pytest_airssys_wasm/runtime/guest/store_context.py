@@ -47,10 +47,11 @@ class StoreContext:
 def wasi_config(wasi: Wasi, output: CapturedOutput | None) -> Any:
     """Create a new `wasmtime.WasiConfig` from the grants, for one store.
 
-    Raises `UnfitHost` where the system has no paths of open files, by which wasmtime takes over streams.
+    Raises `InvalidConfiguration` if a directory is gone, and `UnfitHost` where the system has no paths of open files, by which wasmtime takes over streams.
     """
     if (wasi.stdin or output is not None) and not system.os.path.isdir("/dev/fd"):
         raise UnfitHost("/proc", NOTHING, "a mounted /proc, with /dev/fd, through which guests have their streams")
+    wasi.check_directories()  # they were there when they were granted
     config = wasmtime.WasiConfig()
     if wasi.inherit:
         for inherit in (config.inherit_argv, config.inherit_env, config.inherit_stdin):

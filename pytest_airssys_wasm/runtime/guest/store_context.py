@@ -47,7 +47,8 @@ class StoreContext:
 def wasi_config(wasi: Wasi, output: CapturedOutput | None) -> Any:
     """Create a new `wasmtime.WasiConfig` from the grants, for one store.
 
-    Raises `InvalidConfiguration` if a directory is gone, and `UnfitHost` where the system has no paths of open files, by which wasmtime takes over streams.
+    Raises `InvalidConfiguration` if a directory is gone, and `UnfitHost` if the system has no paths of open files, by
+    which wasmtime takes over streams.
     """
     if (wasi.stdin or output is not None) and not system.os.path.isdir("/dev/fd"):
         raise UnfitHost("/proc", NOTHING, "a mounted /proc, with /dev/fd, through which guests have their streams")

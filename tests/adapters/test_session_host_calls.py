@@ -93,4 +93,4 @@ def test_objects_of_the_driver_and_of_guests_go_by_their_numbers(client, tmp_pat
     assert things == [{"resource": 1}, {"resource": 1}, {"resource": 2}]
     dropped = [client.ask("drop", session=first, resource=number) for number in (1, 2)]
     assert dropped[0]["end"]["verdict"] == "ok"
-    assert "no resource 2" in dropped[1]["error"]
+    assert "resource 2 was never given out" in dropped[1]["error"]

@@ -34,6 +34,8 @@ INTERNAL = {
         "binary",
         "check_call",
         "engine",
+        "obstacle",
+        "place_of",
         "unmet_imports",
         "parameter_types",
         "raw",
@@ -44,6 +46,7 @@ INTERNAL = {
     "LimitedStore": ("run", "run_async"),
     "ProcessIsolation": ("compile", "new_backends", "translate"),
     "UnknownExport": ("among",),
+    "Wasi": ("check_directories",),
     "WasmEngine": ("revive", "to_binary"),
 }
 

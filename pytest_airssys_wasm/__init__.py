@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         OutOfMemory,
         ResourceLimitExceeded,
         RuntimeDied,
+        UnfitHost,
         WasmError,
     )
     from pytest_airssys_wasm.runtime.execution.host_call_context import CurrentExecution, current_execution
@@ -85,6 +86,7 @@ _EXPORTS = {
         "Outcome",
         "ResourceLimitExceeded",
         "RuntimeDied",
+        "UnfitHost",
         "WasmError",
     ),
     "runtime.execution.host_call_context": (
@@ -146,6 +148,7 @@ __all__ = [
     "RuntimeDied",
     "Some",
     "StoreUnusable",
+    "UnfitHost",
     "UnknownExport",
     "Usage",
     "Variant",

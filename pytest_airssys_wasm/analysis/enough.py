@@ -38,7 +38,7 @@ class Enough:
     tried: float | None
     """The limit of the re-run, in the unit of the limit; `None` means unlimited."""
     is_at_ceiling: bool
-    """Whether that is the ceiling of the limit."""
+    """Whether the limit of the re-run is the ceiling of the limit."""
     timeout_ms: float
     """The timeout of the re-run in milliseconds."""
     verdict: Verdict

@@ -131,7 +131,7 @@ class InProcessRuntime:
 
     @contextmanager
     def temporary_folder(self) -> Iterator[Path]:
-        """Yield a new folder, in which this process makes its temporary files meanwhile."""
+        """Yield a new folder, in which this process creates its temporary files until the block ends."""
         before = tempfile.tempdir
         with tempfile.TemporaryDirectory() as folder:
             tempfile.tempdir = folder
@@ -200,7 +200,7 @@ class InProcessRuntime:
 
 
 class _Output:
-    """The output of the guests of a store, of which each answer has what was written since the answer before."""
+    """The output of the guests of a store. Each answer contains the part that was written since the previous answer."""
 
     def __init__(self, store: LimitedStore) -> None:
         self._store = store

@@ -37,7 +37,7 @@ _PIN = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pin:
-    """A finding that a case is known to have. A part that is left out is that of any finding."""
+    """A finding that a case is known to have. A part that is left out matches any finding."""
 
     text: str
     actor: str | None
@@ -47,7 +47,7 @@ class Pin:
 
     @classmethod
     def read(cls, text: str) -> Pin:
-        """Return the pin that a text such as `step 2: verdict = ok` is. Raises `ValueError` for any other text."""
+        """Parse a text such as `step 2: verdict = ok` to a pin. Raises `ValueError` for any other text."""
         found = _PIN.fullmatch(text)
         if found is None:
             raise ValueError("a finding, such as 'step 2: verdict = ok'")
@@ -107,7 +107,7 @@ class KnownFailure:
         return [one for one in found if not any(pin.covers(_pin_of(one)) for pin in self.pins)]
 
     def missing(self, found: Iterable[Mismatch]) -> list[str]:
-        """Return the expected findings that are not among these. None is missing if they come only sometimes."""
+        """Return the expected findings that are not among these; an empty result if the case fails only at times."""
         if self.sometimes:
             return []
         present = [_pin_of(one) for one in found]

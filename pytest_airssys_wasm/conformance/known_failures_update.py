@@ -16,16 +16,18 @@ UNEXPLAINED = "Not explained yet"
 """The reason that is written for new failures."""
 
 _MOST_PINS = 4
-"""The number of different answers in one place that are written one by one. More of them are written as one pin."""
+"""The maximum number of different answers in one place that are written as separate pins. More answers are written as
+one pin.
+"""
 _COLUMNS = 118
 
 
 def updated(text: str, groups: Sequence[FailureGroup], seen: Mapping[str, Sequence[str]]) -> str:
-    """Return the text of an expectations file as a run says that it should be.
+    """Return the text of an expectations file, updated after a run.
 
-    `text` and `groups` are the file as it is, `seen` the pins of the findings of every case that ran, none of which
-    stands for a pass. Reasons stay, and so do pins that cover what was found, the comment at the top, and the cases
-    that did not run. A case that passed is left out, unless its group fails only sometimes.
+    `text` and `groups` are the present file, and `seen` are the pins of the findings of every case that ran; a case
+    without pins passed. Reasons, the comment at the top, pins that cover a finding, and cases that did not run are
+    kept. A case that passed is left out, unless its group fails only sometimes.
     """
     listed = {case for group in groups for case in group.cases}
     kept = [one for group in groups if (one := _updated_group(group, seen)) is not None]
@@ -54,7 +56,7 @@ def _updated_group(group: FailureGroup, seen: Mapping[str, Sequence[str]]) -> Fa
 
 
 def _written_pins(pins: Sequence[str]) -> list[str]:
-    """Return the pins to write for these findings: of many in one place, one without the answer."""
+    """Return the pins to write for these findings. Many findings in one place become one pin without the answer."""
     places: dict[str, list[str]] = {}
     for text in dict.fromkeys(pins):
         places.setdefault(text.partition(" = ")[0], []).append(text)
@@ -86,5 +88,5 @@ def _group_lines(group: FailureGroup) -> Iterator[str]:
 
 
 def _quoted(text: str) -> str:
-    """Return the text as a basic string of TOML, of which those of JSON are a part but for one character."""
+    """Return the text as a basic string of TOML: a JSON string with one more character escaped."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007F")

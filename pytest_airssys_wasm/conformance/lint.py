@@ -34,7 +34,7 @@ _NEEDED_FOR_VERDICT = {
     Verdict.OUT_OF_MEMORY: "memory-limit",
 }
 _NEEDED_FOR_RESOURCE = {"host-transfer": "transfer-limit"}
-"""The capability that limits a resource, where its name is not that of the resource with `-limit`."""
+"""The capability that limits a resource, if its name is not that of the resource with `-limit`."""
 _BULK = re.compile(r"\b(memory\.(fill|copy|init)|data\.drop|table\.(fill|copy|init)|elem\.drop)\b")
 _COMMENT = re.compile(r"\s*;;[^\n]*\n|\s*\(;.*?;\)", re.DOTALL)
 
@@ -180,10 +180,10 @@ def _implied_by_answers(actor: Actor) -> Iterator[str]:
 
 
 def _figures_without_claims(case: Case) -> Iterator[str]:
-    """Yield the capabilities that tell the figures of a case that expects nothing else.
+    """Yield the capabilities for the figures of a case that has no other expectations.
 
-    Null is a right answer for a figure that a runtime does not promise. A case of figures alone would then be passed by
-    any runtime, so it is one for those that promise them.
+    Null is a right answer for a figure that a runtime does not promise. Every runtime would pass a case that only
+    expects figures, so such a case needs the capabilities that promise them.
     """
     steps = [step.expect for actor in case.cast() for step in actor.steps]
     whole = case.expect

@@ -31,7 +31,7 @@ _VERDICT_OF_FIELD = {"trap": Verdict.TRAP, "resource": Verdict.RESOURCE_LIMIT, "
 
 _TOLD_IN_PINS = ("verdict", "trap", "resource", "code", "phase")
 _PIN_CHARACTERS = 60
-"""The length of the longest value that a pin tells."""
+"""The maximum number of characters of a value in a pin."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,8 +89,8 @@ FIGURE_CAPABILITIES = {
 def mismatches(case: Case, observation: Observation) -> list[Mismatch]:
     """Return the mismatches in the order of the steps, then those of the whole case.
 
-    A runtime that does not promise to tell a figure may answer null for it, and one that does not promise to tell traps
-    by their kinds may have names of its own for them. What it does tell is compared.
+    A runtime that does not promise a figure may answer null for it, and a runtime that does not promise the kinds of
+    traps may use other names for them. All other answers are compared.
     """
     actors = {actor.name: actor for actor in case.cast()}
     found: list[Mismatch] = []
@@ -104,7 +104,7 @@ def mismatches(case: Case, observation: Observation) -> list[Mismatch]:
 
 
 def _pinned(field: str, got: Any) -> str | None:
-    """Return the answer as a pin has it; `None` where another run may well have another."""
+    """Return the answer as it is written in a pin; `None` if the answer may differ from run to run."""
     if got is None or got is UNSET:
         return "null"
     if field in _TOLD_IN_PINS or field.startswith("limits."):
@@ -227,7 +227,7 @@ def _in_answer(
 
 
 def _is_told(figure: str, seen: Observation) -> bool:
-    """Return whether the runtime promises to tell this figure."""
+    """Return whether the runtime promises to report this figure."""
     capability = FIGURE_CAPABILITIES.get(figure)
     return capability is None or seen.promises(capability)
 

@@ -102,9 +102,9 @@ class Expect(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The texts that the message must contain; upper and lower case are not distinguished."""
     limits: LimitsFound | None = None
     stdout: str | Text | None = None
-    """The text that the guest wrote to stdout since the answer before."""
+    """The text that the guest wrote to stdout since the previous answer."""
     stderr: str | Text | None = None
-    """The text that the guest wrote to stderr since the answer before."""
+    """The text that the guest wrote to stderr since the previous answer."""
     fuel_consumed: Expected | None = None
     elapsed_ms: Expected | None = None
     fastest_ms: Expected | None = None
@@ -225,7 +225,7 @@ class WholeExpect(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     @property
     def is_measured(self) -> bool:
-        """Whether anything is expected of the processes of the runtime."""
+        """Whether the case has expectations about the processes of the runtime."""
         return any(getattr(self, name) is not None for name in MEASURES)
 
 

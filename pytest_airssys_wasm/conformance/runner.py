@@ -50,7 +50,7 @@ class ActorPass:
 
     @property
     def has_died(self) -> bool:
-        """Whether the runtime died of one of the steps."""
+        """Whether the runtime died in one of the steps."""
         return any(answer is not None and answer.verdict is Verdict.RUNTIME_DIED for answer in self.answers)
 
 
@@ -70,7 +70,9 @@ class Observation:
     temporary_files_growth: int | None = None
     """The growth of the number of temporary files of the runtime; `None` if it was not measured."""
     idle_processor_ms: float | None = None
-    """The processor time in milliseconds that the runtime used while it was not asked anything; `None` as above."""
+    """The processor time in milliseconds that the runtime used without an open request; `None` if it was not
+    measured.
+    """
     capabilities: frozenset[str] | None = None
     """The capabilities that the runtime promises; `None` stands for all."""
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pytest_airssys_wasm.runtime.base.originals import allocate_lock, system
 from pytest_airssys_wasm.runtime.base.regular_files import write_new
-from pytest_airssys_wasm.runtime.compile.scratch import ScratchFolder
+from pytest_airssys_wasm.runtime.compile.scratch import ScratchFolder, explained
 
 if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.guest.component import Component
@@ -62,8 +62,9 @@ class Guests:
         stem = self._scratch.path / str(next(self._names))
         assert component.binary is not None  # an engine with an isolation keeps it
         binary, artefact = stem.with_suffix(".wasm"), stem.with_suffix(".cwasm")
-        write_new(binary, component.binary)
-        write_new(artefact, component.raw.serialize())
+        with explained():
+            write_new(binary, component.binary)
+            write_new(artefact, component.raw.serialize())
         return GuestFiles(str(binary), str(artefact))
 
 

@@ -126,6 +126,7 @@ class WorkerBackend:
                 if worker is None:
                     raise RuntimeDied("the guest's process was ended", "signal")
                 worker.allow(self._settings.limits)
+                self._objects.give()
                 self._take(worker.ask(request, left_s, serve), operation, run)
             except BaseException as error:  # noqa: BLE001 the caller judges whatever was raised, and raises it
                 run.error = error

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import os
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_airssys_wasm.protocol import values, wire
 from pytest_airssys_wasm.protocol.primitive_codec import Passage
 from pytest_airssys_wasm.protocol.value_codec import codec_of
+from pytest_airssys_wasm.runtime.base.floats import f32_bits, f32_of
 from pytest_airssys_wasm.runtime.base.values import WrongType, short_repr
 from pytest_airssys_wasm.runtime.convert.transfer import Transfer
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
@@ -42,7 +42,7 @@ def handle_to_json(value: Any) -> Any:
     """Return a scalar value or a handle as a JSON value."""
     if isinstance(value, Handle):
         return {_HOST if value.is_host else _GUEST: value.number}
-    return wire.encode(value)
+    return wire.encode_exact_float(value) if isinstance(value, float) else wire.encode(value)
 
 
 def handle_from_json(value: Any) -> Any:
@@ -107,7 +107,7 @@ def encode_core_values(given: Sequence[Any], types: Sequence[str], where: str) -
     Raises `TypeError` for a value of a wrong type and `ValueError` for a value out of range; both name the position.
     """
     return [
-        wire.encode(_core_value(value, name, f"{where}[{index}]"))
+        handle_to_json(_core_value(value, name, f"{where}[{index}]"))
         for index, (name, value) in enumerate(zip(types, given))
     ]
 
@@ -117,7 +117,6 @@ def encode_core_results(results: Sequence[Any]) -> Any:
     return results[0] if len(results) == 1 else [*results] or None
 
 
-_FLOATS = {"f32": struct.Struct("<f"), "f64": struct.Struct("<d")}
 _BITS = {"i32": 32, "i64": 64}
 
 
@@ -125,14 +124,13 @@ def _core_value(value: Any, name: str, place: str) -> Any:
     """Return the Python value of a core type that corresponds to this value."""
     if name in _BITS:
         return _core_integer(value, name, place)
-    slot = _FLOATS.get(name)
-    if slot is None:
+    if name not in ("f32", "f64"):
         raise TypeError(f"{place}: values of type {name} cannot be passed from Python")
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{place}: expected {name}, got {short_repr(value)}")
     try:
-        return slot.unpack(slot.pack(value))[0]
-    except (OverflowError, struct.error):
+        return f32_of(f32_bits(float(value))) if name == "f32" else float(value)
+    except OverflowError:
         raise ValueError(f"{place}: expected {name}, got {short_repr(value)}") from None
 
 
@@ -155,6 +153,7 @@ def wasi_to_wire(wasi: Wasi) -> dict[str, Any]:
     if wasi.inherit:
         wanted = "False: the guest runs in a separate process, without a terminal and an environment"
         raise InvalidConfiguration("wasi.inherit", wasi.inherit, wanted)
+    wasi.check_directories()  # they were there when they were granted
     stdin = wasi.stdin.encode() if isinstance(wasi.stdin, str) else wasi.stdin
     return {
         "args": [*wasi.args],

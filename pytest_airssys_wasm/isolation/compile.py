@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pytest_airssys_wasm.isolation.spawn import ChildLimits, spawn, was_out_of_memory
+from pytest_airssys_wasm.isolation.spawn import ChildLimits, cannot_start, spawn, was_out_of_memory
 from pytest_airssys_wasm.protocol.transcript import Transcript, line_text
 from pytest_airssys_wasm.runtime.base.originals import monotonic
-from pytest_airssys_wasm.runtime.base.regular_files import GUEST_BYTES, read_regular, write_new
+from pytest_airssys_wasm.runtime.base.regular_files import GUEST_BYTES, UnfitFile, read_regular, write_new
 from pytest_airssys_wasm.runtime.budget.limits import limit_text
-from pytest_airssys_wasm.runtime.compile.scratch import ScratchFolder
+from pytest_airssys_wasm.runtime.budget.machine import is_short_of_addresses, no_memory
+from pytest_airssys_wasm.runtime.compile.scratch import ScratchFolder, explained, unfit
 from pytest_airssys_wasm.runtime.errors import InvalidComponent, ResourceLimitExceeded, RuntimeDied
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ class _Answer(msgspec.Struct, frozen=True):
     id: int
     invalid: str | None = None
     """The reason why wasmtime refuses the guest."""
+    unwritable: str | None = None
+    """The reason why the result cannot be written."""
     mapped_bytes: int | None = None
     """The bytes of memory that loading the artefact takes in addition to its mapped file; `None` if unknown."""
 
@@ -51,7 +54,10 @@ def translate(text: bytes, name: str, *, timeout_ms: float, memory_bytes: int) -
     with ScratchFolder("compile") as folder:
         result = folder / "binary"
         _make("text", text, name, result, timeout_ms, memory_bytes)
-        return read_regular(result, GUEST_BYTES)
+        try:
+            return read_regular(result, GUEST_BYTES)
+        except UnfitFile as error:
+            raise InvalidComponent(f"{name}: its binary is {error.strerror}") from None
 
 
 def compile_(kind: Kind, binary: bytes, name: str, artefact: Path, *, timeout_ms: float, memory_bytes: int) -> None:
@@ -66,7 +72,8 @@ def compile_(kind: Kind, binary: bytes, name: str, artefact: Path, *, timeout_ms
 def _make(what: str, source: bytes, name: str, result: Path, timeout_ms: float, memory_bytes: int) -> None:
     with ScratchFolder("compile") as folder:
         path = folder / "source"
-        write_new(path, source)
+        with explained():
+            write_new(path, source)
         order = json.dumps({"id": 1, "what": what, "source": str(path), "result": str(result)})
         line = _ask(order.encode(), name, timeout_ms, memory_bytes)
     try:
@@ -76,6 +83,8 @@ def _make(what: str, source: bytes, name: str, result: Path, timeout_ms: float, 
             f"{name}: the compiler's process wrote a line that is not an answer ({error}): {line_text(line, 200)}",
             "garbage",
         ) from None
+    if answer.unwritable is not None:
+        raise unfit(f"a folder that can be written to ({answer.unwritable})")
     if answer.invalid is not None:
         raise InvalidComponent(f"{name}: {answer.invalid}")
     if (answer.mapped_bytes or 0) > _MOST_MAPPED_BYTES:
@@ -95,7 +104,11 @@ def _ask(order: bytes, name: str, timeout_ms: float, memory_bytes: int) -> bytes
         if monotonic() >= due and died.reason == "silence":
             text = f"{name}: compiling it takes longer than {limit_text('timeout_ms', timeout_ms)}"
             raise ResourceLimitExceeded(text, "compile-time") from None
+        if due == math.inf:
+            raise cannot_start(died, transcript) from None
         if was_out_of_memory(transcript):
+            if is_short_of_addresses(memory_bytes):
+                raise no_memory() from None
             text = f"{name}: compiling it takes more than {memory_bytes:,} bytes of memory"
             raise ResourceLimitExceeded(text, "compile-memory") from None
         stderr = "; ".join(transcript.stderr[-3:])

@@ -6,17 +6,19 @@ import ctypes
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import wasmtime
-import wasmtime.component
 
 from pytest_airssys_wasm.protocol.pipes import end_process_with, take_pipes
 from pytest_airssys_wasm.runtime.binary.formats import brief
+from pytest_airssys_wasm.runtime.compile.artefacts import can_be_executed, class_of, load_artefact
 from pytest_airssys_wasm.runtime.compile.wasmtime_config import new_config, with_feature
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from pytest_airssys_wasm.runtime.binary.formats import Kind
 
 
 def main() -> None:
@@ -31,20 +33,29 @@ def main() -> None:
     answers.flush()
 
 
-def _carry_out(what: str, source: Path, result: Path) -> dict[str, Any]:
+def _carry_out(what: Kind | Literal["text"], source: Path, result: Path) -> dict[str, Any]:
     content = source.read_bytes()
     try:
         if what == "text":
-            result.write_bytes(wasmtime.wat2wasm(content.decode("utf-8-sig")))
-            return {}
-        compiler: Any = wasmtime.component.Component if what == "component" else wasmtime.Module
-        engine = wasmtime.Engine(new_config())
-        result.write_bytes(compiler(engine, content).serialize())
+            made = bytes(wasmtime.wat2wasm(content.decode("utf-8-sig")))
+        else:
+            engine = wasmtime.Engine(new_config())
+            made = bytes(class_of(what)(engine, content).serialize())
     except wasmtime.WasmtimeError as error:
         return {
             "invalid": f"not valid WebAssembly text: {brief(error)}" if what == "text" else with_feature(brief(error))
         }
-    return {"mapped_bytes": price(lambda: compiler.deserialize_file(engine, str(result)))}
+    try:
+        result.write_bytes(made)
+    except OSError as error:
+        return {"unwritable": error.strerror or str(error)}
+    del made
+    if what == "text":
+        return {}
+    mapped_bytes = price(lambda: load_artefact(what, engine, result))
+    if mapped_bytes is not None and not can_be_executed(result):
+        mapped_bytes -= result.stat().st_size  # it was read, because it cannot be mapped
+    return {"mapped_bytes": mapped_bytes}
 
 
 def price(load: Callable[[], object]) -> int | None:

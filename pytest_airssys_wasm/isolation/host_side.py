@@ -40,6 +40,10 @@ class HostObjects:
         self._host = host
         self._objects: dict[int, Any] = {}
         self._numbers = count(1)
+        self._handed_out: list[int] = []
+        """The numbers of the host objects that were sent since `begin`."""
+        self._given: list[Resource] = []
+        """The guest's resources that were sent by value since `begin`, and belong to the guest once it has them."""
         self.component: WitComponent | None = None
         """The running component; `None` for a module."""
         self.instance: InstanceHandle | None = None
@@ -49,17 +53,40 @@ class HostObjects:
         self.forgotten: list[int] = []
         """The handles of guests that are no longer used in this process, but are still held by the other process."""
 
+    def begin(self) -> None:
+        """Begin to convert values that go to the guest together, or not at all."""
+        self._handed_out.clear()
+        self._given.clear()
+
+    def give(self) -> None:
+        """Give the guest the resources that were converted, now that nothing else can be refused."""
+        for resource in self._given:
+            resource._take()
+        self.begin()
+
+    def keep(self) -> None:
+        """Keep the resources that were converted, since the guest does not get them."""
+        for number in self._handed_out:
+            del self._objects[number]
+        self.begin()
+
     def hand_out(self, value: Any, type_: OwnType | BorrowType) -> Handle:
         """Return the handle of a resource that is sent to the guest. Raises `WrongType` for any other object."""
         if isinstance(value, Resource):
             if value._store is not self._runner:
                 raise ValueError(f"the resource {type_.resource} belongs to another store")
-            return Handle(is_host=False, number=value._peek() if isinstance(type_, BorrowType) else value._take())
+            number = value._peek()
+            if any(value is one for one in self._given):
+                raise ValueError(f"the resource {type_.resource} is given away by the same call")
+            if isinstance(type_, OwnType):
+                self._given.append(value)
+            return Handle(is_host=False, number=number)
         if self.component is None:
             raise WrongType(str(type_), value)
         check_served(value, type_, self.component, self._host)
         number = next(self._numbers)
         self._objects[number] = value
+        self._handed_out.append(number)
         return Handle(is_host=True, number=number)
 
     def take_in(self, handle: Handle, type_: OwnType | BorrowType) -> Any:
@@ -162,10 +189,13 @@ class HostCallServer:
                 raise TypeError(f"it returned {short_repr(value)}, but has no result")
             return None
         if not isinstance(results[0], str):
+            self._objects.begin()
             try:
-                return self._codec.encode(value, results[0])
+                encoded = self._codec.encode(value, results[0])
             except Mismatch as error:
                 raise error.at("result")
+            self._objects.give()
+            return encoded
         values = (value,) if len(results) == 1 else tuple(value)
         if len(values) != len(results):
             raise TypeError(f"returned {short_repr(value)}, expected {counted(len(results), 'result')}")

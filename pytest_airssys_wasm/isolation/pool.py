@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import structs
 
-from pytest_airssys_wasm.isolation.spawn import ChildLimits, spawn, was_out_of_memory
+from pytest_airssys_wasm.isolation.spawn import ChildLimits, cannot_start, spawn, told_unfit, was_out_of_memory
 from pytest_airssys_wasm.protocol.answers import read_host_call, read_session_answer
 from pytest_airssys_wasm.protocol.envelope import WORKER_ROOM_BYTES, worker_line_bytes
 from pytest_airssys_wasm.protocol.pending import HostCallLine
@@ -21,6 +21,7 @@ from pytest_airssys_wasm.protocol.process_group import exited
 from pytest_airssys_wasm.protocol.session_messages import CloseRequest, LoadRequest
 from pytest_airssys_wasm.protocol.transcript import Transcript
 from pytest_airssys_wasm.runtime.base.originals import Empty, SimpleQueue, allocate_lock
+from pytest_airssys_wasm.runtime.budget.machine import is_short_of_addresses, no_memory
 from pytest_airssys_wasm.runtime.errors import RuntimeDied
 from pytest_airssys_wasm.runtime.store.exclusive_use import StoreUnusable
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.protocol.pending import PendingRequest
     from pytest_airssys_wasm.protocol.session_messages import HostCall, HostReply, SessionAnswer, SessionRequest
     from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
+    from pytest_airssys_wasm.runtime.errors import UnfitHost
     from pytest_airssys_wasm.runtime.execution.run import Run
 
 _MODULE = "pytest_airssys_wasm.isolation.worker"
@@ -52,6 +54,8 @@ class WorkerProcess:
 
     def __init__(self, memory_bytes: int) -> None:
         self._transcript = Transcript()
+        self._memory_bytes = memory_bytes
+        self._has_answered = False
         limits = ChildLimits(data_bytes=memory_bytes, open_files=_OPEN_FILES)
         self._process = spawn(_MODULE, limits, line_bytes=WORKER_ROOM_BYTES, transcript=self._transcript)
         self._numbers = count(1)
@@ -96,10 +100,12 @@ class WorkerProcess:
             while isinstance(came := self._process.await_line(pending, left_s()), HostCallLine):
                 assert serve is not None
                 self._process.reply(pending, msgspec.json.encode(serve(read_host_call(came))))
-            return read_session_answer(came)
+            answer = read_session_answer(came)
         except RuntimeDied as died:
             self.kill(died)
             raise self._explained(died) from died.__cause__
+        self._has_answered = True
+        return answer
 
     def last_words(self, wait_s: float) -> SessionAnswer | None:
         """Return the answer to an abandoned request, or `None` if it does not arrive in time.
@@ -131,10 +137,18 @@ class WorkerProcess:
         """Kill the process, and wait for its end."""
         self._process.kill()
 
-    def _explained(self, died: RuntimeDied) -> RuntimeDied:
+    def _explained(self, died: RuntimeDied) -> RuntimeDied | UnfitHost:
         reason = died.reason
-        if reason in ("signal", "status") and was_out_of_memory(self._transcript):
-            reason = "memory"
+        if reason in ("signal", "status"):
+            unfit = told_unfit(self._transcript)
+            if unfit is not None:
+                return unfit
+            if was_out_of_memory(self._transcript):
+                if is_short_of_addresses(self._memory_bytes):
+                    return no_memory()
+                reason = "memory"
+            elif reason == "status" and not self._has_answered:
+                return cannot_start(died, self._transcript)
         text = f"the guest's process: {died}"
         if stderr := " / ".join(self._transcript.stderr[-_STDERR_LINES:]):
             text += f"; its stderr ends with: {stderr[-_STDERR_CHARACTERS:]}"

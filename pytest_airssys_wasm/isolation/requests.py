@@ -61,7 +61,7 @@ class Requests:
         match operation:
             case DropResource():
                 assert session is not None  # a resource came out of one
-                return DropRequest(id=0, session=session, resource=operation.pointer)
+                return DropRequest(id=0, session=session, resource=operation.take())
             case CallExport():
                 args = self._args(operation.component, operation.function, operation.args, run)
                 return CallRequest(
@@ -94,7 +94,12 @@ class Requests:
         types = component.parameter_types(function)
         if component.kind == "module":
             return encode_core_values(args, types, "args")
-        return [self._arg(index, value, type_, run) for index, (value, type_) in enumerate(zip(args, types))]
+        self._objects.begin()
+        try:
+            return [self._arg(index, value, type_, run) for index, (value, type_) in enumerate(zip(args, types))]
+        except BaseException:
+            self._objects.keep()
+            raise
 
     def _arg(self, index: int, value: Any, type_: Any, run: Run) -> Any:
         try:

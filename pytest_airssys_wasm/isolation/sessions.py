@@ -26,7 +26,7 @@ from pytest_airssys_wasm.protocol.session_messages import (
 from pytest_airssys_wasm.runtime.base.exhaustive import assert_never
 from pytest_airssys_wasm.runtime.base.originals import allocate_lock
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
-from pytest_airssys_wasm.runtime.errors import WasmError, outcome_of
+from pytest_airssys_wasm.runtime.errors import UnfitHost, WasmError, outcome_of
 from pytest_airssys_wasm.runtime.guest.operations import CallExport, Instantiate
 from pytest_airssys_wasm.runtime.store.exclusive_use import StoreUnusable
 from pytest_airssys_wasm.runtime.store.store import LimitedStore
@@ -206,6 +206,8 @@ class ServedStore:
         except WasmError as raised:
             if isinstance(raised.__cause__, MemoryError):
                 raise MemoryError from raised  # it was raised in here, and not by a host function
+            if isinstance(raised, UnfitHost):
+                raise  # the guest has no part in it
             error = raised
         outcome = outcome_of(error, self.store.usage if error is None else None)
         return value, end_answer(outcome, is_over=not self.store.is_usable, **self._new_output())

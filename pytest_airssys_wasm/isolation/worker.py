@@ -11,10 +11,12 @@ import sys
 from typing import IO
 
 from pytest_airssys_wasm.isolation.sessions import Sessions
+from pytest_airssys_wasm.isolation.spawn import tell_unfit
 from pytest_airssys_wasm.protocol.pipes import end_process_with, take_pipes
 from pytest_airssys_wasm.protocol.server import serve
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.engine import WasmEngine
+from pytest_airssys_wasm.runtime.errors import UnfitHost
 from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
 
 _MODULE = '(module (func (export "f")))'
@@ -46,6 +48,9 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
+    except UnfitHost as error:
+        tell_unfit(error)
+        os._exit(1)
     except MemoryError:
         # Its name on stderr tells why; an orderly end may take memory that there is not.
         sys.stderr.write("MemoryError\n")

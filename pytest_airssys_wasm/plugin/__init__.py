@@ -105,7 +105,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Import what the collected tests may need, before any of them runs."""
+    """Import the modules that the collected tests may need, before any test runs."""
     preload(session)
 
 

@@ -34,7 +34,7 @@ class Option:
     must_exist: bool = False
     """Whether the value is a file that has to exist."""
     made_by: str | None = None
-    """The key of a switch that makes the file, which then need not exist."""
+    """The key of a switch with which the file is created, so that it does not have to exist."""
 
     @property
     def flag(self) -> str:

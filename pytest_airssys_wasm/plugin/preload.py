@@ -1,4 +1,4 @@
-"""The imports that running guests and showing their failures need, done before any test runs.
+"""The imports for running guests and showing their failures, which are made before any test runs.
 
 A test may leave no file descriptor, or put another file system under `os` (pyfakefs). A module that is imported then is
 not found, or keeps the other file system for the rest of the session.
@@ -41,7 +41,7 @@ _AWAITED = ("runtime.execution.awaiting.event_loop",)
 
 
 def preload(session: pytest.Session) -> None:
-    """Import what the tests of this session may need, if any of them uses guests."""
+    """Import the modules that the tests of this session may need, if any test uses guests."""
     if any(_uses_guests(item) for item in session.items) or f"{_PACKAGE}.runtime.engine" in sys.modules:
         for name in _names(session.config):
             import_module(f"{_PACKAGE}.{name}")

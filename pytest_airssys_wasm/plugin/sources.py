@@ -14,6 +14,7 @@ import pytest
 from pytest_airssys_wasm.plugin.file_cache import FileCache
 from pytest_airssys_wasm.plugin.settings import SETTINGS
 from pytest_airssys_wasm.runtime.base.originals import system
+from pytest_airssys_wasm.runtime.binary.formats import is_text
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def find_source(item: pytest.Item, mark: ComponentMark | None) -> Source | None:
     if mark is None:
         return None
     content = mark.source
-    if not isinstance(content, bytes) and not _is_text(content):
+    if not isinstance(content, bytes) and not is_text(content):
         content = _find_file(item, content, "marker component: source")
     beside = content.parent / MANIFEST_NAME if isinstance(content, Path) else None
     manifest = None
@@ -150,7 +151,3 @@ def _find_file(item: pytest.Item, name: str | os.PathLike[str], where: str) -> P
     raise InvalidConfiguration(
         f"{item.nodeid}: {where}", os.fspath(name), f"an existing file: {' or '.join(map(str, places))}"
     )
-
-
-def _is_text(source: str | os.PathLike[str]) -> bool:
-    return isinstance(source, str) and source.lstrip().startswith(("(", ";;"))

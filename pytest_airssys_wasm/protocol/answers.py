@@ -112,6 +112,10 @@ def _decoded(line: bytes, decoder: msgspec.json.Decoder[Answer]) -> Answer:
 
 
 def _check_numbers(step: StepAnswer, line: bytes) -> None:
+    for name in ("fuel_consumed", "elapsed_ms", "peak_memory_bytes", "denied_growths"):
+        figure = getattr(step, name)
+        if figure is not None and figure < 0:
+            raise _garbage(f"{name}: expected at least 0, got {figure}", line)
     figures = [
         getattr(step, name)
         for name in ("code", "fuel_consumed", "elapsed_ms", "peak_memory_bytes", "denied_growths", "limits")

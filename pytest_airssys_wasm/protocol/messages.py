@@ -113,11 +113,13 @@ TRAP_KINDS = frozenset(
         "cannot-enter-component",
     }
 )
-"""The kinds of traps whose names mean the same for every runtime. A runtime may have others of its own."""
+"""The kinds of traps whose names mean the same for every runtime. A runtime may have further kinds."""
 
 
 def promised(named: Iterable[str]) -> frozenset[str]:
-    """Return the capabilities of a runtime that names these: also their parts, and those whose parts are all named."""
+    """Return the capabilities of a runtime that names these, including their parts, and those whose parts are all
+    named.
+    """
     present = set(named)
     for name in tuple(present):
         present.update(PARTS.get(name, ()))
@@ -204,9 +206,9 @@ class StepAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     peak_memory_bytes: int | None = None
     denied_growths: int | None = None
     stdout: bytes | None = None
-    """The bytes that the guest wrote to stdout since the answer before, in base64. `None` if they are not known."""
+    """The bytes that the guest wrote to stdout since the previous answer, in base64. `None` if they are not known."""
     stderr: bytes | None = None
-    """The bytes that the guest wrote to stderr since the answer before."""
+    """The bytes that the guest wrote to stderr since the previous answer."""
     phase: Literal["instantiate"] | None = None
     """The phase `instantiate` if the answer is about the instantiation; `None` for a call."""
     limits: dict[str, Any] | None = None
@@ -239,7 +241,9 @@ class Runtime(Protocol):
         """Read a manifest, and return an answer with one step."""
 
     def temporary_folder(self) -> AbstractContextManager[Path]:
-        """Return a context manager of the folder in which the runtime makes its temporary files meanwhile."""
+        """Return a context manager of the folder in which the runtime creates its temporary files until the context
+        ends.
+        """
 
     def process_ids(self) -> tuple[int, ...]:
         """Return the ids of the processes whose memory and files belong to the runtime."""

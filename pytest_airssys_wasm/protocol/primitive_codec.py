@@ -5,11 +5,13 @@ types.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import isnan
 from struct import Struct
 from struct import error as StructError  # noqa: N812 it is a class
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytest_airssys_wasm.protocol import values, wire
+from pytest_airssys_wasm.runtime.base.floats import f32_bits, f32_of
 from pytest_airssys_wasm.runtime.base.values import WrongType, WrongValue
 from pytest_airssys_wasm.runtime.convert.transfer import NUMBERS
 
@@ -118,13 +120,12 @@ def _float(name: str) -> Codec:
         if type(value) is not float:
             value = _real(name, slot, value)
         try:
-            (stored,) = slot.unpack(slot.pack(value))
+            return f32_of(f32_bits(value)) if name == "f32" else value
         except OverflowError:
             raise WrongValue(f"{name} (this number is too large)", value) from None
-        return stored  # type: ignore[no-any-return]
 
     return Codec(
-        lambda value, _: wire.encode_float(check(value)),
+        lambda value, _: wire.encode_exact_float(check(value)),
         lambda value, _: check(values.scalar(value, name)),
     )
 
@@ -171,6 +172,8 @@ def check_at_once(name: str) -> Callable[[Sequence[Any]], list[Any] | None]:
 
 def _singles(items: Sequence[Any]) -> list[Any] | None:
     if not set(map(type, items)) <= {float}:
+        return None
+    if isnan(sum(items)):  # of NaNs each sum is one; `struct` would make signalling ones quiet
         return None
     slots = Struct(f"<{len(items)}f")
     try:

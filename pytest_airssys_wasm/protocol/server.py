@@ -20,6 +20,7 @@ from pytest_airssys_wasm.protocol.messages import (
 )
 from pytest_airssys_wasm.protocol.session_messages import HostReply, SessionAnswer, SessionRequest
 from pytest_airssys_wasm.runtime.base.originals import allocate_lock
+from pytest_airssys_wasm.runtime.errors import UnfitHost
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,8 +67,8 @@ def serve(
     Without `runtime` only requests of `sessions` are accepted, and without `sessions` requests of sessions are refused.
     `threads` threads process the requests, and each request is answered as soon as it is finished. If `threads` is
     `None`, this thread processes the requests, one at a time: while a guest waits for a host function, its thread reads
-    the lines; lines may have any length; and a `MemoryError` is raised instead of sent as an answer, because the
-    process cannot continue.
+    the lines; lines may have any length; and a `MemoryError` or an `UnfitHost` is raised instead of sent as an answer,
+    because the process cannot continue.
     """
     if threads is None:
         server = Server(runtime, sessions, answers, requests)
@@ -143,7 +144,7 @@ class Server:
         try:
             answer = self._answer(self._decoder.decode(line))
         except Exception as error:
-            if isinstance(error, MemoryError) and self._requests is not None:
+            if isinstance(error, (MemoryError, UnfitHost)) and self._requests is not None:
                 raise
             self.refuse(identifier, _text_of(error))
         else:

@@ -111,7 +111,7 @@ def _list(type_: ListType) -> Codec:
         if found is None:
             found = _each(value, element.encode, passage)
         elif name in ("f32", "f64") and not all(map(isfinite, found)):
-            found = [*map(wire.encode_float, found)]
+            found = [*map(wire.encode_exact_float, found)]
         return wire.encode(bytes(found)) if is_bytes else found
 
     def decode(value: Any, passage: Passage) -> Any:

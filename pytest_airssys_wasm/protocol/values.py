@@ -11,6 +11,7 @@ import binascii
 from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.protocol import wire
+from pytest_airssys_wasm.runtime.base.floats import read_nan
 from pytest_airssys_wasm.runtime.base.values import Err, Ok, Record, Some, Variant
 from pytest_airssys_wasm.runtime.wit.types import (
     BorrowType,
@@ -95,8 +96,10 @@ def scalar(value: Any, name: str) -> Any:
     """Return the Python value of this primitive or core type from JSON, or the JSON value itself if it does not fit."""
     number = wire.number(value)
     if name in ("f32", "f64"):
-        if isinstance(value, str) and value in ("nan", "inf", "-inf"):
-            return float(value)
+        if isinstance(value, str):
+            nan = read_nan(value)
+            if nan is not None or value in ("inf", "-inf"):
+                return float(value) if nan is None else nan
         return value if number is None else float(number)
     if name not in ("string", "char", "bool") and isinstance(number, int):
         return number

@@ -12,6 +12,8 @@ import math
 import re
 from typing import Any
 
+from pytest_airssys_wasm.runtime.base.floats import write_nan
+
 _DECIMAL = re.compile(r"-?[0-9]+")
 
 
@@ -44,6 +46,14 @@ def encode_float(value: float) -> float | str:
     if math.isinf(value):
         return "inf" if value > 0 else "-inf"
     return value
+
+
+def encode_exact_float(value: float) -> float | str:
+    """Return a float with all of its bits as JSON can carry it: a NaN that is not the canonical one has them behind it.
+
+    Processes of this package write floats so to each other; the protocol of adapters has one NaN.
+    """
+    return write_nan(value) if math.isnan(value) else encode_float(value)
 
 
 def same(expected: Any, got: Any) -> bool:

@@ -11,6 +11,7 @@ from pytest_airssys_wasm.runtime.base.originals import monotonic
 from pytest_airssys_wasm.runtime.base.regular_files import GUEST_BYTES, UnfitFile, read_regular
 from pytest_airssys_wasm.runtime.binary.component_reader import DEEPEST
 from pytest_airssys_wasm.runtime.binary.expansion import MOST_DEFINITIONS, expand
+from pytest_airssys_wasm.runtime.binary.formats import is_text
 from pytest_airssys_wasm.runtime.binary.sections import read_module
 from pytest_airssys_wasm.runtime.compile.compiler import Compiler
 from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidComponent, InvalidConfiguration, ResourceLimitExceeded
@@ -82,7 +83,7 @@ class WasmEngine(EngineCore):
         """
         if isinstance(source, bytes):
             return self._load(source, "<bytes>", manifest)
-        if isinstance(source, str) and source.lstrip().startswith(("(", ";;")):
+        if isinstance(source, str) and is_text(source):
             return self._load(source.encode(), "<text>", manifest)
         path = Path(source)
         try:
@@ -213,7 +214,7 @@ class WasmEngine(EngineCore):
 def _measured(binary: bytes, name: str) -> int:
     """Return the bytes that an instance of a guest takes for globals, functions and tables, approximately.
 
-    Raises `ResourceLimitExceeded` for a component that nobody could compile, because its instances multiply.
+    Raises `ResourceLimitExceeded` for a component that cannot be compiled, because its nested instances multiply.
     """
     try:
         expansion = expand(binary)

@@ -117,14 +117,17 @@ class ComponentTrapped(WasmError):
 
 
 class GuestExit(WasmError):
-    """The guest exited through WASI with a status other than 0."""
+    """The guest exited through WASI with a status other than 0, or with status 0 instead of returning a result.
+
+    A command (`_start`, `wasi:cli/run`) and a function without a result may exit with status 0: that is `ok`.
+    """
 
     verdict = Verdict.EXIT
 
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
         self.code = code
-        """The exit status, which is always 1 for a component."""
+        """The exit status. It is 0 only if a result was due; a component has no other statuses than 0 and 1."""
 
 
 class HostFunctionError(WasmError):
@@ -213,6 +216,13 @@ class InvalidConfiguration(WasmError, ValueError):
         except Exception:  # noqa: BLE001 that of an int of thousands of digits raises
             given = short_repr(self.given)
         return f"{self.where}: expected {self.wanted}, got {given if len(given) <= 200 else given[:200] + '…'}"
+
+
+class UnfitHost(InvalidConfiguration):
+    """The machine lacks something that guests need, such as address space, `/proc` or room in its temporary folder.
+
+    The error says nothing about the guest.
+    """
 
 
 def outcome_of(error: BaseException | None, usage: Usage | None = None) -> Outcome:

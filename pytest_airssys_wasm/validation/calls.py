@@ -11,7 +11,7 @@ from pytest_airssys_wasm.protocol import wire
 from pytest_airssys_wasm.protocol.values import decode, encode
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.base.printable import counted
-from pytest_airssys_wasm.runtime.errors import ComponentTrapped, WasmError
+from pytest_airssys_wasm.runtime.errors import ComponentTrapped, UnfitHost, WasmError
 from pytest_airssys_wasm.runtime.guest.component import UnknownExport
 from pytest_airssys_wasm.runtime.wave import write_call, write_value
 from pytest_airssys_wasm.validation.unfit import Unfit, remedy
@@ -107,6 +107,8 @@ def make_call(instance: Instance, planned: PlannedCall) -> CallResult:
     error, value = None, None
     try:
         value = encode(instance.call(planned.function, *planned.args))
+    except UnfitHost:
+        raise  # which says nothing about the component
     except WasmError as raised:
         error = raised
     except (TypeError, ValueError) as raised:

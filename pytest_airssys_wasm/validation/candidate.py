@@ -14,6 +14,7 @@ from pytest_airssys_wasm.runtime.errors import (
     InvalidConfiguration,
     ResourceLimitExceeded,
     RuntimeDied,
+    UnfitHost,
     WasmError,
 )
 from pytest_airssys_wasm.runtime.store.store import LimitedStore
@@ -108,6 +109,8 @@ class Candidate:
         with LimitedStore(self.engine, limits, host=self.host, wasi=self.wasi) as store:
             try:
                 instance = store.instantiate(component)
+            except UnfitHost:
+                raise  # which says nothing about the component
             except WasmError as error:
                 raise Blocked("instantiates", str(error)) from error
             yield instance

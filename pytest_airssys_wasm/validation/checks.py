@@ -9,7 +9,7 @@ from pytest_airssys_wasm.runtime.base.originals import monotonic
 from pytest_airssys_wasm.runtime.base.printable import counted
 from pytest_airssys_wasm.runtime.binary.needs import exceeded, read_needs
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits, limit_text
-from pytest_airssys_wasm.runtime.errors import WasmError
+from pytest_airssys_wasm.runtime.errors import UnfitHost, WasmError
 from pytest_airssys_wasm.runtime.store.store import LimitedStore
 from pytest_airssys_wasm.validation import ORDER
 from pytest_airssys_wasm.validation.calls import refusals
@@ -82,6 +82,8 @@ def check_instantiates(candidate: Candidate) -> str:
         with LimitedStore(candidate.engine, candidate.limits, host=candidate.host, wasi=candidate.wasi) as store:
             try:
                 store.instantiate(component)
+            except UnfitHost:
+                raise  # which says nothing about the component
             except WasmError as error:
                 raise Unfit(
                     f"instantiation ended with {error.verdict}: {error}", remedy(error, candidate.origins)

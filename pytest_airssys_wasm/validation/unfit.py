@@ -1,4 +1,4 @@
-"""The errors of checks that do not pass, and remedies in the words of `Component.toml`.
+"""The errors of failing checks, and the remedies, in the terms of `Component.toml`.
 
 A check that passes returns a note of one line.
 """

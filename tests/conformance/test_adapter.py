@@ -59,6 +59,8 @@ MISBEHAVIOURS = {
         "Number out of range",
     ),
     "tells more than 64 bits": ("fine(request, fuel_consumed=2**64 + 1)", "a number beyond 64 bits"),
+    "has a clock that was set back": ("fine(request, elapsed_ms=-0.5)", "elapsed_ms: expected at least 0, got -0.5"),
+    "gives fuel back": ("fine(request, fuel_consumed=-1)", "fuel_consumed: expected at least 0, got -1"),
     "returns more than 64 bits": ("fine(request, value=[{'a': -10**300}])", "a number beyond 64 bits"),
     "nests too deep": (
         "value = 1\nfor _ in range(300): value = [value]\nfine(request, value=value)",

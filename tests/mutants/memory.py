@@ -370,3 +370,9 @@ def garbage_is_never_collected(patch):
         return f"{kept[:-1]} (table $kept 0 anyref))" if made.search(text) and "(component" not in text else text
 
     rewriting(patch, change)
+
+
+@FAMILY.lone_mutant
+def globals_take_any_amount(patch):
+    """The globals of instances are not counted."""
+    patch.setattr(in_process, "MOST_INSTANCE_BYTES", 2**60)

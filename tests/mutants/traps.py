@@ -87,6 +87,12 @@ def loans_are_not_counted(patch):
 
 
 @FAMILY.mutant
+def lent_handles_may_be_given_away(patch):
+    """A handle is passed by value while the same call borrows it."""
+    _instead(patch, "resource-lent", _GOES_ON)
+
+
+@FAMILY.mutant
 def an_allocator_may_call_the_host(patch):
     """A component may be left while its arguments are being passed."""
     _instead(patch, "cannot-leave-component", _GOES_ON)

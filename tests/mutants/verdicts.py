@@ -8,9 +8,10 @@ from msgspec import UNSET
 
 from mutants.mutant import Family, answering, around, is_component
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
-from pytest_airssys_wasm.runtime.errors import ComponentTrapped, ExecutionTimeout, OutOfFuel, OutOfMemory
+from pytest_airssys_wasm.runtime.errors import ComponentTrapped, ExecutionTimeout, LinkError, OutOfFuel, OutOfMemory
 from pytest_airssys_wasm.runtime.execution import verdict as judgement
 from pytest_airssys_wasm.runtime.execution.run import Stop
+from pytest_airssys_wasm.runtime.guest import module_calls
 
 FAMILY = Family("verdicts")
 
@@ -108,8 +109,7 @@ def exit_status_zero_told_as_exit(patch):
     """A guest that ends itself is never ok."""
 
     def verdict(original, run):
-        failure = judgement._failure(run)
-        if failure is not None and failure.exit_status == 0:
+        if judgement.exit_status(run) == 0:
             return judgement.GuestExit("the guest exited with status 0", 0)
         return original(run)
 
@@ -120,6 +120,45 @@ def exit_status_zero_told_as_exit(patch):
 def every_exit_status_is_one(patch):
     """The status is cut to whether it is zero."""
     _confusing(patch, Verdict.EXIT, {"code": 1})
+
+
+@FAMILY.mutant
+def exit_in_success_told_as_return(patch):
+    """A guest that ends itself with status 0 has returned, whatever was due."""
+    answering(patch, lambda answer, _: _as(Verdict.OK, value=None) if answer.code == 0 else {})
+
+
+@FAMILY.mutant
+def exit_statuses_have_seven_bits(patch):
+    """The rest of the status is cut off."""
+    answering(patch, lambda answer, _: {"code": answer.code & 0x7F} if answer.verdict is Verdict.EXIT else {})
+
+
+@FAMILY.mutant
+def large_exit_statuses_told_as_trap(patch):
+    """A status above those that shells leave to programs is refused."""
+    answering(patch, lambda answer, _: _as(Verdict.TRAP, trap="unknown") if (answer.code or 0) > 125 else {})
+
+
+@FAMILY.mutant
+def names_of_imports_are_read_as_causes(patch):
+    """The last lines of an error tell what happened, whoever wrote them."""
+    is_forged = re.compile(r"resource limit exceeded: memory count").search
+    forged = _as(Verdict.RESOURCE_LIMIT, resource="memories")
+    answering(patch, lambda answer, _: forged if is_forged(answer.message or "") else {})
+
+
+@FAMILY.mutant
+def imports_are_defined_once(patch):
+    """An import that is declared again is refused."""
+
+    def check(original, component, host, wasi):
+        imports = component.shape.imports if component.kind == "module" else ()
+        if len(set(imports)) < len(imports):
+            raise LinkError("an import is defined twice")
+        return original(component, host, wasi)
+
+    around(patch, module_calls, "check_imports", check)
 
 
 @FAMILY.mutant

@@ -34,6 +34,24 @@ BAD = {
 }
 
 
+def test_a_cache_that_cannot_be_used_is_one_warning_and_fails_nothing(guest):
+    guest.path("open").mkdir()
+    guest.path("open").chmod(0o777)
+    guest.write(
+        test_it="""
+        import pytest
+        @pytest.mark.component("kernels.wat")
+        @pytest.mark.memory("1 MiB")
+        @pytest.mark.parametrize("n", range(3))
+        def test_it(component, n): assert component.add(1, n) == n + 1
+        """
+    )
+    ran = guest.run("--wasm-cache-dir=open")  # with -W error
+    assert (ran.code, ran.count("passed"), ran.count("warning")) == (0, 3, 1), ran.text
+    assert "CacheUnavailable: the compile cache" in ran.text
+    assert "empty it" in ran.text
+
+
 def test_every_setting_is_tried_here():
     assert set(BAD) == {option.key for option in OPTIONS}
     assert set(BAD) | {"flags", "runs_suite"} == set(Settings.__dataclass_fields__)

@@ -25,6 +25,7 @@ from pytest_airssys_wasm import (
     ResourceLimitExceeded,
     ResourceLimits,
     RuntimeDied,
+    UnfitHost,
     UnknownExport,
     Usage,
     Verdict,
@@ -61,6 +62,7 @@ HAND_MADE = [
     InvalidComponent("not a component"),
     InvalidConfiguration("memory", NOTHING, "a size"),
     InvalidConfiguration("memory", lambda: 0, "a size"),
+    UnfitHost("the address space", 2**31, "more"),
 ]
 
 

@@ -15,7 +15,7 @@ from pytest_airssys_wasm.plugin.report.mishaps import in_words
 from pytest_airssys_wasm.plugin.settings import SETTINGS
 from pytest_airssys_wasm.plugin.sources import MANIFEST_NAME, Source, load_component, path_of, read_manifest
 from pytest_airssys_wasm.plugin.stash import KIND, NOTE, OVERRULED, RERUN_FLAGS
-from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
+from pytest_airssys_wasm.runtime.errors import InvalidConfiguration, UnfitHost
 from pytest_airssys_wasm.validation import WITHOUT_LIMITS
 from pytest_airssys_wasm.validation.unfit import Blocked, Unfit
 
@@ -164,7 +164,7 @@ class CheckItem(pytest.Function):
             case Unfit(reason=reason, remedy=remedy, details=details):
                 overruled = [str(value) for name, value in self.user_properties if name == OVERRULED]
                 lines = (reason, *details, *overruled, f"to do: {remedy}")
-            case Blocked() as error:
+            case (Blocked() | UnfitHost()) as error:
                 lines = (str(error),)
             case _:
                 return super().repr_failure(excinfo)

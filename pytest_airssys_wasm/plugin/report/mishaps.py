@@ -1,4 +1,4 @@
-"""What goes wrong while a failure is shown: it is told in the report, and never ends the session."""
+"""The handling of errors while a failure is shown. They are added to the report, and never end the session."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _MOST_CHARACTERS = 300
 
 @contextmanager
 def telling(tell: Callable[[str], object]) -> Iterator[None]:
-    """Call `tell` with one line about an exception in the block, and go on behind the block.
+    """Call `tell` with one line about an exception in the block, and suppress the exception.
 
-    `pytest.fail` and `pytest.skip` count as exceptions, since a plugin that ends tests at a time limit raises them
-    wherever it finds the test. Ctrl-C, `pytest.exit` and the like are raised.
+    `pytest.fail` and `pytest.skip` are suppressed too, because a plugin that ends tests at a time limit may raise them
+    at any place. Ctrl-C, `pytest.exit` and similar exceptions are raised.
     """
     try:
         yield
@@ -32,7 +32,9 @@ def telling(tell: Callable[[str], object]) -> Iterator[None]:
 
 
 def in_words(item: pytest.Item, describe: Callable[[], Any]) -> Any:
-    """Return what `describe` returns for a failure of `item`; `None` after a mishap, which goes into the report."""
+    """Return the result of `describe` for a failure of `item`; `None` if `describe` raises an error, which is added to
+    the report.
+    """
     with telling(lambda mishap: item.add_report_section("call", SECTION, mishap)):
         return describe()
     return None

@@ -101,7 +101,10 @@ class Recorder:
         return report
 
     def _elapsed_s(self) -> float:
-        """Return the seconds since the report before, as no clock of pytest's tells them in a test that froze it."""
+        """Return the time in seconds since the previous report.
+
+        The clocks of pytest do not advance in a test that has frozen them.
+        """
         before, self._since = self._since, monotonic()
         return self._since - before
 

@@ -1,4 +1,4 @@
-"""`--wasm-expectations-update`: the list of known failures, written from what a run found."""
+"""The option `--wasm-expectations-update`, which writes the list of known failures from the findings of a run."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ class ExpectationsUpdate:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Put the findings of a case on its report, which xdist carries to the controller."""
+        """Attach the findings of a case to its report, which xdist carries to the controller."""
         report = yield
         if call.when == "call" and PINS in item.stash:
             setattr(report, _FOUND, item.stash[PINS])
         return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Collect the findings on a report."""
+        """Collect the findings from a test report."""
         found = getattr(report, _FOUND, None)
         if found is not None:
             self._seen[report.nodeid] = found
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:
-        """Write the list, if any case has run."""
+        """Write the expectations file if any case has run."""
         if self._is_worker or not self._seen:
             return
         from pytest_airssys_wasm.conformance.known_failures import ExpectationsFile
@@ -66,7 +66,7 @@ class ExpectationsUpdate:
             self._told.append(f"The runtime died in {counted(dead, 'case')}, which the list now expects: look at them.")
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Show what has changed in the list."""
+        """Show the changes in the expectations file."""
         for line in self._told:
             terminalreporter.line(line)
 

@@ -40,14 +40,14 @@ class CaseFailed(Exception):
 
     @property
     def first(self) -> str:
-        """What the case is failed for, in one line."""
+        """The first reason for the failure of the case, in one line."""
         if self.mismatches:
             return self.mismatches[0].sentence
         return f"a known finding is gone: {self.missing[0]}"
 
 
 class FailedAsKnown(CaseFailed):
-    """The runtime failed a case with the findings that it is known to have, and with no others."""
+    """The error for a case that failed with only its known findings."""
 
 
 class CaseItem(pytest.Item):
@@ -88,7 +88,7 @@ class CaseItem(pytest.Item):
             raise self._judged(case, found)
 
     def _judged(self, case: Case, found: Sequence[Mismatch]) -> CaseFailed:
-        """Return the failure: of all findings, or of those alone that are not known."""
+        """Return the failure with all findings, or with only those that are not known."""
         if self._known_failure is None:
             return CaseFailed(case, found)
         unexpected, missing = self._known_failure.unexpected(found), self._known_failure.missing(found)

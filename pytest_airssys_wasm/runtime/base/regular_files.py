@@ -106,7 +106,7 @@ def _too_large(path: str | os.PathLike[str], found: str, most_bytes: int) -> Unf
 
 
 def write_new(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write a file that does not exist yet, which only this user can read. Raises `OSError`."""
+    """Write a new file, which only this user can read. Raises `OSError` if the file exists or cannot be written."""
     descriptor = system.os.open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
     with system.io.open(descriptor, "wb") as file:
         file.write(content)

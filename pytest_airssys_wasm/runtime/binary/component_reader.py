@@ -24,17 +24,17 @@ INSTANCE = 0x05
 
 @dataclass(frozen=True, slots=True)
 class ModuleDefinition:
-    """A core module inside the component."""
+    """A core module that is defined inside a component."""
 
     data: memoryview
 
 
 @dataclass(frozen=True, slots=True)
 class ComponentDefinition:
-    """A component inside the component."""
+    """A component that is defined inside another component."""
 
     definitions: tuple[Definition, ...] | None
-    """The definitions in it; `None` if it is nested too deep to be read."""
+    """The definitions in the component; `None` if it is nested too deeply to be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +42,13 @@ class CoreInstance:
     """A core instance."""
 
     module: int | None
-    """The index of its module; `None` if it is made of exports of others."""
+    """The index of the module of the instance; `None` if the instance consists of exports of others."""
     arguments: int
 
 
 @dataclass(frozen=True, slots=True)
 class NamedItem:
-    """A named argument or export: its sort, and its index in the space of that sort."""
+    """A named argument or export, with its sort and its index in the index space of that sort."""
 
     name: bytes
     sort: int
@@ -57,10 +57,10 @@ class NamedItem:
 
 @dataclass(frozen=True, slots=True)
 class ComponentInstance:
-    """An instance of a component, or one that is made of other items."""
+    """An instance of a component, or an instance that consists of other items."""
 
     component: int | None
-    """The index of its component; `None` if it is made of `items`."""
+    """The index of the component of the instance; `None` if the instance consists of `items`."""
     items: tuple[NamedItem, ...]
     """The arguments of the instantiation, or the exports of the instance."""
 

@@ -1,4 +1,4 @@
-"""What instantiating a guest takes of the compiler and of the host, counted in its binary before it is compiled.
+"""The cost of instantiating a guest for the compiler and the host, counted in its binary before it is compiled.
 
 A component of a kilobyte can instantiate components that instantiate others, thirty levels deep: wasmtime writes out
 every one of a billion instances, and the process ends when there is no memory left. And each instance takes memory for
@@ -37,10 +37,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 MOST_DEFINITIONS = 100_000
-"""The maximum number of definitions in nested instances. Real components were seen to have up to 4,700."""
+"""The maximum number of definitions in nested instances. Real components were observed to have up to 4,700."""
 
 _INSTANCE_BYTES = 512
-"""The bytes that an instance takes without anything in it, approximately."""
+"""The approximate bytes that an empty instance takes."""
 _ITEM_BYTES = {2: 32, 3: 32, 4: 32, 5: 32, 6: 16, 9: 16, 11: 16, 13: 32}
 """The bytes that an instance takes for each import, function, table, memory, global, segment and tag, by the number of
 the section. Those of wasmtime, rounded up: it needs a function reference for some of the functions.
@@ -54,15 +54,15 @@ takes the compiler up to 10 ms.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expansion:
-    """The sizes of what a guest becomes when it is instantiated."""
+    """The sizes of an instantiated guest."""
 
     nested_definitions: int
     """The number of definitions in all instances of nested components. Counting ends above `MOST_DEFINITIONS`,
     and at components that are nested deeper than can be read.
     """
     instance_bytes: int
-    """The bytes that its core instances take for globals, functions, tables and the like; memories and the elements of
-    tables not included.
+    """The bytes that the core instances take for globals, functions, tables and similar items, excluding memories and
+    the elements of tables.
     """
 
 
@@ -99,7 +99,7 @@ class _Nested:
 
 
 class _Frame:
-    """A component while it is instantiated, with what was defined in it so far."""
+    """A component during its instantiation, with the items that were defined in it so far."""
 
     def __init__(self, nested: _Nested, arguments: Mapping[bytes, _Value]) -> None:
         self.left: Iterator[Definition] = iter(nested.definitions)

@@ -27,6 +27,13 @@ _FOREIGN = {
 }
 
 
+def is_text(source: object) -> bool:
+    """Return whether a string is WebAssembly text, and not the name of a file such as `(copy) add.wat`."""
+    if not isinstance(source, str) or not source.lstrip().startswith(("(", ";;")):
+        return False
+    return "\n" in source or ";;" in source or not source.rstrip().endswith((".wat", ".wasm"))
+
+
 def translate(text: bytes, name: str) -> bytes:
     """Return the binary of WebAssembly text.
 

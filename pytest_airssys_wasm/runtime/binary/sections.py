@@ -20,6 +20,7 @@ from pytest_airssys_wasm.runtime.binary.types import (
     ModuleImport,
     ModuleShape,
     Other,
+    OtherFunction,
 )
 
 _VALUE_TYPES = {
@@ -43,6 +44,7 @@ _VALUE_TYPES = {
 }
 
 
+_SUB, _SUB_FINAL = 0x50, 0x4F
 _DECLARING = frozenset([1, 2, 3, 4, 5, 7])
 """The numbers of the sections from which the shape of a module is read."""
 _HOLDING = frozenset([2, 4, 5, 11])
@@ -101,6 +103,8 @@ class _Sections:
 
     def __init__(self) -> None:
         self._types: list[CoreFunction | None] = []
+        self._open_types: set[int] = set()
+        """The indices of the types that are not the same as every other type of the same signature."""
         self._functions: list[CoreType] = []
         self._memories: list[Declared] = []
         self._tables: list[Declared] = []
@@ -149,11 +153,14 @@ class _Sections:
             if group is None:
                 body.at -= 1
             for _ in range(1 if group is None else group):
+                is_open = body.data[body.at] in (_SUB, _SUB_FINAL)
+                if is_open or (group is not None and group > 1):
+                    self._open_types.add(len(self._types))
                 self._types.append(self._one_type(body))
 
     def _one_type(self, body: Reader) -> CoreFunction | None:
         code = body.byte()
-        if code in (0x50, 0x4F):  # sub, sub final
+        if code in (_SUB, _SUB_FINAL):
             for _ in body.each():
                 body.number(32)
             code = body.byte()
@@ -196,8 +203,11 @@ class _Sections:
             module, name, kind = body.name(), body.name(), body.byte()
             type_: CoreType
             if kind == 0:
-                type_ = self._function_type(body.number(32))
+                index = body.number(32)
+                type_ = self._function_type(index)
                 self._functions.append(type_)
+                if index in self._open_types and isinstance(type_, CoreFunction):
+                    type_ = OtherFunction(type_)
             elif kind == 1:
                 self._value_type(body)
                 type_ = self._limits(body, "table", is_imported=True)

@@ -66,7 +66,20 @@ class Other:
         return f"({self.text})"
 
 
-CoreType = CoreFunction | Declared | Other
+@dataclass(frozen=True, slots=True)
+class OtherFunction:
+    """An imported function of a type that is not final, that has supertypes, or that belongs to a recursive group.
+
+    Two such types can differ although their parameters and results are the same.
+    """
+
+    signature: CoreFunction
+
+    def __str__(self) -> str:
+        return f"(sub {self.signature})"
+
+
+CoreType = CoreFunction | Declared | Other | OtherFunction
 """The type of an import or an export of a core module."""
 
 

@@ -1,4 +1,4 @@
-"""The highest limits that a platform allows, which hold for repetitions of a call as for the call itself."""
+"""The highest limits that a platform allows, which apply to calls and to repetitions of calls."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ceilings:
-    """The highest value of each limit; `None` where any value is allowed, unlimited included."""
+    """The highest value of each limit; `None` if any value is allowed, including unlimited."""
 
     fuel: int | None = None
-    """Units of fuel."""
+    """The highest fuel limit, in units of fuel."""
     memory: int | None = None
-    """Bytes of memory."""
+    """The highest memory limit, in bytes."""
     timeout_ms: float | None = None
-    """Milliseconds of wall-clock time."""
+    """The longest timeout, in milliseconds."""
 
     def lower(self, limits: ResourceLimits) -> ResourceLimits:
         """Return limits that are at most as high as the ceilings."""

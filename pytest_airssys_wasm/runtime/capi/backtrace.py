@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _HEAD = b"error while executing at wasm backtrace:\n"
+_MANGLED = re.compile(rb"_{1,4}[ZR]")
 _LEGACY_HASH = re.compile(r"::h[0-9a-f]{16}$")
 _CRATE_HASH = re.compile(r"(?<=\w)\[[0-9a-f]{1,16}\]")
 
@@ -36,10 +37,13 @@ def demangle(text: bytes, frames: Sequence[NamedFrame], *, is_whole: bool) -> li
     """
     printed = _printed(text, frames, is_whole)
     printed += [None] * (len(frames) - len(printed))
-    return [
-        None if frame.symbol is None else _without_hashes(_decoded(name or frame.symbol), _decoded(frame.symbol))
-        for frame, name in zip(frames, printed)
-    ]
+    return [None if frame.symbol is None else _readable(frame.symbol, name) for frame, name in zip(frames, printed)]
+
+
+def _readable(symbol: bytes, printed: bytes | None) -> str:
+    # Every short name is a mangled type to wasmtime: `a` would be called `signed char`.
+    name = printed if printed is not None and _MANGLED.match(symbol) else symbol
+    return _without_hashes(_decoded(name), _decoded(symbol))
 
 
 def _printed(text: bytes, frames: Sequence[NamedFrame], is_whole: bool) -> list[bytes | None]:
@@ -71,6 +75,6 @@ def _decoded(name: bytes) -> str:
 
 
 def _without_hashes(name: str, symbol: str) -> str:
-    if symbol.startswith(("_R", "__R", "R")) and name != symbol:
+    if symbol.startswith(("_R", "__R")) and name != symbol:
         return _CRATE_HASH.sub("", name)
     return _LEGACY_HASH.sub("", name)

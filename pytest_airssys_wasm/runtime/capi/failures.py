@@ -6,6 +6,7 @@ the backtrace are read in the same way. The check at the end of this file verifi
 
 from __future__ import annotations
 
+import re
 from ctypes import byref, c_int, c_size_t, c_uint8, string_at
 from dataclasses import dataclass
 
@@ -20,6 +21,14 @@ _MESSAGE_BYTES = 4_000
 _TEXT_BYTES = 64 * 1024
 """The maximum number of bytes of a message that are searched for names."""
 _FRAMES = 64
+_CAUSES = "Caused by:\n"
+_MOST_CAUSES = 32
+_LINKING = re.compile(
+    r"component imports \w+(?: \w+)? `(?P<item>[^`]*)`"
+    r"|(?:unknown import: |incompatible import type for )`(?P<module>.*?)::(?P<name>.*?)`",
+    re.DOTALL,
+)
+"""The beginning of wasmtime's errors about linking. The names in them are the guest's, and may contain anything."""
 _NAME_CHARACTERS = 200
 
 _INTERRUPT = wasmtime_trap_code_enum.WASMTIME_TRAP_CODE_INTERRUPT.value
@@ -37,9 +46,11 @@ class Failure:
     kind: str | None
     """The name of the trap code in kebab case; `None` for an error without one."""
     cause: str
-    """The innermost cause, in wasmtime's words. It does not contain names of the guest."""
+    """The innermost cause, in wasmtime's words. It does not contain names of the guest, unless `unlinked` is set."""
     message: str
     """The whole message, cut in the middle when long."""
+    unlinked: str | None
+    """The name of the import that cannot be linked; `None` for an error that is not about linking."""
     frames: tuple[Frame, ...]
     """The guest's backtrace, innermost frame first."""
     exit_status: int | None
@@ -50,8 +61,14 @@ def take(error: int) -> Failure:
     """Convert the error or the trap at an address to plain data, and free it."""
     try:
         message, head = _message(error)
-        cause = message.rpartition("Caused by:\n")[2].strip()
-        return Failure(_kind(error), cause, message, _frames(error, head), _exit_status(error))
+        return Failure(
+            kind=_kind(error),
+            cause=_innermost(message),
+            message=message,
+            unlinked=_unlinked(message),
+            frames=_frames(error, head),
+            exit_status=_exit_status(error),
+        )
     finally:
         abi.error_delete(error)
 
@@ -73,6 +90,32 @@ def new_trap(message: str) -> int:
     text = message.encode("utf-8", "replace")
     address: int = abi.trap_new(text, len(text))
     return address
+
+
+def _unlinked(message: str) -> str | None:
+    """Return the name of the import that an error of linking is about.
+
+    Only the front of a message tells: the outermost error stands there, and what follows may be names of the guest. An
+    error out of guest code begins with its backtrace.
+    """
+    match = _LINKING.match(message)
+    if match is None:
+        return None
+    found = match["item"] or f"{match['module']}#{match['name']}"
+    return found[:_NAME_CHARACTERS]
+
+
+def _innermost(message: str) -> str:
+    """Return the innermost cause of a message: causes are numbered from the outermost on, a single one is not."""
+    causes = message.rpartition(_CAUSES)[2]
+    at = 0
+    for number in range(_MOST_CAUSES):
+        lead = f"{number:>5}: "
+        found = 0 if not number and causes.startswith(lead) else causes.find("\n" + lead, at) + 1
+        if not found and (number or not causes.startswith(lead)):
+            break
+        at = found + len(lead)
+    return causes[at:].strip()
 
 
 def _kind(error: int) -> str | None:

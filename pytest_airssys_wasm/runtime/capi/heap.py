@@ -1,18 +1,18 @@
-"""The heap of the C library, which is also that of wasmtime."""
+"""The heap of the C library, which wasmtime uses too."""
 
 from __future__ import annotations
 
 from ctypes import CDLL
 
 _TRIM = getattr(CDLL(None), "malloc_trim", None)
-"""The function of glibc; `None` with C libraries that have none."""
+"""The function `malloc_trim` of glibc; `None` with other C libraries."""
 
 
 def give_back_memory() -> None:
-    """Give the free memory of the C heap back to the system, where the C library can.
+    """Return the free memory of the C heap to the system, if the C library supports this.
 
-    glibc keeps what was freed in a heap for each thread. What wasmtime takes for the values of a large result, on the
-    thread of a guest, would never be seen again.
+    glibc keeps freed memory in a heap for each thread. So the memory that wasmtime takes for a large result, on the
+    thread of a guest, would never be reused by other threads.
     """
     if _TRIM is not None:
         _TRIM(0)

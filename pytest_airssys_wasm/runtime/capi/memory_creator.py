@@ -42,6 +42,7 @@ class Account(Protocol):
 
     def take(self, size_bytes: int, /) -> bool: ...
     def give_back(self, size_bytes: int, /) -> None: ...
+    def refused_by_host(self, size_bytes: int, /) -> None: ...
 
 
 class _Mapping:
@@ -123,7 +124,7 @@ class MemoryCreator:
         try:
             mapping = _Mapping(account, minimum, reserved, guard)
         except MemoryError:
-            account.give_back(minimum)
+            account.refused_by_host(minimum)
             return failures.new_error("the host cannot reserve memory")
         identity = next(self._ids)
         self._mappings[identity] = mapping
@@ -144,7 +145,7 @@ class MemoryCreator:
         try:
             mapping.grow(size_bytes)
         except MemoryError:
-            mapping.account.give_back(wanted)
+            mapping.account.refused_by_host(wanted)
             return failures.new_error("the host cannot reserve memory")
         return None
 

@@ -1,8 +1,8 @@
 """The cache of compiled guests on disk, which is content-addressed, shared by processes, bounded, and private to the
 user.
 
-A compiled artefact is machine code that will be run. So the folder must belong to the user, and nobody else may be able
-to write to it or to exchange it; and since both may have been different before, the same is asked of each entry, of the
+A compiled artefact is machine code that will be run. So the folder must belong to the user, and must not be writable or
+replaceable by others. Because this may have been different before, each entry is checked in the same way, on the
 descriptor that is mapped. wasmtime accepts an artefact with a flipped byte, so each entry has a checksum in its name:
 one file is an entry, complete or absent. CRC-32 finds damaged files; no checksum would help against a process that can
 write here.
@@ -38,9 +38,9 @@ T = TypeVar("T")
 
 _TICK_S = 1.0
 _MOST_ENTRY_BYTES = 2**34
-"""The largest entry that is loaded: files are mapped, and never read whole."""
+"""The maximum size in bytes of an entry that is loaded. Files are mapped, and never read as a whole."""
 _FAULTS_OF_THE_MACHINE = (errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EIO)
-"""The errors of opening and mapping an entry that say nothing about it."""
+"""The errors of opening and mapping an entry that do not depend on the entry."""
 _SWEEPS = 64
 """The fraction of the bound after which a process removes old entries again; it first does so with the first entry that
 it writes. Looking at every file after each compilation would take longer than most compilations.
@@ -322,7 +322,8 @@ class _Entries:
 
 
 def _load_own(path: Path, load: Callable[[Path], T]) -> T:
-    """Return the result of `load` for an entry that only this user can have written, and that matches its checksum.
+    """Return the result of `load` for an entry that only this user can have written, and whose content matches its
+    checksum.
 
     Raises `OSError` or `ValueError` for any other entry.
     """
@@ -344,7 +345,7 @@ def _checksum(descriptor: int) -> str:
 
 
 def _remove_foreign(lock: Path) -> None:
-    """Remove what is in the place of a lock, unless that is a lock of this user. A folder is left alone."""
+    """Remove the file at the path of a lock, unless it is a lock of this user. A folder is not removed."""
     with suppress(OSError):
         status = lock.lstat()
         if not S_ISDIR(status.st_mode) and not (S_ISREG(status.st_mode) and status.st_uid == os.geteuid()):

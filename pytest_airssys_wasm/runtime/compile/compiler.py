@@ -12,6 +12,7 @@ import wasmtime.component
 
 from pytest_airssys_wasm.runtime.binary.formats import brief, to_binary
 from pytest_airssys_wasm.runtime.capi import abi
+from pytest_airssys_wasm.runtime.compile.artefacts import class_of, load_artefact
 from pytest_airssys_wasm.runtime.compile.scratch import ScratchFolder
 from pytest_airssys_wasm.runtime.compile.wasmtime_config import fingerprint, with_feature
 from pytest_airssys_wasm.runtime.errors import InvalidComponent, RuntimeDied
@@ -76,7 +77,7 @@ class Compiler:
 
             def compile_here() -> Any:
                 try:
-                    return _class_of(kind)(self._engine, binary)
+                    return class_of(kind)(self._engine, binary)
                 except wasmtime.WasmtimeError as error:
                     raise InvalidComponent(f"{name}: {with_feature(brief(error))}") from None
 
@@ -123,11 +124,4 @@ class Compiler:
 
     def map(self, kind: Kind, artefact: Path) -> Any:
         """Return wasmtime's object of an artefact. Raises `ValueError` for a file that is not one."""
-        try:
-            return _class_of(kind).deserialize_file(self._engine, str(artefact))
-        except wasmtime.WasmtimeError as error:
-            raise ValueError(str(error)) from None
-
-
-def _class_of(kind: Kind) -> Any:
-    return wasmtime.component.Component if kind == "component" else wasmtime.Module
+        return load_artefact(kind, self._engine, artefact)

@@ -1,8 +1,8 @@
-"""Files and folders that nobody else can have written: what the compile cache may trust.
+"""The files and folders that the compile cache may trust, because other users cannot have written them.
 
-A folder that others could write to may hold anything of theirs, also after they cannot any more; a folder above it that
-is another's can be exchanged with all that is in it. So each file is judged by its own owner and mode, asked of the
-descriptor that is read or mapped, and each folder on the way to it by who could exchange it.
+A folder that was once writable by others may contain their files, and the owner of a parent folder can replace
+everything in it. So each file is checked by its own owner and mode, on the descriptor that is read or mapped, and each
+folder in its path by the users that could replace it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _MOST_LINKS = 40
 
 
 class ForeignFile(OSError):
-    """Something is at a path that others could have put there or written; `strerror` says why."""
+    """The error for a file that others could have created or written; `strerror` is the reason."""
 
 
 @contextmanager
@@ -50,15 +50,17 @@ def open_own(path: Path, most_bytes: int) -> Iterator[int]:
 
 
 def path_of(descriptor: int) -> Path | None:
-    """Return a path that leads to this open file, whatever happens to its name; `None` where the system has none."""
+    """Return a path that leads to this open file even if it is renamed or removed; `None` if the system does not have
+    such paths.
+    """
     path = Path(f"/proc/self/fd/{descriptor}")
     return path if path.exists() else None
 
 
 def folder_weakness(folder: Path) -> str | None:
-    """Return the reason why others may have written to a folder, or may exchange it; `None` if there is none.
+    """Return the reason for which others may have written to a folder, or may replace it; `None` if there is none.
 
-    Raises `OSError` where that cannot be found out.
+    Raises `OSError` if this cannot be determined.
     """
     status = folder.stat()
     if status.st_uid != os.geteuid():
@@ -98,7 +100,7 @@ def _folders_above(folder: Path) -> Iterator[Path]:
 
 
 def _can_be_exchanged(folder: Path) -> str | None:
-    """Return the way in which somebody else can exchange what is in a folder, or can change a link."""
+    """Return the way in which another user can replace the contents of a folder, or change a link."""
     status = folder.lstat()
     # The owner of the root directory is root, or stands for root in a container.
     if status.st_uid not in (0, os.geteuid(), Path("/").stat().st_uid):
@@ -114,7 +116,7 @@ def _can_be_exchanged(folder: Path) -> str | None:
 
 
 def _is_private_group(group_id: int) -> bool:
-    """Return whether a group is root's, or is this user's own, as most systems give each user one."""
+    """Return whether a group belongs to root, or is the private group that most systems give to each user."""
     if group_id == 0:
         return True
     try:

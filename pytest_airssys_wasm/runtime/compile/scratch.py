@@ -16,7 +16,7 @@ from stat import S_ISREG
 from typing import TYPE_CHECKING
 
 from pytest_airssys_wasm.runtime.base.originals import system
-from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
+from pytest_airssys_wasm.runtime.errors import UnfitHost
 
 if TYPE_CHECKING:
     import os
@@ -32,7 +32,7 @@ class ScratchFolder:
     """A new temporary folder, and a context manager that returns its path.
 
     It is removed when the context is left, the object is collected, or the interpreter ends; in a process that was
-    forked meanwhile, none of these removes it. Raises `InvalidConfiguration` where the machine has no temporary folder
+    forked meanwhile, none of these removes it. Raises `UnfitHost` where the machine has no temporary folder
     that can be used.
     """
 
@@ -70,13 +70,13 @@ def explained() -> Iterator[None]:
         raise unfit(f"a folder that can be written to ({error.strerror or error})") from None
 
 
-def unfit(wanted: str) -> InvalidConfiguration:
+def unfit(wanted: str) -> UnfitHost:
     """Return the error for a temporary folder that cannot be used; `wanted` describes one that could be."""
     try:
         folder = tempfile.gettempdir()
     except OSError:
         folder = system.os.environ.get("TMPDIR", "/tmp")
-    return InvalidConfiguration("the temporary folder (TMPDIR)", folder, wanted)
+    return UnfitHost("the temporary folder (TMPDIR)", folder, wanted)
 
 
 def _new_folder(prefix: str) -> Path:

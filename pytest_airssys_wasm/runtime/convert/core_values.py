@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Any
 
+from pytest_airssys_wasm.runtime.base.floats import f32_bits, f32_of
 from pytest_airssys_wasm.runtime.base.values import short_repr
 from pytest_airssys_wasm.runtime.capi.abi import VAL_BYTES
 
@@ -18,7 +19,7 @@ _KINDS = {"i32": 0, "i64": 1, "f32": 2, "f64": 3}  # wasmtime_valkind_t
 _SLOTS = {
     "i32": struct.Struct("<B7xi"),
     "i64": struct.Struct("<B7xq"),
-    "f32": struct.Struct("<B7xf"),
+    "f32": struct.Struct("<B7xI"),
     "f64": struct.Struct("<B7xd"),
 }
 
@@ -38,6 +39,8 @@ def lower(types: Sequence[str], values: Sequence[Any], target: Any, offset: int 
         else:
             raise TypeError(f"{place}: values of type {name} cannot be passed from Python")
         try:
+            if name == "f32":
+                value = f32_bits(float(value))
             _SLOTS[name].pack_into(target, offset + index * VAL_BYTES, _KINDS[name], value)
         except (OverflowError, struct.error):
             raise ValueError(f"{place}: expected {name}, got {short_repr(value)}") from None
@@ -45,7 +48,8 @@ def lower(types: Sequence[str], values: Sequence[Any], target: Any, offset: int 
 
 def lift(types: Sequence[str], source: Any, offset: int = 0) -> tuple[Any, ...]:
     """Return one Python value for each type, read from consecutive `wasmtime_val_t`s."""
-    return tuple(_SLOTS[name].unpack_from(source, offset + index * VAL_BYTES)[1] for index, name in enumerate(types))
+    found = [_SLOTS[name].unpack_from(source, offset + index * VAL_BYTES)[1] for index, name in enumerate(types)]
+    return tuple(f32_of(value) if name == "f32" else value for name, value in zip(types, found))
 
 
 def unsupported(types: Sequence[str]) -> list[str]:

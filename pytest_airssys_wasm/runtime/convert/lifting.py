@@ -7,10 +7,12 @@ Python objects are created from them.
 from __future__ import annotations
 
 from functools import lru_cache
+from math import isnan
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.runtime.base.exhaustive import assert_never
+from pytest_airssys_wasm.runtime.base.floats import f32_of
 from pytest_airssys_wasm.runtime.base.values import Err, Ok, Record, Some, Variant, field_name, make_record
 from pytest_airssys_wasm.runtime.capi.abi import VAL_BYTES
 from pytest_airssys_wasm.runtime.capi.vals import (
@@ -102,6 +104,9 @@ def _primitive(name: str) -> Lift:
             return lambda address, transfer: chr(code(MEMORY, address + PAYLOAD)[0])
         case "bool":
             return lambda address, transfer: BYTES[address + PAYLOAD] != 0
+        case "f32":
+            bits = Struct("<I").unpack_from
+            return lambda address, transfer: f32_of(bits(MEMORY, address + PAYLOAD)[0])
         case _ if name in NUMBERS:
             unpack_from = Struct(f"<{NUMBERS[name]}").unpack_from
             return lambda address, transfer: unpack_from(MEMORY, address + PAYLOAD)[0]
@@ -159,6 +164,9 @@ def _bulk(element: WitType) -> Callable[[int, int], Any] | None:
             return []
         view: Any = BYTES[data : data + VAL_BYTES * count].cast(code)  # type: ignore[call-overload]  # a format code
         values: list[Any] = view[PAYLOAD // width :: VAL_BYTES // width].tolist()
+        if name == "f32" and isnan(sum(values)):  # of NaNs each sum is one; `tolist` has made signalling ones quiet
+            bits: Any = BYTES[data : data + VAL_BYTES * count].cast("I")
+            return [f32_of(one) for one in bits[PAYLOAD // width :: VAL_BYTES // width].tolist()]
         return values
 
     return (lambda data, count: list(map(chr, numbers(data, count)))) if name == "char" else numbers

@@ -1,4 +1,4 @@
-"""The guests that were given up while they were blocked, and the bound on what they may hold together.
+"""The guests that were abandoned while they were blocked, and the limits on the resources that they hold together.
 
 An abandoned guest keeps its thread, its memories and its open files until it returns, which it may never do. wasmtime
 also converts the result of a call to the end, whatever the deadline, and takes memory for it that no limit of a store
@@ -29,9 +29,9 @@ CONVERSION_BYTES = 384 * 2**20
 copies more than 128 MiB, which as values take two to three times as much.
 """
 LEAST_FREE_DESCRIPTORS = 64
-"""The number of descriptors that abandoned guests with folders have to leave to the process."""
+"""The minimum number of free file descriptors that abandoned guests with folders must leave to the process."""
 _AT_WORK_S = 0.02
-"""The processor time in seconds by which an abandoned guest is known to be at work, not asleep."""
+"""The processor time in seconds from which on an abandoned guest counts as running, not blocked."""
 _NAMED = 3
 """The maximum number of different guests that a message names."""
 _DESCRIPTORS = "/proc/self/fd"
@@ -42,9 +42,11 @@ class _Guest:
     name: str
     has_folders: bool
     clock: int | None
-    """The clock of the processor time of its thread; `None` if it is in a host function, or in another process."""
+    """The clock of the processor time of the guest's thread; `None` if the guest is in a host function, or in another
+    process.
+    """
     cpu_s: float
-    """The processor time of its thread, in seconds, when it was given up."""
+    """The processor time of the guest's thread, in seconds, when the guest was abandoned."""
 
 
 class AbandonedGuests:
@@ -95,8 +97,8 @@ class AbandonedGuests:
         if len(names) > _NAMED:
             named.append(f"{len(names) - _NAMED} more")
         raise ResourceLimitExceeded(
-            f"{counted(len(guests), 'guest')} that had to be given up {'has' if len(guests) == 1 else 'have'} not "
-            f"returned, and {excess}: {', '.join(named)}. Guests in processes of their own are ended instead "
+            f"{counted(len(guests), 'abandoned guest')} {'has' if len(guests) == 1 else 'have'} not "
+            f"returned, and {excess}: {', '.join(named)}. Guests in separate processes are ended instead "
             f"(isolation)",
             "abandoned-guests",
         )

@@ -52,6 +52,7 @@ class Run:
         "denied",
         "done",
         "error",
+        "exit_status",
         "finished",
         "finished_at",
         "fuel_budget",
@@ -67,6 +68,7 @@ class Run:
         "limits",
         "loop",
         "may_block",
+        "must_return",
         "started_at",
         "stop",
         "stop_host",
@@ -104,6 +106,10 @@ class Run:
         """The event loop of the coroutine that waits for the run; `None` if there is none."""
         self.stop_host: Callable[[], object] | None = None
         """The function that cancels the coroutine that serves an import; `None` if no such coroutine is running."""
+        self.exit_status: int | None = None
+        """The status that a module passed to `proc_exit`; `None` unless it did."""
+        self.must_return = False
+        """Whether the execution has a result, so that a guest that exits with status 0 has not done what it should."""
         self.value: Any = None
         self.error: BaseException | None = None
         self.fuel_left: int | None = None

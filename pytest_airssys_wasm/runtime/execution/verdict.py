@@ -1,8 +1,9 @@
 """The conversion of the facts of an execution to its verdict, and of wasmtime's errors to those of this package.
 
 If several verdicts apply to one execution, the priority is: out-of-fuel, then timeout, then out-of-memory and
-resource-limit, then trap. Messages are interpreted only if wasmtime does not provide a code, and then only the
-innermost cause, which cannot contain names of the guest.
+resource-limit, then trap. Messages are interpreted only if wasmtime does not provide a code. The front of a message
+tells whether linking failed, in which case names of the guest follow. Of all other messages only the innermost cause is
+read, which cannot contain names of the guest.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pytest_airssys_wasm.runtime.base.originals import monotonic
 from pytest_airssys_wasm.runtime.base.printable import counted
 from pytest_airssys_wasm.runtime.base.usage import FuelMetrics, Usage
 from pytest_airssys_wasm.runtime.budget.limits import limit_text
+from pytest_airssys_wasm.runtime.budget.machine import no_memory
 from pytest_airssys_wasm.runtime.errors import (
     ComponentTrapped,
     ExecutionTimeout,
@@ -47,7 +49,6 @@ _RESOURCES = (
 )
 # A size beyond all addresses is refused before the account is asked.
 _TOO_LARGE = re.compile(r"memory minimum size of \d+ pages exceeds memory limits")
-_LINK = re.compile(r"component imports |unknown import|incompatible import type")
 # The same for traps, with the name of the trap code that the same fault has elsewhere.
 _TRAPS = (
     (re.compile(r"thrown Wasm exception"), "uncaught-exception"),
@@ -56,9 +57,13 @@ _TRAPS = (
     (re.compile(r"realloc return: beyond end of memory"), "memory-out-of-bounds"),
     (re.compile(r"realloc return: result not aligned"), "unaligned-pointer"),
     (re.compile(r"borrow handles still remain"), "borrow-not-returned"),
+    (re.compile(r"cannot remove owned resource while borrowed"), "resource-lent"),
     (re.compile(r"list pointer/length out of bounds"), "list-out-of-bounds"),
-    (re.compile(r"pointer out of bounds of memory|Pointer out of bounds: "), "memory-out-of-bounds"),
-    (re.compile(r".*pointer (is )?not aligned|unaligned pointer"), "unaligned-pointer"),
+    (
+        re.compile(r"pointer (out of bounds|size overflow)|Pointer out of bounds: |Pointer overflow"),
+        "memory-out-of-bounds",
+    ),
+    (re.compile(r".*pointer (is )?not aligned|unaligned pointer|Pointer not aligned to "), "unaligned-pointer"),
     (
         re.compile(r"discriminant \d+ out of range|invalid variant discriminant|invalid \w+ discriminant"),
         "invalid-discriminant",
@@ -67,7 +72,24 @@ _TRAPS = (
     (re.compile(r"invalid utf-?(8|16)|incomplete utf-8|unpaired surrogate"), "invalid-string-encoding"),
     (re.compile(r"cannot enter component instance"), "cannot-enter-component"),
     (re.compile(r"cannot leave component instance"), "cannot-leave-component"),
-    (re.compile(r"unknown handle index|handle index \d+|resource"), "unknown-handle"),
+    (
+        re.compile(
+            r"unknown handle index|handle index \d+|index (\d+ )?is not an? |resource|cannot lift own resource"
+            r"|host(-owned)? resource|mismatched resource types"
+        ),
+        "unknown-handle",
+    ),
+    # What WASI does not accept: of preview 1, then of preview 2.
+    (
+        re.compile(
+            r"missing required memory export|number too (small|large) to fit|out of range integral type conversion"
+            r"|Invalid (enum|flag) value |requested len \d+ exceeds limit|sock_\w+ unsupported|empty poll list"
+            r"|Buffer too large for |cannot write more zeroes than |write (not permitted|exceeded|beyond)"
+            r"|not permitted to write|unpermitted: |concurrent (reads|skips|writes) |max blocking attempts exceeded"
+            r"|UDP streams not dropped yet|`connect` needs exclusive access"
+        ),
+        "invalid-wasi-call",
+    ),
 )
 _LEAST_LOST_MS = 5.0
 """The least time without a processor that is worth a word: every thread waits for some."""
@@ -164,14 +186,19 @@ def _verdict(run: Run) -> BaseException | None:
         return SystemExit()
     if run.error is None:
         return None
-    if failure is not None and failure.exit_status is not None:
-        if failure.exit_status == 0:
-            return None
-        return GuestExit(f"the guest exited with status {failure.exit_status}", failure.exit_status)
+    status = exit_status(run)
+    if status is not None:
+        if status or not run.must_return:
+            return GuestExit(f"the guest exited with status {status}", status) if status else None
+        return GuestExit("the guest exited with status 0, and its call returned nothing", status)
     if run.host_error is not None:
         return host_failure(run.host_name, run.host_error)
     if failure is None:
         return run.error
+    if kind is None and failure.unlinked is not None:
+        return LinkError(failure.message, [failure.unlinked])
+    if run.account.was_refused_by_host:
+        return no_memory()
     if run.account.denied_growths:
         return _caused_by(
             OutOfMemory(
@@ -185,9 +212,15 @@ def _verdict(run: Run) -> BaseException | None:
     for pattern, resource in _RESOURCES:
         if kind is None and pattern.match(failure.cause):
             return ResourceLimitExceeded(failure.cause, resource)
-    if kind is None and _LINK.match(failure.cause):
-        return LinkError(failure.message)
     return _trap(failure)
+
+
+def exit_status(run: Run) -> int | None:
+    """Return the status that the guest exited with through WASI; `None` where it ended otherwise."""
+    failure = _failure(run)
+    if failure is None or failure.exit_status is None:
+        return None if failure is None else run.exit_status
+    return failure.exit_status
 
 
 def host_failure(name: str, raised: BaseException) -> BaseException:

@@ -13,7 +13,7 @@ from pytest_airssys_wasm.runtime.base.values import attribute_name
 from pytest_airssys_wasm.runtime.errors import LinkError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import wasmtime
@@ -136,6 +136,11 @@ class Component(ABC):
     def unmet_imports(self, host: HostFunctions | None, wasi: Wasi | None) -> Iterator[UnmetImport]:
         """Yield every import that neither the host functions nor the WASI grants provide with the declared type."""
 
+    @property
+    def obstacle(self) -> str | None:
+        """The reason for which the guest cannot be instantiated, whatever it is given; `None` where there is none."""
+        return None
+
     @abstractmethod
     def check_call(self, function: str, count: int) -> Any:
         """Check that an export can be called with `count` arguments, and return its description.
@@ -148,13 +153,18 @@ class Component(ABC):
         """Return the types of all exported functions by their full names (`iface#func` inside an interface)."""
 
     @cached_property
-    def attributes(self) -> dict[str, dict[str, str]]:
-        """The full names of the functions, by interface (empty for the root) and Python attribute."""
-        found: dict[str, dict[str, str]] = {}
+    def attributes(self) -> dict[str, dict[str, tuple[str, ...]]]:
+        """The names of the functions that each Python attribute may stand for, by interface (empty for the root)."""
+        names: dict[str, list[str]] = {}
         for full in self.function_names():
-            interface, _, name = full.rpartition("#")
-            found.setdefault(interface, {})[attribute_name(name)] = full
-        return found
+            interface, name = self.place_of(full)
+            names.setdefault(interface, []).append(name)
+        return {interface: by_attribute(inner, TAKEN) for interface, inner in names.items()}
+
+    def place_of(self, function: str) -> tuple[str, str]:
+        """Return the interface (empty for the root) and the name of a function, by its full name."""
+        interface, _, name = function.rpartition("#")
+        return interface, name
 
     @abstractmethod
     def parameter_types(self, function: str) -> tuple[Any, ...]:
@@ -172,6 +182,30 @@ class Component(ABC):
 
     def __repr__(self) -> str:
         return f"<{self.kind} {self.name}>"
+
+
+TAKEN = frozenset(["call", "call_async", "component", "store"])
+"""The attributes that instances have themselves."""
+
+
+def by_attribute(names: Iterable[str], taken: Container[str]) -> dict[str, tuple[str, ...]]:
+    """Return the names that each Python attribute stands for; a name that is the attribute itself wins.
+
+    An attribute that is `taken` has a `_` behind it.
+    """
+    found: dict[str, list[str]] = {}
+    for name in names:
+        attribute = attribute_name(name)
+        found.setdefault(attribute + "_" if attribute in taken else attribute, []).append(name)
+    return {attribute: (attribute,) if attribute in several else tuple(several) for attribute, several in found.items()}
+
+
+def choose(guest: object, attribute: str, names: Sequence[str]) -> str:
+    """Return the only one of these names. Raises `AttributeError`, which lists them, where they are several."""
+    if len(names) > 1:
+        listed = " or ".join(map(repr, names))
+        raise AttributeError(f"{attribute!r} of {guest!r} may be {listed}: call it by its exact name")
+    return names[0]
 
 
 def check_name(name: object) -> None:

@@ -53,19 +53,27 @@ def prepare(
     resources = context.resources
     if component.uses_resources:
         resources.attach(run, component, None)
+        resources.begin()
     transfer = run.transfer
     transfer.charge(found.fixed_bytes)
     area = transfer.allocate(abi.VAL_BYTES * (count + 1))
-    for index, (lower, value) in enumerate(zip(found.lower, args)):
-        try:
-            lower(value, area + index * abi.VAL_BYTES, transfer)
-        except Mismatch as error:
-            raise error.at(f"args[{index}]")
+    try:
+        for index, (lower, value) in enumerate(zip(found.lower, args)):
+            try:
+                lower(value, area + index * abi.VAL_BYTES, transfer)
+            except Mismatch as error:
+                raise error.at(f"args[{index}]")
+    except BaseException:
+        if component.uses_resources:
+            resources.keep(run)
+        raise
+    given = resources.lowered() if component.uses_resources else ()
     result = area + count * abi.VAL_BYTES
 
     def call(handle: InstanceHandle, run: Run) -> Any:
         if component.uses_resources:
             resources.attach(run, component, handle)
+            resources.give(given, run)
         has_result = found.lift is not None
         vals.BYTES[result : result + abi.VAL_BYTES] = vals.EMPTY
         store = context.raw.context

@@ -10,10 +10,11 @@ from pytest_airssys_wasm.runtime.base.printable import printable
 from pytest_airssys_wasm.runtime.binary.types import CoreFunction
 from pytest_airssys_wasm.runtime.convert import core_values
 from pytest_airssys_wasm.runtime.guest.component import Component, Items, UnknownExport, check_argument_count
-from pytest_airssys_wasm.runtime.host.unmet_imports import unmet_core_imports
+from pytest_airssys_wasm.runtime.guest.wasi_provided import provided_preview1
+from pytest_airssys_wasm.runtime.host.unmet_imports import WASI_P1, unmet_core_imports
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from pytest_airssys_wasm.runtime.binary.types import ModuleShape
     from pytest_airssys_wasm.runtime.host.functions import HostFunctions
@@ -53,6 +54,9 @@ class CoreModule(Component):
     def _functions(self) -> dict[str, CoreFunction]:
         return {one.name: one.type for one in self.shape.exports if isinstance(one.type, CoreFunction)}
 
+    def place_of(self, function: str) -> tuple[str, str]:
+        return "", function  # a `#` in it is part of the name
+
     def function_names(self) -> dict[str, str]:
         return {name: str(function) for name, function in self._functions.items()}
 
@@ -67,7 +71,18 @@ class CoreModule(Component):
         return self._functions[function].results
 
     def unmet_imports(self, host: HostFunctions | None, wasi: Wasi | None) -> Iterator[UnmetImport]:
-        return unmet_core_imports(self.shape.imports, host, wasi)
+        return unmet_core_imports(self.shape.imports, host, self._provided_wasi if wasi is not None else None)
+
+    @cached_property
+    def _provided_wasi(self) -> Mapping[str, CoreFunction]:
+        return provided_preview1(self.engine, {one.name for one in self.shape.imports if one.module == WASI_P1})
+
+    @property
+    def obstacle(self) -> str | None:
+        initialize = self._functions.get("_initialize")
+        if not self.is_reactor or initialize is None or initialize == CoreFunction((), ()):
+            return None
+        return f"its function _initialize is {initialize}: that of a WASI reactor takes and returns nothing"
 
     @property
     def is_reactor(self) -> bool:

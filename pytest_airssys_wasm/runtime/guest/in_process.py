@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_airssys_wasm.runtime.base.originals import get_ident
+from pytest_airssys_wasm.runtime.base.values import Ok
 from pytest_airssys_wasm.runtime.budget.memory_account import MemoryAccount
 from pytest_airssys_wasm.runtime.capi import abi, failures
 from pytest_airssys_wasm.runtime.capi.stores import RawStore
@@ -34,9 +36,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MOST_INSTANCE_BYTES = 32 * 2**20
-"""The maximum number of bytes that the instances of a store may take for globals, functions, tables and the like, which
-no other limit counts.
+"""The maximum number of bytes that the instances of a store may take for globals, functions, tables and similar items,
+which no other limit counts.
 """
+_COMMAND = re.compile(r"wasi:cli/run@0\.2\.\d+#run")
 
 
 class InProcessBackend:
@@ -94,11 +97,12 @@ class InProcessBackend:
         match operation:
             case CallExport():
                 call = _prepare_call(operation.component, operation.function, operation.args, run, self.context)
+                run.must_return = bool(operation.component.result_types(operation.function))
                 return partial(call, operation.handle)
             case Instantiate():
                 return self._instantiation(operation, run)
             case DropResource():
-                return partial(_drop, self.raw.context, operation.pointer)
+                return partial(_drop, self.raw.context, operation.take())
 
     def _instantiation(self, operation: Instantiate, run: Run) -> Callable[[Run], Instantiated]:
         component, function, context = operation.component, operation.function, self.context
@@ -108,9 +112,11 @@ class InProcessBackend:
         self._instance_bytes += component.instance_bytes
         if self._instance_bytes > MOST_INSTANCE_BYTES:
             return partial(_refuse_instance, self._instance_bytes)
+        run.must_return = True  # an instance
         if function is None:
             return lambda run: Instantiated(instantiate(run))
         call = _prepare_call(component, function, operation.args, run, context)
+        run.must_return = bool(component.result_types(function))
 
         def enter(run: Run) -> Instantiated:
             handle = instantiate(run)
@@ -141,10 +147,25 @@ def _prepare_call(
 ) -> Callable[[InstanceHandle, Run], Any]:
     match component:
         case WitComponent():
-            return component_calls.prepare(component, function, args, run, context)
+            call = component_calls.prepare(component, function, args, run, context)
+            return _as_command(call) if _COMMAND.fullmatch(function) else call
         case CoreModule():
             return module_calls.prepare(component, function, args, run, context)
     raise TypeError(f"{component!r} is neither a component nor a module")
+
+
+def _as_command(call: Callable[[InstanceHandle, Run], Any]) -> Callable[[InstanceHandle, Run], Any]:
+    """Return the call of a command, which may exit with status 0 instead of returning that it went well."""
+
+    def enter(handle: InstanceHandle, run: Run) -> Any:
+        try:
+            return call(handle, run)
+        except GuestFailed as error:
+            if error.failure.exit_status != 0:
+                raise
+        return Ok()
+
+    return enter
 
 
 def _drop(context: int, pointer: int, _run: Run) -> None:

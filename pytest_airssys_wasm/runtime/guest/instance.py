@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pytest_airssys_wasm.runtime.guest.component import UnknownExport, check_name
+from pytest_airssys_wasm.runtime.guest.component import UnknownExport, check_name, choose
 from pytest_airssys_wasm.runtime.guest.operations import CallExport
+from pytest_airssys_wasm.runtime.wit.world import full_name
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -18,8 +19,12 @@ if TYPE_CHECKING:
 class Instance:
     """A component or module instantiated in a store.
 
-    Exports are called by their exact names, or as attributes in snake_case. Exports inside an interface are accessed
-    through `instance["pkg:name/iface@1.0.0"]`, or called as `"pkg:name/iface@1.0.0#function"`.
+    Exports are called by their exact names, or as attributes in snake_case. An attribute stands for the export of
+    exactly that name if there is one; if several others remain, it is an error that lists them. As an attribute, a name
+    that is a Python keyword or belongs to the instance itself (`call`, `call_async`, `component`, `store`) has a `_`
+    appended. Exports inside an interface are accessed through `instance["pkg:name/iface@1.0.0"]`, or called as
+    `"pkg:name/iface@1.0.0#function"`; those of an instance inside an interface as
+    `"pkg:name/iface@1.0.0#inner#function"`.
 
     As a context manager (`with` or `async with`) an instance closes its store at the end of the block.
     """
@@ -129,9 +134,10 @@ class Function:
 
 def _attribute(instance: Instance, interface: str, attribute: str) -> Function:
     known = instance.component.attributes.get(interface, {})
-    full = known.get(attribute)
-    if full is not None:
-        return Function(instance, full)
+    names = known.get(attribute)
+    if names:
+        name = choose(instance.component, attribute, names)
+        return Function(instance, full_name(interface, name))
     if attribute.startswith("__"):
         raise AttributeError(attribute)
     elsewhere = (full for full in instance.component.function_names() if full.rpartition("#")[0] != interface)

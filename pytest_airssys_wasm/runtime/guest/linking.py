@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import wasmtime
 import wasmtime.component
 
+from pytest_airssys_wasm.runtime.base.originals import get_ident
 from pytest_airssys_wasm.runtime.base.printable import counted
 from pytest_airssys_wasm.runtime.base.values import Mismatch, short_repr
 from pytest_airssys_wasm.runtime.binary.types import CoreFunction
@@ -19,10 +20,10 @@ from pytest_airssys_wasm.runtime.convert.lifting import compile_lift
 from pytest_airssys_wasm.runtime.convert.lowering import compile_lower
 from pytest_airssys_wasm.runtime.convert.transfer import fixed_size
 from pytest_airssys_wasm.runtime.errors import LinkError
-from pytest_airssys_wasm.runtime.host.functions import serve_import
+from pytest_airssys_wasm.runtime.host.functions import HostCallStopped, serve_import
 from pytest_airssys_wasm.runtime.host.unmet_imports import WASI_P1, is_wasi, refusal
 from pytest_airssys_wasm.runtime.wit.types import FunctionType, ResourceType, value_types
-from pytest_airssys_wasm.runtime.wit.world import flatten, full_name
+from pytest_airssys_wasm.runtime.wit.world import InterfaceType, full_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -38,10 +39,15 @@ if TYPE_CHECKING:
 
 
 def check_imports(component: Component, host: HostFunctions | None, wasi: Wasi | None) -> None:
-    """Raise `LinkError`, which names every import that neither `host` nor `wasi` provides with the declared type."""
+    """Raise `LinkError`, which names every import that neither `host` nor `wasi` provides with the declared type.
+
+    The same error is raised for a guest that cannot be instantiated in any environment.
+    """
     unmet = list(component.unmet_imports(host, wasi))
     if unmet:
         raise refusal(component, unmet)
+    if component.obstacle is not None:
+        raise LinkError(f"{component!r} cannot be instantiated: {component.obstacle}")
 
 
 def component_linker(component: WitComponent, context: StoreContext) -> wasmtime.component.Linker:
@@ -54,28 +60,19 @@ def component_linker(component: WitComponent, context: StoreContext) -> wasmtime
     if context.wasi is not None:
         linker.add_wasip2()
     with linker.root() as root:
-        for interface, items in _by_interface(component.imports).items():
-            if is_wasi(interface):
-                continue
-            if interface:
-                with root.add_instance(interface) as target:
-                    _define(target, interface, items, context)
-            else:
-                _define(root, interface, items, context)
+        own = {name: item for name, item in component.imports.items() if not is_wasi(name)}
+        _define(root, "", own, context)
     return linker
 
 
 def module_linker(module: CoreModule, context: StoreContext) -> wasmtime.Linker:
-    """Return a linker with all imports of `module`.
-
-    Raises `LinkError`, which names every import that is not provided, with its type.
-    """
-    check_imports(module, context.host, context.wasi)
+    """Return a linker with all imports of `module`, which `check_imports` must have checked."""
     engine = context.engine
     linker = wasmtime.Linker(engine.raw)
     if context.wasi is not None:
         linker.define_wasi()
-    for one in module.shape.imports:
+        _define_exit(linker, module, context)
+    for one in dict.fromkeys(module.shape.imports):  # some toolchains import a function several times
         if one.module == WASI_P1 and context.wasi is not None:
             continue
         served = context.host.find(one.module, one.name) if context.host else None
@@ -85,29 +82,42 @@ def module_linker(module: CoreModule, context: StoreContext) -> wasmtime.Linker:
     return linker
 
 
-def _by_interface(level: Mapping[str, Item]) -> dict[str, dict[str, Item]]:
-    grouped: dict[str, dict[str, Item]] = {}
-    for interface, name, item in flatten(level):
-        grouped.setdefault(interface, {})[name] = item
-    return grouped
+def _define_exit(linker: wasmtime.Linker, module: CoreModule, context: StoreContext) -> None:
+    """Serve `proc_exit` here: wasmtime's refuses statuses above 125, and does not tell which one it was."""
+    if not any((one.module, one.name) == (WASI_P1, "proc_exit") for one in module.shape.imports):
+        return
+    runs = context.engine.runs
+
+    def serve(_context: int, args: int, _results: int) -> None:
+        (status,) = core_values.lift(("i32",), (c_char * abi.VAL_BYTES).from_address(args))
+        runs[get_ident()].exit_status = status % 2**32
+        raise HostCallStopped
+
+    linker.allow_shadowing = True
+    exits = CoreFunction(("i32",), ())
+    context.engine.callbacks.define_in_module(linker, WASI_P1, "proc_exit", _function_type(exits), serve)
 
 
 def _define(target: Any, interface: str, items: Mapping[str, Item], context: StoreContext) -> None:
     callbacks, resources = context.engine.callbacks, context.resources
     for name, item in items.items():
-        if isinstance(item, ResourceType):
+        if isinstance(item, InterfaceType):
+            with target.add_instance(name) as inner:
+                _define(inner, full_name(interface, name), item.items, context)
+        elif isinstance(item, ResourceType):
             resource_type = wasmtime.component.ResourceType.host(resources.type_id(interface, name))
             callbacks.define_resource(target, name, resource_type, resources.destroy)
         elif isinstance(item, FunctionType) and context.host is not None:
             function = context.host.find(interface, name)
             assert function is not None  # `check_imports` has asked
-            served = _serve_component(full_name(interface, name), item, function, context.engine.runs)
+            served = _serve_component(full_name(interface, name), item, function, context)
             callbacks.define_in_component(target, name, served)
 
 
 def _serve_component(
-    name: str, type_: FunctionType, function: Callable[..., Any], runs: Mapping[int, Run]
+    name: str, type_: FunctionType, function: Callable[..., Any], context: StoreContext
 ) -> Callable[[int, int, int], None]:
+    resources = context.resources
     fixed_bytes = sum(map(fixed_size, value_types(type_)))
     lifts = tuple(compile_lift(param) for _, param in type_.params)
     lower = None if type_.result is None else compile_lower(type_.result)
@@ -122,13 +132,15 @@ def _serve_component(
                 raise TypeError(f"it returned {value!r}, but has no result")
             return
         own = run.transfer.allocate(abi.VAL_BYTES)
+        resources.begin()
         try:
             lower(value, own, run.transfer)
         except Mismatch as error:
             raise error.at("result")
+        resources.give(resources.lowered(), run)
         vals.val_clone(own, target)  # wasmtime frees it with its own allocator
 
-    return serve_import(name, function, lift_all, lower_result, runs)
+    return serve_import(name, function, lift_all, lower_result, context.engine.runs)
 
 
 def _serve_module(
@@ -153,7 +165,4 @@ def _serve_module(
 
 def _function_type(function: CoreFunction) -> wasmtime.FuncType:
     types = {name: getattr(wasmtime.ValType, name) for name in ("i32", "i64", "f32", "f64")}
-    odd = core_values.unsupported([*function.params, *function.results])
-    if odd:
-        raise LinkError(f"an import with values of type {', '.join(odd)} cannot be served from Python")
     return wasmtime.FuncType([types[name]() for name in function.params], [types[name]() for name in function.results])

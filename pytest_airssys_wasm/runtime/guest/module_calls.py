@@ -10,7 +10,7 @@ from pytest_airssys_wasm.runtime.capi.stores import address
 from pytest_airssys_wasm.runtime.convert import core_values
 from pytest_airssys_wasm.runtime.execution.run import GuestFailed
 from pytest_airssys_wasm.runtime.guest.component import UnknownExport
-from pytest_airssys_wasm.runtime.guest.linking import module_linker
+from pytest_airssys_wasm.runtime.guest.linking import check_imports, module_linker
 from pytest_airssys_wasm.runtime.guest.operations import InstanceHandle
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def link(module: CoreModule, context: StoreContext) -> Callable[[Run], InstanceH
 
     Raises `LinkError`, which names every import that is missing or has the wrong type.
     """
+    check_imports(module, context.host, context.wasi)
     linker = module_linker(module, context) if module.imports else context.engine.bare_linker
 
     def instantiate(run: Run) -> InstanceHandle:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from pytest_airssys_wasm.runtime.base.usage import Usage
     from pytest_airssys_wasm.runtime.guest.component import Component
@@ -72,8 +72,11 @@ class DropResource:
     component: Component
     function: str
     """The name of the resource after `[drop]`, because a destructor is not an export."""
-    pointer: int
-    """The handle by which the backend identifies the resource."""
+    take: Callable[[], int]
+    """A function that returns the handle by which the backend identifies the resource, and gives it to the backend.
+
+    It is called when nothing can refuse the operation any more. Raises `ValueError` if the handle was given away.
+    """
 
     @property
     def args(self) -> Sequence[Any]:

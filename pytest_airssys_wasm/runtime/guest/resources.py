@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import weakref
 from ctypes import byref, c_void_p
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.runtime.base.originals import get_ident
-from pytest_airssys_wasm.runtime.base.values import WrongType, attribute_name
+from pytest_airssys_wasm.runtime.base.values import WrongType
 from pytest_airssys_wasm.runtime.capi import abi, failures
 from pytest_airssys_wasm.runtime.errors import WasmError
+from pytest_airssys_wasm.runtime.guest.component import by_attribute, choose
 from pytest_airssys_wasm.runtime.guest.operations import CallExport, DropResource
 from pytest_airssys_wasm.runtime.host.functions import drop_object
 from pytest_airssys_wasm.runtime.wit.types import BorrowType, OwnType
@@ -26,12 +28,19 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.host.functions import HostFunctions
 
 
+_TAKEN = frozenset(["drop", "drop_async"])
+
+
 class Resource:
     """A handle to a resource that a guest implements. Its methods are attributes in snake_case.
 
+    A method whose name is a Python keyword has a `_` appended, and so have the methods `drop` and `drop-async`, because
+    `drop` and `drop_async` drop the handle.
+
     As a context manager (`with` or `async with`) the handle is dropped at the end of the block. `drop` runs the guest's
     destructor, as a separate execution. A handle that is passed to the guest by value (`own`) belongs to the guest from
-    then on, and cannot be used any more.
+    then on, and cannot be used any more. If the call is refused, for example because another argument does not fit, the
+    handle can still be used.
     """
 
     def __init__(
@@ -85,9 +94,10 @@ class Resource:
             raise AttributeError(name)
         for role, lead in (("method", (self,)), ("static", ())):
             prefix = f"{self._prefix}[{role}]{self._name}."
-            for full in self._component.function_names():
-                if full.startswith(prefix) and attribute_name(full[len(prefix) :]) == name:
-                    return Method(self._store, self._instance, full, lead)
+            names = [full[len(prefix) :] for full in self._component.function_names() if full.startswith(prefix)]
+            found = by_attribute(names, _TAKEN).get(name)
+            if found:
+                return Method(self._store, self._instance, prefix + choose(self._component, name, found), lead)
         raise AttributeError(f"resource {self._name!r} has no method {name!r}")
 
     def __repr__(self) -> str:
@@ -100,7 +110,7 @@ class Resource:
             self._forget(pointer)
 
     def _dropping(self) -> DropResource:
-        return DropResource(self._component, f"{self._prefix}[drop]{self._name}", self._take())
+        return DropResource(self._component, f"{self._prefix}[drop]{self._name}", self._take)
 
     def _peek(self) -> int:
         """Return the handle. Raises `ValueError` if it was dropped or given away."""
@@ -161,10 +171,21 @@ class Resources:
         """The host functions of the store, whose classes serve imported resources."""
         self._context = context
         self._runs = runs
-        self._store = store
+        # The callbacks of host resources hold this object for as long as the guest lives, and so would its store.
+        self._runner = weakref.ref(store)
         self._objects: dict[int, Any] = {}
         self._representations = count(1)
+        self._lent_out: list[int] = []
+        """The representations of the host objects that were lowered since `begin`."""
+        self._given: list[Resource] = []
+        """The guest's resources that were lowered by value since `begin`, and belong to the guest once it has them."""
         self._types: dict[tuple[str, str], int] = {}
+
+    @property
+    def _store(self) -> Runner:
+        store = self._runner()
+        assert store is not None  # it is in use
+        return store
 
     def type_id(self, interface: str, name: str) -> int:
         """Return the number by which wasmtime identifies this host resource in this store."""
@@ -174,6 +195,31 @@ class Resources:
         """Release the object of a host resource whose last handle the guest has dropped."""
         served = self._objects.pop(representation, None)
         drop_object(served, self._runs[get_ident()])
+
+    def begin(self) -> None:
+        """Begin to lower values that go to the guest together, or not at all."""
+        self._lent_out.clear()
+        self._given.clear()
+
+    def lowered(self) -> list[Resource]:
+        """Return the guest's resources that were lowered by value since `begin`, to be given with `give`."""
+        given = [*self._given]
+        self.begin()
+        return given
+
+    @staticmethod
+    def give(given: Sequence[Resource], run: Run) -> None:
+        """Give the guest these resources, now that nothing can be refused any more."""
+        for resource in given:
+            run.handles.append(resource._take())
+
+    def keep(self, run: Run) -> None:
+        """Keep the resources that were lowered, since the guest does not get them."""
+        for representation in self._lent_out:
+            del self._objects[representation]
+        while run.handles:
+            abi.resource_any_delete(run.handles.pop())
+        self.begin()
 
     def attach(self, run: Run, component: WitComponent, instance: InstanceHandle | None) -> None:
         """Convert the resources of `component` in this run. Handles have methods if the instance is known."""
@@ -211,18 +257,21 @@ class Resources:
         if isinstance(value, Resource):
             if value._store is not self._store:
                 raise ValueError(f"the resource {type_.resource} belongs to another store")
-            if isinstance(type_, BorrowType):
-                return value._peek()
-            pointer = value._take()
+            pointer = value._peek()
+            if any(value is one for one in self._given):
+                raise ValueError(f"the resource {type_.resource} is given away by the same call")
+            if isinstance(type_, OwnType):
+                self._given.append(value)
         else:
             pointer = self._lower_object(value, type_, component)
-        run.handles.append(pointer)
+            run.handles.append(pointer)
         return pointer
 
     def _lower_object(self, value: object, type_: OwnType | BorrowType, component: WitComponent) -> int:
         place = check_served(value, type_, component, self.host)
         representation = next(self._representations)
         self._objects[representation] = value
+        self._lent_out.append(representation)
         host = abi.resource_host_new(isinstance(type_, OwnType), representation, self.type_id(*place))
         handle = c_void_p()
         error = abi.resource_host_to_any(self._context, host, byref(handle))

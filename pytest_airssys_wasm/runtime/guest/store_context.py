@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from typing import TYPE_CHECKING, Any
 
 import wasmtime
 
+from pytest_airssys_wasm.runtime.base.originals import system
+from pytest_airssys_wasm.runtime.errors import NOTHING, UnfitHost
 from pytest_airssys_wasm.runtime.guest.resources import Resources
 
 if TYPE_CHECKING:
@@ -44,7 +45,14 @@ class StoreContext:
 
 
 def wasi_config(wasi: Wasi, output: CapturedOutput | None) -> Any:
-    """Create a new `wasmtime.WasiConfig` from the grants, for one store."""
+    """Create a new `wasmtime.WasiConfig` from the grants, for one store.
+
+    Raises `InvalidConfiguration` if a directory is gone, and `UnfitHost` if the system has no paths of open files, by
+    which wasmtime takes over streams.
+    """
+    if (wasi.stdin or output is not None) and not system.os.path.isdir("/dev/fd"):
+        raise UnfitHost("/proc", NOTHING, "a mounted /proc, with /dev/fd, through which guests have their streams")
+    wasi.check_directories()  # they were there when they were granted
     config = wasmtime.WasiConfig()
     if wasi.inherit:
         for inherit in (config.inherit_argv, config.inherit_env, config.inherit_stdin):
@@ -68,8 +76,10 @@ def wasi_config(wasi: Wasi, output: CapturedOutput | None) -> Any:
 
 
 def _feed(stdin: bytes | str, config: Any) -> None:
-    # wasmtime opens the file at once: it may be gone when this returns.
-    with tempfile.NamedTemporaryFile() as file:
+    # wasmtime opens the file at once: it may be gone when this returns. It is in memory, since the temporary folder may
+    # be full, or have a path that wasmtime cannot take.
+    descriptor = system.os.memfd_create("stdin", system.os.MFD_CLOEXEC)
+    with system.io.open(descriptor, "wb") as file:
         file.write(stdin.encode() if isinstance(stdin, str) else stdin)
         file.flush()
-        config.stdin_file = file.name
+        config.stdin_file = f"/dev/fd/{descriptor}"

@@ -11,6 +11,7 @@ from pytest_airssys_wasm.runtime.convert.lifting import compile_lift
 from pytest_airssys_wasm.runtime.convert.lowering import compile_lower
 from pytest_airssys_wasm.runtime.convert.transfer import fixed_size
 from pytest_airssys_wasm.runtime.guest.component import Component, Items, UnknownExport, check_argument_count
+from pytest_airssys_wasm.runtime.guest.wasi_provided import unprovided
 from pytest_airssys_wasm.runtime.host.unmet_imports import unmet_wit_imports
 from pytest_airssys_wasm.runtime.wit.reader import read_world
 from pytest_airssys_wasm.runtime.wit.types import FunctionType, ResourceType, value_types, without_python_value
@@ -105,7 +106,11 @@ class WitComponent(Component):
         return _place_of(self.imports, resource)
 
     def unmet_imports(self, host: HostFunctions | None, wasi: Wasi | None) -> Iterator[UnmetImport]:
-        return unmet_wit_imports(self.imports, host, wasi)
+        return unmet_wit_imports(self.imports, host, self._unprovided_wasi if wasi is not None else None)
+
+    @cached_property
+    def _unprovided_wasi(self) -> Mapping[tuple[str, str], str]:
+        return unprovided(self.engine, self.imports)
 
     def check_call(self, function: str, count: int) -> WitExport:
         found = self._exports.get(function) or self._find(function)
@@ -120,10 +125,11 @@ class WitComponent(Component):
         odd = without_python_value(type_)
         if odd is not None:
             raise TypeError(f"{printable(function)}: values of type {odd} have no Python value")
-        interface, _, name = function.rpartition("#")
-        outer = self.raw.get_export_index(interface) if interface else None
+        index = None
+        for part in function.split("#"):  # the interfaces around it, and the function
+            index = self.raw.get_export_index(part, index)
         found = WitExport(
-            index=self.raw.get_export_index(name, outer),
+            index=index,
             type=type_,
             lower=tuple(compile_lower(param) for _, param in type_.params),
             lift=None if type_.result is None else compile_lift(type_.result),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from inspect import Signature, iscoroutine, signature
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from pytest_airssys_wasm.runtime.base.originals import get_ident, monotonic
+from pytest_airssys_wasm.runtime.base.values import attribute_name
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 from pytest_airssys_wasm.runtime.execution.host_call_context import RUN
 from pytest_airssys_wasm.runtime.wit.types import FunctionType
@@ -19,7 +22,13 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound="Callable[..., Any]")
 C = TypeVar("C", bound=type)
 
+V = TypeVar("V")
+
 _SERVED_TYPE = "__airssys_wasm_type__"
+_VERSIONED = re.compile(
+    r"(?P<name>[^@#]+)@(?P<major>\d{1,9})\.(?P<minor>\d{1,9})\.(?P<patch>\d{1,9})(\+[\w.-]+)?(?P<inner>(#.*)?)"
+)
+"""The name of an interface with a version that is not a pre-release, perhaps with an instance inside of it."""
 
 
 class HostCallStopped(Exception):
@@ -33,7 +42,10 @@ class HostFunctions:
     """The functions and resources that a guest may import, by name.
 
     A name is `"wait"` for a root import, `"pkg:name/iface@1.0.0#func"` for one inside an interface, and `"env#log"` for
-    a core module's import `log` from `env`.
+    a core module's import `log` from `env`; the name is the text behind the module and `#`, whatever is in it, also
+    nothing. An interface that is registered under one version also serves imports of the compatible ones, as in
+    wasmtime: those of the same major version, below 1.0.0 of the same minor version. The exact one comes first, then
+    the highest.
 
     Arguments and results are mapped as documented for values. A function may be `async def`: the guest waits for it
     without blocking the event loop that waits for the guest. An exception in a function ends the execution with
@@ -41,8 +53,8 @@ class HostFunctions:
     """
 
     def __init__(self) -> None:
-        self._functions: dict[tuple[str, str], Callable[..., Any]] = {}
-        self._resources: dict[tuple[str, str], type] = {}
+        self._functions: dict[str, Callable[..., Any]] = {}
+        self._resources: dict[str, type] = {}
 
     @overload
     def register(self, name: str, function: F) -> F: ...
@@ -57,7 +69,7 @@ class HostFunctions:
         def add(function: F) -> F:
             if not callable(function):
                 raise InvalidConfiguration(f"host function {name!r}", function, "a callable")
-            self._functions[_split(name)] = function
+            self._functions[_known_as(name)] = function
             return function
 
         return add if function is None else add(function)
@@ -70,15 +82,16 @@ class HostFunctions:
         """Register a class for an imported resource, such as `"pkg:name/iface@1.0.0#counter"`. Without the class,
         return a decorator.
 
-        The constructor, methods and static functions of the resource are those of the class, in snake_case. A method
-        `drop`, if there is one, is called when the guest drops its handle. Objects that the guest never drops are
-        released with its store, without calling `drop`.
+        The constructor, methods and static functions of the resource are those of the class, in snake_case. A name that
+        is a Python keyword has a `_` appended, and so has a WIT method named `drop`: a method `drop` of the class, if
+        there is one, is called when the guest drops its handle. Objects that the guest never drops are released with
+        its store, without calling `drop`.
         """
 
         def add(implementation: C) -> C:
             if not isinstance(implementation, type):
                 raise InvalidConfiguration(f"host resource {name!r}", implementation, "a class")
-            self._resources[_split(name)] = implementation
+            self._resources[_known_as(name)] = implementation
             return implementation
 
         return add if implementation is None else add(implementation)
@@ -87,8 +100,7 @@ class HostFunctions:
         """Return the function that serves `name` of `interface` (empty for the root), which may be a method of a
         resource; `None` if there is none.
         """
-        found = self._functions.get((interface, name))
-        return found or self._find_resource_function(interface, name)
+        return _served(self._functions, interface, name) or self._find_resource_function(interface, name)
 
     def misfit(self, interface: str, name: str, type_: FunctionType | CoreFunction) -> str | None:
         """Return a description of the function that is registered for this import, if it cannot serve an import of this
@@ -96,7 +108,7 @@ class HostFunctions:
 
         Returns `None` if the function can serve the import, or if its signature is not known.
         """
-        function = self._functions.get((interface, name)) or self._resource_callable(interface, name)
+        function = _served(self._functions, interface, name) or self._resource_callable(interface, name)
         served: FunctionType | None = getattr(function, _SERVED_TYPE, None)
         if served is not None and not _is_same(served, type_):
             return f"the registered function serves only {served}"
@@ -117,19 +129,17 @@ class HostFunctions:
         case.
         """
         bracket, _, rest = name.partition("]")
-        served = self._resources.get((interface, rest.partition(".")[0]))
+        served = _served(self._resources, interface, rest.partition(".")[0])
         return f"the class {served.__name__} does not have this method" if served and bracket.startswith("[") else None
 
     def find_resource(self, interface: str, name: str) -> type | None:
         """Return the class that serves this resource; `None` if there is none."""
-        return self._resources.get((interface, name))
+        return _served(self._resources, interface, name)
 
     @property
     def names(self) -> Sequence[str]:
         """The names of all registered functions and resources."""
-        return sorted(
-            f"{interface}#{name}" if interface else name for interface, name in {**self._functions, **self._resources}
-        )
+        return sorted({**self._functions, **self._resources})
 
     def merged(self, other: HostFunctions) -> HostFunctions:
         """Return a new registry with the functions of both. If both have the same name, `other` wins."""
@@ -145,7 +155,7 @@ class HostFunctions:
         served = self._resource_callable(interface, name)
         if served is None or not name.startswith("[method]"):
             return served
-        attribute = name.rpartition(".")[2].replace("-", "_")
+        attribute = _method_name(name.rpartition(".")[2])
         # By name on the object, which may have its own.
         return lambda self, *args: getattr(self, attribute)(*args)
 
@@ -153,10 +163,13 @@ class HostFunctions:
         # WIT names them `[constructor]counter`, `[method]counter.add`, `[static]counter.max`.
         role, bracket, rest = name.partition("]")
         resource, _, function = rest.partition(".")
-        implementation = self._resources.get((interface, resource)) if bracket else None
+        implementation = _served(self._resources, interface, resource) if bracket else None
         if implementation is None or role == "[constructor":
             return implementation
-        served = getattr(implementation, function.replace("-", "_"), None)
+        attribute = _method_name(function)
+        if hasattr(type, attribute) and not any(attribute in vars(one) for one in implementation.__mro__):
+            return None  # what every class has, such as `mro`, is not meant
+        served = getattr(implementation, attribute, None)
         return served if callable(served) else None
 
 
@@ -244,8 +257,50 @@ def _is_same(served: FunctionType, type_: FunctionType | CoreFunction) -> bool:
     return served.result == type_.result and [one for _, one in served.params] == [one for _, one in type_.params]
 
 
-def _split(name: str) -> tuple[str, str]:
-    if not isinstance(name, str) or not name or name.endswith("#"):
+def _known_as(name: str) -> str:
+    if not isinstance(name, str) or not name:
         raise InvalidConfiguration("host function name", name, "'name', 'pkg:name/iface@1.0.0#name' or 'module#name'")
+    return name.removeprefix("#")
+
+
+def _parts(name: str) -> tuple[str, str]:
     interface, _, function = name.rpartition("#")
     return interface, function
+
+
+def _full(interface: str, name: str) -> str:
+    # The root of a component and a module without a name are the same here.
+    return f"{interface}#{name}".removeprefix("#")
+
+
+def _served(registered: Mapping[str, V], interface: str, name: str) -> V | None:
+    """Return what is registered for an import: under this version of its interface, else under a compatible one."""
+    found = registered.get(_full(interface, name))
+    wanted = None if found is not None else _version(interface)
+    if wanted is None:
+        return found
+    compatible = []
+    for full, served in registered.items():
+        other, other_name = _parts(full)
+        version = _version(other) if other_name == name else None
+        if version is not None and version[0] == wanted[0]:
+            compatible.append((version[1], served))
+    return max(compatible, key=itemgetter(0))[1] if compatible else None
+
+
+def _version(interface: str) -> tuple[str, tuple[int, int, int]] | None:
+    """Return the name that compatible versions of an interface share, and the version; `None` where none are."""
+    match = _VERSIONED.fullmatch(interface)
+    if match is None:
+        return None
+    major, minor, patch = (int(match[part]) for part in ("major", "minor", "patch"))
+    if major == minor == 0:
+        return None
+    shared = f"{major}" if major else f"0.{minor}"
+    return f"{match['name']}@{shared}{match['inner']}", (major, minor, patch)
+
+
+def _method_name(function: str) -> str:
+    """Return the attribute that serves a method or a static function of a resource: `drop` is for handles."""
+    attribute = attribute_name(function)
+    return attribute + "_" if attribute == "drop" else attribute

@@ -9,7 +9,8 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from pytest_airssys_wasm.runtime.base.printable import printable
-from pytest_airssys_wasm.runtime.binary.types import CoreFunction
+from pytest_airssys_wasm.runtime.binary.types import CoreFunction, OtherFunction
+from pytest_airssys_wasm.runtime.convert.core_values import unsupported
 from pytest_airssys_wasm.runtime.errors import LinkError
 from pytest_airssys_wasm.runtime.wit.types import FunctionType, ResourceType, without_python_value
 from pytest_airssys_wasm.runtime.wit.world import Opaque, flatten, full_name
@@ -17,9 +18,8 @@ from pytest_airssys_wasm.runtime.wit.world import Opaque, flatten, full_name
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from pytest_airssys_wasm.runtime.binary.types import ModuleImport
+    from pytest_airssys_wasm.runtime.binary.types import CoreType, ModuleImport
     from pytest_airssys_wasm.runtime.host.functions import HostFunctions
-    from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
     from pytest_airssys_wasm.runtime.wit.world import Item
 
 WASI_P1 = "wasi_snapshot_preview1"
@@ -65,16 +65,24 @@ def is_wasi(interface: str) -> bool:
 
 
 def unmet_wit_imports(
-    imports: Mapping[str, Item], host: HostFunctions | None, wasi: Wasi | None
+    imports: Mapping[str, Item],
+    host: HostFunctions | None,
+    unprovided_wasi: Mapping[tuple[str, str], str] | None,
 ) -> Iterator[UnmetImport]:
-    """Yield each import of a component that cannot be linked, with its WIT type, and the reason if it is not
-    obvious.
+    """Yield each import of a component that cannot be linked, with its WIT type, and the reason if it is not obvious.
+
+    `unprovided_wasi` maps the imports of WASI that wasmtime does not provide, by interface and name, to the reasons; it
+    is `None` if WASI is not granted.
     """
     for interface, name, item in flatten(imports):
         full = full_name(interface, name)
-        if is_wasi(interface):
-            if wasi is None and isinstance(item, FunctionType):
-                yield UnmetImport(name=full, type=str(item), why=WASI_NOT_GRANTED)
+        if is_wasi(interface.partition("#")[0]):
+            if unprovided_wasi is None:
+                if isinstance(item, FunctionType):
+                    yield UnmetImport(name=full, type=str(item), why=WASI_NOT_GRANTED)
+            elif (interface, name) in unprovided_wasi:
+                type_ = "resource" if isinstance(item, ResourceType) else str(item)
+                yield UnmetImport(name=full, type=type_, why=unprovided_wasi[interface, name])
         elif isinstance(item, FunctionType):
             odd = without_python_value(item)
             if odd is not None:
@@ -93,17 +101,37 @@ def unmet_wit_imports(
 
 
 def unmet_core_imports(
-    imports: Sequence[ModuleImport], host: HostFunctions | None, wasi: Wasi | None
+    imports: Sequence[ModuleImport], host: HostFunctions | None, provided_wasi: Mapping[str, CoreFunction] | None
 ) -> Iterator[UnmetImport]:
-    """Yield each import of a module that cannot be linked, with its type, and the reason if it is not obvious."""
-    for one in imports:
-        if one.module == WASI_P1 and wasi is not None:
-            continue
+    """Yield each import of a module that cannot be linked, with its type, and the reason if it is not obvious.
+
+    `provided_wasi` maps the names of the functions of WASI preview 1 that wasmtime provides to their types; it is
+    `None` if WASI is not granted.
+    """
+    first: dict[tuple[str, str], CoreType] = {}
+    for one in dict.fromkeys(imports):
         full, declared = f"{one.module}#{one.name}", str(one.type)
-        if host is None or host.find(one.module, one.name) is None or not isinstance(one.type, CoreFunction):
-            yield UnmetImport(name=full, type=declared, why=WASI_NOT_GRANTED if one.module == WASI_P1 else "")
+        if one.module == WASI_P1 and provided_wasi is not None:
+            provided = provided_wasi.get(one.name)
+            if provided != one.type:
+                yield UnmetImport(name=full, type=declared, why=f"WASI has {provided or 'no function of that name'}")
+            continue
+        if first.setdefault((one.module, one.name), one.type) != one.type:
+            why = f"the same name is also imported as {first[one.module, one.name]}"
+            yield UnmetImport(name=full, type=declared, why=why)
+        elif host is None or host.find(one.module, one.name) is None or not isinstance(one.type, CoreFunction):
+            yield UnmetImport(name=full, type=declared, why=_why_not_served(one))
+        elif odd := unsupported([*one.type.params, *one.type.results]):
+            why = f"the host cannot serve it: values of type {', '.join(odd)} have no Python value"
+            yield UnmetImport(name=full, type=declared, why=why)
         elif (registered := host.misfit(one.module, one.name, one.type)) is not None:
             yield UnmetImport(name=full, type=declared, why=registered, is_registered=True)
+
+
+def _why_not_served(one: ModuleImport) -> str:
+    if isinstance(one.type, OtherFunction):
+        return "no host function has such a type"
+    return WASI_NOT_GRANTED if one.module == WASI_P1 else ""
 
 
 def refusal(guest: object, unmet: Sequence[UnmetImport]) -> LinkError:

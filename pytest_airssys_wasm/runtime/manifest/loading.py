@@ -1,4 +1,4 @@
-"""Reading `Component.toml`: decoded once, and checked before anything else sees it."""
+"""The reader of `Component.toml`, which decodes a manifest once, and checks it before use."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PLATFORM_RANGE = (512 * 1024, 4 * 1024 * 1024)
-"""The bytes of memory that the airssys platform accepts: the least and the most."""
+"""The minimum and the maximum memory limit that the airssys platform accepts, in bytes."""
 _WITHIN = "below the manifest's folder or the root directory, or that the command line names"
 
 
@@ -36,10 +36,9 @@ def load_manifest(
 ) -> Manifest:
     """Return the manifest at `path`, checked.
 
-    `memory_range` is the least and the most that `max_bytes` may be. With `places`, which are resolved paths, the
-    manifest and its binary must be, or be below, one of them or the manifest's folder, after links are resolved;
-    `None` means anywhere. Raises `InvalidConfiguration`, which names the file, the table, the key, the value and what
-    would be right.
+    `memory_range` is the minimum and the maximum of `max_bytes`. With `places`, which are resolved paths, the manifest
+    and its binary must be in or below one of them, or the manifest's folder, after links are resolved; `None` allows
+    any path. Raises `InvalidConfiguration`, which names the file, the table, the key, the value and the expected value.
     """
     if places is not None and not _is_within(path, path, places):
         raise InvalidConfiguration(str(path), str(path.resolve()), f"a link to a file {_WITHIN}")
@@ -62,7 +61,7 @@ def parse_manifest(
 ) -> Manifest:
     """Return the manifest of a text that is, or would be, at `path`, checked as `load_manifest` does.
 
-    Raises `InvalidConfiguration`, which names the file, the table, the key, the value and what would be right.
+    Raises `InvalidConfiguration`, which names the file, the table, the key, the value and the expected value.
     """
     try:
         raw = toml.loads(text)
@@ -132,7 +131,7 @@ def _is_within(file: Path, manifest: Path, places: Sequence[Path]) -> bool:
 
 
 def parse_memory_range(value: str | tuple[object, object]) -> tuple[int, int]:
-    """Return the least and the most bytes that `"512 KiB..4 MiB"` or `"512 KiB-4 MiB"` means.
+    """Return the minimum and the maximum, in bytes, of a range such as `"512 KiB..4 MiB"` or `"512 KiB-4 MiB"`.
 
     Raises `InvalidConfiguration`.
     """
@@ -189,7 +188,9 @@ def _checked(tests: list[ManifestTest], place: Place) -> tuple[ManifestTest, ...
 
 
 def _check_outcome(test: ManifestTest, where: str) -> None:
-    """Raise `InvalidConfiguration` unless one outcome is expected: a value, a verdict, or the kind of a trap."""
+    """Raise `InvalidConfiguration` unless an entry expects exactly one outcome: a value, a verdict, or the kind of a
+    trap.
+    """
     returns, verdict, trap = (given is not msgspec.UNSET for given in (test.returns, test.verdict, test.trap))
     if returns and (verdict or trap):
         raise InvalidConfiguration(where, "both", "either returns, or verdict and trap")

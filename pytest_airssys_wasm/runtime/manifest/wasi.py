@@ -36,13 +36,13 @@ class Wasi:
     def __post_init__(self) -> None:
         """Check the grants when they are created, so that the error names the grant. Raises `InvalidConfiguration`."""
         if isinstance(self.args, str) or not all(map(_is_text, self.args)):
-            raise InvalidConfiguration("wasi.args", self.args, "a sequence of strings without NUL")
+            raise InvalidConfiguration("wasi.args", self.args, f"a sequence of {_TEXTS}")
         if not isinstance(self.env, Mapping) or not all(
             _is_text(k) and _is_text(v) and k and "=" not in k for k, v in self.env.items()
         ):
-            raise InvalidConfiguration("wasi.env", self.env, "a mapping of names to strings without NUL")
-        if not isinstance(self.stdin, (bytes, str)):
-            raise InvalidConfiguration("wasi.stdin", self.stdin, "bytes or a string")
+            raise InvalidConfiguration("wasi.env", self.env, f"a mapping of names to {_TEXTS}")
+        if not isinstance(self.stdin, bytes) and (not isinstance(self.stdin, str) or not _is_encodable(self.stdin)):
+            raise InvalidConfiguration("wasi.stdin", self.stdin, "bytes, or a string without lone surrogates")
         if not isinstance(self.inherit, bool):
             raise InvalidConfiguration("wasi.inherit", self.inherit, "True or False")
         if not isinstance(self.preopen, Mapping):
@@ -51,11 +51,36 @@ class Wasi:
             )
         for guest, grant in self.preopen.items():
             where = f"wasi.preopen[{guest!r}]"
+            if not _is_text(guest) or not guest:
+                raise InvalidConfiguration("wasi.preopen", guest, "the name of a guest directory: " + _NAME)
             if not isinstance(grant, Sequence) or len(grant) != 2 or grant[1] not in ("ro", "rw"):
                 raise InvalidConfiguration(where, grant, "(host directory, 'ro' or 'rw')")
-            if not system.os.path.isdir(grant[0]):
-                raise InvalidConfiguration(where, os.fspath(grant[0]), "an existing directory of the host")
+            host = grant[0]
+            if not isinstance(host, (str, os.PathLike)) or not _is_text(os.fspath(host)):
+                raise InvalidConfiguration(where, host, "a directory of the host: " + _NAME)
+        self.check_directories()
+
+    def check_directories(self) -> None:
+        """Raise `InvalidConfiguration` for a directory of the host that does not exist or cannot be opened."""
+        for guest, (host, _) in self.preopen.items():
+            try:
+                system.os.close(system.os.open(host, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+            except OSError as error:
+                wanted = f"an existing directory of the host ({error.strerror})"
+                raise InvalidConfiguration(f"wasi.preopen[{guest!r}]", os.fspath(host), wanted) from None
+
+
+_TEXTS = "strings without NUL and lone surrogates"
+_NAME = "text without NUL and lone surrogates"
 
 
 def _is_text(value: object) -> bool:
-    return isinstance(value, str) and "\0" not in value
+    return isinstance(value, str) and "\0" not in value and _is_encodable(value)
+
+
+def _is_encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

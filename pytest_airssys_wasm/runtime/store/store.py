@@ -53,8 +53,8 @@ class LimitedStore:
     Only one thread at a time may use a store, and a host function may not call into the store that is calling it;
     otherwise `StoreUnusable` is raised.
 
-    Raises `ResourceLimitExceeded` with the resource `abandoned-guests`, as every execution does, while guests that had
-    to be given up hold too much.
+    Raises `ResourceLimitExceeded` with the resource `abandoned-guests`, as every execution does, while abandoned guests
+    hold too much.
     """
 
     def __init__(
@@ -120,13 +120,13 @@ class LimitedStore:
         check_name(function)
         return self._execution(await self.run_async(Instantiate(component, function, args)))
 
-    def _instance(self, made: Instantiated | None) -> Instance:
-        # A guest that exits with status 0 while it is instantiated has ended well, and left no instance.
-        return Instance(self, made.handle) if made is not None else None  # type: ignore[return-value]
+    def _instance(self, made: Instantiated) -> Instance:
+        return Instance(self, made.handle)
 
     def _execution(self, made: Instantiated | None) -> Execution:
         assert self.usage is not None
-        value = None if made is None else made.value  # as above
+        # A guest that exits with status 0 where no result is due has done well.
+        value = None if made is None else made.value
         return Execution(value=value, usage=self.usage, stdout=self.stdout, stderr=self.stderr)
 
     def run(self, operation: Operation) -> Any:

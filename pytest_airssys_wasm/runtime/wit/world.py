@@ -64,13 +64,16 @@ class World:
         return "\n".join(_world(self)) + "\n"
 
 
-def flatten(level: Mapping[str, Item]) -> Iterator[tuple[str, str, Item]]:
-    """Yield `(interface, name, item)` for all imports or exports of a world; `interface` is `""` at the root."""
+def flatten(level: Mapping[str, Item], interface: str = "") -> Iterator[tuple[str, str, Item]]:
+    """Yield `(interface, name, item)` for all imports or exports of a world; `interface` is `""` at the root.
+
+    The interface of an instance inside an interface is `interface#instance`.
+    """
     for name, item in level.items():
         if isinstance(item, InterfaceType):
-            yield from ((name, inner, inner_item) for inner, inner_item in item.items.items())
+            yield from flatten(item.items, full_name(interface, name))
         else:
-            yield "", name, item
+            yield interface, name, item
 
 
 def full_name(interface: str, name: str) -> str:
@@ -83,9 +86,7 @@ def full_name(interface: str, name: str) -> str:
 def functions(level: Mapping[str, Item]) -> dict[str, FunctionType]:
     """Return the types of all functions by their full names: `name`, or `interface#name`."""
     return {
-        (f"{interface}#{name}" if interface else name): item
-        for interface, name, item in flatten(level)
-        if isinstance(item, FunctionType)
+        full_name(interface, name): item for interface, name, item in flatten(level) if isinstance(item, FunctionType)
     }
 
 

@@ -327,3 +327,28 @@ def test_a_check_that_is_skipped_leaves_no_row(project):
     )
     text = project.run("--airssys-wasm", "-m", "not conformance", ".", "--wasm-summary").text
     assert re.search(r"^  \(instantiate\) +1 .*trap 1$", text, re.M), text
+
+
+def test_a_run_for_the_line_enough_keeps_the_ceilings(guest):
+    guest.write(
+        pytest_ini="[pytest]\nwasm_max_fuel = 20_000\nwasm_max_memory = 2 MiB\nwasm_max_timeout_ms = 25_000\n",
+        test_a=HEAD
+        + """
+@pytest.mark.fuel(10_000)
+def test_fuel(component):
+    component.count(1_000_000)
+
+@pytest.mark.fuel(20_000)
+def test_fuel_at_the_ceiling(component):
+    component.count(1_000_000)
+
+def test_memory(component):
+    component.must_grow(25)
+""",
+    )
+    text = guest.run().text
+    assert (
+        "enough   unknown: it ended with out-of-fuel when run again with 20,000 fuel, the ceiling of this limit" in text
+    )
+    assert "enough   1.625 MiB: it returned when run again with 2 MiB, the ceiling of this limit" in text
+    assert text.count("enough   ") == 2

@@ -54,6 +54,10 @@ def frames_of(engine, names, kind="module", module="guest"):
         ("transform", "transform"),
         ("foo.llvm.123", "foo.llvm.123"),
         ("_Z", "_Z"),
+        *((letter, letter) for letter in "abcdefghijstvwxyz"),  # each is a type in the mangling of C++
+        ("St", "St"),
+        ("i.llvm.1", "i.llvm.1"),
+        ("RNvC3foo3bar", "RNvC3foo3bar"),
         ("_ZN3foo", "_ZN3foo"),
     ],
 )

@@ -85,17 +85,17 @@ def test_an_engine_with_too_many_abandoned_guests_refuses_others_and_names_them(
     blocking.give_up(2)
     blocking.run_harmless()
     blocking.give_up(1)
-    with pytest.raises(ResourceLimitExceeded, match=r"3 guests .* f of <text> \(3 times\)") as caught:
+    with pytest.raises(ResourceLimitExceeded, match=r"3 abandoned guests .* f of <text> \(3 times\)") as caught:
         blocking.run_harmless()
     assert caught.value.resource == "abandoned-guests"
-    with open_store, pytest.raises(ResourceLimitExceeded, match="3 guests"):
+    with open_store, pytest.raises(ResourceLimitExceeded, match="3 abandoned guests"):
         open_store.instantiate(blocking.harmless)
 
 
 def test_it_serves_others_again_when_they_have_returned(blocking, monkeypatch):
     monkeypatch.setattr(abandoned_guests, "MOST_GUESTS", 1)
     blocking.give_up(1)
-    with pytest.raises(ResourceLimitExceeded, match="1 guest that had to be given up has not returned"):
+    with pytest.raises(ResourceLimitExceeded, match="1 abandoned guest has not returned"):
         blocking.run_harmless()
     blocking.wait_for_return()
     blocking.run_harmless()
@@ -108,7 +108,7 @@ def test_awaited_executions_are_refused_too(blocking, monkeypatch):
     async def run() -> None:
         with pytest.raises(ExecutionTimeout):
             await execute(blocking.guest, "f", limits=LIMITS, host=blocking.host)
-        with pytest.raises(ResourceLimitExceeded, match="1 guest"):
+        with pytest.raises(ResourceLimitExceeded, match="1 abandoned guest"):
             await execute(blocking.harmless, "g", limits=ResourceLimits(memory=0, timeout_ms=10_000))
 
     asyncio.run(run())

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
+import weakref
 
 import pytest
 
@@ -106,3 +108,34 @@ def test_a_method_that_the_class_lacks_is_named_before_anything_runs(engine):
     host.register_resource("desk#ticket", type("Ticket", (), {}))
     with pytest.raises(LinkError, match=r"ticket\.number: .*\(the class Ticket does not have this method\)"):
         engine.execute(engine.load(GUEST), "take", limits=LIMITS, host=host)
+
+
+TWO = """(component
+  (import "desk" (instance $desk
+    (export "ticket" (type $ticket (sub resource)))
+    (export "[constructor]ticket" (func (result (own $ticket))))
+    (export "merge" (func (param "a" (borrow $ticket)) (param "b" (borrow $ticket)) (result u32)))))
+  (alias export $desk "ticket" (type $ticket))
+  (core func $new (canon lower (func $desk "[constructor]ticket")))
+  (core func $merge (canon lower (func $desk "merge")))
+  (core module $m
+    (import "" "new" (func $new (result i32)))
+    (import "" "merge" (func $merge (param i32 i32) (result i32)))
+    (func (export "f") (result i32) (call $merge (call $new) (call $new))))
+  (core instance $i (instantiate $m (with "" (instance (export "new" (func $new)) (export "merge" (func $merge))))))
+  (func (export "f") (result u32) (canon lift (core func $i "f"))))"""
+
+
+def test_a_host_function_may_borrow_several_resources(engine):
+    host = serving(lambda self: None)
+    host.register("desk#merge", lambda a, b: a.number() + b.number())
+    assert engine.execute(engine.load(TWO), "f", limits=LIMITS, host=host).value == 2
+
+
+def test_a_store_whose_guest_holds_host_objects_is_collected(engine):
+    store = LimitedStore(engine, LIMITS, host=serving(lambda self: None))
+    store.instantiate(engine.load(GUEST)).take()
+    kept = weakref.ref(store)
+    del store
+    gc.collect()
+    assert kept() is None

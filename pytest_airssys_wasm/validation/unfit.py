@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.errors import WasmError
 
 _LIMITS = {
-    Verdict.OUT_OF_FUEL: ("fuel", "do less, or {raise_it}; an endless loop uses up any budget"),
+    Verdict.OUT_OF_FUEL: ("fuel", "reduce the work, or {raise_it}; an endless loop uses up any budget"),
     Verdict.TIMEOUT: (
         "timeout_ms",
-        "do less or block less, or {raise_it}; --wasm-timeout-scale is for slow or busy machines",
+        "reduce the work or the waiting, or {raise_it}; --wasm-timeout-scale is for slow or busy machines",
     ),
     Verdict.OUT_OF_MEMORY: ("memory", "use less memory, or {raise_it}"),
 }
@@ -55,6 +55,8 @@ class Blocked(Exception):
         super().__init__(f"not checked, because {check} fails: {reason}")
         self.check = check
         """The name of the earlier check that failed."""
+        self.reason = reason
+        """The reason of its failure."""
 
 
 def remedy(error: WasmError, origins: Mapping[str, str]) -> str:

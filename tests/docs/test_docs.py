@@ -138,5 +138,5 @@ def without_chance(text):
     text = re.sub(
         r"[\d.,]+ ms(?: \([\d.,]+ ms of processor time\))? of ([\d,]+ ms) \(<?[\d.]+ %\)", r"some of \1", text
     )
-    text = re.sub(r": the guest had [^:]* the machine was busy", "", text)
+    text = re.sub(r": the guest had [^:]*: the machine was busy", "", text)
     return re.sub(r"roll\(\) returned -?\d+, and in a fresh store -?\d+", "roll() returned one, then another", text)

@@ -105,6 +105,34 @@ class BinaryFile(pytest.File):
                 yield CheckItem.make(self, name, _runner(check, source), source)
 
 
+class _Agreement:
+    """The checks that passed, and those that kept another check from being made, by file and name.
+
+    A check that passes although another one was skipped because it fails would make a run green that checked nothing.
+    """
+
+    def __init__(self) -> None:
+        self._passed: set[tuple[str, str]] = set()
+        self._blocking: dict[tuple[str, str], str] = {}
+
+    def passes(self, item: CheckItem) -> str | None:
+        """Note that a check passed. Return the reason for which it failed before, if it did."""
+        self._passed.add((item.file_id, item.name))
+        return self._blocking.get((item.file_id, item.name))
+
+    def blocks(self, item: CheckItem, blocked: Blocked) -> None:
+        """Note that a check was skipped because another one of its file fails."""
+        self._blocking.setdefault((item.file_id, blocked.check), blocked.reason)
+
+    def was_passed(self, item: CheckItem, check: str) -> bool:
+        """Return whether the check of this name passed before, for the same file."""
+        return (item.file_id, check) in self._passed
+
+
+_AGREEMENT: pytest.StashKey[_Agreement] = pytest.StashKey()
+_UNSTABLE = "find what differs from time to time; on a slow or busy machine use --wasm-timeout-scale"
+
+
 class CheckItem(pytest.Function):
     """One check. The item is a pytest function, so that it can use fixtures such as `wasm_host`."""
 
@@ -148,6 +176,16 @@ class CheckItem(pytest.Function):
         file, _, check = self.nodeid.partition("::")
         return self.path, 0, f"{check} of {file}"
 
+    @property
+    def file_id(self) -> str:
+        """The node id of the manifest or binary."""
+        return self.nodeid.partition("::")[0]
+
+    @property
+    def agrees(self) -> _Agreement:
+        """The outcomes of checks in this session, which must not contradict each other."""
+        return self.config.stash.setdefault(_AGREEMENT, _Agreement())
+
     def fails_elsewhere(self, check: str) -> bool:
         """Return whether the check of this name also runs in this session, so that it reports the failure that blocks
         this check.
@@ -170,9 +208,15 @@ def _runner(check: Check, source: Source) -> Callable[..., None]:
         try:
             note = check(_candidate(request, source, wasm_engine, wasm_host))
         except Blocked as blocked:
-            if item.fails_elsewhere(blocked.check):
-                raise pytest.skip.Exception(str(blocked), _use_item_location=True) from None
-            raise
+            if not item.fails_elsewhere(blocked.check):
+                raise
+            if item.agrees.was_passed(item, blocked.check):
+                reason = f"{blocked.check} passed, and then failed when {item.name} needed it: {blocked.reason}"
+                raise Unfit(reason, _UNSTABLE) from blocked
+            item.agrees.blocks(item, blocked)
+            raise pytest.skip.Exception(str(blocked), _use_item_location=True) from None
+        if blocked_before := item.agrees.passes(item):
+            raise Unfit(f"it passed, but failed when another check needed it: {blocked_before}", _UNSTABLE)
         item.user_properties.append((NOTE, note))
 
     return run

@@ -150,3 +150,65 @@ def test_a_limit_over_the_platforms_ceiling_fails_limits(author):
     name, told = the_failure(author)
     assert name == "limits"
     assert "the ceiling wasm_max_memory" in told
+
+
+UNSTABLE_HOST = """
+    count = 0
+    def pytest_wasm_host(host, item):
+        def often(number):
+            global count
+            count += 1
+            if count in ({fails}):
+                raise RuntimeError("not now")
+        host.register("env#f", often)
+"""
+
+
+@pytest.mark.parametrize(
+    ("fails", "failing", "said"),
+    [
+        # The two instantiations of `instantiates` are well, and the first one of `deterministic` is not.
+        ("3,", "deterministic", "instantiates passed, and then failed when deterministic needed it"),
+        ("0,", None, ""),
+    ],
+)
+def test_no_check_is_skipped_for_one_that_passed(project, fails, failing, said):
+    project.write(
+        guest_wat='(module (import "env" "f" (func $f (param i32))) (func $s (call $f (i32.const 1))) (start $s))',
+        conftest=UNSTABLE_HOST.format(fails=fails),
+        Component_toml="""
+            [component]
+            name = "guest"
+            version = "0.1.0"
+            wasm = "guest.wat"
+            [resources.memory]
+            max_bytes = 524288
+        """,
+    )
+    ran = project.run("--airssys-wasm", "-m", "not conformance", ".")
+    assert [name.partition("::")[2] for name, outcome in ran.results.items() if outcome == "failed"] == (
+        [failing] if failing else []
+    ), ran.text
+    assert said in ran.text
+
+
+def test_a_check_that_passes_after_it_blocked_another_fails(project):
+    project.write(
+        guest_wat='(module (import "env" "f" (func $f (param i32))) (func $s (call $f (i32.const 1))) (start $s))',
+        conftest=UNSTABLE_HOST.format(fails="1,")
+        + """
+    def pytest_collection_modifyitems(items):
+        items.sort(key=lambda item: item.name != "deterministic")
+""",
+        Component_toml="""
+            [component]
+            name = "guest"
+            version = "0.1.0"
+            wasm = "guest.wat"
+            [resources.memory]
+            max_bytes = 524288
+        """,
+    )
+    ran = project.run("--airssys-wasm", "-m", "not conformance", ".")
+    assert ran.results["Component.toml::instantiates"] == "failed", ran.text
+    assert "it passed, but failed when another check needed it" in ran.text

@@ -1,16 +1,21 @@
-"""The memory, files, threads and processor time of processes, on systems that report them."""
+"""The memory, files and threads of processes, on systems that report them."""
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
+from threading import get_native_id
 from typing import TYPE_CHECKING
+
+from pytest_airssys_wasm.runtime.base.originals import sleep
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _MIB = 2**20
+_LOOKS = 10
+_LOOK_S = 0.01
+"""The number of times that threads are looked at, and the pause before each, in seconds."""
 
 
 def can_measure() -> bool:
@@ -37,14 +42,29 @@ def threads(process_ids: Iterable[int]) -> int:
     return sum(len(list(Path(f"/proc/{process_id}/task").iterdir())) for process_id in process_ids)
 
 
-def processor_ms(process_ids: Iterable[int]) -> float:
-    """Return the total processor time in milliseconds that these processes have used."""
-    ticks = 0
-    for process_id in process_ids:
-        # The name, in brackets, may hold anything. The twelfth and thirteenth of what follows are user and system time.
-        after_name = Path(f"/proc/{process_id}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2]
-        ticks += sum(map(int, after_name.split()[11:13]))
-    return ticks * 1_000 / os.sysconf("SC_CLK_TCK")
+def busy_threads(process_ids: Iterable[int]) -> int:
+    """Return the smallest number of threads of these processes that are at work at once, within a tenth of a second.
+
+    A thread that waits for a processor is at work as well, so that other load changes nothing. The calling thread is
+    left out.
+    """
+    places = [Path(f"/proc/{process_id}/task") for process_id in process_ids]
+    looks = []
+    for _ in range(_LOOKS):
+        sleep(_LOOK_S)
+        looks.append(sum(_is_at_work(thread) for place in places for thread in place.iterdir()))
+    return min(looks)
+
+
+def _is_at_work(thread: Path) -> bool:
+    if int(thread.name) == get_native_id():
+        return False
+    try:
+        # The name, in brackets, may hold anything; the state follows.
+        stat = (thread / "stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:  # it has ended
+        return False
+    return stat.rpartition(")")[2].split()[0] == "R"
 
 
 def files_within(folder: Path) -> int:

@@ -22,7 +22,7 @@ MEASURES = (
     "open_files_growth",
     "threads_growth",
     "temporary_files_growth",
-    "idle_processor_ms",
+    "busy_threads",
 )
 """The expectations of a case that are about the processes of the runtime."""
 
@@ -220,8 +220,8 @@ class WholeExpect(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     threads_growth: Expected | None = None
     temporary_files_growth: Expected | None = None
     """The growth of the number of files in the temporary folder of the runtime."""
-    idle_processor_ms: Expected | None = None
-    """The processor time that the runtime uses in 200 ms after the last repetition."""
+    busy_threads: Expected | None = None
+    """The number of threads of the runtime that are at work all the time although it is not asked anything."""
 
     @property
     def is_measured(self) -> bool:

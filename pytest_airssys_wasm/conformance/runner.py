@@ -20,7 +20,7 @@ from pytest_airssys_wasm.conformance.guests import text_file, translated
 from pytest_airssys_wasm.protocol import wire
 from pytest_airssys_wasm.protocol.limits import limits_on_wire
 from pytest_airssys_wasm.protocol.messages import ConfigureRequest, RunRequest, StepRequest, promised
-from pytest_airssys_wasm.runtime.base.originals import monotonic, sleep
+from pytest_airssys_wasm.runtime.base.originals import monotonic
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 
 if TYPE_CHECKING:
@@ -30,10 +30,6 @@ if TYPE_CHECKING:
 
     from pytest_airssys_wasm.conformance.model import Actor, Case, Step
     from pytest_airssys_wasm.protocol.messages import Runtime, StepAnswer
-
-
-_IDLE_S = 0.2
-"""The time in seconds for which the processor time of an idle runtime is measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,10 +65,8 @@ class Observation:
     """The growth of the number of threads of the runtime; `None` if it was not measured."""
     temporary_files_growth: int | None = None
     """The growth of the number of temporary files of the runtime; `None` if it was not measured."""
-    idle_processor_ms: float | None = None
-    """The processor time in milliseconds that the runtime used without an open request; `None` if it was not
-    measured.
-    """
+    busy_threads: int | None = None
+    """The number of threads of the runtime that were at work although it was not asked anything; `None` as above."""
     capabilities: frozenset[str] | None = None
     """The capabilities that the runtime promises; `None` stands for all."""
 
@@ -137,7 +131,7 @@ class CaseRunner:
             open_files_growth=after.open_files - before.open_files,
             threads_growth=after.threads - before.threads,
             temporary_files_growth=after.temporary_files - before.temporary_files,
-            idle_processor_ms=None if case.expect.idle_processor_ms is None else self._idle_processor_ms(),
+            busy_threads=None if case.expect.busy_threads is None else measure.busy_threads(self.runtime.process_ids()),
         )
 
     def _run_once(self, case: Case, copies: list[_ActorCopy], repetition: int) -> list[ActorPass]:
@@ -200,12 +194,6 @@ class CaseRunner:
             threads=measure.threads(process_ids),
             temporary_files=0 if folder is None else measure.files_within(folder),
         )
-
-    def _idle_processor_ms(self) -> float:
-        process_ids = self.runtime.process_ids()
-        before = measure.processor_ms(process_ids)
-        sleep(_IDLE_S)
-        return measure.processor_ms(process_ids) - before
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

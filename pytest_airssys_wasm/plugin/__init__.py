@@ -68,6 +68,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
             config.pluginmanager.register(ExpectationsUpdate(config))
         adapter.introduce(config)
+        if settings.wasm_runtime is not None and not hasattr(config, "workerinput"):
+            from pytest_airssys_wasm.plugin.suite.tally import Tally
+
+            config.pluginmanager.register(Tally())
 
 
 def _record(config: pytest.Config, settings: Settings) -> None:

@@ -7,6 +7,7 @@ import sys
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from pytest_airssys_wasm.conformance import measure
 from pytest_airssys_wasm.conformance.host_library import HOST_LIBRARY, host_library
@@ -160,3 +161,28 @@ def test_memory_and_files_of_a_process_are_seen_from_outside(tmp_path):
         assert measure.open_files(own) == files + 1
     assert measure.resident_mib(own) > size + 16
     assert len(kept) == 32 * 2**20
+
+
+WRITER = r"""(module
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 4) (data (i32.const 64) "hey\ff")
+  (func $say (export "say") (param i32)
+    (i32.store (i32.const 0) (i32.const 64)) (i32.store (i32.const 4) (local.get 0))
+    (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8))))
+  (func $start (call $say (i32.const 2))) (start $start))"""
+
+
+def test_each_answer_has_what_was_written_since_the_one_before(engine, tmp_path):
+    (tmp_path / "writer.wat").write_text(WRITER)
+    steps = [StepRequest(call="say", args=[size]) for size in (4, 0, 65_536, 65_537, 1)]
+    limits = {"memory_bytes": 2**20, "timeout_ms": 10_000}
+    request = RunRequest(id=1, component=str(tmp_path / "writer.wat"), limits=limits, steps=steps, wasi={})
+    told = [(one.stdout, one.stderr) for one in InProcessRuntime(engine).run(request).steps]
+    assert told[0] == (b"hehey\xff", b"")
+    assert told[1] == (b"", b"")
+    assert told[2][0] is not None
+    assert len(told[2][0]) == 65_536
+    assert told[3] == (None, b"")  # too long for an answer
+    assert told[4] == (b"h", b"")
+    without = structs.replace(request, wasi=None, steps=[StepRequest()])
+    assert [one.stdout for one in InProcessRuntime(engine).run(without).steps] == [None]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_airssys_wasm.conformance.matching import mismatches
+from pytest_airssys_wasm.conformance.model import MEASURES
 from pytest_airssys_wasm.conformance.runner import ActorPass, Observation
 
 STEP = '[limits]\nmemory = "1 MiB"\n[[steps]]\ncall = "f"\n[steps.expect]\n'
@@ -213,7 +214,7 @@ def test_the_fastest_of_all_repetitions_counts(make_case, answer, observed):
     assert mismatches(case, observed([answer(elapsed_ms=90.0)], [answer(elapsed_ms=9.0)])) == []
 
 
-@pytest.mark.parametrize("measure", ["host_rss_growth_mib", "open_files_growth", "elapsed_ms"])
+@pytest.mark.parametrize("measure", [*MEASURES, "elapsed_ms"])
 def test_what_was_measured_of_the_whole_case_is_compared(make_case, answer, observed, measure):
     case = make_case(f'[[steps]]\ncall = "f"\n[expect]\n{measure} = {{ max = 8 }}')
     assert mismatches(case, observed([answer()], **{measure: 8})) == []
@@ -327,3 +328,23 @@ def test_different_answers_in_one_place_are_told_each(make_case, answer, observe
     case = make_case(STEP + "value = 1")
     found = mismatches(case, observed(*([answer(value=number % 3)] for number in range(9))))
     assert [(finding.pin, finding.times) for finding in found] == [("step 1: value = 0", 3), ("step 1: value = 2", 3)]
+
+
+@pytest.mark.parametrize(
+    ("expected", "right", "wrong"),
+    [
+        ('stdout = "hé\\n"', {"stdout": "hé\n".encode()}, {"stdout": b"h"}),
+        ('stderr = ""', {"stderr": b""}, {"stderr": b"oops"}),
+        ('stdout = { base64 = "/wA=" }', {"stdout": b"\xff\0"}, {"stdout": "\xff\0".encode()}),
+    ],
+)
+def test_output_is_compared_to_the_byte(make_case, answer, observed, expected, right, wrong):
+    case = make_case(STEP + expected)
+    assert mismatches(case, observed([answer(**right)])) == []
+    (finding,) = mismatches(case, observed([answer(**wrong)]))
+    assert finding.pin == f"step 1: {expected.partition(' ')[0]}"
+    # Null is right only for a runtime that does not promise to tell.
+    (finding,) = mismatches(case, observed([answer()]))
+    assert finding.pin.endswith(" = null")
+    assert mismatches(case, observed([answer()], capabilities=frozenset({"wasi-p1"}))) == []
+    assert len(mismatches(case, observed([answer(**wrong)], capabilities=frozenset()))) == 1

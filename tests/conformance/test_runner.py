@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
+from contextlib import nullcontext
 from pathlib import Path
+from threading import Event, Thread
 
 import msgspec
 import pytest
 
-from pytest_airssys_wasm.conformance import guests
+from pytest_airssys_wasm.conformance import guests, measure
 from pytest_airssys_wasm.conformance import runner as runner_module
 from pytest_airssys_wasm.conformance.model import Case
 from pytest_airssys_wasm.conformance.runner import CaseRunner, missing_capabilities
 from pytest_airssys_wasm.protocol.messages import ConfigureRequest, RunRequest
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
+from support.adapter_scripts import wait_until
 
 
 @pytest.fixture
@@ -215,3 +221,52 @@ def test_a_capability_that_stands_for_several_has_them_all(make_case, scripted, 
     runtime.capabilities = ["module", "fuel", "memory-limit"]
     case = make_case('needs = ["fuel-limit", "fuel-count", "memory-limit", "memory-peak"]\n[[steps]]\ncall = "f"')
     assert missing_capabilities(case, runtime) == ("memory-peak",)
+
+
+def test_what_a_runtime_leaves_behind_is_measured(make_case, scripted, answer, tmp_path):
+    # The runtime is this process, which the case makes leave a thread, a file and a loop.
+    ends, folder = Event(), tmp_path / "temporary"
+    folder.mkdir()
+
+    class Untidy(scripted):
+        def process_ids(self):
+            return (os.getpid(),)
+
+        def temporary_folder(self):
+            return nullcontext(folder)
+
+        def run(self, request):
+            number = len(self.requests)
+            (folder / str(number)).touch()
+            Thread(target=ends.wait, daemon=True).start()
+            return super().run(request)
+
+    case = make_case(
+        """
+        repeat = 4
+        [[steps]]
+        call = "f"
+        [expect]
+        threads_growth = { max = 0 }
+        temporary_files_growth = { max = 0 }
+        busy_threads = 0
+        """
+    )
+    seen = CaseRunner(Untidy(answer()), tmp_path).run(case)
+    ends.set()
+    assert (seen.temporary_files_growth, seen.threads_growth, seen.busy_threads) == (3, 3, 0)
+
+
+def test_a_thread_that_is_always_at_work_is_busy_whatever_runs_beside():
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as spinning:
+        try:
+            wait_until(lambda: measure.busy_threads([spinning.pid]) == 1)
+        finally:
+            spinning.kill()
+    assert measure.busy_threads([os.getpid()]) == 0
+
+
+def test_output_that_nobody_asks_for_is_not_kept(make_case, scripted, answer, tmp_path):
+    case = make_case('[[steps]]\ncall = "f"\n[[steps]]\ncall = "g"\nexpect = { stdout = "x" }\n')
+    (seen,) = CaseRunner(scripted(answer(stdout=b"x", stderr=b"y")), tmp_path).run(case).passes
+    assert [(one.stdout, one.stderr) for one in seen.answers] == [(None, None), (b"x", None)]

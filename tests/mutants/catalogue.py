@@ -24,6 +24,7 @@ from mutants import (
     timeout,
     transfer,
     traps,
+    values,
     verdicts,
 )
 
@@ -44,6 +45,7 @@ _ROOMS = (
     traps,
     bounds,
     figures,
+    values,
     determinism,
     isolation,
     cleanup,

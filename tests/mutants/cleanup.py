@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+import threading
 from ctypes import CDLL, c_int, c_size_t, c_void_p
 from functools import partial
 from mmap import MAP_PRIVATE, mmap
@@ -9,6 +11,7 @@ from time import monotonic
 
 from mutants.mutant import Family, around, text_of
 from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime
+from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.capi import abi
 from pytest_airssys_wasm.runtime.capi import memory_creator as memory
 from pytest_airssys_wasm.runtime.execution.run import Run
@@ -142,3 +145,55 @@ def exceptions_are_kept(patch):
 def what_a_guest_kept_is_kept(patch):
     """The resources that a guest made and never dropped wait for it."""
     _keeping(patch, "resource.new")
+
+
+def _leaving(patch, verdict, leave):
+    """Call `leave()` after each run that ends with this verdict, or after each."""
+
+    def run(original, self, request):
+        answer = original(self, request)
+        if verdict in (None, answer.steps[-1].verdict):
+            leave()
+        return answer
+
+    around(patch, InProcessRuntime, "run", run)
+
+
+def _thread(work):
+    threading.Thread(target=work, daemon=True).start()
+
+
+@FAMILY.lone_mutant
+def a_thread_is_left_behind_by_each_run(patch):
+    """It waits for what never comes."""
+    _leaving(patch, None, lambda: _thread(threading.Event().wait))
+
+
+@FAMILY.lone_mutant
+def a_thread_is_left_behind_by_each_timeout(patch):
+    """The thread that ended the guest waits for another."""
+    _leaving(patch, Verdict.TIMEOUT, lambda: _thread(threading.Event().wait))
+
+
+def _spin():
+    until = monotonic() + 1
+    while monotonic() < until:
+        pass
+
+
+@FAMILY.lone_mutant
+def a_thread_spins_after_a_host_error(patch):
+    """The host looks again and again whether the guest is gone."""
+    _leaving(patch, Verdict.HOST_ERROR, lambda: _thread(_spin))
+
+
+@FAMILY.lone_mutant
+def a_thread_spins_after_a_timeout(patch):
+    """The clock of a guest that was ended goes on for a second."""
+    _leaving(patch, Verdict.TIMEOUT, lambda: _thread(_spin))
+
+
+@FAMILY.lone_mutant
+def a_temporary_file_is_left_behind_by_each_run(patch):
+    """It is closed, and not removed."""
+    _leaving(patch, None, lambda: tempfile.NamedTemporaryFile(delete=False).close())

@@ -93,3 +93,66 @@ def messages_say_nothing(patch):
 
     around(patch, InProcessRuntime, "configure", configure)
     answering(patch, lambda answer, _: {"message": "error"})
+
+
+def _lost_after(patch, verdict):
+    """Tell no fuel after an ending with this verdict."""
+    answering(patch, lambda answer, _: {"fuel_consumed": 0} if answer.verdict is verdict else {})
+
+
+@FAMILY.mutant
+def fuel_is_lost_after_an_exit(patch):
+    """A guest that ended itself is said to have consumed nothing."""
+    _lost_after(patch, Verdict.EXIT)
+
+
+@FAMILY.mutant
+def fuel_is_lost_when_memory_ran_out(patch):
+    """A guest that had no memory left is said to have consumed nothing."""
+    _lost_after(patch, Verdict.OUT_OF_MEMORY)
+
+
+@FAMILY.mutant
+def fuel_is_lost_with_too_much_of_anything(patch):
+    """A guest that wrote or passed too much is said to have consumed nothing."""
+    _lost_after(patch, Verdict.RESOURCE_LIMIT)
+
+
+@FAMILY.mutant
+def the_time_of_start_functions_is_lost(patch):
+    """The clock is read before and after calls only."""
+    answering(patch, lambda answer, _: {"elapsed_ms": 0.0} if answer.phase == "instantiate" else {})
+
+
+@FAMILY.mutant
+def fuel_is_counted_in_32_bits(patch):
+    """The count begins anew after four billion."""
+    answering(
+        patch, lambda answer, _: {} if answer.fuel_consumed is None else {"fuel_consumed": answer.fuel_consumed % 2**32}
+    )
+
+
+@FAMILY.mutant
+def refusals_are_counted_in_a_byte(patch):
+    """The count begins anew after 256."""
+    answering(
+        patch,
+        lambda answer, _: {} if answer.denied_growths is None else {"denied_growths": answer.denied_growths % 256},
+    )
+
+
+@FAMILY.mutant
+def a_shared_budget_is_told_as_a_sum(patch):
+    """Of steps that share a budget, each is told with what all before it consumed."""
+
+    def run(original, self, request):
+        answer = original(self, request)
+        if request.fuel_per != "run":
+            return answer
+        total, steps = 0, []
+        for step in answer.steps:
+            total += step.fuel_consumed or 0
+            steps.append(structs.replace(step, fuel_consumed=total))
+        return structs.replace(answer, steps=steps)
+
+    around(patch, InProcessRuntime, "run", run)

@@ -228,3 +228,61 @@ def a_store_is_left_behind_by_each_timeout(patch):
 
     around(patch, LimitedStore, "__exit__", leave)
     ending(patch, note)
+
+
+def _unlimited_after(patch, verdict, **limits):
+    """Give the two runs after one that ends with this verdict these limits."""
+    left = [0]
+
+    def run(original, self, request):
+        if left[0]:
+            left[0] -= 1
+            request = structs.replace(request, limits={**request.limits, **limits})
+        answer = original(self, request)
+        if answer.steps[-1].verdict is verdict:
+            left[0] = 2
+        return answer
+
+    around(patch, InProcessRuntime, "run", run)
+
+
+@FAMILY.lasting_mutant
+def no_fuel_limit_after_a_host_error(patch):
+    """A host function that failed leaves the meter off."""
+    _unlimited_after(patch, Verdict.HOST_ERROR, fuel="unlimited")
+
+
+@FAMILY.lasting_mutant
+def no_fuel_limit_after_a_missing_import(patch):
+    """A guest that could not be linked leaves the meter off."""
+    _unlimited_after(patch, Verdict.LINK_ERROR, fuel="unlimited")
+
+
+@FAMILY.lasting_mutant
+def no_memory_limit_after_an_exit(patch):
+    """A guest that ended itself takes the limit on memory with it."""
+    _unlimited_after(patch, Verdict.EXIT, memory_bytes=2**30)
+
+
+@FAMILY.lasting_mutant
+def no_memory_limit_after_a_wrong_one(patch):
+    """Limits that were refused leave none for the next guest."""
+    _unlimited_after(patch, Verdict.INVALID_CONFIG, memory_bytes=2**30)
+
+
+@FAMILY.lasting_mutant
+def no_timeout_after_an_invalid_guest(patch):
+    """A guest that could not be loaded leaves the clock stopped."""
+    _unlimited_after(patch, Verdict.INVALID_COMPONENT, timeout_ms=3_000)
+
+
+@FAMILY.lasting_mutant
+def no_transfer_limit_after_a_trap(patch):
+    """A guest that trapped leaves its account of transfer open."""
+    _unlimited_after(patch, Verdict.TRAP, transfer_bytes=2**30)
+
+
+@FAMILY.lasting_mutant
+def no_output_limit_after_spent_fuel(patch):
+    """A guest that ran out of fuel leaves its account of output open."""
+    _unlimited_after(patch, Verdict.OUT_OF_FUEL, output_bytes=2**30)

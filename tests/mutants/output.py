@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from mutants.mutant import Family, answering, around, reading, rewriting, text_of
+from mutants.mutant import Family, answering, around, is_component, reading, rewriting, text_of
+from pytest_airssys_wasm.conformance import inprocess
 from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime
+from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.errors import ComponentTrapped
 from pytest_airssys_wasm.runtime.execution import verdict as judgement
 from pytest_airssys_wasm.runtime.execution.clock import wait_done
@@ -187,3 +189,86 @@ def zeroes_are_made_before_they_are_written(patch):
         return original(self, request)
 
     around(patch, InProcessRuntime, "run", run)
+
+
+def _telling(patch, change):
+    """Tell `change(text, answer, request)` in the place of what was written."""
+
+    def changed(answer, request):
+        texts = {"stdout": answer.stdout, "stderr": answer.stderr}
+        return {name: change(text, answer, request) for name, text in texts.items() if text is not None}
+
+    answering(patch, changed)
+
+
+@FAMILY.mutant
+def output_is_not_told(patch):
+    """What a guest writes is taken from it, and thrown away."""
+    _telling(patch, lambda *_: b"")
+
+
+@FAMILY.mutant
+def streams_are_told_as_each_other(patch):
+    """Stdout is told as stderr, and stderr as stdout."""
+    answering(patch, lambda answer, _: {"stdout": answer.stderr, "stderr": answer.stdout})
+
+
+@FAMILY.mutant
+def output_is_told_again(patch):
+    """Each answer has all that was written in the store."""
+
+    def new(original, self):
+        self._told = dict.fromkeys(self._told, 0)
+        return original(self)
+
+    around(patch, inprocess._Output, "new", new)
+
+
+@FAMILY.mutant
+def output_of_start_functions_is_lost(patch):
+    """What is written before the first call is not told with it."""
+    written: dict[object, dict[str, int]] = {}
+
+    def measured(original, store, execute, **known):
+        found = original(store, execute, **known)
+        if "phase" in known:
+            written[store] = {"stdout": len(store.stdout), "stderr": len(store.stderr)}
+        return found
+
+    def new(original, self):
+        for name, size_bytes in written.pop(self._store, {}).items():
+            self._told[name] = max(self._told[name], size_bytes)
+        return original(self)
+
+    around(patch, inprocess, "_measured", measured)
+    around(patch, inprocess._Output, "new", new)
+
+
+@FAMILY.mutant
+def last_words_are_lost(patch):
+    """Of a guest that fails, what it wrote is thrown away."""
+    _telling(patch, lambda text, answer, _: text if answer.verdict is Verdict.OK else b"")
+
+
+@FAMILY.mutant
+def ends_of_lines_are_translated(patch):
+    """Output is read as text is."""
+    _telling(patch, lambda text, *_: text.replace(b"\r\n", b"\n"))
+
+
+@FAMILY.mutant
+def output_that_is_no_text_is_replaced(patch):
+    """What is not UTF-8 is told as question marks."""
+    _telling(patch, lambda text, *_: text.decode("utf-8", "replace").encode())
+
+
+@FAMILY.mutant
+def output_ends_at_a_zero(patch):
+    """What is written is told as a text of C."""
+    _telling(patch, lambda text, *_: text.partition(b"\0")[0])
+
+
+@FAMILY.mutant
+def output_of_components_is_not_told(patch):
+    """The streams of WASI 0.2 are others, and nobody reads them."""
+    _telling(patch, lambda text, _, request: b"" if is_component(request) else text)

@@ -14,6 +14,7 @@ from pytest_airssys_wasm.plugin.settings import SETTINGS
 from pytest_airssys_wasm.plugin.stash import KIND, PINS, REQUIREMENT
 from pytest_airssys_wasm.plugin.suite.garbage import new_garbage_only
 from pytest_airssys_wasm.plugin.suite.runners import the_runner
+from pytest_airssys_wasm.plugin.suite.tally import LACKING
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration, RuntimeDied
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class CaseItem(pytest.Item):
         runner = the_runner(self.config, case.needs)
         missing = missing_capabilities(case, runner.runtime)
         if missing:
-            raise pytest.skip.Exception(f"the runtime has no {', '.join(missing)}", _use_item_location=True)
+            raise pytest.skip.Exception(LACKING + ", ".join(missing), _use_item_location=True)
         adapter.begin_case(self)
         with new_garbage_only():
             observation = runner.run(case, str(self.case_file.path))

@@ -57,9 +57,24 @@ def test_the_suite_runs_on_the_foreign_runtime_and_the_laws_do_not(odd):
     assert ran.results == {ADDS: "passed", TRAPS: "failed", WRONG: "failed", UNREADABLE: "failed"}
     assert ran.count("skipped") == 3
     assert "the laws are tested on the bundled runtime only" in ran.text
-    assert "the runtime has no session" in ran.text
+    assert "the runtime does not name session" in ran.text
     assert [line for line in ran.text.splitlines() if line.startswith("wasm suite: odd-runtime 7.1 (")]
     assert "Traceback" not in ran.text
+
+
+@pytest.mark.parametrize("workers", ["0", pytest.param("2", marks=pytest.mark.slow)])
+def test_cases_about_what_a_runtime_does_not_name_do_not_read_like_failures(odd, workers):
+    ran = odd.run(ODD, "-n", workers, "-q")
+    assert "odd-runtime 7.1 passed 1 of the 4 cases about what it names (3 failed)." in ran.text
+    assert "1 other is about capabilities that it does not name: session (1)." in ran.text
+    known = known_of(odd, (WRONG, OFF_BY_ONE))
+    ran = odd.run(ODD, known, ADDS, WRONG)
+    assert "odd-runtime 7.1 passed 1 of the 2 cases about what it names (1 failed as known)." in ran.text
+    assert "other" not in ran.text.rpartition("about what it names")[2]
+
+
+def test_of_the_bundled_runtime_no_such_line_is_shown(suite):
+    assert "about what it names" not in suite.run("--airssys-wasm", ADDS).text
 
 
 def test_the_bundled_runtime_is_its_own_adapter(suite):
@@ -245,7 +260,7 @@ def test_known_failures_of_the_bundled_runtime_count_too(suite):
 UPDATE = "--wasm-expectations-update"
 
 
-@pytest.mark.parametrize("workers", ["0", "2"])
+@pytest.mark.parametrize("workers", ["0", pytest.param("2", marks=pytest.mark.slow)])
 def test_a_list_is_written_from_a_run(odd, workers):
     known = "--wasm-expectations=new/known.toml"
     ran = odd.run(ODD, known, UPDATE, ADDS, TRAPS, WRONG, "-n", workers)

@@ -29,7 +29,7 @@ def test_the_suite_runs_in_a_folder_without_tests(suite):
     assert ran.code == pytest.ExitCode.TESTS_FAILED
     assert ran.results == ENDINGS
     assert ran.count("skipped") == 1
-    assert "the runtime has no session" in ran.text
+    assert "the runtime does not name session" in ran.text
     assert "collected 7 items" in ran.text
 
 
@@ -58,7 +58,7 @@ def test_a_failure_is_told_from_data(suite):
         "requirment",
     ):
         assert line in text
-    assert "beta/needs-a-session.toml:1: the runtime has no session" in text
+    assert "beta/needs-a-session.toml:1: the runtime does not name session" in text
     assert "Traceback" not in text
     assert "plugin/items.py" not in text
 

@@ -6,9 +6,11 @@ cases, new and changed cases on all mutants. `NAME …` tries these mutants agai
 `docs/matrix.md`, so that a run that was stopped continues where it was.
 
 `--check` writes nothing and tries little: for each cell of the matrix, which is a mutant and a chapter, and for each
-case one of the kills on record. `--renew` is for mutants whose text has changed although they do the same, as when a
-name in it was changed: those that are killed again by the case that killed them soonest keep all that is recorded of
-them; the others are left to be tried.
+case one of the kills on record. `--renew` is for mutants and cases whose text has changed although they do the same, as
+when a name in it was changed: mutants that are killed again by the case that killed them soonest, and cases that kill
+again a mutant that they killed, keep all that is recorded of them; the others are left to be tried. `--new` tries new
+and changed mutants on new and changed cases alone, which takes minutes; the cells that this leaves untried are tried by
+the next run without it, or by the second job of CI.
 
 The exit status is 1 when the runtime without a mutation fails a case, when nothing kills a mutant, or when a case
 kills none.
@@ -61,6 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--again", action="store_true", help="try everything, also what is on record")
     parser.add_argument("--check", action="store_true", help="try one kill of each cell and of each case on record")
     parser.add_argument("--renew", action="store_true", help="keep the rows of mutants that only changed their text")
+    parser.add_argument("--new", action="store_true", help="try new mutants on new cases alone")
     parser.add_argument("--jobs", type=int, default=_A_CORE * (os.cpu_count() or 1), help="mutants at once")
     options = parser.parse_args(arguments)
     # Cases that watch a footprint collect garbage, and the suite itself is not garbage.
@@ -81,11 +84,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _is_proof(known: Record) -> bool:
-    """Return whether all is tried, each mutant killed and no case idle; print what is not."""
-    faults = [f"not tried: {name}, {len(cases)} cases, as {cases[0]}" for name, cases in known.untried.items()]
-    if not faults:
-        faults += [f"no case kills the mutant {name}" for name, row in known.mutants.items() if not row.cases]
-        faults += [f"the case {case} kills no mutant" for case in known.idle]
+    """Return whether each mutant is killed and no case is idle; print what is not, and how much is untried."""
+    faults = [f"no case kills the mutant {name}" for name, row in known.mutants.items() if not row.cases]
+    faults += [f"the case {case} kills no mutant" for case in known.idle]
+    print(f"{sum(map(len, known.untried.values()))} cells are not tried yet")
     print("".join(f"{fault}\n" for fault in faults[:_TOLD]), end="")
     print(f"{len(faults)} faults")
     return not faults
@@ -93,6 +95,10 @@ def _is_proof(known: Record) -> bool:
 
 def _asked(known: Record, options: argparse.Namespace) -> dict[str, list[str]]:
     """Return the cases to try, by the name of the mutant."""
+    if options.new:
+        rows = known.mutants
+        new = [case for case in known.cases if all(case in row.untried for row in rows.values())]
+        return {name: new for name, row in rows.items() if new and len(row.untried) == len(known.cases)}
     if not (options.again or options.mutant or options.chapter):
         return known.untried
     cases = [case for case in CASES if not options.chapter or case.partition("/")[0] in options.chapter]
@@ -158,9 +164,10 @@ def check(known: Record, jobs: int) -> bool:
 
 
 def renew(known: Record, jobs: int) -> Record:
-    """Write the record with today's digests of the mutants that their quick cases kill again; return today's record.
+    """Write the record with today's digests of the mutants and cases that kill and are killed as before; return it.
 
-    What cannot be renewed is printed, and not written: it stays as it was until it is tried.
+    A mutant is tried on its quick case, a case on the first mutants that it killed. What cannot be renewed is printed, and
+    not written: it stays as it was until it is tried.
     """
     asked = {name: [case] for name, case in known.reworded().items()}
     again = _survived(asked, jobs)
@@ -169,7 +176,15 @@ def renew(known: Record, jobs: int) -> Record:
     print(f"{len(killed)} of {len(asked)} changed mutants are killed again, and keep their rows")
     if killed:
         known = known.renewed(killed)
-        _write(known)
+    reworded = known.reworded_cases()
+    by_mutant: dict[str, list[str]] = {}
+    for case, names in reworded.items():
+        by_mutant.setdefault(min(names, key=lambda name: (not _is_quick(name), name)), []).append(case)
+    survived_cases = {case for cases in _survived(by_mutant, jobs).values() for case in cases}
+    print("".join(f"{case} does not kill again\n" for case in sorted(survived_cases)), end="")
+    print(f"{len(reworded) - len(survived_cases)} of {len(reworded)} changed cases kill again, and keep their columns")
+    known = known.with_cases_renewed(reworded.keys() - survived_cases)
+    _write(known)
     return known.of_today()
 
 

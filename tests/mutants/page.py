@@ -37,6 +37,7 @@ def _head(record: Record) -> Iterator[str]:
         "",
         f"{len(record.mutants)} defects, {len(record.cases)} cases in {len(sizes)} chapters. Defects that no case",
         f"convicts: {survivors or 'none'}. Cases that convict none of these defects: {len(record.idle) or 'none'}.",
+        f"Pairs of a defect and a case that are not tried yet: {sum(map(len, record.untried.values())):,}.",
     )
 
 

@@ -104,6 +104,21 @@ class Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 rows[name] = structs.replace(row, digest=digest) if name in names else row
         return structs.replace(self, mutants=rows)
 
+    def reworded_cases(self) -> dict[str, list[str]]:
+        """Return, for each case on record whose text has changed, the unchanged mutants that it killed."""
+        texts = mutant_digests()
+        changed = [case for case, digest in case_digests().items() if self.cases.get(case, digest) != digest]
+        same = {name: row for name, row in self.mutants.items() if texts.get(name) == row.digest}
+        found = {case: [name for name, row in same.items() if case in row.cases] for case in changed}
+        return {case: names for case, names in found.items() if names}
+
+    def with_cases_renewed(self, names: Collection[str]) -> Record:
+        """Return the record with today's digests of these cases, and with all that is recorded of them."""
+        texts = case_digests()
+        return structs.replace(
+            self, cases={case: texts[case] if case in names else digest for case, digest in self.cases.items()}
+        )
+
     def after_a_try(self, name: str, tried: set[str], killing: Iterable[str], quick: str | None) -> Record:
         """Return the record when these cases were tried on this mutant: with those that kill it, and the soonest."""
         row = self.mutants[name]

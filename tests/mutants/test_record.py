@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 
 import pytest
@@ -73,6 +74,24 @@ def test_a_renewal_keeps_the_rows_of_the_mutants_that_are_killed_again(today, mo
     monkeypatch.setattr(matrix, "survived", lambda name, cases: cases if name == "narrow" else [])
     assert matrix.renew(KNOWN, jobs=1).untried == {"narrow": [*KNOWN.cases]}
     assert {name: row.digest for name, row in record.read().mutants.items()} == {"wide": "2", "narrow": "1"}
+
+
+def test_a_renewal_keeps_the_columns_of_the_cases_that_kill_again(today, monkeypatch, tmp_path):
+    today({**KNOWN.cases, "fuel/b": "2", "memory/c": "2", "memory/new": "1"}, {"wide": "1", "narrow": "1"})
+    monkeypatch.setattr(record, "DATA", tmp_path / "matrix.json")
+    monkeypatch.setattr(page, "PAGE", tmp_path / "matrix.md")
+    monkeypatch.setattr(page, "page", lambda known: "")
+    monkeypatch.setattr(matrix, "_is_quick", lambda name: True)
+    monkeypatch.setattr(matrix, "survived", lambda name, cases: [case for case in cases if case == "fuel/b"])
+    assert KNOWN.reworded_cases() == {"fuel/b": ["wide"], "memory/c": ["wide", "narrow"]}
+    assert matrix.renew(KNOWN, jobs=1).untried == {"wide": ["fuel/b", "memory/new"], "narrow": ["fuel/b", "memory/new"]}
+    assert record.read().cases == {"fuel/a": "1", "fuel/b": "1", "memory/c": "2"}
+
+
+def test_new_mutants_are_tried_on_new_cases_first(today):
+    today({**KNOWN.cases, "memory/new": "1"}, {"wide": "1", "narrow": "1", "new": "1"})
+    options = argparse.Namespace(new=True, again=False, mutant=[], chapter=None)
+    assert matrix._asked(KNOWN.of_today(), options) == {"new": ["memory/new"]}
 
 
 def test_what_is_written_is_read_back_and_has_a_line_for_each_row(today, monkeypatch, tmp_path):

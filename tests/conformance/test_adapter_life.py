@@ -44,7 +44,7 @@ def test_a_hello_that_is_none_is_an_error_that_says_so(start, name):
     with pytest.raises(RuntimeDied) as caught:
         adapter.hello()
     assert told in str(caught.value)
-    assert "did not start as it should" in str(caught.value)
+    assert "did not start correctly" in str(caught.value)
 
 
 @pytest.mark.parametrize("command", [["/nonexistent/adapter"], ["/"], ["a\0b"]])
@@ -56,7 +56,7 @@ def test_a_command_that_cannot_be_run_is_an_error(command):
 def test_starting_is_not_tried_for_ever(start, tmp_path):
     adapter = start("open('starts', 'a').write('x')\nsys.exit(1)")
     for _ in range(9):
-        assert "did not start as it should" in died(run(adapter))
+        assert "did not start correctly" in died(run(adapter))
     assert (tmp_path / "starts").read_text() == "xxx"
 
 

@@ -66,7 +66,7 @@ class Observation:
     temporary_files_growth: int | None = None
     """The growth of the number of temporary files of the runtime; `None` if it was not measured."""
     busy_threads: int | None = None
-    """The number of threads of the runtime that were at work although it was not asked anything; `None` as above."""
+    """The number of threads of the runtime that were at work without an open request; `None` if it was not measured."""
     capabilities: frozenset[str] | None = None
     """The capabilities that the runtime promises; `None` stands for all."""
 

@@ -109,6 +109,7 @@ TRAP_KINDS = frozenset(
         "unaligned-pointer",
         "unknown-handle",
         "borrow-not-returned",
+        "resource-lent",
         "cannot-leave-component",
         "cannot-enter-component",
     }

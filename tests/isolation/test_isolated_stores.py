@@ -141,7 +141,7 @@ def test_grants_reach_the_guest(engine, threads, tmp_path, monkeypatch):
 
 
 def test_what_another_process_cannot_have_is_a_clear_error(engine):
-    with pytest.raises(InvalidConfiguration, match=r"wasi.inherit: expected False.*process of its own"):
+    with pytest.raises(InvalidConfiguration, match=r"wasi.inherit: expected False.*separate process"):
         LimitedStore(engine, LIMITS, wasi=Wasi(inherit=True))
 
 
@@ -221,7 +221,7 @@ def test_a_value_that_is_much_longer_on_its_way_than_in_memory_is_over_the_trans
         guest = one.load(WORDS)
         assert len(one.execute(guest, "some", 10, limits=limits).value) == 10
         told.append(lambda guest=guest, one=one: one.execute(guest, "some", 1_500, limits=limits))
-    with pytest.raises(ResourceLimitExceeded, match="on its way between processes") as caught:
+    with pytest.raises(ResourceLimitExceeded, match="in a message between processes") as caught:
         told[0]()
     assert caught.value.resource == "host-transfer"
     assert caught.value.usage.transfer_bytes < 2**16

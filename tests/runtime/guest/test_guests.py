@@ -100,7 +100,7 @@ def test_missing_imports_are_named_with_their_wit_types(engine, guest):
     with pytest.raises(LinkError) as caught:
         engine.execute(guest, "run", 1, limits=LIMITS, host=incomplete)
     assert f"{HOST}#lookup: func(key: string) -> result<string, string>" in str(caught.value)
-    assert f"similar {HOST}#nowe" in str(caught.value)
+    assert f"a similar name is registered: {HOST}#nowe" in str(caught.value)
     assert f"{HOST}#counter" in caught.value.imports
     assert engine.execute(guest, "run", 1, limits=LIMITS, host=host)
 

@@ -224,7 +224,8 @@ def compare(command: str, shown: str, output: str) -> None:
 def same_everywhere(text: str) -> list[str]:
     """Lines without what differs from run to run or with the width of the terminal; no empty ones."""
     text = re.sub(r"[\d.,]+ (ms|s)\b", r"N \1", re.sub(r"\bin \d[\d.]*s\b", "in N s", text))
-    text = re.sub(r"^(time .*)\([\d.]+ %\)$", r"\1(N %)", text, flags=re.MULTILINE)
+    text = re.sub(r" \(N ms of processor time\)", "", text)
+    text = re.sub(r"^(time .*)\(<?[\d.]+ %\)", r"\1(N %)", text, flags=re.MULTILINE)
     text = re.sub(r"(?<=\s)\d+\.\d\d?(?=\s)", "N", text)
     text = re.sub(r"\d+ deselected", "N deselected", text)  # the suite grows
     text = re.sub(r"([=_-])\1{2,}", r"\1", text)

@@ -321,6 +321,6 @@ def test_core_values_are_sent_as_a_module_would_be_given_them(name, value):
     def reference():
         buffer = bytearray(VAL_BYTES)
         core_values.lower((name,), (value,), buffer, where="args")
-        return [*map(values.encode, core_values.lift((name,), buffer))]
+        return [*map(handle_to_json, core_values.lift((name,), buffer))]
 
     assert came_of(lambda: encode_core_values((value,), (name,), "args")) == came_of(reference)

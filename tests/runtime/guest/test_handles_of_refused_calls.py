@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 
 from pytest_airssys_wasm import (
@@ -112,7 +115,9 @@ def test_a_handle_stays_where_its_store_is_in_use(either_engine):
         handle = instance.make()
         assert instance.call("call-swap") == 1
         assert len(refused) == 2
+        assert instance.look(handle) > 0
         handle.drop()
+        assert "dropped" in repr(handle)
 
 
 def test_host_objects_of_a_refused_call_are_forgotten(either_engine):
@@ -130,6 +135,9 @@ def test_host_objects_of_a_refused_call_are_forgotten(either_engine):
         ticket = Ticket()
         with pytest.raises(TypeError, match=r"args\[1\]"):
             instance.keep(ticket, "wrong")
+        kept, ticket = weakref.ref(ticket), Ticket()
+        gc.collect()
+        assert kept() is None
         instance.keep(ticket, 1)
         assert Ticket.dropped == 1
         with pytest.raises(HostFunctionError, match=r"result\[1\]"):

@@ -1,0 +1,64 @@
+"""A grant that cannot be made is refused where it is given, or where its directory is found to be gone, in both modes."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from pytest_airssys_wasm import InvalidConfiguration, ProcessIsolation, ResourceLimits, Wasi, WasmEngine
+
+LIMITS = ResourceLimits(memory="1 MiB", timeout_ms=20_000)
+GUEST = """(module (import "wasi_snapshot_preview1" "sched_yield" (func (result i32)))
+  (memory (export "memory") 1) (func (export "f")))"""
+
+
+@pytest.fixture(scope="module", params=["thread", "process"])
+def either_engine(request):
+    with WasmEngine(isolation=ProcessIsolation() if request.param == "process" else None) as engine:
+        yield engine
+
+
+@pytest.mark.parametrize(
+    ("grants", "where"),
+    [
+        ({"args": ["\udc80"]}, "wasi.args"),
+        ({"args": [b"a"]}, "wasi.args"),
+        ({"args": ["a\0b"]}, "wasi.args"),
+        ({"env": {"A": "\udc80"}}, "wasi.env"),
+        ({"env": {"\ud800": "x"}}, "wasi.env"),
+        ({"stdin": "\ud800"}, "wasi.stdin"),
+        ({"stdin": bytearray(b"x")}, "wasi.stdin"),
+        ({"preopen": {"/a\0b": ("/", "ro")}}, "wasi.preopen"),
+        ({"preopen": {"/\udc80": ("/", "ro")}}, "wasi.preopen"),
+        ({"preopen": {"": ("/", "ro")}}, "wasi.preopen"),
+        ({"preopen": {b"/a": ("/", "ro")}}, "wasi.preopen"),
+        ({"preopen": {"/a": (b"/", "ro")}}, r"wasi.preopen['/a']"),
+        ({"preopen": {"/a": ("/\0", "ro")}}, r"wasi.preopen['/a']"),
+        ({"preopen": {"/a": (3, "ro")}}, r"wasi.preopen['/a']"),
+        ({"preopen": {"/a": (__file__, "ro")}}, r"wasi.preopen['/a']"),
+        ({"preopen": {"/a": ("/", "rx")}}, r"wasi.preopen['/a']"),
+    ],
+)
+def test_a_grant_that_cannot_be_made_is_refused_by_its_name(grants, where):
+    with pytest.raises(InvalidConfiguration) as caught:
+        Wasi(**grants)
+    assert caught.value.where == where
+
+
+def test_a_directory_whose_name_is_not_utf_8_cannot_be_granted(tmp_path):
+    folder = tmp_path / os.fsdecode(b"\xff")
+    folder.mkdir()
+    with pytest.raises(InvalidConfiguration, match="lone surrogates"):
+        Wasi(preopen={"/a": (folder, "ro")})
+
+
+def test_a_directory_that_is_gone_is_not_a_fault_of_the_guest(either_engine, tmp_path):
+    folder = tmp_path / "granted"
+    folder.mkdir()
+    wasi, guest = Wasi(preopen={"/a": (folder, "ro")}), either_engine.load(GUEST)
+    either_engine.execute(guest, "f", limits=LIMITS, wasi=wasi)
+    folder.rmdir()
+    with pytest.raises(InvalidConfiguration, match="an existing directory of the host") as caught:
+        either_engine.execute(guest, "f", limits=LIMITS, wasi=wasi)
+    assert caught.value.where == "wasi.preopen['/a']"

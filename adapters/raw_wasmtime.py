@@ -70,7 +70,7 @@ def execute(store, limits, phase, act, *arguments):
     answer |= {"elapsed_ms": (time.monotonic() - started) * 1_000, "phase": phase}
     clock.cancel()
     clock.join()  # otherwise it may still fire, in the next execution
-    if answer["verdict"] in ("ok", "out-of-fuel", "host-error") or answer.get("trap") == "unreachable":
+    if answer["verdict"] in ("ok", "exit", "out-of-fuel", "host-error") or answer.get("trap") == "unreachable":
         answer["fuel_consumed"] = limits["fuel"] - store.get_fuel()  # other traps: the last frame is not billed
     return answer
 

@@ -121,7 +121,7 @@ class AdapterRuntime:
     @contextmanager
     def temporary_folder(self) -> Iterator[Path]:
         """Yield the folder to which `TMPDIR` of the adapter points."""
-        self.hello()
+        self._process(for_request=False)
         assert self._scratch is not None
         yield self._scratch.path
 

@@ -139,3 +139,21 @@ time.sleep(60)
         driver.send_signal(signal.SIGKILL)
         driver.wait()
     wait_until(lambda: session_members(process_id) == ())
+
+
+def test_an_adapter_has_a_temporary_folder_of_its_own_that_goes_with_it(start):
+    adapter = start("""
+        import tempfile
+        hello()
+        while True:
+            request = read()
+            file = tempfile.NamedTemporaryFile(delete=False)
+            fine(request, value=file.name)
+    """)
+    with adapter.temporary_folder() as folder:
+        (answer,) = run(adapter)
+        assert answer.value in map(str, folder.rglob("*"))
+    adapter.close()
+    assert not folder.exists()
+    with adapter.temporary_folder() as other:
+        assert other.exists()

@@ -118,7 +118,7 @@ def walks_along_objects_are_not_watched(patch):
 @FAMILY.mutant
 def recursions_are_not_watched(patch):
     """Only loops are looked at: a function that calls itself is none."""
-    _unwatched(patch, r'\(func \$f\s+(\(export "f"\) )?\(?call \$f')
+    _unwatched(patch, r'\(func \$f\s+(\(export "f"\) )?(?:\(global\.set [\s\S]*\)\s*)?\(?call \$f')
 
 
 @FAMILY.mutant

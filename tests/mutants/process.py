@@ -13,6 +13,7 @@ from mutants.mutant import Family, around
 from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime
 from pytest_airssys_wasm.protocol import server as serve
 from pytest_airssys_wasm.protocol.messages import RunAnswer
+from pytest_airssys_wasm.runtime import engine
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.binary import sections as core_sections
 from pytest_airssys_wasm.runtime.compile import wasmtime_config
@@ -146,6 +147,7 @@ def lies_about_compilers(patch):
     around(patch, InProcessRuntime, "hello", hello)
     patch.setattr(core_sections, "_MOST_BYTES", 2**40)
     patch.setattr(wit_reader, "_MOST_NAMES", 2**40)
+    patch.setattr(engine, "_measured", lambda binary, name: 0)
 
 
 @FAMILY.mutant

@@ -55,7 +55,11 @@ def test_a_forked_process_that_ends_takes_no_files_from_its_parent(scratch):
     """
     environment = {**os.environ, "TMPDIR": str(scratch)}
     done = subprocess.run(
-        [sys.executable, "-c", dedent(code)], capture_output=True, text=True, timeout=120, env=environment
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", dedent(code)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=environment,
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert [*scratch.iterdir()] == []

@@ -55,7 +55,7 @@ class UnmetImport:
 
     @property
     def short_text(self) -> str:
-        """The same on a line that people can read: the members of records, variants and the like left out if long."""
+        """The import and its type on one line, without the members of long records and variants."""
         return f"{self.name}: {_short(self.type)}{f' ({self.why})' if self.why else ''}"
 
 

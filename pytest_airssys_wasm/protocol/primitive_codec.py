@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytest_airssys_wasm.protocol import values, wire
 from pytest_airssys_wasm.runtime.base.floats import f32_bits, f32_of
-from pytest_airssys_wasm.runtime.base.values import WrongType, WrongValue
+from pytest_airssys_wasm.runtime.base.values import WrongValue
+from pytest_airssys_wasm.runtime.convert.accepted import (
+    check_bool,
+    check_char,
+    check_float,
+    check_integer,
+    check_string,
+)
 from pytest_airssys_wasm.runtime.convert.transfer import NUMBERS
 
 if TYPE_CHECKING:
@@ -65,26 +72,15 @@ def primitive_codec(name: str) -> Codec:
 
 
 def _bool(value: Any, _passage: Passage) -> bool:
-    if not isinstance(value, bool):
-        raise WrongType("bool", value)
-    return value
+    return check_bool(value)
 
 
 def _char(value: Any, _passage: Passage) -> str:
-    if not isinstance(value, str):
-        raise WrongType("char", value)
-    if len(value) != 1 or "\ud800" <= value <= "\udfff":
-        raise WrongValue("char (one Unicode scalar value)", value)
-    return chr(ord(value))  # not an instance of a subclass
+    return chr(check_char(value))  # not an instance of a subclass
 
 
 def _string(value: Any, passage: Passage) -> str:
-    if not isinstance(value, str):
-        raise WrongType("string", value)
-    try:
-        encoded = str.encode(value)
-    except UnicodeEncodeError:
-        raise WrongValue("string (without lone surrogates)", value) from None
+    encoded = check_string(value)
     passage.charge(len(encoded))
     return value if type(value) is str else encoded.decode()
 
@@ -94,7 +90,7 @@ def _integer(name: str) -> Codec:
 
     def encode(value: Any, _passage: Passage) -> int:
         if type(value) is not int:
-            value = _whole(name, value)
+            value = check_integer(name, value)
         if not least <= value <= most:
             raise WrongValue(name, value)
         return value  # type: ignore[no-any-return]
@@ -107,18 +103,10 @@ def _range(name: str) -> tuple[int, int]:
     return (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if is_signed else (0, 2**bits - 1)
 
 
-def _whole(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise WrongType(name, value)
-    return int(value)
-
-
 def _float(name: str) -> Codec:
-    slot = Struct(f"<{NUMBERS[name]}")
-
     def check(value: Any) -> float:
         if type(value) is not float:
-            value = _real(name, slot, value)
+            value = check_float(name, value)
         try:
             return f32_of(f32_bits(value)) if name == "f32" else value
         except OverflowError:
@@ -128,21 +116,6 @@ def _float(name: str) -> Codec:
         lambda value, _: wire.encode_exact_float(check(value)),
         lambda value, _: check(values.scalar(value, name)),
     )
-
-
-def _real(name: str, slot: Struct, value: Any) -> float:
-    """Return an int that a float represents exactly, or an instance of a subclass of float, as a float."""
-    if isinstance(value, float):
-        return float(value)
-    whole = _whole(name, value)
-    try:
-        real = float(whole)
-        (stored,) = slot.unpack(slot.pack(real))
-    except OverflowError:
-        stored = None
-    if stored != whole:
-        raise WrongValue(f"{name} (it cannot hold this int exactly)", value)
-    return real
 
 
 def check_at_once(name: str) -> Callable[[Sequence[Any]], list[Any] | None]:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-from array import array
-from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from math import isfinite
 from typing import TYPE_CHECKING, Any
@@ -26,9 +24,18 @@ from pytest_airssys_wasm.runtime.base.values import (
     Some,
     Variant,
     WrongType,
-    WrongValue,
     field_name,
     make_record,
+)
+from pytest_airssys_wasm.runtime.convert.accepted import (
+    check_enum,
+    check_flags,
+    check_list,
+    check_no_payload,
+    check_tuple,
+    check_variant,
+    record_checker,
+    unknown_keys,
 )
 from pytest_airssys_wasm.runtime.convert.transfer import fixed_size
 from pytest_airssys_wasm.runtime.wit.types import (
@@ -48,6 +55,8 @@ from pytest_airssys_wasm.runtime.wit.types import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pytest_airssys_wasm.runtime.wit.types import WitType
 
 _BATCH = 4_096
@@ -96,20 +105,12 @@ def _list(type_: ListType) -> Codec:
     expected = str(type_) + (" (bytes)" if is_bytes else "")
 
     def encode(value: Any, passage: Passage) -> Any:
-        if isinstance(value, memoryview) and (not is_bytes or value.format not in ("B", "c")):
-            if is_bytes:
-                raise WrongType(expected, value)
-            value = value.tolist()
-        if isinstance(value, (str, Mapping)) or not isinstance(value, (Sequence, memoryview, bytearray, array)):
-            raise WrongType(expected, value)
-        passage.charge(len(value) * cost)
-        if is_bytes and isinstance(value, (bytes, bytearray, memoryview)):
-            return wire.encode(bytes(value))
-        # A copy, whose length cannot change under way.
-        value = bytes(value) if isinstance(value, (bytes, bytearray, memoryview)) else tuple(value)
-        found = at_once(value)
+        elements = check_list(value, str(type_), is_bytes, lambda count: passage.charge(count * cost))
+        if is_bytes and isinstance(elements, bytes):
+            return wire.encode(elements)
+        found = at_once(elements)
         if found is None:
-            found = _each(value, element.encode, passage)
+            found = _each(elements, element.encode, passage)
         elif name in ("f32", "f64") and not all(map(isfinite, found)):
             found = [*map(wire.encode_exact_float, found)]
         return wire.encode(bytes(found)) if is_bytes else found
@@ -146,83 +147,46 @@ def _each(items: Iterable[Any], convert: Convert, passage: Passage) -> list[Any]
 
 
 def _record(type_: RecordType) -> Codec:
+    check = record_checker(type_)
     fields = [(name, field_name(name), codec_of(field)) for name, field in type_.fields]
     names = {name for name, _ in type_.fields}
-    known = names | {field_name(name) for name in names} | {name.replace("-", "_") for name in names}
     expected = f"record {{{', '.join(name for name, _ in type_.fields)}}}"
 
     def encode(value: Any, passage: Passage) -> dict[str, Any]:
-        if isinstance(value, Record):
-            value = value.as_dict()
-        is_mapping = isinstance(value, Mapping)
-        if is_mapping and not value.keys() <= known:
-            raise WrongType(f"{expected} (unknown: {_unknown(value, known)})", value)
-        found = {}
-        for name, attribute, codec in fields:
-            field = _field(value, name, attribute, is_mapping, expected)
-            try:
-                found[name] = codec.encode(field, passage)
-            except Mismatch as error:
-                raise error.at(f".{attribute}")
-        return found
+        return {
+            name: _within(f".{attribute}", codec.encode, field, passage)
+            for field, (name, attribute, codec) in zip(check(value), fields)
+        }
 
     def decode(value: Any, passage: Passage) -> Record:
         if not isinstance(value, dict):
             raise WrongType(f"{expected} (missing: {fields[0][0]})", value)
         if not value.keys() <= names:
-            raise WrongType(f"{expected} (unknown: {_unknown(value, names)})", values.decode(value, type_))
+            raise WrongType(f"{expected} (unknown: {unknown_keys(value, names)})", values.decode(value, type_))
         found = {}
         for name, attribute, codec in fields:
             if name not in value:
                 raise WrongType(f"{expected} (missing: {name})", values.decode(value, type_))
-            try:
-                found[attribute] = codec.decode(value[name], passage)
-            except Mismatch as error:
-                raise error.at(f".{attribute}")
+            found[attribute] = _within(f".{attribute}", codec.decode, value[name], passage)
         return make_record(found)
 
     return Codec(encode, decode)
 
 
-def _unknown(value: Mapping[Any, Any], known: set[str]) -> str:
-    return ", ".join(sorted(map(str, value.keys() - known)))
-
-
-def _field(value: Any, name: str, attribute: str, is_mapping: bool, expected: str) -> Any:
-    if is_mapping:
-        for key in (name, attribute, name.replace("-", "_")):
-            if key in value:
-                return value[key]
-    else:
-        try:
-            return getattr(value, attribute)
-        except AttributeError:
-            pass
-    raise WrongType(f"{expected} (missing: {name})", value)
-
-
 def _tuple(type_: TupleType) -> Codec:
     codecs = [codec_of(element) for element in type_.elements]
-
-    def elements(value: Any) -> tuple[Any, ...]:
-        if not isinstance(value, (tuple, list)):
-            raise WrongType(str(type_), value)
-        found = tuple(value)
-        if len(found) != len(codecs):
-            raise WrongValue(f"{type_} ({len(codecs)} elements)", found)
-        return found
 
     def encode(value: Any, passage: Passage) -> list[Any]:
         return [
             _within(f"[{index}]", codec.encode, one, passage)
-            for index, (codec, one) in enumerate(zip(codecs, elements(value)))
+            for index, (codec, one) in enumerate(zip(codecs, check_tuple(value, type_)))
         ]
 
     def decode(value: Any, passage: Passage) -> tuple[Any, ...]:
         return tuple(
             [
                 _within(f"[{index}]", codec.decode, one, passage)
-                for index, (codec, one) in enumerate(zip(codecs, elements(value)))
+                for index, (codec, one) in enumerate(zip(codecs, check_tuple(value, type_)))
             ]
         )
 
@@ -234,11 +198,7 @@ def _variant(type_: VariantType) -> Codec:
     expected = f"variant of {', '.join(cases)}"
 
     def encode(value: Any, passage: Passage) -> dict[str, Any]:
-        if not isinstance(value, Variant):
-            raise WrongType(f"Variant ({expected})", value)
-        if not isinstance(value.case, str) or value.case not in cases:
-            raise WrongValue(expected, value)
-        name, codec = cases[value.case]
+        name, codec = check_variant(value, cases, expected)
         return {"case": name, "value": _encoded_payload(value.payload, codec, f".{name}", passage)}
 
     def decode(value: Any, passage: Passage) -> Variant:
@@ -254,8 +214,7 @@ def _variant(type_: VariantType) -> Codec:
 def _encoded_payload(value: Any, codec: Codec | None, step: str, passage: Passage) -> Any:
     if codec is not None:
         return _within(step, codec.encode, value, passage)
-    if value is not None:
-        raise WrongValue("no payload", value).at(step)
+    check_no_payload(value, step)
     return None
 
 
@@ -275,11 +234,7 @@ def _enum(type_: EnumType) -> Codec:
     expected = f"enum, one of {', '.join(cases)}"
 
     def check(value: Any, _passage: Passage) -> str:
-        if not isinstance(value, str):
-            raise WrongType(expected, value)
-        if value not in cases:
-            raise WrongValue(expected, value)
-        return cases[value]
+        return check_enum(value, cases, expected)
 
     return Codec(check, check)
 
@@ -289,15 +244,7 @@ def _flags(type_: FlagsType) -> Codec:
     expected = f"flags, a set of {', '.join(names)}"
 
     def encode(value: Any, _passage: Passage) -> list[str]:
-        if isinstance(value, (str, Mapping)) or not isinstance(value, Iterable):
-            raise WrongType(expected, value)
-        given = list(value)
-        if not all(isinstance(name, str) for name in given):
-            raise WrongType(expected, value)
-        chosen = sorted(set(given))
-        if not names.keys() >= set(chosen):
-            raise WrongValue(expected, value)
-        return [names[name] for name in chosen]
+        return check_flags(value, names, expected)
 
     def decode(value: Any, passage: Passage) -> frozenset[str]:
         if isinstance(value, list) and all(isinstance(name, str) for name in value):

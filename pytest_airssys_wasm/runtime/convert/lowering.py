@@ -8,7 +8,6 @@ overhead.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Mapping, Sequence
 from ctypes import addressof, c_char
 from functools import lru_cache
 from math import isnan
@@ -18,17 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.runtime.base.exhaustive import assert_never
 from pytest_airssys_wasm.runtime.base.floats import f32_bits
-from pytest_airssys_wasm.runtime.base.values import (
-    Err,
-    Mismatch,
-    Ok,
-    Record,
-    Some,
-    Variant,
-    WrongType,
-    WrongValue,
-    field_name,
-)
+from pytest_airssys_wasm.runtime.base.values import Err, Mismatch, Ok, Some, WrongType, WrongValue, field_name
 from pytest_airssys_wasm.runtime.capi.abi import VAL_BYTES
 from pytest_airssys_wasm.runtime.capi.vals import (
     BYTES,
@@ -43,6 +32,20 @@ from pytest_airssys_wasm.runtime.capi.vals import (
     RECORD_ENTRY_VALUE,
     TAGGED,
     VECTOR,
+)
+from pytest_airssys_wasm.runtime.convert.accepted import (
+    check_bool,
+    check_char,
+    check_enum,
+    check_flags,
+    check_float,
+    check_integer,
+    check_list,
+    check_no_payload,
+    check_string,
+    check_tuple,
+    check_variant,
+    record_checker,
 )
 from pytest_airssys_wasm.runtime.convert.transfer import NUMBERS, fixed_size
 from pytest_airssys_wasm.runtime.wit.types import (
@@ -62,6 +65,8 @@ from pytest_airssys_wasm.runtime.wit.types import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from pytest_airssys_wasm.runtime.convert.transfer import Transfer
     from pytest_airssys_wasm.runtime.wit.types import WitType
 
@@ -122,10 +127,8 @@ def _primitive(name: str) -> Lower:
 
 
 def _bool(value: Any, address: int, transfer: Transfer) -> None:
-    if not isinstance(value, bool):
-        raise WrongType("bool", value)
+    BYTES[address + PAYLOAD] = check_bool(value)
     BYTES[address] = KINDS["bool"]
-    BYTES[address + PAYLOAD] = value
 
 
 def _integer(name: str) -> Lower:
@@ -133,7 +136,7 @@ def _integer(name: str) -> Lower:
 
     def lower(value: Any, address: int, transfer: Transfer) -> None:
         if type(value) is not int:
-            value = _whole(name, value)
+            value = check_integer(name, value)
         try:
             slot.pack_into(MEMORY, address, kind, value)
         except StructError:
@@ -147,7 +150,7 @@ def _float(name: str) -> Lower:
 
     def lower(value: Any, address: int, transfer: Transfer) -> None:
         if type(value) is not float:
-            value = _real(name, value)
+            value = check_float(name, value)
         if value != value and name == "f32":
             _F32_NAN.pack_into(MEMORY, address, kind, f32_bits(value))
             return
@@ -159,47 +162,16 @@ def _float(name: str) -> Lower:
     return lower
 
 
-def _whole(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise WrongType(name, value)
-    return int(value)
-
-
-def _real(name: str, value: Any) -> float:
-    """Return an int that a float represents exactly, or an instance of a subclass of float, as a float."""
-    if isinstance(value, float):
-        return float(value)
-    whole = _whole(name, value)
-    try:
-        real = float(whole)
-        (stored,) = Struct(f"<{NUMBERS[name]}").unpack(Struct(f"<{NUMBERS[name]}").pack(real))
-    except OverflowError:
-        stored = None
-    if stored != whole:
-        raise WrongValue(f"{name} (it cannot hold this int exactly)", value)
-    return real
-
-
 _CHAR = Struct("<B7xI")
 _F32_NAN = Struct("<B7xI")
 
 
 def _char(value: Any, address: int, transfer: Transfer) -> None:
-    if not isinstance(value, str):
-        raise WrongType("char", value)
-    # A surrogate is not a Unicode scalar value; wasmtime aborts the process when it is given one.
-    if len(value) != 1 or "\ud800" <= value <= "\udfff":
-        raise WrongValue("char (one Unicode scalar value)", value)
-    _CHAR.pack_into(MEMORY, address, KINDS["char"], ord(value))
+    _CHAR.pack_into(MEMORY, address, KINDS["char"], check_char(value))
 
 
 def _string(value: Any, address: int, transfer: Transfer) -> None:
-    if not isinstance(value, str):
-        raise WrongType("string", value)
-    try:
-        encoded = str.encode(value)  # wasmtime aborts the process on anything but UTF-8
-    except UnicodeEncodeError:
-        raise WrongValue("string (without lone surrogates)", value) from None
+    encoded = check_string(value)
     transfer.charge(len(encoded))
     data = transfer.allocate(len(encoded))
     BYTES[data : data + len(encoded)] = encoded
@@ -212,21 +184,14 @@ def _list(type_: ListType) -> Lower:
     cost = max(1, fixed_size(element))
     name = element.name if isinstance(element, Primitive) else ""
     code = {"char": "I", "bool": "B"}.get(name) or NUMBERS.get(name)
-    is_bytes = name == "u8"
+    expected = str(type_)
 
     def lower(value: Any, address: int, transfer: Transfer) -> None:
-        if isinstance(value, memoryview) and (not is_bytes or value.format not in ("B", "c")):
-            if is_bytes:
-                raise WrongType("list<u8> (bytes)", value)
-            value = value.tolist()
-        if isinstance(value, (str, Mapping)) or not isinstance(value, (Sequence, memoryview, bytearray, array)):
-            raise WrongType(str(type_) + (" (bytes)" if is_bytes else ""), value)
-        transfer.charge(len(value) * cost)
-        # A copy, whose length cannot change under way: memory is allocated for so many, and all of it is read.
-        value = bytes(value) if isinstance(value, (bytes, bytearray, memoryview)) else tuple(value)
-        count = len(value)
+        # Memory is allocated for so many elements, and all of it is read.
+        elements = check_list(value, expected, name == "u8", lambda count: transfer.charge(count * cost))
+        count = len(elements)
         data = transfer.allocate(VAL_BYTES * count)
-        packed = _pack(name, code, value) if code is not None and count else None
+        packed = _pack(name, code, elements) if code is not None and count else None
         if packed is not None:
             assert code is not None
             view, width = BYTES[data : data + VAL_BYTES * count], Struct(f"<{code}").size
@@ -237,7 +202,7 @@ def _list(type_: ListType) -> Lower:
                 column: Any = view.cast(code)  # type: ignore[call-overload]  # a format code
                 column[PAYLOAD // width :: VAL_BYTES // width] = memoryview(packed)
         else:
-            _each(value, data, lower_element, transfer)
+            _each(elements, data, lower_element, transfer)
         VECTOR.pack_into(MEMORY, address, KINDS["list"], count, data)
 
     return lower
@@ -283,24 +248,17 @@ def _pack(name: str, code: str, values: Any) -> Any | None:
 
 
 def _record(type_: RecordType) -> Lower:
+    check = record_checker(type_)
     fields = [
-        (name, field_name(name), _name_in_memory(name), index * RECORD_ENTRY_BYTES, compile_lower(field))
+        (field_name(name), _name_in_memory(name), index * RECORD_ENTRY_BYTES, compile_lower(field))
         for index, (name, field) in enumerate(type_.fields)
     ]
     size_bytes, kind = RECORD_ENTRY_BYTES * len(fields), KINDS["record"]
-    known = {name for one in fields for name in one[:2]} | {name.replace("-", "_") for name, *_ in fields}
-    expected = f"record {{{', '.join(name for name, *_ in fields)}}}"
 
     def lower(value: Any, address: int, transfer: Transfer) -> None:
-        if isinstance(value, Record):
-            value = value.as_dict()
-        is_mapping = isinstance(value, Mapping)
-        if is_mapping and not value.keys() <= known:
-            unknown = ", ".join(sorted(map(str, value.keys() - known)))
-            raise WrongType(f"{expected} (unknown: {unknown})", value)
+        values = check(value)
         data = transfer.allocate(size_bytes)
-        for name, attribute, (text, length), offset, lower_field in fields:
-            field = _field(value, name, attribute, is_mapping, expected)
+        for field, (attribute, (text, length), offset, lower_field) in zip(values, fields):
             NAME.pack_into(MEMORY, data + offset, length, addressof(text))
             try:
                 lower_field(field, data + offset + RECORD_ENTRY_VALUE, transfer)
@@ -311,30 +269,13 @@ def _record(type_: RecordType) -> Lower:
     return lower
 
 
-def _field(value: Any, name: str, attribute: str, is_mapping: bool, expected: str) -> Any:
-    if is_mapping:
-        for key in (name, attribute, name.replace("-", "_")):
-            if key in value:
-                return value[key]
-    else:
-        try:
-            return getattr(value, attribute)
-        except AttributeError:
-            pass
-    raise WrongType(f"{expected} (missing: {name})", value)
-
-
 def _tuple(type_: TupleType) -> Lower:
     elements = [compile_lower(element) for element in type_.elements]
 
     def lower(value: Any, address: int, transfer: Transfer) -> None:
-        if not isinstance(value, (tuple, list)):
-            raise WrongType(str(type_), value)
-        value = tuple(value)
-        if len(value) != len(elements):
-            raise WrongValue(f"{type_} ({len(elements)} elements)", value)
+        values = check_tuple(value, type_)
         data = transfer.allocate(VAL_BYTES * len(elements))
-        for index, (lower_one, element) in enumerate(zip(elements, value)):
+        for index, (lower_one, element) in enumerate(zip(elements, values)):
             try:
                 lower_one(element, data + index * VAL_BYTES, transfer)
             except Mismatch as error:
@@ -352,11 +293,7 @@ def _variant(type_: VariantType) -> Lower:
     expected = f"variant of {', '.join(cases)}"
 
     def lower(value: Any, address: int, transfer: Transfer) -> None:
-        if not isinstance(value, Variant):
-            raise WrongType(f"Variant ({expected})", value)
-        if not isinstance(value.case, str) or value.case not in cases:
-            raise WrongValue(expected, value)
-        (text, length), lower_payload = cases[value.case]
+        (text, length), lower_payload = check_variant(value, cases, expected)
         payload = _payload(value.payload, lower_payload, f".{value.case}", transfer)
         NAMED.pack_into(MEMORY, address, KINDS["variant"], length, addressof(text), payload)
 
@@ -366,8 +303,7 @@ def _variant(type_: VariantType) -> Lower:
 def _payload(value: Any, lower: Lower | None, step: str, transfer: Transfer) -> int:
     """Return the address of the lowered payload, or 0 for a case without one."""
     if lower is None:
-        if value is not None:
-            raise WrongValue("no payload", value).at(step)
+        check_no_payload(value, step)
         return 0
     address = transfer.allocate(VAL_BYTES)
     try:
@@ -382,11 +318,7 @@ def _enum(type_: EnumType) -> Lower:
     expected = f"enum, one of {', '.join(cases)}"
 
     def lower(value: Any, address: int, transfer: Transfer) -> None:
-        if not isinstance(value, str):
-            raise WrongType(expected, value)
-        if value not in cases:
-            raise WrongValue(expected, value)
-        text, length = cases[value]
+        text, length = check_enum(value, cases, expected)
         VECTOR.pack_into(MEMORY, address, KINDS["enum"], length, addressof(text))
 
     return lower
@@ -397,17 +329,9 @@ def _flags(type_: FlagsType) -> Lower:
     expected = f"flags, a set of {', '.join(names)}"
 
     def lower(value: Any, address: int, transfer: Transfer) -> None:
-        if isinstance(value, (str, Mapping)) or not isinstance(value, Iterable):
-            raise WrongType(expected, value)
-        given = list(value)
-        if not all(isinstance(name, str) for name in given):
-            raise WrongType(expected, value)
-        chosen = sorted(set(given))
-        if not names.keys() >= set(chosen):
-            raise WrongValue(expected, value)
+        chosen = check_flags(value, names, expected)
         data = transfer.allocate(NAME_BYTES * len(chosen))
-        for index, name in enumerate(chosen):
-            text, length = names[name]
+        for index, (text, length) in enumerate(chosen):
             NAME.pack_into(MEMORY, data + index * NAME_BYTES, length, addressof(text))
         VECTOR.pack_into(MEMORY, address, KINDS["flags"], len(chosen), data)
 

@@ -9,4 +9,5 @@ other packages do not need ctypes types. This package does not handle limits or 
 - `failures`, `backtrace`: wasmtime's errors and traps as plain data, with the names of functions
 - `vals`, `arena`: the layout of component values, and the memory in which they are lowered
 - `callbacks`, `memory_creator`: what wasmtime calls back, host functions and linear memories
+- `guard_library`: the library of the native guard, loaded and checked
 """

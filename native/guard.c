@@ -1,0 +1,696 @@
+/* The native guard. guard.h says what it is for, and docs/decisions/native-guard.md why it is written in C. */
+#if defined(__linux__) && !defined(_GNU_SOURCE)
+#define _GNU_SOURCE /* pthread_getattr_np */
+#endif
+
+#include "guard.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+/* A guest on the main thread lets Python handle signals this often. */
+#define BEAT_NS INT64_C(20000000)
+/* A beat may have to wait for the GIL, so there is none this near to the deadline, which ends the guest as well. */
+#define LAST_BEAT_NS INT64_C(25000000)
+/* A run that is stopped misses an epoch that passes while its callback decides, so there is another this much later. */
+#define NUDGE_NS INT64_C(1000000)
+/* The mappings that are kept for reuse, and how large their memories may have been. */
+#define KEPT_MAPPINGS 16
+#define KEPT_BYTES ((size_t)1 << 20)
+
+#define TRAP_INTERRUPT 10
+#define UPDATE_DEADLINE_CONTINUE 0
+#define VALUE_BYTES 32 /* wasmtime_component_val_t */
+#define NEVER INT64_MAX
+
+static guard_table table;
+static bool is_loaded;
+static size_t needed_stack_bytes;
+static size_t page_bytes;
+static pthread_t main_thread;
+
+/* `lock` protects the list of runs and the state of the keeper, which is the thread that keeps deadlines. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t is_due;
+static guard_run *running;
+static int64_t wakes_at_ns = NEVER; /* when the keeper will look next */
+static bool is_keeping;
+static pthread_t keeper;
+static uintptr_t generation; /* the keeper of an earlier generation ends */
+
+/* The innermost run on this thread, whose account pays for memories. */
+static _Thread_local guard_run *current;
+
+/* --- time ---------------------------------------------------------------------------------------------------------- */
+
+static int64_t read_clock(clockid_t clock) {
+  struct timespec time;
+  if (clock_gettime(clock, &time)) return 0;
+  return (int64_t)time.tv_sec * INT64_C(1000000000) + time.tv_nsec;
+}
+
+static int64_t now(void) { return read_clock(CLOCK_MONOTONIC); }
+
+static int64_t later(int64_t time_ns, int64_t by_ns) { return by_ns > NEVER - time_ns ? NEVER : time_ns + by_ns; }
+
+static int64_t least(int64_t one, int64_t other) { return one < other ? one : other; }
+
+/* --- atomic fields ------------------------------------------------------------------------------------------------- */
+
+#define LOAD(field) __atomic_load_n(&(field), __ATOMIC_RELAXED)
+#define STORE(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELAXED)
+
+static bool stop_first(guard_run *run, int32_t reason) {
+  int32_t is_running = GUARD_RUNNING;
+  return __atomic_compare_exchange_n(&run->stop, &is_running, reason, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+}
+
+static int32_t stopped(guard_run *run) { return __atomic_load_n(&run->stop, __ATOMIC_ACQUIRE); }
+
+/* --- the keeper of deadlines --------------------------------------------------------------------------------------- */
+
+static void wait_until(int64_t time_ns) {
+  if (time_ns == NEVER) {
+    pthread_cond_wait(&is_due, &lock);
+    return;
+  }
+#ifdef __APPLE__
+  int64_t left_ns = time_ns - now();
+  if (left_ns < 0) left_ns = 0;
+  struct timespec left = {left_ns / 1000000000, left_ns % 1000000000};
+  pthread_cond_timedwait_relative_np(&is_due, &lock, &left);
+#else
+  struct timespec time = {(time_t)(time_ns / 1000000000), (long)(time_ns % 1000000000)};
+  pthread_cond_timedwait(&is_due, &lock, &time);
+#endif
+}
+
+/* Return when a run that is not stopped has to be looked at. */
+static int64_t next_look(guard_run *run) {
+  int64_t due_ns = LOAD(run->due_ns);
+  if (!run->beats) return due_ns;
+  int64_t beat_ns = LOAD(run->nudged_ns) + BEAT_NS;
+  return due_ns != NEVER && beat_ns > due_ns - LAST_BEAT_NS ? due_ns : beat_ns;
+}
+
+/* Look at one run: stop it if it is due, and let it call back if it has a reason. Return when to look again. */
+static int64_t look_at(guard_run *run, int64_t time_ns) {
+  if (time_ns >= LOAD(run->due_ns)) stop_first(run, GUARD_TIMEOUT);
+  bool has_to_call = stopped(run) != GUARD_RUNNING;
+  if (!has_to_call && time_ns >= next_look(run)) {
+    has_to_call = true;
+    STORE(run->nudged_ns, time_ns);
+  }
+  /* The engine lives: the store of a run that is in the list holds it. */
+  if (has_to_call) table.engine_increment_epoch(run->engine);
+  return stopped(run) != GUARD_RUNNING ? later(time_ns, NUDGE_NS) : next_look(run);
+}
+
+static void *keep(void *own_generation) {
+  pthread_mutex_lock(&lock);
+  while (generation == (uintptr_t)own_generation) {
+    int64_t time_ns = now(), next_ns = NEVER;
+    for (guard_run *run = running; run; run = run->next) next_ns = least(next_ns, look_at(run, time_ns));
+    wakes_at_ns = next_ns;
+    wait_until(next_ns);
+  }
+  pthread_mutex_unlock(&lock);
+  return NULL;
+}
+
+static int init_condition(void) {
+  pthread_condattr_t attributes;
+  int error = pthread_condattr_init(&attributes);
+  if (error) return error;
+#ifndef __APPLE__
+  pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+#endif
+  error = pthread_cond_init(&is_due, &attributes);
+  pthread_condattr_destroy(&attributes);
+  return error;
+}
+
+/* Start the keeper unless it is there. The caller holds the lock. */
+static bool start_keeper(void) {
+  if (is_keeping) return true;
+  sigset_t all, before;
+  pthread_attr_t attributes;
+  sigfillset(&all);
+  if (pthread_attr_init(&attributes)) return false;
+  pthread_attr_setstacksize(&attributes, (size_t)256 << 10);
+  /* The signals of the process are for Python's thread. */
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  is_keeping = !pthread_create(&keeper, &attributes, keep, (void *)generation);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  pthread_attr_destroy(&attributes);
+  return is_keeping;
+}
+
+/* Let the keeper look at `time_ns`, if it would sleep longer. The caller holds the lock. */
+static void wake_by(int64_t time_ns) {
+  if (time_ns >= wakes_at_ns) return;
+  wakes_at_ns = time_ns;
+  pthread_cond_signal(&is_due);
+}
+
+static void stop_keeper(void) {
+  pthread_mutex_lock(&lock);
+  bool was_keeping = is_keeping;
+  pthread_t thread = keeper;
+  is_keeping = false;
+  generation++;
+  pthread_cond_signal(&is_due);
+  pthread_mutex_unlock(&lock);
+  if (was_keeping) pthread_join(thread, NULL);
+}
+
+void guard_stop(guard_run *run, int32_t reason) {
+  if (!stop_first(run, reason)) return;
+  pthread_mutex_lock(&lock);
+  for (guard_run *one = running; one; one = one->next)
+    if (one == run) {
+      if (start_keeper())
+        wake_by(0);
+      else
+        table.engine_increment_epoch(run->engine);
+    }
+  pthread_mutex_unlock(&lock);
+}
+
+/* --- the epoch callback -------------------------------------------------------------------------------------------- */
+
+/* Let Python handle the signals that have arrived. The guest's thread is Python's main thread, and has released the
+ * GIL. What a handler raises must not pass through wasmtime: it is kept for the caller of the entry. */
+static void handle_signals(guard_run *run) {
+  if (!table.is_initialized()) return; /* the interpreter is ending */
+  int state = table.gil_ensure();
+  if (table.check_signals() < 0) {
+    void **exception = run->exception;
+    table.fetch_exception(&exception[0], &exception[1], &exception[2]);
+    stop_first(run, GUARD_RAISED);
+  }
+  table.gil_release(state);
+}
+
+static void *on_epoch(void *context, void *data, uint64_t *delta, uint8_t *kind) {
+  guard_run *run = data;
+  (void)context;
+  if (run->beats && stopped(run) == GUARD_RUNNING) handle_signals(run);
+  /* A handler that raised while the time ran out has still raised. */
+  if (stopped(run) != GUARD_RUNNING || run->exception[0]) return table.trap_new_code(TRAP_INTERRUPT);
+  *delta = 1;
+  *kind = UPDATE_DEADLINE_CONTINUE;
+  return NULL;
+}
+
+/* --- memories ------------------------------------------------------------------------------------------------------ */
+
+struct guard_memories {
+  int64_t live;
+};
+
+/* One linear memory: an accessible head, the rest of its reservation, and a guard region behind it. */
+typedef struct mapping {
+  guard_run *owner;
+  guard_memories *home;
+  char *base;
+  size_t size;     /* of the memory */
+  size_t opened;   /* accessible bytes: `size` in whole pages */
+  size_t reserved; /* bytes that it may grow to in place */
+  size_t guarded;
+  bool is_kept_later; /* whether it may be reused */
+  struct mapping *next;
+} mapping;
+
+/* The layout of wasmtime_linear_memory_t and of wasmtime_memory_creator_t. */
+typedef struct linear_memory {
+  void *env;
+  uint8_t *(*get)(void *env, size_t *size, size_t *capacity);
+  void *(*grow)(void *env, size_t size);
+  void (*finalizer)(void *env);
+} linear_memory;
+typedef struct memory_creator {
+  void *env;
+  void *(*new_memory)(void *env, const void *type, size_t minimum, size_t maximum, size_t reserved, size_t guarded,
+                      linear_memory *memory);
+  void (*finalizer)(void *env);
+} memory_creator;
+
+static pthread_mutex_t kept_lock = PTHREAD_MUTEX_INITIALIZER;
+static mapping *kept;
+static int kept_count;
+
+static void *refusal(const char *text) { return table.error_new(text); }
+
+static void *refused_by_host(void) { return refusal("the host cannot reserve memory"); }
+
+/* Return a size in whole pages; SIZE_MAX if there is none. */
+static size_t whole_pages(size_t size) {
+  size_t rest = page_bytes - 1;
+  return size > SIZE_MAX - rest ? SIZE_MAX : (size + rest) & ~rest;
+}
+
+static size_t sum(size_t one, size_t other) { return other > SIZE_MAX - one ? SIZE_MAX : one + other; }
+
+/* Charge an account, and return whether the limit allows it. */
+static bool take(guard_run *run, size_t size) {
+  int64_t used = LOAD(run->used);
+  int64_t free = run->limit > used ? run->limit - used : 0;
+  if (size > (uint64_t)free) {
+    STORE(run->denied, LOAD(run->denied) + 1);
+    return false;
+  }
+  used += (int64_t)size;
+  STORE(run->used, used);
+  if (used > LOAD(run->peak)) STORE(run->peak, used);
+  return true;
+}
+
+static void give_back(guard_run *run, size_t size) { STORE(run->used, LOAD(run->used) - (int64_t)size); }
+
+/* Subtract what was charged, because the machine has refused it. */
+static void take_back(guard_run *run, size_t size) {
+  give_back(run, size);
+  STORE(run->host_refused, 1);
+}
+
+static size_t span(const mapping *map) {
+  size_t whole = sum(map->reserved, map->guarded);
+  return whole > page_bytes ? whole : page_bytes;
+}
+
+static char *reserve(size_t size) {
+  int flags = MAP_PRIVATE | MAP_ANON;
+#ifdef MAP_NORESERVE
+  flags |= MAP_NORESERVE; /* address space only: nothing is charged before it is accessible and touched */
+#endif
+  char *base = size == SIZE_MAX ? MAP_FAILED : mmap(NULL, size, PROT_NONE, flags, -1, 0);
+  return base == MAP_FAILED ? NULL : base;
+}
+
+/* Make the first bytes of a mapping accessible, in whole pages, and hide all others. */
+static bool open_to(mapping *map, size_t size) {
+  size_t opened = whole_pages(size);
+  int error = 0;
+  if (opened > map->opened)
+    error = mprotect(map->base + map->opened, opened - map->opened, PROT_READ | PROT_WRITE);
+  else if (opened < map->opened)
+    error = mprotect(map->base + opened, map->opened - opened, PROT_NONE);
+  if (error) return false;
+  map->opened = opened;
+  return true;
+}
+
+static void destroy(mapping *map) {
+  if (map->base) munmap(map->base, span(map));
+  free(map);
+}
+
+static void destroy_kept(void) {
+  pthread_mutex_lock(&kept_lock);
+  mapping *map = kept;
+  kept = NULL;
+  STORE(kept_count, 0);
+  pthread_mutex_unlock(&kept_lock);
+  while (map) {
+    mapping *next = map->next;
+    destroy(map);
+    map = next;
+  }
+}
+
+/* Return a kept mapping of this shape, which reads as zero; NULL if there is none. */
+static mapping *reuse(size_t reserved, size_t guarded) {
+  mapping *found = NULL;
+  pthread_mutex_lock(&kept_lock);
+  for (mapping **link = &kept; *link; link = &(*link)->next)
+    if ((*link)->reserved == reserved && (*link)->guarded == guarded) {
+      found = *link;
+      *link = found->next;
+      STORE(kept_count, kept_count - 1);
+      break;
+    }
+  pthread_mutex_unlock(&kept_lock);
+  return found;
+}
+
+/* Keep a mapping for reuse, and return whether it was kept. A process that makes many stores then does not ask the
+ * system for address space each time. Only Linux promises that the pages read as zero afterwards: elsewhere one guest
+ * could read what another has written. */
+static bool keep_mapping(mapping *map) {
+#ifdef __linux__
+  if (!map->is_kept_later || map->opened > KEPT_BYTES) return false;
+  if (LOAD(kept_count) >= KEPT_MAPPINGS) return false;
+  if (map->opened && madvise(map->base, map->opened, MADV_DONTNEED)) return false;
+  bool has_room;
+  pthread_mutex_lock(&kept_lock);
+  has_room = kept_count < KEPT_MAPPINGS;
+  if (has_room) {
+    map->next = kept;
+    kept = map;
+    STORE(kept_count, kept_count + 1);
+  }
+  pthread_mutex_unlock(&kept_lock);
+  return has_room;
+#else
+  (void)map;
+  return false;
+#endif
+}
+
+static mapping *new_mapping(size_t size, size_t reserved, size_t guarded) {
+  mapping *map = calloc(1, sizeof *map);
+  if (!map) return NULL;
+  map->reserved = reserved;
+  map->guarded = guarded;
+  map->is_kept_later = true;
+  map->base = reserve(span(map));
+  if (map->base && open_to(map, size)) return map;
+  destroy(map);
+  return NULL;
+}
+
+/* Return a mapping of `size` accessible bytes, all zero; NULL if the machine refuses it. */
+static mapping *find_mapping(size_t size, size_t reserved, size_t guarded) {
+  mapping *map = reuse(reserved, guarded);
+  if (map && open_to(map, size)) return map;
+  if (map) destroy(map);
+  map = new_mapping(size, reserved, guarded);
+  if (map) return map;
+  destroy_kept(); /* what is kept counts against the limits of the process */
+  return new_mapping(size, reserved, guarded);
+}
+
+static uint8_t *get_memory(void *env, size_t *size, size_t *capacity) {
+  const mapping *map = env;
+  *size = map->size;
+  *capacity = map->reserved;
+  return (uint8_t *)map->base;
+}
+
+/* Move a memory whose reservation is too small. */
+static bool move(mapping *map, size_t size) {
+  mapping *moved = find_mapping(size, whole_pages(sum(size, size / 2)), map->guarded);
+  if (!moved) return false;
+  memcpy(moved->base, map->base, map->size);
+  munmap(map->base, span(map));
+  map->base = moved->base;
+  map->opened = moved->opened;
+  map->reserved = moved->reserved;
+  map->is_kept_later = false;
+  free(moved);
+  return true;
+}
+
+static void *grow_memory(void *env, size_t size) {
+  mapping *map = env;
+  if (size <= map->size) return NULL;
+  size_t wanted = size - map->size;
+  if (!take(map->owner, wanted)) return refusal("memory limit of the store");
+  bool has_grown = size > map->reserved ? move(map, size) : open_to(map, size);
+  if (!has_grown && size <= map->reserved) {
+    destroy_kept();
+    has_grown = open_to(map, size);
+  }
+  if (!has_grown) {
+    take_back(map->owner, wanted);
+    return refused_by_host();
+  }
+  map->size = size;
+  return NULL;
+}
+
+static void drop_memory(void *env) {
+  mapping *map = env;
+  give_back(map->owner, map->size);
+  __atomic_fetch_sub(&map->home->live, 1, __ATOMIC_RELAXED);
+  map->owner = NULL;
+  map->home = NULL;
+  if (!keep_mapping(map)) destroy(map);
+}
+
+static void *new_memory(void *env, const void *type, size_t minimum, size_t maximum, size_t reserved, size_t guarded,
+                        linear_memory *memory) {
+  guard_run *run = current;
+  (void)type, (void)maximum;
+  if (!run) return refusal("a memory was created outside of an execution");
+  if (!take(run, minimum)) {
+    char text[96];
+    snprintf(text, sizeof text, "memory of %zu bytes exceeds the memory limit of the store", minimum);
+    return refusal(text);
+  }
+  reserved = whole_pages(reserved > minimum ? reserved : minimum);
+  mapping *map = find_mapping(minimum, reserved, guarded);
+  if (!map) {
+    take_back(run, minimum);
+    return refused_by_host();
+  }
+  map->owner = run;
+  map->home = env;
+  map->size = minimum;
+  __atomic_fetch_add(&map->home->live, 1, __ATOMIC_RELAXED);
+  memory->env = map;
+  memory->get = get_memory;
+  memory->grow = grow_memory;
+  memory->finalizer = drop_memory;
+  return NULL;
+}
+
+guard_memories *guard_memories_new(void *config) {
+  guard_memories *memories = calloc(1, sizeof *memories);
+  if (!memories) return NULL;
+  memory_creator creator = {memories, new_memory, free};
+  table.config_memory_creator_set(config, &creator);
+  return memories;
+}
+
+int64_t guard_memories_live(const guard_memories *memories) { return LOAD(memories->live); }
+
+/* --- the entries --------------------------------------------------------------------------------------------------- */
+
+/* Return whether this thread has enough stack left. wasmtime checks its own limit from where it is entered, and would
+ * run over the end of a stack that is smaller. */
+static bool has_stack(void) {
+  static _Thread_local uintptr_t low, high;
+  uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+  if (!high) {
+#ifdef __APPLE__
+    high = (uintptr_t)pthread_get_stackaddr_np(pthread_self());
+    low = high - pthread_get_stacksize_np(pthread_self());
+#else
+    pthread_attr_t attributes;
+    void *address = NULL;
+    size_t size = 0;
+    if (pthread_getattr_np(pthread_self(), &attributes)) return false;
+    pthread_attr_getstack(&attributes, &address, &size);
+    pthread_attr_destroy(&attributes);
+    low = (uintptr_t)address;
+    high = low + size;
+#endif
+  }
+  return here > low && here <= high && here - low >= needed_stack_bytes;
+}
+
+static int32_t own_cpu_clock(void) {
+#ifdef __APPLE__
+  return -1;
+#else
+  clockid_t clock;
+  return pthread_getcpuclockid(pthread_self(), &clock) ? -1 : (int32_t)clock;
+#endif
+}
+
+/* Put a run into the list of those that the keeper looks at, and return whether it is kept. */
+static bool enlist(guard_run *run) {
+  pthread_mutex_lock(&lock);
+  int64_t next_ns = next_look(run);
+  bool is_kept = next_ns == NEVER || start_keeper();
+  if (is_kept) {
+    run->next = running;
+    run->link = &running;
+    if (running) running->link = &run->next;
+    running = run;
+    wake_by(next_ns);
+  }
+  pthread_mutex_unlock(&lock);
+  return is_kept;
+}
+
+/* Begin a run with its first entry. */
+static void begin(guard_run *run, int64_t time_ns) {
+  run->started_ns = time_ns;
+  STORE(run->due_ns, run->timeout_ns < 0 ? NEVER : later(time_ns, run->timeout_ns));
+  run->cpu_ns = 0;
+  run->exception[0] = run->exception[1] = run->exception[2] = NULL;
+  STORE(run->peak, LOAD(run->used));
+  STORE(run->denied, 0);
+  STORE(run->host_refused, 0);
+  run->fuel_left = run->fuel;
+  table.set_fuel(run->context, run->fuel);
+}
+
+/* Enter guest code. Return NULL, or the error with which the entry is refused. */
+static void *enter(guard_run *run) {
+  run->refused = GUARD_ENTERED;
+  if (!has_stack()) {
+    run->refused = GUARD_NO_STACK;
+    return refusal("this thread has too little stack for a guest");
+  }
+  int64_t time_ns = now();
+  if (!run->entries) begin(run, time_ns);
+  run->entries++;
+  run->finished_ns = 0;
+  run->beats = pthread_equal(pthread_self(), main_thread);
+  STORE(run->nudged_ns, time_ns);
+  if (time_ns >= LOAD(run->due_ns)) stop_first(run, GUARD_TIMEOUT);
+  if (!enlist(run)) {
+    run->refused = GUARD_NO_THREAD;
+    return refusal("the system cannot start the thread that keeps deadlines");
+  }
+  run->outer = current;
+  current = run;
+  run->cpu_clock = own_cpu_clock();
+  run->entered_cpu_ns = read_clock(CLOCK_THREAD_CPUTIME_ID);
+  /* The callback is called at the next epoch, or at once if the run is stopped. An epoch that passes before this line
+   * is not missed, since it passes again a millisecond later. */
+  table.set_epoch_deadline(run->context, stopped(run) == GUARD_RUNNING ? 1 : 0);
+  return NULL;
+}
+
+static void leave(guard_run *run) {
+  run->cpu_ns += read_clock(CLOCK_THREAD_CPUTIME_ID) - run->entered_cpu_ns;
+  table.get_fuel(run->context, &run->fuel_left);
+  current = run->outer;
+  pthread_mutex_lock(&lock);
+  *run->link = run->next;
+  if (run->next) run->next->link = run->link;
+  pthread_mutex_unlock(&lock);
+  run->finished_ns = now();
+}
+
+void *guard_component_instantiate(guard_run *run, void *linker, void *component, void *instance) {
+  void *error = enter(run);
+  if (error) return error;
+  error = table.component_instantiate(linker, run->context, component, instance);
+  leave(run);
+  return error;
+}
+
+void *guard_component_call(guard_run *run, void *function, const void *arguments, size_t count, void *results,
+                           size_t result_count) {
+  void *error = enter(run);
+  if (error) return error;
+  memset(results, 0, VALUE_BYTES * result_count); /* values that own nothing, as wasmtime wants them */
+  error = table.component_call(
+      function, run->context, arguments, count, results, result_count);
+  leave(run);
+  return error;
+}
+
+void *guard_module_instantiate(guard_run *run, void *linker, void *module, void *instance) {
+  void *trap = NULL;
+  void *error = enter(run);
+  if (error) return error;
+  error = table.module_instantiate(linker, run->context, module,
+                                                                                    instance, &trap);
+  leave(run);
+  return error ? error : trap;
+}
+
+void *guard_module_call(guard_run *run, void *function, void *values, size_t count) {
+  void *trap = NULL;
+  void *error = enter(run);
+  if (error) return error;
+  error = table.module_call(run->context, function, values, count,
+                                                                             &trap);
+  leave(run);
+  return error ? error : trap;
+}
+
+void *guard_resource_drop(guard_run *run, void *resource) {
+  void *error = enter(run);
+  if (error) return error;
+  error = table.resource_drop(run->context, resource);
+  leave(run);
+  return error;
+}
+
+uint64_t guard_fuel(guard_run *run) {
+  table.get_fuel(run->context, &run->fuel_left);
+  return run->fuel_left;
+}
+
+/* --- stores and the process ---------------------------------------------------------------------------------------- */
+
+void guard_store_new(guard_run *run, void *engine, int64_t table_elements, int64_t instances, int64_t tables,
+                     int64_t memories) {
+  run->engine = engine;
+  run->store = table.store_new(engine, NULL, NULL);
+  run->context = table.store_context(run->store);
+  /* Memory is not limited here (-1): the account refuses growth, and remembers that it did. */
+  table.store_limiter(run->store, -1, table_elements,
+                                                                                 instances, tables, memories);
+  table.store_epoch_callback(run->store, on_epoch, run, NULL);
+}
+
+void guard_store_delete(guard_run *run) {
+  table.store_delete(run->store);
+  run->store = run->context = NULL;
+}
+
+static void before_fork(void) {
+  pthread_mutex_lock(&lock);
+  pthread_mutex_lock(&kept_lock);
+}
+
+static void in_parent(void) {
+  pthread_mutex_unlock(&kept_lock);
+  pthread_mutex_unlock(&lock);
+}
+
+/* A child has only the thread that forked: no keeper, and no other guest. A guest that forks in a host function goes on
+ * in the child under its deadline. */
+static void in_child(void) {
+  pthread_mutex_init(&lock, NULL);
+  pthread_mutex_init(&kept_lock, NULL);
+  init_condition();
+  main_thread = pthread_self();
+  is_keeping = false;
+  generation++;
+  wakes_at_ns = NEVER;
+  running = NULL;
+  for (guard_run *run = current; run; run = run->outer) enlist(run);
+}
+
+int guard_load(const guard_table *given, size_t stack_bytes) {
+  int error = 0;
+  pthread_mutex_lock(&lock);
+  if (!is_loaded) {
+    table = *given;
+    needed_stack_bytes = stack_bytes;
+    page_bytes = (size_t)sysconf(_SC_PAGESIZE);
+    main_thread = pthread_self();
+    error = init_condition();
+    if (!error) error = pthread_atfork(before_fork, in_parent, in_child);
+    is_loaded = !error;
+  }
+  pthread_mutex_unlock(&lock);
+  return error;
+}
+
+void guard_shutdown(void) {
+  stop_keeper();
+  destroy_kept();
+}
+
+int32_t guard_version(void) { return GUARD_VERSION; }
+size_t guard_run_size(void) { return sizeof(guard_run); }
+size_t guard_table_size(void) { return sizeof(guard_table); }

@@ -1,0 +1,164 @@
+/* The native guard: what has to happen while a WebAssembly guest runs, without Python and without its GIL.
+ *
+ * The guard owns four things:
+ *   - the memory account of each store, and the memory creator that charges it before a memory exists or grows,
+ *   - one thread for the whole process, which sleeps until the nearest deadline,
+ *   - the epoch callback, which ends a guest that is stopped, and lets Python handle signals on the main thread,
+ *   - the entries into guest code, which set the fuel, keep the time, and store what an execution has cost.
+ *
+ * Python loads this library with ctypes, gives it the addresses of wasmtime's functions, and reads `guard_run`. All
+ * functions may be called from any thread. A `guard_run` belongs to one store, and its entries to one thread at a time;
+ * only `guard_stop` may be called meanwhile. Times are nanoseconds of CLOCK_MONOTONIC, sizes are bytes. Functions that
+ * return a `wasmtime_error_t *` return NULL for success; a trap is returned as an error, because both have one layout.
+ */
+#ifndef AIRSSYS_GUARD_H
+#define AIRSSYS_GUARD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define GUARD_API __attribute__((visibility("default")))
+
+/* The version of everything in this file. Python refuses a library of another version. */
+#define GUARD_VERSION 1
+
+/* The reasons for which a run is stopped. The first one counts. */
+enum {
+  GUARD_RUNNING = 0,
+  GUARD_TIMEOUT = 1,
+  GUARD_OUTPUT = 2,
+  GUARD_CANCELLED = 3,
+  GUARD_RAISED = 4 /* a signal handler raised an exception, which is in `exception` */
+};
+
+/* The reasons for which an entry was refused before any guest code ran. */
+enum {
+  GUARD_ENTERED = 0,
+  GUARD_NO_STACK = 1, /* this thread has too little stack left: enter on another one */
+  GUARD_NO_THREAD = 2 /* the system cannot start the thread that keeps deadlines */
+};
+
+/* The functions of wasmtime and Python that the guard calls. Python fills it with their addresses, in this order. */
+typedef struct guard_table {
+  void *(*error_new)(const char *text);                          /* wasmtime_error_new */
+  void *(*trap_new_code)(uint8_t code);                          /* wasmtime_trap_new_code */
+  void (*engine_increment_epoch)(void *engine);                  /* wasmtime_engine_increment_epoch */
+  void (*config_memory_creator_set)(void *config, void *creator); /* wasmtime_config_host_memory_creator_set */
+  void *(*store_new)(void *engine, void *data, void *finalizer); /* wasmtime_store_new */
+  void *(*store_context)(void *store);                           /* wasmtime_store_context */
+  void (*store_delete)(void *store);                             /* wasmtime_store_delete */
+  void (*store_limiter)(void *store, int64_t memory, int64_t table_elements, int64_t instances, int64_t tables,
+                        int64_t memories);                       /* wasmtime_store_limiter */
+  void (*store_epoch_callback)(void *store, void *(*callback)(void *, void *, uint64_t *, uint8_t *), void *data,
+                               void *finalizer);                 /* wasmtime_store_epoch_deadline_callback */
+  void (*set_epoch_deadline)(void *context, uint64_t epochs);    /* wasmtime_context_set_epoch_deadline */
+  void *(*set_fuel)(void *context, uint64_t fuel);               /* wasmtime_context_set_fuel */
+  void *(*get_fuel)(void *context, uint64_t *fuel);              /* wasmtime_context_get_fuel */
+  void *(*component_instantiate)(void *linker, void *context, void *component,
+                                 void *instance);                /* wasmtime_component_linker_instantiate */
+  void *(*component_call)(void *function, void *context, const void *arguments, size_t count, void *results,
+                          size_t result_count);                  /* wasmtime_component_func_call */
+  void *(*module_instantiate)(void *linker, void *context, void *module, void *instance,
+                              void **trap);                      /* wasmtime_linker_instantiate */
+  void *(*module_call)(void *context, void *function, void *values, size_t count,
+                       void **trap);                             /* wasmtime_func_call_unchecked */
+  void *(*resource_drop)(void *context, void *resource);         /* wasmtime_component_resource_any_drop */
+  int (*gil_ensure)(void);                                       /* PyGILState_Ensure */
+  void (*gil_release)(int state);                                /* PyGILState_Release */
+  int (*check_signals)(void);                                    /* PyErr_CheckSignals */
+  void (*fetch_exception)(void **type, void **value, void **traceback); /* PyErr_Fetch */
+  int (*is_initialized)(void);                                   /* Py_IsInitialized */
+} guard_table;
+
+/* A store, its memory account, and its current or last run.
+ *
+ * The memory of this struct belongs to the caller, is zero at first, aligned to 8 bytes, and must live until
+ * `guard_store_delete` has returned. The caller writes the fields of the first group between runs, with `entries = 0`
+ * to begin a new run; everything else is only read.
+ */
+typedef struct guard_run {
+  /* Set by the caller before each run, as one piece of 32 bytes. */
+  int32_t stop;       /*   0: one of the reasons above. Atomic. A run that is stopped already does not get anywhere */
+  int32_t entries;    /*   4: entries of this run so far. The first one begins the run */
+  int64_t timeout_ns; /*   8: from the first entry on; negative for none */
+  uint64_t fuel;      /*  16: the value of the fuel counter at the first entry */
+  int64_t limit;      /*  24: what the memories of the store may take together */
+  /* The figures of the run. */
+  uint64_t fuel_left;  /*  32: after the last entry; `fuel` before */
+  int64_t started_ns;  /*  40: when guest code was first entered; 0 before */
+  int64_t finished_ns; /*  48: when the last entry ended; 0 while it runs */
+  int64_t cpu_ns;      /*  56: processor time of the thread in all finished entries */
+  int64_t used;        /*  64: the balance of the memory account. Atomic, as are those that follow */
+  int64_t peak;        /*  72: its highest value in this run */
+  int64_t denied;      /*  80: growths and initial sizes that the limit refused in this run */
+  int32_t host_refused; /* 88: whether the machine refused memory in this run that the limit allows */
+  int32_t refused;     /*  92: why the last entry did not take place */
+  void *exception[3];  /*  96: type, value and traceback that a signal handler raised; the reader owns them */
+  /* The store. */
+  void *store;   /* 120: wasmtime_store_t */
+  void *context; /* 128: wasmtime_context_t */
+  void *engine;  /* 136: wasm_engine_t */
+  /* Private to the guard. */
+  int64_t due_ns;          /* 144: the deadline, or INT64_MAX. Atomic */
+  int64_t nudged_ns;       /* 152: the last beat. Atomic */
+  int64_t entered_cpu_ns;  /* 160 */
+  int32_t cpu_clock;       /* 168: the clock of the processor time of the guest's thread, while it runs */
+  int32_t beats;           /* 172: whether signals are handled during this entry */
+  struct guard_run *outer; /* 176: the run that this one interrupts on the same thread */
+  struct guard_run *next;  /* 184: the list of all running runs */
+  struct guard_run **link; /* 192 */
+} guard_run;
+
+/* The memories of one engine. */
+typedef struct guard_memories guard_memories;
+
+GUARD_API int32_t guard_version(void);
+GUARD_API size_t guard_run_size(void);
+GUARD_API size_t guard_table_size(void);
+
+/* Prepare the process. `stack_bytes` is the stack that an entry needs, wasmtime's limit and Python's frames included.
+ * Must be called on the thread that handles signals, Python's main thread. Further calls do nothing. Returns 0, or an
+ * error number. */
+GUARD_API int guard_load(const guard_table *table, size_t stack_bytes);
+
+/* Stop the thread that keeps deadlines, and unmap what is kept for reuse. A later entry starts it again. */
+GUARD_API void guard_shutdown(void);
+
+/* Use the guard's memory creator in the engine that will be made from this configuration. Returns NULL if there is no
+ * memory. The result lives as long as the engine and all its stores. */
+GUARD_API guard_memories *guard_memories_new(void *config);
+
+/* The number of existing memories of an engine. */
+GUARD_API int64_t guard_memories_live(const guard_memories *memories);
+
+/* Make a store. Negative counts mean no limit. */
+GUARD_API void guard_store_new(guard_run *run, void *engine, int64_t table_elements, int64_t instances, int64_t tables,
+                               int64_t memories);
+/* Free a store and everything in it. No entry may be running. */
+GUARD_API void guard_store_delete(guard_run *run);
+
+/* The entries into guest code. Each may run the guest for a while, and must be called without the GIL. */
+GUARD_API void *guard_component_instantiate(guard_run *run, void *linker, void *component, void *instance);
+GUARD_API void *guard_component_call(guard_run *run, void *function, const void *arguments, size_t count, void *results,
+                                     size_t result_count);
+GUARD_API void *guard_module_instantiate(guard_run *run, void *linker, void *module, void *instance);
+/* `values` holds the arguments, and afterwards the results: `count` values of 16 bytes. */
+GUARD_API void *guard_module_call(guard_run *run, void *function, void *values, size_t count);
+GUARD_API void *guard_resource_drop(guard_run *run, void *resource);
+
+/* Stop a run, and let its guest be interrupted until it ends. May be called from any thread, at any time in the life of
+ * the store. Does nothing if the run is stopped already. */
+GUARD_API void guard_stop(guard_run *run, int32_t reason);
+
+/* Read the fuel counter during an entry, on the thread of the guest. */
+GUARD_API uint64_t guard_fuel(guard_run *run);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

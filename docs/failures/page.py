@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMAND = 'pytest --airssys-wasm -m "not conformance" docs/failures'
+COMMAND = "pytest --airssys-wasm docs/failures"
 HEAD = f"""# Failing tests
 
 `{COMMAND}` prints every report on this page.
@@ -69,7 +69,7 @@ def page() -> str:
 
 def run() -> str:
     """Return the output of pytest."""
-    arguments = ["-p", "no:cacheprovider", "-p", "no:randomly", "--airssys-wasm", "-m", "not conformance"]
+    arguments = ["-p", "no:cacheprovider", "-p", "no:randomly", "--airssys-wasm"]
     # The page is the same wherever it is made: in CI pytest shows more.
     others = {"CI", "BUILD_NUMBER", "PYTEST_ADDOPTS"}
     environment = {key: value for key, value in os.environ.items() if key not in others} | {"COLUMNS": "100"}

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from pytest_airssys_wasm.plugin.settings import Settings
+    from pytest_airssys_wasm.plugin.suite.selection import Selection
 
 __all__ = ["_wasm_source", "component", "limited_store", "wasm_engine", "wasm_host", "wasm_limits"]
 
@@ -58,20 +59,29 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_airssys_wasm.plugin.components.validation import ValidationHooks
 
         config.pluginmanager.register(ValidationHooks(config))
-    if settings.runs_suite:
-        from pytest_airssys_wasm.plugin import adapter
-        from pytest_airssys_wasm.plugin.suite.collection import SuiteHooks
+    if settings.may_run_suite:
+        from pytest_airssys_wasm.plugin.suite.selection import select
 
-        config.pluginmanager.register(SuiteHooks(config))
-        if settings.wasm_expectations_update:
-            from pytest_airssys_wasm.plugin.suite.expectations import ExpectationsUpdate
+        selection = select(config)
+        if selection.node_ids:
+            _run_suite(config, settings, selection)
 
-            config.pluginmanager.register(ExpectationsUpdate(config))
-        adapter.introduce(config)
-        if settings.wasm_runtime is not None and not hasattr(config, "workerinput"):
-            from pytest_airssys_wasm.plugin.suite.tally import Tally
 
-            config.pluginmanager.register(Tally())
+def _run_suite(config: pytest.Config, settings: Settings, selection: Selection) -> None:
+    """Register what runs the selected cases of the suite, and shows their results."""
+    from pytest_airssys_wasm.plugin import adapter
+    from pytest_airssys_wasm.plugin.suite.collection import SuiteHooks
+
+    config.pluginmanager.register(SuiteHooks(config, selection))
+    if settings.wasm_expectations_update:
+        from pytest_airssys_wasm.plugin.suite.expectations import ExpectationsUpdate
+
+        config.pluginmanager.register(ExpectationsUpdate(config))
+    adapter.introduce(config)
+    if settings.wasm_runtime is not None and not hasattr(config, "workerinput"):
+        from pytest_airssys_wasm.plugin.suite.tally import Tally
+
+        config.pluginmanager.register(Tally())
 
 
 def _record(config: pytest.Config, settings: Settings) -> None:

@@ -26,7 +26,7 @@ def introduce(config: pytest.Config) -> None:
     Raises `pytest.UsageError` if the adapter cannot be started or its answer is not valid.
     """
     settings = config.stash[SETTINGS]
-    if not settings.runs_suite or settings.wasm_runtime is None or hasattr(config, "workerinput"):
+    if not settings.may_run_suite or settings.wasm_runtime is None or hasattr(config, "workerinput"):
         return
     adapter = the_adapter(config)
     assert adapter is not None

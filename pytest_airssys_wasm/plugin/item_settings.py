@@ -133,7 +133,7 @@ def wasi_of(item: pytest.Item) -> Wasi | None:
     mark = markers.of_item(item).wasi
     if mark is None:
         source = settings_of(item).source
-        return source.manifest.wasi if source and source.manifest else None
+        return source.wasi if source else None
     from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
 
     preopen = {guest: (find_folder(item, host), access) for guest, (host, access) in mark.preopen.items()}

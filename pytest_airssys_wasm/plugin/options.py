@@ -88,11 +88,15 @@ def _parse_scale(value: Any, where: str) -> float:
     return scale
 
 
-def _parse_isolation(value: Any, where: str) -> str:
-    """Parse an isolation: `thread` or `process`."""
-    if value not in ("thread", "process"):
-        raise InvalidConfiguration(where, value, "thread or process")
-    return str(value)
+def _parse_choice(*choices: str) -> Callable[[Any, str], str]:
+    """Return a parser that accepts one of these words."""
+
+    def parse(value: Any, where: str) -> str:
+        if value not in choices:
+            raise InvalidConfiguration(where, value, f"{', '.join(choices[:-1])} or {choices[-1]}")
+        return str(value)
+
+    return parse
 
 
 def _parse_report(value: Any, where: str) -> Path:
@@ -118,8 +122,15 @@ def _parse_path(wanted: str) -> Callable[[Any, str], Path]:
 OPTIONS = (
     Option(
         key="airssys_wasm",
-        help="Run the bundled conformance suite for WebAssembly resource limits, and validate every Component.toml "
-        "under the path arguments.",
+        help="Validate every Component.toml under the path arguments. Without path arguments also run the bundled "
+        "conformance suite for WebAssembly resource limits.",
+    ),
+    Option(
+        key="wasm_conformance",
+        metavar="auto|always|never",
+        parse=_parse_choice("auto", "always", "never"),
+        help="When to run the conformance suite: if a path argument names it, as `conformance` or `conformance/fuel`, "
+        "or if there are no path arguments (auto, the default), always, or never.",
     ),
     Option(
         key="wasm_component",
@@ -128,6 +139,10 @@ OPTIONS = (
         must_exist=True,
         parse=_parse_path("the path of a .wasm or .wat file"),
         help="Also validate this component or module, under the Component.toml beside it if there is one. Repeatable.",
+    ),
+    Option(
+        key="wasm_wasi",
+        help="Link WASI without any grants for guests of --wasm-component that have no Component.toml.",
     ),
     Option(
         key="wasm_runtime",
@@ -187,7 +202,7 @@ OPTIONS = (
     Option(
         key="wasm_isolation",
         metavar="thread|process",
-        parse=_parse_isolation,
+        parse=_parse_choice("thread", "process"),
         help="Where to compile and run components: on threads of this process (thread, the default), or in separate "
         "processes (process), in which compiling a component may take at most 60 s and 1 GiB of memory.",
     ),

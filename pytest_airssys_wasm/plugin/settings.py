@@ -41,7 +41,9 @@ class Settings:
     """The checked values of the command line and the ini file. A value that neither sets is `None`."""
 
     airssys_wasm: bool = False
+    wasm_conformance: str = "auto"
     wasm_component: tuple[Path, ...] = ()
+    wasm_wasi: bool = False
     wasm_runtime: Command | None = None
     wasm_expectations: Path | None = None
     wasm_expectations_update: bool = False
@@ -63,8 +65,9 @@ class Settings:
     flags: tuple[str, ...] = field(default=())
     """The limits, the scale of timeouts and the isolation as they were written on the command line, for commands that
     reproduce a test."""
-    runs_suite: bool = False
-    """Whether the suite runs: with `--airssys-wasm`, or `--wasm-runtime` on the command line.
+    may_run_suite: bool = False
+    """Whether the suite runs if the arguments select it: with `--airssys-wasm`, or with `--wasm-runtime` or
+    `--wasm-conformance=always` on the command line.
 
     `wasm_runtime` in the ini file only selects the runtime.
     """
@@ -210,5 +213,9 @@ def _collect(config: pytest.Config, given: dict[str, Given[Any] | None]) -> Sett
         and config.getoption(option.flag) is not None
         for text in (option.flag, str(config.getoption(option.flag)))
     )
-    values["runs_suite"] = values.get("airssys_wasm", False) or config.getoption("--wasm-runtime") is not None
+    values["may_run_suite"] = (
+        values.get("airssys_wasm", False)
+        or config.getoption("--wasm-runtime") is not None
+        or config.getoption("--wasm-conformance") == "always"
+    )
     return Settings(**values)

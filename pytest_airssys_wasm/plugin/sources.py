@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.engine import WasmEngine
     from pytest_airssys_wasm.runtime.guest.component import Component
     from pytest_airssys_wasm.runtime.manifest.model import Manifest
+    from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
 
 MANIFEST_NAME = "Component.toml"
 
@@ -41,6 +42,14 @@ class Source:
     """The path of a WIT file with the world that the guest must implement."""
     world_name: str | None = None
     """The name of the world that the guest must implement; `None` if the WIT file has only one."""
+    wasi_without_manifest: Wasi | None = None
+    """The grants if no manifest has a table `[wasi]`."""
+
+    @property
+    def wasi(self) -> Wasi | None:
+        """The grants of WASI; `None` if WASI is not to be linked."""
+        declared = self.manifest.wasi if self.manifest else None
+        return self.wasi_without_manifest if declared is None else declared
 
     @property
     def name(self) -> str:

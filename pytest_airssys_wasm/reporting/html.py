@@ -20,18 +20,21 @@ from pytest_airssys_wasm.reporting.summaries import (
     OK,
     by_chapter,
     by_export,
+    chapter_of,
     count_categories,
     failed_first,
     fuel_used_percent,
     memory_used_percent,
+    suite_by_chapter,
 )
 from pytest_airssys_wasm.runtime.base.figures import measured_ms, percent, size
 from pytest_airssys_wasm.runtime.base.printable import counted, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from pytest_airssys_wasm.reporting.model import ExecutionRecord, Report, TestRecord
+    from pytest_airssys_wasm.reporting.summaries import CategoryCounts
 
 MOST_TESTS = 2_000
 MOST_ROWS = 1_000
@@ -51,6 +54,15 @@ class _Entry:
     """The number of executions of the test that the page does not show."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Chapter:
+    """A chapter of the suite in which nothing failed, as one row among the tests."""
+
+    node_id: str
+    counts: CategoryCounts
+    duration_s: float
+
+
 def render(report: Report) -> str:
     """Write the report as an HTML page.
 
@@ -58,6 +70,9 @@ def render(report: Report) -> str:
     """
     script, style = _resource("report.js"), _resource("report.css")
     summaries = by_export(report.executions)
+    folded = list(_folded(report))
+    chapters = {one.node_id for one in folded}
+    unfolded = [test for test in report.tests if chapter_of(test) not in chapters]
     return (
         _environment()
         .from_string(_resource("template.html"))
@@ -65,8 +80,9 @@ def render(report: Report) -> str:
             session=report.session,
             counts=count_categories(report.tests),
             categories=CATEGORIES,
-            entries=list(_entries(report)),
-            tests_left_out=max(0, len(report.tests) - MOST_TESTS),
+            entries=list(_entries(report, unfolded)),
+            folded=folded,
+            tests_left_out=max(0, len(unfolded) - MOST_TESTS),
             executions=len(report.executions),
             summaries=summaries[:MOST_ROWS],
             summaries_left_out=max(0, len(summaries) - MOST_ROWS),
@@ -119,12 +135,19 @@ def _source(text: str) -> Markup:
     return Markup(f"'sha256-{b64encode(hashlib.sha256(text.encode()).digest()).decode()}'")
 
 
-def _entries(report: Report) -> Iterator[_Entry]:
+def _folded(report: Report) -> Iterator[_Chapter]:
+    for node_id, cases in suite_by_chapter(report.tests).items():
+        counts = count_categories(cases)
+        if not counts.failed:
+            yield _Chapter(node_id=node_id, counts=counts, duration_s=sum(case.duration_s for case in cases))
+
+
+def _entries(report: Report, tests: Iterable[TestRecord]) -> Iterator[_Entry]:
     executions: defaultdict[str, list[ExecutionRecord]] = defaultdict(list)
     for execution in report.executions:
         executions[execution.test].append(execution)
     room = MOST_EXECUTIONS
-    for record in failed_first(report.tests)[:MOST_TESTS]:
+    for record in failed_first(tests)[:MOST_TESTS]:
         all_of_it = sorted(executions[record.test], key=lambda execution: execution.verdict == OK)
         some = tuple(all_of_it[: min(room, MOST_EXECUTIONS_OF_A_TEST)])
         room -= len(some)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pytest_airssys_wasm.reporting import formatting
 from pytest_airssys_wasm.reporting.formatting import cut
-from pytest_airssys_wasm.reporting.summaries import by_chapter, by_export, count_categories
+from pytest_airssys_wasm.reporting.summaries import by_chapter, by_export, count_categories, suite_by_chapter
 from pytest_airssys_wasm.runtime.base.figures import measured_ms, percent, size
 from pytest_airssys_wasm.runtime.base.printable import counted, printable
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from pytest_airssys_wasm.reporting.model import Report, TestRecord
-    from pytest_airssys_wasm.reporting.summaries import ChapterSummary, ExportSummary
+    from pytest_airssys_wasm.reporting.summaries import CategoryCounts, ChapterSummary, ExportSummary
 
 # GitHub takes a summary of 1 MiB at most.
 MOST_FAILED = 200
@@ -34,7 +34,7 @@ _BY_BACKSLASH = "`*_{}[]()#!~^"
 
 
 def render(report: Report) -> str:
-    """Write the report: counts, failed tests with reasons, the cost of each export, and outcomes by requirement."""
+    """Write the report: counts, failed tests with reasons, the cost of each export, and outcomes by chapter."""
     return "\n".join(_lines(report)) + "\n"
 
 
@@ -71,7 +71,7 @@ def _lines(report: Report) -> Iterator[str]:
     yield f"Limits: {code(session.limits, _MOST_REASON)}"
     yield from _failed([test for test in report.tests if test.outcome == "failed"])
     yield from _exports(by_export(report.executions))
-    yield from _requirements(by_chapter(report))
+    yield from _chapters(report)
 
 
 def _failed(tests: Sequence[TestRecord]) -> Iterator[str]:
@@ -135,15 +135,30 @@ def _cells(summary: ExportSummary) -> Iterator[str]:
     yield ", ".join(map(escape, formatting.endings(summary)))
 
 
+def _chapters(report: Report) -> Iterator[str]:
+    """Write one row for each chapter of the suite, and the requirements of those in which something failed."""
+    chapters = suite_by_chapter(report.tests)
+    if chapters:
+        yield from ("", "### Conformance suite", "")
+        yield table_row("chapter", *COUNTED)
+        yield table_row("---", *["--:"] * len(COUNTED))
+    for name, cases in chapters.items():
+        yield table_row(code(name), *_numbers(count_categories(cases)))
+    yield from _requirements(one for one in by_chapter(report) if one.counts.failed)
+
+
 def _requirements(chapters: Iterable[ChapterSummary]) -> Iterator[str]:
     for chapter in chapters:
         yield from ("", f"### Requirements: {prose(chapter.name)} ({chapter.counts})", "")
         yield table_row("requirement", "statement", *COUNTED)
         yield table_row("---", "---", *["--:"] * len(COUNTED))
         for requirement in chapter.requirements:
-            record, counts = requirement.record, requirement.counts
-            numbers = (formatting.count(getattr(counts, category)) for category in COUNTED)
-            yield table_row(code(record.id), prose(record.sentence), *numbers)
+            record = requirement.record
+            yield table_row(code(record.id), prose(record.sentence), *_numbers(requirement.counts))
+
+
+def _numbers(counts: CategoryCounts) -> Iterator[str]:
+    return (formatting.count(getattr(counts, category)) for category in COUNTED)
 
 
 def table_row(*cells: str) -> str:

@@ -137,6 +137,23 @@ def by_chapter(report: Report) -> tuple[ChapterSummary, ...]:
     )
 
 
+def chapter_of(test: TestRecord) -> str | None:
+    """Return the node id of the chapter of a case or law of the conformance suite; `None` for any other test."""
+    return test.test.rpartition("/")[0] if test.kind in ("case", "law") else None
+
+
+def suite_by_chapter(tests: Iterable[TestRecord]) -> dict[str, tuple[TestRecord, ...]]:
+    """Return the cases and laws of the conformance suite by the node ids of their chapters, in the order of the
+    report.
+    """
+    found: defaultdict[str, list[TestRecord]] = defaultdict(list)
+    for test in tests:
+        chapter = chapter_of(test)
+        if chapter is not None:
+            found[chapter].append(test)
+    return {chapter: tuple(cases) for chapter, cases in found.items()}
+
+
 def by_export(executions: Iterable[ExecutionRecord]) -> tuple[ExportSummary, ...]:
     """Sum up executions by export, in alphabetical order of components and exports, instantiations first."""
     groups: defaultdict[tuple[str, bool, str], list[ExecutionRecord]] = defaultdict(list)

@@ -57,8 +57,9 @@ class _Groups:
         if len(interfaces) > _FEW or self._is_mixed:
             self._list("WASI, by interface", [f"{name}: {', '.join(of)}" for name, of in interfaces.items()])
         place = "its Component.toml" if self._has_manifest else "a Component.toml beside it"
+        flag = "" if self._has_manifest else "; so does --wasm-wasi, for guests without one"
         self._remedies.append(
-            f"write a table [wasi] into {place}: an empty one links WASI and grants no access to the machine"
+            f"write a table [wasi] into {place}: an empty one links WASI and grants no access to the machine{flag}"
         )
 
     def _say_own(self, own: Sequence[UnmetImport]) -> None:

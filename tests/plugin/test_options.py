@@ -28,6 +28,8 @@ BAD = {
     "wasm_report": ["report.txt", "report", ""],
     "airssys_wasm": ["perhaps"],
     "wasm_summary": ["perhaps"],
+    "wasm_conformance": ["sometimes", ""],
+    "wasm_wasi": ["perhaps"],
     "wasm_cache_clear": ["perhaps"],
     "wasm_expectations_update": ["perhaps"],
     "wasm_require_cpu_limits": ["perhaps"],
@@ -54,7 +56,7 @@ def test_a_cache_that_cannot_be_used_is_one_warning_and_fails_nothing(guest):
 
 def test_every_setting_is_tried_here():
     assert set(BAD) == {option.key for option in OPTIONS}
-    assert set(BAD) | {"flags", "runs_suite"} == set(Settings.__dataclass_fields__)
+    assert set(BAD) | {"flags", "may_run_suite"} == set(Settings.__dataclass_fields__)
 
 
 @pytest.mark.parametrize(("key", "value"), [(key, values[0]) for key, values in BAD.items()])

@@ -128,9 +128,24 @@ def test_an_empty_session_makes_a_page_that_says_so():
 
 def test_requirements_show_their_outcome():
     requirements = [RequirementRecord(id="FUEL-1", chapter="fuel", sentence="Loops end.")]
-    page = Page(render(report(tests=[outcome(kind="case", requirement="FUEL-1")], requirements=requirements)))
+    case = outcome(kind="case", test="conformance/fuel/a", requirement="FUEL-1", outcome="failed")
+    page = Page(render(report(tests=[case], requirements=requirements)))
     assert "Loops end." in page.text("span")
-    assert page.text().count("passed") > Page(render(report(tests=[outcome()]))).text().count("passed")
+    assert page.text().count("failed") > Page(render(report(tests=[outcome(outcome="failed")]))).text().count("failed")
+
+
+def test_a_chapter_without_failures_is_one_row():
+    requirements = [RequirementRecord(id="FUEL-1", chapter="fuel", sentence="Loops end.")]
+    cases = [outcome(kind="case", test=f"conformance/fuel/{name}", requirement="FUEL-1") for name in "abc"]
+    broken = outcome(kind="case", test="conformance/traps/d", outcome="failed")
+    page = Page(render(report(tests=[*cases, broken, outcome()], requirements=requirements)))
+    assert page.count("details") == 3
+    shown = page.text("code")
+    assert "conformance/traps/d" in shown
+    assert "conformance/fuel" in shown
+    assert "conformance/fuel/a" not in shown
+    assert "3 conformance cases" in page.text()
+    assert "Loops end." not in page.text("span")
 
 
 def test_a_huge_session_makes_a_page_that_a_browser_can_show():

@@ -95,11 +95,13 @@ class BinaryFile(pytest.File):
 
     def collect(self) -> Iterator[pytest.Item]:
         """Yield the checks that do not need a manifest."""
+        from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
         from pytest_airssys_wasm.validation.checks import CHECKS
 
         beside = self.path.parent / MANIFEST_NAME
         manifest = read_manifest(beside, self.config) if os.path.lexists(beside) else None
-        source = Source(content=self.path, manifest=manifest)
+        wasi = Wasi() if self.config.stash[SETTINGS].wasm_wasi else None
+        source = Source(content=self.path, manifest=manifest, wasi_without_manifest=wasi)
         for name, check in CHECKS.items():
             if name != "manifest":
                 yield CheckItem.make(self, name, _runner(check, source), source)
@@ -197,7 +199,8 @@ def _flags(file: pytest.File) -> tuple[str, ...]:
     config = file.config
     if file.path.name == MANIFEST_NAME:
         return ("--airssys-wasm",)
-    return ("--wasm-component", os.path.relpath(file.path, config.invocation_params.dir))
+    wasi = ("--wasm-wasi",) if config.stash[SETTINGS].wasm_wasi else ()
+    return ("--wasm-component", os.path.relpath(file.path, config.invocation_params.dir), *wasi)
 
 
 def _runner(check: Check, source: Source) -> Callable[..., None]:

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import pytest_airssys_wasm
-from pytest_airssys_wasm.conformance.loader import data_folder, find_chapters
+from pytest_airssys_wasm.conformance.loader import find_chapters
 from pytest_airssys_wasm.plugin.settings import SETTINGS
+from pytest_airssys_wasm.plugin.suite.chapter_lines import show_chapters
 from pytest_airssys_wasm.plugin.suite.items import CaseItem
 from pytest_airssys_wasm.plugin.suite.laws import LAW_NAMES, LAWS, LawItem
-from pytest_airssys_wasm.plugin.suite.selection import ROOT, Selection, select
+from pytest_airssys_wasm.plugin.suite.selection import ROOT, Selection
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
 if TYPE_CHECKING:
@@ -56,14 +57,15 @@ class SuiteHooks:
     Raises `pytest.UsageError` for a case on the command line that does not exist.
     """
 
-    def __init__(self, config: pytest.Config) -> None:
+    def __init__(self, config: pytest.Config, selection: Selection) -> None:
         self._chapters = tuple(sorted(_chapters(_expected_failures(config)), key=lambda chapter: chapter.name))
-        known = [node_id for chapter in self._chapters for node_id in chapter.node_ids()]
-        self._selection = select(config, known, data_folder("conformance"))
+        self._selection = selection
+        selection.check(node_id for chapter in self._chapters for node_id in chapter.node_ids())
 
     @pytest.hookimpl(wrapper=True)
     def pytest_collection(self, session: pytest.Session) -> Generator[None, object, object]:
         """Hide the node ids of cases from pytest, which would look for files of that name."""
+        show_chapters(session.config)
         arguments = session.config.args
         session.config.args = list(self._selection.files)
         try:

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_airssys_wasm.conformance.loader import CHAPTER_FILE, data_folder
+from pytest_airssys_wasm.plugin.settings import SETTINGS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -23,33 +26,37 @@ class Selection:
     files: tuple[str, ...]
     """The arguments that pytest collects itself."""
     node_ids: tuple[str, ...]
-    """The node ids of cases, chapters or the whole suite."""
+    """The node ids of cases, chapters or the whole suite; empty if nothing of the suite is to run."""
 
     def holds(self, node_id: str) -> bool:
         """Return whether a node of the suite, or any node below it, is selected."""
         return any(_is_within(node_id, chosen) or _is_within(chosen, node_id) for chosen in self.node_ids)
 
+    def check(self, node_ids: Iterable[str]) -> None:
+        """Raise `pytest.UsageError` for a case that is selected and is not among the node ids of the suite."""
+        known = {ROOT, *node_ids}
+        for chosen in self.node_ids:
+            if chosen not in known:
+                raise pytest.UsageError(f"there is no conformance case or chapter {chosen}; {_hint(chosen, known)}")
 
-def select(config: pytest.Config, known: Iterable[str], suite: Path) -> Selection:
-    """Divide the arguments. An argument that is an existing file or folder is left to pytest, unless it is in the
-    `suite` folder.
 
-    `known` are the node ids of chapters and cases. Raises `pytest.UsageError` for a case that does not exist.
+def select(config: pytest.Config) -> Selection:
+    """Divide the arguments. An argument that is an existing file or folder is left to pytest, unless it is in the suite
+    or is a copy of a part of it.
+
+    With `--wasm-conformance=auto` the suite runs if it is named, or if the command line names nothing; with `always` it
+    runs in any case. Raises `pytest.UsageError` if it is named with `never`.
     """
-    files: list[str] = []
-    chosen: list[str] = []
-    known = {ROOT, *known}
-    for argument in config.args:
-        node_id = _node_id(config, argument, suite)
-        if node_id is None:
-            files.append(argument)
-        elif node_id in known:
-            chosen.append(node_id)
-        else:
-            raise pytest.UsageError(f"there is no conformance case or chapter {node_id}; {_hint(node_id, known)}")
-    if not chosen and not any("::" in argument for argument in files):
-        chosen.append(ROOT)  # single tests of other files were asked for otherwise
-    return Selection(files=tuple(files), node_ids=tuple(chosen))
+    when = config.stash[SETTINGS].wasm_conformance
+    suite = data_folder("conformance")
+    found = [(argument, _node_id(config, argument, suite)) for argument in config.args]
+    chosen = [node_id for _, node_id in found if node_id is not None]
+    if when == "never" and chosen:
+        raise pytest.UsageError(f"{chosen[0]} is a part of the suite, which --wasm-conformance=never leaves out")
+    has_paths = config.args_source is pytest.Config.ArgsSource.ARGS
+    if not chosen and (when == "always" or (when == "auto" and not has_paths)):
+        chosen = [ROOT]
+    return Selection(files=tuple(argument for argument, node_id in found if node_id is None), node_ids=tuple(chosen))
 
 
 def _hint(node_id: str, known: set[str]) -> str:
@@ -66,11 +73,24 @@ def _node_id(config: pytest.Config, argument: str, suite: Path) -> str | None:
     place = Path(os.path.normpath(config.invocation_params.dir / argument))
     if place.exists():
         inside = _relative(place, suite)
+        if inside is None:
+            inside = _within_copy(place)
         return None if inside is None else "/".join((ROOT, *inside.parts)).removesuffix(".toml")
     if _is_within(argument, ROOT):
         return argument.rstrip("/")
     shown = _relative(place, config.rootpath)
     return shown.as_posix() if shown is not None and shown.parts[:1] == (ROOT,) else None
+
+
+def _within_copy(place: Path) -> Path | None:
+    """Return the path inside a folder `conformance` with chapters, such as the one of a checkout whose package is
+    installed elsewhere; `None` for any other path.
+    """
+    chapter = place.parent if place.suffix == ".toml" else place
+    if place.name == ROOT and next(place.glob(f"*/{CHAPTER_FILE}"), None) is not None:
+        return Path()
+    is_chapter = chapter.parent.name == ROOT and (chapter / CHAPTER_FILE).is_file()
+    return place.relative_to(chapter.parent) if is_chapter else None
 
 
 def _relative(path: Path, base: Path) -> Path | None:

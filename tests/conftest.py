@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from support.fork_server import Forks
 
 pytest.register_assert_rewrite("support")
+
+# Tests start hundreds of processes, of which each would compile this package again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # Beside a busy machine an example may take as long as it likes.
 settings.register_profile("unhurried", settings.default, deadline=None)

@@ -107,9 +107,10 @@ def _lifted(limits: ResourceLimits, name: str) -> ResourceLimits:
 
 
 def _is_more(limits: ResourceLimits, than: ResourceLimits, name: str) -> bool:
-    """Return whether a run under these limits can show anything: more of what ended the call, and no less of the rest.
+    """Return whether a run under these limits can show more: the limit that ended the call is higher, and fuel and
+    memory are not lower.
 
-    Of time it may get less: it is not waited for as long as for a test.
+    The timeout may be lower, because a re-run may take less time than a test.
     """
     more, before = getattr(limits, name), getattr(than, name)
     is_raised = more != before and _is_at_least(more, before)

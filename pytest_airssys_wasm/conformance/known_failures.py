@@ -7,7 +7,7 @@ A case is listed with the findings that it is known to have, each written as `Mi
     [failures.cases]
     "conformance/memory/two-memories-of-a-module-share-the-limit" = ["step 2: value = 1"]
 
-Only these findings are expected. Any other of the same case still fails it.
+Only these findings are expected. Any other finding still fails the case.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Pin:
         return cls(text=text, actor=found["actor"], step=step, field=found["field"], got=found["got"])
 
     def covers(self, finding: Pin) -> bool:
-        """Return whether `finding`, as the pin that is written for it, is one of those that this pin expects.
+        """Return whether this pin expects a finding, which is given as the pin that would be written for it.
 
         The death of a runtime is expected only by a pin that names it.
         """

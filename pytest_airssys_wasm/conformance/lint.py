@@ -34,7 +34,7 @@ _NEEDED_FOR_VERDICT = {
     Verdict.OUT_OF_MEMORY: "memory-limit",
 }
 _NEEDED_FOR_RESOURCE = {"host-transfer": "transfer-limit"}
-"""The capability that limits a resource, if its name is not that of the resource with `-limit`."""
+"""The capabilities that limit resources, for those that are not called after the resource, as `tables-limit` is."""
 _BULK = re.compile(r"\b(memory\.(fill|copy|init)|data\.drop|table\.(fill|copy|init)|elem\.drop)\b")
 _COMMENT = re.compile(r"\s*;;[^\n]*\n|\s*\(;.*?;\)", re.DOTALL)
 
@@ -85,7 +85,8 @@ def _case_faults(case: Case, file: CaseFile, fixtures: Path | None) -> Iterator[
         if need not in CAPABILITIES:
             yield f"needs: {need!r} is not a capability"
         elif need in PARTS:
-            yield f"needs: {need!r} stands for several: name those of {', '.join(PARTS[need])} that it needs"
+            parts = ", ".join(PARTS[need])
+            yield f"needs: {need!r} stands for several capabilities: name those that it needs of {parts}"
     needed = {*case.needs}
     actors = case.cast()
     for name, count in Counter(actor.name for actor in actors).items():

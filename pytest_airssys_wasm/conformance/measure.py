@@ -45,8 +45,8 @@ def threads(process_ids: Iterable[int]) -> int:
 def busy_threads(process_ids: Iterable[int]) -> int:
     """Return the smallest number of threads of these processes that are at work at once, within a tenth of a second.
 
-    A thread that waits for a processor is at work as well, so that other load changes nothing. The calling thread is
-    left out.
+    A thread that waits for a processor counts too, so that other load on the machine does not change the result. The
+    calling thread does not count.
     """
     places = [Path(f"/proc/{process_id}/task") for process_id in process_ids]
     looks = []

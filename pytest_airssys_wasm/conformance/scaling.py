@@ -21,7 +21,7 @@ _SLEEPING = frozenset({"sleep-ms", "suspend-ms"})
 
 
 def scaled(case: Case, scale: float) -> Case:
-    """Return the case for a machine that is slower by `scale`: with longer timeouts, and later latest ends.
+    """Return the case for a machine that is slower by `scale`, with longer timeouts and more time for it to end.
 
     An actor whose guest sleeps, and is expected to be ended by its timeout, keeps its timeouts, since the times of its
     sleeps stand in the guest.
@@ -58,7 +58,7 @@ def _is_ended_asleep(actor: Actor) -> bool:
 
 
 def _longer(timeout_ms: Any, scale: float) -> Any:
-    """Return a timeout multiplied; one that is absent, unlimited or wrong stays, for the runtime to judge."""
+    """Return a multiplied timeout. One that is absent, unlimited or wrong is returned as it is."""
     if timeout_ms is UNSET or timeout_ms == "unlimited":
         return timeout_ms
     try:
@@ -68,7 +68,7 @@ def _longer(timeout_ms: Any, scale: float) -> Any:
 
 
 def _later(expected: Expected | None, scale: float) -> Expected | None:
-    """Return the expected time with its latest end multiplied; it may come sooner only where timeouts are shorter."""
+    """Return the expected time with a longer maximum, or with a shorter minimum for a scale below 1."""
     if not isinstance(expected, Bounds) or expected.of is not None:
         return expected
     return structs.replace(

@@ -40,7 +40,7 @@ class Guests:
         self._files: weakref.WeakKeyDictionary[Component, GuestFiles] = weakref.WeakKeyDictionary()
 
     def files_of(self, component: Component) -> GuestFiles:
-        """Return the files of a guest, which are written first if necessary: also if somebody has removed them."""
+        """Return the files of a guest. They are written if they do not exist, also if somebody has removed them."""
         with self._lock:
             found = self._files.get(component)
             if found is None or self._scratch is None or not self._scratch.is_there or not found.are_there:

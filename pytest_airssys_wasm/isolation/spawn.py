@@ -60,7 +60,7 @@ def spawn(module: str, limits: ChildLimits, *, line_bytes: int, transcript: Tran
 
 
 def cannot_start(died: RuntimeDied, transcript: Transcript) -> UnfitHost:
-    """Return the error for a process that ended before it was given any work: no guest has a part in that."""
+    """Return the error for a process that ended before it was given any work, so that no guest can be the cause."""
     stderr = " / ".join(transcript.stderr[-3:])
     reason = f"{died}; its stderr ends with: {stderr}" if stderr else str(died)
     return UnfitHost("isolation", sys.executable, f"a Python that can start as a process of its own ({reason})")

@@ -40,7 +40,8 @@ class OriginatedLimits:
 
     values: ResourceLimits
     origins: Mapping[str, str]
-    """The place of each limit for messages, such as `--wasm-fuel` for `fuel`; counts only where a marker gives them."""
+    """The place where each limit was set, such as `--wasm-fuel` for `fuel`. Counts have none unless a marker sets
+    them."""
     overruled: tuple[str, ...] = ()
     """A sentence for each limit of the manifest that the command line replaces by another one."""
 

@@ -34,7 +34,7 @@ class Option:
     must_exist: bool = False
     """Whether the value is a file that has to exist."""
     made_by: str | None = None
-    """The key of a switch with which the file is created, so that it does not have to exist."""
+    """The key of the switch that creates the file, which then does not have to exist."""
 
     @property
     def flag(self) -> str:
@@ -162,8 +162,8 @@ OPTIONS = (
     ),
     Option(
         key="wasm_expectations_update",
-        help="Write the file of --wasm-expectations from this run, keeping its reasons, instead of failing for what "
-        "is not in it. Cases that do not run keep their entries.",
+        help="Update the file of --wasm-expectations with the failures of this run, instead of failing because of "
+        "them. Its reasons are kept, and so are the entries of cases that do not run.",
     ),
     Option(
         key="wasm_patience_ms",
@@ -197,7 +197,8 @@ OPTIONS = (
         metavar="X",
         parse=_parse_scale,
         help="Multiply every wall-clock timeout by X, for slow or busy machines: those of tests, checks and "
-        "conformance cases, of compilations and of adapters. Fuel and memory stay, and ceilings are compared before.",
+        "conformance cases, of compilations and of adapters. Fuel and memory do not change, and "
+        "ceilings apply to timeouts before they are multiplied.",
     ),
     Option(
         key="wasm_isolation",

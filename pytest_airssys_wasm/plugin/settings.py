@@ -33,7 +33,7 @@ class Given(Generic[T]):
     value: T
     where: str
     is_from_command_line: bool = False
-    """Whether it was given on the command line, and not in the ini file."""
+    """Whether the value was given on the command line, and not in the ini file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +109,7 @@ class Settings:
 
 
 DEFAULT = "the built-in default"
-"""The place of a limit that nobody gave."""
+"""The place that messages name for a limit that was not set anywhere."""
 
 SETTINGS = pytest.StashKey[Settings]()
 """The key of the settings in `config.stash`."""

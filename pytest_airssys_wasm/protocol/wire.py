@@ -49,9 +49,9 @@ def encode_float(value: float) -> float | str:
 
 
 def encode_exact_float(value: float) -> float | str:
-    """Return a float with all of its bits as JSON can carry it: a NaN that is not the canonical one has them behind it.
+    """Return a float as JSON that keeps all of its bits: a NaN other than the canonical one is `nan:` with its bits.
 
-    Processes of this package write floats so to each other; the protocol of adapters has one NaN.
+    Only processes of this package exchange such texts. The protocol of adapters knows one NaN.
     """
     return write_nan(value) if math.isnan(value) else encode_float(value)
 

@@ -29,7 +29,7 @@ class Cost:
     """The verdicts with their numbers of calls, in alphabetical order."""
 
     def is_like(self, other: Cost) -> bool:
-        """Return whether nothing differs that is the same in every run: lower bounds of fuel are not."""
+        """Return whether two costs agree in the figures that are the same in every run, which excludes inexact fuel."""
         mine, theirs = (
             replace(one, fuel=one.fuel if self.fuel_is_exact and other.fuel_is_exact else 0) for one in (self, other)
         )
@@ -49,9 +49,9 @@ class CostDifference:
 
 
 def cost_differences(reports: Sequence[Iterable[ExecutionRecord]]) -> tuple[CostDifference, ...]:
-    """Return what cost differently, in the order of tests, components and exports.
+    """Return the exports whose costs differ, in the order of tests, components and exports.
 
-    A test that ran no guest in some report is compared among the others, since a run of some tests only is no finding.
+    A test that ran no guest in a report is only compared in the others, because a report may be of some tests only.
     """
     costs = [_costs(executions) for executions in reports]
     tests = [{test for test, _, _ in of_report} for of_report in costs]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MOST_FAILED = 200
 MOST_ROWS = 400
 MOST_SECTIONS = 300_000
-"""The characters of all sections under failures together."""
+"""The maximum number of characters of all sections under failures together."""
 COUNTED = ("passed", "failed", "known", "skipped")
 """The categories that are columns in a table of requirements; `known` are the expected failures."""
 _MOST_NAME = 160

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 _MOST_LISTED = 20
-"""The most exports that a remedy lists."""
+"""The maximum number of exports that a remedy lists."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +143,7 @@ def check_entry(candidate: Candidate, test: ManifestTest) -> str:
 
 
 def refusals(usage: Usage) -> str:
-    """Return the words for a note that the memory limit refused growths, which a guest may survive; else nothing."""
+    """Return the part of a note about growths that the memory limit refused, or an empty text."""
     if not usage.denied_growths:
         return ""
     return f"; the memory limit refused {counted(usage.denied_growths, 'growth')}"

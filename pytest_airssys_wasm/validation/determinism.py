@@ -92,7 +92,7 @@ def _call(candidate: Candidate, planned: PlannedCall) -> CallResult | None:
 
 
 def _compare(planned: PlannedCall, first: CallResult | None, again: CallResult | None) -> Iterator[str]:
-    """Yield how the second result differs from the first."""
+    """Yield the differences of the second result from the first."""
     if first is None or again is None:
         return
     what = planned.text

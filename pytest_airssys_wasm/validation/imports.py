@@ -1,4 +1,4 @@
-"""The check `imports`: every import is provided. Otherwise they are named in groups, one for each remedy."""
+"""The check `imports`, by which every import is provided. It names the others in groups, one for each remedy."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.validation.candidate import Candidate
 
 _FEW = 3
-"""The most imports that the first line of a failure names."""
+"""The maximum number of imports that the first line of a failure names."""
 _MOST_LISTED = 100
-"""The most imports or interfaces that the lines below it name."""
+"""The maximum number of imports or interfaces that the further lines of a failure name."""
 
 
 def check_imports(candidate: Candidate) -> str:
@@ -30,7 +30,7 @@ def check_imports(candidate: Candidate) -> str:
 
 
 class _Groups:
-    """Unmet imports by remedy, and what is said of each group."""
+    """The unmet imports by remedy, with the lines about each group."""
 
     def __init__(self, unmet: Sequence[UnmetImport], *, has_manifest: bool) -> None:
         self._has_manifest = has_manifest

@@ -87,7 +87,7 @@ FAULTY = {
     ),
     "a capability of several parts": (
         with_needs("fuel"),
-        "'fuel' stands for several: name those of fuel-limit, fuel-count",
+        "'fuel' stands for several capabilities: name those that it needs of fuel-limit, fuel-count",
     ),
     "a figure that only who counts fuel has": (
         GOOD + "[steps.expect]\nfuel_consumed = { min = 7 }\n",

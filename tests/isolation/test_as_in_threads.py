@@ -8,7 +8,6 @@ from __future__ import annotations
 import pytest
 
 from runtime.convert.test_value_edges import *  # noqa: F403
-from runtime.convert.test_values import *  # noqa: F403
 from runtime.execution.test_endings_of_imports import *  # noqa: F403
 from runtime.execution.test_host_call_context import *  # noqa: F403
 from runtime.execution.test_verdicts import *  # noqa: F403
@@ -16,8 +15,6 @@ from runtime.guest.test_call import *  # noqa: F403
 from runtime.guest.test_guests import *  # noqa: F403
 from runtime.guest.test_inventory import *  # noqa: F403
 from runtime.host.test_host_resources import *  # noqa: F403
-from runtime.host.test_library import *  # noqa: F403
-from runtime.host.test_library_http import *  # noqa: F403
 
 
 @pytest.fixture(scope="session")

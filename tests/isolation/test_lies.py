@@ -107,7 +107,26 @@ def host():
     return host
 
 
-@pytest.mark.parametrize("lie", LIES.values(), ids=LIES)
+# One of each kind; each costs a process.
+FAST = {
+    "no-json",
+    "a-line-without-end",
+    "another-id",
+    "no-end",
+    "a-verdict-that-there-is-not",
+    "more-fuel-than-the-budget",
+    "more-output-than-it-may",
+    "a-value-of-another-type",
+    "a-text-beyond-the-transfer-limit",
+    "a-question-about-nothing",
+    "a-question-with-wrong-args",
+}
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [pytest.param(lie, id=name, marks=[] if name in FAST else pytest.mark.slow) for name, lie in LIES.items()],
+)
 def test_a_lie_is_garbage_and_the_next_execution_works(engine, host, tell, lie):
     guest = engine.load(GUEST)
     tell(lie)

@@ -110,7 +110,7 @@ def test_no_case_blames_it(capability, name, monkeypatch, tmp_path):
 def test_a_runtime_that_does_not_claim_to_tell_is_not_blamed_for_its_silence(capability, monkeypatch, tmp_path):
     answering(monkeypatch, SILENT[capability])
     every = [case for case in CASES if not _is_slow(case) and not case.startswith(("hostile/", "timeout/"))]
-    assert _blamed([capability], _of_each_chapter(every, 12), tmp_path) == {}
+    assert _blamed([capability], _of_each_chapter(every, 4), tmp_path) == {}
 
 
 @pytest.mark.matrix

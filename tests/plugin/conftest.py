@@ -62,7 +62,11 @@ class Project:
         self.environment = plain_environment()
         self.environment["XDG_CACHE_HOME"] = str(folder.parent / "user-cache")
         self.without: tuple[str, ...] = ("asyncio", "randomly")
-        """Plugins of others that are kept out: one warns about its own settings, one shuffles."""
+        """Plugins of others that are kept out: one warns about its own settings, one shuffles.
+
+        If any are kept out, runs with xdist workers load none of them: each worker would import all of them anew, which
+        takes it two seconds.
+        """
 
     def write(self, **files: str) -> None:
         """Write files; `test_a` is `test_a.py`, `pytest_ini` is `pytest.ini`, `x_wat` is `x.wat`."""
@@ -81,11 +85,14 @@ class Project:
 
     def run(self, *arguments: str, cwd: Path | None = None) -> Ran:
         """Run pytest with `-W error`."""
-        without = (f"-pno:{plugin}" for plugin in self.without)
+        plugins, environment = [f"-pno:{plugin}" for plugin in self.without], self.environment
+        if self.without and any(argument.startswith("-n") for argument in arguments):
+            plugins = ["-pxdist", "-pairssys_wasm"]
+            environment = {**environment, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
         code, text = self.forks.run(
-            ["-rA", "-W", "error", *without, *arguments],
+            ["-rA", "-W", "error", *plugins, *arguments],
             cwd=cwd or self.folder,
-            environment=self.environment,
+            environment=environment,
             timeout_s=120,
         )
         return Ran(code, text)

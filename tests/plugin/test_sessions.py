@@ -91,7 +91,7 @@ def slow(argument):
     [
         "-s --import-mode=importlib --doctest-modules --strict-markers --strict-config -p no:cacheprovider",
         "-q --asyncio-mode=auto --cov=text --timeout=60 --timeout-method=thread --randomly-seed=2 -p no:xdist",
-        "-n2 --dist=load --cov=text --asyncio-mode=auto --randomly-seed=3",
+        slow("-n2 --dist=load --cov=text --asyncio-mode=auto --randomly-seed=3"),
         slow("-n2 --dist=loadscope -p no:randomly -p no:cacheprovider -o junit_family=xunit1 --junitxml=out.xml"),
         slow("-n2 --dist=loadfile --import-mode=importlib --timeout=60"),
         slow("-n2 --dist=loadgroup --doctest-modules -p no:timeout -p no:cov -p no:rerunfailures"),

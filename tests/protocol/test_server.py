@@ -11,6 +11,7 @@ import sys
 import pytest
 
 from pytest_airssys_wasm.conformance.adapter import AdapterRuntime, Patience
+from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime
 from pytest_airssys_wasm.conformance.loader import find_chapters
 from pytest_airssys_wasm.conformance.matching import mismatches
 from pytest_airssys_wasm.conformance.runner import CaseRunner
@@ -24,22 +25,42 @@ COMMAND = [sys.executable, "-m", "pytest_airssys_wasm.adapter"]
 HELLO = '{"id": 99, "op": "hello", "protocol": 1}'
 
 
+def bytes_of(lines):
+    return b"".join(line if isinstance(line, bytes) else line.encode() + b"\n" for line in lines)
+
+
+def answers_in(output):
+    """Answers by id."""
+    answers = [json.loads(line) for line in output.splitlines()]
+    return {answer["id"]: answer for answer in answers}
+
+
 @pytest.fixture
-def tell():
-    """Send lines to a new adapter; its answers by id."""
+def tell(engine):
+    """Send lines to the bundled runtime behind the protocol, in this process."""
 
     def send(*lines):
-        text = b"".join(line if isinstance(line, bytes) else line.encode() + b"\n" for line in lines)
-        done = subprocess.run(COMMAND, input=text, capture_output=True, timeout=60)
-        assert (done.returncode, done.stderr) == (0, b"")
-        answers = [json.loads(line) for line in done.stdout.splitlines()]
-        return {answer["id"]: answer for answer in answers}
+        answers = io.BytesIO()
+        serve(InProcessRuntime(engine), io.BytesIO(bytes_of(lines)), answers)
+        return answers_in(answers.getvalue())
 
     return send
 
 
-def test_it_says_who_it_is(tell):
-    (answer,) = tell(HELLO).values()
+@pytest.fixture
+def tell_process():
+    """Send lines to a new adapter, which has to end well and say nothing on stderr."""
+
+    def send(*lines):
+        done = subprocess.run(COMMAND, input=bytes_of(lines), capture_output=True, timeout=60)
+        assert (done.returncode, done.stderr) == (0, b"")
+        return answers_in(done.stdout)
+
+    return send
+
+
+def test_it_says_who_it_is(tell_process):
+    (answer,) = tell_process(HELLO).values()
     assert answer["runtime"] == "pytest-airssys-wasm on wasmtime-py"
     assert set(answer["capabilities"]) == set(CAPABILITIES) - {"isolated-compile", "host-rss"}
 
@@ -51,8 +72,8 @@ def test_with_an_isolation_it_says_that_loading_is_bounded():
     assert "session" not in capabilities
 
 
-def test_input_that_ends_at_once_is_no_error(tell):
-    assert tell() == {}
+def test_input_that_ends_at_once_is_no_error(tell_process):
+    assert tell_process() == {}
 
 
 @pytest.mark.parametrize(
@@ -100,7 +121,7 @@ def test_empty_lines_are_nothing(tell):
     assert set(tell("", "  ", HELLO)) == {99}
 
 
-def test_it_lives_on_after_every_verdict(tell, tmp_path):
+def test_it_lives_on_after_every_verdict(tell_process, tmp_path):
     wat = tmp_path / "guest.wat"
     wat.write_text('(module (func (export "boom") unreachable) (func (export "spin") (loop br 0)))')
 
@@ -108,7 +129,7 @@ def test_it_lives_on_after_every_verdict(tell, tmp_path):
         known = {"component": str(wat), "limits": {"memory_bytes": 2**20, "timeout_ms": 10_000}, "op": "run"}
         return json.dumps({"id": number, "steps": [{"call": "boom"}], **known, **fields})
 
-    answers = tell(
+    answers = tell_process(
         request(1),
         request(2, steps=[{"call": "spin"}]),
         request(3, component=str(tmp_path / "nothing.wat")),

@@ -16,7 +16,7 @@ def exactly(needs):
         "table_elements": needs.table_elements,
         "instances": needs.instances,
     }
-    return ResourceLimits(fuel=10**6, timeout_ms=20_000, **wanted)
+    return ResourceLimits(fuel=10**4, timeout_ms=20_000, **wanted)
 
 
 def instantiated(engine, guest, limits):

@@ -110,7 +110,8 @@ class BinaryFile(pytest.File):
 class _Agreement:
     """The checks that passed, and those that kept another check from being made, by file and name.
 
-    A check that passes although another one was skipped because it fails would make a run green that checked nothing.
+    If a check fails when another check needs it, and passes when it runs itself, all checks would be skipped or
+    passed, and the run would succeed although nothing was checked.
     """
 
     def __init__(self) -> None:
@@ -132,7 +133,7 @@ class _Agreement:
 
 
 _AGREEMENT: pytest.StashKey[_Agreement] = pytest.StashKey()
-_UNSTABLE = "find what differs from time to time; on a slow or busy machine use --wasm-timeout-scale"
+_UNSTABLE = "find out what differs between the two runs; on a slow or busy machine use --wasm-timeout-scale"
 
 
 class CheckItem(pytest.Function):

@@ -29,7 +29,7 @@ def header_lines(config: pytest.Config) -> list[str]:
 
 
 def limits_text(settings: Settings) -> str:
-    """Return the limits that hold where no marker says otherwise, and for the ini file's and defaults no manifest."""
+    """Return the limits of tests without markers. A manifest overrides those of the ini file, and the defaults."""
     found = {
         **settings.default_limits(),
         **settings.limits(from_command_line=False),

@@ -117,7 +117,7 @@ class Collection:
         self._tests: dict[str, TestRecord] = {}
         self._ended: set[str] = set()
         self.mishaps: list[str] = []
-        """What could not be collected, for the end of the session."""
+        """The errors of collecting records, in one line each, which are shown at the end of the session."""
 
     @property
     def tests(self) -> tuple[TestRecord, ...]:

@@ -35,7 +35,7 @@ _MAX_DENIALS = 5
 _MAX_NAME = 120
 _MAX_OUTPUT = 4_000
 _LEAST_WAIT_MS = 5.0
-"""The least time without a processor that is shown: every thread waits for some."""
+"""The minimum time without a processor that is shown, in milliseconds. Every thread waits for some time."""
 _RERUNS_S = 10.0
 """The time in seconds that a session may spend on re-runs that determine which limit would have been enough."""
 _RERUNS_SPENT_S = pytest.StashKey[float]()

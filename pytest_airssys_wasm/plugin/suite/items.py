@@ -133,9 +133,9 @@ class CaseItem(pytest.Item):
             shown.append(f"  and {len(error.mismatches) - len(shown)} more")
         shown += [f"  a known finding is gone: {pin}" for pin in error.missing]
         if known is not None and not isinstance(error, FailedAsKnown):
-            shown += ["", f"known of this case, for another reason ({known.reason}):"]
+            shown += ["", f"the list knows other findings of this case ({known.reason}):"]
             shown += [f"  {pin.text}" for pin in known.pins]
-            shown.append("--wasm-expectations-update writes the list anew, with the reasons that it has.")
+            shown.append("--wasm-expectations-update updates the list and keeps its reasons.")
         return shown
 
     def _requirement(self, identifier: str) -> str:

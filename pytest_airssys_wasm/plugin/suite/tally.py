@@ -1,4 +1,4 @@
-"""The result of the suite on a runtime behind an adapter, in the terms of what this runtime promises."""
+"""The result of the suite on a runtime behind an adapter, relative to the capabilities that the runtime names."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ def _lines(name: str, found: dict[str, list[pytest.TestReport]]) -> Iterator[str
     others = [f"{known:,} failed as known"] if known else []
     others += [f"{failed:,} failed"] if failed else []
     more = f" ({', '.join(others)})" if others else ""
-    yield f"{name} passed {passed:,} of the {counted(asked, 'case')} about what it names{more}."
+    yield f"{name} passed {passed:,} of the {counted(asked, 'case')} for which it names all capabilities{more}."
     lacking = [*_lacking(found["skipped"])]
     if lacking:
         names = Counter(capability for names in lacking for capability in names).most_common()
         listed = ", ".join(f"{capability} ({number:,})" for capability, number in names[:_MOST_NAMED])
         end = ", …" if len(names) > _MOST_NAMED else ""
-        is_or_are = "is" if len(lacking) == 1 else "are"
-        yield f"{counted(len(lacking), 'other')} {is_or_are} about capabilities that it does not name: {listed}{end}."
+        need = "needs" if len(lacking) == 1 else "need"
+        yield f"{counted(len(lacking), 'other')} {need} capabilities that it does not name: {listed}{end}."
 
 
 def _lacking(skipped: Iterable[pytest.TestReport]) -> Iterator[list[str]]:

@@ -1,4 +1,4 @@
-"""Figures as people read them."""
+"""The text of figures in messages and reports."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def measured_ms(time_ms: float) -> str:
 
 
 def percent(share: float | None) -> str:
-    """Write a share in percent, rounded down, so that only a whole limit reads as 100 %; `-` for `None`."""
+    """Write a share in percent, rounded down, so that only a limit that is used up reads as 100 %; `-` for `None`."""
     if share is None:
         return "-"
     if share >= 1000:  # only a runtime that does not keep its limits gets here

@@ -9,7 +9,7 @@ from struct import Struct
 _F32, _U32 = Struct("<f"), Struct("<I")
 _F64, _U64 = Struct("<d"), Struct("<Q")
 _SHIFT = 52 - 23
-"""The number of bits that the fraction of an f64 is longer than that of an f32."""
+"""The number of bits by which the fraction of an f64 is longer than that of an f32."""
 _F32_INFINITY, _F32_FRACTION, _F32_QUIET = 0x7F80_0000, 0x7F_FFFF, 0x40_0000
 _F64_INFINITY, _F64_FRACTION, _F64_NAN = 0x7FF0_0000_0000_0000, 0xF_FFFF_FFFF_FFFF, 0x7FF8_0000_0000_0000
 _NAN = re.compile(r"nan:([0-9a-f]{16})")

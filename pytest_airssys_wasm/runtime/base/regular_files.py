@@ -1,8 +1,8 @@
 """The one way in which files of users are read: regular files, within a stated size.
 
 A path in a manifest or on a command line may lead to a device without end, to a pipe that nobody writes to, or to a
-file larger than the memory. So everything is asked of the descriptor that is then read, and not of the path: what the
-path leads to may change in between.
+file larger than the memory. Therefore the descriptor that is then read is checked, and not the path, which may
+lead to something else a moment later.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _KINDS = (
 
 
 class UnfitFile(OSError):
-    """Something at a path is not a file that is read; `strerror` says why."""
+    """The error for a path that does not lead to a file that may be read; `strerror` is the reason."""
 
 
 def read_regular(path: str | os.PathLike[str], most_bytes: int) -> bytes:
@@ -52,7 +52,9 @@ def read_regular(path: str | os.PathLike[str], most_bytes: int) -> bytes:
 
 @contextmanager
 def open_regular(path: str | os.PathLike[str], most_bytes: int, *, follow: bool = True) -> Iterator[int]:
-    """Yield a descriptor of a regular file of at most `most_bytes`, for reading; a link at the end only if `follow`.
+    """Yield a descriptor of a regular file of at most `most_bytes`, for reading.
+
+    A link at the end of the path is followed only if `follow` is true.
 
     Raises `UnfitFile` for anything else at the path, and any other `OSError` of opening.
     """

@@ -63,8 +63,8 @@ class Usage:
     transfer_bytes: int
     """The bytes that were lifted out of the guest and lowered into it."""
     cpu_ms: float | None = None
-    """The milliseconds of processor time that the guest's thread had, host functions included; `None` where that cannot
-    be known, such as for a process that died."""
+    """The milliseconds of processor time that the guest's thread used, including host functions; `None` if it is not
+    known, for example because the process died."""
     denied_capabilities: tuple[str, ...] = ()
     """The capabilities that the guest requested from host functions but was not granted, at most the first 64."""
 

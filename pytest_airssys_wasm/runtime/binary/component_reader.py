@@ -1,4 +1,4 @@
-"""The reader of a component's definitions, as far as they say which instances are made of what.
+"""The reader of the definitions in a component by which modules and components are instantiated.
 
 Validation is left to wasmtime.
 """
@@ -135,7 +135,7 @@ def read_component(data: memoryview, depth: int = 1) -> tuple[Definition, ...]:
     Raises `Malformed` or `IndexError` for sections that are malformed.
     """
     if data[:8] != COMPONENT_MAGIC:
-        raise Malformed("no component where one should be")
+        raise Malformed("a nested component does not begin like a component")
     found: list[Definition] = []
     try:
         for section, body in Reader(data[8:]).sections():

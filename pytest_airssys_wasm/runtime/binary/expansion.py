@@ -43,7 +43,7 @@ _INSTANCE_BYTES = 512
 """The approximate bytes that an empty instance takes."""
 _ITEM_BYTES = {2: 32, 3: 32, 4: 32, 5: 32, 6: 16, 9: 16, 11: 16, 13: 32}
 """The bytes that an instance takes for each import, function, table, memory, global, segment and tag, by the number of
-the section. Those of wasmtime, rounded up: it needs a function reference for some of the functions.
+the section. The sizes are those of wasmtime, rounded up, because it needs a function reference only for some functions.
 """
 _CANONICAL_BYTES = 64
 _CANONICAL_WEIGHT = 100
@@ -87,7 +87,7 @@ def _instance_bytes(module: memoryview) -> int:
 
 
 _Value: TypeAlias = "int | _Nested | dict[bytes, _Value] | None"
-"""A core module (its instance's bytes), a component, an instance (its exports by name); `None` if it is not known."""
+"""An item: a core module, as the bytes of an instance; a component; an instance, as its exports by name; or `None`."""
 
 
 class _Nested:
@@ -125,7 +125,7 @@ class _Frame:
 
 
 class _Expander:
-    """The instantiation of a component as wasmtime writes it out, but of counts only.
+    """The instantiation of a component, in which the definitions that wasmtime would write out are only counted.
 
     It keeps a stack of its own, because a component may be nested as deep as its binary is long.
     """
@@ -152,7 +152,7 @@ class _Expander:
                 stack.append(made)
 
     def _define(self, frame: _Frame, definition: Definition) -> _Frame | None:
-        """Execute a definition, and return the frame of the component that it instantiates, if it does."""
+        """Execute a definition. Return the frame of the component that it instantiates, or `None`."""
         match definition:
             case ModuleDefinition():
                 frame.define(CORE_MODULE, self._module(definition))

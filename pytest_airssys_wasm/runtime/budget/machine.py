@@ -21,7 +21,7 @@ def _limit(kind: int) -> int | None:
 
 
 def is_short_of_addresses(data_bytes: int) -> bool:
-    """Return whether a process that may have `data_bytes` of data can run out of addresses before."""
+    """Return whether a process can run out of addresses before it has `data_bytes` of data."""
     limit = address_space_bytes()
     return limit is not None and limit < data_bytes + _RESERVATION_BYTES
 

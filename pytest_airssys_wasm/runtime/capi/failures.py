@@ -95,8 +95,8 @@ def new_trap(message: str) -> int:
 def _unlinked(message: str) -> str | None:
     """Return the name of the import that an error of linking is about.
 
-    Only the front of a message tells: the outermost error stands there, and what follows may be names of the guest. An
-    error out of guest code begins with its backtrace.
+    Only the beginning of a message is read: it is the outermost error, and names of the guest may follow. The message
+    of an error in guest code begins with a backtrace.
     """
     match = _LINKING.match(message)
     if match is None:
@@ -106,7 +106,7 @@ def _unlinked(message: str) -> str | None:
 
 
 def _innermost(message: str) -> str:
-    """Return the innermost cause of a message: causes are numbered from the outermost on, a single one is not."""
+    """Return the innermost cause of a message: several causes are numbered, beginning with the outermost."""
     causes = message.rpartition(_CAUSES)[2]
     at = 0
     for number in range(_MOST_CAUSES):

@@ -2,7 +2,7 @@
 
 Each folder is locked as long as the process that created it runs, and holds a mark with its own device and inode.
 Creating a folder removes those that carry their own mark, that processes of this user created, and that have no lock. A
-folder that only has such a name, or a copy of one, is somebody's data.
+folder that only has such a name, or is a copy of such a folder, is left alone, because it may hold data of a user.
 (Services that clean the temporary folders of the system also skip locked ones.)
 """
 
@@ -162,7 +162,7 @@ def _remove_abandoned() -> None:
 
 
 def _is_ours(folder: int) -> bool:
-    """Return whether a process of this user made the open folder, and made it here. Raises `OSError` without a mark."""
+    """Return whether a process of this user made the open folder in this place. Raises `OSError` without a mark."""
     status = system.os.fstat(folder)
     if status.st_uid != system.os.geteuid():
         return False

@@ -8,7 +8,7 @@ from pytest_airssys_wasm.runtime.base.originals import clock_gettime, get_ident,
 
 
 class ProcessorTime:
-    """The processor time of one run: begun and ended on the guest's thread, read on any."""
+    """The processor time of one run. The guest's thread begins and ends the count, and any thread can read it."""
 
     __slots__ = ("_clock", "_from_ns", "_total_ns")
 
@@ -27,7 +27,7 @@ class ProcessorTime:
         self._total_ns = thread_time_ns() - self._from_ns
 
     def ms(self) -> float | None:
-        """Return the milliseconds so far, 0 before the beginning; `None` if the thread has ended without telling."""
+        """Return the milliseconds so far, 0 before `begin`; `None` if the thread has ended without calling `end`."""
         if self._total_ns is not None:
             return self._total_ns / 1e6
         if self._clock is None:

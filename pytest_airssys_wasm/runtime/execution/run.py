@@ -94,7 +94,7 @@ class Run:
         """The full name of the import whose function raised `host_error`."""
         self.host_calls = 0
         self.host_s = 0.0
-        """The seconds that host functions took which have returned."""
+        """The seconds that host functions took, without those that have not returned."""
         self.thread: int | None = None
         """The identity of the guest's thread, once guest code of this process is entered on it."""
         self.in_host = False

@@ -92,7 +92,7 @@ _TRAPS = (
     ),
 )
 _LEAST_LOST_MS = 5.0
-"""The least time without a processor that is worth a word: every thread waits for some."""
+"""The minimum time without a processor that a message mentions, in milliseconds. Every thread waits for some time."""
 _EXACT_FUEL_KINDS = {"unreachable", "uncaught-exception", "out-of-fuel", None}
 """The trap kinds before which wasmtime charges the current frame; `None` stands for errors without a trap code, which
 are raised outside of guest code, with one exception below."""
@@ -128,7 +128,7 @@ def _wall_ms(run: Run) -> float:
 
 
 def _where_time_went(run: Run) -> str:
-    """Return the words for a timeout of a guest that has hardly run, though no host function held it up."""
+    """Return the end of the message about a timeout, if the guest hardly ran and no host function took the time."""
     cpu_ms, wall_ms = run.cpu.ms(), _wall_ms(run)
     if cpu_ms is None or run.in_host:
         return ""
@@ -216,7 +216,7 @@ def _verdict(run: Run) -> BaseException | None:
 
 
 def exit_status(run: Run) -> int | None:
-    """Return the status that the guest exited with through WASI; `None` where it ended otherwise."""
+    """Return the status that the guest exited with through WASI; `None` if it ended otherwise."""
     failure = _failure(run)
     if failure is None or failure.exit_status is None:
         return None if failure is None else run.exit_status

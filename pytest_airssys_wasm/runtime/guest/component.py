@@ -48,8 +48,8 @@ _MOST_NAMES, _MOST_CHARACTERS = 2_000, 200
 
 
 def similar_names(name: str, known: Sequence[str], most: int = 3) -> list[str]:
-    """Return the known names that somebody may have meant by `name`: first those that differ in what stands before the
-    function, then those that are spelled similarly.
+    """Return the known names that may have been meant by `name`: first those of the same function in another interface,
+    then those that are spelled similarly.
     """
     known = [one for one in known[:_MOST_NAMES] if len(one) <= _MOST_CHARACTERS]
     name = name[:_MOST_CHARACTERS]
@@ -66,7 +66,7 @@ def _plain(name: str) -> str:
 
 
 def _last(name: str) -> str:
-    """Return what stands last in a full name: the function of an interface, the method of a resource, the interface."""
+    """Return the last part of a full name: a function without its interface, a method without its resource."""
     end = re.split(r"[#\]]", _plain(name))[-1]
     if "#" not in name:
         end = end.rpartition("/")[2].partition("@")[0]
@@ -138,7 +138,7 @@ class Component(ABC):
 
     @property
     def obstacle(self) -> str | None:
-        """The reason for which the guest cannot be instantiated, whatever it is given; `None` where there is none."""
+        """The reason for which the guest cannot be instantiated with any imports; `None` if there is none."""
         return None
 
     @abstractmethod
@@ -201,7 +201,7 @@ def by_attribute(names: Iterable[str], taken: Container[str]) -> dict[str, tuple
 
 
 def choose(guest: object, attribute: str, names: Sequence[str]) -> str:
-    """Return the only one of these names. Raises `AttributeError`, which lists them, where they are several."""
+    """Return the only one of these names. Raises `AttributeError`, which lists them, if there are several."""
     if len(names) > 1:
         listed = " or ".join(map(repr, names))
         raise AttributeError(f"{attribute!r} of {guest!r} may be {listed}: call it by its exact name")

@@ -83,7 +83,7 @@ def module_linker(module: CoreModule, context: StoreContext) -> wasmtime.Linker:
 
 
 def _define_exit(linker: wasmtime.Linker, module: CoreModule, context: StoreContext) -> None:
-    """Serve `proc_exit` here: wasmtime's refuses statuses above 125, and does not tell which one it was."""
+    """Define `proc_exit`, because that of wasmtime refuses statuses above 125 without telling which one it was."""
     if not any((one.module, one.name) == (WASI_P1, "proc_exit") for one in module.shape.imports):
         return
     runs = context.engine.runs

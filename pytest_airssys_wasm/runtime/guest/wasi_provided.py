@@ -1,4 +1,4 @@
-"""The part of WASI that the installed wasmtime provides, as wasmtime itself tells: its version decides, not a list."""
+"""The part of WASI that the installed wasmtime provides. It is found by asking wasmtime, not from a list."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.wit.world import Item
 
 _MOST_QUESTIONS = 500
-"""The most times that wasmtime is asked about one guest. Each takes a fraction of a millisecond; a guest of which so
-much is wrong cannot be linked anyway, and the rest of what is wrong is not named."""
+"""The maximum number of times that wasmtime is asked about one guest, each of which takes a fraction of a millisecond.
+A guest with so many wrong imports cannot be linked anyway, and the others are not named."""
 _Place = tuple[str, str]
 
 
@@ -77,7 +77,7 @@ class _Questions:
             self._find(functions)
 
     def _find(self, places: Sequence[_Place]) -> None:
-        """Find the places among these that wasmtime refuses, by halves."""
+        """Find the places among these that wasmtime refuses, by bisection."""
         if not places or self._left <= 0:
             return
         refusal = self._refusal(places)
@@ -91,7 +91,7 @@ class _Questions:
         self._find(places[half:])
 
     def _refusal(self, places: Sequence[_Place]) -> str | None:
-        """Return wasmtime's reason for which a component cannot import these; `None` where it can, or nobody knows."""
+        """Return wasmtime's reason for refusing these imports; `None` if it accepts them, or cannot be asked."""
         self._left -= 1
         try:
             text = component_importing(self._level, frozenset(places))

@@ -42,10 +42,9 @@ class HostFunctions:
     """The functions and resources that a guest may import, by name.
 
     A name is `"wait"` for a root import, `"pkg:name/iface@1.0.0#func"` for one inside an interface, and `"env#log"` for
-    a core module's import `log` from `env`; the name is the text behind the module and `#`, whatever is in it, also
-    nothing. An interface that is registered under one version also serves imports of the compatible ones, as in
-    wasmtime: those of the same major version, below 1.0.0 of the same minor version. The exact one comes first, then
-    the highest.
+    a core module's import `log` from `env`; the name is everything after the module and `#`, and may be empty. An
+    interface that is registered under one version also serves imports of the compatible ones, as in wasmtime: those of
+    the same major version, below 1.0.0 of the same minor version. The exact one comes first, then the highest.
 
     Arguments and results are mapped as documented for values. A function may be `async def`: the guest waits for it
     without blocking the event loop that waits for the guest. An exception in a function ends the execution with
@@ -289,7 +288,7 @@ def _served(registered: Mapping[str, V], interface: str, name: str) -> V | None:
 
 
 def _version(interface: str) -> tuple[str, tuple[int, int, int]] | None:
-    """Return the name that compatible versions of an interface share, and the version; `None` where none are."""
+    """Return the name that compatible versions of an interface share, and the version; `None` without any."""
     match = _VERSIONED.fullmatch(interface)
     if match is None:
         return None
@@ -301,6 +300,6 @@ def _version(interface: str) -> tuple[str, tuple[int, int, int]] | None:
 
 
 def _method_name(function: str) -> str:
-    """Return the attribute that serves a method or a static function of a resource: `drop` is for handles."""
+    """Return the attribute for a method or static function of a resource. `drop` is that for dropped handles."""
     attribute = attribute_name(function)
     return attribute + "_" if attribute == "drop" else attribute

@@ -33,7 +33,7 @@ WASI_NOT_GRANTED = "WASI is not granted: wasi=Wasi() in Python, [wasi] in Compon
 
 
 _MOST_TYPE = 120
-"""The most characters of a type in a list of imports."""
+"""The maximum number of characters of a type in a list of imports."""
 _MEMBERS = re.compile(r"\{(?!…\})[^{}]*(?:\{…\}[^{}]*)*\}")
 
 

@@ -1,4 +1,4 @@
-"""The text of a component that imports what another one does, and has no code: to ask a runtime what it provides."""
+"""The text of components without code that have imports of another one, to ask wasmtime which of them it provides."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class NotExpressible(Exception):
-    """Imports that this module does not know how to write down."""
+    """The error for imports that cannot be written as WebAssembly text."""
 
 
 def component_importing(level: Mapping[str, InterfaceType], places: frozenset[tuple[str, str]]) -> str:
@@ -120,7 +120,7 @@ class _Interface:
                 assert_never(type_)
 
     def _definition(self, type_: DefinedType) -> str:
-        """Return the name of a type that functions can only use by name; names of types need no counterpart."""
+        """Return the local name of a type that functions can only use by name. wasmtime does not compare such names."""
         found = self._defined.get(type_)
         if found is None:
             match type_:

@@ -65,16 +65,18 @@ def test_the_suite_runs_on_the_foreign_runtime_and_the_laws_do_not(odd):
 @pytest.mark.parametrize("workers", ["0", pytest.param("2", marks=pytest.mark.slow)])
 def test_cases_about_what_a_runtime_does_not_name_do_not_read_like_failures(odd, workers):
     ran = odd.run(ODD, "-n", workers, "-q")
-    assert "odd-runtime 7.1 passed 1 of the 4 cases about what it names (3 failed)." in ran.text
-    assert "1 other is about capabilities that it does not name: session (1)." in ran.text
+    assert "odd-runtime 7.1 passed 1 of the 4 cases for which it names all capabilities (3 failed)." in ran.text
+    assert "1 other needs capabilities that it does not name: session (1)." in ran.text
     known = known_of(odd, (WRONG, OFF_BY_ONE))
     ran = odd.run(ODD, known, ADDS, WRONG)
-    assert "odd-runtime 7.1 passed 1 of the 2 cases about what it names (1 failed as known)." in ran.text
-    assert "other" not in ran.text.rpartition("about what it names")[2]
+    assert (
+        "odd-runtime 7.1 passed 1 of the 2 cases for which it names all capabilities (1 failed as known)." in ran.text
+    )
+    assert "other" not in ran.text.rpartition("for which it names all capabilities")[2]
 
 
 def test_of_the_bundled_runtime_no_such_line_is_shown(suite):
-    assert "about what it names" not in suite.run("--airssys-wasm", ADDS).text
+    assert "for which it names all capabilities" not in suite.run("--airssys-wasm", ADDS).text
 
 
 def test_the_bundled_runtime_is_its_own_adapter(suite):
@@ -220,7 +222,7 @@ def test_another_finding_of_a_known_failure_still_fails(odd, pin):
     for line in (
         "step 1 (add): value: expected 3, got 2",
         f"a known finding is gone: {pin}",
-        "known of this case, for another reason (it cannot count)",
+        "the list knows other findings of this case (it cannot count)",
         "--wasm-expectations-update",
     ):
         assert line in ran.text

@@ -19,14 +19,14 @@ FAST = [
     ("freezegun", "import", "thread"),
     ("freezegun", "engine", "thread"),
     ("freezegun", "call", "thread"),
-    ("freezegun", "call", "process"),
     ("mock", "call", "thread"),
     ("gevent", "import", "thread"),
     ("gevent", "engine", "process"),
     ("pyfakefs", "call", "thread"),
-    ("pyfakefs", "call", "process"),
 ]
 SLOW = [
+    ("freezegun", "call", "process"),
+    ("pyfakefs", "call", "process"),
     ("freezegun", "import", "process"),
     ("freezegun", "engine", "process"),
     ("mock", "import", "thread"),

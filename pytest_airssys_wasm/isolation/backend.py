@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.protocol.session_messages import EndAnswer, SessionAnswer
     from pytest_airssys_wasm.runtime.base.outcome import Outcome
     from pytest_airssys_wasm.runtime.execution.guest_threads import Job
+    from pytest_airssys_wasm.runtime.execution.open_files import OpenFiles
     from pytest_airssys_wasm.runtime.execution.output import CapturedOutput
     from pytest_airssys_wasm.runtime.execution.run import Run
     from pytest_airssys_wasm.runtime.guest.backend import Backend, StoreSettings
@@ -83,6 +84,7 @@ class WorkerBackend:
     """The backend of a store whose guests run in another process."""
 
     output: CapturedOutput | None = None
+    open_files: OpenFiles | None = None
 
     def __init__(
         self, settings: StoreSettings, runner: Runner, pool: WorkerProcessPool, guests: Guests, grace_ms: float

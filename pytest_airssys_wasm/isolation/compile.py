@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pytest_airssys_wasm.isolation.spawn import ChildLimits, cannot_start, spawn, was_out_of_memory
+from pytest_airssys_wasm.isolation.spawn import ChildLimits, cannot_start, lack_told, spawn, was_out_of_memory
 from pytest_airssys_wasm.protocol.transcript import Transcript, line_text
 from pytest_airssys_wasm.runtime.base.originals import monotonic
 from pytest_airssys_wasm.runtime.base.regular_files import GUEST_BYTES, UnfitFile, read_regular, write_new
@@ -104,6 +104,8 @@ def _ask(order: bytes, name: str, timeout_ms: float, memory_bytes: int) -> bytes
         if monotonic() >= due and died.reason == "silence":
             text = f"{name}: compiling it takes longer than {limit_text('timeout_ms', timeout_ms)}"
             raise ResourceLimitExceeded(text, "compile-time") from None
+        if died.reason in ("signal", "status") and (lack := lack_told(transcript)) is not None:
+            raise lack from None
         if due == math.inf:
             raise cannot_start(died, transcript) from None
         if was_out_of_memory(transcript):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import structs
 
-from pytest_airssys_wasm.isolation.spawn import ChildLimits, cannot_start, spawn, told_unfit, was_out_of_memory
+from pytest_airssys_wasm.isolation.spawn import ChildLimits, cannot_start, lack_told, spawn, was_out_of_memory
 from pytest_airssys_wasm.protocol.answers import read_host_call, read_session_answer
 from pytest_airssys_wasm.protocol.envelope import WORKER_ROOM_BYTES, worker_line_bytes
 from pytest_airssys_wasm.protocol.pending import HostCallLine
@@ -44,7 +44,8 @@ _PATIENCE_S = 30.0
 """The time in seconds that a store waits until another store returns its process."""
 _STDERR_LINES, _STDERR_CHARACTERS = 4, 300
 """The limits of the part of stderr that is shown when a process dies: its last lines and characters."""
-_OPEN_FILES = 256
+_OPEN_FILES = 512
+"""The limit on the open files of a process: those of its guests, of which each store may have 128, and its own."""
 _MOST_GUESTS = 100
 """The number of guests after which a process is replaced. Each guest keeps a file open as long as the process lives."""
 
@@ -140,7 +141,7 @@ class WorkerProcess:
     def _explained(self, died: RuntimeDied) -> RuntimeDied | UnfitHost:
         reason = died.reason
         if reason in ("signal", "status"):
-            unfit = told_unfit(self._transcript)
+            unfit = lack_told(self._transcript)
             if unfit is not None:
                 return unfit
             if was_out_of_memory(self._transcript):

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from pytest_airssys_wasm.isolation import bootstrap as boot
 from pytest_airssys_wasm.protocol.process import AdapterProcess
+from pytest_airssys_wasm.runtime.budget.machine import lack_of, no_thread
 from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidConfiguration, UnfitHost
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class ChildLimits:
 def spawn(module: str, limits: ChildLimits, *, line_bytes: int, transcript: Transcript) -> AdapterProcess:
     """Start a process that runs a module. The module has to obtain its pipes with `take_pipes`, and write lines.
 
-    Raises `InvalidConfiguration` if no process can be started.
+    Raises `UnfitHost` if no process can be started.
     """
     try:
         return AdapterProcess(
@@ -55,8 +56,11 @@ def spawn(module: str, limits: ChildLimits, *, line_bytes: int, transcript: Tran
             line_bytes=line_bytes,
             transcript=transcript,
         )
-    except OSError as error:
-        raise UnfitHost("isolation", sys.executable, f"a Python that can be started ({error})") from None
+    except (OSError, RuntimeError) as error:
+        lack = lack_of(error)
+        if lack is None and isinstance(error, RuntimeError):
+            raise
+        raise lack or UnfitHost("isolation", sys.executable, f"a Python that can be started ({error})") from None
 
 
 def cannot_start(died: RuntimeDied, transcript: Transcript) -> UnfitHost:
@@ -102,6 +106,20 @@ def was_out_of_memory(transcript: Transcript) -> bool:
     stderr of the process, so the text can be trusted.
     """
     return any(sign in line for line in transcript.stderr for sign in _OUT_OF_MEMORY)
+
+
+_NO_THREADS = ("ThreadPoolBuildError", "can't start new thread")
+"""The texts of Rust and of Python for a thread that the system refuses."""
+
+
+def lack_told(transcript: Transcript) -> UnfitHost | None:
+    """Return the error for what the machine lacks, according to the stderr of a child that has ended; `None` if it
+    tells nothing of the kind.
+    """
+    unfit = told_unfit(transcript)
+    if unfit is None and any(sign in line for line in transcript.stderr for sign in _NO_THREADS):
+        return no_thread()
+    return unfit
 
 
 def _command(module: str, limits: ChildLimits) -> tuple[str, ...]:

@@ -56,7 +56,7 @@ class AdapterProcess:
 
     Lines have at most `line_bytes` bytes. The transcript keeps the last lines, and the end of stderr.
 
-    Raises `OSError` if the process cannot be started.
+    Raises `OSError` if the process cannot be started, and `RuntimeError` if no thread can be started to serve it.
     """
 
     def __init__(
@@ -68,16 +68,21 @@ class AdapterProcess:
         transcript: Transcript,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        self._process = Popen(
-            command,
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            start_new_session=True,
-        )
+        self._wake_in, self._wake_out = system.pipe()
+        try:
+            self._process = Popen(
+                command,
+                cwd=folder,
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                start_new_session=True,
+            )
+        except BaseException:
+            self._close_wakers()
+            raise
         assert self._process.stdin
         assert self._process.stdout
         assert self._process.stderr
@@ -91,7 +96,6 @@ class AdapterProcess:
         self._close_by: float | None = None
         self._is_over = False
         self._owner_id = os.getpid()
-        self._wake_in, self._wake_out = system.pipe()
         self._poll = poll()
         self._readers: dict[int, Callable[[], object]] = {}
         self.untold: RuntimeDied | None = None
@@ -103,7 +107,13 @@ class AdapterProcess:
         self._watch(self._wake_in, lambda: _read(self._wake_in))
         self._served = allocate_lock()
         self._served.acquire()
-        start_thread(self._serve, "airssys-wasm-adapter")
+        try:
+            start_thread(self._serve, "airssys-wasm-adapter")
+        except BaseException:
+            kill_group(self._process.pid)
+            self._process.wait()
+            self._close_pipes()
+            raise
 
     @property
     def process_id(self) -> int:
@@ -307,13 +317,19 @@ class AdapterProcess:
             self._process.wait(_END_S / 2)  # of what is killed only the system can make it longer
         self._read_last_words()
         with self._lock:
-            for pipe in (self._stdin, self._stdout, self._stderr):
-                pipe.close()
-            system.close(self._wake_in)
-            system.close(self._wake_out)
+            self._close_pipes()
             self.untold = None if self._pending or self._close_by is not None else failure
             self._is_over = True
             self._pending.give_up(ended)  # at last: who is told may start another at once
+
+    def _close_pipes(self) -> None:
+        for pipe in (self._stdin, self._stdout, self._stderr):
+            pipe.close()
+        self._close_wakers()
+
+    def _close_wakers(self) -> None:
+        system.close(self._wake_in)
+        system.close(self._wake_out)
 
     def _read_last_words(self) -> None:
         """Read the remaining content of the pipes, for reports."""

@@ -101,7 +101,8 @@ class ResourceLimitExceeded(WasmError):
         super().__init__(message)
         self.resource = resource
         """The name of the resource, such as `tables`, `table-elements`, `instances`, `memories`, `host-transfer`,
-        `output` or `handles`; `abandoned-guests` if guests that were given up hold too much for another one to start.
+        `output`, `handles` or `open-files`; `abandoned-guests` if guests that were given up hold too much for another
+        one to start.
         """
 
 

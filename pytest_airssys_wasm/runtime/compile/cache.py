@@ -28,6 +28,7 @@ from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
 from pytest_airssys_wasm.runtime.base.originals import allocate_lock, monotonic, start_thread, system, time_ns
+from pytest_airssys_wasm.runtime.budget.machine import naming_lacks
 from pytest_airssys_wasm.runtime.compile.file_digests import new_note, noted_digest, read_file
 from pytest_airssys_wasm.runtime.compile.private_files import folder_weakness, open_own, path_of
 
@@ -251,7 +252,8 @@ class CompileCache:
         started = monotonic()
         running = allocate_lock()
         running.acquire()
-        start_thread(run, "airssys-wasm-compile")
+        with naming_lacks():
+            start_thread(run, "airssys-wasm-compile")
         while not running.acquire(timeout=_TICK_S):
             self._tell(name, size_bytes, started)
         if raised:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import wasmtime
 import wasmtime.component
 
+from pytest_airssys_wasm.runtime.base.originals import system
 from pytest_airssys_wasm.runtime.binary.formats import brief, to_binary
+from pytest_airssys_wasm.runtime.budget.machine import check_threads
 from pytest_airssys_wasm.runtime.capi import abi
 from pytest_airssys_wasm.runtime.compile.artefacts import class_of, load_artefact
 from pytest_airssys_wasm.runtime.compile.scratch import ScratchFolder
@@ -55,6 +57,7 @@ class Compiler:
         self._engine = engine
         self._cache = cache
         self._isolation = isolation
+        self._has_compiled = False
 
     def to_binary(self, source: bytes, name: str) -> tuple[Kind, bytes]:
         """Return the kind of a guest and its binary; WebAssembly text is translated.
@@ -70,12 +73,17 @@ class Compiler:
 
         `digest` is the binary's SHA-256, if it is known already.
 
-        Raises `InvalidComponent`; in isolation also `ResourceLimitExceeded` and `RuntimeDied`.
+        Raises `InvalidComponent`, and `UnfitHost` if the machine cannot compile; in isolation also
+        `ResourceLimitExceeded` and `RuntimeDied`.
         """
         isolation = self._isolation
         if isolation is None:
 
             def compile_here() -> Any:
+                if not self._has_compiled:
+                    # wasmtime starts a thread for each processor, and without them it would abort the process.
+                    check_threads(len(system.os.sched_getaffinity(0)))
+                    self._has_compiled = True
                 try:
                     return class_of(kind)(self._engine, binary)
                 except wasmtime.WasmtimeError as error:

@@ -16,6 +16,7 @@ from stat import S_ISREG
 from typing import TYPE_CHECKING
 
 from pytest_airssys_wasm.runtime.base.originals import system
+from pytest_airssys_wasm.runtime.budget.machine import lack_of
 from pytest_airssys_wasm.runtime.errors import UnfitHost
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def explained() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise unfit(f"a folder that can be written to ({error.strerror or error})") from None
+        raise lack_of(error) or unfit(f"a folder that can be written to ({error.strerror or error})") from None
 
 
 def unfit(wanted: str) -> UnfitHost:

@@ -7,15 +7,19 @@ counts.
 
 from __future__ import annotations
 
-import resource
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pytest_airssys_wasm.runtime.base.originals import allocate_lock, clock_gettime, pthread_getcpuclockid, system
+from pytest_airssys_wasm.runtime.base.originals import allocate_lock, clock_gettime, pthread_getcpuclockid
 from pytest_airssys_wasm.runtime.base.printable import counted
 from pytest_airssys_wasm.runtime.capi.heap import give_back_memory
 from pytest_airssys_wasm.runtime.errors import ResourceLimitExceeded
+from pytest_airssys_wasm.runtime.execution.open_files import (
+    LEAST_FREE_DESCRIPTORS,
+    free_descriptors,
+    used_descriptors,
+)
 
 if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.execution.run import Run
@@ -28,13 +32,10 @@ CONVERSION_BYTES = 384 * 2**20
 """The memory in bytes that a guest is taken to hold while wasmtime converts its result. wasmtime stops a call that
 copies more than 128 MiB, which as values take two to three times as much.
 """
-LEAST_FREE_DESCRIPTORS = 64
-"""The minimum number of free file descriptors that abandoned guests with folders must leave to the process."""
 _AT_WORK_S = 0.02
 """The processor time in seconds from which on an abandoned guest counts as running, not blocked."""
 _NAMED = 3
 """The maximum number of different guests that a message names."""
-_DESCRIPTORS = "/proc/self/fd"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,10 @@ class AbandonedGuests:
             excess = f"an engine starts no other guest beside {MOST_GUESTS} of them"
         elif len(guests) > 1 and held_bytes > MOST_BYTES:
             excess = f"they hold about {held_bytes >> 20:,} MiB of memory, and may hold {MOST_BYTES >> 20:,} MiB"
-        elif any(guest.has_folders for guest in guests.values()) and _free_descriptors() < LEAST_FREE_DESCRIPTORS:
+        elif (
+            any(guest.has_folders for guest in guests.values())
+            and free_descriptors(used_descriptors()) < LEAST_FREE_DESCRIPTORS
+        ):
             excess = f"they leave this process fewer than {LEAST_FREE_DESCRIPTORS} file descriptors"
         else:
             return
@@ -108,14 +112,3 @@ def _conversion_bytes(guest: _Guest) -> int:
     if guest.clock is None:
         return 0
     return CONVERSION_BYTES if clock_gettime(guest.clock) - guest.cpu_s > _AT_WORK_S else 0
-
-
-def _free_descriptors() -> int:
-    try:
-        used = len(system.os.listdir(_DESCRIPTORS))
-    except FileNotFoundError:  # a system without /proc
-        return LEAST_FREE_DESCRIPTORS
-    except OSError:  # there is none left to look with
-        return 0
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return LEAST_FREE_DESCRIPTORS if most == resource.RLIM_INFINITY else most - used

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_airssys_wasm.runtime.base.originals import allocate_lock, start_thread
+from pytest_airssys_wasm.runtime.budget.machine import naming_lacks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,7 +71,7 @@ class GuestThreads:
         self._starting = allocate_lock()
 
     def run(self, job: Job) -> None:
-        """Run `job` on a guest thread, and return immediately."""
+        """Run `job` on a guest thread, and return immediately. Raises `UnfitHost` if no thread can be started."""
         try:
             thread = self._idle.pop()
         except IndexError:
@@ -100,6 +101,6 @@ class GuestThreads:
 
     def _new_thread(self) -> _GuestThread:
         thread = _GuestThread(self._idle)
-        with self._starting:
+        with self._starting, naming_lacks():
             start_thread(thread.serve, "airssys-wasm-guest", _STACK_BYTES)
         return thread

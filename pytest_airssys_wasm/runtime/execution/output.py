@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_airssys_wasm.runtime.base.originals import POLLIN, monotonic, poll, system
+from pytest_airssys_wasm.runtime.budget.machine import naming_lacks
+from pytest_airssys_wasm.runtime.errors import UnfitHost
 from pytest_airssys_wasm.runtime.execution.run import Stop
 
 if TYPE_CHECKING:
@@ -19,7 +21,10 @@ _NAMES = ("stdout", "stderr")
 
 
 class CapturedOutput:
-    """The two pipes to which a guest writes, and the bytes that were read from them so far."""
+    """The two pipes to which a guest writes, and the bytes that were read from them so far.
+
+    Raises `UnfitHost` if the process has no file descriptors left.
+    """
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
@@ -29,7 +34,16 @@ class CapturedOutput:
         self._writers: dict[str, int] = {}
         self._through: Run | None = None
         self._poll = poll()
-        self._wake_reader, self._wake_writer = system.pipe()
+        self._wakers: tuple[int, ...] = ()
+        try:
+            with naming_lacks():
+                self._open()
+        except UnfitHost:
+            self.close()
+            raise
+
+    def _open(self) -> None:
+        self._wakers = self._wake_reader, self._wake_writer = system.pipe()
         self._poll.register(self._wake_reader, POLLIN)
         for name in _NAMES:
             reader, writer = system.pipe()
@@ -98,7 +112,7 @@ class CapturedOutput:
     def close(self) -> None:
         """Close the read ends. A guest that still writes gets an error instead of blocking."""
         self.opened()
-        for descriptor in (*self._readers, self._wake_reader, self._wake_writer):
+        for descriptor in (*self._readers, *self._wakers):
             system.close(descriptor)
         self._readers.clear()
 

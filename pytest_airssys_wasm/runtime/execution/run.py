@@ -30,6 +30,7 @@ class Stop(Enum):
 
     TIMEOUT = "timeout"
     OUTPUT = "output"
+    FILES = "files"
     CANCELLED = "cancelled"
 
 

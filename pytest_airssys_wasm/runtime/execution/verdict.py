@@ -26,8 +26,10 @@ from pytest_airssys_wasm.runtime.errors import (
     OutOfFuel,
     OutOfMemory,
     ResourceLimitExceeded,
+    UnfitHost,
     WasmError,
 )
+from pytest_airssys_wasm.runtime.execution.open_files import LEAST_FREE_DESCRIPTORS, MOST_OPEN_FILES
 from pytest_airssys_wasm.runtime.execution.run import GuestFailed, Run, Stop
 
 if TYPE_CHECKING:
@@ -181,6 +183,12 @@ def _verdict(run: Run) -> BaseException | None:
         )
     if run.stop is Stop.OUTPUT:
         return ResourceLimitExceeded(f"the guest wrote more than {run.limits.output:,} bytes of output", "output")
+    if run.stop is Stop.FILES:
+        return ResourceLimitExceeded(
+            f"the guest held more than {MOST_OPEN_FILES} files open, or more than this process can spare, which needs "
+            f"{LEAST_FREE_DESCRIPTORS} file descriptors; files of other guests in the same folders count, too",
+            "open-files",
+        )
     if run.stop is Stop.CANCELLED:
         # The process is ending under this thread: threading lets SystemExit end it without a word.
         return SystemExit()
@@ -225,8 +233,9 @@ def exit_status(run: Run) -> int | None:
 
 def host_failure(name: str, raised: BaseException) -> BaseException:
     """Return the error of an execution whose host function `name` raised `raised`."""
-    if isinstance(raised, WasmError) or not isinstance(raised, Exception):
-        return raised  # a limit hit while converting values; or pytest.fail, SystemExit: theirs to handle
+    if isinstance(raised, (WasmError, UnfitHost)) or not isinstance(raised, Exception):
+        # A limit hit while converting values; what the machine lacks; or pytest.fail, SystemExit: theirs to handle.
+        return raised
     return _caused_by(HostFunctionError(f"the host function {name} raised {type(raised).__name__}: {raised}"), raised)
 
 

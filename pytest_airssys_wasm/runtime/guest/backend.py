@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
     from pytest_airssys_wasm.runtime.budget.memory_account import MemoryAccount
     from pytest_airssys_wasm.runtime.execution.guest_threads import Job
+    from pytest_airssys_wasm.runtime.execution.open_files import OpenFiles
     from pytest_airssys_wasm.runtime.execution.output import CapturedOutput
     from pytest_airssys_wasm.runtime.execution.run import Run
     from pytest_airssys_wasm.runtime.guest.operations import Operation, Runner
@@ -44,6 +45,10 @@ class Backend(Protocol):
     """The memory account of the store, which also identifies the store."""
     output: CapturedOutput | None
     """The captured output, which has to be read while the guest runs; `None` if there is none."""
+    open_files: OpenFiles | None
+    """The files that guests hold open, which have to be counted while the guest runs; `None` if they cannot open any,
+    or another process counts them.
+    """
     running: list[Run]
     """A list with the current run; empty if there is none."""
     release: Callable[[], None]

@@ -13,6 +13,7 @@ from pytest_airssys_wasm.runtime.capi import abi, failures
 from pytest_airssys_wasm.runtime.capi.stores import RawStore
 from pytest_airssys_wasm.runtime.errors import ResourceLimitExceeded
 from pytest_airssys_wasm.runtime.execution.clock import cancel
+from pytest_airssys_wasm.runtime.execution.open_files import OpenFiles
 from pytest_airssys_wasm.runtime.execution.output import CapturedOutput
 from pytest_airssys_wasm.runtime.execution.run import GuestFailed
 from pytest_airssys_wasm.runtime.execution.verdict import judge, measure
@@ -60,13 +61,19 @@ class InProcessBackend:
             memories=limits.memories,
         )
         self.context = StoreContext(engine, self.raw, settings.host, wasi, runner)
+        self.open_files: OpenFiles | None = None
         self.running: list[Run] = []
         self._instance_bytes = 0
         self.stop = engine.interrupt
         # Holds the engine, which must outlive its stores.
         self.release: Callable[[], None] = partial(_release_store, self.raw, self.output, engine, self.running)
         if wasi is not None:
-            self.raw.set_wasi(wasi_config(wasi, self.output))
+            try:
+                self.raw.set_wasi(wasi_config(wasi, self.output))
+            except BaseException:
+                self.release()
+                raise
+            self.open_files = OpenFiles(host for host, _ in wasi.preopen.values()) if wasi.preopen else None
 
     def prepare(self, operation: Operation, run: Run) -> Job:
         enter = self._entry(operation, run)

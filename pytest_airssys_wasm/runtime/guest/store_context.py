@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import wasmtime
 
 from pytest_airssys_wasm.runtime.base.originals import system
+from pytest_airssys_wasm.runtime.budget.machine import naming_lacks, no_descriptors
 from pytest_airssys_wasm.runtime.errors import NOTHING, UnfitHost
+from pytest_airssys_wasm.runtime.execution.open_files import free_descriptors, used_descriptors
 from pytest_airssys_wasm.runtime.guest.resources import Resources
 
 if TYPE_CHECKING:
@@ -44,16 +46,35 @@ class StoreContext:
         self.resources.host = host if self.host is None else self.host.merged(host)
 
 
+_FEW = 4
+"""The number of free descriptors up to which wasmtime, which tells no reason, is taken to have found none."""
+
+
 def wasi_config(wasi: Wasi, output: CapturedOutput | None) -> Any:
     """Create a new `wasmtime.WasiConfig` from the grants, for one store.
 
     Raises `InvalidConfiguration` if a directory is gone, and `UnfitHost` if the system has no paths of open files, by
-    which wasmtime takes over streams.
+    which wasmtime takes over streams, or the process has no file descriptors left.
     """
     if (wasi.stdin or output is not None) and not system.os.path.isdir("/dev/fd"):
         raise UnfitHost("/proc", NOTHING, "a mounted /proc, with /dev/fd, through which guests have their streams")
     wasi.check_directories()  # they were there when they were granted
     config = wasmtime.WasiConfig()
+    try:
+        with naming_lacks():
+            _configure(config, wasi, output)
+    except wasmtime.WasmtimeError:
+        config.close()
+        if free_descriptors(used_descriptors()) <= _FEW:
+            raise no_descriptors() from None
+        raise
+    except BaseException:
+        config.close()  # not when the error is collected: the descriptors in it are short
+        raise
+    return config
+
+
+def _configure(config: Any, wasi: Wasi, output: CapturedOutput | None) -> None:
     if wasi.inherit:
         for inherit in (config.inherit_argv, config.inherit_env, config.inherit_stdin):
             inherit()
@@ -72,7 +93,6 @@ def wasi_config(wasi: Wasi, output: CapturedOutput | None) -> Any:
         output.opened()
     for guest, (host, access) in wasi.preopen.items():
         config.preopen_dir(os.fspath(host), guest, access == "rw")
-    return config
 
 
 def _feed(stdin: bytes | str, config: Any) -> None:

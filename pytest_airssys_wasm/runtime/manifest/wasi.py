@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pytest_airssys_wasm.runtime.base.originals import system
+from pytest_airssys_wasm.runtime.budget.machine import lack_of
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
 
@@ -28,7 +29,7 @@ class Wasi:
     """The content of stdin; a string is encoded as UTF-8."""
     preopen: Mapping[str, tuple[str | os.PathLike[str], Literal["ro", "rw"]]] = field(default_factory=dict)
     """The directories of the guest, as a mapping from a guest directory to `(host directory, "ro" or "rw")`. The amount
-    of data written to files is not limited.
+    of data written to files is not limited. A store may hold 128 files open.
     """
     inherit: bool = False
     """Whether the guest inherits the stdin, stdout, stderr, arguments and environment of this process."""
@@ -66,6 +67,9 @@ class Wasi:
             try:
                 system.os.close(system.os.open(host, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
             except OSError as error:
+                lack = lack_of(error)
+                if lack is not None:
+                    raise lack from None
                 wanted = f"an existing directory of the host ({error.strerror})"
                 raise InvalidConfiguration(f"wasi.preopen[{guest!r}]", os.fspath(host), wanted) from None
 

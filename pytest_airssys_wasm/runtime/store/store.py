@@ -13,7 +13,8 @@ from pytest_airssys_wasm.runtime.base.originals import monotonic
 from pytest_airssys_wasm.runtime.base.outcome import Call, Finished
 from pytest_airssys_wasm.runtime.base.printable import printable
 from pytest_airssys_wasm.runtime.base.usage import Execution, Usage, UsageTotals
-from pytest_airssys_wasm.runtime.errors import InvalidConfiguration, WasmError, outcome_of
+from pytest_airssys_wasm.runtime.budget.machine import naming_lacks
+from pytest_airssys_wasm.runtime.errors import InvalidConfiguration, UnfitHost, WasmError, outcome_of
 from pytest_airssys_wasm.runtime.execution.clock import cancel, keep_time, wait_done
 from pytest_airssys_wasm.runtime.execution.run import Run, Stop
 from pytest_airssys_wasm.runtime.guest.backend import StoreSettings
@@ -137,12 +138,14 @@ class LimitedStore:
         """
         run = self._open(operation)
         backend = self._backend
-        wait = wait_done
+        wait: Callable[[Run, float | None], bool] = wait_done
         try:
             if backend.get_ready is not None:
                 backend.get_ready(operation)
             if backend.output is not None:
                 run.wake, wait = backend.output.wake, backend.output.wait
+            if backend.open_files is not None:
+                wait = backend.open_files.watched(wait)
             self._begin(run, backend.prepare(operation, run))
             keep_time(run, self.limits.timeout_ms, backend.stop, wait)
         except BaseException:
@@ -165,7 +168,7 @@ class LimitedStore:
         try:
             if backend.get_ready is not None:
                 await on_loop.off_the_loop(backend.get_ready, operation)
-            clock = on_loop.clock(run, backend.stop, backend.output)
+            clock = on_loop.clock(run, backend.stop, backend.output, backend.open_files)
             self._begin(run, backend.prepare(operation, run))
             await clock.keep_time(self.limits.timeout_ms)
         except BaseException:
@@ -239,7 +242,8 @@ class LimitedStore:
         if self._on_loop is not None and self._on_loop.is_running():
             return self._on_loop
         # Loads asyncio, for those who have a loop.
-        from pytest_airssys_wasm.runtime.execution.awaiting.event_loop import OnLoop
+        with naming_lacks():
+            from pytest_airssys_wasm.runtime.execution.awaiting.event_loop import OnLoop
 
         return OnLoop(self.engine.wakers)
 
@@ -259,10 +263,14 @@ class LimitedStore:
                 abandoned_guests.remove(run)
             return farewell
 
-        if run.loop is None:
-            threads.run(job_to_its_end)
-        else:
-            threads.run_ahead(job_to_its_end)
+        try:
+            if run.loop is None:
+                threads.run(job_to_its_end)
+            else:
+                threads.run_ahead(job_to_its_end)
+        except UnfitHost:
+            self._backend.running.clear()  # no thread could be started, so nothing runs
+            raise
 
     def _end(self, operation: Operation, run: Run) -> None:
         running = self._backend.running

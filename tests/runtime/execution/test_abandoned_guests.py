@@ -19,6 +19,7 @@ from pytest_airssys_wasm import (
 )
 from pytest_airssys_wasm.runtime.capi import heap
 from pytest_airssys_wasm.runtime.execution import abandoned_guests
+from pytest_airssys_wasm.runtime.execution.open_files import free_descriptors, used_descriptors
 
 LIMITS = ResourceLimits(memory="1 MiB", timeout_ms=5, fuel=10**8)
 BLOCKED = '(module (import "host" "block" (func $block)) (func (export "f") call $block))'
@@ -157,7 +158,7 @@ def test_a_result_that_is_still_converted_counts_as_much_as_it_may_take(monkeypa
 
 
 def test_guests_with_folders_leave_descriptors_to_the_process(blocking, monkeypatch, tmp_path):
-    monkeypatch.setattr(abandoned_guests, "_free_descriptors", lambda: 1)
+    monkeypatch.setattr(abandoned_guests, "free_descriptors", lambda _used: 1)
     blocking.give_up(1)
     blocking.run_harmless()  # it has no folders, and cannot be to blame
     limits = {"limits": LIMITS, "host": blocking.host}
@@ -169,9 +170,9 @@ def test_guests_with_folders_leave_descriptors_to_the_process(blocking, monkeypa
 
 
 def test_free_descriptors_are_counted():
-    before = abandoned_guests._free_descriptors()
+    before = free_descriptors(used_descriptors())
     reader, writer = os.pipe()
-    assert abandoned_guests._free_descriptors() == before - 2
+    assert free_descriptors(used_descriptors()) == before - 2
     os.close(reader)
     os.close(writer)
 

@@ -15,15 +15,18 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_airssys_wasm.runtime.base.originals import monotonic, start_thread
+from pytest_airssys_wasm.runtime.budget.machine import naming_lacks
 from pytest_airssys_wasm.runtime.execution.awaiting.immediate_future import ImmediateFuture
 from pytest_airssys_wasm.runtime.execution.awaiting.reusable_timer import ReusableTimer
 from pytest_airssys_wasm.runtime.execution.clock import NUDGE_S, cancel
+from pytest_airssys_wasm.runtime.execution.open_files import TICK_S
 from pytest_airssys_wasm.runtime.execution.run import GRACE_S, Stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from pytest_airssys_wasm.runtime.execution.awaiting.loop_waker import LoopWaker, LoopWakers
+    from pytest_airssys_wasm.runtime.execution.open_files import OpenFiles
     from pytest_airssys_wasm.runtime.execution.output import CapturedOutput
     from pytest_airssys_wasm.runtime.execution.run import Run
 
@@ -41,7 +44,8 @@ class OnLoop:
             self._loop = asyncio.get_running_loop()
         except RuntimeError:
             raise RuntimeError("no asyncio event loop is running; guests can be awaited only with asyncio") from None
-        self._waker = wakers.waker_of(self._loop)
+        with naming_lacks():
+            self._waker = wakers.waker_of(self._loop)
         self._timekeeper = wakers.timekeeper
         # The loop keeps it. A store is held by the thread of its guest, and must not hold the task that waits.
         self._timer: weakref.ref[ReusableTimer] | None = None
@@ -54,13 +58,19 @@ class OnLoop:
         """Do blocking work on another thread, and raise its error. If the caller is cancelled, the work continues."""
         await off_the_loop(work, argument)
 
-    def clock(self, run: Run, interrupt: Callable[[], None], output: CapturedOutput | None) -> LoopClock:
+    def clock(
+        self,
+        run: Run,
+        interrupt: Callable[[], None],
+        output: CapturedOutput | None,
+        open_files: OpenFiles | None = None,
+    ) -> LoopClock:
         """Create the clock of the next run, before its guest starts."""
         timer = None if self._timer is None else self._timer()
         if timer is None:
             timer = ReusableTimer(self._timekeeper, self._waker)
             self._timer = weakref.ref(timer)
-        return LoopClock(run, interrupt, output, self._loop, timer, self._waker)
+        return LoopClock(run, interrupt, output, open_files, self._loop, timer, self._waker)
 
 
 async def off_the_loop(work: Callable[..., T], /, *args: Any, **named: Any) -> T:
@@ -89,7 +99,8 @@ async def off_the_loop(work: Callable[..., T], /, *args: Any, **named: Any) -> T
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
             loop.call_soon_threadsafe(tell, value, error)
 
-    start_thread(run, "airssys-wasm-preparation")
+    with naming_lacks():
+        start_thread(run, "airssys-wasm-preparation")
     return await asyncio.shield(through)
 
 
@@ -101,6 +112,7 @@ class LoopClock:
         run: Run,
         interrupt: Callable[[], None],
         output: CapturedOutput | None,
+        open_files: OpenFiles | None,
         loop: asyncio.AbstractEventLoop,
         timer: ReusableTimer,
         waker: LoopWaker,
@@ -108,6 +120,7 @@ class LoopClock:
         self._run = run
         self._interrupt = interrupt
         self._output = output
+        self._open_files = open_files
         self._loop = run.loop = loop
         self._timer = timer
         self._through = ImmediateFuture(loop)
@@ -124,8 +137,11 @@ class LoopClock:
         watched = self._output.descriptors if self._output else ()
         for descriptor in watched:
             self._loop.add_reader(descriptor, self._read)
-        if timeout_ms is not None:
-            self._timer.set(run.started_at + timeout_ms / 1_000, partial(self._stop, Stop.TIMEOUT))
+        deadline = None if timeout_ms is None else run.started_at + timeout_ms / 1_000
+        if self._open_files is not None:
+            self._count_files(self._open_files, deadline)
+        elif deadline is not None:
+            self._timer.set(deadline, partial(self._stop, Stop.TIMEOUT))
         try:
             await self._through
         except BaseException:
@@ -138,6 +154,19 @@ class LoopClock:
                 self._loop.remove_reader(descriptor)
         if not run.abandoned:
             self._read()
+            if self._open_files is not None:
+                self._open_files.judge(run)
+
+    def _count_files(self, open_files: OpenFiles, deadline: float | None) -> None:
+        """Keep the deadline, and stop a guest that holds too many files open."""
+        if deadline is not None and monotonic() >= deadline:
+            self._stop(Stop.TIMEOUT)
+        elif open_files.are_too_many():
+            self._stop(Stop.FILES)
+        else:
+            next_at = monotonic() + TICK_S
+            due_at = next_at if deadline is None else min(next_at, deadline)
+            self._timer.set(due_at, partial(self._count_files, open_files, deadline))
 
     def _stop(self, reason: Stop) -> None:
         self._timer.clear()  # a deadline that is still to come would hold the run until then

@@ -11,6 +11,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
 from pytest_airssys_wasm.runtime.base.originals import allocate_lock, monotonic, start_thread
+from pytest_airssys_wasm.runtime.budget.machine import naming_lacks
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -56,7 +57,8 @@ class Timekeeper:
             number = next(self._numbers)
             heapq.heappush(self._due, (due_at, number, weakref.ref(waker), weakref.ref(waiting)))
             if not self._is_running:
-                start_thread(self._serve, "airssys-wasm-clock")
+                with naming_lacks():
+                    start_thread(self._serve, "airssys-wasm-clock")
                 self._is_running = True
             elif self._due[0][1] == number and self._wake.locked():
                 self._wake.release()

@@ -588,7 +588,8 @@ void *guard_component_call(guard_run *run, void *function, const void *arguments
                            size_t result_count) {
   void *error = enter(run);
   if (error) return error;
-  memset(results, 0, VALUE_BYTES * result_count); /* values that own nothing, as wasmtime wants them */
+  /* Values that own nothing, as wasmtime wants them. Without results, the address may be NULL. */
+  if (result_count) memset(results, 0, VALUE_BYTES * result_count);
   error = table.component_call(
       function, run->context, arguments, count, results, result_count);
   leave(run);

@@ -1,0 +1,825 @@
+/* Tests of the guard's functions without wasmtime and without Python: `guard_tests` runs all of them, `guard_tests NAME`
+ * one. A test that fails prints its line and ends the process with status 1. Deadlines are compared with each other and
+ * with what the guest did, never with a wall clock that a busy machine may stretch. */
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "fake_wasmtime.h"
+
+#define PAGE ((size_t)65536)
+#define MS INT64_C(1000000)
+#define FOREVER INT64_MAX / 2
+#define NEEDED_STACK ((size_t)192 << 10)
+#define INTERRUPTED 10
+
+#define CHECK(condition)                                                    \
+  do {                                                                      \
+    if (!(condition)) {                                                     \
+      fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #condition); \
+      exit(1);                                                              \
+    }                                                                       \
+  } while (0)
+
+#define TEST(name) static void name(void)
+
+/* --- what the tests share ------------------------------------------------------------------------------------------ */
+
+static void *return_at_once(store *one, const guest *self, void *values, size_t count) {
+  (void)one, (void)self, (void)values, (void)count;
+  return NULL;
+}
+
+static void *spin_for_amount(store *one, const guest *self, void *values, size_t count) {
+  (void)values, (void)count;
+  return spin(one, self->amount);
+}
+
+static void *burn_amount(store *one, const guest *self, void *values, size_t count) {
+  (void)values, (void)count;
+  burn(one, (uint64_t)self->amount);
+  return NULL;
+}
+
+/* Sleep as a host function does, which is not interrupted, and look once whether it has to end. */
+static void *sleep_for_amount(store *one, const guest *self, void *values, size_t count) {
+  (void)values, (void)count;
+  sleep_ns(self->amount);
+  return has_to_end(one);
+}
+
+static void *trap_with_amount(store *one, const guest *self, void *values, size_t count) {
+  (void)one, (void)values, (void)count;
+  return new_failure((int)self->amount, "unreachable");
+}
+
+/* Grow the first memory by `amount`, and leave whether it worked in `pointer`. */
+static void *grow_by_amount(store *one, const guest *self, void *values, size_t count) {
+  (void)values, (void)count;
+  *(bool *)self->pointer = !dispose(grow(one, 0, (size_t)self->amount));
+  return NULL;
+}
+
+static const guest idle = {.run = return_at_once};
+static const guest endless = {.run = spin_for_amount, .amount = FOREVER};
+static const guest one_page = {.minimum = PAGE, .memory_count = 1};
+
+static void *value_of(const guest *one) { return (void *)(uintptr_t)one; }
+
+static int trap_of(void *failed) {
+  int code = failed ? ((failure *)failed)->code : 0;
+  dispose(failed);
+  return code;
+}
+
+static void *call(guard_run *run, const guest *one) { return guard_module_call(run, value_of(one), NULL, 0); }
+
+static void *instantiate(guard_run *run, const guest *one) {
+  return guard_module_instantiate(run, NULL, value_of(one), NULL);
+}
+
+/* Set the first group of fields, as Python does. */
+static void prepare(guard_run *run, int64_t timeout_ns, int64_t limit) {
+  run->stop = GUARD_RUNNING;
+  run->entries = 0;
+  run->timeout_ns = timeout_ns;
+  run->fuel = 1000;
+  run->limit = limit;
+}
+
+static guard_run *open_store(engine *engine) {
+  guard_run *run = calloc(1, sizeof *run);
+  if (!run) abort();
+  guard_store_new(run, engine, 1, 2, 3, 4);
+  prepare(run, -1, (int64_t)(16 * PAGE));
+  return run;
+}
+
+static void close_store(guard_run *run) {
+  guard_store_delete(run);
+  free(run);
+}
+
+static store *store_of(const guard_run *run) { return run->store; }
+
+/* Return whether the kernel can read a byte. */
+static bool is_readable(const uint8_t *byte) {
+  int ends[2];
+  if (pipe(ends)) abort();
+  ssize_t written = write(ends[1], byte, 1);
+  close(ends[0]);
+  close(ends[1]);
+  return written == 1;
+}
+
+static bool is_zero(const uint8_t *bytes, size_t size) {
+  for (size_t i = 0; i < size; i++)
+    if (bytes[i]) return false;
+  return true;
+}
+
+/* Run a test with one store of an engine with large reservations. */
+static engine *usual_engine(void) { return new_engine((size_t)1 << 32, (size_t)32 << 20); }
+
+/* Other threads: `on_thread` runs one function on a thread of this stack size, or the usual one for 0. */
+typedef struct job {
+  void (*run)(void *data);
+  void *data;
+} job;
+
+static void *run_job(void *given) {
+  const job *one = given;
+  one->run(one->data);
+  return NULL;
+}
+
+static pthread_t start(job *one, size_t stack_bytes) {
+  pthread_t thread;
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  if (stack_bytes) CHECK(!pthread_attr_setstacksize(&attributes, stack_bytes));
+  CHECK(!pthread_create(&thread, &attributes, run_job, one));
+  pthread_attr_destroy(&attributes);
+  return thread;
+}
+
+/* --- calls and their figures --------------------------------------------------------------------------------------- */
+
+TEST(the_library_has_the_version_and_the_sizes_of_its_header) {
+  CHECK(guard_version() == GUARD_VERSION);
+  CHECK(guard_run_size() == sizeof(guard_run));
+  CHECK(guard_table_size() == sizeof(guard_table));
+}
+
+TEST(a_store_has_the_limits_that_it_was_made_with_and_none_for_memory) {
+  engine *engine = usual_engine();
+  guard_run *run = open_store(engine);
+  const int64_t expected[5] = {-1, 1, 2, 3, 4};
+  CHECK(!memcmp(store_of(run)->limits, expected, sizeof expected));
+  close_store(run);
+  delete_engine(engine);
+}
+
+TEST(an_entry_leaves_its_fuel_and_its_times) {
+  engine *engine = usual_engine();
+  guard_run *run = open_store(engine);
+  guest burns = {.run = burn_amount, .amount = 30}, spins = {.run = spin_for_amount, .amount = 5 * MS};
+  int64_t before = clock_ns();
+  CHECK(!call(run, &burns));
+  CHECK(run->fuel_left == 970);
+  CHECK(before <= run->started_ns && run->started_ns <= run->finished_ns && run->finished_ns <= clock_ns());
+  int64_t started = run->started_ns, cpu = run->cpu_ns;
+  CHECK(!call(run, &spins));
+  CHECK(!call(run, &burns));
+  CHECK(run->fuel_left == 940 && run->entries == 3);
+  CHECK(run->started_ns == started && run->finished_ns - started >= 5 * MS);
+  CHECK(run->cpu_ns > cpu && run->cpu_ns <= run->finished_ns - started + MS);
+  prepare(run, -1, 0);
+  CHECK(!call(run, &idle));
+  CHECK(run->fuel_left == 1000 && run->started_ns >= started + 5 * MS && run->entries == 1);
+  close_store(run);
+  delete_engine(engine);
+}
+
+static void *see_fuel(store *one, const guest *self, void *values, size_t count) {
+  (void)values, (void)count;
+  burn(one, 1);
+  return guard_fuel(self->pointer) == 999 ? NULL : new_failure(1, "wrong");
+}
+
+TEST(fuel_can_be_read_during_an_entry) {
+  engine *engine = usual_engine();
+  guard_run *run = open_store(engine);
+  guest reads = {.run = see_fuel, .pointer = run};
+  CHECK(!call(run, &reads));
+  close_store(run);
+  delete_engine(engine);
+}
+
+static void *see_results(store *one, const guest *self, void *values, size_t count) {
+  (void)one;
+  return is_zero(values, 32 * count) && count == (size_t)self->amount ? NULL : new_failure(1, "wrong");
+}
+
+TEST(results_of_components_are_values_that_own_nothing_before_the_call) {
+  engine *engine = usual_engine();
+  guard_run *run = open_store(engine);
+  unsigned char results[96];
+  memset(results, 0xff, sizeof results);
+  guest looks = {.run = see_results, .amount = 2};
+  CHECK(!guard_component_call(run, &looks, NULL, 0, results, 2));
+  CHECK(results[63] == 0 && results[64] == 0xff);
+  close_store(run);
+  delete_engine(engine);
+}
+
+TEST(a_trap_comes_back_from_every_entry_and_the_figures_are_kept) {
+  engine *engine = usual_engine();
+  guard_run *run = open_store(engine);
+  guest traps = {.run = trap_with_amount, .amount = 3};
+  CHECK(trap_of(call(run, &traps)) == 3);
+  CHECK(trap_of(instantiate(run, &traps)) == 3);
+  CHECK(trap_of(guard_component_call(run, &traps, NULL, 0, NULL, 0)) == 3);
+  CHECK(trap_of(guard_component_instantiate(run, NULL, &traps, NULL)) == 3);
+  CHECK(trap_of(guard_resource_drop(run, &traps)) == 3);
+  CHECK(run->entries == 5 && run->finished_ns && run->stop == GUARD_RUNNING && run->refused == GUARD_ENTERED);
+  close_store(run);
+  delete_engine(engine);
+}
+
+/* --- deadlines ----------------------------------------------------------------------------------------------------- */
+
+TEST(an_endless_guest_ends_at_its_deadline_and_not_before) {
+  engine *engine = usual_engine();
+  guard_run *run = open_store(engine);
+  for (int64_t timeout = 1; timeout <= 30 * MS; timeout += 7 * MS) {
+    prepare(run, timeout, 0);
+    CHECK(trap_of(call(run, &endless)) == INTERRUPTED);
+    CHECK(run->stop == GUARD_TIMEOUT && run->finished_ns - run->started_ns >= timeout);
+  }
+  close_store(run);
+  delete_engine(engine);
+}
+
+TEST(a_timeout_counts_from_the_first_entry_of_a_run) {
+  engine *engine = usual_engine();
+  guard_run *run = open_store(engine);
+  guest waits = {.run = sleep_for_amount, .amount = 3 * MS};
+  prepare(run, 10 * MS, 0);
+  int entries = 0;
+  void *error = NULL;
+  while (entries < 5 && !(error = call(run, &waits))) entries++;
+  CHECK(trap_of(error) == INTERRUPTED && run->stop == GUARD_TIMEOUT);
+  CHECK(entries <= 4 && run->finished_ns - run->started_ns >= 10 * MS);
+  /* Once it has ended, nothing of it runs any more. */
+  CHECK(trap_of(call(run, &waits)) == INTERRUPTED);
+  prepare(run, 1000 * MS, 0);
+  CHECK(!call(run, &waits));
+  close_store(run);
+  delete_engine(engine);
+}
+
+TEST(the_earlier_deadline_comes_first_even_if_it_is_set_later) {
+  engine *engine = usual_engine();
+  guard_run *late = open_store(engine), *early = open_store(engine);
+  prepare(late, 3600 * 1000 * MS, 0);
+  prepare(early, 5 * MS, 0);
+  guest spins = {.run = spin_for_amount, .amount = MS};
+  CHECK(!call(late, &spins));
+  CHECK(trap_of(call(early, &endless)) == INTERRUPTED);
+  CHECK(late->stop == GUARD_RUNNING);
+  close_store(late);
+  close_store(early);
+  delete_engine(engine);
+}
+
+TEST(a_timeout_beyond_the_end_of_time_is_none) {
+  engine *engine = usual_engine();
+  guard_run *run = open_store(engine);
+  prepare(run, INT64_MAX, 0);
+  guest spins = {.run = spin_for_amount, .amount = 2 * MS};
+  CHECK(!call(run, &spins));
+  close_store(run);
+  delete_engine(engine);
+}
+
+static void end_in_time(void *given) {
+  guard_run *run = given;
+  for (int i = 0; i < 4; i++) {
+    prepare(run, 2 * MS + i * MS, 0);
+    CHECK(trap_of(call(run, &endless)) == INTERRUPTED && run->stop == GUARD_TIMEOUT);
+    CHECK(run->finished_ns - run->started_ns >= 2 * MS + i * MS);
+  }
+}
+
+TEST(each_of_many_threads_has_its_own_deadline) {
+  enum { THREADS = 8 };
+  engine *engines[2] = {usual_engine(), usual_engine()};
+  guard_run *runs[THREADS];
+  job jobs[THREADS];
+  pthread_t threads[THREADS];
+  for (int i = 0; i < THREADS; i++) {
+    runs[i] = open_store(engines[i % 2]);
+    jobs[i] = (job){end_in_time, runs[i]};
+    threads[i] = start(&jobs[i], 0);
+  }
+  for (int i = 0; i < THREADS; i++) {
+    pthread_join(threads[i], NULL);
+    close_store(runs[i]);
+  }
+  delete_engine(engines[0]);
+  delete_engine(engines[1]);
+}
+
+/* --- stops --------------------------------------------------------------------------------------------------------- */
+
+static void cancel_soon(void *given) {
+  sleep_ns(3 * MS);
+  guard_stop(given, GUARD_CANCELLED);
+}
+
+TEST(another_thread_can_stop_a_guest_that_has_no_deadline) {
+  engine *engine = usual_engine();
+  guard_run *run = open_store(engine);
+  job stops = {cancel_soon, run};
+  pthread_t thread = start(&stops, 0);
+  CHECK(trap_of(call(run, &endless)) == INTERRUPTED && run->stop == GUARD_CANCELLED);
+  pthread_join(thread, NULL);
+  close_store(run);
+  delete_engine(engine);
+}
+
+TEST(the_first_reason_for_a_stop_counts) {
+  engine *engine = usual_engine();
+  guard_run *run = open_store(engine);
+  guard_stop(run, GUARD_OUTPUT);
+  guard_stop(run, GUARD_CANCELLED);
+  CHECK(run->stop == GUARD_OUTPUT);
+  run->timeout_ns = 0;
+  CHECK(trap_of(call(run, &endless)) == INTERRUPTED && run->stop == GUARD_OUTPUT);
+  close_store(run);
+  delete_engine(engine);
+}
+
+static void *stop_itself(store *one, const guest *self, void *values, size_t count) {
+  (void)values, (void)count;
+  guard_stop(self->pointer, GUARD_OUTPUT);
+  return spin(one, FOREVER);
+}
+
+TEST(a_host_function_can_stop_the_guest_that_called_it) {
+  engine *engine = usual_engine();
+  guard_run *run = open_store(engine);
+  guest stops = {.run = stop_itself, .pointer = run};
+  CHECK(trap_of(call(run, &stops)) == INTERRUPTED && run->stop == GUARD_OUTPUT);
+  close_store(run);
+  delete_engine(engine);
+}
+
+TEST(a_stop_is_for_one_store_alone) {
+  engine *engine = usual_engine();
+  guard_run *stopped = open_store(engine), *other = open_store(engine);
+  guest spins = {.run = spin_for_amount, .amount = 5 * MS};
+  guard_stop(stopped, GUARD_CANCELLED);
+  CHECK(!call(other, &spins));
+  CHECK(trap_of(call(stopped, &endless)) == INTERRUPTED);
+  CHECK(!call(other, &spins) && other->stop == GUARD_RUNNING);
+  close_store(stopped);
+  close_store(other);
+  delete_engine(engine);
+}
+
+/* --- the memory account -------------------------------------------------------------------------------------------- */
+
+TEST(memories_are_charged_when_they_are_made_and_given_back_with_their_store) {
+  engine *engine = usual_engine();
+  guard_run *run = open_store(engine);
+  guest two = {.minimum = 3 * PAGE, .memory_count = 2};
+  CHECK(!instantiate(run, &two));
+  CHECK(run->used == (int64_t)(6 * PAGE) && run->peak == run->used && run->denied == 0);
+  CHECK(guard_memories_live(engine->memories) == 2);
+  guard_store_delete(run);
+  CHECK(run->used == 0 && guard_memories_live(engine->memories) == 0);
+  free(run);
+  delete_engine(engine);
+}
+
+TEST(the_limit_is_exact_and_counts_what_it_refuses) {
+  engine *engine = usual_engine();
+  guard_run *run = open_store(engine);
+  bool has_grown = false;
+  guest grows = {.run = grow_by_amount, .amount = (int64_t)PAGE, .pointer = &has_grown};
+  prepare(run, -1, (int64_t)(2 * PAGE));
+  CHECK(!instantiate(run, &one_page));
+  CHECK(!call(run, &grows) && has_grown && run->used == run->limit && run->denied == 0);
+  grows.amount = 1;
+  CHECK(!call(run, &grows) && !has_grown && run->denied == 1);
+  grows.amount = INT64_MAX;
+  CHECK(!call(run, &grows) && !has_grown && run->denied == 2);
+  grows.amount = -1; /* SIZE_MAX: beyond all addresses */
+  CHECK(!call(run, &grows) && !has_grown && run->denied == 3);
+  CHECK(run->used == (int64_t)(2 * PAGE) && run->peak == run->used && !run->host_refused);
+  CHECK(dispose(instantiate(run, &one_page)) && run->denied == 4);
+  prepare(run, -1, 0); /* a limit below what is in use */
+  CHECK(!call(run, &grows) && !has_grown && run->denied == 1 && run->peak == (int64_t)(2 * PAGE));
+  close_store(run);
+  delete_engine(engine);
+}
+
+TEST(a_first_size_beyond_the_limit_is_refused_with_its_size) {
+  engine *engine = usual_engine();
+  guard_run *run = open_store(engine);
+  prepare(run, -1, (int64_t)PAGE - 1);
+  failure *refused = instantiate(run, &one_page);
+  CHECK(refused && strstr(refused->text, "memory of 65536 bytes exceeds the memory limit of the store"));
+  dispose(refused);
+  CHECK(run->used == 0 && run->peak == 0 && run->denied == 1 && guard_memories_live(engine->memories) == 0);
+  close_store(run);
+  delete_engine(engine);
+}
+
+TEST(memory_that_the_machine_refuses_is_not_charged) {
+  engine *engine = usual_engine();
+  guard_run *run = open_store(engine);
+  bool has_grown = false;
+  guest grows = {.run = grow_by_amount, .amount = INT64_C(1) << 60, .pointer = &has_grown};
+  guest huge = {.minimum = (size_t)1 << 60, .memory_count = 1};
+  prepare(run, -1, INT64_MAX);
+  CHECK(!instantiate(run, &one_page));
+  CHECK(!call(run, &grows) && !has_grown);
+  CHECK(run->host_refused == 1 && run->denied == 0 && run->used == (int64_t)PAGE);
+  prepare(run, -1, INT64_MAX);
+  CHECK(dispose(instantiate(run, &huge)) && run->host_refused == 1 && run->used == (int64_t)PAGE);
+  prepare(run, -1, INT64_MAX);
+  CHECK(!call(run, &idle) && run->host_refused == 0);
+  size_t size;
+  CHECK(is_zero(memory_of(store_of(run), 0, &size), PAGE) && size == PAGE);
+  close_store(run);
+  delete_engine(engine);
+}
+
+TEST(memory_that_the_machine_refuses_at_first_is_asked_for_again_without_what_is_kept) {
+  engine *engine = usual_engine();
+  guard_run *run = open_store(engine);
+  bool has_grown = false;
+  guest grows = {.run = grow_by_amount, .amount = (int64_t)PAGE, .pointer = &has_grown};
+  guard_shutdown(); /* nothing is kept that would be used as it is */
+  atomic_store(&failing_mprotects, 1);
+  CHECK(!instantiate(run, &one_page) && atomic_load(&failing_mprotects) == 0);
+  atomic_store(&failing_mprotects, 1);
+  CHECK(!call(run, &grows) && has_grown && atomic_load(&failing_mprotects) == 0);
+  atomic_store(&failing_mprotects, 2);
+  CHECK(!call(run, &grows) && !has_grown && run->host_refused && run->used == (int64_t)(2 * PAGE));
+  size_t size;
+  CHECK(is_zero(memory_of(store_of(run), 0, &size), 2 * PAGE) && size == 2 * PAGE);
+  close_store(run);
+  delete_engine(engine);
+}
+
+TEST(a_run_begins_with_its_own_peak) {
+  engine *engine = usual_engine();
+  guard_run *run = open_store(engine);
+  CHECK(!instantiate(run, &one_page));
+  linear_memory dropped = store_of(run)->memories[--store_of(run)->memory_count];
+  dropped.finalizer(dropped.env);
+  CHECK(run->used == 0 && run->peak == (int64_t)PAGE);
+  CHECK(!call(run, &idle) && run->peak == (int64_t)PAGE);
+  prepare(run, -1, 0);
+  CHECK(!call(run, &idle) && run->peak == 0);
+  close_store(run);
+  delete_engine(engine);
+}
+
+TEST(a_memory_outside_of_an_execution_is_refused) {
+  engine *engine = usual_engine();
+  guard_run *run = open_store(engine);
+  CHECK(!call(run, &idle));
+  failure *refused = new_memory(store_of(run), PAGE);
+  CHECK(refused && strstr(refused->text, "outside of an execution"));
+  dispose(refused);
+  close_store(run);
+  delete_engine(engine);
+}
+
+static void *enter_inner(store *one, const guest *self, void *values, size_t count) {
+  (void)values, (void)count;
+  dispose(new_memory(one, PAGE));
+  CHECK(!instantiate(self->pointer, &one_page));
+  return new_memory(one, PAGE);
+}
+
+TEST(each_memory_is_charged_to_the_innermost_run_of_its_thread) {
+  engine *engine = usual_engine();
+  guard_run *outer = open_store(engine), *inner = open_store(engine);
+  guest enters = {.run = enter_inner, .pointer = inner};
+  CHECK(!call(outer, &enters));
+  CHECK(outer->used == (int64_t)(2 * PAGE) && inner->used == (int64_t)PAGE);
+  close_store(inner);
+  CHECK(outer->used == (int64_t)(2 * PAGE));
+  close_store(outer);
+  delete_engine(engine);
+}
+
+/* --- mappings ------------------------------------------------------------------------------------------------------ */
+
+TEST(memories_read_as_zero_and_end_where_their_size_ends_also_if_their_mapping_is_used_again) {
+  engine *engine = usual_engine();
+  const size_t sizes[] = {16 * PAGE, PAGE, 0, 4 * PAGE, 16 * PAGE};
+  for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+    guard_run *run = open_store(engine);
+    guest sized = {.minimum = sizes[i], .memory_count = 1};
+    CHECK(!instantiate(run, &sized));
+    size_t size;
+    uint8_t *bytes = memory_of(store_of(run), 0, &size);
+    CHECK(size == sizes[i] && is_zero(bytes, size) && !is_readable(bytes + size));
+    memset(bytes, 0xff, size);
+    close_store(run);
+  }
+  delete_engine(engine);
+}
+
+TEST(what_a_memory_gains_reads_as_zero_and_what_it_had_stays) {
+  for (size_t reserved = PAGE; reserved <= 64 * PAGE; reserved *= 64) { /* moved, and in place */
+    engine *engine = new_engine(reserved, PAGE);
+    guard_run *run = open_store(engine);
+    bool has_grown = false;
+    guest grows = {.run = grow_by_amount, .amount = (int64_t)PAGE, .pointer = &has_grown};
+    CHECK(!instantiate(run, &one_page));
+    size_t size;
+    memset(memory_of(store_of(run), 0, &size), 1, PAGE);
+    for (size_t pages = 2; pages <= 16; pages++) {
+      CHECK(!call(run, &grows) && has_grown);
+      uint8_t *bytes = memory_of(store_of(run), 0, &size);
+      CHECK(size == pages * PAGE && !is_readable(bytes + size));
+      CHECK(is_zero(bytes + size - PAGE, PAGE) && bytes[0] == 1 && bytes[size - PAGE - 1] == 1);
+      memset(bytes + size - PAGE, 1, PAGE);
+    }
+    CHECK(run->used == (int64_t)(16 * PAGE) && run->peak == run->used);
+    close_store(run);
+    delete_engine(engine);
+  }
+}
+
+TEST(a_moved_mapping_is_not_given_to_a_memory_with_another_reservation) {
+  engine *small = new_engine(PAGE, PAGE), *large = new_engine(64 * PAGE, PAGE);
+  bool has_grown = false;
+  guest grows = {.run = grow_by_amount, .amount = (int64_t)(4 * PAGE), .pointer = &has_grown};
+  for (int i = 0; i < 3; i++) {
+    guard_run *one = open_store(small), *two = open_store(large);
+    CHECK(!instantiate(one, &one_page) && !instantiate(two, &one_page));
+    CHECK(!call(one, &grows) && has_grown && !call(two, &grows) && has_grown);
+    size_t size, capacity;
+    linear_memory *memory = &store_of(two)->memories[0];
+    uint8_t *bytes = memory->get(memory->env, &size, &capacity);
+    CHECK(capacity >= 64 * PAGE && is_zero(bytes, size) && !is_readable(bytes + size));
+    memset(bytes, 1, size);
+    memset(memory_of(store_of(one), 0, &size), 1, PAGE);
+    close_store(two);
+    close_store(one);
+  }
+  delete_engine(small);
+  delete_engine(large);
+}
+
+/* --- signals ------------------------------------------------------------------------------------------------------- */
+
+static void reset_python(void) {
+  atomic_store(&python.has_signal, false);
+  atomic_store(&python.does_raise, false);
+  atomic_store(&python.handler, NULL);
+  atomic_store(&python.handled, 0);
+}
+
+static void signal_soon(void *unused) {
+  (void)unused;
+  sleep_ns(3 * MS);
+  atomic_store(&python.has_signal, true);
+}
+
+TEST(a_handler_that_raises_ends_the_guest_of_the_main_thread) {
+  engine *engine = usual_engine();
+  guard_run *run = open_store(engine);
+  job signals = {signal_soon, NULL};
+  reset_python();
+  atomic_store(&python.does_raise, true);
+  pthread_t thread = start(&signals, 0);
+  CHECK(trap_of(call(run, &endless)) == INTERRUPTED);
+  CHECK(run->stop == GUARD_RAISED && run->exception[0] == &python && run->exception[1] == &python.has_signal);
+  pthread_join(thread, NULL);
+  prepare(run, -1, 0);
+  CHECK(!call(run, &idle) && !run->exception[0]);
+  reset_python();
+  close_store(run);
+  delete_engine(engine);
+}
+
+TEST(a_handler_that_returns_lets_the_guest_go_on) {
+  engine *engine = usual_engine();
+  guard_run *run = open_store(engine);
+  reset_python();
+  atomic_store(&python.has_signal, true);
+  prepare(run, 200 * MS, 0);
+  CHECK(trap_of(call(run, &endless)) == INTERRUPTED && run->stop == GUARD_TIMEOUT);
+  CHECK(atomic_load(&python.handled) == 1 && !run->exception[0] && run->finished_ns - run->started_ns >= 200 * MS);
+  close_store(run);
+  delete_engine(engine);
+}
+
+static guard_run *other_run;
+
+static void call_other_store(void) {
+  prepare(other_run, 5 * MS, (int64_t)PAGE);
+  CHECK(!instantiate(other_run, &one_page));
+  CHECK(trap_of(call(other_run, &endless)) == INTERRUPTED);
+}
+
+static void *spin_then_make_memory(store *one, const guest *self, void *values, size_t count) {
+  (void)values, (void)count;
+  while (!atomic_load(&python.handled)) {
+    void *error = spin(one, self->amount);
+    if (error) return error;
+  }
+  return new_memory(one, PAGE);
+}
+
+TEST(a_handler_may_run_a_guest_of_another_store) {
+  engine *engine = usual_engine();
+  guard_run *run = open_store(engine);
+  guest makes = {.run = spin_then_make_memory, .amount = MS};
+  other_run = open_store(engine);
+  reset_python();
+  atomic_store(&python.handler, call_other_store);
+  atomic_store(&python.has_signal, true);
+  CHECK(!call(run, &makes));
+  CHECK(other_run->stop == GUARD_TIMEOUT && other_run->used == (int64_t)PAGE);
+  CHECK(run->stop == GUARD_RUNNING && run->used == (int64_t)PAGE);
+  reset_python();
+  close_store(other_run);
+  close_store(run);
+  delete_engine(engine);
+}
+
+TEST(an_interpreter_that_is_ending_is_not_asked_for_its_lock) {
+  engine *engine = usual_engine();
+  guard_run *run = open_store(engine);
+  reset_python();
+  atomic_store(&python.has_signal, true);
+  atomic_store(&python.is_initialized, false);
+  prepare(run, 100 * MS, 0);
+  CHECK(trap_of(call(run, &endless)) == INTERRUPTED && run->stop == GUARD_TIMEOUT);
+  CHECK(atomic_load(&python.handled) == 0);
+  atomic_store(&python.is_initialized, true);
+  reset_python();
+  close_store(run);
+  delete_engine(engine);
+}
+
+static void end_by_timeout(void *given) {
+  guard_run *run = given;
+  CHECK(trap_of(call(run, &endless)) == INTERRUPTED && run->stop == GUARD_TIMEOUT);
+}
+
+TEST(signals_are_not_handled_on_other_threads) {
+  engine *engine = usual_engine();
+  guard_run *run = open_store(engine);
+  job ends = {end_by_timeout, run};
+  reset_python();
+  atomic_store(&python.has_signal, true);
+  prepare(run, 100 * MS, 0);
+  pthread_join(start(&ends, 0), NULL);
+  CHECK(atomic_load(&python.handled) == 0);
+  reset_python();
+  close_store(run);
+  delete_engine(engine);
+}
+
+/* --- threads and processes ----------------------------------------------------------------------------------------- */
+
+static void enter_with_little_stack(void *given) {
+  guard_run *run = given;
+  CHECK(dispose(call(run, &idle)) && run->refused == GUARD_NO_STACK && run->entries == 0);
+}
+
+TEST(an_entry_with_too_little_stack_is_refused) {
+  engine *engine = usual_engine();
+  guard_run *run = open_store(engine);
+  job enters = {enter_with_little_stack, run};
+  pthread_join(start(&enters, NEEDED_STACK - ((size_t)16 << 10)), NULL);
+  CHECK(!call(run, &idle) && run->refused == GUARD_ENTERED);
+  close_store(run);
+  delete_engine(engine);
+}
+
+static void close_given(void *given) { close_store(given); }
+
+TEST(a_store_can_be_deleted_on_another_thread) {
+  engine *engine = usual_engine();
+  guard_run *run = open_store(engine);
+  CHECK(!instantiate(run, &one_page));
+  job closes = {close_given, run};
+  pthread_join(start(&closes, 0), NULL);
+  CHECK(guard_memories_live(engine->memories) == 0);
+  delete_engine(engine);
+}
+
+TEST(an_entry_whose_deadline_nobody_can_keep_is_refused) {
+  engine *engine = usual_engine();
+  guard_run *run = open_store(engine);
+  guard_shutdown();
+  atomic_store(&failing_threads, 1);
+  prepare(run, 2 * MS, 0);
+  CHECK(dispose(call(run, &endless)) && run->refused == GUARD_NO_THREAD && run->stop == GUARD_RUNNING);
+  prepare(run, 2 * MS, 0);
+  CHECK(trap_of(call(run, &endless)) == INTERRUPTED && run->refused == GUARD_ENTERED);
+  close_store(run);
+  delete_engine(engine);
+}
+
+TEST(deadlines_hold_again_after_a_shutdown) {
+  engine *engine = usual_engine();
+  guard_run *run = open_store(engine);
+  for (int i = 0; i < 3; i++) {
+    prepare(run, 2 * MS, 0);
+    CHECK(trap_of(call(run, &endless)) == INTERRUPTED && run->stop == GUARD_TIMEOUT);
+    guard_shutdown();
+  }
+  close_store(run);
+  delete_engine(engine);
+}
+
+static void *fork_and_spin(store *one, const guest *self, void *values, size_t count) {
+  (void)values, (void)count;
+  pid_t *child = self->pointer;
+  *child = fork();
+  if (*child < 0) return new_failure(1, "no process");
+  return *child ? NULL : spin(one, 2000 * MS);
+}
+
+TEST(a_guest_that_is_forked_goes_on_under_its_deadline) {
+  engine *engine = usual_engine();
+  guard_run *run = open_store(engine), *other = open_store(engine);
+  pid_t child = -1;
+  guest forks = {.run = fork_and_spin, .pointer = &child};
+  prepare(run, 20 * MS, 0);
+  void *error = call(run, &forks);
+  if (child == 0) {
+    prepare(other, 2 * MS, 0);
+    bool is_right = trap_of(error) == INTERRUPTED && run->stop == GUARD_TIMEOUT &&
+                    trap_of(call(other, &endless)) == INTERRUPTED && other->stop == GUARD_TIMEOUT;
+    _exit(is_right ? 0 : 1);
+  }
+  CHECK(child > 0);
+  dispose(error); /* the deadline may have passed here, too */
+  int status = -1;
+  CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  prepare(run, 2 * MS, 0);
+  CHECK(trap_of(call(run, &endless)) == INTERRUPTED);
+  close_store(other);
+  close_store(run);
+  delete_engine(engine);
+}
+
+/* --- the program --------------------------------------------------------------------------------------------------- */
+
+#define NAMED(test) {#test, test}
+static const struct {
+  const char *name;
+  void (*run)(void);
+} tests[] = {
+    NAMED(the_library_has_the_version_and_the_sizes_of_its_header),
+    NAMED(a_store_has_the_limits_that_it_was_made_with_and_none_for_memory),
+    NAMED(an_entry_leaves_its_fuel_and_its_times),
+    NAMED(fuel_can_be_read_during_an_entry),
+    NAMED(results_of_components_are_values_that_own_nothing_before_the_call),
+    NAMED(a_trap_comes_back_from_every_entry_and_the_figures_are_kept),
+    NAMED(an_endless_guest_ends_at_its_deadline_and_not_before),
+    NAMED(a_timeout_counts_from_the_first_entry_of_a_run),
+    NAMED(the_earlier_deadline_comes_first_even_if_it_is_set_later),
+    NAMED(a_timeout_beyond_the_end_of_time_is_none),
+    NAMED(each_of_many_threads_has_its_own_deadline),
+    NAMED(another_thread_can_stop_a_guest_that_has_no_deadline),
+    NAMED(the_first_reason_for_a_stop_counts),
+    NAMED(a_host_function_can_stop_the_guest_that_called_it),
+    NAMED(a_stop_is_for_one_store_alone),
+    NAMED(memories_are_charged_when_they_are_made_and_given_back_with_their_store),
+    NAMED(the_limit_is_exact_and_counts_what_it_refuses),
+    NAMED(a_first_size_beyond_the_limit_is_refused_with_its_size),
+    NAMED(memory_that_the_machine_refuses_is_not_charged),
+    NAMED(memory_that_the_machine_refuses_at_first_is_asked_for_again_without_what_is_kept),
+    NAMED(a_run_begins_with_its_own_peak),
+    NAMED(a_memory_outside_of_an_execution_is_refused),
+    NAMED(each_memory_is_charged_to_the_innermost_run_of_its_thread),
+    NAMED(memories_read_as_zero_and_end_where_their_size_ends_also_if_their_mapping_is_used_again),
+    NAMED(what_a_memory_gains_reads_as_zero_and_what_it_had_stays),
+    NAMED(a_moved_mapping_is_not_given_to_a_memory_with_another_reservation),
+    NAMED(a_handler_that_raises_ends_the_guest_of_the_main_thread),
+    NAMED(a_handler_that_returns_lets_the_guest_go_on),
+    NAMED(a_handler_may_run_a_guest_of_another_store),
+    NAMED(an_interpreter_that_is_ending_is_not_asked_for_its_lock),
+    NAMED(signals_are_not_handled_on_other_threads),
+    NAMED(an_entry_with_too_little_stack_is_refused),
+    NAMED(a_store_can_be_deleted_on_another_thread),
+    NAMED(an_entry_whose_deadline_nobody_can_keep_is_refused),
+    NAMED(deadlines_hold_again_after_a_shutdown),
+    NAMED(a_guest_that_is_forked_goes_on_under_its_deadline),
+};
+
+int main(int count, char **arguments) {
+  CHECK(!load_guard(NEEDED_STACK));
+  CHECK(!load_guard(0)); /* does nothing */
+  int ran = 0;
+  for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {
+    if (count > 1 && strcmp(arguments[1], tests[i].name)) continue;
+    printf("%s\n", tests[i].name);
+    fflush(stdout);
+    tests[i].run();
+    ran++;
+  }
+  guard_shutdown();
+  printf("%d passed\n", ran);
+  return ran ? 0 : 1;
+}

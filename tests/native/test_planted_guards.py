@@ -1,0 +1,161 @@
+"""Defects that are planted into the guard, one for each promise: a test in C or a sanitizer finds each of them.
+
+Each defect is a piece of `guard.c` and what it is replaced by. Without these tests, nobody would notice that a sanitizer
+has stopped to look, which a suppression or a missing option is enough for.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from support.guard_in_c import NATIVE, first_toolchain
+
+pytestmark = pytest.mark.slow
+
+DEFECTS = {
+    "the-limit-is-off-by-one": (
+        "if (size > (uint64_t)free)",
+        "if (size >= (uint64_t)free)",
+        "the_limit_is_exact_and_counts_what_it_refuses",
+    ),
+    "refusals-are-not-counted": (
+        "STORE(run->denied, LOAD(run->denied) + 1);",
+        "",
+        "the_limit_is_exact_and_counts_what_it_refuses",
+    ),
+    "memory-is-not-given-back": (
+        "  give_back(map->owner, map->size);\n",
+        "",
+        "memories_are_charged_when_they_are_made_and_given_back_with_their_store",
+    ),
+    "what-the-machine-refuses-is-charged": (
+        "    take_back(map->owner, wanted);\n",
+        "",
+        "memory_that_the_machine_refuses_is_not_charged",
+    ),
+    "a-run-begins-with-the-peak-of-the-one-before": (
+        "STORE(run->peak, LOAD(run->used));",
+        "",
+        "a_run_begins_with_its_own_peak",
+    ),
+    "an-inner-run-ends-the-outer-one": (
+        "current = run->outer;",
+        "current = NULL;",
+        "each_memory_is_charged_to_the_innermost_run_of_its_thread",
+    ),
+    "reused-memory-is-not-wiped": (
+        "if (map->opened && madvise(map->base, map->opened, MADV_DONTNEED)) return false;",
+        "",
+        "memories_read_as_zero_and_end_where_their_size_ends_also_if_their_mapping_is_used_again",
+    ),
+    "reused-memory-is-too-large": (
+        "error = mprotect(map->base + opened, map->opened - opened, PROT_NONE);",
+        "error = 0;",
+        "memories_read_as_zero_and_end_where_their_size_ends_also_if_their_mapping_is_used_again",
+    ),
+    "moved-memory-is-lost": (
+        "memcpy(moved->base, map->base, map->size);",
+        "",
+        "what_a_memory_gains_reads_as_zero_and_what_it_had_stays",
+    ),
+    "a-timeout-begins-with-each-entry": (
+        "if (!run->entries) begin(run, time_ns);",
+        "begin(run, time_ns);",
+        "a_timeout_counts_from_the_first_entry_of_a_run",
+    ),
+    "a-later-reason-replaces-the-first": (
+        "int32_t is_running = GUARD_RUNNING;",
+        "int32_t is_running = run->stop;",
+        "the_first_reason_for_a_stop_counts",
+    ),
+    "signals-are-handled-on-every-thread": (
+        "run->beats = pthread_equal(pthread_self(), main_thread);",
+        "run->beats = 1;",
+        "signals_are_not_handled_on_other_threads",
+    ),
+    "an-exception-of-an-earlier-run-stays": (
+        "run->exception[0] = run->exception[1] = run->exception[2] = NULL;",
+        "",
+        "a_handler_that_raises_ends_the_guest_of_the_main_thread",
+    ),
+    "an-ending-interpreter-is-asked": (
+        "if (!table.is_initialized()) return;",
+        "",
+        "an_interpreter_that_is_ending_is_not_asked_for_its_lock",
+    ),
+    "the-stack-is-not-looked-at": (
+        "return here > low && here <= high && here - low >= needed_stack_bytes;",
+        "return true;",
+        "an_entry_with_too_little_stack_is_refused",
+    ),
+    "a-forked-guest-has-no-deadline": (
+        "for (guard_run *run = current; run; run = run->outer) enlist(run);",
+        "",
+        "a_guest_that_is_forked_goes_on_under_its_deadline",
+    ),
+}
+FOUND_BY_SANITIZERS = {
+    "the-stop-is-not-atomic": (
+        "return __atomic_load_n(&run->stop, __ATOMIC_ACQUIRE);",
+        "return run->stop;",
+        "threads",
+        "data race",
+        "an_endless_guest_ends_at_its_deadline_and_not_before",
+    ),
+    "the-list-of-runs-is-not-locked": (
+        "pthread_mutex_lock(&lock);\n  *run->link = run->next;\n"
+        "  if (run->next) run->next->link = run->link;\n  pthread_mutex_unlock(&lock);",
+        "*run->link = run->next;\n  if (run->next) run->next->link = run->link;",
+        "threads",
+        "data race",
+        "each_of_many_threads_has_its_own_deadline",
+    ),
+    "a-mapping-is-used-after-it-is-freed": (
+        "if (!keep_mapping(map)) destroy(map);",
+        "destroy(map);\n  keep_mapping(map);",
+        "address and undefined behaviour",
+        "heap-use-after-free",
+        "memories_are_charged_when_they_are_made_and_given_back_with_their_store",
+    ),
+    "a-moved-mapping-leaks": (
+        "  free(moved);\n",
+        "",
+        "address and undefined behaviour",
+        "detected memory leaks",
+        "what_a_memory_gains_reads_as_zero_and_what_it_had_stays",
+    ),
+    "an-overflow": (
+        "static int64_t later(int64_t time_ns, int64_t by_ns) { return by_ns > NEVER - time_ns ? NEVER :",
+        "static int64_t later(int64_t time_ns, int64_t by_ns) { return",
+        "address and undefined behaviour",
+        "signed integer overflow",
+        "a_timeout_beyond_the_end_of_time_is_none",
+    ),
+}
+
+
+def planted(old, new, folder):
+    text = (NATIVE / "guard.c").read_text("utf-8")
+    assert text.count(old) == 1, f"guard.c no longer has this piece once: {old}"
+    guard = folder / "guard.c"
+    guard.write_text(text.replace(old, new), "utf-8")
+    return guard
+
+
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_a_planted_defect_fails_the_test_of_its_promise(defect, tmp_path, programs):
+    old, new, test = DEFECTS[defect]
+    tools = first_toolchain("none")
+    done = tools.run(tools.program("guard_tests", programs, planted(old, new, tmp_path)), test)
+    assert done.returncode != 0, done.stdout
+    assert "guard_tests.c" in done.stdout
+
+
+@pytest.mark.parametrize("defect", FOUND_BY_SANITIZERS)
+def test_a_planted_defect_is_reported_by_its_sanitizer(defect, tmp_path, programs):
+    old, new, sanitizer, report, test = FOUND_BY_SANITIZERS[defect]
+    tools = first_toolchain(sanitizer)
+    done = tools.run(tools.program("guard_tests", programs, planted(old, new, tmp_path)), test)
+    assert done.returncode != 0, done.stdout
+    assert report in done.stdout
+    assert "guard.c" in done.stdout

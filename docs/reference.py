@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import sources
 
 import pytest_airssys_wasm
+from pytest_airssys_wasm import analysis
 from pytest_airssys_wasm.plugin import fixtures, hookspecs, markers
 from pytest_airssys_wasm.plugin.options import OPTIONS
 from pytest_airssys_wasm.runtime import errors
@@ -19,12 +20,13 @@ from pytest_airssys_wasm.validation.checks import CHECKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import ModuleType
 
 TABLES = ("ComponentTable", "MemoryTable", "CpuTable", "WasiTable", "ManifestTest")
 WORDS = {"int": "integer", "float": "number", "str": "string", "Any": "any", "list": "array", "dict": "table"}
 
 # Made by others of these.
-NOT_CONSTRUCTED = ("Component", "Instance", "Interface", "Resource")
+NOT_CONSTRUCTED = ("CannotRepeat", "Component", "Instance", "Interface", "NoLaw", "Resource")
 
 # Public by name because other rooms of this package use them, and promised to nobody.
 INTERNAL = {
@@ -34,6 +36,8 @@ INTERNAL = {
         "binary",
         "check_call",
         "engine",
+        "loaded_by",
+        "needed_from_host",
         "obstacle",
         "place_of",
         "unmet_imports",
@@ -42,8 +46,9 @@ INTERNAL = {
         "result_types",
     ),
     "CompileCache": ("fetch", "read"),
-    "HostFunctions": ("find", "find_resource", "lack", "misfit"),
-    "LimitedStore": ("run", "run_async"),
+    "CostLaw": ("make",),
+    "HostFunctions": ("find", "find_resource", "is_repeatable", "lack", "misfit"),
+    "LimitedStore": ("as_rerun", "run", "run_async"),
     "ProcessIsolation": ("compile", "new_backends", "translate"),
     "UnknownExport": ("among",),
     "Wasi": ("check_directories",),
@@ -60,6 +65,7 @@ CONTENTS = (
     ("verdicts", "verdicts-and-errors"),
     ("`Component.toml`", "componenttoml"),
     ("Python API", "python-api"),
+    ("analysis", "analysis"),
 )
 SETTINGS = """\
 Every option has an ini key of the same stem, and the command line wins over the ini file. Limits have more sources. From
@@ -103,6 +109,9 @@ verdicts apply to an execution, the first of these is used: out-of-fuel, timeout
 If a growth is refused and the guest survives, the verdict is `ok`, and `usage.denied_growths` shows the refusal. An
 execution that traps after a refused growth is `out-of-memory`, with the trap as its cause.
 """
+ANALYSIS = """\
+Import these names from `pytest_airssys_wasm.analysis`. [The page about costs](costs.md) explains them, with examples.
+"""
 
 
 def reference() -> str:
@@ -131,6 +140,7 @@ def _lines() -> Iterator[str]:
         "Import these names from `pytest_airssys_wasm`. [WIT values in Python](values.md) describes how values are mapped.\n",
         *_api(),
     )
+    yield from ("## Analysis\n", ANALYSIS, *_analysis())
 
 
 def _options() -> Iterator[str]:
@@ -222,23 +232,29 @@ def _manifest() -> Iterator[str]:
 def _api() -> Iterator[str]:
     for name in pytest_airssys_wasm.__all__:
         module = importlib.import_module(pytest_airssys_wasm._MODULE_OF[name])
-        if (module is errors and name != "Frame") or name == "ResourceLimits":
-            continue  # shown above
-        node = sources.classes(module).get(name)
-        if node is None:
-            function = next(one for one in sources.functions(sources.tree(module)) if one.name == name)
-            yield f"### `{sources.signature(function)}`\n"
-            yield f"{sources.paragraphs(function)}\n"
-            continue
-        fields = sources.dataclass_fields(node)
-        init = (
-            None if fields or name in NOT_CONSTRUCTED or sources.is_error(node) else sources.function(node, "__init__")
-        )
-        yield f"### `{sources.call(name, init.args) if init else name}`\n"
-        yield f"{sources.paragraphs(node)}\n"
-        members = [*_members(node)]
-        if members:
-            yield "\n".join(members) + "\n"
+        if (module is not errors or name == "Frame") and name != "ResourceLimits":  # those are shown above
+            yield from _entry(module, name)
+
+
+def _analysis() -> Iterator[str]:
+    for name in sorted(analysis.__all__, key=lambda name: (name[0].isupper(), name)):
+        yield from _entry(importlib.import_module(analysis._MODULE_OF[name]), name)
+
+
+def _entry(module: ModuleType, name: str) -> Iterator[str]:
+    node = sources.classes(module).get(name)
+    if node is None:
+        function = next(one for one in sources.functions(sources.tree(module)) if one.name == name)
+        yield f"### `{sources.signature(function)}`\n"
+        yield f"{sources.paragraphs(function)}\n"
+        return
+    fields = sources.dataclass_fields(node)
+    init = None if fields or name in NOT_CONSTRUCTED or sources.is_error(node) else sources.function(node, "__init__")
+    yield f"### `{sources.call(name, init.args) if init else name}`\n"
+    yield f"{sources.paragraphs(node)}\n"
+    members = [*_members(node)]
+    if members:
+        yield "\n".join(members) + "\n"
 
 
 def _members(node: ast.ClassDef) -> Iterator[str]:

@@ -1,1 +1,45 @@
-"""The analysis of failures by running a guest again. This package does not depend on pytest."""
+"""The analysis of guests by running them again and again: what calls cost, why, and which limits they need.
+
+Fuel is exact, and the same on every machine; so re-runs of a guest in fresh stores tell more than any measurement of
+time. All functions return data, and run only guests that cannot affect the host. This package does not depend on
+pytest. Each name is imported on first use.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pytest_airssys_wasm.analysis.errors import CannotRepeat, NoLaw
+    from pytest_airssys_wasm.analysis.laws.cost_law import cost_law
+    from pytest_airssys_wasm.analysis.laws.law import CostLaw
+
+_MODULE_OF = {
+    f"{name}": f"{__name__}.{module}"
+    for module, names in {
+        "errors": ("CannotRepeat", "NoLaw"),
+        "laws.cost_law": ("cost_law",),
+        "laws.law": ("CostLaw",),
+    }.items()
+    for name in names
+}
+
+__all__ = [
+    "CannotRepeat",
+    "CostLaw",
+    "NoLaw",
+    "cost_law",
+]
+
+# Hidden from type checkers, which would take it as a licence for any name.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        if name not in _MODULE_OF:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(_MODULE_OF[name]), name)
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

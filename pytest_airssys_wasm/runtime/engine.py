@@ -122,7 +122,7 @@ class WasmEngine(EngineCore):
         raw, was_compiled = self.compiler.compile(kind, binary, digest, name)
         known: dict[str, Any] = {"engine": self.raw, "raw": raw, "name": name, "path": path, "manifest": manifest}
         component = WitComponent(**known) if shape is None else CoreModule(shape, **known)
-        component.instance_bytes = instance_bytes
+        component.instance_bytes, component.loaded_by = instance_bytes, self
         component.load_ms, component.was_compiled = (monotonic() - started) * 1_000, was_compiled
         if self.isolation is not None:
             component.binary = binary

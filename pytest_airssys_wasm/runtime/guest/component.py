@@ -108,6 +108,8 @@ class Component(ABC):
         """The path from which the guest was loaded; `None` for bytes and text."""
         self.manifest = manifest
         """The `Component.toml` that was given or is beside the file; `None` without one."""
+        self.loaded_by: object = None
+        """The `EngineCore` that loaded the guest, for those who run it again without having the engine at hand."""
         self.binary: bytes | None = None
         """The binary of the guest, which is kept only if another process has to read it."""
         self.instance_bytes = 0
@@ -135,6 +137,13 @@ class Component(ABC):
     @abstractmethod
     def unmet_imports(self, host: HostFunctions | None, wasi: Wasi | None) -> Iterator[UnmetImport]:
         """Yield every import that neither the host functions nor the WASI grants provide with the declared type."""
+
+    @abstractmethod
+    def needed_from_host(self) -> Iterator[tuple[str, str]]:
+        """Yield the interface (empty for the root) or module, and the name, of every import that a host must provide.
+
+        Types are left out.
+        """
 
     @property
     def obstacle(self) -> str | None:

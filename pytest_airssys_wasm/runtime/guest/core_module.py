@@ -73,6 +73,9 @@ class CoreModule(Component):
     def unmet_imports(self, host: HostFunctions | None, wasi: Wasi | None) -> Iterator[UnmetImport]:
         return unmet_core_imports(self.shape.imports, host, self._provided_wasi if wasi is not None else None)
 
+    def needed_from_host(self) -> Iterator[tuple[str, str]]:
+        return ((one.module, one.name) for one in self.shape.imports)
+
     @cached_property
     def _provided_wasi(self) -> Mapping[str, CoreFunction]:
         return provided_preview1(self.engine, {one.name for one in self.shape.imports if one.module == WASI_P1})

@@ -15,7 +15,7 @@ from pytest_airssys_wasm.runtime.guest.wasi_provided import unprovided
 from pytest_airssys_wasm.runtime.host.unmet_imports import unmet_wit_imports
 from pytest_airssys_wasm.runtime.wit.reader import read_world
 from pytest_airssys_wasm.runtime.wit.types import FunctionType, ResourceType, value_types, without_python_value
-from pytest_airssys_wasm.runtime.wit.world import World, flatten, functions
+from pytest_airssys_wasm.runtime.wit.world import Opaque, World, flatten, functions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -107,6 +107,11 @@ class WitComponent(Component):
 
     def unmet_imports(self, host: HostFunctions | None, wasi: Wasi | None) -> Iterator[UnmetImport]:
         return unmet_wit_imports(self.imports, host, self._unprovided_wasi if wasi is not None else None)
+
+    def needed_from_host(self) -> Iterator[tuple[str, str]]:
+        for interface, name, item in flatten(self.imports):
+            if isinstance(item, (FunctionType, ResourceType, Opaque)):
+                yield interface, name
 
     @cached_property
     def _unprovided_wasi(self) -> Mapping[tuple[str, str], str]:

@@ -49,17 +49,22 @@ class HostFunctions:
     Arguments and results are mapped as documented for values. A function may be `async def`: the guest waits for it
     without blocking the event loop that waits for the guest. An exception in a function ends the execution with
     `HostFunctionError`, whose `__cause__` is that exception. Registering a name again replaces the function.
+
+    With `repeatable=True` a registration promises that calls may be made again, in any number: they change nothing
+    outside of the guest, and the same calls give the same results. Only such functions serve guests that
+    `pytest_airssys_wasm.analysis` runs again and again.
     """
 
     def __init__(self) -> None:
         self._functions: dict[str, Callable[..., Any]] = {}
         self._resources: dict[str, type] = {}
+        self._repeatable: dict[str, bool] = {}
 
     @overload
-    def register(self, name: str, function: F) -> F: ...
+    def register(self, name: str, function: F, *, repeatable: bool = False) -> F: ...
     @overload
-    def register(self, name: str) -> Callable[[F], F]: ...
-    def register(self, name: str, function: Callable[..., Any] | None = None) -> Any:
+    def register(self, name: str, *, repeatable: bool = False) -> Callable[[F], F]: ...
+    def register(self, name: str, function: Callable[..., Any] | None = None, *, repeatable: bool = False) -> Any:
         """Register `function` for the import `name`.
 
         Without `function`, return a decorator that registers the decorated function.
@@ -69,15 +74,16 @@ class HostFunctions:
             if not callable(function):
                 raise InvalidConfiguration(f"host function {name!r}", function, "a callable")
             self._functions[_known_as(name)] = function
+            self._repeatable[_known_as(name)] = repeatable
             return function
 
         return add if function is None else add(function)
 
     @overload
-    def register_resource(self, name: str, implementation: C) -> C: ...
+    def register_resource(self, name: str, implementation: C, *, repeatable: bool = False) -> C: ...
     @overload
-    def register_resource(self, name: str) -> Callable[[C], C]: ...
-    def register_resource(self, name: str, implementation: type | None = None) -> Any:
+    def register_resource(self, name: str, *, repeatable: bool = False) -> Callable[[C], C]: ...
+    def register_resource(self, name: str, implementation: type | None = None, *, repeatable: bool = False) -> Any:
         """Register a class for an imported resource, such as `"pkg:name/iface@1.0.0#counter"`. Without the class,
         return a decorator.
 
@@ -91,6 +97,7 @@ class HostFunctions:
             if not isinstance(implementation, type):
                 raise InvalidConfiguration(f"host resource {name!r}", implementation, "a class")
             self._resources[_known_as(name)] = implementation
+            self._repeatable[_known_as(name)] = repeatable
             return implementation
 
         return add if implementation is None else add(implementation)
@@ -135,6 +142,16 @@ class HostFunctions:
         """Return the class that serves this resource; `None` if there is none."""
         return _served(self._resources, interface, name)
 
+    def is_repeatable(self, interface: str, name: str) -> bool:
+        """Return whether this import is served, and by something that was registered with `repeatable=True`."""
+        served: object = _served(self._functions, interface, name) or self.find_resource(interface, name)
+        if served is not None:
+            return bool(_served(self._repeatable, interface, name))
+        if self._resource_callable(interface, name) is None:
+            return False
+        resource = name.partition("]")[2].partition(".")[0]
+        return bool(_served(self._repeatable, interface, resource))
+
     @property
     def names(self) -> Sequence[str]:
         """The names of all registered functions and resources."""
@@ -145,6 +162,7 @@ class HostFunctions:
         both = HostFunctions()
         both._functions = {**self._functions, **other._functions}
         both._resources = {**self._resources, **other._resources}
+        both._repeatable = {**self._repeatable, **other._repeatable}
         return both
 
     def __repr__(self) -> str:

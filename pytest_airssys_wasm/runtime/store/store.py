@@ -88,6 +88,7 @@ class LimitedStore:
         self._fuel_left = limits.fuel if fuel_per == "store" else None
         self._tally = UsageTotals(limits.fuel if fuel_per == "store" else None)
         self._executions = 0
+        self._is_rerun = False
         settings = StoreSettings(limits=limits, host=host, wasi=wasi, fuel_per=fuel_per)
         self._backend: Backend
         if engine.backends is None:
@@ -202,6 +203,11 @@ class LimitedStore:
         """Whether the store can be used for further executions. It cannot after it was closed or abandoned."""
         return not self._use.is_over
 
+    def as_rerun(self) -> Self:
+        """Leave the executions of this store out of what the engine's `on_execution` is told, and return the store."""
+        self._is_rerun = True
+        return self
+
     def close(self) -> None:
         """Release the store and everything in it. Further calls do nothing."""
         if self.is_usable:
@@ -296,7 +302,7 @@ class LimitedStore:
         known = error.usage if isinstance(error, WasmError) else None
         self.usage = usage = known or self._backend.measure(run)
         self._tally.add(usage)
-        watch = self.engine.on_execution
+        watch = None if self._is_rerun else self.engine.on_execution
         if error is not None or watch is not None:
             call = self._call(operation)
             if isinstance(error, WasmError):

@@ -1,0 +1,177 @@
+"""The law of an export says what a call costs, to the unit, for sizes that nobody has tried; or there is none."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from pytest_airssys_wasm import HostFunctions, OutOfFuel, ResourceLimits, UnknownExport, WasmError, analysis
+from support.checkout import ROOT
+from support.kernels import EDIT, MORE, ONE_SIZE, TWO_SIZES, N, function, module, times, unrolled, when
+
+LIMITS = ResourceLimits(memory="32 MiB", fuel=50_000_000, timeout_ms=20_000)
+GUESTS = {
+    "text": ("fixtures/guests/text-transform/text-transform.wasm", "transform", None),
+    "assemblyscript": ("fixtures/guests/as-transform/as-transform.wasm", "transform", None),
+    "words": ("fixtures/guests/word-count/word-count.wasm", "count", None),
+    "frequencies": ("fixtures/guests/word-count/word-count.wasm", "frequencies", None),
+    "average": ("fixtures/guests/word-count/word-count.wasm", "average", None),
+    "recursion": ("fixtures/guests/word-count/word-count.wasm", "descend", None),
+    "inventory": ("fixtures/guests/inventory/inventory.wasm", "demo:inventory/echo@1.0.0#blob", None),
+    "invoice": ("examples/rust/invoice.wasm", "total-of", None),
+    "blanks": ("examples/c/json-minify.wasm", "minify", lambda n: ("[" + " " * n + "]",)),
+    "digits": ("examples/c/json-minify.wasm", "minify", lambda n: ("[" + ",".join("1" * n) + "]",)),
+}
+
+
+@pytest.fixture
+def law_of(engine):
+    """Finds the law of a guest, given as text or as a path; there has to be one."""
+
+    def find(source, export="f", **options):
+        return analysis.cost_law(engine.load(source), export, limits=LIMITS, strict=True, **options)
+
+    return find
+
+
+def mismatches(engine, guest, export, law, points):
+    chance = random.Random(repr(law.text))
+    found = []
+    for _ in range(points):
+        sizes = {name: chance.randint(low, high) for name, (low, high) in law.ranges.items()}
+        usage = engine.execute(guest, export, *law.arguments(sizes), limits=LIMITS).usage
+        memory = usage.peak_memory_bytes if law.memory_text is None else law.peak_memory_bytes(sizes)
+        if (usage.fuel.consumed, usage.peak_memory_bytes) != (law.fuel(sizes), memory):
+            found.append(sizes)
+    return found
+
+
+@pytest.mark.parametrize("points", [40, pytest.param(1_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("name", "params"), [*((name, "n") for name in ONE_SIZE), *((name, "nm") for name in TWO_SIZES)]
+)
+def test_the_law_of_a_kernel_holds_at_fresh_points(engine, law_of, name, params, points):
+    guest = engine.load(module(function({**ONE_SIZE, **TWO_SIZES}[name], params=params)))
+    law = analysis.cost_law(guest, "f", limits=LIMITS, strict=True)
+    assert law.executions <= 60 * len(params)
+    assert law.is_complete
+    assert mismatches(engine, guest, "f", law, points) == []
+
+
+@pytest.mark.parametrize("points", [25, pytest.param(1_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", GUESTS)
+def test_the_law_of_a_compiled_guest_holds_at_fresh_points(engine, name, points):
+    path, export, arguments = GUESTS[name]
+    guest = engine.load(ROOT / path)
+    law = analysis.cost_law(guest, export, limits=LIMITS, strict=True, arguments=arguments)
+    assert mismatches(engine, guest, export, law, points) == []
+
+
+def test_a_law_covers_what_loops_do(law_of):
+    texts = {
+        name: law_of(module(function(ONE_SIZE[name]))).text for name in ("count", "triangle", "unrolled-4", "fill")
+    }
+    assert texts == {
+        "count": "fuel = 7 + 13·n, n = value of argument 0; exact for 0 ≤ n ≤ 4,096",
+        "triangle": "fuel = 7 + 17/2·n + 13/2·n², n = value of argument 0; exact for 0 ≤ n ≤ 1,024",
+        "unrolled-4": "fuel = 13 + 13·(n mod 4) + 27·⌊n/4⌋, n = value of argument 0; exact for 0 ≤ n ≤ 4,096",
+        "fill": "fuel = 5 + n, n = value of argument 0; exact for 0 ≤ n ≤ 4,096",
+    }
+
+
+def test_its_text_names_what_is_counted(law_of):
+    text = law_of(ROOT / "fixtures/guests/text-transform/text-transform.wasm", "transform").text
+    assert text == "fuel = 488 for n = 0; 351 + 53·n for 1 ≤ n ≤ 4,096, n = bytes of s; exact for 0 ≤ n ≤ 4,096"
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("of", "power"),
+    [
+        (lambda edit: times(N, MORE + edit), "n"),
+        (lambda edit: times(N, times(N, MORE + edit, "j")), "n²"),
+        (lambda edit: unrolled(N, 4, MORE + edit), "⌊n/4⌋"),
+    ],
+)
+def test_an_edit_of_a_loop_changes_one_coefficient_by_its_cost(law_of, of, power, count):
+    before, after = (law_of(module(function(of(EDIT * edits)))) for edits in (0, count))
+    old, new = (law.pieces[-1].fuel.coefficients(law.sizes) for law in (before, after))
+    per_time = {"n": 4, "n²": 4, "⌊n/4⌋": 16}[power]
+    assert new[power] - old[power] == per_time * count
+    if power != "⌊n/4⌋":
+        assert {name: one for name, one in new.items() if name != power} == {
+            name: one for name, one in old.items() if name != power
+        }
+
+
+def test_a_law_does_not_speak_of_other_sizes(law_of):
+    law = law_of(module(function(ONE_SIZE["count"])), max_size=100)
+    assert law.ranges == {"n": (0, 100)}
+    for sizes in ({"n": 101}, {"n": -1}, {"m": 3}, {}, {"n": 3, "m": 3}, {"n": 2.0}, {"n": True}):
+        for ask in (law.fuel, law.peak_memory_bytes, law.arguments):
+            with pytest.raises(ValueError):
+                ask(sizes)
+
+
+def test_a_chaotic_cost_has_no_law(engine, law_of):
+    scattered = times("(i32.and (i32.mul (local.get $n) (i32.const 40503)) (i32.const 1023))", EDIT)
+    guest = engine.load(module(function(scattered)))
+    assert analysis.cost_law(guest, "f", limits=LIMITS) is None
+    with pytest.raises(analysis.NoLaw, match=r"no formula of degree 3 or less|no more runs"):
+        law_of(module(function(scattered)))
+
+
+def test_a_guest_that_varies_has_no_law(engine):
+    host = HostFunctions()
+    drawn = iter(range(1_000))
+    host.register("env#roll", lambda: next(drawn), repeatable=True)
+    guest = engine.load(
+        '(module (import "env" "roll" (func $roll (result i32))) (func (export "f") (param $n i32) (local $i i32) (local $s i32)'
+        + times("(call $roll)", EDIT)
+        + "))"
+    )
+    with pytest.raises(analysis.NoLaw, match="not deterministic"):
+        analysis.cost_law(guest, "f", limits=LIMITS, host=host, strict=True)
+
+
+def test_a_law_ends_where_calls_end_otherwise(engine, law_of):
+    law = law_of(module(function(when("(i32.gt_s (local.get $n) (i32.const 700))", "unreachable", times(N, EDIT)))))
+    assert law.ranges["n"][0] == 0
+    assert 8 <= law.ranges["n"][1] <= 700
+
+
+def test_a_law_keeps_the_limits(engine):
+    limits = ResourceLimits(memory="1 MiB", fuel=10_000, timeout_ms=20_000)
+    guest = engine.load(module(function(ONE_SIZE["count"])))
+    law = analysis.cost_law(guest, "f", limits=limits, strict=True)
+    (_, high) = law.ranges["n"]
+    assert law.fuel({"n": high}) <= 10_000
+
+
+def test_what_always_fails_is_told_as_it_fails(engine):
+    spin = engine.load(module(function("(loop (br 0))")))
+    with pytest.raises(OutOfFuel):
+        analysis.cost_law(spin, "f", limits=ResourceLimits(memory="1 MiB", fuel=10_000, timeout_ms=20_000))
+
+
+def test_wrong_questions_are_refused(engine):
+    guest = engine.load(module(function("")))
+    with pytest.raises(UnknownExport):
+        analysis.cost_law(guest, "g", limits=LIMITS)
+    with pytest.raises(TypeError, match="function of one or two sizes"):
+        analysis.cost_law(guest, "f", limits=LIMITS, arguments=lambda: ())
+    for options in ({"time_s": 0}, {"time_s": "1"}, {"max_size": -1}, {"limits": None}):
+        with pytest.raises(WasmError):
+            analysis.cost_law(guest, "f", **{"limits": LIMITS, **options})
+
+
+def test_a_search_without_time_says_that_it_is_not_complete(engine):
+    guest = engine.load(module(function(ONE_SIZE["count"])))
+    law = analysis.cost_law(guest, "f", limits=LIMITS, time_s=1e-9)
+    assert law is None or not law.is_complete
+
+
+def test_the_search_is_the_same_each_time(law_of):
+    source = module(function(ONE_SIZE["two-breaks"]))
+    assert law_of(source) == law_of(source)

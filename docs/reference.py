@@ -20,7 +20,7 @@ from pytest_airssys_wasm.validation.checks import CHECKS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-TABLES = ("ComponentTable", "MemoryTable", "CpuTable", "WasiTable", "ManifestTest")
+TABLES = ("ComponentTable", "MemoryTable", "CpuTable", "WasiTable", "ManifestTest", "FuzzTable")
 WORDS = {"int": "integer", "float": "number", "str": "string", "Any": "any", "list": "array", "dict": "table"}
 
 # Made by others of these.

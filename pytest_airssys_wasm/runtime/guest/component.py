@@ -109,7 +109,7 @@ class Component(ABC):
         self.manifest = manifest
         """The `Component.toml` that was given or is beside the file; `None` without one."""
         self.binary: bytes | None = None
-        """The binary of the guest, which is kept only if another process has to read it."""
+        """The binary of the guest, which is kept only if another process has to read it, or if no file has it."""
         self.instance_bytes = 0
         """The bytes that an instance takes for globals, functions, tables and the like, approximately."""
         self.load_ms = 0.0

@@ -78,7 +78,9 @@ def as_python(value: Any) -> str:
         case float():
             return _python_float(value)
         case Ok(inner) | Err(inner) | Some(inner):
-            return f"{type(value).__name__}({'' if inner is None and not isinstance(value, Some) else as_python(inner)})"
+            return (
+                f"{type(value).__name__}({'' if inner is None and not isinstance(value, Some) else as_python(inner)})"
+            )
         case Variant(case, payload):
             return f"Variant({case!r}" + ("" if payload is None else f", {as_python(payload)}") + ")"
         case Record():
@@ -105,7 +107,9 @@ def _python_text(text: str) -> str:
 
 def _python_float(value: float) -> str:
     if math.isnan(value):
-        return 'float("nan")' if write_nan(value) == "nan" else f'struct.unpack("<d", bytes.fromhex("{_hex(value)}"))[0]'
+        return (
+            'float("nan")' if write_nan(value) == "nan" else f'struct.unpack("<d", bytes.fromhex("{_hex(value)}"))[0]'
+        )
     return repr(value) if math.isfinite(value) else f'float("{value}")'
 
 

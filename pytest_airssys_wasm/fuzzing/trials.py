@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_airssys_wasm.fuzzing.pasteable import as_json
 from pytest_airssys_wasm.protocol.primitive_codec import Passage
 from pytest_airssys_wasm.protocol.value_codec import codec_of
+from pytest_airssys_wasm.protocol.values import decode
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.base.values import Mismatch
 from pytest_airssys_wasm.runtime.errors import ComponentTrapped, OutOfMemory, UnfitHost, WasmError
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 _LATE_SHARE = 0.5
 """The share of its timeout that a guest must have had of a processor for its timeout to count."""
 _TRIES = 3
+_UNCHARGED = Passage(lambda _bytes: None, lambda: None, lambda value, _type: str(value))
+"""The context in which results are checked against their types: they have been charged already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,18 +113,16 @@ def try_call(guest: Guest, export: str, args: Sequence[Any], limits: ResourceLim
 
 def _misfit(component: Component, export: str, result: Any) -> str | None:
     types = component.result_types(export) if component.kind == "component" else ()
-    if not types or has_resource(result):
+    if not types:
         return None
     try:
-        codec_of(types[0]).encode(result, Passage())
+        codec_of(types[0]).encode(result, _UNCHARGED)
     except Mismatch as mismatch:
         return str(mismatch)
     return None
 
 
-def judge(
-    guest: Guest, export: str, args: Sequence[Any], allowed: Collection[str], needed: set[str]
-) -> Finding | None:
+def judge(guest: Guest, export: str, args: Sequence[Any], allowed: Collection[str], needed: set[str]) -> Finding | None:
     """Call an export twice, each time in a fresh instance, and return the fault that this shows, if any.
 
     `allowed` has the kinds of ends that are right; those that occur are added to `needed`.
@@ -184,9 +185,7 @@ def _difference(guest: Guest, export: str, first: Trial, again: Trial) -> Findin
         texts = [result_text(guest.component, export, trial.value) for trial in (first, again)]
         return _differs(f"returned {texts[0]}, {another} {texts[1]}")
     if first.usage and again.usage and first.usage.fuel.consumed != again.usage.fuel.consumed:
-        return _differs(
-            f"used {first.usage.fuel.consumed:,} fuel, {another} {again.usage.fuel.consumed:,}"
-        )
+        return _differs(f"used {first.usage.fuel.consumed:,} fuel, {another} {again.usage.fuel.consumed:,}")
     return None
 
 
@@ -196,8 +195,6 @@ def _differs(sentence: str) -> Finding:
 
 def result_text(component: Component, export: str, encoded: Any) -> str:
     """Return an encoded result in WAVE, for messages."""
-    from pytest_airssys_wasm.protocol.values import decode
-
     types = component.result_types(export)
     if not types:
         return "nothing"
@@ -209,23 +206,6 @@ def result_text(component: Component, export: str, encoded: Any) -> str:
 def call_text(component: Component, export: str, args: Sequence[Any]) -> str:
     """Return a call in WAVE, for messages."""
     return write_call(export, args, component.parameter_types(export))
-
-
-def has_resource(value: Any) -> bool:
-    """Return whether a result has a handle of a resource, or a Python object that serves one, in it."""
-    match value:
-        case None | bool() | int() | float() | str() | bytes() | frozenset():
-            return False
-        case list() | tuple():
-            return any(map(has_resource, value))
-        case _:
-            inner = getattr(value, "as_dict", None)
-            if callable(inner):
-                return any(map(has_resource, inner().values()))
-            for name in ("payload", "value", "error"):
-                if hasattr(type(value), name):
-                    return has_resource(getattr(value, name))
-            return True
 
 
 @contextmanager

@@ -47,7 +47,9 @@ _ANY = re.compile(rb"(?:" + _I32 + rb")|(?:" + _I64 + rb")")
 _FLOAT = re.compile(rb"\x43(.{4})|\x44(.{8})", re.DOTALL)
 _COMPARED_FLOAT = re.compile(rb"\x43(.{4})[\x5b-\x60\x92-\x98]|\x44(.{8})[\x61-\x66\xa0-\xa6]", re.DOTALL)
 _PAIR = re.compile(rb"(?=" + _I32 + rb"(?:\x20.)?" + _I32 + rb")", re.DOTALL)
-_TEXT = re.compile(rb"(?:[\x20-\x7e\t\r\n]|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}){2,64}")
+_TEXT = re.compile(
+    rb"(?:[\x20-\x7e\t\r\n]|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}){2,64}"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

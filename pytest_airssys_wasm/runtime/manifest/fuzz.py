@@ -38,6 +38,8 @@ def checked_fuzz(table: FuzzTable, place: Place) -> FuzzTable:
         for allowance in allowances:
             if allowance not in ALLOWANCES and not _TRAP.fullmatch(allowance):
                 near = difflib.get_close_matches(allowance, ALLOWANCES, n=1)
-                wanted = f"trap:<kind>, or one of {', '.join(ALLOWANCES)}" + (f"; did you mean {near[0]}?" if near else "")
+                wanted = f"trap:<kind>, or one of {', '.join(ALLOWANCES)}" + (
+                    f"; did you mean {near[0]}?" if near else ""
+                )
                 raise place.error("fuzz.allow", export, allowance, wanted)
     return table

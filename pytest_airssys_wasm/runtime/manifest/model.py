@@ -122,6 +122,9 @@ class Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 msgspec.json.Decoder(Document)
 
 
+_NO_FUZZ = FuzzTable()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """The checked content of a `Component.toml`.
@@ -147,7 +150,7 @@ class Manifest:
     """The grants of the table `[wasi]`; `None` without that table, in which case WASI is not linked."""
     tests: tuple[ManifestTest, ...]
     """The entries `[[tests]]`, in the order of the file."""
-    fuzz: FuzzTable = FuzzTable()
+    fuzz: FuzzTable = _NO_FUZZ
     """The table `[fuzz]`, with the defaults of the keys that the file leaves out."""
 
     def limits(self) -> ResourceLimits:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from hypothesis.strategies import SearchStrategy
 
+    from pytest_airssys_wasm.runtime.wit.types import ResourceType
+
     Source = Component | str | os.PathLike[str] | bytes
     """A loaded guest, or all that `WasmEngine.load` accepts."""
 
@@ -89,9 +91,16 @@ def reachable_exports(component: Component) -> Iterator[str]:
 
 def has_handle(type_: Any) -> bool:
     """Return whether a WIT type, or a core type given by its name, has a handle of a resource in it."""
-    if isinstance(type_, str):
-        return False
-    return isinstance(type_, (OwnType, BorrowType)) or any(map(has_handle, children(type_)))
+    return any(True for _ in handles_in(type_))
+
+
+def handles_in(type_: Any) -> Iterator[ResourceType]:
+    """Yield the resources whose handles a WIT type has in it; none for a core type, given by its name."""
+    if isinstance(type_, (OwnType, BorrowType)):
+        yield type_.resource
+    elif not isinstance(type_, str):
+        for inner in children(type_):
+            yield from handles_in(inner)
 
 
 def constants_of(component: Component) -> Constants:

@@ -41,12 +41,8 @@ class Profile:
 
 
 PROFILES = {
-    "quick": Profile(
-        examples=50, sequences=20, limits=5, time_s=5, least_s=0.2, shrink_s=5, is_repeatable=True
-    ),
-    "ci": Profile(
-        examples=1_000, sequences=200, limits=30, time_s=50, least_s=0.5, shrink_s=10, is_repeatable=True
-    ),
+    "quick": Profile(examples=50, sequences=20, limits=5, time_s=5, least_s=0.2, shrink_s=5, is_repeatable=True),
+    "ci": Profile(examples=1_000, sequences=200, limits=30, time_s=50, least_s=0.5, shrink_s=10, is_repeatable=True),
     "nightly": Profile(
         examples=None, sequences=None, limits=300, time_s=600, least_s=10, shrink_s=60, is_repeatable=False
     ),

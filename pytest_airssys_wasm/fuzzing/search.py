@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
-from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
 from hypothesis.errors import Flaky
 
-from pytest_airssys_wasm.fuzzing.trials import Finding
 from pytest_airssys_wasm.runtime.base.originals import monotonic
 
 if TYPE_CHECKING:
@@ -17,6 +16,8 @@ if TYPE_CHECKING:
 
     from hypothesis.database import ExampleDatabase
     from hypothesis.strategies import SearchStrategy
+
+    from pytest_airssys_wasm.fuzzing.trials import Finding
 
 T = TypeVar("T")
 
@@ -65,14 +66,26 @@ class Search(Generic[T]):
     is_cut: bool = False
     """Whether the time was up before all examples were tried."""
     found: Found[T] | None = None
-    _ends_at: float = field(default=0.0, init=False)
+    passed: list[T] = field(default_factory=list)
+    """Examples without a fault, for further use."""
+    begun_at: float = field(default_factory=monotonic)
+    ends_at: float = 0.0
+    """The time of the clock at which the current part of the search ends."""
 
     def __post_init__(self) -> None:
-        self._ends_at = monotonic() + self.plan.time_s
+        self.ends_at = self.begun_at + self.plan.time_s
 
     def is_over(self) -> bool:
         """Return whether the time of the current part of the search is up."""
-        return monotonic() >= self._ends_at
+        return monotonic() >= self.ends_at
+
+    def left_s(self) -> float:
+        """Return the seconds that are left for the current part of the search; negative when they are over."""
+        return self.ends_at - monotonic()
+
+    def allow_shrinking(self) -> None:
+        """Begin the search for a smaller example, for which there is separate time."""
+        self.ends_at = monotonic() + self.plan.shrink_s
 
     def replay(self, encoded: Iterator[bytes], read: Callable[[Any], T | None]) -> Found[T] | None:
         """Try the examples of earlier runs. `read` returns `None` for one that is not an example any more.
@@ -112,6 +125,7 @@ class Search(Generic[T]):
             suppress_health_check=[*HealthCheck],
             report_multiple_bugs=False,
             print_blob=False,
+            verbosity=Verbosity.quiet,
         )
         @given(strategy)
         def run(example: T) -> None:
@@ -120,7 +134,7 @@ class Search(Generic[T]):
             is_first = self.found is None
             if self._try(example) is not None:
                 if is_first:
-                    self._ends_at = monotonic() + self.plan.shrink_s
+                    self.allow_shrinking()
                 raise _Faulty
 
         try:

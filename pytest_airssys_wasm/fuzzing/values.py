@@ -90,7 +90,8 @@ _TEXTS = (
     "1e999",
     "18446744073709551616",
 )
-_SURROGATES = ("Cs",)
+_ANY_CHARACTER = st.characters(exclude_categories=["Cs"])
+"""The strategy of all characters, which are the code points without surrogates."""
 
 
 def values(
@@ -188,7 +189,7 @@ class _Makers:
             case "bool":
                 return st.booleans()
             case "char":
-                return st.characters(exclude_categories=_SURROGATES) | st.sampled_from(_CHARACTERS)
+                return _ANY_CHARACTER | st.sampled_from(_CHARACTERS)
             case "string":
                 return self._strings()
             case "f32" | "f64":
@@ -207,7 +208,7 @@ class _Makers:
         low, high = _INTEGERS[name]
         edges = _within([*_SMALL, low, low + 1, high, high - 1, high // 2, high // 2 + 1], low, high)
         near = (one + change for one in self._constants.integers for change in (0, 1, -1))
-        # A range is often compared by adding its negative beginning; and an unsigned constant is stored as a signed one.
+        # Ranges are compared by adding their negative beginnings; and unsigned constants are stored as signed ones.
         others = [*near, *(-one for one in self._constants.integers)]
         bits = int(name[1:])
         wrapped = [one % 2**bits if low == 0 else one for one in others if -(2 ** (bits - 1)) <= one < 2**bits]
@@ -231,11 +232,11 @@ class _Makers:
         )
 
     def _strings(self) -> SearchStrategy[str]:
-        plain = st.text(st.characters(exclude_categories=_SURROGATES), max_size=self.max_size)
+        plain = st.text(_ANY_CHARACTER, max_size=self.max_size)
         known = st.sampled_from(_Elements(self._texts))
         odd = st.text(st.sampled_from(_CHARACTERS), max_size=self.max_size)
         most = self.max_size
-        long = st.characters(exclude_categories=_SURROGATES).map(lambda one: one * max(1, most))
+        long = _ANY_CHARACTER.map(lambda one: one * max(1, most))
         around = st.tuples(plain, known, plain).map("".join)
         short = st.text(st.sampled_from("a0 -"), max_size=self.max_size)
         return _one_of(plain, short, known, around, odd, long).map(self._cut_text)

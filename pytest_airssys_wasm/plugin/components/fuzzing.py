@@ -59,18 +59,20 @@ class _Checks:
         from pytest_airssys_wasm.fuzzing.calls import check_export
         from pytest_airssys_wasm.fuzzing.exports import callable_exports, is_excluded, reachable_exports
         from pytest_airssys_wasm.fuzzing.profiles import PROFILES
+        from pytest_airssys_wasm.fuzzing.sequences import check_sequences
 
         profile, table = PROFILES[self.profile], self._table()
         yield from self._mistakes(component, table)
         every = [*reachable_exports(component)]
         reachable = [name for name in every if not is_excluded(name, table.exclude)]
         fuzzed = [name for name in callable_exports(component) if name in reachable]
-        count = len(fuzzed)
+        count = len(fuzzed) + bool(reachable)
         for name in fuzzed:
             plan = partial(self._plan, f"fuzz[{name}] {component.function_names()[name]}", count, profile.examples)
-            yield f"fuzz[{printable(name)}]", lambda candidate, name=name, plan=plan: check_export(
-                candidate, name, plan()
-            )
+            yield f"fuzz[{printable(name)}]", partial(_planned, check=partial(check_export, export=name), plan=plan)
+        if reachable:
+            plan = partial(self._plan, "fuzz-sequence", count, profile.sequences)
+            yield "fuzz-sequence", partial(_planned, check=check_sequences, plan=plan)
 
     def _table(self) -> FuzzTable:
         return FuzzTable() if self.source.manifest is None else self.source.manifest.fuzz
@@ -101,6 +103,10 @@ class _Checks:
         )
 
 
+def _planned(candidate: Candidate, *, check: Callable[..., str], plan: Callable[[], Plan]) -> str:
+    return check(candidate, plan=plan())
+
+
 def _unknown(candidate: Candidate, *, key: str, name: str) -> str:
     component = candidate.need("loads", candidate.load)
     from pytest_airssys_wasm.runtime.guest.component import UnknownExport
@@ -108,6 +114,4 @@ def _unknown(candidate: Candidate, *, key: str, name: str) -> str:
     known = component.function_names()
     if key == "exclude":
         raise Unfit(f"exclude under [fuzz] has {name!r}, which matches no export", "correct the pattern, or remove it")
-    raise Unfit(
-        f"[fuzz.allow] has {name!r}, which is not exported", str(UnknownExport.among(component, name, known))
-    )
+    raise Unfit(f"[fuzz.allow] has {name!r}, which is not exported", str(UnknownExport.among(component, name, known)))

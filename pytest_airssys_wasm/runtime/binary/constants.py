@@ -1,7 +1,7 @@
 """The constants of a guest, harvested from its binary: numbers in its code, texts in its data, names of its exports.
 
-A guest that waits for one particular value has that value, or its bytes, in its binary. Fuzzing mixes the constants into
-the values that it generates, so that it reaches code behind a comparison that random values would never pass.
+A guest that waits for one particular value has that value, or its bytes, in its binary. Fuzzing mixes the constants
+into the values that it generates, so that it reaches code behind a comparison that random values would never pass.
 
 Instructions are not decoded but searched for, at the speed of `re`. A few numbers that are found are parts of other
 instructions, which does no harm, and encodings that are newer than this module are no obstacle. Numbers that the code
@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 import struct
 from bisect import bisect_right
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
@@ -76,10 +77,8 @@ def harvest_constants(binary: bytes) -> Constants:
     malformed has the constants that are found before the fault.
     """
     found = _Found()
-    try:
+    with suppress(Malformed, IndexError, UnicodeDecodeError):  # wasmtime says what is wrong with it
         found.read(memoryview(binary), 0)
-    except (Malformed, IndexError, UnicodeDecodeError):
-        pass  # wasmtime says what is wrong with it
     return found.constants()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.fuzzing.search import Found, Plan
     from pytest_airssys_wasm.runtime.guest.component import Component
     from pytest_airssys_wasm.validation.candidate import Candidate
+
+
+class UnneededAllowance(UserWarning):
+    """The warning that `[fuzz.allow]` accepts an end that no example had."""
+
 
 _REMEDIES = {
     "misfit": "correct the component: its result does not have the declared type",
@@ -96,7 +102,10 @@ def note_of(search: Search[Any], needed: set[str], not_needed: Sequence[str]) ->
     if needed:
         parts.append(f"as allowed: {', '.join(sorted(needed))}")
     if not_needed:
-        parts.append(f"allowed and not needed: {', '.join(not_needed)}")
+        text = f"[fuzz.allow] has what nothing needed: {', '.join(not_needed)}"
+        parts.append(text)
+        if search.plan.profile != "quick" and not search.is_cut:
+            warnings.warn(UnneededAllowance(text), stacklevel=2)
     return "; ".join(parts)
 
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _MOST_REPETITIONS = 8_192
 _LEAST_REPETITIONS = 64
+_SUSPECTED_S = 3.0
+"""The time in seconds for which a sequence is repeated under which memory has grown once."""
 _PARTS = 4
 """The parts of the repetitions in each of which the memory of a guest that leaks grows. That of a guest with a cache or
 a garbage collector reaches a level.
@@ -25,16 +27,21 @@ a garbage collector reaches a level.
 def find_growth(
     guest: Guest, steps: Sequence[Step], allowed: Callable[[str], frozenset[str]], *, time_s: float
 ) -> Finding | None:
-    """Repeat a sequence in one instance for a time, and return the fault if the memory grows without end.
+    """Repeat a sequence in one instance for a time, and return the fault if the memory grows without end. Where it has
+    grown, the repetitions go on for up to three seconds.
 
     After each repetition the resources that the host has are dropped. Returns another fault if a repetition ends with
     one, and `None` for a sequence that ends as `allowed`.
     """
     player = Player(guest)
     sizes: list[int] = []
-    ends_at = monotonic() + time_s
+    begun_at = monotonic()
     try:
-        while len(sizes) < _MOST_REPETITIONS and (len(sizes) < _LEAST_REPETITIONS or monotonic() < ends_at):
+        while len(sizes) < _MOST_REPETITIONS:
+            is_suspected = bool(sizes) and sizes[-1] > sizes[0]
+            allowed_s = max(time_s, _SUSPECTED_S) if is_suspected else time_s
+            if len(sizes) >= _LEAST_REPETITIONS and monotonic() - begun_at > allowed_s:
+                break
             for step in steps:
                 found = fault_of(player.play(step), allowed(step.export))
                 if found is not None:
@@ -69,6 +76,7 @@ def _growth(sizes: Sequence[int]) -> Finding:
         kind="growth",
         sentence=f"makes memory grow from {size(sizes[0])} to {size(sizes[-1])} in {len(sizes):,} repetitions, "
         f"by about {each:,.0f} bytes each time, without end",
+        repetitions=len(sizes),
     )
 
 
@@ -79,7 +87,10 @@ def _after(found: Finding, sizes: Sequence[int]) -> Finding:
     error = found.error
     if error is not None and error.verdict is Verdict.OUT_OF_MEMORY and sizes[-1] > sizes[0]:
         grown = f"makes memory grow from {size(sizes[0])} to the limit in {len(sizes) + 1:,} repetitions"
-        return Finding(kind="growth", sentence=grown, error=error)
+        return Finding(kind="growth", sentence=grown, error=error, repetitions=len(sizes) + 1)
     return Finding(
-        kind=found.kind, sentence=f"{found.sentence} in repetition {len(sizes) + 1:,} in one instance", error=error
+        kind=found.kind,
+        sentence=f"{found.sentence} in repetition {len(sizes) + 1:,} in one instance",
+        error=error,
+        repetitions=len(sizes) + 1,
     )

@@ -18,7 +18,7 @@ from pytest_airssys_wasm.fuzzing.search import Found, Search, known_examples
 from pytest_airssys_wasm.fuzzing.step_texts import encoded_steps, read_steps, sequence_lines, sequence_text
 from pytest_airssys_wasm.fuzzing.steps import Player, Step, fault_of, play, without
 from pytest_airssys_wasm.fuzzing.trials import try_call, unrecorded
-from pytest_airssys_wasm.fuzzing.values import all_values
+from pytest_airssys_wasm.fuzzing.values import all_values, size_of
 from pytest_airssys_wasm.runtime.manifest.fuzz import GROWTH
 from pytest_airssys_wasm.runtime.wit.types import Primitive, TupleType
 from pytest_airssys_wasm.validation.unfit import Unfit, remedy
@@ -71,10 +71,8 @@ def check_sequences(candidate: Candidate, plan: Plan) -> str:
     if found is not None:
         search.keep(encoded_steps(found.example))
         raise _unfit(candidate, found, search)
-    return note_of(search, sequences.needed, unneeded(table, names, {*sequences.needed, *_ALONE}))
-
-
-_ALONE = frozenset(["trap", "exit"])
+    others = [name for name in names if resources_of(guest, name)]  # those without handles have checks of their own
+    return note_of(search, sequences.needed, unneeded(table, others, sequences.needed))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +92,7 @@ class _Sequences:
         found = play(self.guest, steps, self.allowed)
         if found is not None:
             return None if self.fails_alone(steps[-1], found) else found
-        return self.judge_repeated(steps, 0.5)
+        return self.judge_repeated(steps, 1.0)
 
     def judge_repeated(self, steps: Steps, time_s: float) -> Finding | None:
         if any(GROWTH in self.allowed(step.export) for step in steps):
@@ -111,7 +109,7 @@ class _Sequences:
 
 def _explore(sequences: _Sequences, search: Search[Steps]) -> Found[Steps] | None:
     """Make new sequences, until one shows a fault."""
-    plan, passed = search.plan, dict[frozenset[str], Steps]()
+    plan, passed = search.plan, _Passed()
     ends_at = search.ends_at
     search.ends_at = search.begun_at + plan.time_s * (1 - _GROWTH_SHARE)
     machine = _machine(sequences, search, passed)
@@ -139,10 +137,9 @@ def _explore(sequences: _Sequences, search: Search[Steps]) -> Found[Steps] | Non
         round_ += 1
         if search.examples == before:
             break
-    sequences_passed = [*passed.values()]
     search.is_cut = search.found is None and search.is_over()
     search.ends_at = ends_at
-    search.passed = sequences_passed
+    search.passed = passed.to_repeat()
     return search.found
 
 
@@ -150,10 +147,30 @@ class _Faulty(Exception):
     """The internal error for a sequence with a fault, which ends the state machine."""
 
 
-def _machine(
-    sequences: _Sequences, search: Search[Steps], passed: dict[frozenset[str], Steps]
-) -> type[RuleBasedStateMachine]:
-    """Return a state machine with a rule for each export. It keeps one passing sequence for each set of exports."""
+class _Passed:
+    """The sequences without a fault that are worth to be repeated."""
+
+    def __init__(self) -> None:
+        self._singles: dict[str, Step] = {}
+        self._sequences: dict[frozenset[str], Steps] = {}
+
+    def add(self, steps: Steps) -> None:
+        """Keep the largest call of each export, and the shortest sequence of each set of exports."""
+        for step in steps:
+            known = self._singles.get(step.export)
+            if not step.sources() and (known is None or size_of(known.args) < size_of(step.args)):
+                self._singles[step.export] = step
+        exports = frozenset(step.export for step in steps)
+        if exports not in self._sequences or len(self._sequences[exports]) > len(steps):
+            self._sequences[exports] = steps
+
+    def to_repeat(self) -> list[Steps]:
+        """Return what to repeat: single calls first, then sequences, the shortest first."""
+        return [*((step,) for step in self._singles.values()), *sorted(self._sequences.values(), key=len)]
+
+
+def _machine(sequences: _Sequences, search: Search[Steps], passed: _Passed) -> type[RuleBasedStateMachine]:
+    """Return a state machine with a rule for each export, which collects the sequences that passed."""
     guest = sequences.guest
 
     class Machine(RuleBasedStateMachine):
@@ -188,9 +205,8 @@ def _machine(
                         fault_of(self.player.drop_all(), frozenset(), "when its resources were dropped, the sequence ")
                     )
                     steps = tuple(self.player.made)
-                    exports = frozenset(step.export for step in steps)
-                    if not self.player.is_over and len(passed.get(exports, (None,) * 99)) > len(steps):
-                        passed[exports] = steps
+                    if not self.player.is_over:
+                        passed.add(steps)
             finally:
                 self.player.close()
 
@@ -202,7 +218,7 @@ def _machine(
         return player.is_over or not any(all(map(player.live, resources)) for resources in needs)
 
     # Hypothesis wants a rule that can be used in every state.
-    Machine.rest = precondition(is_stuck)(rule()(lambda _machine: None))  # type: ignore[attr-defined]
+    Machine.rest = precondition(is_stuck)(rule()(lambda _machine: None))
     for index, name in enumerate(sequences.names):
         setattr(Machine, f"rule_{index}", _rule(name, guest, sequences.table, constants))
     return Machine
@@ -236,19 +252,13 @@ def _live(resource: ResourceType) -> SearchStrategy[Any]:
 
 
 def _repeat(sequences: _Sequences, search: Search[Steps]) -> Found[Steps] | None:
-    """Repeat sequences that passed, the shortest first: single calls, then those that Hypothesis made."""
-    singles = dict[str, Steps]()
-    for steps in search.passed:
-        for step in steps:
-            if not step.sources():
-                singles.setdefault(step.export, (step,))
-    repeated = [*singles.values(), *sorted(search.passed, key=len)][:_MOST_REPEATED]
-    for index, steps in enumerate(repeated):
+    """Repeat the sequences that passed, until the time is up or one shows a fault."""
+    for steps in search.passed[:_MOST_REPEATED]:
         left_s = search.left_s()
         if left_s <= 0:
             search.is_cut = True
             break
-        found = sequences.judge_repeated(steps, min(1.5, left_s / (len(repeated) - index)))
+        found = sequences.judge_repeated(steps, min(1.0, left_s / 2))
         if found is not None:
             search.found = Found(example=steps, finding=found)
             break

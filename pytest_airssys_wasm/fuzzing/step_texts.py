@@ -38,11 +38,10 @@ def _call_text(component: Component, step: Step) -> str:
 
 def sequence_lines(candidate: Candidate, component: Component, steps: Sequence[Step], finding: Finding) -> list[str]:
     """Return the lines of a `[[tests]]` entry, where one can say it, and of a Python test."""
-    repeats = finding.kind == GROWTH
-    return [*_entry_lines(steps, repeats), *_test_lines(candidate, steps, repeats)]
+    return [*_entry_lines(steps, finding), *_test_lines(candidate, steps, finding)]
 
 
-def _entry_lines(steps: Sequence[Step], repeats: bool) -> list[str]:
+def _entry_lines(steps: Sequence[Step], finding: Finding) -> list[str]:
     if any(saved.path for step in steps for saved in _saved(step)):
         return []  # a resource inside another value has no name in a manifest
     used = {number for step in steps for number in step.sources()}
@@ -60,7 +59,8 @@ def _entry_lines(steps: Sequence[Step], repeats: bool) -> list[str]:
         "  steps = [",
         *lines,
         "  ]",
-        *(["  repeat = 200", "  max_growth = 0"] if repeats else []),
+        *([f"  repeat = {finding.repetitions}"] if finding.repetitions > 1 else []),
+        *(["  max_growth = 0"] if finding.kind == GROWTH else []),
     ]
 
 
@@ -88,7 +88,7 @@ class _Expression(int):
         return self.text
 
 
-def _test_lines(candidate: Candidate, steps: Sequence[Step], repeats: bool) -> list[str]:
+def _test_lines(candidate: Candidate, steps: Sequence[Step], finding: Finding) -> list[str]:
     used = {number for step in steps for number in step.sources()}
     texts, statements = [], []
     for step in steps:
@@ -96,14 +96,12 @@ def _test_lines(candidate: Candidate, steps: Sequence[Step], repeats: bool) -> l
         texts += args
         name = f"r{step.number} = " if step.number in used else ""
         statements.append(f"{name}component.call({', '.join([repr(step.export), *args])})")
-    if repeats:
-        statements = [
-            *statements,
-            "before = component.store.usage.peak_memory_bytes",
-            "for _ in range(5_000):",
-            *(f"    {statement}" for statement in statements),
-            "assert component.store.usage.peak_memory_bytes == before",
-        ]
+    if finding.repetitions > 1:
+        loop = [f"for _ in range({finding.repetitions:_}):", *(f"    {statement}" for statement in statements)]
+        size = "component.store.usage.peak_memory_bytes"
+        if finding.kind == GROWTH:
+            loop = [*statements, f"before = {size}", *loop, f"assert {size} == before"]
+        statements = loop
     return ["in Python:", *(f"  {line}" for line in python_test(candidate, texts, statements))]
 
 

@@ -92,6 +92,8 @@ class Finding:
     """The clause that follows the call in a message: `ended with trap (unreachable)`."""
     error: WasmError | None = None
     """The error with which the call ended, if it did."""
+    repetitions: int = 1
+    """The number of times that the calls were made in one instance before the fault was seen."""
 
 
 def try_call(guest: Guest, export: str, args: Sequence[Any], limits: ResourceLimits | None = None) -> Trial:

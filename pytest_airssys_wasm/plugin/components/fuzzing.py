@@ -58,6 +58,7 @@ class _Checks:
     def of(self, component: Component) -> Iterator[tuple[str, Check]]:
         from pytest_airssys_wasm.fuzzing.calls import check_export
         from pytest_airssys_wasm.fuzzing.exports import callable_exports, is_excluded, reachable_exports
+        from pytest_airssys_wasm.fuzzing.limit_laws import check_limit_laws
         from pytest_airssys_wasm.fuzzing.profiles import PROFILES
         from pytest_airssys_wasm.fuzzing.sequences import check_sequences
 
@@ -66,13 +67,17 @@ class _Checks:
         every = [*reachable_exports(component)]
         reachable = [name for name in every if not is_excluded(name, table.exclude)]
         fuzzed = [name for name in callable_exports(component) if name in reachable]
-        count = len(fuzzed) + bool(reachable)
+        count = len(fuzzed) + bool(reachable) + bool(fuzzed)
         for name in fuzzed:
             plan = partial(self._plan, f"fuzz[{name}] {component.function_names()[name]}", count, profile.examples)
             yield f"fuzz[{printable(name)}]", partial(_planned, check=partial(check_export, export=name), plan=plan)
         if reachable:
             plan = partial(self._plan, "fuzz-sequence", count, profile.sequences)
             yield "fuzz-sequence", partial(_planned, check=check_sequences, plan=plan)
+        if fuzzed:
+            plan = partial(self._plan, "fuzz-limits", count, profile.limits)
+            ceilings = self.file.config.stash[SETTINGS].ceilings
+            yield "fuzz-limits", partial(_planned, check=partial(check_limit_laws, ceilings=ceilings), plan=plan)
 
     def _table(self) -> FuzzTable:
         return FuzzTable() if self.source.manifest is None else self.source.manifest.fuzz

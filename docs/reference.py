@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import ModuleType
 
-TABLES = ("ComponentTable", "MemoryTable", "CpuTable", "WasiTable", "ManifestTest")
+TABLES = ("ComponentTable", "MemoryTable", "CpuTable", "WasiTable", "ManifestTest", "FuzzTable")
 WORDS = {"int": "integer", "float": "number", "str": "string", "Any": "any", "list": "array", "dict": "table"}
 
 # Made by others of these.

@@ -1,40 +1,57 @@
-"""The limit laws: properties of any guest under any limits, tested with guests of the suite. Each law is one pytest
-item.
+"""The limit laws: properties of any guest under any limits. In the conformance suite each law is one pytest item, which
+is tested with guests of the suite; `--wasm-fuzz` tests the laws with the exports of a component.
 
 | law | sentence |
 |---|---|
 | closed-verdicts | any limits give a verdict from the closed set, and the host lives |
 | repeatable | equal runs are equal in verdict, value and fuel |
-| more-fuel-never-hurts | more fuel never turns success into failure |
-| peak-below-limit | the peak of memory is at most the limit |
+| one-fuel-threshold | every smaller budget ends out-of-fuel; every other one gives the same value and consumption |
+| one-memory-threshold | below the peak a growth is refused; every other limit gives the same value and consumption |
+| more-never-hurts | raising a limit never turns success into failure |
+| within-limits | the peak of memory, the fuel and the output are at most their limits |
 | ends-in-time | the end comes within the timeout plus a tolerance |
+| breaches-stay-inside | a breach in one store changes nothing in another one |
 | manifests-are-judged | any manifest text gives limits, or an error that names the place |
+| manifests-round-trip | limits that are written as a manifest and read again are the same |
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from pytest_airssys_wasm.conformance.guests import source_text
 from pytest_airssys_wasm.conformance.loader import find_chapters
-from pytest_airssys_wasm.fuzzing.strategies import fuels, manifest_texts, resource_limits
+from pytest_airssys_wasm.fuzzing.pasteable import as_json
+from pytest_airssys_wasm.fuzzing.strategies import (
+    fuels,
+    manifest_of,
+    manifest_texts,
+    manifests,
+    memory_sizes,
+    resource_limits,
+)
+from pytest_airssys_wasm.fuzzing.trials import Guest
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
+from pytest_airssys_wasm.runtime.budget.ceilings import Ceilings
 from pytest_airssys_wasm.runtime.budget.limits import MAX_U64, ResourceLimits
-from pytest_airssys_wasm.runtime.errors import InvalidComponent, InvalidConfiguration, WasmError
+from pytest_airssys_wasm.runtime.errors import InvalidComponent, InvalidConfiguration, UnfitHost, WasmError
 from pytest_airssys_wasm.runtime.manifest.loading import parse_manifest
+from pytest_airssys_wasm.runtime.wave import write_call
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from hypothesis.strategies import SearchStrategy
+
     from pytest_airssys_wasm.runtime.base.usage import Usage
     from pytest_airssys_wasm.runtime.engine import WasmEngine
-    from pytest_airssys_wasm.runtime.guest.component import Component
 
 TOLERANCE_MS = 2_000
 """The tolerance of the law `ends-in-time` in milliseconds. It is wide, because the law only requires that the guest
@@ -42,156 +59,351 @@ ends, even on a busy machine. The chapter `timeout` measures the accuracy.
 """
 
 _EXAMPLES = 60
-_CHAPTERS = ("fuel", "memory", "traps")
+_CHAPTERS = ("fuel", "memory", "traps", "tables")
 """The chapters of the suite whose guests are used to test the laws."""
+_AMPLE = ResourceLimits(memory=4 * 2**20, fuel=100_000, timeout_ms=5_000)
+"""The limits for runs that are compared with others. The timeout is for guests that wait for the host."""
+_PLACE = Path("Component.toml")
+_NO_CEILINGS = Ceilings()
+
+
+def _never() -> bool:
+    return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """A guest and one of its exports without parameters."""
+    """A guest and one of its exports, with the strategy of its arguments."""
 
-    component: Component
+    guest: Guest
     function: str
+    arguments: SearchStrategy[tuple[Any, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectCall:
+    """A call that a law is tested with. Hypothesis shows it in WAVE."""
+
+    subject: Subject
+    args: tuple[Any, ...]
+
+    def __repr__(self) -> str:
+        component = self.subject.guest.component
+        mode = "" if self.subject.guest.engine.backends is None else " in a worker process"
+        return write_call(self.subject.function, self.args, component.parameter_types(self.subject.function)) + mode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LawTest:
+    """The subjects with which a law is tested, and the effort."""
+
+    subjects: Sequence[Subject] = ()
+    examples: int = _EXAMPLES
+    seed: int | None = None
+    """The seed of the examples; `None` takes new ones, or in CI always the same."""
+    ceilings: Ceilings = _NO_CEILINGS
+    """The highest limits that may be tried."""
+    is_over: Callable[[], bool] = _never
+    """The function that returns whether the time is up, after which examples are passed over."""
+    tried: list[SubjectCall] = field(default_factory=list)
+    """The calls of the last example; after a failure, those of the smallest one."""
+
+    def calls(self) -> SearchStrategy[SubjectCall]:
+        """Return a strategy for calls of the subjects."""
+        return st.one_of([one.arguments.map(partial(SubjectCall, one)) for one in self.subjects])
+
+    def check(self, *strategies: SearchStrategy[Any], holds: Callable[..., None]) -> None:
+        """Call `holds` with examples. Raises its `AssertionError` for the smallest example that violates the law."""
+
+        @wraps(holds)  # Hypothesis shows the names of its parameters
+        def in_time(*args: Any, **named: Any) -> None:
+            if not self.is_over():
+                self.tried[:] = [one for one in (*args, *named.values()) if isinstance(one, SubjectCall)]
+                holds(*args, **named)
+
+        test = settings(
+            derandomize=self.seed is None and "CI" in os.environ,
+            max_examples=self.examples,
+            deadline=None,  # it would make the test depend on the clock
+            database=None,
+            suppress_health_check=list(HealthCheck),
+            phases=[Phase.generate, Phase.shrink],
+        )(given(*strategies)(in_time))
+        (test if self.seed is None else seed(self.seed)(test))()
+
+    def ample(self) -> ResourceLimits:
+        """Return the limits for runs that are compared with others."""
+        return self.ceilings.lower(_AMPLE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
-    """The verdict, value and cost of one execution."""
+    """The verdict, value, cost and output of one execution."""
 
     verdict: Verdict
     value: Any
+    """The value as JSON; `None` if the execution did not return."""
     usage: Usage | None
+    output_bytes: int
+
+    @property
+    def behaviour(self) -> tuple[Any, ...]:
+        """The verdict, the value, and the fuel where it is exact."""
+        fuel = self.usage.fuel if self.usage is not None else None
+        return self.verdict, self.value, fuel.consumed if fuel is not None and fuel.is_exact else None
+
+    @property
+    def behaviour_text(self) -> str:
+        """The behaviour as text, which can be put into a set."""
+        return repr(self.behaviour)
 
 
-def run(engine: WasmEngine, subject: Subject, limits: ResourceLimits) -> RunResult:
-    """Run the subject once. Exceptions that do not stand for a verdict of the closed set are raised."""
-    try:
-        done = engine.execute(subject.component, subject.function, limits=limits)
-    except WasmError as error:
-        return RunResult(verdict=error.verdict, value=None, usage=error.usage)
-    return RunResult(verdict=Verdict.OK, value=done.value, usage=done.usage)
+def run(call: SubjectCall, limits: ResourceLimits) -> RunResult:
+    """Instantiate and call once, as one execution.
+
+    Raises exceptions that do not stand for a verdict of the closed set, and `UnfitHost`.
+    """
+    guest = call.subject.guest
+    with guest.new_store(limits) as store:
+        verdict, value = Verdict.OK, None
+        try:
+            value = as_json(store.execute(guest.component, call.subject.function, *call.args).value)
+        except UnfitHost:
+            raise
+        except WasmError as error:
+            verdict = error.verdict
+        written = len(store.stdout) + len(store.stderr)
+        return RunResult(verdict=verdict, value=value, usage=store.usage, output_bytes=written)
 
 
-def closed_verdicts(engine: WasmEngine, subjects: Sequence[Subject]) -> None:
+def closed_verdicts(test: LawTest) -> None:
     """Assert that any limits lead to a verdict from the closed set, and that the host survives."""
 
-    @_law
-    @given(st.sampled_from(subjects), resource_limits())
-    def holds(subject: Subject, limits: ResourceLimits) -> None:
-        result = run(engine, subject, limits)
+    def holds(call: SubjectCall, limits: ResourceLimits) -> None:
+        result = run(call, test.ceilings.lower(limits))
         assert result.verdict in Verdict
-        assert result.verdict is not Verdict.INVALID_CONFIG
+        assert result.verdict not in (Verdict.INVALID_CONFIG, Verdict.RUNTIME_DIED)
 
-    holds()
-
-
-def repeatable(engine: WasmEngine, subjects: Sequence[Subject]) -> None:
-    """Assert that equal runs without a timeout have the same verdict, value and fuel."""
-
-    @_law
-    @given(st.sampled_from(subjects), resource_limits(), fuels())
-    def holds(subject: Subject, limits: ResourceLimits, fuel: int) -> None:
-        clockless = replace(limits, fuel=min(fuel, 100_000), timeout_ms=None)
-        one, other = run(engine, subject, clockless), run(engine, subject, clockless)
-        assert (one.verdict, one.value) == (other.verdict, other.value)
-        assert one.usage is None or other.usage is None or one.usage.fuel == other.usage.fuel
-
-    holds()
+    test.check(test.calls(), resource_limits(), holds=holds)
 
 
-def more_fuel_never_hurts(engine: WasmEngine, subjects: Sequence[Subject]) -> None:
-    """Assert that more fuel never turns success into failure."""
+def repeatable(test: LawTest) -> None:
+    """Assert that equal runs, unless their timeout ends them, have the same verdict, value and fuel."""
 
-    @_law
-    @given(st.sampled_from(subjects), st.integers(0, 100_000), st.integers(0, 100_000))
-    def holds(subject: Subject, fuel: int, more: int) -> None:
-        limits = ResourceLimits(memory=4 * 2**20, fuel=fuel, timeout_ms=None)
-        if run(engine, subject, limits).verdict is Verdict.OK:
-            assert run(engine, subject, replace(limits, fuel=min(MAX_U64, fuel + more))).verdict is Verdict.OK
+    def holds(call: SubjectCall, limits: ResourceLimits, fuel: int) -> None:
+        ample = replace(limits, fuel=min(fuel, 100_000), timeout_ms=_AMPLE.timeout_ms)
+        one, other = (run(call, test.ceilings.lower(ample)) for _ in range(2))
+        if Verdict.TIMEOUT not in (one.verdict, other.verdict):
+            assert one.behaviour == other.behaviour
 
-    holds()
-
-
-def peak_below_limit(engine: WasmEngine, subjects: Sequence[Subject]) -> None:
-    """Assert that the peak memory is at most the memory limit."""
-
-    @_law
-    @given(st.sampled_from(subjects), resource_limits())
-    def holds(subject: Subject, limits: ResourceLimits) -> None:
-        usage = run(engine, subject, limits).usage
-        assert usage is None or usage.peak_memory_bytes <= limits.memory == usage.memory_limit_bytes
-
-    holds()
+    test.check(test.calls(), resource_limits(), fuels(), holds=holds)
 
 
-def ends_in_time(engine: WasmEngine, subjects: Sequence[Subject]) -> None:
+def one_fuel_threshold(test: LawTest) -> None:
+    """Assert that a call has one threshold: every smaller budget ends out-of-fuel, and every other one gives the same
+    value and consumption.
+
+    The consumption is at most the budget. wasmtime does not check the last block of a call, so that a budget may lie
+    between the threshold and what the call consumes with more.
+    """
+
+    def holds(call: SubjectCall, budget: int, share: float) -> None:
+        limits = test.ample()
+        whole = run(call, limits)
+        if whole.verdict is not Verdict.OK or whole.usage is None:
+            return
+        consumed = whole.usage.fuel.consumed
+        low, high = 0, consumed + 1
+        while low < high:
+            middle = (low + high) // 2
+            is_enough = run(call, replace(limits, fuel=middle)).verdict is Verdict.OK
+            low, high = (low, middle) if is_enough else (middle + 1, high)
+        for fuel in {budget, int(share * consumed), low, low - 1, consumed + 1}:
+            if fuel < 0 or (test.ceilings.fuel is not None and fuel > test.ceilings.fuel):
+                continue
+            result = run(call, replace(limits, fuel=fuel))
+            if result.verdict is Verdict.TIMEOUT:
+                continue
+            expected = (Verdict.OUT_OF_FUEL, None, fuel)
+            if fuel >= low:
+                expected = (Verdict.OK, whole.value, min(fuel, consumed))
+            assert result.behaviour == expected, f"with {fuel:,} fuel; the threshold is {low:,}"
+
+    test.check(test.calls(), fuels(), st.floats(0, 1), holds=holds)
+
+
+def one_memory_threshold(test: LawTest) -> None:
+    """Assert that below the peak of a call a growth or an initial size is refused, and that every other memory limit
+    gives the same value and consumption.
+    """
+
+    def holds(call: SubjectCall, memory: int, less: int) -> None:
+        limits = test.ample()
+        whole = run(call, limits)
+        if whole.verdict is not Verdict.OK or whole.usage is None or whole.usage.denied_growths:
+            return
+        peak = whole.usage.peak_memory_bytes
+        for size in {memory, peak, max(0, peak - less)}:
+            if size > limits.memory:
+                continue
+            result = run(call, replace(limits, memory=size))
+            if result.verdict is Verdict.TIMEOUT:
+                continue
+            if size >= peak:
+                assert result.behaviour == whole.behaviour, f"with {size:,} bytes"
+            else:
+                refused = result.usage.denied_growths if result.usage is not None else 0
+                assert refused or result.verdict is not Verdict.OK, f"with {size:,} bytes"
+
+    test.check(test.calls(), memory_sizes(), st.integers(1, 2 * 65_536), holds=holds)
+
+
+def more_never_hurts(test: LawTest) -> None:
+    """Assert that raising one limit never turns success into failure.
+
+    A guest can see that a growth succeeds, so the law is not tested where one was refused.
+    """
+
+    def holds(call: SubjectCall, limits: ResourceLimits, name: str, factor: int) -> None:
+        limits = test.ceilings.lower(replace(limits, timeout_ms=_AMPLE.timeout_ms, fuel=limits.fuel or _AMPLE.fuel))
+        result = run(call, limits)
+        if result.verdict is not Verdict.OK or result.usage is None or result.usage.denied_growths:
+            return
+        raised = min(MAX_U64 if name == "fuel" else 2**30, (getattr(limits, name) or 0) * factor + 1)
+        assert run(call, test.ceilings.lower(replace(limits, **{name: raised}))).verdict in (
+            Verdict.OK,
+            Verdict.TIMEOUT,
+        ), f"with {name} raised to {raised:,}"
+
+    names = st.sampled_from(["fuel", "memory", "tables", "instances", "memories", "transfer", "output"])
+    test.check(test.calls(), resource_limits(), names, st.integers(1, 64), holds=holds)
+
+
+def within_limits(test: LawTest) -> None:
+    """Assert that the peak of memory, the fuel and the output are at most their limits."""
+
+    def holds(call: SubjectCall, limits: ResourceLimits) -> None:
+        limits = test.ceilings.lower(limits)
+        result = run(call, limits)
+        usage = result.usage
+        assert result.output_bytes <= limits.output
+        if usage is not None:
+            assert usage.peak_memory_bytes <= limits.memory == usage.memory_limit_bytes
+            assert limits.fuel is None or usage.fuel.consumed <= limits.fuel
+            assert result.verdict is not Verdict.OK or usage.transfer_bytes <= limits.transfer
+
+    test.check(test.calls(), resource_limits(), holds=holds)
+
+
+def ends_in_time(test: LawTest) -> None:
     """Assert that the execution ends within the timeout plus a tolerance."""
 
-    @_law
-    @given(st.sampled_from(subjects), resource_limits())
-    def holds(subject: Subject, limits: ResourceLimits) -> None:
-        usage = run(engine, subject, limits).usage
+    def holds(call: SubjectCall, limits: ResourceLimits) -> None:
+        limits = test.ceilings.lower(limits)
+        usage = run(call, limits).usage
         assert limits.timeout_ms is not None
         assert usage is None or usage.wall_ms <= limits.timeout_ms + TOLERANCE_MS
 
-    holds()
+    test.check(test.calls(), resource_limits(), holds=holds)
 
 
-def manifests_are_judged(_engine: WasmEngine, _subjects: Sequence[Subject]) -> None:
+def breaches_stay_inside(test: LawTest) -> None:
+    """Assert that a call in a store has the same verdict, value and fuel after a breach of any limits in another store
+    as without it.
+    """
+
+    def holds(call: SubjectCall, other: SubjectCall, limits: ResourceLimits) -> None:
+        undisturbed = _twice(call, test.ample(), lambda: None)
+        breach = test.ceilings.lower(limits)
+        disturbed = _twice(call, test.ample(), lambda: run(other, breach))
+        if Verdict.TIMEOUT not in (undisturbed[0], disturbed[0]):
+            assert undisturbed == disturbed
+
+    test.check(test.calls(), test.calls(), resource_limits(), holds=holds)
+
+
+def _twice(call: SubjectCall, limits: ResourceLimits, between: Callable[[], object]) -> tuple[Any, ...]:
+    """Return the verdict, the value and the fuel of the second of two calls in one instance."""
+    guest, value = call.subject.guest, None
+    with guest.new_store(limits) as store:
+        try:
+            instance = store.instantiate(guest.component)
+            instance.call(call.subject.function, *call.args)
+            between()
+            value = as_json(instance.call(call.subject.function, *call.args))
+        except UnfitHost:
+            raise
+        except WasmError as error:
+            return error.verdict, None, None
+        assert store.usage is not None
+        return Verdict.OK, value, store.usage.fuel.consumed
+
+
+def manifests_are_judged(test: LawTest) -> None:
     """Assert that reading any manifest text returns limits, or raises an error that names the position."""
-    path = Path("Component.toml")
 
-    @_law
-    @given(manifest_texts())
     def holds(text: str) -> None:
         try:
-            manifest = parse_manifest(text, path)
+            manifest = parse_manifest(text, _PLACE)
         except InvalidConfiguration as error:
             assert "Component.toml" in str(error)  # noqa: PT017 the law is about this error
         else:
             assert ResourceLimits(memory=manifest.memory_bytes).memory == manifest.memory_bytes
 
-    holds()
+    test.check(manifest_texts(), holds=holds)
 
 
-LAWS: dict[str, Callable[[WasmEngine, Sequence[Subject]], None]] = {
+def manifests_round_trip(test: LawTest) -> None:
+    """Assert that limits that are written as a manifest and read again are the same."""
+
+    def holds(text: str) -> None:
+        limits = parse_manifest(text, _PLACE).limits()
+        assert parse_manifest(manifest_of(limits), _PLACE).limits() == limits
+
+    test.check(manifests(), holds=holds)
+
+
+OF_RUNS: dict[str, Callable[[LawTest], None]] = {
     "closed-verdicts": closed_verdicts,
     "repeatable": repeatable,
-    "more-fuel-never-hurts": more_fuel_never_hurts,
-    "peak-below-limit": peak_below_limit,
+    "one-fuel-threshold": one_fuel_threshold,
+    "one-memory-threshold": one_memory_threshold,
+    "more-never-hurts": more_never_hurts,
+    "within-limits": within_limits,
     "ends-in-time": ends_in_time,
+    "breaches-stay-inside": breaches_stay_inside,
+}
+"""The functions that test the laws about executions, by the names of the laws."""
+LAWS: dict[str, Callable[[LawTest], None]] = {
+    **OF_RUNS,
     "manifests-are-judged": manifests_are_judged,
+    "manifests-round-trip": manifests_round_trip,
 }
 """The functions that test the laws, by the names of the laws."""
 
 
-def bundled_subjects(engine: WasmEngine) -> list[Subject]:
-    """Return every export without parameters of the suite's guests that do not import anything from the host."""
+def bundled_subjects(engine: WasmEngine, *, every: int = 1) -> list[Subject]:
+    """Return every export without parameters of the suite's guests that do not import anything from the host; with
+    `every`, only those of one guest in so many.
+    """
     found: dict[tuple[str, str], Subject] = {}
-    for chapter in find_chapters():
-        if chapter.name not in _CHAPTERS:
-            continue
-        for file in chapter.cases():
-            case = file.load()
-            if case.imports or case.wasi is not None or case.actors:
-                continue
-            text = source_text(case.cast()[0], file.node_id)
-            try:
-                component = engine.load(text)
-            except InvalidComponent:
-                continue  # the case may be about that
-            for name in component.function_names():
-                if not component.parameter_types(name):
-                    found.setdefault((text, name), Subject(component=component, function=name))
+    for text in _bundled_guests()[::every]:
+        try:
+            component = engine.load(text)
+        except InvalidComponent:
+            continue  # its case may be about that
+        guest = Guest(engine=engine, component=component, limits=_AMPLE)
+        for name in component.function_names():
+            if not component.parameter_types(name):
+                found.setdefault((text, name), Subject(guest=guest, function=name, arguments=st.just(())))
     return list(found.values())
 
 
-def _law(test: Any) -> Any:
-    # In CI the examples are the same every time. A deadline of Hypothesis would make the test depend on the clock.
-    return settings(
-        derandomize="CI" in os.environ,
-        max_examples=_EXAMPLES,
-        deadline=None,
-        database=None,
-        suppress_health_check=list(HealthCheck),
-    )(test)
+def _bundled_guests() -> list[str]:
+    texts: dict[str, None] = {}
+    for chapter in find_chapters():
+        for file in chapter.cases() if chapter.name in _CHAPTERS else ():
+            case = file.load()
+            if not case.imports and case.wasi is None and not case.actors:
+                texts[source_text(case.cast()[0], file.node_id)] = None
+    return list(texts)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from hypothesis import strategies as st
 
 from pytest_airssys_wasm.runtime.budget.limits import MAX_U64, ResourceLimits
+from pytest_airssys_wasm.runtime.manifest.loading import PLATFORM_RANGE
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -43,7 +44,32 @@ def resource_limits() -> SearchStrategy[ResourceLimits]:
         table_elements=st.integers(0, 200),
         instances=st.integers(0, 8),
         memories=st.integers(0, 4),
+        transfer=st.one_of(st.sampled_from([0, 31, 32, 33, 64]), st.integers(0, 4_096), st.just(16 * 2**20)),
+        output=st.one_of(st.integers(0, 64), st.just(2**20)),
     )
+
+
+def manifests() -> SearchStrategy[str]:
+    """Return a strategy for texts of valid manifests: with each way to write limits, within the platform's range."""
+    low, high = PLATFORM_RANGE
+    fuel = st.none() | st.sampled_from([0, 1, 2**63 - 1]) | st.integers(0, 2**63 - 1)
+    time = st.none() | st.tuples(
+        st.sampled_from(["timeout_ms", "timeout_seconds"]), st.one_of(st.integers(0, 10**6), st.floats(0, 1e6))
+    )
+    return st.builds(_manifest, st.sampled_from([low, high]) | st.integers(low, high), fuel, time)
+
+
+def manifest_of(limits: ResourceLimits) -> str:
+    """Return the text of a manifest with these limits on memory, fuel and time, of which none is unlimited."""
+    return _manifest(limits.memory, limits.fuel, ("timeout_ms", limits.timeout_ms))
+
+
+def _manifest(memory: int, fuel: int | None, time: tuple[str, float | None] | None) -> str:
+    lines = ["[component]", 'name = "a"', 'version = "1"', "[resources.memory]", f"max_bytes = {memory}"]
+    lines += ["[resources.cpu]"] if fuel is not None or time is not None else []
+    lines += [] if fuel is None else [f"max_fuel = {fuel}"]
+    lines += [] if time is None else [f"{time[0]} = {time[1]!r}"]
+    return "\n".join([*lines, ""])
 
 
 def manifest_texts() -> SearchStrategy[str]:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_airssys_wasm.runtime.budget.limits import parse_duration_ms, parse_fuel, parse_size
+from pytest_airssys_wasm.plugin.extras import missing_extra
+from pytest_airssys_wasm.runtime.budget.limits import parse_count, parse_duration_ms, parse_fuel, parse_size
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
 if TYPE_CHECKING:
@@ -97,6 +98,24 @@ def _parse_choice(*choices: str) -> Callable[[Any, str], str]:
         return str(value)
 
     return parse
+
+
+_FUZZ_PROFILES = ("off", "quick", "ci", "nightly")
+
+
+def _parse_fuzz(value: Any, where: str) -> str:
+    """Parse a profile of fuzzing: `off`, `quick`, `ci` or `nightly`. All but `off` need the extra `fuzz`."""
+    if value not in _FUZZ_PROFILES:
+        raise InvalidConfiguration(where, value, "off, quick, ci or nightly")
+    missing = None if value == "off" else missing_extra("fuzz")
+    if missing:
+        raise InvalidConfiguration(where, value, f"off, because it {missing}")
+    return str(value)
+
+
+def _parse_seed(value: Any, where: str) -> int:
+    """Parse a seed, a whole number from 0 to 2**64 - 1."""
+    return parse_count(value, where)
 
 
 def _parse_report(value: Any, where: str) -> Path:
@@ -225,6 +244,21 @@ OPTIONS = (
     Option(
         key="wasm_summary",
         help="Show at the end of the run how much of its limits each export used, as -v does.",
+    ),
+    Option(
+        key="wasm_fuzz",
+        metavar="off|quick|ci|nightly",
+        parse=_parse_fuzz,
+        help="Fuzz every component that is validated: call its exports with generated arguments, with sequences of "
+        "calls, and under generated limits. quick takes seconds, ci at most a minute a component, nightly ten "
+        "minutes (default: off). Needs the extra fuzz.",
+    ),
+    Option(
+        key="wasm_fuzz_seed",
+        metavar="N",
+        parse=_parse_seed,
+        help="Fuzz with other inputs: another number, other inputs. Without it, quick and ci have the same inputs in "
+        "every run, and nightly has new ones.",
     ),
     Option(
         key="wasm_memory_range",

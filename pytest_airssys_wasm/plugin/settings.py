@@ -57,6 +57,8 @@ class Settings:
     wasm_summary: bool = False
     wasm_cache_dir: Path | None = None
     wasm_cache_clear: bool = False
+    wasm_fuzz: str = "off"
+    wasm_fuzz_seed: int | None = None
     wasm_memory_range: tuple[int, int] | None = None
     wasm_require_cpu_limits: bool = False
     wasm_max_fuel: int | None = None
@@ -209,7 +211,7 @@ def _collect(config: pytest.Config, given: dict[str, Given[Any] | None]) -> Sett
     values["flags"] = tuple(
         text
         for option in OPTIONS
-        if option.key in (*_LIMITS, "wasm_timeout_scale", "wasm_isolation")
+        if option.key in (*_LIMITS, "wasm_timeout_scale", "wasm_isolation", "wasm_fuzz", "wasm_fuzz_seed")
         and config.getoption(option.flag) is not None
         for text in (option.flag, str(config.getoption(option.flag)))
     )

@@ -124,7 +124,7 @@ class WasmEngine(EngineCore):
         component = WitComponent(**known) if shape is None else CoreModule(shape, **known)
         component.instance_bytes, component.loaded_by = instance_bytes, self
         component.load_ms, component.was_compiled = (monotonic() - started) * 1_000, was_compiled
-        if self.isolation is not None:
+        if self.isolation is not None or path is None:
             component.binary = binary
         return component
 

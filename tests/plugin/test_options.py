@@ -20,6 +20,8 @@ BAD = {
     "wasm_max_memory": ["-1", "all"],
     "wasm_max_timeout_ms": ["-1", "all"],
     "wasm_cache_dir": [""],
+    "wasm_fuzz": ["always", "CI", ""],
+    "wasm_fuzz_seed": ["-1", "many", "1.5", ""],
     "wasm_isolation": ["fork", "Process", ""],
     "wasm_runtime": ["'", "", "  "],
     "wasm_expectations": ["nothing.toml", ""],

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_airssys_wasm.plugin.components.fuzzing import fuzz_checks
 from pytest_airssys_wasm.plugin.item_settings import SOURCE, OriginatedLimits, settings_of, tell_overruled, wasi_of
 from pytest_airssys_wasm.plugin.report.failure_text import failure_text
 from pytest_airssys_wasm.plugin.report.mishaps import in_words
@@ -88,6 +89,7 @@ class ManifestFile(pytest.File):
         for test in manifest.tests:
             check = partial(check_entry, test=test)
             yield CheckItem.make(self, f"tests[{test.name}]", _runner(check, source), source)
+        yield from _fuzz_items(self, source)
 
 
 class BinaryFile(pytest.File):
@@ -105,6 +107,12 @@ class BinaryFile(pytest.File):
         for name, check in CHECKS.items():
             if name != "manifest":
                 yield CheckItem.make(self, name, _runner(check, source), source)
+        yield from _fuzz_items(self, source)
+
+
+def _fuzz_items(file: pytest.File, source: Source) -> Iterator[pytest.Item]:
+    for name, check in fuzz_checks(file, source):
+        yield CheckItem.make(file, name, _runner(check, source), source)
 
 
 class _Agreement:

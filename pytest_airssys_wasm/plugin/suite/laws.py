@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_airssys_wasm.plugin.engine import the_engine
+from pytest_airssys_wasm.plugin.engine import new_engine, the_engine
 from pytest_airssys_wasm.plugin.extras import missing_extra
 from pytest_airssys_wasm.plugin.report.mishaps import in_words
 from pytest_airssys_wasm.plugin.settings import SETTINGS
@@ -17,20 +17,25 @@ from pytest_airssys_wasm.plugin.stash import KIND
 
 if TYPE_CHECKING:
     from pytest_airssys_wasm.fuzzing.laws import Subject
-    from pytest_airssys_wasm.runtime.engine import WasmEngine
 
 LAWS = "laws"
 
 # Named here too, so that collecting them does not load Hypothesis; a test holds both lists together.
 LAW_NAMES = (
+    "breaches-stay-inside",
     "closed-verdicts",
     "ends-in-time",
     "manifests-are-judged",
-    "more-fuel-never-hurts",
-    "peak-below-limit",
+    "manifests-round-trip",
+    "more-never-hurts",
+    "one-fuel-threshold",
+    "one-memory-threshold",
     "repeatable",
+    "within-limits",
 )
 
+_IN_THE_OTHER_MODE = 8
+"""One guest in so many is also run in the other mode of isolation, where an execution costs several times as much."""
 _SUBJECTS = pytest.StashKey["list[Subject]"]()
 
 
@@ -48,10 +53,10 @@ class LawItem(pytest.Item):
 
     def runtest(self) -> None:
         """Test the law. Raises `AssertionError` with the smallest example that violates the law."""
-        from pytest_airssys_wasm.fuzzing.laws import LAWS
+        from pytest_airssys_wasm.fuzzing.laws import LAWS, LawTest
 
-        engine = the_engine(self.config)
-        LAWS[self.name](engine, self._subjects(engine))
+        settings = self.config.stash[SETTINGS]
+        LAWS[self.name](LawTest(subjects=self._subjects(), seed=settings.wasm_fuzz_seed))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Return the law and the smallest example that violates it; a traceback for any other error."""
@@ -71,9 +76,16 @@ class LawItem(pytest.Item):
         """Return the location of the law: the file of the laws, no line, and the node id."""
         return self.path, 0, self.nodeid
 
-    def _subjects(self, engine: WasmEngine) -> list[Subject]:
+    def _subjects(self) -> list[Subject]:
+        """Return the subjects in the mode of isolation of the session, and some in the other mode."""
         if _SUBJECTS not in self.config.stash:
             from pytest_airssys_wasm.fuzzing.laws import bundled_subjects
+            from pytest_airssys_wasm.isolation.process_isolation import ProcessIsolation
 
-            self.config.stash[_SUBJECTS] = bundled_subjects(engine)
+            engine = the_engine(self.config)
+            other = new_engine(self.config, engine.cache, None if engine.isolation else ProcessIsolation())
+            self.config.stash[_SUBJECTS] = [
+                *bundled_subjects(engine),
+                *bundled_subjects(other, every=_IN_THE_OTHER_MODE),
+            ]
         return self.config.stash[_SUBJECTS]

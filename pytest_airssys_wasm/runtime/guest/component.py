@@ -111,7 +111,7 @@ class Component(ABC):
         self.loaded_by: object = None
         """The `EngineCore` that loaded the guest, for those who run it again without having the engine at hand."""
         self.binary: bytes | None = None
-        """The binary of the guest, which is kept only if another process has to read it."""
+        """The binary of the guest, which is kept only if another process has to read it, or if no file has it."""
         self.instance_bytes = 0
         """The bytes that an instance takes for globals, functions, tables and the like, approximately."""
         self.load_ms = 0.0

@@ -14,8 +14,9 @@ from pytest_airssys_wasm.runtime.base.printable import is_printable
 from pytest_airssys_wasm.runtime.base.regular_files import MANIFEST_BYTES, read_regular
 from pytest_airssys_wasm.runtime.budget.limits import parse_count, parse_duration_ms, parse_size
 from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidConfiguration
+from pytest_airssys_wasm.runtime.manifest.fuzz import checked_fuzz
 from pytest_airssys_wasm.runtime.manifest.messages import Place, translate
-from pytest_airssys_wasm.runtime.manifest.model import CpuTable, Document, Manifest, ManifestTest, WasiTable
+from pytest_airssys_wasm.runtime.manifest.model import CpuTable, Document, FuzzTable, Manifest, ManifestTest, WasiTable
 from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ def parse_manifest(
         timeout_ms=_timeout(cpu, place),
         wasi=None if document.wasi is None else _grants(document.wasi, place),
         tests=_checked(document.tests, place),
+        fuzz=FuzzTable() if document.fuzz is None else checked_fuzz(document.fuzz, place),
     )
 
 

@@ -14,6 +14,7 @@ from pytest_airssys_wasm.runtime.manifest.model import (
     ComponentTable,
     CpuTable,
     Document,
+    FuzzTable,
     ManifestTest,
     MemoryTable,
     ResourcesTable,
@@ -70,6 +71,7 @@ _KNOWN: dict[str, tuple[str, ...]] = {
     "resources.cpu": CpuTable.__struct_fields__,
     "wasi": WasiTable.__struct_fields__,
     "tests": ManifestTest.__struct_fields__,
+    "fuzz": FuzzTable.__struct_fields__,
 }
 _WORDS = {
     "int": "a whole number",

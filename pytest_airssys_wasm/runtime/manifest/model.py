@@ -95,6 +95,19 @@ class WasiTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """
 
 
+class FuzzTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The table `[fuzz]`: the inputs and the accepted ends of the checks that `--wasm-fuzz` adds."""
+
+    max_size: int = 64
+    """The maximum size of the arguments of a call: elements of lists and bytes of strings, in all."""
+    exclude: list[str] = []
+    """The exports that are not fuzzed, as patterns of full names in which `*` stands for any text."""
+    allow: dict[str, list[str]] = {}
+    """The ends that are right for an export, as a table `[fuzz.allow]` from full names to lists: a verdict
+    (`"out-of-fuel"`), a kind of trap (`"trap:unreachable"`), or `"growth"` for memory that grows with each call.
+    """
+
+
 class Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The decoded content of the whole file."""
 
@@ -102,10 +115,14 @@ class Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     resources: ResourcesTable
     wasi: WasiTable | None = None
     tests: list[ManifestTest] = []
+    fuzz: FuzzTable | None = None
 
 
 # msgspec inspects a type when it is first needed, and crashes when two threads need it at once.
 msgspec.json.Decoder(Document)
+
+
+_NO_FUZZ = FuzzTable()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +150,8 @@ class Manifest:
     """The grants of the table `[wasi]`; `None` without that table, in which case WASI is not linked."""
     tests: tuple[ManifestTest, ...]
     """The entries `[[tests]]`, in the order of the file."""
+    fuzz: FuzzTable = _NO_FUZZ
+    """The table `[fuzz]`, with the defaults of the keys that the file leaves out."""
 
     def limits(self) -> ResourceLimits:
         """Return the limits of this manifest, with the built-in defaults for limits that it does not declare."""

@@ -1,0 +1,181 @@
+"""The search for an example with a fault: known examples first, then new ones from Hypothesis, then smaller ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import msgspec
+from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
+from hypothesis.errors import Flaky
+
+from pytest_airssys_wasm.runtime.base.originals import monotonic
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from hypothesis.database import ExampleDatabase
+    from hypothesis.strategies import SearchStrategy
+
+    from pytest_airssys_wasm.fuzzing.trials import Finding
+
+T = TypeVar("T")
+
+_ROUND = 100
+"""The number of examples after which Hypothesis begins anew: with other random numbers, and from the edges."""
+_MOST_ENTRY_BYTES = 2**20
+_MOST_ENTRIES = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The effort of one check, and the source of its examples."""
+
+    profile: str
+    """The name of the profile: `quick`, `ci` or `nightly`."""
+    examples: int | None
+    """The maximum number of examples; `None` goes on until the time is up."""
+    time_s: float
+    """The time in seconds after which no further example is made."""
+    shrink_s: float
+    """The time in seconds that the search for a smaller example may take."""
+    seed: int
+    database: ExampleDatabase | None = None
+    """The database of Hypothesis in which examples with faults are kept."""
+    key: bytes = b""
+    """The key of the examples in the database."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found(Generic[T]):
+    """An example with a fault."""
+
+    example: T
+    finding: Finding
+
+
+@dataclass(slots=True, kw_only=True)
+class Search(Generic[T]):
+    """The course of a search."""
+
+    plan: Plan
+    judge: Callable[[T], Finding | None]
+    """The function that tries an example, and returns the fault that it shows, if any."""
+    examples: int = 0
+    """The number of examples that were tried."""
+    is_cut: bool = False
+    """Whether the time was up before all examples were tried."""
+    found: Found[T] | None = None
+    passed: list[T] = field(default_factory=list)
+    """Examples without a fault, for further use."""
+    begun_at: float = field(default_factory=monotonic)
+    ends_at: float = 0.0
+    """The time of the clock at which the current part of the search ends."""
+
+    def __post_init__(self) -> None:
+        self.ends_at = self.begun_at + self.plan.time_s
+
+    def is_over(self) -> bool:
+        """Return whether the time of the current part of the search is up."""
+        return monotonic() >= self.ends_at
+
+    def left_s(self) -> float:
+        """Return the seconds that are left for the current part of the search; negative when they are over."""
+        return self.ends_at - monotonic()
+
+    def allow_shrinking(self) -> None:
+        """Begin the search for a smaller example, for which there is separate time."""
+        self.ends_at = monotonic() + self.plan.shrink_s
+
+    def replay(self, encoded: Iterator[bytes], read: Callable[[Any], T | None]) -> Found[T] | None:
+        """Try the examples of earlier runs. `read` returns `None` for one that is not an example any more.
+
+        An example that does not show a fault any more is removed from the database.
+        """
+        for entry in encoded:
+            example = _read(entry, read)
+            if example is not None and not self.is_over() and self._try(example) is not None:
+                return self.found
+            if self.plan.database is not None and not self.is_over():
+                self.plan.database.delete(self.plan.key, entry)
+        return None
+
+    def generate(self, strategy: SearchStrategy[T]) -> Found[T] | None:
+        """Try examples of a strategy, until one shows a fault, which is then shrunk."""
+        most = self.plan.examples
+        round_ = 0
+        while self.found is None and not self.is_over() and (most is None or self.examples < most):
+            before = self.examples
+            count = _ROUND if most is None else min(_ROUND, most - before)
+            self._round(strategy, count, self.plan.seed + round_)
+            round_ += 1
+            if self.examples - before < count // 2:
+                break  # there are no more
+        self.is_cut = self.found is None and self.is_over()
+        return self.found
+
+    def _round(self, strategy: SearchStrategy[T], count: int, seed_: int) -> None:
+        @seed(seed_)
+        @settings(
+            max_examples=count,
+            database=None,
+            deadline=None,
+            derandomize=False,
+            phases=[Phase.generate, Phase.shrink],
+            suppress_health_check=[*HealthCheck],
+            report_multiple_bugs=False,
+            print_blob=False,
+            verbosity=Verbosity.quiet,
+        )
+        @given(strategy)
+        def run(example: T) -> None:
+            if self.is_over():
+                return
+            is_first = self.found is None
+            if self._try(example) is not None:
+                if is_first:
+                    self.allow_shrinking()
+                raise _Faulty
+
+        try:
+            run()
+        except (_Faulty, Flaky):  # the latter if the time for shrinking was up, or the guest is not deterministic
+            if self.found is None:
+                raise
+
+    def _try(self, example: T) -> Finding | None:
+        """Try an example. After the first fault, only faults of the same kind count."""
+        self.examples += 1
+        finding = self.judge(example)
+        if finding is None or (self.found is not None and finding.kind != self.found.finding.kind):
+            return None
+        self.found = Found(example=example, finding=finding)
+        return finding
+
+    def fails(self, example: T) -> bool:
+        """Return whether a smaller example shows the same fault, and remember it if it does."""
+        return self._try(example) is not None
+
+    def keep(self, encoded: Any) -> None:
+        """Write the example that was found to the database, as JSON."""
+        if self.plan.database is not None:
+            self.plan.database.save(self.plan.key, msgspec.json.encode(encoded))
+
+
+class _Faulty(Exception):
+    """The internal error for an example with a fault, by which Hypothesis knows that it is to be shrunk."""
+
+
+def known_examples(plan: Plan) -> Iterator[bytes]:
+    """Yield the examples that earlier runs have kept, the shortest first."""
+    if plan.database is None:
+        return
+    found = [entry for entry in plan.database.fetch(plan.key) if len(entry) <= _MOST_ENTRY_BYTES]
+    yield from sorted(found, key=lambda entry: (len(entry), entry))[:_MOST_ENTRIES]
+
+
+def _read(entry: bytes, read: Callable[[Any], T | None]) -> T | None:
+    try:
+        return read(msgspec.json.decode(entry))
+    except (msgspec.DecodeError, RecursionError, ValueError, TypeError, KeyError):
+        return None  # of another program, or of another version of this one

@@ -13,6 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#ifdef __linux__
+#include <sys/syscall.h>
+#endif
 #include <time.h>
 #include <unistd.h>
 
@@ -35,7 +38,6 @@ static guard_table table;
 static bool is_loaded;
 static size_t needed_stack_bytes;
 static size_t page_bytes;
-static pthread_t main_thread;
 
 /* `lock` protects the list of runs and the state of the keeper, which is the thread that keeps deadlines. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -48,6 +50,19 @@ static uintptr_t generation; /* the keeper of an earlier generation ends */
 
 /* The innermost run on this thread, whose account pays for memories. */
 static _Thread_local guard_run *current;
+
+/* Whether this thread is the one on which Python handles signals. A thread that forks becomes it in the child. */
+static _Thread_local enum { UNKNOWN, IS_MAIN, IS_OTHER } main_state;
+
+static bool is_main_thread(void) {
+  if (main_state == UNKNOWN)
+#ifdef __APPLE__
+    main_state = pthread_main_np() ? IS_MAIN : IS_OTHER;
+#else
+    main_state = syscall(SYS_gettid) == getpid() ? IS_MAIN : IS_OTHER;
+#endif
+  return main_state == IS_MAIN;
+}
 
 /* --- time ---------------------------------------------------------------------------------------------------------- */
 
@@ -115,6 +130,9 @@ static int64_t look_at(guard_run *run, int64_t time_ns) {
 }
 
 static void *keep(void *own_generation) {
+#ifdef __linux__
+  pthread_setname_np(pthread_self(), "wasm-deadlines");
+#endif
   pthread_mutex_lock(&lock);
   while (generation == (uintptr_t)own_generation) {
     int64_t time_ns = now(), next_ns = NEVER;
@@ -533,7 +551,6 @@ static void begin(guard_run *run, int64_t time_ns) {
   STORE(run->peak, LOAD(run->used));
   STORE(run->denied, 0);
   STORE(run->host_refused, 0);
-  run->fuel_left = run->fuel;
   table.set_fuel(run->context, run->fuel);
 }
 
@@ -548,7 +565,7 @@ static void *enter(guard_run *run) {
   if (!run->entries) begin(run, time_ns);
   run->entries++;
   run->finished_ns = 0;
-  run->beats = pthread_equal(pthread_self(), main_thread);
+  run->beats = is_main_thread();
   STORE(run->nudged_ns, time_ns);
   if (time_ns >= LOAD(run->due_ns)) stop_first(run, GUARD_TIMEOUT);
   if (!enlist(run)) {
@@ -592,6 +609,20 @@ void *guard_component_call(guard_run *run, void *function, const void *arguments
   if (result_count) memset(results, 0, VALUE_BYTES * result_count);
   error = table.component_call(
       function, run->context, arguments, count, results, result_count);
+  leave(run);
+  return error;
+}
+
+void *guard_component_execute(guard_run *run, void *linker, void *component, void *instance, const void *export_index,
+                              void *function, const void *arguments, size_t count, void *results,
+                              size_t result_count) {
+  void *error = enter(run);
+  if (error) return error;
+  memset(results, 0, VALUE_BYTES * result_count);
+  error = table.component_instantiate(linker, run->context, component, instance);
+  if (!error && !table.component_function(instance, run->context, export_index, function))
+    error = refusal("the component has no such function");
+  if (!error) error = table.component_call(function, run->context, arguments, count, results, result_count);
   leave(run);
   return error;
 }
@@ -663,7 +694,7 @@ static void in_child(void) {
   pthread_mutex_init(&lock, NULL);
   pthread_mutex_init(&kept_lock, NULL);
   init_condition();
-  main_thread = pthread_self();
+  main_state = UNKNOWN;
   is_keeping = false;
   generation++;
   wakes_at_ns = NEVER;
@@ -678,7 +709,6 @@ int guard_load(const guard_table *given, size_t stack_bytes) {
     table = *given;
     needed_stack_bytes = stack_bytes;
     page_bytes = (size_t)sysconf(_SC_PAGESIZE);
-    main_thread = pthread_self();
     error = init_condition();
     if (!error) error = pthread_atfork(before_fork, in_parent, in_child);
     is_loaded = !error;

@@ -32,7 +32,8 @@ def link(component: WitComponent, context: StoreContext) -> Callable[[Run], Inst
         if component.uses_resources:
             context.resources.attach(run, component, None)
         raw = (c_char * 16)()
-        error = abi.component_linker_instantiate(address(linker), context.raw.context, address(component.raw), raw)
+        store = context.raw
+        error = store.guard.component_instantiate(store.address, address(linker), address(component.raw), raw)
         if error:
             raise GuestFailed(failures.take(error))
         return InstanceHandle(component, raw)
@@ -75,19 +76,19 @@ def prepare(
             resources.attach(run, component, handle)
             resources.give(given, run)
         has_result = found.lift is not None
-        vals.BYTES[result : result + abi.VAL_BYTES] = vals.EMPTY
-        store = context.raw.context
-        error = abi.component_func_call(
-            _function(handle, function, found, store), store, area, count, result, has_result
-        )
+        store = context.raw
+        entered = _function(handle, function, found, store.context)
+        error = store.guard.component_call(store.address, entered, area, count, result, has_result)
         if error:
             raise GuestFailed(failures.take(error))
         if not has_result:
             return None
+        begun = run.begin_converting()
         try:
             return found.lift(result, run.transfer)
         finally:
             vals.val_delete(result)
+            run.end_converting(begun)
 
     return call
 

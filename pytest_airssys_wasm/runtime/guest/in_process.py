@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_airssys_wasm.runtime.base.originals import get_ident
 from pytest_airssys_wasm.runtime.base.values import Ok
-from pytest_airssys_wasm.runtime.budget.memory_account import MemoryAccount
 from pytest_airssys_wasm.runtime.capi import abi, failures
 from pytest_airssys_wasm.runtime.capi.stores import RawStore
 from pytest_airssys_wasm.runtime.errors import ResourceLimitExceeded
@@ -50,21 +49,20 @@ class InProcessBackend:
 
     def __init__(self, engine: EngineCore, settings: StoreSettings, runner: Runner) -> None:
         limits, wasi = settings.limits, settings.wasi
-        self.account = MemoryAccount(limits.memory)
         self.output = CapturedOutput(limits.output) if wasi is not None and not wasi.inherit else None
         self.raw = RawStore(
             engine.address,
-            engine.epoch_callback,
+            memory_bytes=limits.memory,
             table_elements=limits.table_elements,
             instances=limits.instances,
             tables=limits.tables,
             memories=limits.memories,
         )
+        self.account = self.raw.run
         self.context = StoreContext(engine, self.raw, settings.host, wasi, runner)
         self.open_files: OpenFiles | None = None
         self.running: list[Run] = []
         self._instance_bytes = 0
-        self.stop = engine.interrupt
         # Holds the engine, which must outlive its stores.
         self.release: Callable[[], None] = partial(_release_store, self.raw, self.output, engine, self.running)
         if wasi is not None:
@@ -76,11 +74,14 @@ class InProcessBackend:
             self.open_files = OpenFiles(host for host, _ in wasi.preopen.values()) if wasi.preopen else None
 
     def prepare(self, operation: Operation, run: Run) -> Job:
+        run.is_in_process = True
         enter = self._entry(operation, run)
-        self.account.begin()
         run.fuel_meter = self.raw.fuel_left
         run.may_block = self.context.wasi is not None
         return _guest_job(run, self.raw, self.context.engine.runs, enter)
+
+    def stop(self) -> None:
+        """Do nothing: the guard interrupts a guest whose run is stopped."""
 
     def end(self, run: Run) -> str | None:
         if not run.abandoned:
@@ -109,7 +110,7 @@ class InProcessBackend:
             case Instantiate():
                 return self._instantiation(operation, run)
             case DropResource():
-                return partial(_drop, self.raw.context, operation.take())
+                return partial(_drop, self.raw, operation.take())
 
     def _instantiation(self, operation: Instantiate, run: Run) -> Callable[[Run], Instantiated]:
         component, function, context = operation.component, operation.function, self.context
@@ -175,8 +176,8 @@ def _as_command(call: Callable[[InstanceHandle, Run], Any]) -> Callable[[Instanc
     return enter
 
 
-def _drop(context: int, pointer: int, _run: Run) -> None:
-    error = abi.resource_any_drop(context, pointer)
+def _drop(raw: RawStore, pointer: int, _run: Run) -> None:
+    error = raw.guard.resource_drop(raw.address, pointer)
     abi.resource_any_delete(pointer)
     if error:
         raise GuestFailed(failures.take(error))
@@ -191,17 +192,14 @@ def _guest_job(run: Run, raw: RawStore, runs: dict[int, Run], enter: Callable[[R
         identity = get_ident()
         runs[identity] = run
         run.thread = identity
-        run.cpu.begin()
         try:
-            raw.begin(run.fuel_at_start, stopped=run.is_stopped())
             run.value = enter(run)
         except GuestFailed as error:
             # Its frames hold the run, and so the component: only the collector would free them, at any time.
             run.error = error.with_traceback(None)
         except BaseException as error:  # noqa: BLE001 the caller judges whatever was raised, and raises it
             run.error = error
-        run.cpu.end()
-        run.fuel_left = raw.fuel_left()
+        run.fuel_left = raw.run.fuel_left
         for handle in run.handles:
             abi.resource_any_delete(handle)
         del runs[identity]
@@ -212,12 +210,16 @@ def _guest_job(run: Run, raw: RawStore, runs: dict[int, Run], enter: Callable[[R
     return job
 
 
-def _release_store(raw: RawStore, output: CapturedOutput | None, engine: EngineCore, running: list[Run]) -> None:
+def _nothing() -> None:
+    pass
+
+
+def _release_store(raw: RawStore, output: CapturedOutput | None, _engine: EngineCore, running: list[Run]) -> None:
     """Delete a store that is closed or garbage-collected, or at the end of the process."""
     if running:
         # Only at the end of the process can a guest still run in here, for a thread that will not go on; that
         # thread may be waiting for the output, so it stays open.
-        if all(cancel(run, engine.interrupt) for run in running):
+        if all(cancel(run, _nothing) for run in running):
             raw.delete()
         return
     raw.delete()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ctypes import byref, c_char, c_void_p
+from ctypes import c_char
 from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.runtime.capi import abi, failures
@@ -31,11 +31,10 @@ def link(module: CoreModule, context: StoreContext) -> Callable[[Run], InstanceH
     linker = module_linker(module, context) if module.imports else context.engine.bare_linker
 
     def instantiate(run: Run) -> InstanceHandle:
-        raw, trap = (c_char * 16)(), c_void_p()
-        _raise(
-            abi.linker_instantiate(address(linker), context.raw.context, address(module.raw), raw, byref(trap)),
-            trap,
-        )
+        raw, store = (c_char * 16)(), context.raw
+        error = store.guard.module_instantiate(store.address, address(linker), address(module.raw), raw)
+        if error:
+            raise GuestFailed(failures.take(error))
         handle = InstanceHandle(module, raw)
         if module.is_reactor:
             prepare(module, "_initialize", (), run, context)(handle, run)
@@ -53,28 +52,22 @@ def prepare(
     an argument that does not fit.
     """
     found = module.check_call(function, len(args))
-    lowered = (c_char * (abi.VAL_BYTES * max(1, len(found.params))))()
-    core_values.lower(found.params, args, lowered)
+    count = max(len(found.params), len(found.results))
+    values = (c_char * (core_values.RAW.size * max(1, count)))()
+    core_values.lower(found.params, args, values, layout=core_values.RAW)
     run.transfer.charge(8 * len(args))
 
     def call(handle: InstanceHandle, run: Run) -> Any:
-        results, trap = (c_char * (abi.VAL_BYTES * max(1, len(found.results))))(), c_void_p()
-        store = context.raw.context
-        _raise(
-            abi.func_call(
-                store,
-                _function(handle, function, store),
-                lowered,
-                len(found.params),
-                results,
-                len(found.results),
-                byref(trap),
-            ),
-            trap,
-        )
-        values = core_values.lift(found.results, results)
-        run.transfer.charge(8 * len(values))
-        return values[0] if len(values) == 1 else values or None
+        store = context.raw
+        entered = _function(handle, function, store.context)
+        error = store.guard.module_call(store.address, entered, values, count)
+        if error:
+            raise GuestFailed(failures.take(error))
+        begun = run.begin_converting()
+        results = core_values.lift(found.results, values, layout=core_values.RAW)
+        run.transfer.charge(8 * len(results))
+        run.end_converting(begun)
+        return results[0] if len(results) == 1 else results or None
 
     return call
 
@@ -88,9 +81,3 @@ def _function(handle: InstanceHandle, name: str, store: int) -> Any:
         found = (c_char * 16).from_buffer_copy(extern, 8)
         handle.functions[name] = found
     return found
-
-
-def _raise(error: int | None, trap: c_void_p) -> None:
-    address = error or trap.value
-    if address:
-        raise GuestFailed(failures.take(address))

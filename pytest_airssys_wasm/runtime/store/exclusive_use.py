@@ -8,7 +8,7 @@ from pytest_airssys_wasm.runtime.base.originals import allocate_lock
 from pytest_airssys_wasm.runtime.execution.host_call_context import RUN
 
 if TYPE_CHECKING:
-    from pytest_airssys_wasm.runtime.budget.memory_account import MemoryAccount
+    from pytest_airssys_wasm.runtime.capi.guard import GuardRun
 
 
 class StoreUnusable(RuntimeError):
@@ -18,7 +18,7 @@ class StoreUnusable(RuntimeError):
 class ExclusiveUse:
     """The right to run executions in the store to which `account` belongs."""
 
-    def __init__(self, account: MemoryAccount) -> None:
+    def __init__(self, account: GuardRun) -> None:
         self._account = account
         self._busy = allocate_lock()
         self._over: str | None = None

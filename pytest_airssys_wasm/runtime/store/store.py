@@ -292,6 +292,8 @@ class LimitedStore:
             self._use.end(over)
         elif self.fuel_per == "store" and run.fuel_budget is not None:
             self._fuel_left = run.fuel_left
+        if not run.abandoned:
+            run.settle()
         self._use.give_back()
 
     def _conclude(self, operation: Operation, run: Run) -> None:

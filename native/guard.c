@@ -31,6 +31,8 @@
 
 #define TRAP_INTERRUPT 10
 #define UPDATE_DEADLINE_CONTINUE 0
+#define EXTERN_FUNCTION 0
+#define FUNCTION_BYTES 16 /* wasmtime_func_t */
 #define VALUE_BYTES 32 /* wasmtime_component_val_t */
 #define NEVER INT64_MAX
 
@@ -496,7 +498,7 @@ int64_t guard_memories_live(const guard_memories *memories) { return LOAD(memori
 
 /* Return whether this thread has enough stack left. wasmtime checks its own limit from where it is entered, and would
  * run over the end of a stack that is smaller. */
-static bool has_stack(void) {
+bool guard_has_stack(void) {
   static _Thread_local uintptr_t low, high;
   uintptr_t here = (uintptr_t)__builtin_frame_address(0);
   if (!high) {
@@ -557,7 +559,7 @@ static void begin(guard_run *run, int64_t time_ns) {
 /* Enter guest code. Return NULL, or the error with which the entry is refused. */
 static void *enter(guard_run *run) {
   run->refused = GUARD_ENTERED;
-  if (!has_stack()) {
+  if (!guard_has_stack()) {
     run->refused = GUARD_NO_STACK;
     return refusal("this thread has too little stack for a guest");
   }
@@ -643,6 +645,28 @@ void *guard_module_call(guard_run *run, void *function, void *values, size_t cou
   if (error) return error;
   error = table.module_call(run->context, function, values, count,
                                                                              &trap);
+  leave(run);
+  return error ? error : trap;
+}
+
+void *guard_module_execute(guard_run *run, void *linker, void *module, void *instance, const char *name, size_t length,
+                           void *function, void *values, size_t count) {
+  struct { /* wasmtime_extern_t */
+    uint8_t kind;
+    uint64_t of[3];
+  } item = {0};
+  void *trap = NULL;
+  void *error = enter(run);
+  if (error) return error;
+  error = table.module_instantiate(linker, run->context, module, instance, &trap);
+  if (!error && !trap) {
+    if (!table.module_export(run->context, instance, name, length, &item) || item.kind != EXTERN_FUNCTION)
+      error = refusal("the module has no such function");
+    else {
+      memcpy(function, item.of, FUNCTION_BYTES);
+      error = table.module_call(run->context, function, values, count, &trap);
+    }
+  }
   leave(run);
   return error ? error : trap;
 }

@@ -33,7 +33,8 @@ enum {
   GUARD_TIMEOUT = 1,
   GUARD_OUTPUT = 2,
   GUARD_CANCELLED = 3,
-  GUARD_RAISED = 4 /* a signal handler raised an exception, which is in `exception` */
+  GUARD_RAISED = 4, /* a signal handler raised an exception, which is in `exception` */
+  GUARD_FILES = 5
 };
 
 /* The reasons for which an entry was refused before any guest code ran. */
@@ -69,6 +70,8 @@ typedef struct guard_table {
                               void **trap);                      /* wasmtime_linker_instantiate */
   void *(*module_call)(void *context, void *function, void *values, size_t count,
                        void **trap);                             /* wasmtime_func_call_unchecked */
+  bool (*module_export)(void *context, const void *instance, const char *name, size_t length,
+                        void *item);                             /* wasmtime_instance_export_get */
   void *(*resource_drop)(void *context, void *resource);         /* wasmtime_component_resource_any_drop */
   int (*gil_ensure)(void);                                       /* PyGILState_Ensure */
   void (*gil_release)(int state);                                /* PyGILState_Release */
@@ -155,7 +158,13 @@ GUARD_API void *guard_component_execute(guard_run *run, void *linker, void *comp
 GUARD_API void *guard_module_instantiate(guard_run *run, void *linker, void *module, void *instance);
 /* `values` holds the arguments, and afterwards the results: `count` values of 16 bytes. */
 GUARD_API void *guard_module_call(guard_run *run, void *function, void *values, size_t count);
+/* Instantiate and call as one entry. `function` is written, and `name` must be an exported function. */
+GUARD_API void *guard_module_execute(guard_run *run, void *linker, void *module, void *instance, const char *name,
+                                     size_t length, void *function, void *values, size_t count);
 GUARD_API void *guard_resource_drop(guard_run *run, void *resource);
+
+/* Whether this thread has enough stack left for an entry. */
+GUARD_API bool guard_has_stack(void);
 
 /* Stop a run, and let its guest be interrupted until it ends. May be called from any thread, at any time in the life of
  * the store. Does nothing if the run is stopped already. */

@@ -9,7 +9,7 @@ from __future__ import annotations
 import atexit
 import ctypes
 import os
-from ctypes import CFUNCTYPE, PYFUNCTYPE, c_int32, c_int64, c_size_t, c_uint64, c_void_p
+from ctypes import CFUNCTYPE, PYFUNCTYPE, c_bool, c_char_p, c_int32, c_int64, c_size_t, c_uint64, c_void_p
 from functools import cache
 from struct import Struct
 from typing import Any
@@ -25,7 +25,7 @@ STACK_BYTES = 2**20
 frames in host functions and signal handlers.
 """
 
-RUNNING, TIMEOUT, OUTPUT, CANCELLED, RAISED = range(5)
+RUNNING, TIMEOUT, OUTPUT, CANCELLED, RAISED, FILES = range(6)
 """The reasons for which a run is stopped, as numbers of the guard. `RAISED`: a signal handler has raised."""
 NO_STACK = 1
 """The value of `GuardRun.refused` on a thread that has too little stack left for a guest."""
@@ -35,7 +35,7 @@ _WASMTIME = (
     *("store_context", "store_delete", "store_limiter", "store_epoch_deadline_callback"),
     *("context_set_epoch_deadline", "context_set_fuel", "context_get_fuel", "component_linker_instantiate"),
     *("component_instance_get_func", "component_func_call", "linker_instantiate", "func_call_unchecked"),
-    "component_resource_any_drop",
+    *("instance_export_get", "component_resource_any_drop"),
 )
 _PYTHON = ("PyGILState_Ensure", "PyGILState_Release", "PyErr_CheckSignals", "PyErr_Fetch", "Py_IsInitialized")
 
@@ -146,9 +146,11 @@ class Guard:
         self.component_execute = long("component_execute", pointer, *[pointer] * 7, c_size_t, pointer, c_size_t)
         self.module_instantiate = long("module_instantiate", pointer, *[pointer] * 4)
         self.module_call = long("module_call", pointer, *[pointer] * 3, c_size_t)
+        self.module_execute = long("module_execute", *[pointer] * 5, c_char_p, c_size_t, pointer, pointer, c_size_t)
         self.resource_drop = long("resource_drop", pointer, pointer, pointer)
         self.stop = short("stop", None, pointer, c_int32)
         self.fuel = short("fuel", c_uint64, pointer)
+        self.has_stack = short("has_stack", c_bool)
         self._check(library)
         self._begin()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from ctypes import addressof, c_void_p, cast
 from typing import Any
 
@@ -42,6 +43,8 @@ class RawStore:
     def __init__(
         self, engine: int, *, memory_bytes: int, table_elements: int, instances: int, tables: int, memories: int
     ) -> None:
+        if sys.is_finalizing():
+            raise RuntimeError("no guest can be run any more: the interpreter is ending")  # ctypes would crash
         self.guard = guard()
         self.run = GuardRun(limit_bytes=min(memory_bytes, _MOST))
         """The account and the figures of the store."""

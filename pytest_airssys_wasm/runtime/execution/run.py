@@ -84,6 +84,7 @@ class Run:
         "host_name",
         "host_s",
         "in_host",
+        "is_direct",
         "is_in_process",
         "limits",
         "loop",
@@ -133,6 +134,8 @@ class Run:
         self.fuel_meter: Callable[[], int] | None = None
         self.is_in_process = False
         """Whether the guest runs in this process, so that its time begins when guest code is entered."""
+        self.is_direct = False
+        """Whether the guest runs on the thread of its caller."""
         self.after_ns = self.after_cpu_ns = 0
         """The time in nanoseconds, and the processor time, in which the result was converted after the guest had
         returned.

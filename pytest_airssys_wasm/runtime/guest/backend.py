@@ -65,6 +65,7 @@ class Backend(Protocol):
     def prepare(self, operation: Operation, run: Run) -> Job:
         """Return the job of the guest's thread, which ends with `run.finish` and does not raise errors.
 
+        If `run.is_direct` is set, it is a job of the caller's thread, which may raise what a signal handler raises.
         Raises the errors that can be detected before anything has run.
         """
 

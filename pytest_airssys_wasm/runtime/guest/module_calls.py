@@ -14,39 +14,38 @@ from pytest_airssys_wasm.runtime.guest.linking import check_imports, module_link
 from pytest_airssys_wasm.runtime.guest.operations import InstanceHandle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
+
+    import wasmtime
 
     from pytest_airssys_wasm.runtime.execution.run import Run
     from pytest_airssys_wasm.runtime.guest.core_module import CoreModule
+    from pytest_airssys_wasm.runtime.guest.operations import PreparedCall
     from pytest_airssys_wasm.runtime.guest.store_context import StoreContext
 
 
-def link(module: CoreModule, context: StoreContext) -> Callable[[Run], InstanceHandle]:
-    """Resolve the imports of a module, and return the function that instantiates it, and initializes a reactor, on a
-    guest thread.
+def link(module: CoreModule, context: StoreContext) -> wasmtime.Linker:
+    """Return a linker with the imports of a module.
 
     Raises `LinkError`, which names every import that is missing or has the wrong type.
     """
     check_imports(module, context.host, context.wasi)
-    linker = module_linker(module, context) if module.imports else context.engine.bare_linker
-
-    def instantiate(run: Run) -> InstanceHandle:
-        raw, store = (c_char * 16)(), context.raw
-        error = store.guard.module_instantiate(store.address, address(linker), address(module.raw), raw)
-        if error:
-            raise GuestFailed(failures.take(error))
-        handle = InstanceHandle(module, raw)
-        if module.is_reactor:
-            prepare(module, "_initialize", (), run, context)(handle, run)
-        return handle
-
-    return instantiate
+    return module_linker(module, context) if module.imports else context.engine.bare_linker
 
 
-def prepare(
-    module: CoreModule, function: str, args: Sequence[Any], run: Run, context: StoreContext
-) -> Callable[[InstanceHandle, Run], Any]:
-    """Lower the arguments of a call, and return the function that makes the call on a guest thread.
+def instantiate(module: CoreModule, linker: wasmtime.Linker, context: StoreContext, run: Run) -> InstanceHandle:
+    """Instantiate a module, and initialize a reactor, on the thread of its guest."""
+    handle, store = InstanceHandle(module, (c_char * 16)()), context.raw
+    error = store.guard.module_instantiate(store.address, address(linker), address(module.raw), handle.raw)
+    if error:
+        raise GuestFailed(failures.take(error))
+    if module.is_reactor:
+        prepare(module, "_initialize", (), run, context)(handle, run)
+    return handle
+
+
+def prepare(module: CoreModule, function: str, args: Sequence[Any], run: Run, context: StoreContext) -> PreparedCall:
+    """Lower the arguments of a call, and return the function that makes the call on the thread of the guest.
 
     Raises `UnknownExport` for an unknown name, and `TypeError` or `ValueError`, which name the position in `args`, for
     an argument that does not fit.
@@ -57,10 +56,25 @@ def prepare(
     core_values.lower(found.params, args, values, layout=core_values.RAW)
     run.transfer.charge(8 * len(args))
 
-    def call(handle: InstanceHandle, run: Run) -> Any:
+    def call(handle: InstanceHandle, run: Run, linker: wasmtime.Linker | None = None) -> Any:
         store = context.raw
-        entered = _function(handle, function, store.context)
-        error = store.guard.module_call(store.address, entered, values, count)
+        if linker is None:
+            entered = _function(handle, function, store.context)
+            error = store.guard.module_call(store.address, entered, values, count)
+        else:
+            entered, encoded = (c_char * 16)(), function.encode()
+            handle.functions[function] = entered
+            error = store.guard.module_execute(
+                store.address,
+                address(linker),
+                address(module.raw),
+                handle.raw,
+                encoded,
+                len(encoded),
+                entered,
+                values,
+                count,
+            )
         if error:
             raise GuestFailed(failures.take(error))
         begun = run.begin_converting()

@@ -1,7 +1,7 @@
 """Guests on fibres of one thread against a thread for each guest: `python benchmarks/fibres.py`.
 
 Fibres are wasmtime's C async calls, polled from asyncio: a prototype that is no part of the package, for core figures
-only. It has no memory account, no usage, no WASI, no output, and gives up on nobody. docs/decisions/thread-per-guest.md says what was decided
+only. It has no memory account, no usage, no WASI, no output, and gives up on nobody. docs/decisions/guest-threads.md says what was decided
 with these figures. Each way runs in a process of its own, three times in turn; the median is shown.
 """
 

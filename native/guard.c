@@ -13,6 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#ifdef __linux__
+#include <sys/syscall.h>
+#endif
 #include <time.h>
 #include <unistd.h>
 
@@ -28,6 +31,8 @@
 
 #define TRAP_INTERRUPT 10
 #define UPDATE_DEADLINE_CONTINUE 0
+#define EXTERN_FUNCTION 0
+#define FUNCTION_BYTES 16 /* wasmtime_func_t */
 #define VALUE_BYTES 32 /* wasmtime_component_val_t */
 #define NEVER INT64_MAX
 
@@ -35,7 +40,6 @@ static guard_table table;
 static bool is_loaded;
 static size_t needed_stack_bytes;
 static size_t page_bytes;
-static pthread_t main_thread;
 
 /* `lock` protects the list of runs and the state of the keeper, which is the thread that keeps deadlines. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -48,6 +52,19 @@ static uintptr_t generation; /* the keeper of an earlier generation ends */
 
 /* The innermost run on this thread, whose account pays for memories. */
 static _Thread_local guard_run *current;
+
+/* Whether this thread is the one on which Python handles signals. A thread that forks becomes it in the child. */
+static _Thread_local enum { UNKNOWN, IS_MAIN, IS_OTHER } main_state;
+
+static bool is_main_thread(void) {
+  if (main_state == UNKNOWN)
+#ifdef __APPLE__
+    main_state = pthread_main_np() ? IS_MAIN : IS_OTHER;
+#else
+    main_state = syscall(SYS_gettid) == getpid() ? IS_MAIN : IS_OTHER;
+#endif
+  return main_state == IS_MAIN;
+}
 
 /* --- time ---------------------------------------------------------------------------------------------------------- */
 
@@ -115,6 +132,9 @@ static int64_t look_at(guard_run *run, int64_t time_ns) {
 }
 
 static void *keep(void *own_generation) {
+#ifdef __linux__
+  pthread_setname_np(pthread_self(), "wasm-deadlines");
+#endif
   pthread_mutex_lock(&lock);
   while (generation == (uintptr_t)own_generation) {
     int64_t time_ns = now(), next_ns = NEVER;
@@ -478,7 +498,7 @@ int64_t guard_memories_live(const guard_memories *memories) { return LOAD(memori
 
 /* Return whether this thread has enough stack left. wasmtime checks its own limit from where it is entered, and would
  * run over the end of a stack that is smaller. */
-static bool has_stack(void) {
+bool guard_has_stack(void) {
   static _Thread_local uintptr_t low, high;
   uintptr_t here = (uintptr_t)__builtin_frame_address(0);
   if (!high) {
@@ -533,14 +553,13 @@ static void begin(guard_run *run, int64_t time_ns) {
   STORE(run->peak, LOAD(run->used));
   STORE(run->denied, 0);
   STORE(run->host_refused, 0);
-  run->fuel_left = run->fuel;
   table.set_fuel(run->context, run->fuel);
 }
 
 /* Enter guest code. Return NULL, or the error with which the entry is refused. */
 static void *enter(guard_run *run) {
   run->refused = GUARD_ENTERED;
-  if (!has_stack()) {
+  if (!guard_has_stack()) {
     run->refused = GUARD_NO_STACK;
     return refusal("this thread has too little stack for a guest");
   }
@@ -548,7 +567,7 @@ static void *enter(guard_run *run) {
   if (!run->entries) begin(run, time_ns);
   run->entries++;
   run->finished_ns = 0;
-  run->beats = pthread_equal(pthread_self(), main_thread);
+  run->beats = is_main_thread();
   STORE(run->nudged_ns, time_ns);
   if (time_ns >= LOAD(run->due_ns)) stop_first(run, GUARD_TIMEOUT);
   if (!enlist(run)) {
@@ -596,6 +615,20 @@ void *guard_component_call(guard_run *run, void *function, const void *arguments
   return error;
 }
 
+void *guard_component_execute(guard_run *run, void *linker, void *component, void *instance, const void *export_index,
+                              void *function, const void *arguments, size_t count, void *results,
+                              size_t result_count) {
+  void *error = enter(run);
+  if (error) return error;
+  memset(results, 0, VALUE_BYTES * result_count);
+  error = table.component_instantiate(linker, run->context, component, instance);
+  if (!error && !table.component_function(instance, run->context, export_index, function))
+    error = refusal("the component has no such function");
+  if (!error) error = table.component_call(function, run->context, arguments, count, results, result_count);
+  leave(run);
+  return error;
+}
+
 void *guard_module_instantiate(guard_run *run, void *linker, void *module, void *instance) {
   void *trap = NULL;
   void *error = enter(run);
@@ -612,6 +645,28 @@ void *guard_module_call(guard_run *run, void *function, void *values, size_t cou
   if (error) return error;
   error = table.module_call(run->context, function, values, count,
                                                                              &trap);
+  leave(run);
+  return error ? error : trap;
+}
+
+void *guard_module_execute(guard_run *run, void *linker, void *module, void *instance, const char *name, size_t length,
+                           void *function, void *values, size_t count) {
+  struct { /* wasmtime_extern_t */
+    uint8_t kind;
+    uint64_t of[3];
+  } item = {0};
+  void *trap = NULL;
+  void *error = enter(run);
+  if (error) return error;
+  error = table.module_instantiate(linker, run->context, module, instance, &trap);
+  if (!error && !trap) {
+    if (!table.module_export(run->context, instance, name, length, &item) || item.kind != EXTERN_FUNCTION)
+      error = refusal("the module has no such function");
+    else {
+      memcpy(function, item.of, FUNCTION_BYTES);
+      error = table.module_call(run->context, function, values, count, &trap);
+    }
+  }
   leave(run);
   return error ? error : trap;
 }
@@ -663,7 +718,7 @@ static void in_child(void) {
   pthread_mutex_init(&lock, NULL);
   pthread_mutex_init(&kept_lock, NULL);
   init_condition();
-  main_thread = pthread_self();
+  main_state = UNKNOWN;
   is_keeping = false;
   generation++;
   wakes_at_ns = NEVER;
@@ -678,7 +733,6 @@ int guard_load(const guard_table *given, size_t stack_bytes) {
     table = *given;
     needed_stack_bytes = stack_bytes;
     page_bytes = (size_t)sysconf(_SC_PAGESIZE);
-    main_thread = pthread_self();
     error = init_condition();
     if (!error) error = pthread_atfork(before_fork, in_parent, in_child);
     is_loaded = !error;

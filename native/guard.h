@@ -14,6 +14,7 @@
 #ifndef AIRSSYS_GUARD_H
 #define AIRSSYS_GUARD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -32,7 +33,8 @@ enum {
   GUARD_TIMEOUT = 1,
   GUARD_OUTPUT = 2,
   GUARD_CANCELLED = 3,
-  GUARD_RAISED = 4 /* a signal handler raised an exception, which is in `exception` */
+  GUARD_RAISED = 4, /* a signal handler raised an exception, which is in `exception` */
+  GUARD_FILES = 5
 };
 
 /* The reasons for which an entry was refused before any guest code ran. */
@@ -59,13 +61,17 @@ typedef struct guard_table {
   void *(*set_fuel)(void *context, uint64_t fuel);               /* wasmtime_context_set_fuel */
   void *(*get_fuel)(void *context, uint64_t *fuel);              /* wasmtime_context_get_fuel */
   void *(*component_instantiate)(void *linker, void *context, void *component,
-                                 void *instance);                /* wasmtime_component_linker_instantiate */
+                                         void *instance);        /* wasmtime_component_linker_instantiate */
+  bool (*component_function)(const void *instance, void *context, const void *export_index,
+                             void *function);                    /* wasmtime_component_instance_get_func */
   void *(*component_call)(void *function, void *context, const void *arguments, size_t count, void *results,
                           size_t result_count);                  /* wasmtime_component_func_call */
   void *(*module_instantiate)(void *linker, void *context, void *module, void *instance,
                               void **trap);                      /* wasmtime_linker_instantiate */
   void *(*module_call)(void *context, void *function, void *values, size_t count,
                        void **trap);                             /* wasmtime_func_call_unchecked */
+  bool (*module_export)(void *context, const void *instance, const char *name, size_t length,
+                        void *item);                             /* wasmtime_instance_export_get */
   void *(*resource_drop)(void *context, void *resource);         /* wasmtime_component_resource_any_drop */
   int (*gil_ensure)(void);                                       /* PyGILState_Ensure */
   void (*gil_release)(int state);                                /* PyGILState_Release */
@@ -77,20 +83,21 @@ typedef struct guard_table {
 /* A store, its memory account, and its current or last run.
  *
  * The memory of this struct belongs to the caller, is zero at first, aligned to 8 bytes, and must live until
- * `guard_store_delete` has returned. The caller writes the fields of the first group between runs, with `entries = 0`
- * to begin a new run; everything else is only read.
+ * `guard_store_delete` has returned. The caller writes the fields of the first group between runs, to begin a new one:
+ * `stop`, `entries`, `started_ns` and `finished_ns` are 0 then, and `fuel_left` is `fuel`. Everything else is only read.
  */
 typedef struct guard_run {
-  /* Set by the caller before each run, as one piece of 32 bytes. */
+  /* Set by the caller before each run, as one piece. */
   int32_t stop;       /*   0: one of the reasons above. Atomic. A run that is stopped already does not get anywhere */
   int32_t entries;    /*   4: entries of this run so far. The first one begins the run */
   int64_t timeout_ns; /*   8: from the first entry on; negative for none */
   uint64_t fuel;      /*  16: the value of the fuel counter at the first entry */
-  int64_t limit;      /*  24: what the memories of the store may take together */
+  uint64_t fuel_left; /*  24: after the last entry */
+  int64_t started_ns; /*  32: when guest code was first entered */
+  int64_t finished_ns; /* 40: when the last entry ended; 0 while it runs */
+  /* Set by the caller before `guard_store_new`. */
+  int64_t limit;       /* 48: what the memories of the store may take together */
   /* The figures of the run. */
-  uint64_t fuel_left;  /*  32: after the last entry; `fuel` before */
-  int64_t started_ns;  /*  40: when guest code was first entered; 0 before */
-  int64_t finished_ns; /*  48: when the last entry ended; 0 while it runs */
   int64_t cpu_ns;      /*  56: processor time of the thread in all finished entries */
   int64_t used;        /*  64: the balance of the memory account. Atomic, as are those that follow */
   int64_t peak;        /*  72: its highest value in this run */
@@ -121,8 +128,7 @@ GUARD_API size_t guard_run_size(void);
 GUARD_API size_t guard_table_size(void);
 
 /* Prepare the process. `stack_bytes` is the stack that an entry needs, wasmtime's limit and Python's frames included.
- * Must be called on the thread that handles signals, Python's main thread. Further calls do nothing. Returns 0, or an
- * error number. */
+ * Further calls do nothing. Returns 0, or an error number. */
 GUARD_API int guard_load(const guard_table *table, size_t stack_bytes);
 
 /* Stop the thread that keeps deadlines, and unmap what is kept for reuse. A later entry starts it again. */
@@ -145,10 +151,20 @@ GUARD_API void guard_store_delete(guard_run *run);
 GUARD_API void *guard_component_instantiate(guard_run *run, void *linker, void *component, void *instance);
 GUARD_API void *guard_component_call(guard_run *run, void *function, const void *arguments, size_t count, void *results,
                                      size_t result_count);
+/* Instantiate and call as one entry. `instance` and `function` are written, and `function` must be an export. */
+GUARD_API void *guard_component_execute(guard_run *run, void *linker, void *component, void *instance,
+                                        const void *export_index, void *function, const void *arguments, size_t count,
+                                        void *results, size_t result_count);
 GUARD_API void *guard_module_instantiate(guard_run *run, void *linker, void *module, void *instance);
 /* `values` holds the arguments, and afterwards the results: `count` values of 16 bytes. */
 GUARD_API void *guard_module_call(guard_run *run, void *function, void *values, size_t count);
+/* Instantiate and call as one entry. `function` is written, and `name` must be an exported function. */
+GUARD_API void *guard_module_execute(guard_run *run, void *linker, void *module, void *instance, const char *name,
+                                     size_t length, void *function, void *values, size_t count);
 GUARD_API void *guard_resource_drop(guard_run *run, void *resource);
+
+/* Whether this thread has enough stack left for an entry. */
+GUARD_API bool guard_has_stack(void);
 
 /* Stop a run, and let its guest be interrupted until it ends. May be called from any thread, at any time in the life of
  * the store. Does nothing if the run is stopped already. */

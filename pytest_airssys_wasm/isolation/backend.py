@@ -20,7 +20,7 @@ from pytest_airssys_wasm.protocol.outcomes import outcome_of_end
 from pytest_airssys_wasm.runtime.base.originals import monotonic
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.base.usage import FuelMetrics, Usage
-from pytest_airssys_wasm.runtime.budget.memory_account import MemoryAccount
+from pytest_airssys_wasm.runtime.capi.guard import GuardRun
 from pytest_airssys_wasm.runtime.errors import RuntimeDied, WasmError, error_of
 from pytest_airssys_wasm.runtime.execution.run import Stop
 from pytest_airssys_wasm.runtime.execution.verdict import host_failure, judge
@@ -100,7 +100,7 @@ class WorkerBackend:
         self._outcome: Outcome | None = None
         """The outcome that the process reported for the run; `None` if it has not reported one."""
         self._is_over = False
-        self.account = MemoryAccount(settings.limits.memory)
+        self.account = GuardRun(limit_bytes=min(settings.limits.memory, 2**63 - 1))
         self.running = self._lease.running
         self.release = self._lease.release
 

@@ -12,6 +12,7 @@ from pytest_airssys_wasm.runtime.base.regular_files import GUEST_BYTES, UnfitFil
 from pytest_airssys_wasm.runtime.binary.component_reader import DEEPEST
 from pytest_airssys_wasm.runtime.binary.expansion import MOST_DEFINITIONS, expand
 from pytest_airssys_wasm.runtime.binary.formats import is_text
+from pytest_airssys_wasm.runtime.binary.interruption import is_soon_interrupted
 from pytest_airssys_wasm.runtime.binary.sections import read_module
 from pytest_airssys_wasm.runtime.compile.compiler import Compiler
 from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidComponent, InvalidConfiguration, ResourceLimitExceeded
@@ -123,6 +124,7 @@ class WasmEngine(EngineCore):
         known: dict[str, Any] = {"engine": self.raw, "raw": raw, "name": name, "path": path, "manifest": manifest}
         component = WitComponent(**known) if shape is None else CoreModule(shape, **known)
         component.instance_bytes, component.loaded_by = instance_bytes, self
+        component.is_soon_interrupted = is_soon_interrupted(binary)
         component.load_ms, component.was_compiled = (monotonic() - started) * 1_000, was_compiled
         if self.isolation is not None or path is None:
             component.binary = binary
@@ -139,6 +141,7 @@ class WasmEngine(EngineCore):
         known: dict[str, Any] = {"engine": self.raw, "raw": raw, "name": path.name, "path": path, "manifest": None}
         component = CoreModule(read_module(binary), **known) if kind == "module" else WitComponent(**known)
         component.instance_bytes = _measured(binary, path.name)
+        component.is_soon_interrupted = is_soon_interrupted(binary)
         return component
 
     def to_binary(self, source: bytes, name: str) -> tuple[Kind, bytes]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,7 +17,6 @@ from pytest_airssys_wasm import ResourceLimits, UnfitHost, Wasi
 from pytest_airssys_wasm.isolation import compile as compiling
 from pytest_airssys_wasm.isolation import compile_worker, pool, spawn
 from pytest_airssys_wasm.runtime.budget import machine
-from pytest_airssys_wasm.runtime.capi import memory_creator
 from pytest_airssys_wasm.runtime.compile import artefacts
 from pytest_airssys_wasm.runtime.guest import store_context
 
@@ -105,30 +106,35 @@ def test_streams_without_paths_are_refused_before_anything_runs(monkeypatch):
         store_context.wasi_config(Wasi(stdin="x"), None)
 
 
-def test_memory_that_the_machine_refuses_to_a_growing_guest_is_no_trap_of_its(engine, monkeypatch):
+@contextmanager
+def little_memory(free_bytes):
+    """Let the system refuse more than this to the process."""
+    held_kib = Path("/proc/self/status").read_text("ascii").partition("VmData:")[2].split()[0]
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (int(held_kib) * 1024 + free_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def test_memory_that_the_machine_refuses_to_a_growing_guest_is_no_trap_of_its(engine):
     guest = engine.load(
         """(module (memory 1)
-        (func (export "grow") (result i32) (memory.grow (i32.const 1)))
-        (func (export "must-grow") (if (i32.eq (memory.grow (i32.const 1)) (i32.const -1)) (then unreachable)))
+        (func (export "grow") (result i32) (memory.grow (i32.const 16384)))
+        (func (export "must-grow") (if (i32.eq (memory.grow (i32.const 16384)) (i32.const -1)) (then unreachable)))
         (func (export "trap") unreachable))"""
     )
     if engine.isolation is not None:
         pytest.skip("the memories are in another process")
-    real = memory_creator._mprotect
-    sizes = []
-
-    def refuse(address, size, access):
-        sizes.append(size)
-        return real(address, size, access) if len(sizes) % 2 else -1  # the first page of each memory is granted
-
-    monkeypatch.setattr(memory_creator, "_mprotect", refuse)
-    assert engine.execute(guest, "grow", limits=LIMITS).value == -1
-    with pytest.raises(UnfitHost) as caught:
-        engine.execute(guest, "must-grow", limits=LIMITS)
+    much = ResourceLimits(memory="2 GiB", fuel=None, timeout_ms=60_000)
+    with little_memory(2**28):
+        assert engine.execute(guest, "grow", limits=much).value == -1
+        with pytest.raises(UnfitHost) as caught:
+            engine.execute(guest, "must-grow", limits=much)
     assert caught.value.usage.denied_growths == 0
-    monkeypatch.undo()
     with pytest.raises(Exception, match="unreachable"):
-        engine.execute(guest, "trap", limits=LIMITS)
+        engine.execute(guest, "trap", limits=much)
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
+from mutants import python_memories
 from mutants.mutant import Family, answering, around, rewriting, text_of
+from mutants.python_memories import account_in_python
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
-from pytest_airssys_wasm.runtime.budget.memory_account import MemoryAccount
 
 FAMILY = Family("bounds")
 
@@ -167,4 +168,5 @@ def the_last_page_is_only_had_at_first(patch):
             return False
         return original(self, size_bytes)
 
-    around(patch, MemoryAccount, "take", take)
+    account_in_python(patch)
+    around(patch, python_memories, "take", take)

@@ -9,11 +9,11 @@ from functools import partial
 from mmap import MAP_PRIVATE, mmap
 from time import monotonic
 
+from mutants import python_memories as memory
 from mutants.mutant import Family, around, text_of
 from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.capi import abi
-from pytest_airssys_wasm.runtime.capi import memory_creator as memory
 from pytest_airssys_wasm.runtime.execution.run import Run
 from pytest_airssys_wasm.runtime.guest import component_calls
 
@@ -50,13 +50,15 @@ def address_space_is_kept(patch):
     def unmap(self):
         advise(self.base, max(memory.PAGE_BYTES, self.reserved_bytes), 4)  # MADV_DONTNEED
 
-    patch.setattr(memory._Mapping, "unmap", unmap)
+    memory.account_in_python(patch)
+    patch.setattr(memory.Mapping, "unmap", unmap)
 
 
 @partial(FAMILY.lasting_mutant, alone=True)
 def memory_is_kept(patch):
     """The pages of a memory are not given back."""
-    patch.setattr(memory._Mapping, "unmap", lambda self: None)
+    memory.account_in_python(patch)
+    patch.setattr(memory.Mapping, "unmap", lambda self: None)
 
 
 @FAMILY.lone_mutant
@@ -67,14 +69,15 @@ def grown_memory_is_kept(patch):
         original(self, size_bytes)
         self.has_grown = True
 
-    class Mapping(memory._Mapping):
+    class Mapping(memory.Mapping):
         has_grown = False
 
         def unmap(self):
             if not self.has_grown:
                 super().unmap()
 
-    patch.setattr(memory, "_Mapping", Mapping)
+    memory.account_in_python(patch)
+    patch.setattr(memory, "Mapping", Mapping)
     around(patch, Mapping, "grow", grow)
 
 

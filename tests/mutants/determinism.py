@@ -8,9 +8,10 @@ from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
+from mutants import python_memories
 from mutants.mutant import Family, answering, around, text_of
+from mutants.python_memories import account_in_python
 from pytest_airssys_wasm.conformance import inprocess
-from pytest_airssys_wasm.runtime.budget.memory_account import MemoryAccount
 from pytest_airssys_wasm.runtime.compile import wasmtime_config
 from pytest_airssys_wasm.runtime.engine import WasmEngine
 from pytest_airssys_wasm.runtime.guest.store_context import wasi_config
@@ -120,7 +121,8 @@ def growth_depends_on_chance(patch):
             return False
         return original(self, size_bytes)
 
-    around(patch, MemoryAccount, "take", take)
+    account_in_python(patch)
+    around(patch, python_memories, "take", take)
 
 
 @FAMILY.lasting_mutant

@@ -13,11 +13,11 @@ from typing import Any
 from msgspec import structs
 
 from mutants.mutant import Family, answering, around, ending, is_component, reading
+from mutants.python_memories import set_fuel
 from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.budget.limits import MAX_U64
-from pytest_airssys_wasm.runtime.capi import abi
-from pytest_airssys_wasm.runtime.capi.stores import RawStore
+from pytest_airssys_wasm.runtime.execution import run as run_module
 from pytest_airssys_wasm.runtime.guest import linking
 from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
@@ -51,13 +51,20 @@ def no_fuel_limit_in_components(patch):
 @FAMILY.mutant
 def one_unit_too_much(patch):
     """The counter starts one above the budget, and the account does not show it."""
-    around(patch, RawStore, "begin", lambda begin, self, fuel, **known: begin(self, min(fuel + 1, MAX_U64), **known))
+    around(
+        patch,
+        run_module,
+        "begin_run",
+        lambda begin, run, fuel, timeout_ms: begin(run, min(fuel + 1, MAX_U64), timeout_ms),
+    )
 
 
 @FAMILY.mutant
 def one_unit_too_little(patch):
     """The last unit of the budget cannot be used."""
-    around(patch, RawStore, "begin", lambda begin, self, fuel, **known: begin(self, max(fuel - 1, 0), **known))
+    around(
+        patch, run_module, "begin_run", lambda begin, run, fuel, timeout_ms: begin(run, max(fuel - 1, 0), timeout_ms)
+    )
 
 
 @FAMILY.mutant
@@ -116,7 +123,7 @@ def a_host_call_refills_the_budget(patch):
         def serve_and_refill(*args):
             serve(*args)
             run = runs[get_ident()]
-            abi.context_set_fuel(run.fuel_meter.__self__.context, run.fuel_at_start)
+            set_fuel(run.fuel_meter.__self__.context, run.fuel_at_start)
 
         return serve_and_refill
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from ctypes import memmove, memset, string_at
+from collections import Counter
+from ctypes import addressof, memmove, memset, string_at
 
 from msgspec import UNSET
 
+from mutants import python_memories
 from mutants.mutant import Family, answering, around, reading, rewriting
+from mutants.python_memories import Account, Mapping, account_in_python
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
-from pytest_airssys_wasm.runtime.budget.memory_account import MemoryAccount
-from pytest_airssys_wasm.runtime.capi.memory_creator import _Mapping
+from pytest_airssys_wasm.runtime.capi.guard import GuardRun
+from pytest_airssys_wasm.runtime.execution.run import Run
 from pytest_airssys_wasm.runtime.guest import in_process
-from pytest_airssys_wasm.runtime.guest.engine_core import EngineCore
 
 FAMILY = Family("memory")
 
@@ -22,14 +24,26 @@ PAGE = 65_536
 def _limit(patch, change):
     """`change(limit_bytes)` is the limit that is kept; the store's own account stays as it is shown."""
 
-    def take(original, self, size_bytes):
-        told, self.limit_bytes = self.limit_bytes, change(self.limit_bytes)
+    def take(original, run, size_bytes):
+        told, run.limit_bytes = run.limit_bytes, change(run.limit_bytes)
         try:
-            return original(self, size_bytes)
+            return original(run, size_bytes)
         finally:
-            self.limit_bytes = told
+            run.limit_bytes = told
 
-    around(patch, MemoryAccount, "take", take)
+    _taking(patch, take)
+
+
+def _taking(patch, take):
+    """`take(original, run, size_bytes)` charges the account of a store."""
+    account_in_python(patch)
+    around(patch, python_memories, "take", take)
+
+
+def _paying(patch, pay):
+    """`pay(account)` is charged in the place of the store's account."""
+    account_in_python(patch)
+    around(patch, python_memories, "payer", lambda payer, engine: pay(payer(engine)))
 
 
 @FAMILY.mutant
@@ -47,7 +61,7 @@ class _OneMemory:
         self.is_free = first_is_free
 
     def take(self, size_bytes):
-        account = self.account
+        account = self.account.run
         if not self.is_free and self.used_bytes + size_bytes > account.limit_bytes:
             account.denied_growths += 1
             return False
@@ -65,33 +79,28 @@ class _OneMemory:
 @FAMILY.mutant
 def a_limit_for_each_memory(patch):
     """The limit holds for one memory at a time, as wasmtime's own does."""
-    around(patch, EngineCore, "_payer", lambda payer, self: _OneMemory(payer(self)))
+    _paying(patch, _OneMemory)
 
 
 @FAMILY.mutant
 def the_initial_size_is_free(patch):
     """Only growth is limited."""
-    around(patch, EngineCore, "_payer", lambda payer, self: _OneMemory(payer(self), first_is_free=True))
+    _paying(patch, lambda account: _OneMemory(account, first_is_free=True))
 
 
 @FAMILY.mutant
 def the_gc_heap_is_free(patch):
     """Only linear memories are counted."""
-    free = MemoryAccount(2**30)
-
-    def payer(original, self):
-        return free if getattr(original(self), "is_heap", False) else original(self)
-
-    class Account(MemoryAccount):
-        __slots__ = ("is_heap",)
+    free = Account(GuardRun(limit_bytes=2**30))
+    heaps = set()
 
     def instantiation(original, self, operation, run):
-        self.account.is_heap = operation.component.kind == "module" and not operation.component.shape.memories
+        if operation.component.kind == "module" and not operation.component.shape.memories:
+            heaps.add(addressof(self.account))
         return original(self, operation, run)
 
-    patch.setattr(in_process, "MemoryAccount", Account)
     around(patch, in_process.InProcessBackend, "_instantiation", instantiation)
-    around(patch, EngineCore, "_payer", payer)
+    _paying(patch, lambda account: free if addressof(account.run) in heaps else account)
 
 
 @FAMILY.mutant
@@ -151,7 +160,7 @@ def one_refusal_is_forever(patch):
             self.limit_bytes = self.used_bytes
         return taken
 
-    around(patch, MemoryAccount, "take", take)
+    _taking(patch, take)
 
 
 @FAMILY.mutant
@@ -170,12 +179,15 @@ def a_refusal_is_counted_once(patch):
 def refusals_are_counted_from_the_beginning(patch):
     """What one call was refused is counted in the next, and blamed for its trap."""
 
-    def begin(original, self):
-        denied = self.denied_growths
-        original(self)
-        self.denied_growths = denied
+    denied = Counter()
 
-    around(patch, MemoryAccount, "begin", begin)
+    def settle(original, self):
+        store = addressof(self.account)
+        original(self)
+        denied[store] += self.account.denied_growths
+        self.account.denied_growths = denied[store]
+
+    around(patch, Run, "settle", settle)
 
 
 @FAMILY.mutant
@@ -195,7 +207,7 @@ def the_peak_is_what_there_was_at_first(patch):
             self.peak_bytes = peak
         return taken
 
-    around(patch, MemoryAccount, "take", measured)
+    _taking(patch, measured)
 
 
 @FAMILY.mutant
@@ -204,14 +216,15 @@ def the_peak_is_that_of_the_largest_memory(patch):
 
     class Largest(_OneMemory):
         def take(self, size_bytes):
-            peak = self.account.peak_bytes
+            run = self.account.run
+            peak = run.peak_bytes
             taken = self.account.take(size_bytes)
             if taken:
                 self.used_bytes += size_bytes
-                self.account.peak_bytes = max(peak, self.used_bytes)
+                run.peak_bytes = max(peak, self.used_bytes)
             return taken
 
-    around(patch, EngineCore, "_payer", lambda payer, self: Largest(payer(self)))
+    _paying(patch, Largest)
 
 
 @FAMILY.mutant
@@ -246,8 +259,8 @@ def the_peak_is_that_of_all_stores(patch):
         held[0] -= size_bytes
         original(self, size_bytes)
 
-    around(patch, MemoryAccount, "take", take)
-    around(patch, MemoryAccount, "give_back", give_back)
+    _taking(patch, take)
+    around(patch, python_memories, "give_back", give_back)
 
 
 @FAMILY.lasting_mutant
@@ -267,8 +280,8 @@ def all_stores_share_one_limit(patch):
         held[0] -= size_bytes
         original(self, size_bytes)
 
-    around(patch, MemoryAccount, "take", take)
-    around(patch, MemoryAccount, "give_back", give_back)
+    _taking(patch, take)
+    around(patch, python_memories, "give_back", give_back)
 
 
 @FAMILY.lasting_mutant
@@ -283,7 +296,7 @@ def memory_is_never_given_back_to_the_account(patch):
         held[0] += size_bytes if taken else 0
         return taken
 
-    around(patch, MemoryAccount, "take", take)
+    _taking(patch, take)
 
 
 @FAMILY.lasting_mutant
@@ -299,8 +312,9 @@ def memory_is_not_zeroed(patch):
         original(self, account, size_bytes, *rest)
         memmove(self.base, left.get(size_bytes, b""), len(left.get(size_bytes, b"")))
 
-    around(patch, _Mapping, "unmap", unmap)
-    around(patch, _Mapping, "__init__", make)
+    account_in_python(patch)
+    around(patch, Mapping, "unmap", unmap)
+    around(patch, Mapping, "__init__", make)
 
 
 @FAMILY.mutant
@@ -312,7 +326,8 @@ def grown_memory_is_not_zeroed(patch):
         original(self, size_bytes)
         memset(self.base + before, 0xA5, size_bytes - before)
 
-    around(patch, _Mapping, "grow", grow)
+    account_in_python(patch)
+    around(patch, Mapping, "grow", grow)
 
 
 @FAMILY.mutant

@@ -9,10 +9,9 @@ from collections import Counter
 from dataclasses import replace
 
 from mutants.mutant import Family, answering, around
+from mutants.python_memories import MADE, account_in_python, set_fuel
 from pytest_airssys_wasm.conformance.host_library import HOST_LIBRARY, SUSPENDING
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
-from pytest_airssys_wasm.runtime.capi import abi
-from pytest_airssys_wasm.runtime.capi.memory_creator import MemoryCreator
 from pytest_airssys_wasm.runtime.execution.awaiting import event_loop
 from pytest_airssys_wasm.runtime.execution.awaiting.event_loop import LoopClock
 from pytest_airssys_wasm.runtime.execution.run import Run, Stop
@@ -209,13 +208,13 @@ def a_deadline_ends_all_that_are_suspended(patch):
 @FAMILY.mutant
 def a_guest_that_wakes_has_no_budget(patch):
     """After a suspension fuel is not counted any more."""
-    _waking(patch, lambda run, raw: abi.context_set_fuel(raw.context, 2**64 - 1))
+    _waking(patch, lambda run, raw: set_fuel(raw.context, 2**64 - 1))
 
 
 @FAMILY.mutant
 def a_guest_that_wakes_has_its_whole_budget_again(patch):
     """A suspension counts as the beginning of an execution."""
-    _waking(patch, lambda run, raw: abi.context_set_fuel(raw.context, run.fuel_at_start))
+    _waking(patch, lambda run, raw: set_fuel(raw.context, run.fuel_at_start))
 
 
 @FAMILY.mutant
@@ -227,7 +226,7 @@ def sleep_costs_fuel(patch):
         value = original(coroutine, run)
         raw = run.fuel_meter.__self__
         slept_ms = int((time.monotonic() - began) * 1_000)
-        abi.context_set_fuel(raw.context, max(0, raw.fuel_left() - slept_ms))
+        set_fuel(raw.context, max(0, raw.fuel_left() - slept_ms))
         return value
 
     around(patch, event_loop, "wait_for", wait_for)
@@ -236,19 +235,14 @@ def sleep_costs_fuel(patch):
 @FAMILY.mutant
 def a_guest_that_wakes_finds_its_memory_empty(patch):
     """The pages of a suspended guest are given to others."""
-    creators: list[MemoryCreator] = []
-
-    def make(original, self, payer):
-        original(self, payer)
-        creators.append(self)
+    account_in_python(patch)
 
     def empty(run, raw):
-        for creator in creators:
-            for mapping in [*creator._mappings.values()]:
-                if mapping.account is run.account:
+        for memories in MADE:
+            for mapping in [*memories.mappings.values()]:
+                if mapping.account.run is run.account:
                     ctypes.memset(mapping.base, 0, mapping.size_bytes)
 
-    around(patch, MemoryCreator, "__init__", make)
     _waking(patch, empty)
 
 

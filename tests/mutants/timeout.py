@@ -8,8 +8,8 @@ from threading import Timer
 
 from mutants.mutant import Family, around, reading
 from pytest_airssys_wasm.runtime.execution import clock as deadline
+from pytest_airssys_wasm.runtime.execution import run as run_module
 from pytest_airssys_wasm.runtime.execution.run import Run, Stop
-from pytest_airssys_wasm.runtime.guest.engine_core import EngineCore
 from pytest_airssys_wasm.runtime.store import store
 from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
@@ -23,6 +23,19 @@ def _with_timeout(patch, change):
         store,
         "keep_time",
         lambda keep, run, timeout_ms, *rest: keep(run, None if timeout_ms is None else change(timeout_ms), *rest),
+    )
+    _guarding(patch, change)
+
+
+def _guarding(patch, change):
+    """`change(timeout_ms)` is the timeout that the guard keeps."""
+    around(
+        patch,
+        run_module,
+        "begin_run",
+        lambda begin, account, fuel, timeout_ms: begin(
+            account, fuel, None if timeout_ms is None else change(timeout_ms)
+        ),
     )
 
 
@@ -70,6 +83,7 @@ def the_timeout_is_looked_at_between_calls(patch):
             run.stop = Stop.TIMEOUT
 
     around(patch, store, "keep_time", keep_time)
+    _guarding(patch, lambda _: None)
 
 
 def _gives_up(patch, may_give_up):
@@ -152,8 +166,11 @@ def the_clock_runs_through_all_calls(patch):
     """The deadline is that of the store, and not of each call."""
 
     def begin(original, self, run, *rest):
+        self._first_start = getattr(self, "_first_start", time.monotonic())
+        if self.limits.timeout_ms is not None:
+            gone_ns = int(1e9 * (time.monotonic() - self._first_start))
+            run.account.timeout_ns = max(0, run.account.timeout_ns - gone_ns)
         original(self, run, *rest)
-        self._first_start = run.started_at = getattr(self, "_first_start", run.started_at)
 
     around(patch, LimitedStore, "_begin", begin)
 
@@ -162,12 +179,13 @@ def the_clock_runs_through_all_calls(patch):
 def a_deadline_ends_all_guests(patch):
     """The interruption reaches every guest of the engine, and each takes it for its own."""
 
-    def is_stopped(original, self):
-        for run in [*self.runs.values()]:
-            run.stop = run.stop or Stop.TIMEOUT
-        return original(self)
+    def end(original, self, operation, run):
+        if run.stop is Stop.TIMEOUT:
+            for one in [*self.engine.runs.values()]:
+                one.stop = Stop.TIMEOUT
+        original(self, operation, run)
 
-    around(patch, EngineCore, "_is_stopped", is_stopped)
+    around(patch, LimitedStore, "_end", end)
 
 
 @FAMILY.lasting_mutant
@@ -177,8 +195,7 @@ def the_timer_outlives_its_call(patch):
     def run(original, self, *what):
         def go_off():
             for one in self._backend.running:
-                one.stop = one.stop or Stop.TIMEOUT
-            self.engine.interrupt()
+                one.stop = Stop.TIMEOUT
 
         if self.limits.timeout_ms:
             # Not at the deadline itself: which of the two comes first would be chance.
@@ -196,7 +213,8 @@ def the_stop_flag_is_not_cleared(patch):
     flag: list[Run] = []
 
     def begin(original, self, run, *rest):
-        run.stop = Stop.TIMEOUT if flag else None
+        if flag:
+            run.stop = Stop.TIMEOUT
         flag.clear()
         original(self, run, *rest)
 

@@ -11,7 +11,7 @@ import pytest
 from pytest_airssys_wasm import ResourceLimitExceeded, ResourceLimits
 from pytest_airssys_wasm.protocol.host_calls import HostCallFailed, HostCallUnanswered, PendingHostCalls
 from pytest_airssys_wasm.protocol.session_messages import HostReply
-from pytest_airssys_wasm.runtime.budget.memory_account import MemoryAccount
+from pytest_airssys_wasm.runtime.capi.guard import GuardRun
 from pytest_airssys_wasm.runtime.execution.run import Run, Stop
 
 SOON_S = 60
@@ -82,8 +82,9 @@ def test_the_end_of_all_replies_ends_every_wait_and_every_later_one(questions, l
 
 @pytest.mark.parametrize("is_asked", [True, False])
 def test_a_run_that_is_stopped_waits_for_no_reply(questions, lines, is_asked):
-    run = Run(ResourceLimits(memory=0), None, MemoryAccount(0))
-    run.stop = None if is_asked else Stop.TIMEOUT
+    run = Run(ResourceLimits(memory=0), None, GuardRun())
+    if not is_asked:
+        run.stop = Stop.TIMEOUT
     with questions.within(3) as ask:
         wait = in_a_thread(ask, "f", [], run)
         if is_asked:

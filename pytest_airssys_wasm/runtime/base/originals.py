@@ -56,6 +56,8 @@ else:
 
 monotonic = time.monotonic
 """The clock of all durations, in seconds."""
+monotonic_ns = time.monotonic_ns
+"""The same clock in nanoseconds."""
 time_ns = time.time_ns
 """The time of day in nanoseconds since 1970, for comparisons with the times of files, and for reports."""
 thread_time_ns = time.thread_time_ns

@@ -6,8 +6,7 @@ beside a busy Python thread. `long` functions release it, because they enter gue
 
 from __future__ import annotations
 
-import ctypes
-from ctypes import CFUNCTYPE, PYFUNCTYPE, c_bool, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p, sizeof
+from ctypes import CFUNCTYPE, PYFUNCTYPE, c_bool, c_char_p, c_int, c_size_t, c_uint32, c_void_p, sizeof
 from importlib.metadata import version as installed_version
 from typing import TYPE_CHECKING, Any
 
@@ -98,24 +97,11 @@ def config_setter(name: str) -> Callable[[int, bool], None]:
     return short(f"wasmtime_config_{name}_set", None, P, c_bool)
 
 
-# engine and store
-config_host_memory_creator_set = short("wasmtime_config_host_memory_creator_set", None, P, P)
-engine_increment_epoch = short("wasmtime_engine_increment_epoch", None, P)
-store_new = short("wasmtime_store_new", P, P, P, P)
-store_context = short("wasmtime_store_context", P, P)
-# Deleting a store unmaps its memories and may run host destructors.
-store_delete = long("wasmtime_store_delete", None, P)
-store_limiter = short("wasmtime_store_limiter", None, P, *[ctypes.c_int64] * 5)
-store_epoch_deadline_callback = short("wasmtime_store_epoch_deadline_callback", None, P, P, P, P)
-context_set_fuel = short("wasmtime_context_set_fuel", P, P, c_uint64)
-context_get_fuel = short("wasmtime_context_get_fuel", P, P, P)
-context_set_epoch_deadline = short("wasmtime_context_set_epoch_deadline", None, P, c_uint64)
+# stores: the rest is done by the guard
 context_set_wasi = short("wasmtime_context_set_wasi", P, P, P)
 
 # components
-component_linker_instantiate = long("wasmtime_component_linker_instantiate", P, P, P, P, P)
 component_instance_get_func = short("wasmtime_component_instance_get_func", c_bool, P, P, P, P)
-component_func_call = long("wasmtime_component_func_call", P, P, P, P, c_size_t, P, c_size_t)
 component_linker_add_func = short("wasmtime_component_linker_instance_add_func", P, P, c_char_p, c_size_t, P, P, P)
 component_linker_add_resource = short(
     "wasmtime_component_linker_instance_add_resource", P, P, c_char_p, c_size_t, P, P, P, P
@@ -124,7 +110,6 @@ component_linker_add_resource = short(
 component_type_import_count = short("wasmtime_component_type_import_count", c_size_t, P, P)
 component_type_export_count = short("wasmtime_component_type_export_count", c_size_t, P, P)
 component_instance_type_export_count = short("wasmtime_component_instance_type_export_count", c_size_t, P, P)
-resource_any_drop = long("wasmtime_component_resource_any_drop", P, P, P)
 resource_any_delete = short("wasmtime_component_resource_any_delete", None, P)
 resource_any_to_host = short("wasmtime_component_resource_any_to_host", P, P, P, P)
 resource_host_new = short("wasmtime_component_resource_host_new", P, c_bool, c_uint32, c_uint32)
@@ -133,7 +118,5 @@ resource_host_rep = short("wasmtime_component_resource_host_rep", c_uint32, P)
 resource_host_to_any = short("wasmtime_component_resource_host_to_any", P, P, P, P)
 
 # modules
-linker_instantiate = long("wasmtime_linker_instantiate", P, P, P, P, P, P)
 linker_define_func = short("wasmtime_linker_define_func", P, P, c_char_p, c_size_t, c_char_p, c_size_t, P, P, P, P)
 instance_export_get = short("wasmtime_instance_export_get", c_bool, P, P, c_char_p, c_size_t, P)
-func_call = long("wasmtime_func_call", P, P, P, P, c_size_t, P, c_size_t, P)

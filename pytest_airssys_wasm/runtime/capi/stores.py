@@ -1,18 +1,15 @@
-"""The raw store of wasmtime, which is created, metered and deleted through its address."""
+"""The store of wasmtime under the native guard, which is created, metered and deleted through its address."""
 
 from __future__ import annotations
 
-from ctypes import CFUNCTYPE, byref, c_uint8, c_uint64, c_void_p, cast
-from typing import TYPE_CHECKING, Any
+import sys
+from ctypes import addressof, c_void_p, cast
+from typing import Any
 
 from pytest_airssys_wasm.runtime.capi import abi, failures
+from pytest_airssys_wasm.runtime.capi.guard import GuardRun, guard
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-_CONTINUE = 0  # WASMTIME_UPDATE_DEADLINE_CONTINUE
-
-_EpochCallback = CFUNCTYPE(c_void_p, c_void_p, c_void_p, c_void_p, c_void_p)
+_MOST = 2**63 - 1
 
 
 def address(managed: Any) -> int:
@@ -22,57 +19,46 @@ def address(managed: Any) -> int:
     return value
 
 
-class EpochCallback:
-    """The callback that wasmtime calls on the thread of the guest at each new epoch, to decide whether to end the
-    guest.
-    """
+class Memories:
+    """The memory creator of one engine, which charges each memory to the store of the run that makes it."""
 
-    def __init__(self, is_stopped: Callable[[], bool]) -> None:
-        self._is_stopped = is_stopped
-        self._callback = _EpochCallback(self._decide)
-        self.address = cast(self._callback, c_void_p).value
+    def __init__(self, config: int) -> None:
+        """Install the creator in the engine that will be made from the `wasm_config_t` at the address `config`."""
+        self._guard = guard()
+        self._address = self._guard.memories_new(config)
+        if not self._address:
+            raise MemoryError
 
-    def _decide(self, _context: int, _data: None, delta: int, kind: int) -> int | None:
-        if self._is_stopped():
-            return failures.new_interrupt()
-        c_uint64.from_address(delta).value = 1
-        c_uint8.from_address(kind).value = _CONTINUE
-        return None
+    @property
+    def live(self) -> int:
+        """The number of existing memories. The engine must still exist."""
+        return int(self._guard.memories_live(self._address))
 
 
 class RawStore:
     """A `wasmtime_store_t`. It is not thread-safe; its last user must call `delete` exactly once."""
 
-    __slots__ = ("_fuel", "context", "pointer")
+    __slots__ = ("address", "context", "guard", "run")
 
     def __init__(
-        self,
-        engine: int,
-        epoch_callback: EpochCallback,
-        *,
-        table_elements: int,
-        instances: int,
-        tables: int,
-        memories: int,
+        self, engine: int, *, memory_bytes: int, table_elements: int, instances: int, tables: int, memories: int
     ) -> None:
-        self.pointer = abi.store_new(engine, None, None)
-        self.context = abi.store_context(self.pointer)
-        # Memory is not limited here (-1): the memory account refuses growth, and remembers that it did.
-        abi.store_limiter(self.pointer, -1, *(_i64(n) for n in (table_elements, instances, tables, memories)))
-        abi.store_epoch_deadline_callback(self.pointer, epoch_callback.address, None, None)
-        self._fuel = c_uint64()
-
-    def begin(self, fuel: int, *, stopped: bool) -> None:
-        """Set the fuel counter, and let wasmtime call the epoch callback at the next epoch, or immediately if
-        `stopped`.
-        """
-        abi.context_set_fuel(self.context, fuel)
-        abi.context_set_epoch_deadline(self.context, 0 if stopped else 1)
+        if sys.is_finalizing():
+            raise RuntimeError("no guest can be run any more: the interpreter is ending")  # ctypes would crash
+        self.guard = guard()
+        self.run = GuardRun(limit_bytes=min(memory_bytes, _MOST))
+        """The account and the figures of the store."""
+        self.address = addressof(self.run)
+        """The address of `run`, which stands for the store in functions of the guard."""
+        # A negative count would mean "no limit" to wasmtime, and a larger one would wrap to it.
+        counts = (min(count, _MOST) for count in (table_elements, instances, tables, memories))
+        self.guard.store_new(self.address, engine, *counts)
+        self.context: int = self.run.context
+        """The address of the `wasmtime_context_t`."""
 
     def fuel_left(self) -> int:
-        """Return the value of the fuel counter."""
-        abi.context_get_fuel(self.context, byref(self._fuel))
-        return self._fuel.value
+        """Return the value of the fuel counter. The guest's thread may call this method in a host function."""
+        return int(self.guard.fuel(self.address))
 
     def set_wasi(self, config: Any) -> None:
         """Set the `wasmtime.WasiConfig` of the store, which takes ownership of it.
@@ -85,9 +71,4 @@ class RawStore:
 
     def delete(self) -> None:
         """Free the store and everything in it."""
-        abi.store_delete(self.pointer)
-
-
-def _i64(count: int) -> int:
-    # A negative count would mean "no limit" to wasmtime, and a larger one would wrap to it.
-    return min(count, 2**63 - 1)
+        self.guard.store_delete(self.address)

@@ -49,9 +49,8 @@ def keep_time(
             while not wait(run, None) and run.stop is None:
                 pass
         else:
-            deadline = run.started_at + timeout_ms / 1_000
-            while not wait(run, deadline - monotonic()) and run.stop is None:
-                if monotonic() >= deadline:
+            while not wait(run, run.left_s(timeout_ms)) and run.stop is None:
+                if run.left_s(timeout_ms) <= 0:
                     run.stop = Stop.TIMEOUT
         if run.stop is not None and not run.finished:
             _end(run, run.grace_s, interrupt, wait)

@@ -1,15 +1,15 @@
-"""The threads on which guest code runs.
+"""The threads of guests that may be blocked, or cannot always be interrupted soon.
 
-Guest code never runs on the caller's thread. The caller remains free to keep the clock, to read captured output and to
-abandon a guest that is blocked in a call that cannot be interrupted. A signal handler, which Python runs on the main
-thread only, cannot raise inside a callback of wasmtime's native code.
+The caller of such a guest remains free to read captured output, to handle signals, and to abandon a guest that is
+blocked in a call that cannot be interrupted. A signal handler, which Python runs on the main thread only, cannot raise
+inside a host function that wasmtime's native code calls.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_airssys_wasm.runtime.base.originals import allocate_lock, start_thread
+from pytest_airssys_wasm.runtime.base.originals import allocate_lock, start_thread, system
 from pytest_airssys_wasm.runtime.budget.machine import naming_lacks
 
 if TYPE_CHECKING:
@@ -69,9 +69,12 @@ class GuestThreads:
     def __init__(self) -> None:
         self._idle: list[_GuestThread] = []
         self._starting = allocate_lock()
+        self._process = system.os.getpid()
 
     def run(self, job: Job) -> None:
         """Run `job` on a guest thread, and return immediately. Raises `UnfitHost` if no thread can be started."""
+        if self._process != system.os.getpid():  # in a child the idle threads do not exist
+            self._idle, self._starting, self._process = [], allocate_lock(), system.os.getpid()
         try:
             thread = self._idle.pop()
         except IndexError:

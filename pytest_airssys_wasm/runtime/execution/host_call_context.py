@@ -5,8 +5,6 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
-from pytest_airssys_wasm.runtime.base.originals import monotonic
-
 if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.execution.run import Run
 
@@ -33,7 +31,7 @@ class CurrentExecution:
         timeout_ms = self._run.limits.timeout_ms
         if timeout_ms is None:
             return None
-        return max(0.0, timeout_ms - (monotonic() - self._run.started_at) * 1_000)
+        return max(0.0, self._run.left_s(timeout_ms) * 1_000)
 
     @property
     def is_stopped(self) -> bool:

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from ctypes import addressof
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from pytest_airssys_wasm.runtime.base.originals import allocate_lock, monotonic
+from pytest_airssys_wasm.runtime.base.originals import (
+    allocate_lock,
+    clock_gettime,
+    monotonic,
+    monotonic_ns,
+    thread_time_ns,
+)
 from pytest_airssys_wasm.runtime.budget.limits import MAX_U64
+from pytest_airssys_wasm.runtime.capi.guard import CANCELLED, FILES, OUTPUT, TIMEOUT, begin_run, guard
 from pytest_airssys_wasm.runtime.convert.transfer import Transfer
-from pytest_airssys_wasm.runtime.execution.processor_time import ProcessorTime
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
     from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
-    from pytest_airssys_wasm.runtime.budget.memory_account import MemoryAccount
     from pytest_airssys_wasm.runtime.capi.failures import Failure
+    from pytest_airssys_wasm.runtime.capi.guard import GuardRun
 
 
 GRACE_S = 0.008
@@ -34,6 +42,10 @@ class Stop(Enum):
     CANCELLED = "cancelled"
 
 
+_STOPS = {TIMEOUT: Stop.TIMEOUT, OUTPUT: Stop.OUTPUT, FILES: Stop.FILES}
+_CODES = {Stop.TIMEOUT: TIMEOUT, Stop.OUTPUT: OUTPUT, Stop.FILES: FILES, Stop.CANCELLED: CANCELLED}
+
+
 class GuestFailed(Exception):
     """The internal error that wasmtime reported for the entry into guest code, before it is converted to a verdict."""
 
@@ -43,13 +55,19 @@ class GuestFailed(Exception):
 
 
 class Run:
-    """The state of one execution. The guest's thread stores its results before it releases `done`."""
+    """The state of one execution. The guest's thread stores its results before it releases `done`.
+
+    `account` is the store's struct of the native guard, with the figures of the run until `settle` copies them.
+    """
 
     __slots__ = (
+        "_begun_at",
         "_mutex",
+        "_waited_ns",
         "abandoned",
         "account",
-        "cpu",
+        "after_cpu_ns",
+        "after_ns",
         "denied",
         "done",
         "error",
@@ -66,12 +84,12 @@ class Run:
         "host_name",
         "host_s",
         "in_host",
+        "is_direct",
+        "is_in_process",
         "limits",
         "loop",
         "may_block",
         "must_return",
-        "started_at",
-        "stop",
         "stop_host",
         "thread",
         "transfer",
@@ -80,12 +98,12 @@ class Run:
         "wake_loop",
     )
 
-    def __init__(self, limits: ResourceLimits, fuel_budget: int | None, account: MemoryAccount) -> None:
+    def __init__(self, limits: ResourceLimits, fuel_budget: int | None, account: GuardRun) -> None:
         self.limits = limits
         self.fuel_budget = fuel_budget
         self.account = account
+        begin_run(account, self.fuel_at_start, limits.timeout_ms)
         self.transfer = Transfer(limits.transfer, self.is_stopped)
-        self.stop: Stop | None = None
         self.handles: list[int] = []
         """The resource handles that conversions own. They are freed when the guest's thread has finished."""
         self.denied: list[str] = []
@@ -101,8 +119,6 @@ class Run:
         self.in_host = False
         self.may_block = False
         """Whether wasmtime itself may block the guest, in functions of WASI."""
-        self.cpu = ProcessorTime()
-        """The processor time of the guest's thread."""
         self.loop: asyncio.AbstractEventLoop | None = None
         """The event loop of the coroutine that waits for the run; `None` if there is none."""
         self.stop_host: Callable[[], object] | None = None
@@ -116,13 +132,22 @@ class Run:
         self.fuel_left: int | None = None
         """The remaining fuel at the end, or at the last host call."""
         self.fuel_meter: Callable[[], int] | None = None
-        self.started_at = monotonic()
-        self.finished_at: float | None = None
+        self.is_in_process = False
+        """Whether the guest runs in this process, so that its time begins when guest code is entered."""
+        self.is_direct = False
+        """Whether the guest runs on the thread of its caller."""
+        self.after_ns = self.after_cpu_ns = 0
+        """The time in nanoseconds, and the processor time, in which the result was converted after the guest had
+        returned.
+        """
         self.grace_s = GRACE_S
         """The time in seconds that the guest has to return after it was stopped."""
         self.done = allocate_lock()
         self.done.acquire()
+        self._begun_at = monotonic()
         self._mutex = allocate_lock()
+        self._waited_ns = 0
+        self.finished_at: float | None = None
         self.wake: Callable[[Run], None] | None = None
         """The function that ends the wait of a caller that does not only wait for `done`."""
         self.wake_loop: Callable[[], None] | None = None
@@ -135,12 +160,69 @@ class Run:
         """The initial value of the store's fuel counter."""
         return MAX_U64 if self.fuel_budget is None else self.fuel_budget
 
-    def is_stopped(self) -> bool:
-        """Return whether the guest should end now.
+    @property
+    def stop(self) -> Stop | None:
+        """The reason for which the guest is to end; `None` if it may go on. The first reason counts."""
+        code = self.account.stop
+        return _STOPS.get(code, Stop.CANCELLED) if code else None
 
-        The epoch callback, host calls and long conversions call this method.
+    @stop.setter
+    def stop(self, reason: Stop) -> None:
+        guard().stop(addressof(self.account), _CODES[reason])
+
+    def is_stopped(self) -> bool:
+        """Return whether the guest should end now. Host calls and long conversions call this method.
+
+        The guard keeps the deadline only while guest code runs, so conversions look at the clock themselves.
         """
-        return self.stop is not None
+        account = self.account
+        if account.stop:
+            return True
+        if account.started_ns and monotonic_ns() - self._waited_ns >= account.due_ns:
+            self.stop = Stop.TIMEOUT
+            return True
+        return False
+
+    @property
+    def started_at(self) -> float:
+        """The time of `monotonic` at which guest code was entered; if it was not yet, at which the run began."""
+        started_ns = self.account.started_ns
+        return started_ns / 1e9 if started_ns else self._begun_at
+
+    @started_at.setter
+    def started_at(self, time_s: float) -> None:
+        self._begun_at = time_s
+
+    def left_s(self, timeout_ms: float) -> float:
+        """Return the seconds to the deadline, which are all as long as a guest of this process was not entered."""
+        if self.is_in_process and not self.account.started_ns and not self.finished:
+            return timeout_ms / 1_000
+        return self.started_at + timeout_ms / 1_000 - monotonic()
+
+    def cpu_ms(self) -> float | None:
+        """Return the milliseconds of processor time of the guest so far; `None` if its thread has ended silently."""
+        account = self.account
+        total_ms = (account.cpu_ns + self.after_cpu_ns) / 1e6
+        if not account.started_ns or account.finished_ns:
+            return total_ms
+        with suppress(OSError):
+            return max(0.0, total_ms + clock_gettime(account.cpu_clock) * 1e3 - account.entered_cpu_ns / 1e6)
+        return None
+
+    def begin_converting(self) -> tuple[int, int]:
+        """Note that guest code has returned. The time until the thread has the GIL again is not the guest's."""
+        now_ns = monotonic_ns()
+        self._waited_ns = now_ns - self.account.finished_ns
+        return now_ns, thread_time_ns()
+
+    def end_converting(self, begun: tuple[int, int]) -> None:
+        """Add the time since `begin_converting` to that of the guest."""
+        self.after_ns += monotonic_ns() - begun[0]
+        self.after_cpu_ns += thread_time_ns() - begun[1]
+
+    def settle(self) -> None:
+        """Copy the figures of the run, before the next run of the store overwrites them."""
+        self.account = type(self.account).from_buffer_copy(self.account)
 
     def is_blocked(self) -> bool:
         """Return whether the guest is in a host function that cannot be interrupted."""
@@ -156,7 +238,8 @@ class Run:
         """Mark the guest's thread as finished. Return False if the caller has abandoned the run."""
         self.transfer.end()
         with self._mutex:
-            self.finished_at = monotonic()
+            finished_ns = self.account.finished_ns
+            self.finished_at = (finished_ns + self.after_ns) / 1e9 if finished_ns else monotonic()
             if not self.abandoned:
                 if self.wake is not None:
                     self.wake(self)  # before `finished` is seen: then the caller may close what it wakes

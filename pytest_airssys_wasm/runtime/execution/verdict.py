@@ -115,7 +115,7 @@ def measure(run: Run) -> Usage:
     return Usage(
         fuel=_fuel(run),
         wall_ms=_wall_ms(run),
-        cpu_ms=run.cpu.ms(),
+        cpu_ms=run.cpu_ms(),
         peak_memory_bytes=run.account.peak_bytes,
         memory_limit_bytes=run.account.limit_bytes,
         denied_growths=run.account.denied_growths,
@@ -131,7 +131,7 @@ def _wall_ms(run: Run) -> float:
 
 def _where_time_went(run: Run) -> str:
     """Return the end of the message about a timeout, if the guest hardly ran and no host function took the time."""
-    cpu_ms, wall_ms = run.cpu.ms(), _wall_ms(run)
+    cpu_ms, wall_ms = run.cpu_ms(), _wall_ms(run)
     if cpu_ms is None or run.in_host:
         return ""
     lost_ms = wall_ms - cpu_ms - 1_000 * run.host_s

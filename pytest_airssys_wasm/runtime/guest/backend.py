@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from pytest_airssys_wasm.runtime.base.usage import Usage
     from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
-    from pytest_airssys_wasm.runtime.budget.memory_account import MemoryAccount
+    from pytest_airssys_wasm.runtime.capi.guard import GuardRun
     from pytest_airssys_wasm.runtime.execution.guest_threads import Job
     from pytest_airssys_wasm.runtime.execution.open_files import OpenFiles
     from pytest_airssys_wasm.runtime.execution.output import CapturedOutput
@@ -41,8 +41,8 @@ class Backend(Protocol):
     It is used by one thread at a time, except for `stop` and `release`.
     """
 
-    account: MemoryAccount
-    """The memory account of the store, which also identifies the store."""
+    account: GuardRun
+    """The memory account of the store with the figures of its run, which also identifies the store."""
     output: CapturedOutput | None
     """The captured output, which has to be read while the guest runs; `None` if there is none."""
     open_files: OpenFiles | None
@@ -65,6 +65,7 @@ class Backend(Protocol):
     def prepare(self, operation: Operation, run: Run) -> Job:
         """Return the job of the guest's thread, which ends with `run.finish` and does not raise errors.
 
+        If `run.is_direct` is set, it is a job of the caller's thread, which may raise what a signal handler raises.
         Raises the errors that can be detected before anything has run.
         """
 

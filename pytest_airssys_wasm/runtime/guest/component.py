@@ -114,6 +114,8 @@ class Component(ABC):
         """The binary of the guest, which is kept only if another process has to read it, or if no file has it."""
         self.instance_bytes = 0
         """The bytes that an instance takes for globals, functions, tables and the like, approximately."""
+        self.is_soon_interrupted = False
+        """Whether the code can be interrupted within microseconds, because it has no bulk operations."""
         self.load_ms = 0.0
         """The time in milliseconds that loading the guest took."""
         self.was_compiled = True
@@ -149,6 +151,15 @@ class Component(ABC):
     def obstacle(self) -> str | None:
         """The reason for which the guest cannot be instantiated with any imports; `None` if there is none."""
         return None
+
+    @property
+    @abstractmethod
+    def calls_out(self) -> bool:
+        """Whether the guest imports anything that might block it, or be called back by it."""
+
+    @abstractmethod
+    def text_results(self, function: str) -> int | None:
+        """Return how many strings a result of this export can consist of; `None` if there is no limit, for lists."""
 
     @abstractmethod
     def check_call(self, function: str, count: int) -> Any:

@@ -14,36 +14,41 @@ from pytest_airssys_wasm.runtime.guest.linking import component_linker
 from pytest_airssys_wasm.runtime.guest.operations import InstanceHandle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
+
+    import wasmtime.component
 
     from pytest_airssys_wasm.runtime.execution.run import Run
+    from pytest_airssys_wasm.runtime.guest.operations import PreparedCall
     from pytest_airssys_wasm.runtime.guest.store_context import StoreContext
     from pytest_airssys_wasm.runtime.guest.wit_component import WitComponent, WitExport
 
 
-def link(component: WitComponent, context: StoreContext) -> Callable[[Run], InstanceHandle]:
-    """Resolve the imports of a component, and return the function that instantiates it on a guest thread.
+def link(component: WitComponent, context: StoreContext) -> wasmtime.component.Linker:
+    """Return a linker with the imports of a component.
 
     Raises `LinkError`, which names every import that is missing or has the wrong type.
     """
-    linker = component_linker(component, context) if component.imports else context.engine.bare_component_linker
+    return component_linker(component, context) if component.imports else context.engine.bare_component_linker
 
-    def instantiate(run: Run) -> InstanceHandle:
-        if component.uses_resources:
-            context.resources.attach(run, component, None)
-        raw = (c_char * 16)()
-        error = abi.component_linker_instantiate(address(linker), context.raw.context, address(component.raw), raw)
-        if error:
-            raise GuestFailed(failures.take(error))
-        return InstanceHandle(component, raw)
 
-    return instantiate
+def instantiate(
+    component: WitComponent, linker: wasmtime.component.Linker, context: StoreContext, run: Run
+) -> InstanceHandle:
+    """Instantiate a component on the thread of its guest."""
+    if component.uses_resources:
+        context.resources.attach(run, component, None)
+    handle, store = InstanceHandle(component, (c_char * 16)()), context.raw
+    error = store.guard.component_instantiate(store.address, address(linker), address(component.raw), handle.raw)
+    if error:
+        raise GuestFailed(failures.take(error))
+    return handle
 
 
 def prepare(
     component: WitComponent, function: str, args: Sequence[Any], run: Run, context: StoreContext
-) -> Callable[[InstanceHandle, Run], Any]:
-    """Lower the arguments of a call, and return the function that makes the call on a guest thread.
+) -> PreparedCall:
+    """Lower the arguments of a call, and return the function that makes the call on the thread of the guest.
 
     Raises `UnknownExport` for an unknown name, and `TypeError` or `ValueError`, which name the position in `args`, for
     an argument that does not fit.
@@ -70,24 +75,39 @@ def prepare(
     given = resources.lowered() if component.uses_resources else ()
     result = area + count * abi.VAL_BYTES
 
-    def call(handle: InstanceHandle, run: Run) -> Any:
+    def call(handle: InstanceHandle, run: Run, linker: wasmtime.component.Linker | None = None) -> Any:
         if component.uses_resources:
             resources.attach(run, component, handle)
             resources.give(given, run)
         has_result = found.lift is not None
-        vals.BYTES[result : result + abi.VAL_BYTES] = vals.EMPTY
-        store = context.raw.context
-        error = abi.component_func_call(
-            _function(handle, function, found, store), store, area, count, result, has_result
-        )
+        store = context.raw
+        if linker is None:
+            entered = _function(handle, function, found, store.context)
+            error = store.guard.component_call(store.address, entered, area, count, result, has_result)
+        else:
+            entered = handle.functions[function] = (c_char * 32)()
+            error = store.guard.component_execute(
+                store.address,
+                address(linker),
+                address(component.raw),
+                handle.raw,
+                address(found.index),
+                entered,
+                area,
+                count,
+                result,
+                has_result,
+            )
         if error:
             raise GuestFailed(failures.take(error))
         if not has_result:
             return None
+        begun = run.begin_converting()
         try:
             return found.lift(result, run.transfer)
         finally:
             vals.val_delete(result)
+            run.end_converting(begun)
 
     return call
 

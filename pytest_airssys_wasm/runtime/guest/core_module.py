@@ -92,6 +92,13 @@ class CoreModule(Component):
         """Whether the module is a WASI preview 1 reactor: `_initialize` is called before anything else."""
         return "_initialize" in self._functions and "_start" not in self._functions
 
+    @property
+    def calls_out(self) -> bool:
+        return bool(self.shape.imports)
+
+    def text_results(self, function: str) -> int:
+        return 0
+
     def check_call(self, function: str, count: int) -> CoreFunction:
         found = self._functions.get(function)
         if found is None:

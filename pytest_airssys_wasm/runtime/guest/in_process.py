@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from ctypes import c_char
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_airssys_wasm.runtime.base.originals import get_ident
 from pytest_airssys_wasm.runtime.base.values import Ok
-from pytest_airssys_wasm.runtime.budget.memory_account import MemoryAccount
+from pytest_airssys_wasm.runtime.budget.limits import MAX_U64
 from pytest_airssys_wasm.runtime.capi import abi, failures
+from pytest_airssys_wasm.runtime.capi.guard import restore_exception
 from pytest_airssys_wasm.runtime.capi.stores import RawStore
 from pytest_airssys_wasm.runtime.errors import ResourceLimitExceeded
 from pytest_airssys_wasm.runtime.execution.clock import cancel
@@ -19,7 +21,13 @@ from pytest_airssys_wasm.runtime.execution.run import GuestFailed
 from pytest_airssys_wasm.runtime.execution.verdict import judge, measure
 from pytest_airssys_wasm.runtime.guest import component_calls, module_calls
 from pytest_airssys_wasm.runtime.guest.core_module import CoreModule
-from pytest_airssys_wasm.runtime.guest.operations import CallExport, DropResource, Instantiate, Instantiated
+from pytest_airssys_wasm.runtime.guest.operations import (
+    CallExport,
+    DropResource,
+    InstanceHandle,
+    Instantiate,
+    Instantiated,
+)
 from pytest_airssys_wasm.runtime.guest.store_context import StoreContext, wasi_config
 from pytest_airssys_wasm.runtime.guest.wit_component import WitComponent
 
@@ -32,7 +40,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.guest.backend import StoreSettings
     from pytest_airssys_wasm.runtime.guest.component import Component
     from pytest_airssys_wasm.runtime.guest.engine_core import EngineCore
-    from pytest_airssys_wasm.runtime.guest.operations import InstanceHandle, Operation, Runner
+    from pytest_airssys_wasm.runtime.guest.operations import Operation, PreparedCall, Runner
 
 T = TypeVar("T")
 
@@ -40,6 +48,12 @@ MOST_INSTANCE_BYTES = 32 * 2**20
 """The maximum number of bytes that the instances of a store may take for globals, functions, tables and similar items,
 which no other limit counts.
 """
+_MOST_BULK_BYTES = 8 * 2**20
+"""The bytes that one operation of a guest on its caller's thread may fill or copy, at a unit of fuel for each."""
+_MOST_TEXT_BYTES = 64 * 2**20
+"""The bytes of text that the result of such a guest may consist of."""
+_MOST_ARGUMENT_BYTES = 2**20
+"""The bytes of arguments that such a guest may be given."""
 _COMMAND = re.compile(r"wasi:cli/run@0\.2\.\d+#run")
 
 
@@ -50,21 +64,21 @@ class InProcessBackend:
 
     def __init__(self, engine: EngineCore, settings: StoreSettings, runner: Runner) -> None:
         limits, wasi = settings.limits, settings.wasi
-        self.account = MemoryAccount(limits.memory)
         self.output = CapturedOutput(limits.output) if wasi is not None and not wasi.inherit else None
         self.raw = RawStore(
             engine.address,
-            engine.epoch_callback,
+            memory_bytes=limits.memory,
             table_elements=limits.table_elements,
             instances=limits.instances,
             tables=limits.tables,
             memories=limits.memories,
         )
+        self.account = self.raw.run
         self.context = StoreContext(engine, self.raw, settings.host, wasi, runner)
         self.open_files: OpenFiles | None = None
         self.running: list[Run] = []
+        self._limits = limits
         self._instance_bytes = 0
-        self.stop = engine.interrupt
         # Holds the engine, which must outlive its stores.
         self.release: Callable[[], None] = partial(_release_store, self.raw, self.output, engine, self.running)
         if wasi is not None:
@@ -76,11 +90,16 @@ class InProcessBackend:
             self.open_files = OpenFiles(host for host, _ in wasi.preopen.values()) if wasi.preopen else None
 
     def prepare(self, operation: Operation, run: Run) -> Job:
+        run.is_in_process = True
         enter = self._entry(operation, run)
-        self.account.begin()
         run.fuel_meter = self.raw.fuel_left
         run.may_block = self.context.wasi is not None
-        return _guest_job(run, self.raw, self.context.engine.runs, enter)
+        run.is_direct = run.loop is None and self._may_run_here(operation, run)
+        job = _direct_job if run.is_direct else _guest_job
+        return job(run, self.raw, self.context.engine.runs, enter)
+
+    def stop(self) -> None:
+        """Do nothing: the guard interrupts a guest whose run is stopped."""
 
     def end(self, run: Run) -> str | None:
         if not run.abandoned:
@@ -99,6 +118,24 @@ class InProcessBackend:
     def text(self, name: str) -> bytes:
         return b"" if self.output is None else self.output.text(name)
 
+    def _may_run_here(self, operation: Operation, run: Run) -> bool:
+        """Return whether the guest may run on the thread of its caller.
+
+        It may if it cannot be blocked, and can always be interrupted soon. Otherwise the caller must be free to give it
+        up. wasmtime copies text at about 0.2 ms for each MiB; it converts lists so slowly that they need their own
+        thread.
+        """
+        component, limits = operation.component, self._limits
+        if component.calls_out or self.context.wasi is not None or run.transfer.moved_bytes > _MOST_ARGUMENT_BYTES:
+            return False
+        bulk_bytes = min(limits.memory, MAX_U64 if run.fuel_budget is None else run.fuel_budget)
+        if bulk_bytes > _MOST_BULK_BYTES and not component.is_soon_interrupted:
+            return False
+        texts = 0 if operation.function is None else component.text_results(operation.function)
+        if texts is None or texts * limits.memory > _MOST_TEXT_BYTES:
+            return False
+        return bool(self.raw.guard.has_stack())
+
     def _entry(self, operation: Operation, run: Run) -> Callable[[Run], Any]:
         """Return the function that enters guest code. Raises the errors that can be detected before."""
         match operation:
@@ -109,25 +146,30 @@ class InProcessBackend:
             case Instantiate():
                 return self._instantiation(operation, run)
             case DropResource():
-                return partial(_drop, self.raw.context, operation.take())
+                return partial(_drop, self.raw, operation.take())
 
     def _instantiation(self, operation: Instantiate, run: Run) -> Callable[[Run], Instantiated]:
         component, function, context = operation.component, operation.function, self.context
         if operation.host is not None:
             context.add_host(operation.host)
-        instantiate = _link(component, context)
+        linker = _link(component, context)
         self._instance_bytes += component.instance_bytes
         if self._instance_bytes > MOST_INSTANCE_BYTES:
             return partial(_refuse_instance, self._instance_bytes)
         run.must_return = True  # an instance
         if function is None:
-            return lambda run: Instantiated(instantiate(run))
+            return lambda run: Instantiated(_instantiate(component, linker, context, run))
         call = _prepare_call(component, function, operation.args, run, context)
         run.must_return = bool(component.result_types(function))
+        is_reactor = isinstance(component, CoreModule) and component.is_reactor
 
         def enter(run: Run) -> Instantiated:
-            handle = instantiate(run)
-            return Instantiated(handle, call(handle, run))
+            if is_reactor:
+                handle = _instantiate(component, linker, context, run)
+                return Instantiated(handle, call(handle, run))
+            # In one entry: between two, the guest would wait for the GIL.
+            handle = InstanceHandle(component, (c_char * 16)())
+            return Instantiated(handle, call(handle, run, linker))
 
         return enter
 
@@ -140,7 +182,7 @@ def _refuse_instance(needed_bytes: int, _run: Run) -> Instantiated:
     )
 
 
-def _link(component: Component, context: StoreContext) -> Callable[[Run], InstanceHandle]:
+def _link(component: Component, context: StoreContext) -> Any:
     match component:
         case WitComponent():
             return component_calls.link(component, context)
@@ -149,9 +191,18 @@ def _link(component: Component, context: StoreContext) -> Callable[[Run], Instan
     raise TypeError(f"{component!r} is neither a component nor a module")
 
 
+def _instantiate(component: Component, linker: Any, context: StoreContext, run: Run) -> InstanceHandle:
+    match component:
+        case WitComponent():
+            return component_calls.instantiate(component, linker, context, run)
+        case CoreModule():
+            return module_calls.instantiate(component, linker, context, run)
+    raise TypeError(f"{component!r} is neither a component nor a module")
+
+
 def _prepare_call(
     component: Component, function: str, args: Sequence[Any], run: Run, context: StoreContext
-) -> Callable[[InstanceHandle, Run], Any]:
+) -> PreparedCall:
     match component:
         case WitComponent():
             call = component_calls.prepare(component, function, args, run, context)
@@ -161,12 +212,12 @@ def _prepare_call(
     raise TypeError(f"{component!r} is neither a component nor a module")
 
 
-def _as_command(call: Callable[[InstanceHandle, Run], Any]) -> Callable[[InstanceHandle, Run], Any]:
+def _as_command(call: PreparedCall) -> PreparedCall:
     """Return the call of a command, which may exit with status 0 instead of returning that it went well."""
 
-    def enter(handle: InstanceHandle, run: Run) -> Any:
+    def enter(handle: InstanceHandle, run: Run, linker: Any = None) -> Any:
         try:
-            return call(handle, run)
+            return call(handle, run, linker)
         except GuestFailed as error:
             if error.failure.exit_status != 0:
                 raise
@@ -175,8 +226,8 @@ def _as_command(call: Callable[[InstanceHandle, Run], Any]) -> Callable[[Instanc
     return enter
 
 
-def _drop(context: int, pointer: int, _run: Run) -> None:
-    error = abi.resource_any_drop(context, pointer)
+def _drop(raw: RawStore, pointer: int, _run: Run) -> None:
+    error = raw.guard.resource_drop(raw.address, pointer)
     abi.resource_any_delete(pointer)
     if error:
         raise GuestFailed(failures.take(error))
@@ -188,23 +239,8 @@ def _guest_job(run: Run, raw: RawStore, runs: dict[int, Run], enter: Callable[[R
     """
 
     def job() -> Callable[[], None] | None:
-        identity = get_ident()
-        runs[identity] = run
-        run.thread = identity
-        run.cpu.begin()
-        try:
-            raw.begin(run.fuel_at_start, stopped=run.is_stopped())
-            run.value = enter(run)
-        except GuestFailed as error:
-            # Its frames hold the run, and so the component: only the collector would free them, at any time.
-            run.error = error.with_traceback(None)
-        except BaseException as error:  # noqa: BLE001 the caller judges whatever was raised, and raises it
-            run.error = error
-        run.cpu.end()
-        run.fuel_left = raw.fuel_left()
-        for handle in run.handles:
-            abi.resource_any_delete(handle)
-        del runs[identity]
+        # The caller judges whatever is raised, and raises it.
+        _enter(run, raw, runs, enter, BaseException)
         if not run.finish():
             raw.delete()  # the caller has given up, and left the store to this thread
         return run.wake_loop
@@ -212,12 +248,58 @@ def _guest_job(run: Run, raw: RawStore, runs: dict[int, Run], enter: Callable[[R
     return job
 
 
-def _release_store(raw: RawStore, output: CapturedOutput | None, engine: EngineCore, running: list[Run]) -> None:
+def _direct_job(run: Run, raw: RawStore, runs: dict[int, Run], enter: Callable[[Run], T]) -> Job:
+    """Return the job of a guest that runs on the thread of its caller.
+
+    It raises what a signal handler raises, as any code of the caller would.
+    """
+
+    def job() -> None:
+        try:
+            _enter(run, raw, runs, enter, Exception)
+        finally:
+            run.finish()
+        restore_exception(raw.run)
+
+    return job
+
+
+def _enter(
+    run: Run, raw: RawStore, runs: dict[int, Run], enter: Callable[[Run], T], caught: type[BaseException]
+) -> None:
+    """Enter guest code on this thread, and store in the run what it returns or raises, if that is to be `caught`."""
+    identity = get_ident()
+    interrupted = runs.get(identity)  # by a signal handler that runs another guest
+    runs[identity] = run
+    run.thread = identity
+    try:
+        run.value = enter(run)
+    except GuestFailed as error:
+        # Its frames hold the run, and so the component: only the collector would free them, at any time.
+        run.error = error.with_traceback(None)
+    except caught as error:
+        run.error = error
+    finally:
+        # First what no signal handler can come before: Python calls it after calls, and where functions begin.
+        if interrupted is None:
+            del runs[identity]
+        else:
+            runs[identity] = interrupted
+        run.fuel_left = raw.run.fuel_left
+        for handle in run.handles:
+            abi.resource_any_delete(handle)
+
+
+def _nothing() -> None:
+    pass
+
+
+def _release_store(raw: RawStore, output: CapturedOutput | None, _engine: EngineCore, running: list[Run]) -> None:
     """Delete a store that is closed or garbage-collected, or at the end of the process."""
     if running:
         # Only at the end of the process can a guest still run in here, for a thread that will not go on; that
         # thread may be waiting for the output, so it stays open.
-        if all(cancel(run, engine.interrupt) for run in running):
+        if all(cancel(run, _nothing) for run in running):
             raw.delete()
         return
     raw.delete()

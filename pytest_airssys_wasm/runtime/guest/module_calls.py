@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ctypes import byref, c_char, c_void_p
+from ctypes import c_char
 from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.runtime.capi import abi, failures
@@ -14,67 +14,74 @@ from pytest_airssys_wasm.runtime.guest.linking import check_imports, module_link
 from pytest_airssys_wasm.runtime.guest.operations import InstanceHandle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
+
+    import wasmtime
 
     from pytest_airssys_wasm.runtime.execution.run import Run
     from pytest_airssys_wasm.runtime.guest.core_module import CoreModule
+    from pytest_airssys_wasm.runtime.guest.operations import PreparedCall
     from pytest_airssys_wasm.runtime.guest.store_context import StoreContext
 
 
-def link(module: CoreModule, context: StoreContext) -> Callable[[Run], InstanceHandle]:
-    """Resolve the imports of a module, and return the function that instantiates it, and initializes a reactor, on a
-    guest thread.
+def link(module: CoreModule, context: StoreContext) -> wasmtime.Linker:
+    """Return a linker with the imports of a module.
 
     Raises `LinkError`, which names every import that is missing or has the wrong type.
     """
     check_imports(module, context.host, context.wasi)
-    linker = module_linker(module, context) if module.imports else context.engine.bare_linker
-
-    def instantiate(run: Run) -> InstanceHandle:
-        raw, trap = (c_char * 16)(), c_void_p()
-        _raise(
-            abi.linker_instantiate(address(linker), context.raw.context, address(module.raw), raw, byref(trap)),
-            trap,
-        )
-        handle = InstanceHandle(module, raw)
-        if module.is_reactor:
-            prepare(module, "_initialize", (), run, context)(handle, run)
-        return handle
-
-    return instantiate
+    return module_linker(module, context) if module.imports else context.engine.bare_linker
 
 
-def prepare(
-    module: CoreModule, function: str, args: Sequence[Any], run: Run, context: StoreContext
-) -> Callable[[InstanceHandle, Run], Any]:
-    """Lower the arguments of a call, and return the function that makes the call on a guest thread.
+def instantiate(module: CoreModule, linker: wasmtime.Linker, context: StoreContext, run: Run) -> InstanceHandle:
+    """Instantiate a module, and initialize a reactor, on the thread of its guest."""
+    handle, store = InstanceHandle(module, (c_char * 16)()), context.raw
+    error = store.guard.module_instantiate(store.address, address(linker), address(module.raw), handle.raw)
+    if error:
+        raise GuestFailed(failures.take(error))
+    if module.is_reactor:
+        prepare(module, "_initialize", (), run, context)(handle, run)
+    return handle
+
+
+def prepare(module: CoreModule, function: str, args: Sequence[Any], run: Run, context: StoreContext) -> PreparedCall:
+    """Lower the arguments of a call, and return the function that makes the call on the thread of the guest.
 
     Raises `UnknownExport` for an unknown name, and `TypeError` or `ValueError`, which name the position in `args`, for
     an argument that does not fit.
     """
     found = module.check_call(function, len(args))
-    lowered = (c_char * (abi.VAL_BYTES * max(1, len(found.params))))()
-    core_values.lower(found.params, args, lowered)
+    count = max(len(found.params), len(found.results))
+    values = (c_char * (core_values.RAW.size * max(1, count)))()
+    core_values.lower(found.params, args, values, layout=core_values.RAW)
     run.transfer.charge(8 * len(args))
 
-    def call(handle: InstanceHandle, run: Run) -> Any:
-        results, trap = (c_char * (abi.VAL_BYTES * max(1, len(found.results))))(), c_void_p()
-        store = context.raw.context
-        _raise(
-            abi.func_call(
-                store,
-                _function(handle, function, store),
-                lowered,
-                len(found.params),
-                results,
-                len(found.results),
-                byref(trap),
-            ),
-            trap,
-        )
-        values = core_values.lift(found.results, results)
-        run.transfer.charge(8 * len(values))
-        return values[0] if len(values) == 1 else values or None
+    def call(handle: InstanceHandle, run: Run, linker: wasmtime.Linker | None = None) -> Any:
+        store = context.raw
+        if linker is None:
+            entered = _function(handle, function, store.context)
+            error = store.guard.module_call(store.address, entered, values, count)
+        else:
+            entered, encoded = (c_char * 16)(), function.encode()
+            handle.functions[function] = entered
+            error = store.guard.module_execute(
+                store.address,
+                address(linker),
+                address(module.raw),
+                handle.raw,
+                encoded,
+                len(encoded),
+                entered,
+                values,
+                count,
+            )
+        if error:
+            raise GuestFailed(failures.take(error))
+        begun = run.begin_converting()
+        results = core_values.lift(found.results, values, layout=core_values.RAW)
+        run.transfer.charge(8 * len(results))
+        run.end_converting(begun)
+        return results[0] if len(results) == 1 else results or None
 
     return call
 
@@ -88,9 +95,3 @@ def _function(handle: InstanceHandle, name: str, store: int) -> Any:
         found = (c_char * 16).from_buffer_copy(extern, 8)
         handle.functions[name] = found
     return found
-
-
-def _raise(error: int | None, trap: c_void_p) -> None:
-    address = error or trap.value
-    if address:
-        raise GuestFailed(failures.take(address))

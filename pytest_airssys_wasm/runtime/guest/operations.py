@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from pytest_airssys_wasm.runtime.base.usage import Usage
+    from pytest_airssys_wasm.runtime.execution.run import Run
     from pytest_airssys_wasm.runtime.guest.component import Component
     from pytest_airssys_wasm.runtime.host.functions import HostFunctions
 
@@ -82,6 +83,13 @@ class DropResource:
     def args(self) -> Sequence[Any]:
         """The arguments of a destructor, which takes none."""
         return ()
+
+
+class PreparedCall(Protocol):
+    """A call whose arguments are lowered, to be made on the thread of the guest."""
+
+    def __call__(self, handle: InstanceHandle, run: Run, linker: Any = None) -> Any:
+        """Make the call and return its value; with a `linker`, instantiate the guest of `handle` in the same entry."""
 
 
 Operation: TypeAlias = Instantiate | CallExport | DropResource

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.runtime.base.printable import printable
@@ -14,7 +14,15 @@ from pytest_airssys_wasm.runtime.guest.component import Component, Items, Unknow
 from pytest_airssys_wasm.runtime.guest.wasi_provided import unprovided
 from pytest_airssys_wasm.runtime.host.unmet_imports import unmet_wit_imports
 from pytest_airssys_wasm.runtime.wit.reader import read_world
-from pytest_airssys_wasm.runtime.wit.types import FunctionType, ResourceType, value_types, without_python_value
+from pytest_airssys_wasm.runtime.wit.types import (
+    FunctionType,
+    ListType,
+    Primitive,
+    ResourceType,
+    children,
+    value_types,
+    without_python_value,
+)
 from pytest_airssys_wasm.runtime.wit.world import Opaque, World, flatten, functions
 
 if TYPE_CHECKING:
@@ -40,6 +48,8 @@ class WitExport:
     """The converter of the result; `None` for a function without a result."""
     fixed_bytes: int
     """The bytes charged for each call, besides the content of its lists and strings."""
+    texts: int | None
+    """The greatest number of strings in the result; `None` if it contains lists, so that there is no limit."""
 
 
 class WitComponent(Component):
@@ -117,6 +127,14 @@ class WitComponent(Component):
     def _unprovided_wasi(self) -> Mapping[tuple[str, str], str]:
         return unprovided(self.engine, self.imports)
 
+    @cached_property
+    def calls_out(self) -> bool:
+        return any(isinstance(item, (FunctionType, ResourceType, Opaque)) for _, _, item in flatten(self.imports))
+
+    def text_results(self, function: str) -> int | None:
+        found = self._exports.get(function)
+        return 0 if found is None else found.texts
+
     def check_call(self, function: str, count: int) -> WitExport:
         found = self._exports.get(function) or self._find(function)
         if len(found.lower) != count:
@@ -139,9 +157,21 @@ class WitComponent(Component):
             lower=tuple(compile_lower(param) for _, param in type_.params),
             lift=None if type_.result is None else compile_lift(type_.result),
             fixed_bytes=sum(map(fixed_size, value_types(type_))),
+            texts=0 if type_.result is None else _texts(type_.result),
         )
         self._exports[function] = found
         return found
+
+
+@lru_cache(maxsize=4_096)
+def _texts(type_: WitType) -> int | None:
+    """Return the greatest number of strings in a value of this type; `None` if it has lists."""
+    if isinstance(type_, ListType):
+        return None
+    counts = [_texts(part) for part in children(type_)]
+    if any(count is None for count in counts):
+        return None
+    return sum(count for count in counts if count) + (type_ == Primitive("string"))
 
 
 def _place_of(level: Mapping[str, Item], resource: ResourceType) -> tuple[str, str] | None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_airssys_wasm.runtime.base.originals import allocate_lock
 from pytest_airssys_wasm.runtime.execution.host_call_context import RUN
 
 if TYPE_CHECKING:
-    from pytest_airssys_wasm.runtime.budget.memory_account import MemoryAccount
+    from pytest_airssys_wasm.runtime.capi.guard import GuardRun
 
 
 class StoreUnusable(RuntimeError):
@@ -18,9 +17,14 @@ class StoreUnusable(RuntimeError):
 class ExclusiveUse:
     """The right to run executions in the store to which `account` belongs."""
 
-    def __init__(self, account: MemoryAccount) -> None:
+    def __init__(self, account: GuardRun) -> None:
         self._account = account
-        self._busy = allocate_lock()
+        self.claims: list[object] = []
+        """The claims of those who want the store, of which the first has it.
+
+        A claim is removed with `if claim in claims: claims.remove(claim)`. A signal handler cannot raise in between, as
+        it can after a lock was acquired, which nobody would release then.
+        """
         self._over: str | None = None
 
     @property
@@ -28,21 +32,20 @@ class ExclusiveUse:
         """Whether the store has ended, so that it cannot be used any more."""
         return self._over is not None
 
-    def take(self) -> None:
-        """Acquire the store. Raises `StoreUnusable` if another execution uses it, or if it cannot be used any more."""
-        if not self._busy.acquire(blocking=False):
+    def take(self, claim: object) -> None:
+        """Claim the store. The caller removes the claim in any case.
+
+        Raises `StoreUnusable` if another execution uses it, or if it cannot be used any more.
+        """
+        self.claims.append(claim)
+        if self.claims[0] is not claim:
             running = RUN.get(None)
             if running is not None and running.account is self._account:
                 raise StoreUnusable("a host function may not call back into the store that is calling it")
             raise StoreUnusable("this store is in use: a store runs one execution at a time")
         if self._over is not None:
-            self._busy.release()
             raise StoreUnusable(f"this store cannot be used any more: {self._over}")
 
-    def give_back(self) -> None:
-        """Release the store after `take`."""
-        self._busy.release()
-
     def end(self, why: str) -> None:
-        """Prevent further use of the store. Its current user still has to call `give_back`."""
+        """Prevent further use of the store."""
         self._over = why

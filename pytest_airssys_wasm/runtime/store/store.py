@@ -137,25 +137,39 @@ class LimitedStore:
         Errors that can be detected before anything has run are raised on the calling thread. Otherwise raises the error
         with which the execution ended.
         """
-        run = self._open(operation)
-        backend = self._backend
-        wait: Callable[[Run, float | None], bool] = wait_done
+        claims = self._use.claims
         try:
-            if backend.get_ready is not None:
-                backend.get_ready(operation)
-            if backend.output is not None:
-                run.wake, wait = backend.output.wake, backend.output.wait
-            if backend.open_files is not None:
-                wait = backend.open_files.watched(wait)
-            self._begin(run, backend.prepare(operation, run))
-            keep_time(run, self.limits.timeout_ms, backend.stop, wait)
-        except BaseException:
-            self._interrupted(run)
-            raise
+            run = self._open(operation)
+            try:
+                self._run(operation, run)
+            except BaseException:
+                self._interrupted(run)
+                raise
+            finally:
+                self._end(operation, run)
         finally:
-            self._end(operation, run)
+            if operation in claims:
+                claims.remove(operation)
         self._conclude(operation, run)
         return run.value
+
+    def _run(self, operation: Operation, run: Run) -> None:
+        """Run an operation to its end. Raises what has nothing to do with the guest."""
+        backend = self._backend
+        wait: Callable[[Run, float | None], bool] = wait_done
+        if backend.get_ready is not None:
+            backend.get_ready(operation)
+        if backend.output is not None:
+            run.wake, wait = backend.output.wake, backend.output.wait
+        if backend.open_files is not None:
+            wait = backend.open_files.watched(wait)
+        job = backend.prepare(operation, run)
+        if run.is_direct:
+            backend.running.append(run)
+            job()
+        else:
+            self._begin(run, job)
+            keep_time(run, self.limits.timeout_ms, backend.stop, wait)
 
     async def run_async(self, operation: Operation) -> Any:
         """Run an operation without blocking the running asyncio event loop; otherwise the same as `run`.
@@ -163,20 +177,25 @@ class LimitedStore:
         Cancelling the awaiting task ends the guest.
         """
         on_loop = self._on_this_loop()
-        run = self._open(operation)
-        self._on_loop = on_loop
-        backend = self._backend
+        claims = self._use.claims
         try:
-            if backend.get_ready is not None:
-                await on_loop.off_the_loop(backend.get_ready, operation)
-            clock = on_loop.clock(run, backend.stop, backend.output, backend.open_files)
-            self._begin(run, backend.prepare(operation, run))
-            await clock.keep_time(self.limits.timeout_ms)
-        except BaseException:
-            self._interrupted(run)
-            raise
+            run = self._open(operation)
+            self._on_loop = on_loop
+            backend = self._backend
+            try:
+                if backend.get_ready is not None:
+                    await on_loop.off_the_loop(backend.get_ready, operation)
+                clock = on_loop.clock(run, backend.stop, backend.output, backend.open_files)
+                self._begin(run, backend.prepare(operation, run))
+                await clock.keep_time(self.limits.timeout_ms)
+            except BaseException:
+                self._interrupted(run)
+                raise
+            finally:
+                self._end(operation, run)
         finally:
-            self._end(operation, run)
+            if operation in claims:
+                claims.remove(operation)
         self._conclude(operation, run)
         return run.value
 
@@ -211,10 +230,14 @@ class LimitedStore:
     def close(self) -> None:
         """Release the store and everything in it. Further calls do nothing."""
         if self.is_usable:
-            self._use.take()
-            self._use.end("it was closed")
-            self._on_loop = None
-            self._use.give_back()
+            claim, claims = object(), self._use.claims
+            try:
+                self._use.take(claim)
+                self._use.end("it was closed")
+                self._on_loop = None
+            finally:
+                if claim in claims:
+                    claims.remove(claim)
             self._release()
 
     def __enter__(self) -> Self:
@@ -240,7 +263,7 @@ class LimitedStore:
     def _open(self, operation: Operation) -> Run:
         check_component(operation.component, self.engine)
         self.engine.abandoned_guests.check()
-        self._use.take()
+        self._use.take(operation)
         return Run(self.limits, self._budget(), self._backend.account)
 
     def _on_this_loop(self) -> OnLoop:
@@ -280,6 +303,8 @@ class LimitedStore:
 
     def _end(self, operation: Operation, run: Run) -> None:
         running = self._backend.running
+        if run.is_direct and not run.finished:
+            run.finish()  # a signal came as it was about to: the guest has returned
         if running and not run.finished and not run.abandoned:
             cancel(run, self._backend.stop)  # a signal came before the wait, or while that ended the guest
         running.clear()
@@ -292,7 +317,8 @@ class LimitedStore:
             self._use.end(over)
         elif self.fuel_per == "store" and run.fuel_budget is not None:
             self._fuel_left = run.fuel_left
-        self._use.give_back()
+        if not run.abandoned:
+            run.settle()
 
     def _conclude(self, operation: Operation, run: Run) -> None:
         """Determine the verdict of the run, notify the `on_execution` of the engine, and raise the error with which the

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 
-from pytest_airssys_wasm.runtime.budget.memory_account import MemoryAccount
+from pytest_airssys_wasm.runtime.capi.guard import GuardRun
 from pytest_airssys_wasm.runtime.execution.output import CapturedOutput
 from pytest_airssys_wasm.runtime.execution.run import Run
 from support.pausing_guest import PLENTY
@@ -14,7 +14,7 @@ from support.pausing_guest import PLENTY
 def test_a_guest_whose_end_nobody_waited_for_does_not_stop_the_clock_of_the_next():
     output = CapturedOutput(1_000)
     heard = queue.Queue()
-    runs = [Run(PLENTY, None, MemoryAccount(0)) for _ in range(2)]
+    runs = [Run(PLENTY, None, GuardRun()) for _ in range(2)]
     for run in runs:
         run.wake = output.wake
 

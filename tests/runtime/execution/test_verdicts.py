@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
-from pytest_airssys_wasm.runtime.budget.memory_account import MemoryAccount
+from pytest_airssys_wasm.runtime.capi.guard import GuardRun
 from pytest_airssys_wasm.runtime.errors import (
     ComponentTrapped,
     ExecutionTimeout,
@@ -289,13 +289,6 @@ def test_a_guest_that_was_given_up_has_its_processor_time_too(engine):
     assert "busy" not in str(ended)  # the host function held it up
 
 
-class Clock:
-    """The processor time of a thread, as a test says."""
-
-    def __init__(self, ms):
-        self.ms = lambda: ms
-
-
 @pytest.mark.parametrize(
     ("cpu_ms", "host_ms", "may_block", "said"),
     [
@@ -313,9 +306,13 @@ class Clock:
     ],
 )
 def test_a_timeout_says_when_the_guest_has_hardly_run(cpu_ms, host_ms, may_block, said):
-    run = Run(ResourceLimits(memory=0, fuel=None, timeout_ms=230), None, MemoryAccount(0))
+    class Timed(Run):
+        def cpu_ms(self):
+            return cpu_ms
+
+    run = Timed(ResourceLimits(memory=0, fuel=None, timeout_ms=230), None, GuardRun())
     run.stop, run.finished, run.finished_at = Stop.TIMEOUT, True, run.started_at + 0.238
-    run.cpu, run.host_s, run.may_block = Clock(cpu_ms), host_ms / 1_000, may_block
+    run.host_s, run.may_block = host_ms / 1_000, may_block
     error = judge(run)
     assert isinstance(error, ExecutionTimeout)
     assert str(error) == "the timeout of 230 ms ran out" + (f": {said}" if said else "")

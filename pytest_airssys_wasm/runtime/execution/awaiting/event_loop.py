@@ -137,11 +137,10 @@ class LoopClock:
         watched = self._output.descriptors if self._output else ()
         for descriptor in watched:
             self._loop.add_reader(descriptor, self._read)
-        deadline = None if timeout_ms is None else run.started_at + timeout_ms / 1_000
         if self._open_files is not None:
-            self._count_files(self._open_files, deadline)
-        elif deadline is not None:
-            self._timer.set(deadline, partial(self._stop, Stop.TIMEOUT))
+            self._count_files(self._open_files, timeout_ms)
+        elif timeout_ms is not None:
+            self._watch_deadline(timeout_ms)
         try:
             await self._through
         except BaseException:
@@ -157,16 +156,23 @@ class LoopClock:
             if self._open_files is not None:
                 self._open_files.judge(run)
 
-    def _count_files(self, open_files: OpenFiles, deadline: float | None) -> None:
+    def _count_files(self, open_files: OpenFiles, timeout_ms: float | None) -> None:
         """Keep the deadline, and stop a guest that holds too many files open."""
-        if deadline is not None and monotonic() >= deadline:
+        left_s = TICK_S if timeout_ms is None else self._run.left_s(timeout_ms)
+        if left_s <= 0:
             self._stop(Stop.TIMEOUT)
         elif open_files.are_too_many():
             self._stop(Stop.FILES)
         else:
-            next_at = monotonic() + TICK_S
-            due_at = next_at if deadline is None else min(next_at, deadline)
-            self._timer.set(due_at, partial(self._count_files, open_files, deadline))
+            due_at = monotonic() + min(TICK_S, left_s)
+            self._timer.set(due_at, partial(self._count_files, open_files, timeout_ms))
+
+    def _watch_deadline(self, timeout_ms: float) -> None:
+        left_s = self._run.left_s(timeout_ms)
+        if left_s > 0:  # else the guest was entered later than the timer was set
+            self._timer.set(monotonic() + left_s, partial(self._watch_deadline, timeout_ms))
+        else:
+            self._stop(Stop.TIMEOUT)
 
     def _stop(self, reason: Stop) -> None:
         self._timer.clear()  # a deadline that is still to come would hold the run until then

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
-from pytest_airssys_wasm.runtime.budget.memory_account import MemoryAccount
+from pytest_airssys_wasm.runtime.capi.guard import GuardRun
 from pytest_airssys_wasm.runtime.errors import ExecutionTimeout, HostFunctionError
 from pytest_airssys_wasm.runtime.execution.awaiting.event_loop import wait_for
 from pytest_airssys_wasm.runtime.execution.host_call_context import current_execution
@@ -124,13 +124,13 @@ def serve(request):
 
 
 def test_a_run_that_was_stopped_before_waits_for_nothing(serve):
-    run = Run(PLENTY, None, MemoryAccount(0))
+    run = Run(PLENTY, None, GuardRun())
     run.stop = Stop.TIMEOUT
     assert isinstance(serve(asyncio.sleep(3_600), run), asyncio.CancelledError)
 
 
 def test_when_its_coroutine_is_through_nothing_can_be_cancelled_any_more(serve):
-    run = Run(PLENTY, None, MemoryAccount(0))
+    run = Run(PLENTY, None, GuardRun())
     stops = []
 
     async def keep():
@@ -147,7 +147,7 @@ def test_a_coroutine_that_cancels_itself_is_one_that_was_cancelled(serve):
     async def give_up():
         raise asyncio.CancelledError
 
-    assert isinstance(serve(give_up(), Run(PLENTY, None, MemoryAccount(0))), asyncio.CancelledError)
+    assert isinstance(serve(give_up(), Run(PLENTY, None, GuardRun())), asyncio.CancelledError)
 
 
 def test_without_a_loop_a_coroutine_has_one_of_its_own(engine, guest, host):

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from pytest_airssys_wasm.runtime.budget.memory_account import MemoryAccount
+from pytest_airssys_wasm.runtime.capi.guard import GuardRun
 from pytest_airssys_wasm.runtime.execution.awaiting.event_loop import OnLoop
 from pytest_airssys_wasm.runtime.execution.awaiting.loop_waker import LoopWakers
 from pytest_airssys_wasm.runtime.execution.run import Run, Stop
@@ -17,7 +17,7 @@ from support.pausing_guest import PLENTY
 @pytest.fixture
 def clock():
     """Makes a clock for a run, on the running loop."""
-    return lambda: OnLoop(LoopWakers()).clock(Run(PLENTY, None, MemoryAccount(0)), lambda: None, None)
+    return lambda: OnLoop(LoopWakers()).clock(Run(PLENTY, None, GuardRun()), lambda: None, None)
 
 
 def test_a_wake_up_that_comes_too_late_disturbs_nobody(clock):
@@ -62,9 +62,10 @@ def test_output_that_is_read_when_the_guest_is_through_counts_unless_it_was_late
         def drain(self): ...
 
     async def through():
-        run = Run(PLENTY, None, MemoryAccount(0))
+        run = Run(PLENTY, None, GuardRun())
         clock = OnLoop(LoopWakers()).clock(run, lambda: None, Over())
-        run.stop = before
+        if before:
+            run.stop = before
         run.finish()
         run.wake_loop()
         await clock.keep_time(60_000)

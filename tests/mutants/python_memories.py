@@ -1,28 +1,29 @@
-"""The creation of linear memories by the host, so that each memory is charged before it exists.
+"""Memories that are accounted for in Python, where mutants can reach them, in the place of the native guard's.
 
-wasmtime's own limit `memory_size` applies to each memory separately and does not report refusals; its host memory
-creator is called for every memory and every growth. The callbacks run on the thread of the guest, which is never the
-main thread: on the main thread, an exception of a signal handler would return garbage to wasmtime.
+The guard's creator is C, and cannot be changed in parts. This one does the same, from the same fields of the store.
 """
 
 from __future__ import annotations
 
 import mmap
 import sys
-from ctypes import CDLL, CFUNCTYPE, PYFUNCTYPE, c_int, c_long, c_size_t, c_void_p, cast, memmove
+from ctypes import CDLL, CFUNCTYPE, PYFUNCTYPE, c_int, c_long, c_size_t, c_uint64, c_void_p, cast, memmove
 from itertools import count
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any
 
-from pytest_airssys_wasm.runtime.capi import abi, failures
+from mutants.mutant import around
+from pytest_airssys_wasm.runtime.base.originals import get_ident
+from pytest_airssys_wasm.runtime.capi import failures
+from pytest_airssys_wasm.runtime.capi.abi import short
+from pytest_airssys_wasm.runtime.guest import engine_core
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import pytest
 
 PAGE_BYTES = mmap.PAGESIZE
 
 _PROT_NONE = 0
 _ACCESSIBLE = mmap.PROT_READ | mmap.PROT_WRITE
-# Address space only: nothing is charged for it until it is made accessible and touched.
 _RESERVE = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | (0x4000 if sys.platform == "linux" else 0)
 _MAP_FAILED = c_void_p(-1).value
 
@@ -36,21 +37,57 @@ _GetMemory = CFUNCTYPE(c_void_p, c_void_p, c_void_p, c_void_p)
 _GrowMemory = CFUNCTYPE(c_void_p, c_void_p, c_size_t)
 _Finalizer = CFUNCTYPE(None, c_void_p)
 
-
-class Account(Protocol):
-    """An account to which memories are charged."""
-
-    def take(self, size_bytes: int, /) -> bool: ...
-    def give_back(self, size_bytes: int, /) -> None: ...
-    def refused_by_host(self, size_bytes: int, /) -> None: ...
+set_fuel = short("wasmtime_context_set_fuel", c_void_p, c_void_p, c_uint64)
+"""A function `(context, fuel)` that sets the fuel counter of a store."""
+_set_creator = short("wasmtime_config_host_memory_creator_set", None, c_void_p, c_void_p)
 
 
-class _Mapping:
+class Account:
+    """The memory account of a store: its methods take the `GuardRun` that holds the figures."""
+
+    def __init__(self, run: Any) -> None:
+        self.run = run
+
+    def take(self, size_bytes: int) -> bool:
+        """Charge the account, and return whether the limit allows it."""
+        return take(self.run, size_bytes)
+
+    def give_back(self, size_bytes: int) -> None:
+        """Subtract from the account."""
+        give_back(self.run, size_bytes)
+
+    def refused_by_host(self, size_bytes: int) -> None:
+        """Subtract what the machine has refused."""
+        self.give_back(size_bytes)
+        self.run.was_refused_by_host = 1
+
+
+def take(run: Any, size_bytes: int) -> bool:
+    """Charge an account, and return whether its limit allows it."""
+    used_bytes = run.used_bytes + size_bytes
+    if used_bytes > run.limit_bytes:
+        run.denied_growths += 1
+        return False
+    run.used_bytes = used_bytes
+    run.peak_bytes = max(run.peak_bytes, used_bytes)
+    return True
+
+
+def give_back(run: Any, size_bytes: int) -> None:
+    """Subtract from an account."""
+    run.used_bytes -= size_bytes
+
+
+def payer(engine: Any) -> Any:
+    """Return the account of the execution on this thread."""
+    run = engine.runs.get(get_ident())
+    return None if run is None else Account(run.account)
+
+
+class Mapping:
     """One linear memory: an accessible head, the rest of its reservation, and a guard behind it."""
 
-    __slots__ = ("account", "base", "guard_bytes", "reserved_bytes", "size_bytes")
-
-    def __init__(self, account: Account, size_bytes: int, reserved_bytes: int, guard_bytes: int) -> None:
+    def __init__(self, account: Any, size_bytes: int, reserved_bytes: int, guard_bytes: int) -> None:
         self.account = account
         self.size_bytes = size_bytes
         self.guard_bytes = guard_bytes
@@ -72,7 +109,7 @@ class _Mapping:
     def grow(self, size_bytes: int) -> None:
         """Make `size_bytes` accessible. The memory is moved if its reservation is too small."""
         if size_bytes > self.reserved_bytes:
-            moved = _Mapping(self.account, size_bytes, size_bytes + size_bytes // 2, self.guard_bytes)
+            moved = Mapping(self.account, size_bytes, size_bytes + size_bytes // 2, self.guard_bytes)
             memmove(moved.base, self.base, self.size_bytes)
             self.unmap()
             self.base, self.reserved_bytes = moved.base, moved.reserved_bytes
@@ -81,6 +118,7 @@ class _Mapping:
         self.size_bytes = size_bytes
 
     def unmap(self) -> None:
+        """Give the memory back to the system."""
         _munmap(self.base, max(PAGE_BYTES, self.reserved_bytes + self.guard_bytes))
 
 
@@ -88,57 +126,55 @@ def _whole_pages(size_bytes: int) -> int:
     return -(-size_bytes // PAGE_BYTES) * PAGE_BYTES
 
 
-class MemoryCreator:
-    """The memory creator of one engine; `payer` returns the account of the execution on the current thread.
+MADE: list[PythonMemories] = []
+"""All creators, which also keeps them alive."""
 
-    The creator must outlive the engine, because it owns the callbacks that wasmtime calls.
-    """
 
-    def __init__(self, payer: Callable[[], Account | None]) -> None:
-        self._payer = payer
-        self._mappings: dict[int, _Mapping] = {}
+class PythonMemories:
+    """The memory creator of one engine, with the interface of `Memories`. It must outlive the engine."""
+
+    def __init__(self, config: int) -> None:
+        self._engine = _under_construction[-1]
+        self.mappings: dict[int, Mapping] = {}
         self._ids = count(1)  # never 0: ctypes shows a null env as None
-        # Callbacks as addresses, kept alive by these attributes.
         self._callbacks = (_GetMemory(self._get), _GrowMemory(self._grow), _Finalizer(self._drop))
-        self._addresses = tuple(_address(callback) for callback in self._callbacks)
+        self._addresses = tuple(cast(callback, c_void_p).value for callback in self._callbacks)
         self._new_memory = _NewMemory(self._new)
-        self._struct = (c_void_p * 3)(None, _address(self._new_memory), None)
+        self._struct = (c_void_p * 3)(None, cast(self._new_memory, c_void_p).value, None)
+        _set_creator(config, self._struct)
+        MADE.append(self)
 
     @property
     def live(self) -> int:
         """The number of existing memories."""
-        return len(self._mappings)
-
-    def install(self, config: int) -> None:
-        """Use this creator in the engine that will be made from the `wasm_config_t` at the address `config`."""
-        abi.config_host_memory_creator_set(config, self._struct)
+        return len(self.mappings)
 
     def _new(
         self, _env: None, _type: int, minimum: int, _maximum: int, reserved: int, guard: int, out: int
     ) -> int | None:
-        account = self._payer()
+        account = payer(self._engine)
         if account is None:
             return failures.new_error("a memory was created outside of an execution")
         if not account.take(minimum):
             return failures.new_error(f"memory of {minimum} bytes exceeds the memory limit of the store")
         try:
-            mapping = _Mapping(account, minimum, reserved, guard)
+            mapping = Mapping(account, minimum, reserved, guard)
         except MemoryError:
             account.refused_by_host(minimum)
             return failures.new_error("the host cannot reserve memory")
         identity = next(self._ids)
-        self._mappings[identity] = mapping
+        self.mappings[identity] = mapping
         (c_void_p * 4).from_address(out)[:] = [identity, *self._addresses]
         return None
 
     def _get(self, identity: int, size_out: int, capacity_out: int) -> int:
-        mapping = self._mappings[identity]
+        mapping = self.mappings[identity]
         c_size_t.from_address(size_out).value = mapping.size_bytes
         c_size_t.from_address(capacity_out).value = mapping.reserved_bytes
         return mapping.base
 
     def _grow(self, identity: int, size_bytes: int) -> int | None:
-        mapping = self._mappings[identity]
+        mapping = self.mappings[identity]
         wanted = size_bytes - mapping.size_bytes
         if not mapping.account.take(wanted):
             return failures.new_error("memory limit of the store")
@@ -150,12 +186,23 @@ class MemoryCreator:
         return None
 
     def _drop(self, identity: int) -> None:
-        mapping = self._mappings.pop(identity)
+        mapping = self.mappings.pop(identity)
         mapping.account.give_back(mapping.size_bytes)
         mapping.unmap()
 
 
-def _address(callback: object) -> int:
-    address = cast(callback, c_void_p).value  # type: ignore[arg-type]
-    assert address is not None
-    return address
+_under_construction: list[Any] = []
+
+
+def account_in_python(patch: pytest.MonkeyPatch) -> None:
+    """Let engines that are made from now on use `PythonMemories`."""
+
+    def make(original: Any, self: Any, *args: Any) -> None:
+        _under_construction.append(self)
+        try:
+            original(self, *args)
+        finally:
+            _under_construction.pop()
+
+    around(patch, engine_core.EngineCore, "__init__", make)
+    patch.setattr(engine_core, "Memories", PythonMemories)

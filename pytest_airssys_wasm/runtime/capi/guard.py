@@ -1,0 +1,197 @@
+"""The native guard: its functions, and the struct through which it tells what a guest does.
+
+The guard is the C library of `native/guard.c`, which meters guests without Python: memory, deadlines, fuel and
+processor time. `native/guard.h` describes it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import os
+from ctypes import CFUNCTYPE, PYFUNCTYPE, c_bool, c_char_p, c_int32, c_int64, c_size_t, c_uint64, c_void_p
+from functools import cache
+from struct import Struct
+from typing import Any
+
+from wasmtime import _ffi
+
+from pytest_airssys_wasm.runtime.capi.guard_library import guard_library
+from pytest_airssys_wasm.runtime.errors import NOTHING, UnfitHost
+
+_VERSION = 1
+STACK_BYTES = 2**20
+"""The bytes of stack that a thread must have left to enter a guest: wasmtime's limit of 512 KiB, and room for Python's
+frames in host functions and signal handlers.
+"""
+
+RUNNING, TIMEOUT, OUTPUT, CANCELLED, RAISED, FILES = range(6)
+"""The reasons for which a run is stopped, as numbers of the guard. `RAISED`: a signal handler has raised."""
+NO_STACK = 1
+"""The value of `GuardRun.refused` on a thread that has too little stack left for a guest."""
+
+_WASMTIME = (
+    *("error_new", "trap_new_code", "engine_increment_epoch", "config_host_memory_creator_set", "store_new"),
+    *("store_context", "store_delete", "store_limiter", "store_epoch_deadline_callback"),
+    *("context_set_epoch_deadline", "context_set_fuel", "context_get_fuel", "component_linker_instantiate"),
+    *("component_instance_get_func", "component_func_call", "linker_instantiate", "func_call_unchecked"),
+    *("instance_export_get", "component_resource_any_drop"),
+)
+_PYTHON = ("PyGILState_Ensure", "PyGILState_Release", "PyErr_CheckSignals", "PyErr_Fetch", "Py_IsInitialized")
+
+
+class GuardRun(ctypes.Structure):
+    """A store of the guard, with its memory account and its current or last run: `guard_run` in `native/guard.h`.
+
+    The library writes it while a guest runs. It must live as long as the store.
+    """
+
+    stop: int
+    """The reason for which the run is to end, 0 for none."""
+    entries: int
+    """The number of entries into guest code."""
+    timeout_ns: int
+    fuel: int
+    fuel_left: int
+    """The units of fuel that were left after the last entry."""
+    started_ns: int
+    """The time of the first entry, by the clock of `monotonic_ns`; 0 before."""
+    finished_ns: int
+    """The time at which the last entry ended; 0 while guest code runs."""
+    limit_bytes: int
+    """The memory limit of the store."""
+    cpu_ns: int
+    """The processor time of the entries that have ended."""
+    used_bytes: int
+    """The bytes of all memories and GC heaps of the store."""
+    peak_bytes: int
+    """The highest value of `used_bytes` in this run."""
+    denied_growths: int
+    """The number of growths and initial sizes that the limit refused in this run."""
+    was_refused_by_host: int
+    """Whether the machine has refused memory in this run that the limit allows."""
+    refused: int
+    """The reason for which the last entry did not take place."""
+    exception: Any
+    """The type, value and traceback that a signal handler raised, as addresses."""
+    context: int
+    """The address of the `wasmtime_context_t`."""
+    due_ns: int
+    """The time of the deadline, once the run has started."""
+    entered_cpu_ns: int
+    """The processor time of the guest's thread at the last entry."""
+    cpu_clock: int
+    """The clock of that time."""
+
+    _fields_ = (
+        ("stop", c_int32),
+        ("entries", c_int32),
+        ("timeout_ns", c_int64),
+        ("fuel", c_uint64),
+        ("fuel_left", c_uint64),
+        ("started_ns", c_int64),
+        ("finished_ns", c_int64),
+        ("limit_bytes", c_int64),
+        ("cpu_ns", c_int64),
+        ("used_bytes", c_int64),
+        ("peak_bytes", c_int64),
+        ("denied_growths", c_int64),
+        ("was_refused_by_host", c_int32),
+        ("refused", c_int32),
+        ("exception", c_void_p * 3),
+        ("store", c_void_p),
+        ("context", c_void_p),
+        ("engine", c_void_p),
+        ("due_ns", c_int64),
+        ("nudged_ns", c_int64),
+        ("entered_cpu_ns", c_int64),
+        ("cpu_clock", c_int32),
+        ("private", c_int32),
+        ("lists", c_void_p * 3),
+    )
+
+
+_LONGEST_NS = 2**62
+"""The longest timeout in nanoseconds, 146 years."""
+_write_beginning = Struct("<iiqQQqq").pack_into
+"""The function that writes the fields with which a run begins: `stop` to `finished_ns`."""
+
+
+def begin_run(run: GuardRun, fuel: int, timeout_ms: float | None) -> None:
+    """Prepare the next run of a store, which begins with the first entry into guest code."""
+    timeout_ns = -1 if timeout_ms is None else int(min(timeout_ms * 1e6, _LONGEST_NS))
+    _write_beginning(run, 0, RUNNING, 0, timeout_ns, fuel, fuel, 0, 0)
+
+
+class Guard:
+    """The functions of the library. Those that may run a guest release the GIL."""
+
+    def __init__(self, library: ctypes.CDLL) -> None:
+        def short(name: str, result: Any, *arguments: Any) -> Any:
+            return PYFUNCTYPE(result, *arguments)((f"guard_{name}", library))
+
+        def long(name: str, result: Any, *arguments: Any) -> Any:
+            return CFUNCTYPE(result, *arguments)((f"guard_{name}", library))
+
+        pointer = c_void_p
+        self._load = short("load", c_int32, pointer, c_size_t)
+        self.shutdown = long("shutdown", None)
+        self.memories_new = short("memories_new", pointer, pointer)
+        self.memories_live = short("memories_live", c_int64, pointer)
+        self.store_new = short("store_new", None, pointer, pointer, *[c_int64] * 4)
+        # Deleting a store unmaps its memories and may run host destructors.
+        self.store_delete = long("store_delete", None, pointer)
+        self.component_instantiate = long("component_instantiate", pointer, *[pointer] * 4)
+        self.component_call = long("component_call", pointer, *[pointer] * 3, c_size_t, pointer, c_size_t)
+        self.component_execute = long("component_execute", pointer, *[pointer] * 7, c_size_t, pointer, c_size_t)
+        self.module_instantiate = long("module_instantiate", pointer, *[pointer] * 4)
+        self.module_call = long("module_call", pointer, *[pointer] * 3, c_size_t)
+        self.module_execute = long("module_execute", *[pointer] * 5, c_char_p, c_size_t, pointer, pointer, c_size_t)
+        self.resource_drop = long("resource_drop", pointer, pointer, pointer)
+        self.stop = short("stop", None, pointer, c_int32)
+        self.fuel = short("fuel", c_uint64, pointer)
+        self.has_stack = short("has_stack", c_bool)
+        self._check(library)
+        self._begin()
+
+    def _check(self, library: ctypes.CDLL) -> None:
+        sizes = (library.guard_version(), library.guard_run_size(), library.guard_table_size())
+        expected = (_VERSION, ctypes.sizeof(GuardRun), (len(_WASMTIME) + len(_PYTHON)) * ctypes.sizeof(c_void_p))
+        if sizes != expected:
+            raise UnfitHost(
+                f"the native guard ({library._name})",
+                f"version {sizes[0]}",
+                f"version {_VERSION}: install the package again, so that the library and the modules are of one build",
+            )
+
+    def _begin(self) -> None:
+        addresses = [
+            *(ctypes.cast(getattr(_ffi.dll, f"wasmtime_{name}"), c_void_p) for name in _WASMTIME),
+            *(ctypes.cast(getattr(ctypes.pythonapi, name), c_void_p) for name in _PYTHON),
+        ]
+        error = self._load((c_void_p * len(addresses))(*addresses), STACK_BYTES)
+        if error:
+            raise UnfitHost("the native guard", NOTHING, f"a lock of the system: {os.strerror(error)}")
+        atexit.register(self.shutdown)
+
+
+@cache
+def guard() -> Guard:
+    """Return the functions of the native guard, which is loaded by the first call.
+
+    Raises `UnfitHost` if the library cannot be used.
+    """
+    return Guard(guard_library())
+
+
+def restore_exception(run: GuardRun) -> None:
+    """Raise the exception that a signal handler raised while the guest ran on the main thread, if there is one."""
+    exception = run.exception
+    if exception[0]:
+        taken = tuple(exception)
+        exception[0] = exception[1] = exception[2] = None
+        _restore(*taken)
+
+
+# Called with the GIL held; ctypes raises the exception that is set afterwards.
+_restore = PYFUNCTYPE(None, c_void_p, c_void_p, c_void_p)(("PyErr_Restore", ctypes.pythonapi))

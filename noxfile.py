@@ -23,7 +23,18 @@ from packaging.version import Version
 
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "venv"
-nox.options.sessions = ["readme", "lint", "build", "bare", "wheel-3.10", "wheel-3.13", "suite", "guests", "matrix"]
+nox.options.sessions = [
+    "readme",
+    "lint",
+    "build",
+    "bare",
+    "native",
+    "wheel-3.10",
+    "wheel-3.13",
+    "suite",
+    "guests",
+    "matrix",
+]
 
 ROOT = Path(__file__).parent
 PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
@@ -86,7 +97,7 @@ def copied_tests() -> Path:
     """Return a folder with the tests and all that they read, outside the checkout."""
     folder = SCRATCH / "user"
     folder.mkdir()
-    for name in ("tests", "examples", "adapters", "fixtures", "docs"):
+    for name in ("tests", "native", "examples", "adapters", "fixtures", "docs"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
     for name in ("pyproject.toml", "README.md", "CONTRIBUTING.md"):
         shutil.copy(ROOT / name, folder)
@@ -162,6 +173,22 @@ def bare(session: nox.Session) -> None:
     session.run("pytest", "--airssys-wasm", "-q", "-p", "no:cacheprovider", "conformance/fuel", "conformance/laws")
 
 
+@nox.session(python=python(13), requires=["build"])
+def native(session: nox.Session) -> None:
+    """Try the native guard by itself: its build, and its tests in C under the sanitizers of gcc and clang."""
+    install_wheel(session, "test")
+    session.install(zig(), *PROJECT["build-system"]["requires"])
+    for name in ("hatch_build.py", "LICENSE", ".gitignore"):
+        shutil.copy(ROOT / name, copied_tests())
+    run_tests(session, *EVERYTHING_FAST_AND_SLOW, "tests/native")
+
+
+def zig() -> str:
+    """Return the requirement that brings zig, with its version."""
+    listed = PROJECT["project"]["optional-dependencies"]["guests"]
+    return next(requirement for requirement in listed if requirement.startswith("ziglang"))
+
+
 @nox.session(name="wheel-3.10", python=python(LOWEST_PYTHON), requires=["build"])
 def wheel_on_the_lowest_python(session: nox.Session) -> None:
     """On Python 3.10 what depends on which Python it is: the runtime, and the plugin at work."""
@@ -173,7 +200,7 @@ def wheel_on_the_lowest_python(session: nox.Session) -> None:
 def wheel_on_a_new_python(session: nox.Session) -> None:
     """On Python 3.13 every test, the slow ones included; not the planted defects, which no Python changes."""
     install_wheel(session, "test")
-    run_tests(session, *EVERYTHING_FAST_AND_SLOW, "--ignore=tests/mutants")
+    run_tests(session, *EVERYTHING_FAST_AND_SLOW, "--ignore=tests/mutants", "--ignore=tests/native")
 
 
 def run_tests(session: nox.Session, *arguments: str, processes: int = 2) -> None:

@@ -249,6 +249,10 @@ TEST(a_timeout_counts_from_the_first_entry_of_a_run) {
   engine *engine = usual_engine();
   guard_run *run = open_store(engine);
   guest waits = {.run = sleep_for_amount, .amount = 3 * MS};
+  prepare(run, 3600 * 1000 * MS, 0);
+  CHECK(!call(run, &idle) && run->due_ns == run->started_ns + run->timeout_ns);
+  int64_t due_ns = run->due_ns;
+  CHECK(!call(run, &waits) && run->due_ns == due_ns);
   prepare(run, 10 * MS, 0);
   int entries = 0;
   void *error = NULL;

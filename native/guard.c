@@ -620,7 +620,7 @@ void *guard_component_execute(guard_run *run, void *linker, void *component, voi
                               size_t result_count) {
   void *error = enter(run);
   if (error) return error;
-  memset(results, 0, VALUE_BYTES * result_count);
+  if (result_count) memset(results, 0, VALUE_BYTES * result_count);
   error = table.component_instantiate(linker, run->context, component, instance);
   if (!error && !table.component_function(instance, run->context, export_index, function))
     error = refusal("the component has no such function");

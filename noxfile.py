@@ -7,23 +7,39 @@ removed when nox ends; tests run on a copy there, so that they find the installe
 from __future__ import annotations
 
 import atexit
+import hashlib
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
+import zipfile
 from functools import cache
 from pathlib import Path
 
 import nox
 from nox.command import CommandFailed
 from packaging.requirements import Requirement
+from packaging.tags import sys_tags
+from packaging.utils import parse_wheel_filename
 from packaging.version import Version
 
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "venv"
-nox.options.sessions = ["readme", "lint", "build", "bare", "wheel-3.10", "wheel-3.13", "suite", "guests", "matrix"]
+nox.options.sessions = [
+    "readme",
+    "lint",
+    "build",
+    "bare",
+    "native",
+    "wheel-3.10",
+    "wheel-3.13",
+    "suite",
+    "guests",
+    "matrix",
+]
 
 ROOT = Path(__file__).parent
 PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
@@ -86,7 +102,7 @@ def copied_tests() -> Path:
     """Return a folder with the tests and all that they read, outside the checkout."""
     folder = SCRATCH / "user"
     folder.mkdir()
-    for name in ("tests", "examples", "adapters", "fixtures", "docs"):
+    for name in ("tests", "native", "examples", "adapters", "fixtures", "docs"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
     for name in ("pyproject.toml", "README.md", "CONTRIBUTING.md"):
         shutil.copy(ROOT / name, folder)
@@ -162,6 +178,22 @@ def bare(session: nox.Session) -> None:
     session.run("pytest", "--airssys-wasm", "-q", "-p", "no:cacheprovider", "conformance/fuel", "conformance/laws")
 
 
+@nox.session(python=python(13), requires=["build"])
+def native(session: nox.Session) -> None:
+    """Try the native guard by itself: its build, and its tests in C under the sanitizers of gcc and clang."""
+    install_wheel(session, "test")
+    session.install(zig(), *PROJECT["build-system"]["requires"])
+    for name in ("hatch_build.py", "LICENSE", ".gitignore"):
+        shutil.copy(ROOT / name, copied_tests())
+    run_tests(session, *EVERYTHING_FAST_AND_SLOW, "tests/native")
+
+
+def zig() -> str:
+    """Return the requirement that brings zig, with its version."""
+    listed = PROJECT["project"]["optional-dependencies"]["guests"]
+    return next(requirement for requirement in listed if requirement.startswith("ziglang"))
+
+
 @nox.session(name="wheel-3.10", python=python(LOWEST_PYTHON), requires=["build"])
 def wheel_on_the_lowest_python(session: nox.Session) -> None:
     """On Python 3.10 what depends on which Python it is: the runtime, and the plugin at work."""
@@ -173,7 +205,7 @@ def wheel_on_the_lowest_python(session: nox.Session) -> None:
 def wheel_on_a_new_python(session: nox.Session) -> None:
     """On Python 3.13 every test, the slow ones included; not the planted defects, which no Python changes."""
     install_wheel(session, "test")
-    run_tests(session, *EVERYTHING_FAST_AND_SLOW, "--ignore=tests/mutants")
+    run_tests(session, *EVERYTHING_FAST_AND_SLOW, "--ignore=tests/mutants", "--ignore=tests/native")
 
 
 def run_tests(session: nox.Session, *arguments: str, processes: int = 2) -> None:
@@ -250,6 +282,107 @@ def docs(session: nox.Session) -> None:
         text = session.run("python", script, silent=True, stderr=None)
         (ROOT / page).write_text(text, "utf-8")
     session.run("pytest", "-q", "-p", "no:cacheprovider", "tests/docs", *session.posargs)
+
+
+# Releases
+
+RELEASED = ("x86_64-linux-gnu", "aarch64-linux-gnu", "x86_64-linux-musl", "aarch64-linux-musl")
+"""The platforms of the wheels, by their names in native/build_guard.py."""
+LIBRARY = "pytest_airssys_wasm/_native/guard.so"
+ELF_MACHINES = {"x86_64": 62, "aarch64": 183}
+SMOKE_TEST = ["pytest", "--airssys-wasm", "-q", "-p", "no:cacheprovider", "conformance/fuel", "conformance/memory"]
+
+
+@nox.session(default=False)
+def release(session: nox.Session) -> None:
+    """Build the source distribution and the wheels of a release into dist/, and check them. Nothing is uploaded."""
+    prepare(session)
+    version = PROJECT["project"]["version"]
+    check_changelog(session, version)
+    session.install("build", "twine", "auditwheel", zig(), *PROJECT["build-system"]["requires"])
+    dist = ROOT / "dist"
+    shutil.rmtree(dist, ignore_errors=True)
+    session.run("python", "-m", "build", "--sdist", "--no-isolation", "--outdir", str(dist), ".")
+    (archive,) = dist.iterdir()
+    # Wheels come from the source distribution, which thereby is known to be complete.
+    shutil.unpack_archive(archive, SCRATCH / "source")
+    (source,) = (SCRATCH / "source").iterdir()
+    for platform in RELEASED:
+        wheel = build_for(session, platform, source, dist)
+        again = build_for(session, platform, source, SCRATCH / "again")
+        if wheel.read_bytes() != again.read_bytes():
+            session.error(f"{wheel.name}: a second build is another file")
+        check_wheel(session, wheel, platform)
+    check_source(session, archive)
+    session.run("twine", "check", "--strict", *map(str, sorted(dist.iterdir())))
+    install_and_try(session, archive)
+    tags = set(map(str, sys_tags()))
+    for wheel in sorted(dist.glob("*.whl")):
+        if tags.isdisjoint(map(str, parse_wheel_filename(wheel.name)[3])):
+            session.warn(f"{wheel.name}: not installed, for this machine cannot run it")
+        else:
+            install_and_try(session, wheel)
+    for path in sorted(dist.iterdir()):
+        session.log(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}, {path.stat().st_size:,} bytes")
+
+
+def check_changelog(session: nox.Session, version: str) -> None:
+    """Check that CHANGELOG.md begins with this version, and has nothing for a later one."""
+    text = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    headings = re.findall(r"^## \[(.+?)\]", text, re.MULTILINE)
+    unreleased = text.partition("## [Unreleased]")[2].partition("\n## ")[0]
+    if version not in headings[:2] or unreleased.strip():
+        session.error(f"CHANGELOG.md: expected [{version}] as the first version, and nothing under [Unreleased]")
+
+
+def build_for(session: nox.Session, platform: str, source: Path, folder: Path) -> Path:
+    """Build the wheel of a platform, and return its path."""
+    before = set(folder.glob("*.whl"))
+    build = ("python", "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(source))
+    session.run(*build, env={"AIRSSYS_WASM_TARGET": platform})
+    (made,) = set(folder.glob("*.whl")) - before
+    return made
+
+
+def check_wheel(session: nox.Session, wheel: Path, platform: str) -> None:
+    """Check what a wheel holds, the machine of its library, and that its tag promises no more than the library keeps."""
+    machine = platform.partition("-")[0]
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        header = archive.read(LIBRARY)[:20]
+    foreign = [name for name in names if not name.startswith(("pytest_airssys_wasm/", "pytest_airssys_wasm-"))]
+    libraries = [name for name in names if re.search(r"\.(so|dylib|dll|a|o)$", name)]
+    if foreign or libraries != [LIBRARY]:
+        session.error(f"{wheel.name}: expected the package and one library, found {foreign + libraries}")
+    if header[:5] != b"\x7fELF\x02" or int.from_bytes(header[18:20], "little") != ELF_MACHINES[machine]:
+        session.error(f"{wheel.name}: {LIBRARY} is not for {machine}")
+    told = " ".join(session.run("auditwheel", "show", str(wheel), silent=True).split())
+    (consistent,) = re.findall(r'is consistent with the following platform tag: "(\w+)"', told)
+    kind, *lowest = re.fullmatch(r"(\w+?)_(\d+)_(\d+)_\w+", consistent).groups()
+    claimed = re.search(rf"{kind}_(\d+)_(\d+)_{machine}", wheel.name)
+    if not claimed or [*map(int, claimed.groups())] < [*map(int, lowest)]:
+        session.error(f"{wheel.name}: the library only keeps {consistent}")
+    session.log(f"{wheel.name}: {len(names)} files, {consistent}")
+
+
+def check_source(session: nox.Session, archive: Path) -> None:
+    """Check that a source distribution has all that is in git, except what CI runs, and nothing that was built."""
+    with tarfile.open(archive) as file:
+        names = {member.name.partition("/")[2] for member in file.getmembers() if member.isfile()}
+    listed = session.run("git", "ls-files", external=True, silent=True).splitlines()
+    tracked = {name for name in listed if not name.startswith((".ci/", ".github/"))}
+    if names != tracked | {"PKG-INFO"}:
+        session.error(f"{archive.name}: differs from git in {sorted(names ^ (tracked | {'PKG-INFO'}))}")
+    session.log(f"{archive.name}: {len(names)} files")
+
+
+def install_and_try(session: nox.Session, distribution: Path) -> None:
+    """Install a distribution into an empty environment, and run a part of the suite there."""
+    environment = SCRATCH / f"try-{distribution.name}"
+    session.run("python", "-m", "venv", str(environment))
+    session.run(str(environment / "bin" / "pip"), "install", "--quiet", str(distribution), external=True)
+    with session.chdir(empty_folder()):
+        session.run(str(environment / "bin" / SMOKE_TEST[0]), *SMOKE_TEST[1:], external=True)
 
 
 # The bounds of every dependency

@@ -201,14 +201,33 @@ static void *component_call(void *function, void *context, const void *arguments
   return called->run(context, called, results, result_count);
 }
 
+/* A function of a component is its guest, copied. */
+static bool component_function(const void *instance, void *context, const void *export_index, void *function) {
+  (void)instance, (void)context;
+  if (export_index) memcpy(function, export_index, sizeof(guest));
+  return export_index != NULL;
+}
+
 static void *module_instantiate(void *linker, void *context, void *module, void *instance, void **trap) {
-  (void)linker, (void)instance;
+  (void)linker;
+  *(const guest **)instance = module;
   *trap = instantiate(context, module);
   return NULL;
 }
 
+static bool module_export(void *context, const void *instance, const char *name, size_t length, void *item) {
+  const guest *module = *(const guest *const *)instance;
+  (void)context;
+  if (!module->export_name || strlen(module->export_name) != length || memcmp(module->export_name, name, length))
+    return false;
+  module_function function = {module->export, 0};
+  memcpy(item, &module->export_kind, 1);
+  memcpy((char *)item + 8, &function, sizeof function);
+  return true;
+}
+
 static void *module_call(void *context, void *function, void *values, size_t count, void **trap) {
-  const guest *called = function;
+  const guest *called = ((const module_function *)function)->guest;
   *trap = called->run(context, called, values, count);
   return NULL;
 }
@@ -266,9 +285,11 @@ int load_guard(size_t stack_bytes) {
       .set_fuel = set_fuel,
       .get_fuel = get_fuel,
       .component_instantiate = component_instantiate,
+      .component_function = component_function,
       .component_call = component_call,
       .module_instantiate = module_instantiate,
       .module_call = module_call,
+      .module_export = module_export,
       .resource_drop = resource_drop,
       .gil_ensure = gil_ensure,
       .gil_release = gil_release,

@@ -64,7 +64,17 @@ typedef struct guest {
   size_t memory_count;
   int64_t amount; /* for the guest's own use, as is what follows */
   void *pointer;
+  /* The one export of a module: its name, its kind, which is 0 for a function, and the function. */
+  const char *export_name;
+  uint8_t export_kind;
+  const struct guest *export;
 } guest;
+
+/* The layout of wasmtime_func_t: the function of a module. */
+typedef struct module_function {
+  const guest *guest;
+  uint64_t reserved;
+} module_function;
 
 /* The Python of the tests. */
 typedef struct fake_python {

@@ -210,24 +210,31 @@ static void begin_run(player *player, books *one) {
   __atomic_store_n(&run->stop, GUARD_RUNNING, __ATOMIC_RELEASE); /* the fourth thread may stop it meanwhile */
   run->entries = one->entries = 0;
   run->timeout_ns = below(&player->chance, 2) ? (int64_t)below(&player->chance, 2000) * 1000 : -1;
-  run->fuel = one->fuel = FUEL;
-  run->limit = (int64_t)(PAGE * below(&player->chance, 64));
+  run->fuel = run->fuel_left = one->fuel = FUEL;
+  run->started_ns = run->finished_ns = 0;
 }
 
 static void *enter_once(player *player, books *one, guest *guest) {
   guard_run *run = one->run;
   unsigned char results[64];
-  switch (below(&player->chance, 5)) {
+  module_function function = {guest, 0}, found;
+  const struct guest *instance;
+  struct guest module = {.export_name = "run", .export = guest}, copied;
+  switch (below(&player->chance, 7)) {
     case 0:
       return guard_component_instantiate(run, NULL, guest, NULL);
     case 1:
       return guard_component_call(run, guest, NULL, 0, results, below(&player->chance, 3));
     case 2:
-      return guard_module_instantiate(run, NULL, guest, NULL);
+      return guard_module_instantiate(run, NULL, guest, &instance);
     case 3:
       return guard_resource_drop(run, guest);
+    case 4:
+      return guard_component_execute(run, NULL, guest, NULL, guest, &copied, NULL, 0, results, 1);
+    case 5:
+      return guard_module_execute(run, NULL, &module, &instance, "run", 3, &found, results, 2);
     default:
-      return guard_module_call(run, guest, results, 2);
+      return guard_module_call(run, &function, results, 2);
   }
 }
 
@@ -256,6 +263,7 @@ static void open_one(player *player, books *one) {
   pthread_mutex_lock(&one->published);
   one->run = calloc(1, sizeof *one->run);
   CHECK(one->run);
+  one->run->limit = (int64_t)(PAGE * below(&player->chance, 64));
   guard_store_new(one->run, player->engines[below(&player->chance, ENGINES)], -1, -1, -1, -1);
   one->used = one->peak = one->denied = 0;
   one->memories = 0;

@@ -76,28 +76,35 @@ static int trap_of(void *failed) {
   return code;
 }
 
-static void *call(guard_run *run, const guest *one) { return guard_module_call(run, value_of(one), NULL, 0); }
+static void *call(guard_run *run, const guest *one) {
+  module_function function = {one, 0};
+  return guard_module_call(run, &function, NULL, 0);
+}
 
 static void *instantiate(guard_run *run, const guest *one) {
-  return guard_module_instantiate(run, NULL, value_of(one), NULL);
+  const guest *instance;
+  return guard_module_instantiate(run, NULL, value_of(one), &instance);
 }
 
 /* Set the first group of fields, as Python does. */
-static void prepare(guard_run *run, int64_t timeout_ns, int64_t limit) {
+static void prepare(guard_run *run, int64_t timeout_ns) {
   run->stop = GUARD_RUNNING;
   run->entries = 0;
   run->timeout_ns = timeout_ns;
-  run->fuel = 1000;
-  run->limit = limit;
+  run->fuel = run->fuel_left = 1000;
+  run->started_ns = run->finished_ns = 0;
 }
 
-static guard_run *open_store(engine *engine) {
+static guard_run *open_limited(engine *engine, int64_t limit) {
   guard_run *run = calloc(1, sizeof *run);
   if (!run) abort();
+  run->limit = limit;
   guard_store_new(run, engine, 1, 2, 3, 4);
-  prepare(run, -1, (int64_t)(16 * PAGE));
+  prepare(run, -1);
   return run;
 }
+
+static guard_run *open_store(engine *engine) { return open_limited(engine, (int64_t)(16 * PAGE)); }
 
 static void close_store(guard_run *run) {
   guard_store_delete(run);
@@ -178,7 +185,7 @@ TEST(an_entry_leaves_its_fuel_and_its_times) {
   CHECK(run->fuel_left == 940 && run->entries == 3);
   CHECK(run->started_ns == started && run->finished_ns - started >= 5 * MS);
   CHECK(run->cpu_ns > cpu && run->cpu_ns <= run->finished_ns - started + MS);
-  prepare(run, -1, 0);
+  prepare(run, -1);
   CHECK(!call(run, &idle));
   CHECK(run->fuel_left == 1000 && run->started_ns >= started + 5 * MS && run->entries == 1);
   close_store(run);
@@ -231,13 +238,54 @@ TEST(a_trap_comes_back_from_every_entry_and_the_figures_are_kept) {
   delete_engine(engine);
 }
 
+TEST(one_entry_can_instantiate_a_component_and_call_it) {
+  engine *engine = usual_engine();
+  guard_run *run = open_store(engine);
+  unsigned char results[64];
+  memset(results, 0xff, sizeof results);
+  guest component = {.minimum = PAGE, .memory_count = 1, .run = burn_amount, .amount = 5};
+  guest looks = {.run = see_results, .amount = 1}, function, traps = {.run = trap_with_amount, .amount = 3};
+  CHECK(!guard_component_execute(run, NULL, &component, NULL, &looks, &function, NULL, 0, results, 1));
+  CHECK(run->entries == 1 && run->used == (int64_t)PAGE && run->fuel_left == 995 && results[32] == 0xff);
+  CHECK(trap_of(guard_component_execute(run, NULL, &traps, NULL, &looks, &function, NULL, 0, results, 1)) == 3);
+  CHECK(trap_of(guard_component_execute(run, NULL, &component, NULL, &traps, &function, NULL, 0, NULL, 0)) == 3);
+  failure *refused = guard_component_execute(run, NULL, &component, NULL, NULL, &function, NULL, 0, NULL, 0);
+  CHECK(refused && strstr(refused->text, "no such function"));
+  dispose(refused);
+  prepare(run, 2 * MS);
+  CHECK(trap_of(guard_component_execute(run, NULL, &component, NULL, &endless, &function, NULL, 0, NULL, 0)) ==
+        INTERRUPTED);
+  close_store(run);
+  delete_engine(engine);
+}
+
+TEST(one_entry_can_instantiate_a_module_and_call_it) {
+  engine *engine = usual_engine();
+  guard_run *run = open_store(engine);
+  module_function function;
+  const guest *instance;
+  guest burns = {.run = burn_amount, .amount = 7}, traps = {.run = trap_with_amount, .amount = 3};
+  guest module = {.minimum = PAGE, .memory_count = 1, .export_name = "run", .export = &burns};
+  CHECK(!guard_module_execute(run, NULL, &module, &instance, "run", 3, &function, NULL, 0));
+  CHECK(run->entries == 1 && run->used == (int64_t)PAGE && run->fuel_left == 993 && function.guest == &burns);
+  CHECK(trap_of(guard_module_execute(run, NULL, &traps, &instance, "run", 3, &function, NULL, 0)) == 3);
+  failure *refused = guard_module_execute(run, NULL, &module, &instance, "ru", 2, &function, NULL, 0);
+  CHECK(refused && strstr(refused->text, "no such function"));
+  dispose(refused);
+  module.export_kind = 3; /* a memory */
+  CHECK(dispose(guard_module_execute(run, NULL, &module, &instance, "run", 3, &function, NULL, 0)));
+  CHECK(function.guest == &burns && run->finished_ns);
+  close_store(run);
+  delete_engine(engine);
+}
+
 /* --- deadlines ----------------------------------------------------------------------------------------------------- */
 
 TEST(an_endless_guest_ends_at_its_deadline_and_not_before) {
   engine *engine = usual_engine();
   guard_run *run = open_store(engine);
   for (int64_t timeout = 1; timeout <= 30 * MS; timeout += 7 * MS) {
-    prepare(run, timeout, 0);
+    prepare(run, timeout);
     CHECK(trap_of(call(run, &endless)) == INTERRUPTED);
     CHECK(run->stop == GUARD_TIMEOUT && run->finished_ns - run->started_ns >= timeout);
   }
@@ -249,7 +297,11 @@ TEST(a_timeout_counts_from_the_first_entry_of_a_run) {
   engine *engine = usual_engine();
   guard_run *run = open_store(engine);
   guest waits = {.run = sleep_for_amount, .amount = 3 * MS};
-  prepare(run, 10 * MS, 0);
+  prepare(run, 3600 * 1000 * MS);
+  CHECK(!call(run, &idle) && run->due_ns == run->started_ns + run->timeout_ns);
+  int64_t due_ns = run->due_ns;
+  CHECK(!call(run, &waits) && run->due_ns == due_ns);
+  prepare(run, 10 * MS);
   int entries = 0;
   void *error = NULL;
   while (entries < 5 && !(error = call(run, &waits))) entries++;
@@ -257,7 +309,7 @@ TEST(a_timeout_counts_from_the_first_entry_of_a_run) {
   CHECK(entries <= 4 && run->finished_ns - run->started_ns >= 10 * MS);
   /* Once it has ended, nothing of it runs any more. */
   CHECK(trap_of(call(run, &waits)) == INTERRUPTED);
-  prepare(run, 1000 * MS, 0);
+  prepare(run, 1000 * MS);
   CHECK(!call(run, &waits));
   close_store(run);
   delete_engine(engine);
@@ -266,8 +318,8 @@ TEST(a_timeout_counts_from_the_first_entry_of_a_run) {
 TEST(the_earlier_deadline_comes_first_even_if_it_is_set_later) {
   engine *engine = usual_engine();
   guard_run *late = open_store(engine), *early = open_store(engine);
-  prepare(late, 3600 * 1000 * MS, 0);
-  prepare(early, 5 * MS, 0);
+  prepare(late, 3600 * 1000 * MS);
+  prepare(early, 5 * MS);
   guest spins = {.run = spin_for_amount, .amount = MS};
   CHECK(!call(late, &spins));
   CHECK(trap_of(call(early, &endless)) == INTERRUPTED);
@@ -280,7 +332,7 @@ TEST(the_earlier_deadline_comes_first_even_if_it_is_set_later) {
 TEST(a_timeout_beyond_the_end_of_time_is_none) {
   engine *engine = usual_engine();
   guard_run *run = open_store(engine);
-  prepare(run, INT64_MAX, 0);
+  prepare(run, INT64_MAX);
   guest spins = {.run = spin_for_amount, .amount = 2 * MS};
   CHECK(!call(run, &spins));
   close_store(run);
@@ -290,7 +342,7 @@ TEST(a_timeout_beyond_the_end_of_time_is_none) {
 static void end_in_time(void *given) {
   guard_run *run = given;
   for (int i = 0; i < 4; i++) {
-    prepare(run, 2 * MS + i * MS, 0);
+    prepare(run, 2 * MS + i * MS);
     CHECK(trap_of(call(run, &endless)) == INTERRUPTED && run->stop == GUARD_TIMEOUT);
     CHECK(run->finished_ns - run->started_ns >= 2 * MS + i * MS);
   }
@@ -390,10 +442,9 @@ TEST(memories_are_charged_when_they_are_made_and_given_back_with_their_store) {
 
 TEST(the_limit_is_exact_and_counts_what_it_refuses) {
   engine *engine = usual_engine();
-  guard_run *run = open_store(engine);
+  guard_run *run = open_limited(engine, (int64_t)(2 * PAGE));
   bool has_grown = false;
   guest grows = {.run = grow_by_amount, .amount = (int64_t)PAGE, .pointer = &has_grown};
-  prepare(run, -1, (int64_t)(2 * PAGE));
   CHECK(!instantiate(run, &one_page));
   CHECK(!call(run, &grows) && has_grown && run->used == run->limit && run->denied == 0);
   grows.amount = 1;
@@ -404,7 +455,7 @@ TEST(the_limit_is_exact_and_counts_what_it_refuses) {
   CHECK(!call(run, &grows) && !has_grown && run->denied == 3);
   CHECK(run->used == (int64_t)(2 * PAGE) && run->peak == run->used && !run->host_refused);
   CHECK(dispose(instantiate(run, &one_page)) && run->denied == 4);
-  prepare(run, -1, 0); /* a limit below what is in use */
+  prepare(run, -1);
   CHECK(!call(run, &grows) && !has_grown && run->denied == 1 && run->peak == (int64_t)(2 * PAGE));
   close_store(run);
   delete_engine(engine);
@@ -412,8 +463,7 @@ TEST(the_limit_is_exact_and_counts_what_it_refuses) {
 
 TEST(a_first_size_beyond_the_limit_is_refused_with_its_size) {
   engine *engine = usual_engine();
-  guard_run *run = open_store(engine);
-  prepare(run, -1, (int64_t)PAGE - 1);
+  guard_run *run = open_limited(engine, (int64_t)PAGE - 1);
   failure *refused = instantiate(run, &one_page);
   CHECK(refused && strstr(refused->text, "memory of 65536 bytes exceeds the memory limit of the store"));
   dispose(refused);
@@ -424,17 +474,16 @@ TEST(a_first_size_beyond_the_limit_is_refused_with_its_size) {
 
 TEST(memory_that_the_machine_refuses_is_not_charged) {
   engine *engine = usual_engine();
-  guard_run *run = open_store(engine);
+  guard_run *run = open_limited(engine, INT64_MAX);
   bool has_grown = false;
   guest grows = {.run = grow_by_amount, .amount = INT64_C(1) << 60, .pointer = &has_grown};
   guest huge = {.minimum = (size_t)1 << 60, .memory_count = 1};
-  prepare(run, -1, INT64_MAX);
   CHECK(!instantiate(run, &one_page));
   CHECK(!call(run, &grows) && !has_grown);
   CHECK(run->host_refused == 1 && run->denied == 0 && run->used == (int64_t)PAGE);
-  prepare(run, -1, INT64_MAX);
+  prepare(run, -1);
   CHECK(dispose(instantiate(run, &huge)) && run->host_refused == 1 && run->used == (int64_t)PAGE);
-  prepare(run, -1, INT64_MAX);
+  prepare(run, -1);
   CHECK(!call(run, &idle) && run->host_refused == 0);
   size_t size;
   CHECK(is_zero(memory_of(store_of(run), 0, &size), PAGE) && size == PAGE);
@@ -468,7 +517,7 @@ TEST(a_run_begins_with_its_own_peak) {
   dropped.finalizer(dropped.env);
   CHECK(run->used == 0 && run->peak == (int64_t)PAGE);
   CHECK(!call(run, &idle) && run->peak == (int64_t)PAGE);
-  prepare(run, -1, 0);
+  prepare(run, -1);
   CHECK(!call(run, &idle) && run->peak == 0);
   close_store(run);
   delete_engine(engine);
@@ -590,7 +639,7 @@ TEST(a_handler_that_raises_ends_the_guest_of_the_main_thread) {
   CHECK(trap_of(call(run, &endless)) == INTERRUPTED);
   CHECK(run->stop == GUARD_RAISED && run->exception[0] == &python && run->exception[1] == &python.has_signal);
   pthread_join(thread, NULL);
-  prepare(run, -1, 0);
+  prepare(run, -1);
   CHECK(!call(run, &idle) && !run->exception[0]);
   reset_python();
   close_store(run);
@@ -602,7 +651,7 @@ TEST(a_handler_that_returns_lets_the_guest_go_on) {
   guard_run *run = open_store(engine);
   reset_python();
   atomic_store(&python.has_signal, true);
-  prepare(run, 200 * MS, 0);
+  prepare(run, 200 * MS);
   CHECK(trap_of(call(run, &endless)) == INTERRUPTED && run->stop == GUARD_TIMEOUT);
   CHECK(atomic_load(&python.handled) == 1 && !run->exception[0] && run->finished_ns - run->started_ns >= 200 * MS);
   close_store(run);
@@ -612,7 +661,7 @@ TEST(a_handler_that_returns_lets_the_guest_go_on) {
 static guard_run *other_run;
 
 static void call_other_store(void) {
-  prepare(other_run, 5 * MS, (int64_t)PAGE);
+  prepare(other_run, 5 * MS);
   CHECK(!instantiate(other_run, &one_page));
   CHECK(trap_of(call(other_run, &endless)) == INTERRUPTED);
 }
@@ -649,7 +698,7 @@ TEST(an_interpreter_that_is_ending_is_not_asked_for_its_lock) {
   reset_python();
   atomic_store(&python.has_signal, true);
   atomic_store(&python.is_initialized, false);
-  prepare(run, 100 * MS, 0);
+  prepare(run, 100 * MS);
   CHECK(trap_of(call(run, &endless)) == INTERRUPTED && run->stop == GUARD_TIMEOUT);
   CHECK(atomic_load(&python.handled) == 0);
   atomic_store(&python.is_initialized, true);
@@ -669,7 +718,7 @@ TEST(signals_are_not_handled_on_other_threads) {
   job ends = {end_by_timeout, run};
   reset_python();
   atomic_store(&python.has_signal, true);
-  prepare(run, 100 * MS, 0);
+  prepare(run, 100 * MS);
   pthread_join(start(&ends, 0), NULL);
   CHECK(atomic_load(&python.handled) == 0);
   reset_python();
@@ -681,6 +730,7 @@ TEST(signals_are_not_handled_on_other_threads) {
 
 static void enter_with_little_stack(void *given) {
   guard_run *run = given;
+  CHECK(!guard_has_stack());
   CHECK(dispose(call(run, &idle)) && run->refused == GUARD_NO_STACK && run->entries == 0);
 }
 
@@ -711,9 +761,9 @@ TEST(an_entry_whose_deadline_nobody_can_keep_is_refused) {
   guard_run *run = open_store(engine);
   guard_shutdown();
   atomic_store(&failing_threads, 1);
-  prepare(run, 2 * MS, 0);
+  prepare(run, 2 * MS);
   CHECK(dispose(call(run, &endless)) && run->refused == GUARD_NO_THREAD && run->stop == GUARD_RUNNING);
-  prepare(run, 2 * MS, 0);
+  prepare(run, 2 * MS);
   CHECK(trap_of(call(run, &endless)) == INTERRUPTED && run->refused == GUARD_ENTERED);
   close_store(run);
   delete_engine(engine);
@@ -723,7 +773,7 @@ TEST(deadlines_hold_again_after_a_shutdown) {
   engine *engine = usual_engine();
   guard_run *run = open_store(engine);
   for (int i = 0; i < 3; i++) {
-    prepare(run, 2 * MS, 0);
+    prepare(run, 2 * MS);
     CHECK(trap_of(call(run, &endless)) == INTERRUPTED && run->stop == GUARD_TIMEOUT);
     guard_shutdown();
   }
@@ -744,10 +794,10 @@ TEST(a_guest_that_is_forked_goes_on_under_its_deadline) {
   guard_run *run = open_store(engine), *other = open_store(engine);
   pid_t child = -1;
   guest forks = {.run = fork_and_spin, .pointer = &child};
-  prepare(run, 20 * MS, 0);
+  prepare(run, 20 * MS);
   void *error = call(run, &forks);
   if (child == 0) {
-    prepare(other, 2 * MS, 0);
+    prepare(other, 2 * MS);
     bool is_right = trap_of(error) == INTERRUPTED && run->stop == GUARD_TIMEOUT &&
                     trap_of(call(other, &endless)) == INTERRUPTED && other->stop == GUARD_TIMEOUT;
     _exit(is_right ? 0 : 1);
@@ -756,7 +806,7 @@ TEST(a_guest_that_is_forked_goes_on_under_its_deadline) {
   dispose(error); /* the deadline may have passed here, too */
   int status = -1;
   CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
-  prepare(run, 2 * MS, 0);
+  prepare(run, 2 * MS);
   CHECK(trap_of(call(run, &endless)) == INTERRUPTED);
   close_store(other);
   close_store(run);
@@ -776,6 +826,8 @@ static const struct {
     NAMED(fuel_can_be_read_during_an_entry),
     NAMED(results_of_components_are_values_that_own_nothing_before_the_call),
     NAMED(a_trap_comes_back_from_every_entry_and_the_figures_are_kept),
+    NAMED(one_entry_can_instantiate_a_component_and_call_it),
+    NAMED(one_entry_can_instantiate_a_module_and_call_it),
     NAMED(an_endless_guest_ends_at_its_deadline_and_not_before),
     NAMED(a_timeout_counts_from_the_first_entry_of_a_run),
     NAMED(the_earlier_deadline_comes_first_even_if_it_is_set_later),

@@ -13,6 +13,8 @@ from pathlib import Path
 import build_guard
 import pytest
 
+import pytest_airssys_wasm
+
 pytest.importorskip("hatchling", reason="the build of the project")
 ROOT = Path(build_guard.__file__).parents[1]
 pytestmark = [
@@ -27,10 +29,14 @@ LIBRARY = "pytest_airssys_wasm/_native/guard.so"
 def checkout(tmp_path_factory):
     """A copy of what the build reads."""
     folder = tmp_path_factory.mktemp("checkout")
-    for name in ("pytest_airssys_wasm", "conformance", "fixtures", "native"):
-        ignored = shutil.ignore_patterns("__pycache__", "*.so", "node_modules")
-        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
-    for name in ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE", ".gitignore", ".gitattributes"):
+    package = Path(pytest_airssys_wasm.__file__).parent  # in a run on a copy of the tests it lies elsewhere
+    ignored = shutil.ignore_patterns("__pycache__", "_data", "*.so")
+    shutil.copytree(package, folder / package.name, ignore=ignored)
+    shutil.copytree(ROOT / "native", folder / "native", ignore=ignored)
+    for name in ("conformance", "fixtures"):
+        (folder / name).mkdir()
+        (folder / name / "data.toml").touch()
+    for name in ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE", ".gitignore"):
         shutil.copy(ROOT / name, folder)
     (folder / LIBRARY).write_bytes(b"left by another build")
     return folder
@@ -94,7 +100,8 @@ def test_a_build_that_cannot_be_ends_with_one_text_and_no_traceback(checkout, tm
     code = f"backend.build_wheel({str(tmp_path)!r})"
     done = run(checkout, f"sys.modules['ziglang'] = None; {code}", PATH="/nowhere")
     assert (done.returncode, "Traceback" in done.stderr) == (1, False), done.stderr
-    done = run(checkout, f"sys.platform = 'win32'; {code}")
+    # What is imported before still finds the system that it runs on.
+    done = run(checkout, f"backend.get_requires_for_build_wheel(); sys.platform = 'win32'; {code}")
     assert done.returncode == 1
     assert "pytest-airssys-wasm does not support Windows" in done.stderr
     assert "Traceback" not in done.stderr

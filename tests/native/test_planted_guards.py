@@ -69,7 +69,7 @@ DEFECTS = {
         "the_first_reason_for_a_stop_counts",
     ),
     "signals-are-handled-on-every-thread": (
-        "run->beats = pthread_equal(pthread_self(), main_thread);",
+        "run->beats = is_main_thread();",
         "run->beats = 1;",
         "signals_are_not_handled_on_other_threads",
     ),

@@ -1,4 +1,4 @@
-"""How much of a limit would have been enough: told where one more run can tell it without touching the host."""
+"""The amount of a limit that would have been enough, where one more run can find it without touching the host."""
 
 from __future__ import annotations
 

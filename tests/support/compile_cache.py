@@ -22,7 +22,7 @@ def run(cache, guest=GUEST):
 
 
 class Counted:
-    """Stands for the engine: counts what was compiled and loaded."""
+    """A stand-in for the engine that counts compilations and loads."""
 
     def __init__(self, cache):
         self.cache = cache

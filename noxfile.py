@@ -196,14 +196,14 @@ def zig() -> str:
 
 @nox.session(name="wheel-3.10", python=python(LOWEST_PYTHON), requires=["build"])
 def wheel_on_the_lowest_python(session: nox.Session) -> None:
-    """On Python 3.10 what depends on which Python it is: the runtime, and the plugin at work."""
+    """Run the tests that depend on the version of Python, on 3.10: the runtime, and the plugin at work."""
     install_wheel(session, "test")
     run_tests(session, "tests/runtime", *PLUGIN_AT_WORK)
 
 
 @nox.session(name="wheel-3.13", python=python(13), requires=["build"])
 def wheel_on_a_new_python(session: nox.Session) -> None:
-    """On Python 3.13 every test, the slow ones included; not the planted defects, which no Python changes."""
+    """Run every test on Python 3.13, the slow ones included; not the planted defects, which no Python changes."""
     install_wheel(session, "test")
     run_tests(session, *EVERYTHING_FAST_AND_SLOW, "--ignore=tests/mutants", "--ignore=tests/native")
 

@@ -1,4 +1,4 @@
-"""What must hold when guests do not end by themselves, and when there are many: `python benchmarks/concurrency.py`.
+"""The claims about guests that do not end by themselves, and about many guests: `python benchmarks/concurrency.py`.
 
 With a name (heartbeat, thousand, cancellation, overhead, blocked) only that figure.
 """
@@ -92,7 +92,7 @@ class Bench:
 
 
 async def lateness(work: Callable[[], Coroutine[None, None, None]]) -> list[float]:
-    """By how many milliseconds a task that sleeps for one at a time is late, sorted, while `work` goes on."""
+    """Return the milliseconds by which a task that sleeps for one at a time is late, sorted, while `work` goes on."""
     late: list[float] = []
 
     async def beat() -> None:
@@ -170,7 +170,7 @@ def cancellation(bench: Bench) -> None:
 
 
 def rounds_of_a_millisecond(instance: Instance) -> int:
-    """How far the guest counts in one, on this machine as it is just now: without what a call takes besides."""
+    """Return the number of rounds that the guest counts in a millisecond, without the cost of a call."""
     took_s = []
     for _ in range(20):
         began = time.perf_counter()

@@ -61,7 +61,7 @@ class Fibres:
         self._component = wc.Component(self._engine, GUEST)
         self._linker = wc.Linker(self._engine)
         self._waiting: asyncio.Future[None] | None = None
-        """What the guest that is polled just now has asked the host for."""
+        """The host call of the guest that is polled at present."""
         self._pending: dict[int, asyncio.Future[None]] = {}
         # Callbacks are kept alive by these attributes.
         self._call = ffi.wasmtime_component_func_async_callback_t(self._begin_pause)
@@ -185,7 +185,7 @@ async def measured(execute: Execute) -> dict[str, float]:
 
 
 async def heartbeat(execute: Execute) -> float:
-    """By how much a task that sleeps a millisecond at a time is late at most, beside guests of 100 ms that never end."""
+    """Return the longest delay, in seconds, of a task that sleeps a millisecond at a time beside endless guests."""
     late = [0.0]
 
     async def beat() -> None:

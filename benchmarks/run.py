@@ -53,7 +53,7 @@ def by_hand_store(engine: wasmtime.Engine) -> wasmtime.Store:
 
 
 def seconds(work: Callable[[], object], times: int) -> float:
-    """How long `times` repetitions take, each."""
+    """Return the mean time of a repetition, in seconds."""
     start = time.perf_counter()
     for _ in range(times):
         work()

@@ -1,4 +1,4 @@
-"""What docs/reference.py reads out of source files: signatures, and the texts below names."""
+"""The reader of source files for docs/reference.py: signatures, and the texts below names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests of every room share."""
+"""The fixtures of every room."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def plain_pytest_in_processes() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def interruptible_processes() -> None:
-    """What a shell starts in the background ignores SIGINT, and so would each process that a test interrupts."""
+    """Take SIGINT as usual: processes that a shell starts in the background ignore it, and so would each child."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -1,4 +1,4 @@
-"""What the package takes for granted of its dependencies, one claim for each: `nox -s lowest newest` tries them.
+"""The assumptions of the package about its dependencies, one claim for each: `nox -s lowest newest` tries them.
 
 A claim that fails says which assumption about which package no longer holds.
 """
@@ -25,7 +25,7 @@ PROJECT = toml.loads((Path(__file__).parents[1] / "pyproject.toml").read_text("u
 REQUIRED = [Requirement(text) for text in PROJECT["dependencies"]]
 EXTRAS = {extra: [Requirement(text) for text in texts] for extra, texts in PROJECT["optional-dependencies"].items()}
 COMES_WITH = {"_pytest": "pytest", "pluggy": "pytest", "markupsafe": "jinja2"}
-"""What is imported, and belongs to a requirement of another name."""
+"""The imported packages that belong to a requirement of another name."""
 
 
 def test_wasmtime_has_the_c_bindings_that_the_runtime_calls():

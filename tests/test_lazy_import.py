@@ -1,4 +1,4 @@
-"""Who uses nothing of the package pays nothing: neither wasmtime nor hypothesis is loaded for it."""
+"""A session that uses nothing of the package pays nothing: neither wasmtime nor hypothesis is loaded for it."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
-from pytest_airssys_wasm.runtime.budget.ceilings import Ceilings
+from pytest_airssys_wasm.runtime.budget.limits import Ceilings
 from pytest_airssys_wasm.runtime.errors import WasmError
 from pytest_airssys_wasm.runtime.guest.resources import Resource
 from pytest_airssys_wasm.runtime.host.unmet_imports import is_wasi

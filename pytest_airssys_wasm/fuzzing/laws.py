@@ -39,8 +39,7 @@ from pytest_airssys_wasm.fuzzing.strategies import (
 )
 from pytest_airssys_wasm.fuzzing.trials import Guest
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
-from pytest_airssys_wasm.runtime.budget.ceilings import Ceilings
-from pytest_airssys_wasm.runtime.budget.limits import MAX_U64, ResourceLimits
+from pytest_airssys_wasm.runtime.budget.limits import MAX_U64, Ceilings, ResourceLimits
 from pytest_airssys_wasm.runtime.errors import InvalidComponent, InvalidConfiguration, UnfitHost, WasmError
 from pytest_airssys_wasm.runtime.manifest.loading import parse_manifest
 from pytest_airssys_wasm.runtime.wave import write_call

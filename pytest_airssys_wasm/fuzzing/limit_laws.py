@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pytest_airssys_wasm.fuzzing.search import Plan
-    from pytest_airssys_wasm.runtime.budget.ceilings import Ceilings
+    from pytest_airssys_wasm.runtime.budget.limits import Ceilings
     from pytest_airssys_wasm.validation.candidate import Candidate
 
 _MOST_SIZE = 16

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import pytest
 
 from pytest_airssys_wasm.plugin.options import OPTIONS, Command
-from pytest_airssys_wasm.runtime.budget.ceilings import Ceilings
-from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
+from pytest_airssys_wasm.runtime.budget.limits import Ceilings, ResourceLimits
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from itertools import islice, zip_longest
 from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.runtime.base.exhaustive import assert_never
-from pytest_airssys_wasm.runtime.base.printable import prints
 from pytest_airssys_wasm.runtime.base.values import Err, Ok, Record, Some, Variant, field_name
+from pytest_airssys_wasm.runtime.wave_text import BoundedText, Spent
 from pytest_airssys_wasm.runtime.wit.types import (
     BorrowType,
     EnumType,
@@ -76,15 +76,15 @@ def write_call(
     `most_characters` characters, and ends with `…` if it was cut. This function does not raise errors.
     """
 
-    def write(out: _Text) -> None:
+    def write(out: BoundedText) -> None:
         out.name(function)
         _several(out, "(", zip_longest(args, types[: len(args)]), ")", -1)
 
     return _written(most_characters, write)
 
 
-def _written(most_characters: int, write: Callable[[_Text], None]) -> str:
-    out = _Text(most_characters)
+def _written(most_characters: int, write: Callable[[BoundedText], None]) -> str:
+    out = BoundedText(most_characters)
     try:
         write(out)
     except Exception:  # noqa: BLE001 the failure that is reported matters more than why this cannot be shown
@@ -101,14 +101,14 @@ def _require(holds: object) -> None:
         raise _Unfit
 
 
-def _value(out: _Text, value: Any, type_: AnyType | None, depth: int) -> None:
+def _value(out: BoundedText, value: Any, type_: AnyType | None, depth: int) -> None:
     if depth > _DEEPEST:
         out.put("…")
         return
     mark = out.mark()
     try:
         _write_typed(out, value, type_, depth)
-    except _Spent:
+    except Spent:
         raise
     except Exception:  # noqa: BLE001 it does not fit, or its methods raise
         out.rewind(mark)
@@ -117,7 +117,7 @@ def _value(out: _Text, value: Any, type_: AnyType | None, depth: int) -> None:
         out.put(">")
 
 
-def _write_typed(out: _Text, value: Any, type_: AnyType | None, depth: int) -> None:
+def _write_typed(out: BoundedText, value: Any, type_: AnyType | None, depth: int) -> None:
     match type_:
         case str():
             _scalar(out, value, type_, is_core=True)
@@ -156,7 +156,7 @@ def _write_typed(out: _Text, value: Any, type_: AnyType | None, depth: int) -> N
             assert_never(type_)
 
 
-def _scalar(out: _Text, value: Any, name: str, *, is_core: bool) -> None:
+def _scalar(out: BoundedText, value: Any, name: str, *, is_core: bool) -> None:
     if name == "bool":
         _require(isinstance(value, bool))
         out.put("true" if value else "false")
@@ -185,7 +185,9 @@ def _is_int(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _several(out: _Text, opening: str, pairs: Iterable[tuple[Any, AnyType | None]], closing: str, depth: int) -> None:
+def _several(
+    out: BoundedText, opening: str, pairs: Iterable[tuple[Any, AnyType | None]], closing: str, depth: int
+) -> None:
     out.put(opening)
     for index, (value, type_) in enumerate(pairs):
         out.put(", " if index else "")
@@ -203,7 +205,7 @@ def _elements(value: Any, element: WitType, most: int) -> Iterable[Any]:
     return value  # type: ignore[no-any-return] # a sequence, as was required
 
 
-def _record(out: _Text, value: Any, type_: RecordType, depth: int) -> None:
+def _record(out: BoundedText, value: Any, type_: RecordType, depth: int) -> None:
     given = value.as_dict() if isinstance(value, Record) else value
     out.step(3 * len(type_.fields))
     if isinstance(given, Mapping):
@@ -232,7 +234,7 @@ def _spellings(name: str) -> tuple[str, ...]:
     return name, field_name(name), name.replace("-", "_")
 
 
-def _case(out: _Text, case: Any, cases: Iterable[tuple[str, WitType | None]], payload: Any, depth: int) -> None:
+def _case(out: BoundedText, case: Any, cases: Iterable[tuple[str, WitType | None]], payload: Any, depth: int) -> None:
     types = dict(cases)
     out.step(len(types))
     _require(isinstance(case, str) and case in types)
@@ -240,12 +242,12 @@ def _case(out: _Text, case: Any, cases: Iterable[tuple[str, WitType | None]], pa
     _payload(out, payload, types[case], depth)
 
 
-def _payload(out: _Text, value: Any, type_: WitType | None, depth: int) -> None:
+def _payload(out: BoundedText, value: Any, type_: WitType | None, depth: int) -> None:
     if type_ is not None or value is not None:
         _several(out, "(", [(value, type_)], ")", depth)
 
 
-def _flags(out: _Text, value: Any, type_: FlagsType) -> None:
+def _flags(out: BoundedText, value: Any, type_: FlagsType) -> None:
     _require(isinstance(value, Iterable) and not isinstance(value, (str, Mapping)))
     given = set(islice(value, _MOST_FLAGS))
     out.step(len(type_.names))
@@ -257,7 +259,7 @@ def _flags(out: _Text, value: Any, type_: FlagsType) -> None:
     out.put("}")
 
 
-def _option(out: _Text, value: Any, type_: OptionType, depth: int) -> None:
+def _option(out: BoundedText, value: Any, type_: OptionType, depth: int) -> None:
     if value is None:
         out.put("none")
         return
@@ -266,23 +268,23 @@ def _option(out: _Text, value: Any, type_: OptionType, depth: int) -> None:
     _several(out, "some(", [(value.value if nests else value, type_.payload)], ")", depth)
 
 
-def _write_untyped(out: _Text, value: Any, depth: int = 0) -> None:
+def _write_untyped(out: BoundedText, value: Any, depth: int = 0) -> None:
     """Append `value` in a notation similar to WAVE, without calling its `__repr__`. For unknown classes only the name
     is written.
 
-    Raises no error except `_Spent`.
+    Raises no error except `Spent`.
     """
     mark = out.mark()
     try:
         _write_builtin(out, value, depth)
-    except _Spent:
+    except Spent:
         raise
     except Exception:  # noqa: BLE001 a subclass of a builtin type may raise anything
         out.rewind(mark)
         out.name(type.__dict__["__name__"].__get__(type(value)))
 
 
-def _write_builtin(out: _Text, value: Any, depth: int) -> None:
+def _write_builtin(out: BoundedText, value: Any, depth: int) -> None:
     if depth > _DEEPEST:
         out.put("…")
         return
@@ -322,7 +324,7 @@ def _write_builtin(out: _Text, value: Any, depth: int) -> None:
             raise TypeError
 
 
-def _untyped_several(out: _Text, opening: str, values: Iterable[Any], closing: str, depth: int) -> None:
+def _untyped_several(out: BoundedText, opening: str, values: Iterable[Any], closing: str, depth: int) -> None:
     out.put(opening)
     for index, value in enumerate(values):
         out.put(", " if index else "")
@@ -330,7 +332,7 @@ def _untyped_several(out: _Text, opening: str, values: Iterable[Any], closing: s
     out.put(closing)
 
 
-def _untyped_fields(out: _Text, fields: dict[Any, Any], depth: int) -> None:
+def _untyped_fields(out: BoundedText, fields: dict[Any, Any], depth: int) -> None:
     out.put("{")
     for index, (name, value) in enumerate(dict.items(fields)):
         out.put(", " if index else "")
@@ -341,93 +343,3 @@ def _untyped_fields(out: _Text, fields: dict[Any, Any], depth: int) -> None:
         out.put(": ")
         _write_untyped(out, value, depth + 1)
     out.put("}")
-
-
-_STEPS_PER_CHARACTER = 30
-_KEYWORDS = frozenset(["true", "false", "inf", "nan", "some", "none", "ok", "err"])
-_ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
-
-
-class _Spent(Exception):
-    """The internal error for a spent budget, after which no more text is written."""
-
-
-class _Text:
-    """A printable text of at most `most_characters` characters. Appending more text raises `_Spent`."""
-
-    def __init__(self, most_characters: int) -> None:
-        self._most = max(0, most_characters)
-        self._steps = _STEPS_PER_CHARACTER * (self._most + 1)
-        self._parts: list[str] = []
-        self.left = self._most
-        """The number of characters that may still be written."""
-
-    def put(self, text: str) -> None:
-        """Append text that does not need to be escaped."""
-        if len(text) > self.left:
-            self._parts.append(text[: self.left])
-            self.left = 0
-            raise _Spent
-        self._parts.append(text)
-        self.left -= len(text)
-
-    def step(self, count: int = 1) -> None:
-        """Count a step that does not write text."""
-        self._steps -= count
-        if self._steps < 0:
-            raise _Spent
-
-    def mark(self) -> tuple[int, int]:
-        """Return the current end of the text, for `rewind`."""
-        return len(self._parts), self.left
-
-    def rewind(self, mark: tuple[int, int]) -> None:
-        """Remove the text that was written since `mark`."""
-        count, left = mark
-        # Writing it counts as work: otherwise nested objects that fail at their end are written again and again.
-        self.step(1 + left - self.left)
-        self.left = left
-        del self._parts[count:]
-
-    def name(self, name: str) -> None:
-        """Append a name with unprintable characters escaped."""
-        text = _head(name, self.left + 1)
-        self.put(text if _is_plain(text) else "".join(c if prints(c) else _code(c) for c in text))
-
-    def label(self, name: str) -> None:
-        """Append the name of a case, with a `%` before keywords."""
-        if _head(name, 8) in _KEYWORDS:
-            self.put("%")
-        self.name(name)
-
-    def quoted(self, text: str, quote: str) -> None:
-        """Append a string or a char, with WAVE's escapes."""
-        self.put(quote)
-        text = _head(text, self.left + 1)
-        if _is_plain(text) and quote not in text and "\\" not in text:
-            self.put(text)
-        else:
-            escapes = {**_ESCAPES, quote: "\\" + quote}
-            self.put("".join(c if prints(c) and c not in escapes else escapes.get(c) or _code(c) for c in text))
-        self.put(quote)
-
-    def whole(self) -> str:
-        """Return the text that was written."""
-        return "".join(self._parts)
-
-    def cut(self) -> str:
-        """Return the text that was written, shortened if necessary to append a `…` within the budget of characters."""
-        return (self.whole()[: self._most - 1] + "…") if self._most else ""
-
-
-def _head(text: str, most: int) -> str:
-    # Not `text[:most]`: a subclass may have its own idea of that.
-    return str.__getitem__(text, slice(most))
-
-
-def _is_plain(text: str) -> bool:
-    return text.isprintable() and (text.isascii() or all(map(prints, text)))
-
-
-def _code(character: str) -> str:
-    return f"\\u{{{ord(character):x}}}"

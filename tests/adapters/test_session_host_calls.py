@@ -1,4 +1,4 @@
-"""What guests in sessions ask of their driver: each its own reply, and nobody waits for another's."""
+"""Host calls of guests in sessions: each gets its own reply, and none waits for that of another."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much of a limit would have been enough: told where one more run can tell it without touching the host."""
+"""The amount of a limit that would have been enough, where one more run can find it without touching the host."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import pytest
 
 from pytest_airssys_wasm.analysis.enough import MOST_MEMORY_BYTES, how_much_is_enough
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
-from pytest_airssys_wasm.runtime.budget.ceilings import Ceilings
-from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
+from pytest_airssys_wasm.runtime.budget.limits import Ceilings, ResourceLimits
 from pytest_airssys_wasm.runtime.errors import WasmError
 from pytest_airssys_wasm.runtime.host.functions import HostFunctions
 from pytest_airssys_wasm.runtime.manifest.wasi import Wasi

@@ -1,4 +1,4 @@
-"""Whatever an adapter does, its case fails with what it wrote, the next one has a new process, and nothing is left."""
+"""A misbehaving adapter fails its case and shows its output; the next case has a new process, and nothing is left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an adapter may answer: in how much time, in which order, and to how many requests at once."""
+"""The answers that an adapter may give: in how much time, in which order, and to how many requests at once."""
 
 from __future__ import annotations
 

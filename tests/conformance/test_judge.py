@@ -1,4 +1,4 @@
-"""Whatever is not as expected is a mismatch, field by field, and nothing else is."""
+"""Every field that differs from its expectation is a mismatch, and nothing else is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the documentation shows is what happens."""
+"""The documentation shows commands and output as they are."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_the_failures_on_their_page_are_what_the_tool_prints(tmp_path):
 
 
 def without_chance(text):
-    """What differs from run to run, taken out: times, and the numbers a guest drew."""
+    """Return the text without the parts that differ from run to run: times, and numbers that a guest drew."""
     # A busy machine may not give the interrupted guest the time to come back with its frames.
     text = text.replace("guest frames, innermost first:\n  spin at 0x5c\n", "")
     text = re.sub(

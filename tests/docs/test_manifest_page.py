@@ -38,7 +38,7 @@ ECHO = {
     "`result<T, E>`": ["result", "result"],
     "`result`": ["empty-result", "empty-result"],
 }
-"""By row: the function that gives back its argument, for each example in it."""
+"""The functions that give back their arguments, by row, one for each example in the row."""
 
 
 def rows():

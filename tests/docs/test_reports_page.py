@@ -1,4 +1,4 @@
-"""What docs/reports.md says is so."""
+"""The page docs/reports.md describes the reports as they are."""
 
 from __future__ import annotations
 

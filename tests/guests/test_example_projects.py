@@ -27,7 +27,7 @@ def build_command(project):
 
 
 def missing_tools(project):
-    """What the system must have to build this project, and has not. The extra `guests` promises the rest."""
+    """Return the requirements of this project that the system lacks. The extra `guests` promises the rest."""
     needs = {
         "assemblyscript": ["node", "npm"],
         "c": ["make", "node", "npm"],

@@ -41,7 +41,7 @@ def make_engine():
 
 @pytest.fixture
 def scratch(tmp_path, monkeypatch):
-    """Where temporary files are made."""
+    """Return the folder in which temporary files are made."""
     folder = tmp_path / "scratch"
     folder.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(folder))

@@ -12,7 +12,7 @@ from pytest_airssys_wasm.isolation.worker import serve_sessions
 from pytest_airssys_wasm.protocol.pipes import end_process_with, take_pipes
 
 LIE = Path(__file__).with_name("lie.json")
-"""Where the test says which: beside this file, for a worker has no environment."""
+"""The file with the lie, beside this one, because a worker has no environment."""
 
 
 def as_line(message):

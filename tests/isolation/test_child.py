@@ -35,7 +35,7 @@ def say(found):
 
 @pytest.fixture
 def ask(tmp_path, monkeypatch):
-    """What a module says that runs in a child; each child is ended at the end."""
+    """Return the output of a module that runs in a child; each child is ended at the end."""
     monkeypatch.syspath_prepend(tmp_path)
     children = []
 
@@ -135,7 +135,7 @@ def test_the_standard_library_comes_before_what_this_process_put_in_front(ask, t
 
 
 def test_a_child_can_import_the_runtime_where_nothing_says_where_it_is(tmp_path):
-    """As from a wheel: no PYTHONPATH, another folder, and a package that only `sys.path` knows."""
+    """Try a child as from a wheel: no PYTHONPATH, another folder, and a package that only `sys.path` knows."""
     code = f"""
         import sys
         sys.path.insert(0, {str(Path(pytest_airssys_wasm.__file__).parents[1])!r})

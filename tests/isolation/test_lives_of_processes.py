@@ -168,7 +168,7 @@ def test_no_process_is_left_when_the_one_that_asked_is_gone(tmp_path):
 
 
 def _ticks(process_id):
-    """How long it was on a processor."""
+    """Return the processor time of the process."""
     return int(Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[11])
 
 

@@ -37,7 +37,7 @@ _RESULT = re.compile(r"^(PASSED|FAILED|ERROR|XFAIL|XPASS) (\S+::.*?|\S+)(?: - .*
 
 @dataclass(frozen=True)
 class Ran:
-    """How a pytest run ended."""
+    """The result of a pytest run."""
 
     code: int
     text: str

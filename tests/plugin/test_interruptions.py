@@ -1,4 +1,4 @@
-"""What ends a test from outside, while its guest runs or on the guest's behalf, ends it as it ends any test."""
+"""An interruption from outside, while a guest runs or waits, ends a test as it ends any test."""
 
 from __future__ import annotations
 

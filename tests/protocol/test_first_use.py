@@ -1,4 +1,4 @@
-"""What messages and files are made of is looked at before threads use it: msgspec crashes when two are the first."""
+"""The types of messages and files are prepared before threads use them: msgspec crashes when two are the first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a guest asks and what is replied belong to its request, as long as that is worked on, and to no other."""
+"""Host calls and their replies belong to one request, while it is processed, and to no other."""
 
 from __future__ import annotations
 

@@ -191,7 +191,7 @@ def converted(type_, value, down):
 
 
 def outcome(convert):
-    """What came of it, as text: equal floats of different sign, and NaNs, are told apart or are the same as they print."""
+    """Return the result as text, in which floats of different sign differ and NaNs are equal."""
     transfer = Transfer(LIMIT)
     try:
         return repr(convert(transfer)), transfer.moved_bytes

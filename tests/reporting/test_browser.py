@@ -1,4 +1,4 @@
-"""What the page does in a browser: where Chromium and Selenium are installed."""
+"""The page in a browser, where Chromium and Selenium are installed."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ OWN_TAGS = (
 
 
 def unescaped(text):
-    """What a Markdown reader makes of escaped text."""
+    """Return the text that a Markdown reader makes of escaped text."""
     plain = re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", text)
     return re.sub(r"&#(\d+);", lambda found: chr(int(found[1])), plain)
 

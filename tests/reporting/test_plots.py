@@ -1,4 +1,4 @@
-"""What is drawn: small, in the right place, and marked where a limit was hit."""
+"""The drawings are small, have everything in the right place, and mark hit limits."""
 
 from __future__ import annotations
 

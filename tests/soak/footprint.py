@@ -1,4 +1,4 @@
-"""What a process holds, and whether that grows."""
+"""The resources that a process holds, and whether they grow."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _PATIENCE_S = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Footprint:
-    """What is held when nothing runs."""
+    """The resources that are held when nothing runs."""
 
     processes: int
     rss_mib: float
-    """Of all processes together, without what they share with files."""
+    """The memory of all processes together, without pages that they share with files."""
     threads: int
     files: int
     guests: int
@@ -41,7 +41,7 @@ SLACK = {
     # A process that has served is kept for the next guest, or was one too many: there are a few more or less of them.
     "process": Footprint(processes=4, rss_mib=64.0, threads=8, files=24, guests=0),
 }
-"""How much of each may be more at the end of a soak than after its warm-up, as a straight line has it."""
+"""The growth of each figure that is allowed from the warm-up to the end of a soak, measured by a straight line."""
 
 
 def measure(engine: WasmEngine) -> Footprint:
@@ -65,7 +65,7 @@ def measure(engine: WasmEngine) -> Footprint:
 
 
 def growth(seen: Sequence[Footprint]) -> dict[str, float]:
-    """Of each figure: what a straight line through all measurements adds from the first to the last."""
+    """Return the growth of each figure along a straight line through all measurements."""
     return {one.name: _growth([getattr(held, one.name) for held in seen]) for one in fields(Footprint)}
 
 

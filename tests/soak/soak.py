@@ -38,7 +38,7 @@ _ROUNDS = 50
 
 @dataclass(slots=True)
 class Soak:
-    """What was run, and what was seen."""
+    """The executions of a soak, and the measurements."""
 
     engine: WasmEngine
     alone: dict[Subject, Outcome] = field(default_factory=dict)
@@ -79,11 +79,11 @@ class Soak:
 
     @property
     def findings(self) -> list[str]:
-        """What should not be: a sentence each."""
+        """The violations, in a sentence each."""
         return self.differing + footprint.leaks(self._after_warm_up, self._slack)
 
     def summary(self) -> str:
-        """What it came to, as text."""
+        """Return the result as text."""
         grown = ", ".join(f"{name} {value:+.1f}" for name, value in footprint.growth(self._after_warm_up).items())
         counts = ", ".join(f"{name} {count:,}" for name, count in self.ended.most_common())
         lines = [

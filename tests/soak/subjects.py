@@ -1,4 +1,4 @@
-"""What a soak runs: the suite's cases, and the ways into the API that they do not take. Each tells how it ended."""
+"""The subjects of a soak: the suite's cases, and further ways into the API. Each reports its ending."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.engine import WasmEngine
 
 Outcome = tuple[Any, ...]
-"""Of each execution: its verdict, the kind of trap, and all else that is the same whenever it runs."""
+"""The outcome of an execution: its verdict, the kind of trap, and all else that is the same in every run."""
 
 _PLENTY_MS = 120_000
-"""For guests that no clock is to end: beside seven others even a short one takes its time."""
+"""The timeout of guests that no clock should end, because beside seven others even a short one takes long."""
 
 _GUEST = """(component
   (import "pause" (func $pause (param "ms" u32)))
@@ -70,7 +70,7 @@ class Subject:
 
 
 def all_subjects(engine: WasmEngine, scratch: Path, *, each: int = 1) -> Iterator[Subject]:
-    """What can be soaked on this engine: of the suite one case in `each`. `scratch` is an existing folder."""
+    """Return the subjects for this engine: of the suite one case in `each`. `scratch` is an existing folder."""
     loop = LoopThread()
     ways = {"plain": InProcessRuntime(engine), "loop": InProcessRuntime(engine, loop=loop)}
     for number, (name, case) in enumerate(islice(_cases(ways["plain"]), 0, None, each)):

@@ -1,4 +1,4 @@
-"""Is the suite steady? Runs it many times, and tells every case that did not end the same way each time.
+"""The steadiness of the suite: this program runs it many times, and reports every case that ended differently.
 
     python tests/steadiness/steadiness.py --runs 20
     python tests/steadiness/steadiness.py --runs 20 --loaded
@@ -40,7 +40,7 @@ class Run:
     tests: dict[str, TestRecord]
 
     def ending(self, name: str) -> str:
-        """How a test ended."""
+        """The outcome of a test."""
         return self.tests[name].category if name in self.tests else MISSING
 
 
@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @contextmanager
 def busy_cores() -> Iterator[None]:
-    """As many processes that never rest as there are cores."""
+    """Start as many processes that never rest as there are cores."""
     busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
     try:
         yield

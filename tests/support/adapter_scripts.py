@@ -73,7 +73,7 @@ def wait_until(condition, seconds=30):
 
 
 def together(count, act):
-    """What `act` returns in so many threads at once."""
+    """Return the results of `act` in so many threads at once."""
     results = [None] * count
     barrier = threading.Barrier(count)
 

@@ -60,7 +60,7 @@ GUEST = """(component
 
 
 def asked(engine, name, argument, *, through_loop=False, limits=LIMITS, **grants):
-    """What an export of the guest gives under these grants, and what was denied; through a loop or without."""
+    """Return the result of an export of the guest under these grants, and the denied capabilities."""
     host = HostFunctions()
     ReferenceFunctions(**grants).register(host, "reference")
     guest = engine.load(GUEST)

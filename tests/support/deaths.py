@@ -40,7 +40,7 @@ class Death:
 
     name: str
     reason: str
-    """Of the `RuntimeDied` that the caller gets."""
+    """The reason of the `RuntimeDied` that the caller gets."""
     function: str = "call"
     args: tuple[int, ...] = ()
     strike: Callable[[int], None] = lambda _process_id: None

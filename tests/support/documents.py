@@ -78,7 +78,7 @@ class Untrue(AssertionError):
 
 
 class Folder:
-    """Where the blocks of one page are tried."""
+    """The folder in which the blocks of one page are tried."""
 
     def __init__(self, path: Path, forks: Forks) -> None:
         self.path = path / "work"

@@ -1,4 +1,4 @@
-"""How an execution ends, whatever it ends with."""
+"""The ending of an execution, as text."""
 
 from __future__ import annotations
 

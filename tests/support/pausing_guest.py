@@ -47,7 +47,7 @@ class Pauses:
         return 1
 
     async def until_cancelled(self):
-        """That a call was cancelled, given the time that a busy machine takes."""
+        """Check that a call was cancelled, given the time that a busy machine takes."""
         until = time.monotonic() + 20
         while not self.cancelled:
             assert time.monotonic() < until
@@ -69,7 +69,7 @@ async def heartbeat(beats):
 
 
 async def with_heartbeat(awaitable):
-    """What the awaitable gives or raises, and how often another task ran meanwhile."""
+    """Return the result or the error of the awaitable, and the number of times that another task ran meanwhile."""
     beats = []
     beating = asyncio.create_task(heartbeat(beats))
     await asyncio.sleep(0)

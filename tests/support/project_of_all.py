@@ -161,7 +161,7 @@ FAILED = {
 
 
 class Session:
-    """How a run of the project went: pytest's own outcomes, and the records of this plugin."""
+    """The result of a run of the project: pytest's own outcomes, and the records of this plugin."""
 
     def __init__(self, project, *arguments, cwd=None):
         folder = cwd or project.folder

@@ -120,7 +120,7 @@ class Reader:
 
 
 def plain(value, type_):
-    """What a reader makes of a value: one spelling for each."""
+    """Return the value as a reader returns it: one spelling for each."""
     transfer = Transfer(None)
     address = transfer.allocate(32)
     compile_lower(type_)(value, address, transfer)

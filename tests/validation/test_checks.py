@@ -32,7 +32,7 @@ def host():
 
 @pytest.fixture
 def faults():
-    """What failed in the last validation, by the name of the check, with details and remedy."""
+    """Return the failures of the last validation, by the name of the check, with details and remedy."""
     return {}
 
 

@@ -1,12 +1,12 @@
-"""The resource limits of a store and its executions, and the units in which they are written."""
+"""The resource limits of a store and its executions, the units in which they are written, and their ceilings."""
 
 from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pytest_airssys_wasm.runtime.base.figures import milliseconds, size
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
@@ -183,3 +183,24 @@ class ResourceLimits:
     def memory_bytes(self) -> int:
         """The memory limit in bytes; the same number as `memory`."""
         return self.memory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ceilings:
+    """The highest value of each limit that a platform allows; `None` if any value is allowed, including unlimited."""
+
+    fuel: int | None = None
+    """The highest fuel limit, in units of fuel."""
+    memory: int | None = None
+    """The highest memory limit, in bytes."""
+    timeout_ms: float | None = None
+    """The longest timeout, in milliseconds."""
+
+    def lower(self, limits: ResourceLimits) -> ResourceLimits:
+        """Return limits that are at most as high as the ceilings."""
+        lowered: dict[str, Any] = {}
+        for name in ("fuel", "memory", "timeout_ms"):
+            ceiling, value = getattr(self, name), getattr(limits, name)
+            if ceiling is not None and (value is None or value > ceiling):
+                lowered[name] = ceiling
+        return replace(limits, **lowered) if lowered else limits

@@ -1,4 +1,4 @@
-"""Whatever goes wrong while a failure is shown is told in the report, and the session goes on."""
+"""An error while a failure is shown is added to the report, and the session goes on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is shown: one line in the header, and under a failing test what its guest used and how to see it again."""
+"""The output: one line in the header, and under a failing test the use of its limits and how to run it again."""
 
 from __future__ import annotations
 

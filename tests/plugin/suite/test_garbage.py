@@ -12,7 +12,7 @@ from pytest_airssys_wasm.plugin.suite.garbage import new_garbage_only
 
 @pytest.fixture(autouse=True)
 def nothing_is_frozen():
-    """As in a session of others; ours has frozen what was collected."""
+    """Unfreeze, as in a session of others; this one has frozen the collected objects."""
     gc.unfreeze()
     yield
     gc.freeze()

@@ -1,4 +1,4 @@
-"""What is read of a guest's bytes, and that no bytes whatever bring the loader down."""
+"""The bytes of a guest are read, and no bytes bring the loader down."""
 
 from __future__ import annotations
 

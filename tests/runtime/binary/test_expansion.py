@@ -1,4 +1,4 @@
-"""What a guest becomes when it is instantiated, counted before it is compiled."""
+"""The expansion of a guest by its instantiation is counted before the guest is compiled."""
 
 from __future__ import annotations
 

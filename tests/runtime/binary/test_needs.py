@@ -1,4 +1,4 @@
-"""What a guest declares, read without running it."""
+"""The declarations of a guest are read without running it."""
 
 from __future__ import annotations
 

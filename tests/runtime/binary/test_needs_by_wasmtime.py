@@ -1,4 +1,4 @@
-"""What a guest declares, with wasmtime as the judge.
+"""The declarations of a guest, with wasmtime as the judge.
 
 Laws: under limits that are exactly the needs, instantiation is refused by none of them; under one that is one less, it
 is. What wasmtime loads is read; nothing makes reading raise anything but `InvalidComponent`, or take long.

@@ -1,4 +1,4 @@
-"""What kills or hangs the process by hand ends in a clear error here. Each way is tried in a process of its own."""
+"""Uses of wasmtime-py that kill or hang the process end in a clear error here. Each runs in a process of its own."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def show(function):
 
 
 def tried(script):
-    """What a script prints in a process of its own, which must end by itself and well."""
+    """Return the output of a script in a process of its own, which must end by itself and well."""
     done = subprocess.run(
         [sys.executable, "-c", PRELUDE + textwrap.dedent(script)], capture_output=True, text=True, timeout=120
     )

@@ -1,4 +1,4 @@
-"""How executions end that call the host: by functions of the host's own, and by WASI."""
+"""The endings of executions that call the host: functions of the host, and WASI."""
 
 from __future__ import annotations
 

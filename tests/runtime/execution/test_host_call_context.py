@@ -1,4 +1,4 @@
-"""What a host function may know of the execution that calls it, and what is known of it before anything runs."""
+"""The knowledge of a host function about the execution that calls it, and of the host before anything runs."""
 
 from __future__ import annotations
 

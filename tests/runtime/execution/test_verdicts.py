@@ -1,4 +1,4 @@
-"""How executions end, for modules: every verdict, and what usage says after it."""
+"""The endings of executions, for modules: every verdict, and the usage after it."""
 
 from __future__ import annotations
 

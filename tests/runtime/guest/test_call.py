@@ -1,4 +1,4 @@
-"""Who watches an engine is told of every execution; an error knows the call that it ended."""
+"""Observers of an engine are told of every execution; an error knows the call that it ended."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a guest built by a C compiler may do wrong, what is counted of its values, and how long its resources live."""
+"""A guest built by a C compiler: its possible mistakes, the account of its values, the life of its resources."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What cannot be linked is a `LinkError` that names every import, before any guest code, in both modes."""
+"""A guest that cannot be linked is a `LinkError` that names every import, before any guest code, in both modes."""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ def test_no_descriptor_is_left_open_whatever_was_asked_for(ask, files):
 
 
 def opened_below(folder):
-    """What this process has open below a folder; what else it opens meanwhile is others' business."""
+    """Return the open files of this process below a folder; other open files do not count."""
     found = []
     for entry in Path("/proc/self/fd").iterdir():
         with suppress(FileNotFoundError):  # the descriptor of this very listing

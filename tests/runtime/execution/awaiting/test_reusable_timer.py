@@ -76,7 +76,7 @@ def host():
 
 
 def rung(loop, timekeeper, *deadlines_s, longest_s=10.0):
-    """By how many seconds each deadline was kept late; those that are replaced are not kept."""
+    """Return the delay of each deadline in seconds; replaced deadlines are not kept."""
 
     async def wait():
         timer, told, done = await new_timer(timekeeper), [], asyncio.Event()

@@ -22,7 +22,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import ModuleType
 
-TABLES = ("ComponentTable", "MemoryTable", "CpuTable", "WasiTable", "ManifestTest", "FuzzTable")
+TABLES = (
+    "ComponentTable",
+    "MemoryTable",
+    "CpuTable",
+    "WasiTable",
+    "ManifestTest",
+    "ManifestStep",
+    "ImportStub",
+    "StubAnswer",
+    "FuzzTable",
+)
 WORDS = {"int": "integer", "float": "number", "str": "string", "Any": "any", "list": "array", "dict": "table"}
 
 # Made by others of these.
@@ -277,8 +287,8 @@ def _members(node: ast.ClassDef) -> Iterator[str]:
 
 
 def _toml_type(annotation: ast.expr) -> str:
-    names = re.findall(r"\w+", ast.unparse(annotation).partition("[")[0].partition(" |")[0])
-    return WORDS[names[-1]]
+    names = (re.findall(r"\w+", one.partition("[")[0])[-1] for one in ast.unparse(annotation).split(" | "))
+    return " or ".join(WORDS[name] for name in names if name not in ("None", "UnsetType"))
 
 
 def _head(*titles: str) -> Iterator[str]:

@@ -70,11 +70,12 @@ def check_export(candidate: Candidate, export: str, plan: Plan) -> str:
 
 def guest_of(candidate: Candidate) -> Guest:
     """Return the guest of a candidate that can be instantiated."""
+    component = candidate.load()
     return Guest(
         engine=candidate.engine,
-        component=candidate.load(),
+        component=component,
         limits=candidate.limits,
-        host=candidate.host,
+        host=candidate.served(component).host,
         wasi=candidate.wasi,
     )
 

@@ -13,7 +13,10 @@ from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.base.printable import counted
 from pytest_airssys_wasm.runtime.errors import ComponentTrapped, UnfitHost, WasmError
 from pytest_airssys_wasm.runtime.guest.component import UnknownExport
+from pytest_airssys_wasm.runtime.manifest.entries import saved_name
 from pytest_airssys_wasm.runtime.wave import write_call, write_value
+from pytest_airssys_wasm.runtime.wit.types import BorrowType, OwnType, children
+from pytest_airssys_wasm.validation.stubs import NoAnswer, StubFailed
 from pytest_airssys_wasm.validation.unfit import Unfit, remedy
 
 if TYPE_CHECKING:
@@ -22,8 +25,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.base.usage import Usage
     from pytest_airssys_wasm.runtime.guest.component import Component
     from pytest_airssys_wasm.runtime.guest.instance import Instance
-    from pytest_airssys_wasm.runtime.manifest.model import ManifestTest
-    from pytest_airssys_wasm.validation.candidate import Candidate
+    from pytest_airssys_wasm.runtime.manifest.model import ManifestStep
 
 
 _MOST_LISTED = 20
@@ -45,6 +47,17 @@ class PlannedCall:
         """Return the expected result in a manifest, in the encoding of `CallResult.value`."""
         return encode(_decode_results(wire.from_toml(written), self.results))
 
+    @property
+    def returns_handles(self) -> bool:
+        """Whether the result holds resources."""
+        return any(map(_has_handles, self.results))
+
+    def value_text(self, result: CallResult) -> str:
+        """Return the result of the call in WAVE notation, for messages."""
+        if self.returns_handles:
+            return write_value(result.returned, self.results[0])
+        return self.result_text(result.value)
+
     def result_text(self, encoded: Any) -> str:
         """Return an encoded result in WAVE notation, for messages."""
         if not self.results:
@@ -61,6 +74,8 @@ class CallResult:
     error: WasmError | None
     value: Any
     """The result in the encoding of the adapter protocol; `None` if the call did not return."""
+    returned: Any
+    """The result as a Python value, with its resources; `None` if the call did not return."""
     usage: Usage
     output: tuple[bytes, bytes]
     """The bytes that the guest wrote to stdout and to stderr."""
@@ -71,8 +86,19 @@ class CallResult:
         return Verdict.OK if self.error is None else self.error.verdict
 
 
-def plan_call(component: Component, function: str, args: Sequence[Any]) -> PlannedCall:
-    """Read the arguments by their types.
+def _has_handles(type_: Any) -> bool:
+    match type_:
+        case str():
+            return False
+        case OwnType() | BorrowType():
+            return True
+    return any(map(_has_handles, children(type_)))
+
+
+def plan_call(
+    component: Component, function: str, args: Sequence[Any], saved: Mapping[str, Any] | None = None
+) -> PlannedCall:
+    """Read the arguments by their types. With `saved`, `{ saved = "name" }` stands for the value of that name.
 
     Raises `Unfit` if the component does not have the export, or the export takes another number of arguments.
     """
@@ -86,7 +112,10 @@ def plan_call(component: Component, function: str, args: Sequence[Any]) -> Plann
             f"{function} takes {counted(len(types), 'argument')}, got {len(args)}",
             f"write args that fit its type, {function}: {signature}",
         )
-    decoded = tuple(decode(wire.from_toml(value), type_) for value, type_ in zip(args, types))
+    decoded = tuple(
+        decode(wire.from_toml(value), type_) if saved is None or (name := saved_name(value)) is None else saved[name]
+        for value, type_ in zip(args, types)
+    )
     return PlannedCall(
         text=write_call(function, decoded, types), function=function, args=decoded, results=tuple(results)
     )
@@ -104,9 +133,9 @@ def _exports(names: Iterable[str]) -> str:
 def make_call(instance: Instance, planned: PlannedCall) -> CallResult:
     """Make the call and return its result. Raises `Unfit` for an argument that does not fit its type."""
     store = instance.store
-    error, value = None, None
+    error, returned = None, None
     try:
-        value = encode(instance.call(planned.function, *planned.args))
+        returned = instance.call(planned.function, *planned.args)
     except UnfitHost:
         raise  # which says nothing about the component
     except WasmError as raised:
@@ -118,7 +147,13 @@ def make_call(instance: Instance, planned: PlannedCall) -> CallResult:
             f"write args that fit its type, {planned.function}: {signature}",
         ) from None
     assert store.usage is not None
-    return CallResult(error=error, value=value, usage=store.usage, output=(store.stdout, store.stderr))
+    return CallResult(
+        error=error,
+        value=encode(returned),
+        returned=returned,
+        usage=store.usage,
+        output=(store.stdout, store.stderr),
+    )
 
 
 def _decode_results(value: Any, types: Sequence[Any]) -> Any:
@@ -129,59 +164,67 @@ def _decode_results(value: Any, types: Sequence[Any]) -> Any:
     return value
 
 
-def check_entry(candidate: Candidate, test: ManifestTest) -> str:
-    """Make the call of an entry `[[tests]]` in a new instance, and return a note with its result and its fuel.
-
-    Raises `Unfit` if the result is not the expected one, and `Blocked` if the component cannot be instantiated.
-    """
-    with candidate.instantiated() as instance:
-        planned = plan_call(instance.component, test.call, test.args)
-        result = make_call(instance, planned)
-        _compare(planned, result, test, candidate.origins)
-    usage = result.usage
-    return f"{_outcome_text(planned, result)}; fuel {usage.fuel.consumed:,}{refusals(usage)}"
-
-
-def refusals(usage: Usage) -> str:
-    """Return the part of a note about growths that the memory limit refused, or an empty text."""
-    if not usage.denied_growths:
+def refusals(denied_growths: int) -> str:
+    """Return the words for a note that the memory limit refused growths, which a guest may survive; else nothing."""
+    if not denied_growths:
         return ""
-    return f"; the memory limit refused {counted(usage.denied_growths, 'growth')}"
+    return f"; the memory limit refused {counted(denied_growths, 'growth')}"
 
 
-def _compare(planned: PlannedCall, result: CallResult, test: ManifestTest, origins: Mapping[str, str]) -> None:
+def judge(planned: PlannedCall, result: CallResult, step: ManifestStep, origins: Mapping[str, str]) -> None:
+    """Compare the result of a call with what a step expects. Raises `Unfit` if it is another one.
+
+    `origins` has the place of each limit, for the remedy.
+    """
     error = result.error
-    if test.returns is not UNSET:
-        expected = planned.encoded(test.returns)
+    if step.returns is not UNSET:
+        if planned.returns_handles:
+            raise Unfit(
+                f"{planned.text} {outcome_text(planned, result)}, whose resources cannot be written in TOML",
+                "leave out returns, and use the resource in later steps with save",
+            )
+        expected = planned.encoded(step.returns)
         wanted = f"expected {planned.result_text(expected)}"
         if error is not None:
-            raise Unfit(f"{planned.text} {_outcome_text(planned, result)}; {wanted}", remedy(error, origins)) from error
+            raise Unfit(f"{planned.text} {outcome_text(planned, result)}; {wanted}", _remedy(error, origins)) from error
         if not wire.same(expected, result.value):
             raise Unfit(
-                f"{planned.text} {_outcome_text(planned, result)}, {wanted}", "correct the component, or the entry"
+                f"{planned.text} {outcome_text(planned, result)}, {wanted}", "correct the component, or the entry"
             )
-    else:
-        _compare_verdict(planned, result, test)
-    if test.max_fuel is not UNSET and result.usage.fuel.consumed > test.max_fuel:
+    elif error is not None and step.verdict is UNSET and step.trap is UNSET:
+        said = f"{planned.text} {outcome_text(planned, result)}; expected that it returns"
+        raise Unfit(said, _remedy(error, origins)) from error
+    elif step.verdict is not UNSET or step.trap is not UNSET:
+        _compare_verdict(planned, result, step)
+    if step.max_fuel is not UNSET and result.usage.fuel.consumed > step.max_fuel:
         raise Unfit(
-            f"{planned.text} used {result.usage.fuel.consumed:,} fuel, max_fuel is {test.max_fuel:,}",
+            f"{planned.text} used {result.usage.fuel.consumed:,} fuel, max_fuel is {step.max_fuel:,}",
             "make the call cheaper, or raise max_fuel of this entry",
         )
 
 
-def _compare_verdict(planned: PlannedCall, result: CallResult, test: ManifestTest) -> None:
-    verdict = Verdict.TRAP if test.verdict is UNSET else test.verdict
+def _remedy(error: WasmError, origins: Mapping[str, str]) -> str:
+    if isinstance(error.__cause__, NoAnswer):
+        return "write the answer into the [[imports]] of this name: returns, or when with these arguments"
+    if isinstance(error.__cause__, StubFailed):
+        return "handle the failure of the import, or expect it: verdict = 'host-error'"
+    return remedy(error, origins)
+
+
+def _compare_verdict(planned: PlannedCall, result: CallResult, step: ManifestStep) -> None:
+    verdict = Verdict.TRAP if step.verdict is UNSET else step.verdict
     kind = result.error.kind if isinstance(result.error, ComponentTrapped) else None
-    if result.verdict == verdict and (test.trap is UNSET or test.trap == kind):
+    if result.verdict == verdict and (step.trap is UNSET or step.trap == kind):
         return
-    wanted = f"expected the verdict {verdict}" + ("" if test.trap is UNSET else f" ({test.trap})")
+    wanted = f"expected the verdict {verdict}" + ("" if step.trap is UNSET else f" ({step.trap})")
     raise Unfit(
-        f"{planned.text} {_outcome_text(planned, result)}; {wanted}", "correct the component, or the entry"
+        f"{planned.text} {outcome_text(planned, result)}; {wanted}", "correct the component, or the entry"
     ) from result.error
 
 
-def _outcome_text(planned: PlannedCall, result: CallResult) -> str:
+def outcome_text(planned: PlannedCall, result: CallResult) -> str:
+    """Return the words for how a call ended, to follow the call: `returned 5`, `ended with trap (unreachable)`."""
     if result.error is None:
-        return f"returned {planned.result_text(result.value)}"
+        return f"returned {planned.value_text(result)}"
     kind = f" ({result.error.kind})" if isinstance(result.error, ComponentTrapped) else f": {result.error}"
     return f"ended with {result.verdict}{kind}"

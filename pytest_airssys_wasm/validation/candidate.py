@@ -18,18 +18,20 @@ from pytest_airssys_wasm.runtime.errors import (
     WasmError,
 )
 from pytest_airssys_wasm.runtime.store.store import LimitedStore
+from pytest_airssys_wasm.validation.stubs import serve_stubs
 from pytest_airssys_wasm.validation.unfit import Blocked, Unfit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from pytest_airssys_wasm.runtime.engine import WasmEngine
     from pytest_airssys_wasm.runtime.guest.component import Component
     from pytest_airssys_wasm.runtime.guest.instance import Instance
     from pytest_airssys_wasm.runtime.host.functions import HostFunctions
-    from pytest_airssys_wasm.runtime.manifest.model import Manifest
+    from pytest_airssys_wasm.runtime.manifest.model import ImportStub, Manifest
     from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
+    from pytest_airssys_wasm.validation.stubs import ServedStubs
 
 
 T = TypeVar("T")
@@ -96,24 +98,35 @@ class Candidate:
             )
         raise Unfit(str(error), "give limits that the ini file allows, where each of them is given") from None
 
-    @contextmanager
-    def instantiated(self) -> Iterator[Instance]:
-        """Yield an instance in a separate store.
+    def served(self, component: Component, stubs: Sequence[ImportStub] = ()) -> ServedStubs:
+        """Return the host functions for the guest, with these stubs and those of the manifest.
 
-        Raises `Blocked` if one of the checks `loads`, `limits`, `imports` and `instantiates` fails.
+        Raises `Unfit` for a stub that does not fit the guest.
+        """
+        declared = self.manifest.imports if self.manifest else ()
+        return serve_stubs(component, self.host, (*stubs, *declared))
+
+    @contextmanager
+    def instantiated(self, stubs: Sequence[ImportStub] = ()) -> Iterator[tuple[Instance, ServedStubs]]:
+        """Yield an instance in a separate store, and what serves its imports: host functions, and stubs.
+
+        Raises `Unfit` for a stub among `stubs` that does not fit the guest, and `Blocked` if one of the checks `loads`,
+        `limits`, `imports` and `instantiates` fails.
         """
         component = self.need("loads", self.load)
         limits = self.need("limits", lambda: self.limits)
-        for unmet in component.unmet_imports(self.host, self.wasi):
+        self.need("imports", lambda: self.served(component))
+        served = self.served(component, stubs)
+        for unmet in component.unmet_imports(served.host, self.wasi):
             raise Blocked("imports", f"the import {unmet.name} is not provided as declared")
-        with LimitedStore(self.engine, limits, host=self.host, wasi=self.wasi) as store:
+        with LimitedStore(self.engine, limits, host=served.host, wasi=self.wasi) as store:
             try:
                 instance = store.instantiate(component)
             except UnfitHost:
                 raise  # which says nothing about the component
             except WasmError as error:
                 raise Blocked("instantiates", str(error)) from error
-            yield instance
+            yield instance, served
 
     @staticmethod
     def need(check: str, get: Callable[[], T]) -> T:

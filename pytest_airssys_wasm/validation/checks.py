@@ -76,10 +76,11 @@ def check_instantiates(candidate: Candidate) -> str:
     component = candidate.need("loads", candidate.load)
     candidate.need("limits", lambda: check_limits(candidate))
     candidate.need("imports", lambda: check_imports(candidate))
+    host = candidate.served(component).host
     times_ms: list[float] = []
     for _ in range(2):
         started = monotonic()
-        with LimitedStore(candidate.engine, candidate.limits, host=candidate.host, wasi=candidate.wasi) as store:
+        with LimitedStore(candidate.engine, candidate.limits, host=host, wasi=candidate.wasi) as store:
             try:
                 store.instantiate(component)
             except UnfitHost:
@@ -93,7 +94,7 @@ def check_instantiates(candidate: Candidate) -> str:
     assert usage is not None
     return (
         f"{_loading(component)}; cold {measured_ms(times_ms[0])} ms, warm {measured_ms(times_ms[1])} ms; "
-        f"fuel {usage.fuel.consumed:,}, peak {usage.peak_memory_bytes:,} bytes{refusals(usage)}"
+        f"fuel {usage.fuel.consumed:,}, peak {usage.peak_memory_bytes:,} bytes{refusals(usage.denied_growths)}"
     )
 
 

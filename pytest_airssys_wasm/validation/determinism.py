@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.base.printable import counted
-from pytest_airssys_wasm.validation.calls import PlannedCall, make_call, plan_call
+from pytest_airssys_wasm.runtime.manifest.model import ImportStub, ManifestStep
+from pytest_airssys_wasm.validation.calls import CallResult, PlannedCall, plan_call
+from pytest_airssys_wasm.validation.steps import play
 from pytest_airssys_wasm.validation.unfit import Unfit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from pytest_airssys_wasm.runtime.guest.component import Component
-    from pytest_airssys_wasm.runtime.manifest.model import ManifestTest
-    from pytest_airssys_wasm.validation.calls import CallResult
     from pytest_airssys_wasm.validation.candidate import Candidate
 
 RUNS = 4
@@ -36,14 +36,14 @@ def check_determinism(candidate: Candidate) -> str:
     The calls are the instantiation and those of `[[tests]]`, or without `[[tests]]` those of the exports without
     parameters.
     """
-    with candidate.instantiated() as instance:
+    with candidate.instantiated() as (instance, _):
         component = instance.component
         cost = instance.store.usage
         assert cost is not None
-        calls = _calls(candidate, component)
+        sequences = _sequences(candidate, component)
     found: list[str] = []
     for _ in range(1, RUNS):
-        with candidate.instantiated() as instance:
+        with candidate.instantiated() as (instance, _stubs):
             again = instance.store.usage
             assert again is not None
             if again.fuel.consumed != cost.fuel.consumed:
@@ -51,50 +51,64 @@ def check_determinism(candidate: Candidate) -> str:
                 found.append(_differs("instantiation used", *fuel))
                 break
     late = 0
-    for planned in calls:
-        first, others = _call(candidate, planned), [_call(candidate, planned) for _ in range(1, RUNS)]
-        if any(one is not None and one.verdict is Verdict.TIMEOUT for one in (first, *others)):
+    for sequence in sequences:
+        first, *others = (_play(candidate, sequence) for _ in range(RUNS))
+        if any(result.verdict is Verdict.TIMEOUT for results in (first, *others) for _, result in results):
             late += 1  # how far a guest gets until its timeout depends on the machine
             continue
-        # One difference for each call: further ones mostly follow from it.
-        found += islice((text for again in others for text in _compare(planned, first, again)), 1)
+        # One difference for each sequence: further ones mostly follow from it.
+        found += islice((text for again in others for text in _compare(first, again)), 1)
     if found:
         raise _unfit(component, found)
-    if not calls:
+    if not sequences:
         return f"only the instantiation, {RUNS} times: there are no [[tests]], and every export takes arguments"
     not_compared = f"; {counted(late, 'call')} not compared, because of timeouts" if late else ""
-    return f"{counted(len(calls) - late, 'call')} and the instantiation, {RUNS} times each{not_compared}"
+    return f"{counted(len(sequences) - late, 'call')} and the instantiation, {RUNS} times each{not_compared}"
 
 
-def _calls(candidate: Candidate, component: Component) -> list[PlannedCall]:
+class _Sequence(NamedTuple):
+    """Calls that are made in one instance, under the stubs of their entry."""
+
+    steps: tuple[ManifestStep, ...]
+    stubs: Sequence[ImportStub] = ()
+
+
+_Results = list[tuple[PlannedCall, CallResult]]
+
+
+def _sequences(candidate: Candidate, component: Component) -> list[_Sequence]:
     tests = candidate.manifest.tests if candidate.manifest else ()
-    found = {planned.text: planned for planned in _planned(component, tests)}
-    if not found:
-        without_arguments = (name for name in component.function_names() if not component.parameter_types(name))
-        found = {name: plan_call(component, name, ()) for name in without_arguments}
-    return list(found.values())
-
-
-def _planned(component: Component, tests: tuple[ManifestTest, ...]) -> Iterator[PlannedCall]:
+    found: dict[object, _Sequence] = {}
     for test in tests:
+        is_alone = len(test.sequence) == 1 and not test.imports
         try:
-            yield plan_call(component, test.call, test.args)
+            key: object = plan_call(component, test.sequence[0].call, test.sequence[0].args).text if is_alone else test
         except Unfit:  # the entry's own check reports it
             continue
+        found.setdefault(key if is_alone else id(test), _Sequence(test.sequence, test.imports))
+    if found:
+        return list(found.values())
+    names = (name for name in component.function_names() if not component.parameter_types(name))
+    return [_Sequence((ManifestStep(call=name),)) for name in names]
 
 
-def _call(candidate: Candidate, planned: PlannedCall) -> CallResult | None:
-    with candidate.instantiated() as instance:
-        try:
-            return make_call(instance, planned)
-        except Unfit:  # reported by the entry's own check too
-            return None
+def _play(candidate: Candidate, sequence: _Sequence) -> _Results:
+    results: _Results = []
+    try:
+        with candidate.instantiated(sequence.stubs) as (instance, _):
+            results.extend(play(instance, sequence.steps))
+    except Unfit:  # reported by the entry's own check too
+        pass
+    return results
 
 
-def _compare(planned: PlannedCall, first: CallResult | None, again: CallResult | None) -> Iterator[str]:
-    """Yield the differences of the second result from the first."""
-    if first is None or again is None:
-        return
+def _compare(first: _Results, again: _Results) -> Iterator[str]:
+    """Yield the differences of the second results from the first."""
+    for (planned, one), (_, other) in zip(first, again):
+        yield from _compare_calls(planned, one, other)
+
+
+def _compare_calls(planned: PlannedCall, first: CallResult, again: CallResult) -> Iterator[str]:
     what = planned.text
     if first.verdict != again.verdict:
         yield _differs(f"{what} ended with", str(first.verdict), str(again.verdict))

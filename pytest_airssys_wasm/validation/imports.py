@@ -23,10 +23,13 @@ _MOST_LISTED = 100
 def check_imports(candidate: Candidate) -> str:
     """Check that every import is WASI that is granted, or a registered host function."""
     component = candidate.need("loads", candidate.load)
-    unmet = list(component.unmet_imports(candidate.host, candidate.wasi))
+    served = candidate.served(component)
+    unmet = list(component.unmet_imports(served.host, candidate.wasi))
     if unmet:
         raise _Groups(unmet, has_manifest=candidate.manifest is not None).unfit()
-    return f"{counted(len(component.imports), 'import')}, all provided" if component.imports else "it imports nothing"
+    if not component.imports:
+        return "it imports nothing"
+    return f"{counted(len(component.imports), 'import')}, all provided{served.note()}"
 
 
 class _Groups:
@@ -68,10 +71,10 @@ class _Groups:
         self._reasons.append(f"nothing provides {counted(len(own), 'import')}: {_some(few)}")
         if len(own) > _FEW:
             self._list("imports that nothing provides", texts)
+        it = "it" if len(own) == 1 else "them"
         self._remedies.append(
-            f"register {'it' if len(own) == 1 else 'them'} in a conftest.py beside it, in a fixture that "
-            "overrides `wasm_host` or in the hook `pytest_wasm_host`: "
-            f"host.register({own[0].name!r}, function)"
+            f"answer {it} with [[imports]] in the manifest, or register {it} in a conftest.py beside it, in a fixture "
+            f"that overrides `wasm_host` or in the hook `pytest_wasm_host`: host.register({own[0].name!r}, function)"
         )
 
     def _say_odd(self, odd: Sequence[UnmetImport]) -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from pytest_airssys_wasm.runtime.host.functions import HostFunctions
 from pytest_airssys_wasm.runtime.manifest.loading import load_manifest
-from pytest_airssys_wasm.validation.calls import check_entry
 from pytest_airssys_wasm.validation.candidate import Candidate
+from pytest_airssys_wasm.validation.steps import check_entry
 from support.checkout import ROOT
 
 HEAD = """[component]

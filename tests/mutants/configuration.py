@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 
-import msgspec
 from msgspec import structs
 
 from mutants.mutant import Family, around, reading
 from pytest_airssys_wasm.conformance import inprocess
 from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime
-from pytest_airssys_wasm.runtime.budget.limits import parse_size
 from pytest_airssys_wasm.runtime.manifest import loading as manifest
 
 FAMILY = Family("configuration")
@@ -161,33 +159,25 @@ def a_manifest_needs_no_memory_limit(patch):
 def what_a_manifest_says_besides_is_ignored(patch):
     """Unknown keys and tables are skipped."""
 
-    def convert(raw, kind):
+    def decode(original, raw, problems):
         given = raw.get("resources", {})
         raw["resources"] = {name: given[name] for name in ("memory", "cpu") if name in given}
-        return msgspec.convert(raw, kind)
+        return original(raw, problems)
 
-    _converting(patch, convert)
-
-
-def _converting(patch, convert):
-    class Msgspec:
-        ValidationError, UNSET = msgspec.ValidationError, msgspec.UNSET
-
-    Msgspec.convert = staticmethod(convert)
-    patch.setattr(manifest, "msgspec", Msgspec)
+    around(patch, manifest, "decode_document", decode)
 
 
 @FAMILY.mutant
-def a_manifests_memory_may_have_a_unit(patch):
-    """Text is read as a size where a number belongs."""
+def a_manifests_memory_may_be_anything(patch):
+    """A limit that is neither a number nor a size is read as 1 MiB."""
 
-    def convert(raw, kind):
+    def decode(original, raw, problems):
         memory = raw.get("resources", {}).get("memory", {})
-        if isinstance(memory.get("max_bytes"), str):
-            memory["max_bytes"] = parse_size(memory["max_bytes"])
-        return msgspec.convert(raw, kind)
+        if not isinstance(memory.get("max_bytes", 0), int):
+            memory["max_bytes"] = 1_048_576
+        return original(raw, problems)
 
-    _converting(patch, convert)
+    around(patch, manifest, "decode_document", decode)
 
 
 @FAMILY.mutant

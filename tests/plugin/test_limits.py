@@ -289,7 +289,7 @@ def write_hungry(project):
 def test_a_line_in_the_ini_file_does_not_void_the_limit_of_a_manifest(project):
     write_hungry(project)
     project.write(pytest_ini="[pytest]\nwasm_memory = 4 MiB\n")
-    ran = project.run("--airssys-wasm", "-m", "not conformance", ".")
+    ran = project.run("--airssys-wasm", "--wasm-conformance=never", ".")
     entry = "Component.toml::tests[it needs 1.3 MiB]"
     assert ran.results[entry] == "failed", ran.text
     assert ran.results["test_a.py::test_a"] == "failed"
@@ -300,14 +300,14 @@ def test_a_line_in_the_ini_file_does_not_void_the_limit_of_a_manifest(project):
 
 def test_the_command_line_is_obeyed_and_each_test_that_it_touches_says_so(project):
     write_hungry(project)
-    ran = project.run("--airssys-wasm", "-m", "not conformance", ".", "--wasm-memory=4 MiB", "--wasm-summary")
+    ran = project.run("--airssys-wasm", "--wasm-conformance=never", ".", "--wasm-memory=4 MiB", "--wasm-summary")
     assert ran.code == 0, ran.text
     said = [line for line in ran.text.splitlines() if OVERRULED in line]
     assert sum(line.startswith("limit    ") for line in said) == 5, ran.text  # four checks and a test
     noted = [line.split(":")[0].strip() for line in said if line.startswith("  ")]
     assert noted == ["limits", "instantiates", "deterministic", "tests[it needs 1.3 MiB]"]
     assert any(line.startswith("wasm limit: ") and line.endswith("(5 checks and tests)") for line in said)
-    quiet = project.run("-q", "--airssys-wasm", "-m", "not conformance", ".", "--wasm-memory=4 MiB")
+    quiet = project.run("-q", "--airssys-wasm", "--wasm-conformance=never", ".", "--wasm-memory=4 MiB")
     assert f"wasm limit: {OVERRULED} (5 checks and tests)" in quiet.text
     failing = project.run("test_a.py::test_a", "--wasm-memory=700 KiB")
     assert "limit    memory 700 KiB from --wasm-memory, the manifest says 512 KiB" in failing.text

@@ -10,9 +10,9 @@ from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.errors import OutOfFuel, WasmError
 from pytest_airssys_wasm.runtime.host.functions import HostFunctions
 from pytest_airssys_wasm.runtime.manifest.loading import load_manifest
-from pytest_airssys_wasm.validation.calls import check_entry
 from pytest_airssys_wasm.validation.candidate import Candidate
 from pytest_airssys_wasm.validation.checks import CHECKS
+from pytest_airssys_wasm.validation.steps import check_entry
 from pytest_airssys_wasm.validation.unfit import Blocked, Unfit, remedy
 from support.validated_guest import GUEST, HEAD, SOUND, entry
 

@@ -75,8 +75,8 @@ class ManifestFile(pytest.File):
         """Yield the checks, and a test for each entry of `[[tests]]`; only the check `manifest` if the manifest is not
         valid.
         """
-        from pytest_airssys_wasm.validation.calls import check_entry
         from pytest_airssys_wasm.validation.checks import CHECKS
+        from pytest_airssys_wasm.validation.steps import check_entry
 
         try:
             manifest = read_manifest(self.path, self.config)
@@ -236,9 +236,8 @@ def _runner(check: Check, source: Source) -> Callable[..., None]:
 
 def _refusal(error: InvalidConfiguration, path: Path) -> Callable[[], None]:
     def run() -> None:
-        raise Unfit(
-            str(error).replace(f"{path.parent}{os.sep}", ""), "correct it; docs/manifest.md shows a complete manifest"
-        )
+        first, *others = str(error).replace(f"{path.parent}{os.sep}", "").split("\n")
+        raise Unfit(first, "correct it; docs/manifest.md shows a complete manifest", others)
 
     return run
 

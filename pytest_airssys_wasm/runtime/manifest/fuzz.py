@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 
 if TYPE_CHECKING:
-    from pytest_airssys_wasm.runtime.manifest.messages import Place
+    from pytest_airssys_wasm.runtime.manifest.messages import Problems
     from pytest_airssys_wasm.runtime.manifest.model import FuzzTable
 
 GROWTH = "growth"
@@ -30,10 +30,10 @@ ALLOWANCES = (*map(str, _VERDICTS), GROWTH)
 _TRAP = re.compile(r"trap:[a-z0-9]+(-[a-z0-9]+)*")
 
 
-def checked_fuzz(table: FuzzTable, place: Place) -> FuzzTable:
-    """Return the table `[fuzz]`. Raises `InvalidConfiguration` for a size or an allowance that is not valid."""
+def check_fuzz(table: FuzzTable, problems: Problems) -> None:
+    """Add to the problems each size and each allowance of the table `[fuzz]` that is not valid."""
     if not 0 <= table.max_size <= MOST_SIZE:
-        raise place.error("fuzz", "max_size", table.max_size, f"a size from 0 to {MOST_SIZE:,}")
+        problems.add(("fuzz", "max_size"), table.max_size, f"a size from 0 to {MOST_SIZE:,}")
     for export, allowances in table.allow.items():
         for allowance in allowances:
             if allowance not in ALLOWANCES and not _TRAP.fullmatch(allowance):
@@ -41,5 +41,4 @@ def checked_fuzz(table: FuzzTable, place: Place) -> FuzzTable:
                 wanted = f"trap:<kind>, or one of {', '.join(ALLOWANCES)}" + (
                     f"; did you mean {near[0]}?" if near else ""
                 )
-                raise place.error("fuzz.allow", export, allowance, wanted)
-    return table
+                problems.add(("fuzz", "allow", export), allowance, wanted)

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from typing import TYPE_CHECKING, Literal
 
-import msgspec
-
 from pytest_airssys_wasm.runtime.base import toml
-from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.base.printable import is_printable
 from pytest_airssys_wasm.runtime.base.regular_files import MANIFEST_BYTES, read_regular
 from pytest_airssys_wasm.runtime.budget.limits import parse_count, parse_duration_ms, parse_size
 from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidConfiguration
-from pytest_airssys_wasm.runtime.manifest.fuzz import checked_fuzz
-from pytest_airssys_wasm.runtime.manifest.messages import Place, translate
-from pytest_airssys_wasm.runtime.manifest.model import CpuTable, Document, FuzzTable, Manifest, ManifestTest, WasiTable
+from pytest_airssys_wasm.runtime.manifest.decoding import decode_document
+from pytest_airssys_wasm.runtime.manifest.entries import check_stubs, checked_tests
+from pytest_airssys_wasm.runtime.manifest.fuzz import check_fuzz
+from pytest_airssys_wasm.runtime.manifest.messages import Place, Problems
+from pytest_airssys_wasm.runtime.manifest.model import CpuTable, FuzzTable, Manifest, ResourcesTable
 from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from pytest_airssys_wasm.runtime.manifest.model import ComponentTable, MemoryTable, WasiTable
 
 PLATFORM_RANGE = (512 * 1024, 4 * 1024 * 1024)
 """The minimum and the maximum memory limit that the airssys platform accepts, in bytes."""
@@ -39,7 +39,8 @@ def load_manifest(
 
     `memory_range` is the minimum and the maximum of `max_bytes`. With `places`, which are resolved paths, the manifest
     and its binary must be in or below one of them, or the manifest's folder, after links are resolved; `None` allows
-    any path. Raises `InvalidConfiguration`, which names the file, the table, the key, the value and the expected value.
+    any path. Raises `InvalidConfiguration` with every mistake: each with the file, the line, the table, the key, the
+    value and the expected value.
     """
     if places is not None and not _is_within(path, path, places):
         raise InvalidConfiguration(str(path), str(path.resolve()), f"a link to a file {_WITHIN}")
@@ -73,47 +74,88 @@ def parse_manifest(
         raise InvalidConfiguration(str(path), "deeply nested values", "valid TOML") from None
     except ValueError as error:  # Python itself refuses an integer of several thousand digits
         raise InvalidConfiguration(str(path), str(error), "numbers that can be read") from None
-    place = Place(path, text)
-    try:
-        document = msgspec.convert(raw, Document)
-    except msgspec.ValidationError as error:
-        raise translate(place, raw, str(error)) from None
-    component, memory = document.component, document.resources.memory
+    problems = Problems(Place(path, text, raw))
+    document = decode_document(raw, problems)
+    resources = document.resources or ResourcesTable(memory=None)  # type: ignore[arg-type] # told already
+    component = _component(document.component, path, places, problems)
+    memory = _memory(resources.memory, memory_range, problems)
+    cpu = _cpu(resources.cpu or CpuTable(), problems, are_required=require_cpu_limits)
+    wasi = None if document.wasi is None else _grants(document.wasi, problems)
+    imports = check_stubs(document.imports or [], ("imports",), problems)
+    tests = checked_tests(document.tests or [], problems)
+    fuzz = document.fuzz or FuzzTable()
+    check_fuzz(fuzz, problems)
+    problems.raise_all()
+    assert component is not None
+    assert memory is not None
+    return Manifest(
+        path=path,
+        name=document.component.name,
+        version=document.component.version,
+        wasm=component,
+        memory_bytes=memory,
+        max_fuel=cpu.max_fuel,
+        timeout_ms=_timeout(cpu, problems.place),
+        wasi=wasi,
+        imports=imports,
+        tests=tests,
+        fuzz=fuzz,
+    )
+
+
+def _component(
+    table: ComponentTable | None, path: Path, places: Sequence[Path] | None, problems: Problems
+) -> Path | None:
+    """Check the table, and return the path of the binary."""
+    if table is None:
+        return None
     for key in ("name", "version", "wasm"):
-        text_of = getattr(component, key)
-        if text_of is not None and (not text_of.strip() or not is_printable(text_of)):
-            raise place.error("component", key, text_of, "a printable string that is not empty")
-    if "/" in component.name:
-        raise place.error("component", "name", component.name, "a name without slashes; a path is for the key wasm")
-    low, high = memory_range
-    if not low <= memory.max_bytes <= high:
+        text = getattr(table, key)
+        if text is not None and (not text.strip() or not is_printable(text)):
+            problems.add(("component", key), text, "a printable string that is not empty")
+    name: str | None = table.name  # `None` where it is wrong
+    if name is None:
+        return None
+    if "/" in name:
+        problems.add(("component", "name"), table.name, "a name without slashes; a path is for the key wasm")
+    wasm = path.parent / (table.wasm if table.wasm is not None else f"{table.name}.wasm")
+    if places is not None and not _is_within(wasm, path, places):
+        problems.add(("component", "wasm"), table.wasm or wasm.name, f"a file {_WITHIN}")
+    return wasm
+
+
+def _memory(table: MemoryTable | None, memory_range: tuple[int, int], problems: Problems) -> int | None:
+    """Check the table, and return the limit in bytes."""
+    if table is None:
+        return None
+    keys = ("resources", "memory", "max_bytes")
+    with problems.collected(*keys):
+        max_bytes = parse_size(table.max_bytes, problems.place.name(*keys))
+        low, high = memory_range
+        if low <= max_bytes <= high:
+            return max_bytes
         hint = ""
-        if memory.max_bytes > high:
+        if max_bytes > high:
             hint = (
                 "; C toolchains reserve large stacks: link with -Wl,-z,stack-size=65536, "
                 "or widen the ini value wasm_memory_range (in Python: WasmEngine(memory_range=…))"
             )
-        raise place.error("resources.memory", "max_bytes", memory.max_bytes, f"from {low} to {high} bytes{hint}")
-    cpu = document.resources.cpu or CpuTable()
-    if require_cpu_limits and (cpu.max_fuel is None or (cpu.timeout_ms is None and cpu.timeout_seconds is None)):
-        raise InvalidConfiguration(
-            f"{path}: [resources.cpu]", NOTHING, "max_fuel and timeout_ms (wasm_require_cpu_limits is set)"
-        )
-    wasm = path.parent / (component.wasm if component.wasm is not None else f"{component.name}.wasm")
-    if places is not None and not _is_within(wasm, path, places):
-        raise place.error("component", "wasm", component.wasm or wasm.name, f"a file {_WITHIN}")
-    return Manifest(
-        path=path,
-        name=component.name,
-        version=component.version,
-        wasm=wasm,
-        memory_bytes=memory.max_bytes,
-        max_fuel=None if cpu.max_fuel is None else parse_count(cpu.max_fuel, place.name("resources.cpu", "max_fuel")),
-        timeout_ms=_timeout(cpu, place),
-        wasi=None if document.wasi is None else _grants(document.wasi, place),
-        tests=_checked(document.tests, place),
-        fuzz=FuzzTable() if document.fuzz is None else checked_fuzz(document.fuzz, place),
-    )
+        problems.add(keys, table.max_bytes, f"from {low} to {high} bytes{hint}")
+    return None
+
+
+def _cpu(table: CpuTable, problems: Problems, *, are_required: bool) -> CpuTable:
+    """Check the table, and return it."""
+    place = problems.place
+    if are_required and (table.max_fuel is None or (table.timeout_ms is None and table.timeout_seconds is None)):
+        wanted = "max_fuel and timeout_ms (wasm_require_cpu_limits is set)"
+        problems.add(("resources", "cpu"), NOTHING, wanted)
+    if table.max_fuel is not None:
+        with problems.collected("resources", "cpu", "max_fuel"):
+            parse_count(table.max_fuel, place.name("resources", "cpu", "max_fuel"))
+    with problems.collected("resources", "cpu", "timeout_ms"):
+        _timeout(table, place)
+    return table
 
 
 def check_binary(manifest: Manifest, places: Sequence[Path]) -> None:
@@ -148,66 +190,31 @@ def parse_memory_range(value: str | tuple[object, object]) -> tuple[int, int]:
 
 
 def _timeout(cpu: CpuTable, place: Place) -> float | None:
+    in_ms, in_seconds = (("resources", "cpu", key) for key in ("timeout_ms", "timeout_seconds"))
     if cpu.timeout_ms is not None and cpu.timeout_seconds is not None:
         wanted = "either timeout_ms or timeout_seconds, not both"
-        raise place.error("resources.cpu", "timeout_seconds", cpu.timeout_seconds, wanted)
+        raise place.error(in_seconds, cpu.timeout_seconds, wanted)
     if cpu.timeout_ms is not None:
-        return parse_duration_ms(cpu.timeout_ms, place.name("resources.cpu", "timeout_ms"))
+        return parse_duration_ms(cpu.timeout_ms, place.name(*in_ms))
     if cpu.timeout_seconds is not None:
-        where = place.name("resources.cpu", "timeout_seconds")
+        where = place.name(*in_seconds)
         return parse_duration_ms(1_000 * parse_duration_ms(cpu.timeout_seconds, where), where)
     return None
 
 
-def _grants(table: WasiTable, place: Place) -> Wasi:
+def _grants(table: WasiTable, problems: Problems) -> Wasi | None:
     # A manifest may come with a guest from anywhere: it grants no more of the host than the folder that it is in.
-    home = place.path.parent.resolve()
+    home = problems.place.path.parent.resolve()
     preopen: dict[str, tuple[Path, Literal["ro"]]] = {}
     for guest, folder in table.preopen.items():
         host = (home / folder).resolve()
         if not host.is_relative_to(home):
-            raise place.error("wasi.preopen", guest, folder, "a folder below that of the manifest")
-        preopen[guest] = (host, "ro")
+            problems.add(("wasi", "preopen", guest), folder, "a folder below that of the manifest")
+        else:
+            preopen[guest] = (host, "ro")
     try:
         return Wasi(args=tuple(table.args), env=table.env, stdin=table.stdin.encode(), preopen=preopen)
     except InvalidConfiguration as error:
         _, _, key = error.where.partition(".")
-        raise place.error("wasi", key, error.given, error.wanted) from None
-
-
-def _checked(tests: list[ManifestTest], place: Place) -> tuple[ManifestTest, ...]:
-    seen: set[str] = set()
-    for test in tests:
-        where = f"{place.path}: [[tests]] {test.name!r}"
-        if not test.name.strip() or not is_printable(test.name) or test.name in seen:
-            wanted = "a name that no other test has" if test.name in seen else "a printable name on one line"
-            raise InvalidConfiguration(f"{place.path}: [[tests]] name", test.name, wanted)
-        seen.add(test.name)
-        _check_outcome(test, where)
-        if test.max_fuel is not msgspec.UNSET:
-            parse_count(test.max_fuel, f"{where} max_fuel")
-    return tuple(tests)
-
-
-def _check_outcome(test: ManifestTest, where: str) -> None:
-    """Raise `InvalidConfiguration` unless an entry expects exactly one outcome: a value, a verdict, or the kind of a
-    trap.
-    """
-    returns, verdict, trap = (given is not msgspec.UNSET for given in (test.returns, test.verdict, test.trap))
-    if returns and (verdict or trap):
-        raise InvalidConfiguration(where, "both", "either returns, or verdict and trap")
-    if not (returns or verdict or trap):
-        raise InvalidConfiguration(where, NOTHING, "returns, verdict or trap: one of them says how the call must end")
-    known = [str(one) for one in Verdict]
-    if verdict and test.verdict not in known:
-        near = difflib.get_close_matches(str(test.verdict), known, n=1)
-        raise InvalidConfiguration(
-            f"{where} verdict",
-            test.verdict,
-            f"one of {', '.join(known)}" + (f"; did you mean {near[0]}?" if near else ""),
-        )
-    if test.max_fuel is not msgspec.UNSET and test.verdict == Verdict.OUT_OF_FUEL:
-        wanted = "no max_fuel beside the verdict out-of-fuel; the budget is max_fuel in [resources.cpu]"
-        raise InvalidConfiguration(f"{where} max_fuel", test.max_fuel, wanted)
-    if trap and verdict and test.verdict != Verdict.TRAP:
-        raise InvalidConfiguration(f"{where} trap", test.trap, f"no trap beside the verdict {test.verdict}")
+        problems.add(("wasi", key), error.given, error.wanted)
+    return None

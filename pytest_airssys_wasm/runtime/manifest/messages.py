@@ -1,124 +1,117 @@
-"""The translation of msgspec's errors to messages about a manifest, with file, line, table, key, value and the expected
-value.
-"""
+"""The places in a manifest for messages: file, line, table and key. All mistakes of a manifest are told together."""
 
 from __future__ import annotations
 
-import difflib
-import re
-from dataclasses import dataclass
+from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidConfiguration
-from pytest_airssys_wasm.runtime.manifest.model import (
-    ComponentTable,
-    CpuTable,
-    Document,
-    FuzzTable,
-    ManifestTest,
-    MemoryTable,
-    ResourcesTable,
-    WasiTable,
-)
+from pytest_airssys_wasm.runtime.base.printable import is_printable
+from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
+from pytest_airssys_wasm.runtime.manifest.positions import lines_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from pytest_airssys_wasm.runtime.manifest.positions import Keys
 
-_HEADER = re.compile(r"\s*\[\[?\s*([^\[\]]+?)\s*\]")
+_MOST_TOLD = 50
+"""The most mistakes of a manifest that are told."""
+_PARTS = {"args": "argument", "imports": "import", "steps": "step", "when": "when"}
+"""The words for an element of the arrays inside an entry."""
 
 
-@dataclass(frozen=True, slots=True)
+class InvalidManifest(InvalidConfiguration):
+    """A manifest is wrong in one place or in several. The fields describe the first mistake."""
+
+    others: tuple[InvalidConfiguration, ...] = ()
+    """The other mistakes, in the order of the file."""
+
+    def __str__(self) -> str:
+        return "\n".join([super().__str__(), *map(str, self.others)])
+
+
 class Place:
-    """The path and the text of a manifest, for the position in messages."""
+    """The path and the text of a manifest, for the positions in messages."""
 
-    path: Path
-    text: str
+    def __init__(self, path: Path, text: str, raw: Mapping[str, Any]) -> None:
+        self.path = path
+        self._text = text
+        self._raw = raw
 
-    def name(self, table: str, key: str, entry: int | None = None) -> str:
-        """Return the file, the line if it can be found, the table and the key.
+    def name(self, *keys: str | int) -> str:
+        """Return the file, the line, the table and the key: `Component.toml:5: [resources.memory] max_bytes`.
 
-        `entry` is the index of an entry among the tables of that name, from 0.
+        A key that is missing has the line of its table. Keys and indices in arrays, from 0, lead to the place.
         """
-        line = self._line(table, key, entry or 0)
-        named = f"[[{table}]] entry {entry + 1}: " if entry is not None else f"[{table}] " if table else ""
-        return f"{self.path}{f':{line}' if line else ''}: {named}{key}"
+        line = self.line(keys)
+        return f"{self.path}{f':{line}' if line else ''}: {self._words(keys)}"
 
-    def _line(self, table: str, key: str, entry: int) -> int | None:
-        """Return the line number of the key in the table, as far as it can be determined line by line."""
-        current, passed = "", -1
-        for number, line in enumerate(self.text.split("\n"), 1):
-            header = _HEADER.match(line)
-            if header:
-                current = header[1]
-                passed += current == table
-                if current == (f"{table}.{key}" if table else key):
-                    return number
-            elif current == table and entry in (passed, 0) and _assigns(key, line):
-                return number
-        return None
+    def error(self, keys: Keys, given: object, wanted: str) -> InvalidConfiguration:
+        """Return the error for a value at a place."""
+        return InvalidConfiguration(self.name(*keys), given, wanted)
 
-    def error(self, table: str, key: str, given: object, wanted: str, entry: int | None = None) -> InvalidConfiguration:
-        """Return the error for a value at a position."""
-        return InvalidConfiguration(self.name(table, key, entry), given, wanted)
+    def line(self, keys: Keys) -> int | None:
+        """Return the line of a place, or of the closest table around it; `None` if not even that is in the file."""
+        return next((self._lines[keys[:n]] for n in range(len(keys), 0, -1) if keys[:n] in self._lines), None)
 
+    @cached_property
+    def _lines(self) -> dict[Keys, int]:
+        return lines_of(self._text)
 
-_KNOWN: dict[str, tuple[str, ...]] = {
-    "": Document.__struct_fields__,
-    "component": ComponentTable.__struct_fields__,
-    "resources": ResourcesTable.__struct_fields__,
-    "resources.memory": MemoryTable.__struct_fields__,
-    "resources.cpu": CpuTable.__struct_fields__,
-    "wasi": WasiTable.__struct_fields__,
-    "tests": ManifestTest.__struct_fields__,
-    "fuzz": FuzzTable.__struct_fields__,
-}
-_WORDS = {
-    "int": "a whole number",
-    "str": "a string",
-    "float": "a number",
-    "object": "a table",
-    "array": "an array",
-    "bool": "true or false",
-}
+    def _words(self, keys: Keys) -> str:
+        match keys:
+            case (str(array), int(number), *inner):
+                parts = [f"[[{array}]] {self._label(array, number)}"]
+                while len(inner) > 1 and isinstance(inner[1], int):
+                    parts.append(f"{_PARTS.get(str(inner[0]), inner[0])} {inner[1] + 1}")
+                    inner = inner[2:]
+                rest = ".".join(map(str, inner))
+                return ", ".join(parts) + (f": {rest}" if rest else "")
+            case (*tables, key) if tables:
+                return f"[{'.'.join(map(str, tables))}] {key}"
+        return ".".join(map(str, keys))
+
+    def _label(self, array: str, number: int) -> str:
+        """Return the name of an entry, or its number where it has no name that can be printed."""
+        entries = self._raw.get(array)
+        entry = entries[number] if isinstance(entries, list) and number < len(entries) else None
+        name = entry.get("name") if isinstance(entry, dict) else None
+        is_fit = isinstance(name, str) and name.strip() and is_printable(name)
+        return repr(name) if is_fit else f"entry {number + 1}"
 
 
-def translate(place: Place, raw: dict[str, Any], message: str) -> InvalidConfiguration:
-    """Return the error that corresponds to msgspec's message, with table, key, value and the expected value."""
-    what, _, at = message.partition(" - at `$")
-    steps = [step for step in re.split(r"[.\[\]`]+", at) if step]
-    table = ".".join(step for step in steps if not step.isdigit() and step != "...")
-    entry = next((int(step) for step in steps if step.isdigit()), None) if table.startswith("tests") else None
-    quoted = re.findall(r"`([^`]+)`", what)
-    if what.startswith("Object contains unknown field") and quoted:
-        near = difflib.get_close_matches(quoted[0], _KNOWN.get(table, ()), n=1)
-        known = ", ".join(_KNOWN.get(table, ())) + (f"; did you mean {near[0]}?" if near else "")
-        return place.error(table, quoted[0], _value_at(raw, [*steps, quoted[0]]), f"a known key ({known})", entry)
-    if what.startswith("Object missing required field") and quoted:
-        if quoted[0] in ("resources", "memory"):
-            table, quoted = "resources.memory", ["max_bytes"]
-        return InvalidConfiguration(
-            f"{place.path}: [{table or quoted[0]}] {quoted[0]}",
-            NOTHING,
-            "a value: the key is required" + (", because memory has no default" if quoted[0] == "max_bytes" else ""),
-        )
-    table, _, key = table.rpartition(".")
-    value = _value_at(raw, steps)
-    wanted = " or ".join(
-        _WORDS.get(word, word) for word in (quoted[0].split(" | ") if quoted else [what]) if word != "null"
-    )
-    return place.error(table, key, value, wanted, entry)
+class Problems:
+    """The mistakes found in a manifest so far."""
 
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self._found: list[tuple[int, InvalidConfiguration]] = []
 
-def _value_at(raw: Any, steps: list[str]) -> Any:
-    """Return the value at a path of keys and indices in decoded TOML; `None` if there is none."""
-    for step in steps:
-        if isinstance(raw, dict):
-            raw = raw.get(step)
-        elif isinstance(raw, list) and step.isdigit() and int(step) < len(raw):
-            raw = raw[int(step)]
-    return raw
+    def __len__(self) -> int:
+        return len(self._found)
 
+    def add(self, keys: Keys, given: object, wanted: str) -> None:
+        """Add a wrong value at a place."""
+        self._add(self.place.line(keys), self.place.error(keys, given, wanted))
 
-def _assigns(key: str, line: str) -> bool:
-    return re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*=", line) is not None
+    @contextmanager
+    def collected(self, *keys: str | int) -> Iterator[None]:
+        """Add the `InvalidConfiguration` that is raised inside of the block, which is about this place."""
+        try:
+            yield
+        except InvalidConfiguration as error:
+            self._add(self.place.line(keys), error)
+
+    def _add(self, line: int | None, error: InvalidConfiguration) -> None:
+        self._found.append((0 if line is None else line, error))
+
+    def raise_all(self) -> None:
+        """Raise an `InvalidManifest` with all mistakes in the order of the file, if there are any."""
+        if not self._found:
+            return
+        first, *others = (error for _, error in sorted(self._found, key=lambda found: found[0]))
+        whole = InvalidManifest(first.where, first.given, first.wanted)
+        whole.others = tuple(others[: _MOST_TOLD - 1])
+        raise whole from None

@@ -18,13 +18,69 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
 
 
+class StubAnswer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An element of `when` in `[[imports]]`: the answer to calls with these arguments."""
+
+    args: list[Any]
+    """The arguments to which this is the answer."""
+    returns: Any = msgspec.UNSET
+    """The value that the call returns; left out for a function without a result."""
+    fails: str | msgspec.UnsetType = msgspec.UNSET
+    """The message with which the call fails, instead of returning: the execution ends with `host-error`."""
+
+
+class ImportStub(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An entry `[[imports]]`: a stub for a function that the guest imports, for checks without Python.
+
+    A function that is registered in Python wins over a stub. A call for which a stub has no answer ends with
+    `host-error`.
+    """
+
+    name: str
+    """The full name of the import: `pkg:name/iface@1.0.0#function`, `function` at the root of a world, or
+    `module#function` for a core module."""
+    returns: Any = msgspec.UNSET
+    """The value that calls return, unless `when` has an answer; left out for a function without a result."""
+    fails: str | msgspec.UnsetType = msgspec.UNSET
+    """The message with which calls fail, unless `when` has an answer: the execution ends with `host-error`."""
+    when: list[StubAnswer] = []
+    """The answers to calls with certain arguments; the first that fits counts."""
+    calls: int | msgspec.UnsetType = msgspec.UNSET
+    """The number of times that the steps of each `[[tests]]` entry must call the function, in each repetition; left
+    out, it is not judged."""
+
+
+class ManifestStep(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An element of `steps` in `[[tests]]`: one call.
+
+    Without `returns`, `verdict` and `trap` it may return any value.
+    """
+
+    call: str
+    """The full name of the export, also of a method: `pkg:name/iface@1.0.0#[method]bucket.get`."""
+    args: list[Any] = []
+    """The arguments of the call; `{ saved = "name" }` stands for a value that an earlier step saved."""
+    returns: Any = msgspec.UNSET
+    """The value that the call must return; `{}` for no value."""
+    verdict: str | msgspec.UnsetType = msgspec.UNSET
+    """The verdict that the call must end with. Only the last step may end otherwise than with `ok`."""
+    trap: str | msgspec.UnsetType = msgspec.UNSET
+    """The kind of trap that the call must end with."""
+    max_fuel: int | msgspec.UnsetType = msgspec.UNSET
+    """The maximum fuel that the call may use."""
+    save: str | msgspec.UnsetType = msgspec.UNSET
+    """The name under which later steps find the result, which may be a resource. Resources are dropped at the end of
+    each repetition."""
+
+
 class ManifestTest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An entry `[[tests]]`: a call and its expected end. A manifest may have any number of entries."""
+    """An entry `[[tests]]`: a call and its expected end, or several. A manifest may have any number of entries."""
 
     name: str
     """The name of the test, a sentence that must be unique; the check is named `tests[<name>]`."""
-    call: str
-    """The full name of the export: `transform`, or `pkg:name/iface@1.0.0#transform` inside an interface."""
+    call: str | msgspec.UnsetType = msgspec.UNSET
+    """The full name of the export: `transform`, or `pkg:name/iface@1.0.0#transform` inside an interface. Either this
+    or `steps` is required."""
     args: list[Any] = []
     """The arguments of the call."""
     returns: Any = msgspec.UNSET
@@ -35,6 +91,33 @@ class ManifestTest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """The kind of trap that the call must end with, such as `"unreachable"`."""
     max_fuel: int | msgspec.UnsetType = msgspec.UNSET
     """The maximum fuel that the call may use."""
+    steps: list[ManifestStep] = []
+    """The calls that are made one after the other in one instance, instead of `call`."""
+    repeat: int = 1
+    """The number of times that all steps are made in the same instance; at most 100,000 calls in all."""
+    max_growth: int | str | msgspec.UnsetType = msgspec.UNSET
+    """The bytes of memory that may be added after the first repetition, such as `0` or `"64 KiB"`; left out, growth is
+    shown and not judged."""
+    max_denied_growths: int | msgspec.UnsetType = msgspec.UNSET
+    """The number of growths that the memory limit may refuse although the calls return; left out, they are shown and
+    not judged."""
+    imports: list[ImportStub] = []
+    """The stubs of this entry, as `[[tests.imports]]`. They come before those of `[[imports]]`."""
+
+    @property
+    def sequence(self) -> tuple[ManifestStep, ...]:
+        """The calls of the entry: its steps, or the only call as one step."""
+        if self.steps or self.call is msgspec.UNSET:
+            return tuple(self.steps)
+        one = ManifestStep(
+            call=self.call,
+            args=self.args,
+            returns=self.returns,
+            verdict=self.verdict,
+            trap=self.trap,
+            max_fuel=self.max_fuel,
+        )
+        return (one,)
 
 
 class ComponentTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -55,8 +138,9 @@ class ComponentTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 class MemoryTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The table `[resources.memory]`, which is required because memory has no default."""
 
-    max_bytes: int
-    """The limit in bytes on all memories together, within the platform's range (ini key `wasm_memory_range`)."""
+    max_bytes: int | str
+    """The limit on all memories together, in bytes or with a unit (`"1 MiB"`), within the platform's range (ini key
+    `wasm_memory_range`)."""
 
 
 class CpuTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -64,8 +148,8 @@ class CpuTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     max_fuel: int | None = None
     """The limit in units of fuel; 1,000,000 by default."""
-    timeout_ms: float | None = None
-    """The limit in milliseconds on the wall-clock time; 100 by default."""
+    timeout_ms: float | str | None = None
+    """The limit on the wall-clock time, in milliseconds or with a unit (`"2 s"`); 100 by default."""
     timeout_seconds: float | None = None
     """The limit in seconds on the wall-clock time, as an alternative to `timeout_ms`."""
 
@@ -114,6 +198,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     component: ComponentTable
     resources: ResourcesTable
     wasi: WasiTable | None = None
+    imports: list[ImportStub] = []
     tests: list[ManifestTest] = []
     fuzz: FuzzTable | None = None
 
@@ -150,6 +235,8 @@ class Manifest:
     """The grants of the table `[wasi]`; `None` without that table, in which case WASI is not linked."""
     tests: tuple[ManifestTest, ...]
     """The entries `[[tests]]`, in the order of the file."""
+    imports: tuple[ImportStub, ...] = ()
+    """The entries `[[imports]]`, in the order of the file."""
     fuzz: FuzzTable = _NO_FUZZ
     """The table `[fuzz]`, with the defaults of the keys that the file leaves out."""
 

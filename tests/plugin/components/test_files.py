@@ -17,7 +17,7 @@ def manifest(wasm):
 
 
 def validate(project, *arguments, **how):
-    return project.run("--airssys-wasm", "-m", "not conformance", *arguments, **how)
+    return project.run("--airssys-wasm", "--wasm-conformance=never", *arguments, **how)
 
 
 @pytest.mark.parametrize("isolation", ["thread", "process"])

@@ -75,10 +75,17 @@ ENTRY = "[[tests]]\nname = 'x'\ncall = 'y'\n"
             MINIMAL.replace("max_bytes", "max_byte"),
             r"Component.toml:5: \[resources.memory\] max_byte: .*did you mean max_bytes",
         ),
-        (MINIMAL.replace("1048576", '"1"'), r":5: \[resources.memory\] max_bytes: expected a whole number, got '1'"),
+        (
+            MINIMAL.replace("1048576", '"1"'),
+            r":5: \[resources.memory\] max_bytes: expected from 524288 to 4194304 bytes, got '1'",
+        ),
+        (
+            MINIMAL.replace("1048576", '"1 Mo"'),
+            "max_bytes: expected a size such as 1048576, 512 KiB or 1 MiB, got '1 Mo'",
+        ),
         (MINIMAL.replace("1048576", "524287"), r"from 524288 to 4194304 bytes, got 524287"),
         (MINIMAL.replace("1048576", "4194305"), r"from 524288 to 4194304 bytes.*got 4194305"),
-        (MINIMAL.replace("1048576", "true"), "expected a whole number, got True"),
+        (MINIMAL.replace("1048576", "true"), "expected a size in bytes such as 1048576, or '1 MiB', got True"),
         (MINIMAL.replace('"a"', '""'), r"\[component\] name: expected a printable string that is not empty"),
         (MINIMAL.replace('version = "0.1.0"\n', ""), r"\[component\] version: expected a value"),
         (MINIMAL + "[resources.cpu]\nmax_fuel = -1", "max_fuel: expected a whole number from 0"),
@@ -124,6 +131,130 @@ ENTRY = "[[tests]]\nname = 'x'\ncall = 'y'\n"
 def test_an_error_names_the_place_the_value_and_what_would_be_right(text, message):
     with pytest.raises(InvalidConfiguration, match=message):
         parse_manifest(text, PATH)
+
+
+STEPS = "[[tests]]\nname = 'x'\nsteps = [{ call = 'a'%s }, { call = 'b'%s }]\n%s"
+
+
+def steps(first="", second="", more=""):
+    return MINIMAL + STEPS % (first, second, more)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (MINIMAL + "[[tests]]\nname = 'x'\nreturns = 1", r":6: \[\[tests\]\] 'x': call: expected call, or steps"),
+        (steps(more="call = 'c'"), "expected either call or steps, got 'both'"),
+        (steps(more="returns = 1"), r":9: \[\[tests\]\] 'x': returns: expected returns in each of the steps, got 1"),
+        (steps(", argz = [1]"), r":8: \[\[tests\]\] 'x', step 1: argz: expected a known key \(call.*did you mean args"),
+        (steps("", ", trap = 3"), r":8: \[\[tests\]\] 'x', step 2: trap: expected a string, got 3"),
+        (steps(", verdict = 'trap'"), "step 1: verdict: expected an end other than `ok` only in the last step"),
+        (
+            steps("", ", trap = 'x'", "repeat = 2"),
+            "step 2: trap: expected an end other than `ok` only in the last step",
+        ),
+        (
+            steps("", ", args = [{ saved = 'q' }]"),
+            "step 2, argument 1: expected the name of a value.*: a step before it",
+        ),
+        (
+            steps(", save = 'p'", ", args = [{ saved = 'q' }]"),
+            "step 2, argument 1: expected the name of a value that an earlier step saves: one of p, got {'saved': 'q'}",
+        ),
+        (steps("", ", save = 'p', verdict = 'trap'"), "step 2: save: expected no save beside an end other than `ok`"),
+        (steps(", save = ' '"), "step 1: save: expected a printable name"),
+        (steps(more="repeat = 0"), "repeat: expected a whole number from 1 to 50,000, got 0"),
+        (steps(more="repeat = 50001"), "repeat: expected a whole number from 1 to 50,000, got 50001"),
+        (steps(more="max_growth = 0"), "max_growth: expected repeat of at least 2 beside it"),
+        (steps(more="repeat = 2\nmax_growth = '1 kiss'"), r":10: .*max_growth: expected a size such as"),
+        (steps(more="repeat = 2\nmax_growth = -1"), "max_growth: expected a size in bytes"),
+        (steps(more="max_denied_growths = -1"), "max_denied_growths: expected a whole number from 0"),
+        (MINIMAL + "[[imports]]\nname = 'a'\nreturn = 1", r":8: \[\[imports\]\] 'a': return: .*did you mean returns"),
+        (MINIMAL + "[[imports]]\nreturns = 1", r":6: \[\[imports\]\] entry 1: name: expected a value"),
+        (
+            MINIMAL + 2 * "[[imports]]\nname = 'a'\n",
+            r":9: \[\[imports\]\] 'a': name: expected a name that no other stub",
+        ),
+        (MINIMAL + "[[imports]]\nname = 'a'\nreturns = 1\nfails = 'x'", "expected either returns or fails, got 'both'"),
+        (
+            MINIMAL + "[[imports]]\nname = 'a'\nwhen = [\n{ args = [1] },\n{ arg = [1] }]",
+            r":10: \[\[imports\]\] 'a', when 2: arg: expected a known key \(args, returns, fails; did you mean args",
+        ),
+        (MINIMAL + "[[imports]]\nname = 'a'\ncalls = -1", "calls: expected a whole number from 0"),
+        (
+            steps(more="[[tests.imports]]\nname = 'a'\ncalls = 'x'"),
+            r":11: .*'x', import 1: calls: expected a whole number",
+        ),
+        (MINIMAL + "tests = 3", r"expected a known key \(max_bytes\)"),
+        ("tests = 3\n" + MINIMAL, ":1: tests: expected an array of tables, got 3"),
+    ],
+)
+def test_a_mistake_in_an_entry_is_told_with_its_step_and_line(text, message):
+    with pytest.raises(InvalidConfiguration, match=message):
+        parse_manifest(text, PATH)
+
+
+def test_all_mistakes_are_told_at_once_in_the_order_of_the_file():
+    text = """[component]
+name = ""
+version = 3
+[resources.memory]
+max_bytes = "1 MiBit"
+[resources.cpu]
+max_fuel = -1
+timeout_ms = "soon"
+[wasi.preopen]
+"/" = ".."
+[[tests]]
+name = "x"
+call = "f"
+max_fule = 3
+[[tests]]
+name = "y"
+steps = [{ call = "f", verdict = "trap" }, { call = 3 }]
+[[tests]]
+name = "z"
+call = "f"
+verdict = "trip"
+repeat = 0
+"""
+    with pytest.raises(InvalidConfiguration) as caught:
+        parse_manifest(text, PATH)
+    told = [line.partition(": expected")[0].removeprefix(f"{PATH}:") for line in str(caught.value).splitlines()]
+    assert told == [
+        "2: [component] name",
+        "3: [component] version",
+        "5: [resources.memory] max_bytes",
+        "7: [resources.cpu] max_fuel",
+        "8: [resources.cpu] timeout_ms",
+        "10: [wasi.preopen] /",
+        "14: [[tests]] 'x': max_fule",
+        "17: [[tests]] 'y', step 2: call",
+        "21: [[tests]] 'z': verdict",
+        "22: [[tests]] 'z': repeat",
+    ]
+
+
+def test_a_hostile_manifest_is_told_in_a_bounded_text():
+    text = MINIMAL + "".join(f"[[tests]]\nname = 'n{number}'\nx = 1\n" for number in range(20_000))
+    with pytest.raises(InvalidConfiguration) as caught:
+        parse_manifest(text, PATH)
+    assert len(str(caught.value)) < 20_000
+
+
+def test_sizes_and_times_may_have_units():
+    text = MINIMAL.replace("1048576", "'1 MiB'") + "[resources.cpu]\ntimeout_ms = '2 s'\n"
+    manifest = parse_manifest(text + steps(more="repeat = 2\nmax_growth = '64 KiB'").removeprefix(MINIMAL), PATH)
+    assert (manifest.memory_bytes, manifest.timeout_ms) == (1_048_576, 2_000)
+    (test,) = manifest.tests
+    assert test.max_growth == 65_536
+    assert [step.call for step in test.sequence] == ["a", "b"]
+
+
+def test_a_call_is_one_step():
+    (test,) = parse_manifest(MINIMAL + ENTRY + "args = [{ saved = 'a' }]\nreturns = 1", PATH).tests
+    (step,) = test.sequence
+    assert (step.call, step.args, step.returns) == ("y", [{"saved": "a"}], 1)
 
 
 def test_cpu_limits_can_be_made_mandatory():

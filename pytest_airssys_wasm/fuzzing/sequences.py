@@ -16,7 +16,7 @@ from pytest_airssys_wasm.fuzzing.growth import find_growth
 from pytest_airssys_wasm.fuzzing.minimising import neighbours
 from pytest_airssys_wasm.fuzzing.search import Found, Search, known_examples
 from pytest_airssys_wasm.fuzzing.step_texts import encoded_steps, read_steps, sequence_lines, sequence_text
-from pytest_airssys_wasm.fuzzing.steps import Player, Step, fault_of, play, without
+from pytest_airssys_wasm.fuzzing.steps import CallSequence, Player, Step, fault_of, play, without
 from pytest_airssys_wasm.fuzzing.trials import try_call, unrecorded
 from pytest_airssys_wasm.fuzzing.values import all_values, size_of
 from pytest_airssys_wasm.runtime.manifest.fuzz import GROWTH
@@ -58,7 +58,7 @@ def check_sequences(candidate: Candidate, plan: Plan) -> str:
     guest, table = guest_of(candidate), table_of(candidate)
     names = [one for one in reachable_exports(guest.component) if not is_excluded(one, table.exclude)]
     sequences = _Sequences(guest=guest, table=table, needed=set(), names=names)
-    search = Search[Any](plan=plan, judge=sequences.judge)
+    search = Search[CallSequence](plan=plan, judge=sequences.judge)
     with unrecorded(guest.engine):
         found = search.replay(known_examples(plan), lambda entry: read_steps(entry, guest.component))
         if found is None:
@@ -87,17 +87,15 @@ class _Sequences:
     def allowed(self, export: str) -> frozenset[str]:
         return frozenset(self.table.allow.get(export, ()))
 
-    def judge(self, steps: Steps) -> Finding | None:
-        """Return the fault that a sequence shows when it is made once, and else when it is repeated."""
-        found = play(self.guest, steps, self.allowed)
-        if found is not None:
-            return None if self.fails_alone(steps[-1], found) else found
-        return self.judge_repeated(steps, 1.0)
-
-    def judge_repeated(self, steps: Steps, time_s: float) -> Finding | None:
-        if any(GROWTH in self.allowed(step.export) for step in steps):
+    def judge(self, sequence: CallSequence, time_s: float = 1.0) -> Finding | None:
+        """Return the fault that a sequence shows when it is made once, or when it is repeated for a time."""
+        steps = sequence.steps
+        if not sequence.is_repeated:
+            found = play(self.guest, steps, self.allowed)
+        elif any(GROWTH in self.allowed(step.export) for step in steps):
             return None
-        found = find_growth(self.guest, steps, self.allowed, time_s=time_s)
+        else:
+            found = find_growth(self.guest, steps, self.allowed, time_s=time_s)
         return None if found is not None and self.fails_alone(steps[-1], found) else found
 
     def fails_alone(self, step: Step, found: Finding) -> bool:
@@ -107,7 +105,7 @@ class _Sequences:
         return found.kind in try_call(self.guest, step.export, step.args).kinds
 
 
-def _explore(sequences: _Sequences, search: Search[Steps]) -> Found[Steps] | None:
+def _explore(sequences: _Sequences, search: Search[CallSequence]) -> Found[CallSequence] | None:
     """Make new sequences, until one shows a fault."""
     plan, passed = search.plan, _Passed()
     ends_at = search.ends_at
@@ -164,12 +162,13 @@ class _Passed:
         if exports not in self._sequences or len(self._sequences[exports]) > len(steps):
             self._sequences[exports] = steps
 
-    def to_repeat(self) -> list[Steps]:
+    def to_repeat(self) -> list[CallSequence]:
         """Return what to repeat: single calls first, then sequences, the shortest first."""
-        return [*((step,) for step in self._singles.values()), *sorted(self._sequences.values(), key=len)]
+        found = [*((step,) for step in self._singles.values()), *sorted(self._sequences.values(), key=len)]
+        return [CallSequence(steps=steps) for steps in found]
 
 
-def _machine(sequences: _Sequences, search: Search[Steps], passed: _Passed) -> type[RuleBasedStateMachine]:
+def _machine(sequences: _Sequences, search: Search[CallSequence], passed: _Passed) -> type[RuleBasedStateMachine]:
     """Return a state machine with a rule for each export, which collects the sequences that passed."""
     guest = sequences.guest
 
@@ -194,7 +193,7 @@ def _machine(sequences: _Sequences, search: Search[Steps], passed: _Passed) -> t
             if finding is None or sequences.fails_alone(steps[-1], finding):
                 return
             if search.found is None:
-                search.found = Found(example=steps, finding=finding)
+                search.found = Found(example=CallSequence(steps=steps), finding=finding)
             raise _Faulty
 
         def teardown(self) -> None:
@@ -251,30 +250,32 @@ def _live(resource: ResourceType) -> SearchStrategy[Any]:
     return st.runner().flatmap(lambda machine: st.sampled_from(machine.player.live(resource)))
 
 
-def _repeat(sequences: _Sequences, search: Search[Steps]) -> Found[Steps] | None:
+def _repeat(sequences: _Sequences, search: Search[CallSequence]) -> Found[CallSequence] | None:
     """Repeat the sequences that passed, until the time is up or one shows a fault."""
-    for steps in search.passed[:_MOST_REPEATED]:
+    for sequence in search.passed[:_MOST_REPEATED]:
         left_s = search.left_s()
         if left_s <= 0:
             search.is_cut = True
             break
-        found = sequences.judge_repeated(steps, min(1.0, left_s / 2))
+        repeated = CallSequence(steps=sequence.steps, is_repeated=True)
+        found = sequences.judge(repeated, min(1.0, left_s / 2))
         if found is not None:
-            search.found = Found(example=steps, finding=found)
+            search.found = Found(example=repeated, finding=found)
             break
     return search.found
 
 
-def _minimise(found: Found[Steps], guest: Guest, search: Search[Steps]) -> None:
+def _minimise(found: Found[CallSequence], guest: Guest, search: Search[CallSequence]) -> None:
     search.allow_shrinking()
     progress = True
     while progress:
         assert search.found is not None
         progress = False
-        for simpler in _simpler(search.found.example, guest):
+        sequence = search.found.example
+        for steps in _simpler(sequence.steps, guest):
             if search.is_over():
                 return
-            if simpler and search.fails(simpler):
+            if steps and search.fails(CallSequence(steps=steps, is_repeated=sequence.is_repeated)):
                 progress = True
                 break
 
@@ -292,9 +293,9 @@ def _simpler(steps: Steps, guest: Guest) -> Iterator[Steps]:
             yield (*steps[:index], Step(number=step.number, export=step.export, args=args), *steps[index + 1 :])
 
 
-def _unfit(candidate: Candidate, found: Found[Steps], search: Search[Steps]) -> Unfit:
+def _unfit(candidate: Candidate, found: Found[CallSequence], search: Search[CallSequence]) -> Unfit:
     component = candidate.load()
-    finding, steps = found.finding, found.example
+    finding, steps = found.finding, found.example.steps
     text = sequence_text(component, steps)
     details = [found_line(search), *sequence_lines(candidate, component, steps, finding)]
     last = steps[-1].export

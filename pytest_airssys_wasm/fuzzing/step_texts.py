@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.fuzzing.calls import python_test
 from pytest_airssys_wasm.fuzzing.pasteable import as_json, as_python, quoted, toml_of
-from pytest_airssys_wasm.fuzzing.steps import Saved, Step, replaced
+from pytest_airssys_wasm.fuzzing.steps import CallSequence, Saved, Step, replaced
 from pytest_airssys_wasm.protocol.values import decode
 from pytest_airssys_wasm.runtime.manifest.fuzz import GROWTH
 from pytest_airssys_wasm.runtime.wave import write_call
@@ -105,21 +105,22 @@ def _test_lines(candidate: Candidate, steps: Sequence[Step], finding: Finding) -
     return ["in Python:", *(f"  {line}" for line in python_test(candidate, texts, statements))]
 
 
-def encoded_steps(steps: Sequence[Step]) -> dict[str, Any]:
+def encoded_steps(sequence: CallSequence) -> dict[str, Any]:
     """Return a sequence as JSON for the database of examples."""
     return {
+        "is_repeated": sequence.is_repeated,
         "steps": [
             {
                 "number": step.number,
                 "export": step.export,
                 "args": [as_json(replaced(one, lambda saved: {_MARK: [saved.step, saved.path]})) for one in step.args],
             }
-            for step in steps
-        ]
+            for step in sequence.steps
+        ],
     }
 
 
-def read_steps(entry: Any, component: Component) -> tuple[Step, ...] | None:
+def read_steps(entry: Any, component: Component) -> CallSequence | None:
     """Return the sequence that `encoded_steps` has written; `None` if the component does not have all of its exports.
 
     Raises `TypeError`, `ValueError` or `KeyError` for anything else.
@@ -134,7 +135,7 @@ def read_steps(entry: Any, component: Component) -> tuple[Step, ...] | None:
             return None
         decoded = tuple(decode(one, type_, _read_saved) for one, type_ in zip(args, types))
         steps.append(Step(number=number, export=export, args=decoded))
-    return tuple(steps) or None
+    return CallSequence(steps=tuple(steps), is_repeated=entry["is_repeated"] is True) if steps else None
 
 
 def _read_saved(written: Any, _type: Any) -> Saved:

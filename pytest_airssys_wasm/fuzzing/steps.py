@@ -57,6 +57,14 @@ class Step:
         return frozenset(one.step for one in saved_in(self.args))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallSequence:
+    """The steps that are made in one instance, once or again and again."""
+
+    steps: tuple[Step, ...]
+    is_repeated: bool = False
+
+
 def saved_in(value: Any) -> Iterator[Saved]:
     """Yield the references to resources in a value."""
     match value:

@@ -161,12 +161,12 @@ def add_suite(project: Project) -> Project:
             def broken(number):
                 assert number < 10
 
-            def never(engine, subjects):
+            def never(test):
                 "No number is greater than nine"
                 broken()
 
             loader.data_folder = lambda name: Path(__file__).parent / "data" / name
-            laws.LAWS = {"never": never, "always": lambda engine, subjects: None}
+            laws.LAWS = {"never": never, "always": lambda test: None}
             names.LAW_NAMES = ("always", "never")
         """
     )

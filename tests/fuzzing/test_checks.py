@@ -1,0 +1,188 @@
+"""Fuzzing finds planted faults and shrinks them to the smallest call, and accuses no sound guest."""
+
+from __future__ import annotations
+
+from itertools import count
+from pathlib import Path
+
+import pytest
+from hypothesis.database import InMemoryExampleDatabase
+
+from pytest_airssys_wasm import HostFunctions, ResourceLimits, Wasi
+from pytest_airssys_wasm.fuzzing.calls import UnneededAllowance, check_export
+from pytest_airssys_wasm.fuzzing.exports import callable_exports
+from pytest_airssys_wasm.fuzzing.limit_laws import check_limit_laws
+from pytest_airssys_wasm.fuzzing.search import Plan
+from pytest_airssys_wasm.fuzzing.sequences import check_sequences
+from pytest_airssys_wasm.runtime.budget.ceilings import Ceilings
+from pytest_airssys_wasm.runtime.manifest.loading import parse_manifest
+from pytest_airssys_wasm.validation.candidate import Candidate
+from pytest_airssys_wasm.validation.unfit import Blocked, Unfit
+from support import planted_guests as planted
+
+LIMITS = ResourceLimits(memory="1 MiB", timeout_ms=20_000)
+HEAD = '[component]\nname = "a"\nversion = "1"\n[resources.memory]\nmax_bytes = 1048576\n'
+
+
+def candidate(engine, text, *, host=None, wasi=None, fuzz="", limits=LIMITS):
+    guest = engine.load(text)
+    return Candidate(
+        engine=engine,
+        wasm=Path("guest.wat"),
+        loader=lambda: guest,
+        manifest=parse_manifest(HEAD + fuzz, Path("Component.toml")),
+        declared_limits=limits,
+        host=host or HostFunctions(),
+        wasi=wasi,
+    )
+
+
+def plan(**changes):
+    """That of the profile `ci`, with less time for what is small."""
+    return Plan(**{"profile": "ci", "examples": 1_000, "time_s": 60, "shrink_s": 60, "seed": 0, **changes})
+
+
+def the_fault(check, *args, **more):
+    with pytest.raises(Unfit) as raised:
+        check(*args, **more)
+    return raised.value
+
+
+FOUND = {
+    "a trap behind four bytes": (planted.RARE_STRING, "parse", 'parse("MAGC") ended with trap (unreachable)'),
+    "a case that is not handled": (
+        planted.VARIANT_CASE,
+        "weigh",
+        "weigh(damaged(2)) ended with trap (memory-out-of-bounds)",
+    ),
+    "a list of one length": (
+        planted.OFF_BY_ONE,
+        "sum",
+        f"sum([{', '.join(['0'] * 16)}]) ended with trap (unreachable)",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FOUND)
+@pytest.mark.parametrize("seed", range(2))
+def test_a_planted_fault_is_found_and_shrunk_to_the_smallest_call(engine, fault, seed):
+    text, export, expected = FOUND[fault]
+    unfit = the_fault(check_export, candidate(engine, text), export, plan(seed=seed))
+    assert unfit.reason == expected
+
+
+def test_the_failure_shows_an_entry_and_a_python_test_to_paste(engine):
+    unfit = the_fault(check_export, candidate(engine, planted.VARIANT_CASE), "weigh", plan())
+    text = "\n".join(unfit.details)
+    assert 'call = "weigh"\n  args = [{ case = "damaged", value = 2 }]\n  verdict = "ok"' in text
+    assert "from pytest_airssys_wasm import Variant" in text
+    assert "component.call('weigh', Variant('damaged', 2))" in text
+    assert '[fuzz.allow] "weigh" = ["trap:memory-out-of-bounds"]' in unfit.remedy
+
+
+def test_a_value_that_depends_on_a_host_function_is_found(engine):
+    host, ticks = HostFunctions(), count()
+    host.register("env#now", lambda: next(ticks))
+    unfit = the_fault(check_export, candidate(engine, planted.NOT_DETERMINISTIC, host=host), "stamp", plan())
+    assert unfit.reason.startswith("stamp(1001) returned ")
+    assert "and in another fresh instance" in unfit.reason
+
+
+def test_a_value_that_depends_on_the_clock_is_found(engine):
+    unfit = the_fault(check_export, candidate(engine, planted.CLOCK, wasi=Wasi()), "stamp", plan())
+    assert unfit.reason.startswith("stamp() returned ")
+
+
+@pytest.mark.slow
+def test_a_leak_is_found_with_the_smallest_call_that_has_it(engine):
+    unfit = the_fault(check_sequences, candidate(engine, planted.LEAK), plan(examples=50, time_s=20))
+    assert unfit.reason.startswith('greet("") makes memory grow from 1')
+    text = "\n".join(unfit.details)
+    assert '{ call = "greet", args = [""] }' in text
+    assert "max_growth = 0" in text
+    assert "component.store.usage.peak_memory_bytes == before" in text
+
+
+def test_state_that_is_carried_over_is_found_with_the_shortest_sequence(engine):
+    unfit = the_fault(check_sequences, candidate(engine, planted.STATE), plan(examples=200))
+    assert unfit.reason == "next(); next(); next(); next() ended with trap (unreachable)"
+
+
+def test_a_resource_that_is_dropped_twice_is_found_with_the_shortest_sequence(engine):
+    unfit = the_fault(check_sequences, candidate(engine, planted.DROPPED_TWICE), plan(examples=200))
+    calls, _, end = unfit.reason.rpartition(" ended with ")
+    assert end.startswith("trap")
+    assert calls.count("[constructor]bucket()") == 2
+    assert calls.count("[static]bucket.merge(") == 1
+    assert calls.count(";") == 2
+    assert "component.call('[static]bucket.merge', r" in "\n".join(unfit.details)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_sound_guest_is_not_accused(engine, seed):
+    subject = candidate(engine, planted.SOUND)
+    for export in callable_exports(subject.load()):
+        assert "examples" in check_export(subject, export, plan(examples=100, seed=seed)) or export in (
+            "count",
+            "grow-once",
+        )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(10))
+def test_a_sound_guest_is_not_accused_by_sequences_and_laws(engine, seed):
+    subject = candidate(engine, planted.SOUND)
+    assert "seed" in check_sequences(subject, plan(examples=20, seed=seed, time_s=5))
+    assert "8 laws" in check_limit_laws(subject, plan(examples=10, seed=seed), Ceilings())
+
+
+def test_an_end_that_is_allowed_is_no_fault(engine):
+    fuzz = '[fuzz.allow]\n"parse" = ["trap:unreachable"]\n'
+    note = check_export(candidate(engine, planted.RARE_STRING, fuzz=fuzz), "parse", plan(examples=400))
+    assert "as allowed: trap:unreachable" in note
+
+
+def test_an_allowance_that_nothing_needs_is_told(engine):
+    fuzz = '[fuzz.allow]\n"size" = ["trap:unreachable", "growth"]\n'
+    subject = candidate(engine, planted.SOUND, fuzz=fuzz)
+    with pytest.warns(UnneededAllowance, match="size: trap:unreachable$"):
+        check_export(subject, "size", plan(examples=20))
+
+
+def test_another_kind_of_trap_than_the_allowed_one_is_a_fault(engine):
+    fuzz = '[fuzz.allow]\n"parse" = ["trap:stack-overflow"]\n'
+    unfit = the_fault(check_export, candidate(engine, planted.RARE_STRING, fuzz=fuzz), "parse", plan())
+    assert "unreachable" in unfit.reason
+
+
+def test_a_fault_is_kept_and_shown_again_at_once(engine):
+    database = InMemoryExampleDatabase()
+    subject = candidate(engine, planted.RARE_STRING)
+    first = the_fault(check_export, subject, "parse", plan(database=database, key=b"a"))
+    again = the_fault(check_export, subject, "parse", plan(database=database, key=b"a", examples=0))
+    assert again.reason == first.reason
+    sequence = the_fault(
+        check_sequences, candidate(engine, planted.STATE), plan(database=database, key=b"b", examples=200)
+    )
+    again = the_fault(check_sequences, candidate(engine, planted.STATE), plan(database=database, key=b"b", examples=0))
+    assert again.reason == sequence.reason
+
+
+def test_a_kept_example_that_is_none_any_more_is_removed(engine):
+    database = InMemoryExampleDatabase()
+    for entry in (b"{}", b"[", b'{"args": 3}', b'{"args": [1, 2]}', b'{"args": ["a"]}', b"\xff", b"[" * 5_000):
+        database.save(b"a", entry)
+    check_export(candidate(engine, planted.SOUND), "size", plan(database=database, key=b"a", examples=5))
+    assert not [*database.fetch(b"a")]
+
+
+def test_the_same_seed_gives_the_same_search(engine):
+    subject = candidate(engine, planted.RARE_STRING)
+    one, other = (the_fault(check_export, subject, "parse", plan(seed=5)).details[0] for _ in range(2))
+    assert one == other
+
+
+def test_a_component_that_cannot_be_instantiated_blocks_the_checks(engine):
+    subject = candidate(engine, planted.SOUND, limits=ResourceLimits(memory=65_536))
+    with pytest.raises(Blocked):
+        check_export(subject, "size", plan())

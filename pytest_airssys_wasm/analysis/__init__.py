@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pytest_airssys_wasm.analysis.errors import CannotRepeat, NoLaw
+    from pytest_airssys_wasm.analysis.fuel_profile import Profile, profile
     from pytest_airssys_wasm.analysis.laws.cost_law import cost_law
     from pytest_airssys_wasm.analysis.laws.law import CostLaw
 
@@ -21,6 +22,7 @@ _MODULE_OF = {
         "errors": ("CannotRepeat", "NoLaw"),
         "laws.cost_law": ("cost_law",),
         "laws.law": ("CostLaw",),
+        "fuel_profile": ("Profile", "profile"),
     }.items()
     for name in names
 }
@@ -29,7 +31,9 @@ __all__ = [
     "CannotRepeat",
     "CostLaw",
     "NoLaw",
+    "Profile",
     "cost_law",
+    "profile",
 ]
 
 # Hidden from type checkers, which would take it as a licence for any name.

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.analysis.fuel_profile import Profile, profile
     from pytest_airssys_wasm.analysis.laws.cost_law import cost_law
     from pytest_airssys_wasm.analysis.laws.law import CostLaw
+    from pytest_airssys_wasm.analysis.tightest import TightestLimits, tightest_limits
 
 _MODULE_OF = {
     f"{name}": f"{__name__}.{module}"
@@ -22,6 +23,7 @@ _MODULE_OF = {
         "errors": ("CannotRepeat", "NoLaw"),
         "laws.cost_law": ("cost_law",),
         "laws.law": ("CostLaw",),
+        "tightest": ("TightestLimits", "tightest_limits"),
         "fuel_profile": ("Profile", "profile"),
     }.items()
     for name in names
@@ -32,8 +34,10 @@ __all__ = [
     "CostLaw",
     "NoLaw",
     "Profile",
+    "TightestLimits",
     "cost_law",
     "profile",
+    "tightest_limits",
 ]
 
 # Hidden from type checkers, which would take it as a licence for any name.

@@ -155,7 +155,7 @@ def profile(
 
 def _stack_at(guest: RepeatableGuest, export: str, args: Sequence[Any], budget: int) -> Stack | None:
     """Return the stack with which a call runs out of a budget; `None` if the call returns with it."""
-    done = guest.run(export, *args, limits=guest.under(fuel=budget))
+    done = guest.run_to_its_end(export, *args, limits=guest.under(fuel=budget))
     if done.error is None:
         return None
     if done.verdict is not Verdict.OUT_OF_FUEL:

@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pytest_airssys_wasm.analysis.blaming import Blame, blame
     from pytest_airssys_wasm.analysis.errors import CannotRepeat, NoLaw
     from pytest_airssys_wasm.analysis.fuel_profile import Profile, profile
     from pytest_airssys_wasm.analysis.laws.cost_law import cost_law
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _MODULE_OF = {
     f"{name}": f"{__name__}.{module}"
     for module, names in {
+        "blaming": ("Blame", "blame"),
         "errors": ("CannotRepeat", "NoLaw"),
         "laws.cost_law": ("cost_law",),
         "laws.law": ("CostLaw",),
@@ -30,11 +32,13 @@ _MODULE_OF = {
 }
 
 __all__ = [
+    "Blame",
     "CannotRepeat",
     "CostLaw",
     "NoLaw",
     "Profile",
     "TightestLimits",
+    "blame",
     "cost_law",
     "profile",
     "tightest_limits",

@@ -11,25 +11,37 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pytest_airssys_wasm.analysis.blaming import Blame, blame
     from pytest_airssys_wasm.analysis.errors import CannotRepeat, NoLaw
+    from pytest_airssys_wasm.analysis.fuel_profile import Profile, profile
     from pytest_airssys_wasm.analysis.laws.cost_law import cost_law
     from pytest_airssys_wasm.analysis.laws.law import CostLaw
+    from pytest_airssys_wasm.analysis.tightest import TightestLimits, tightest_limits
 
 _MODULE_OF = {
     f"{name}": f"{__name__}.{module}"
     for module, names in {
+        "blaming": ("Blame", "blame"),
         "errors": ("CannotRepeat", "NoLaw"),
         "laws.cost_law": ("cost_law",),
         "laws.law": ("CostLaw",),
+        "tightest": ("TightestLimits", "tightest_limits"),
+        "fuel_profile": ("Profile", "profile"),
     }.items()
     for name in names
 }
 
 __all__ = [
+    "Blame",
     "CannotRepeat",
     "CostLaw",
     "NoLaw",
+    "Profile",
+    "TightestLimits",
+    "blame",
     "cost_law",
+    "profile",
+    "tightest_limits",
 ]
 
 # Hidden from type checkers, which would take it as a licence for any name.

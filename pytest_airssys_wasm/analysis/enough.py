@@ -5,21 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from pytest_airssys_wasm.analysis.errors import CannotRepeat
+from pytest_airssys_wasm.analysis.failed_call import FailedCall
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.budget.limits import Ceilings
-from pytest_airssys_wasm.runtime.errors import WasmError
-from pytest_airssys_wasm.runtime.guest.resources import Resource
-from pytest_airssys_wasm.runtime.host.unmet_imports import is_wasi
-from pytest_airssys_wasm.runtime.store.repetition import repetition_of
-from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from pytest_airssys_wasm.runtime.base.outcome import Call
-    from pytest_airssys_wasm.runtime.base.usage import Usage
+    from pytest_airssys_wasm.analysis.repeatable import Rerun
     from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
-    from pytest_airssys_wasm.runtime.store.repetition import Repetition
+    from pytest_airssys_wasm.runtime.errors import WasmError
 
 MOST_MS = 1_000.0
 """The limits of a re-run."""
@@ -53,49 +47,41 @@ def how_much_is_enough(error: WasmError, ceilings: Ceilings = NO_CEILINGS) -> En
     Returns `None` if the call cannot be repeated: the error is a copy, no limit ended the call, the call could affect
     the host, the earlier calls in its store cannot be repeated, or the ceilings leave no room for a higher limit.
     """
-    call, repetition = error.call, repetition_of(error.call)
-    name = _limit_of(error)
-    if call is None or repetition is None or name is None or not _can_be_repeated(call, repetition, error):
+    name = limit_of(error)
+    if name is None:
         return None
-    lifted = _lifted(repetition.limits, name)
+    try:
+        failed = FailedCall(error)
+    except CannotRepeat:
+        return None
+    lifted = lift(failed.limits, name)
     limits = ceilings.lower(lifted)
-    if not _is_more(limits, repetition.limits, name):
+    if not _is_more(limits, failed.limits, name):
         return None
-    with LimitedStore(repetition.engine, limits, wasi=repetition.wasi) as store:
-        verdict = _repeat(store, call, repetition)
-        usage = store.usage
-        written = len(store.stdout) + len(store.stderr)
-    if usage is None or (name == "timeout_ms" and verdict is Verdict.OUT_OF_FUEL):
+    done = failed.run(limits)
+    if done.usage is None or (name == "timeout_ms" and done.verdict is Verdict.OUT_OF_FUEL):
         return None
-    needed = _MEASURES[name](usage, written) if verdict is Verdict.OK else None
+    needed = amount_used(done, name) if done.error is None else None
     assert limits.timeout_ms is not None
     return Enough(
         limit=name,
         tried=getattr(limits, name),
         is_at_ceiling=getattr(limits, name) != getattr(lifted, name),
         timeout_ms=limits.timeout_ms,
-        verdict=verdict,
+        verdict=done.verdict,
         needed=needed,
     )
 
 
-def _limit_of(error: WasmError) -> str | None:
+def limit_of(error: WasmError) -> str | None:
+    """Return the name of the limit that ended a call, as in `ResourceLimits`; `None` if none did."""
     names = {Verdict.OUT_OF_FUEL: "fuel", Verdict.TIMEOUT: "timeout_ms", Verdict.OUT_OF_MEMORY: "memory"}
     resources = {"host-transfer": "transfer", "output": "output"}
     return names.get(error.verdict) or resources.get(getattr(error, "resource", ""))
 
 
-def _can_be_repeated(call: Call, repetition: Repetition, error: WasmError) -> bool:
-    first = call.nth == 0 or (call.nth == 1 and call.export is not None)
-    own_budget = error.usage is not None and error.usage.fuel.max_fuel == repetition.limits.fuel
-    wasi = repetition.wasi
-    confined = wasi is None or not (wasi.inherit or any(access == "rw" for _, access in wasi.preopen.values()))
-    alone = all(is_wasi(name.partition("#")[0]) or name.startswith("wasi_") for name in repetition.component.imports)
-    plain = not any(isinstance(argument, Resource) for argument in repetition.args)
-    return first and own_budget and confined and alone and plain and (call.export or "").find("[drop]") < 0
-
-
-def _lifted(limits: ResourceLimits, name: str) -> ResourceLimits:
+def lift(limits: ResourceLimits, name: str) -> ResourceLimits:
+    """Return limits of which one is removed, or raised as far as a re-run may; a re-run may take a second."""
     more: dict[str, Any] = {"timeout_ms": MOST_MS}
     if name == "fuel":
         more["fuel"] = None
@@ -121,24 +107,21 @@ def _is_at_least(limit: float | None, other: float | None) -> bool:
     return limit is None or (other is not None and limit >= other)
 
 
-def _repeat(store: LimitedStore, call: Call, repetition: Repetition) -> Verdict:
-    component, function, args = repetition.component, repetition.function, repetition.args
-    try:
-        if call.nth == 0 and function is not None:
-            store.execute(component, function, *args)
-            return Verdict.OK
-        instance = store.instantiate(component)
-        if function is not None:
-            instance.call(function, *args)
-    except WasmError as error:
-        return error.verdict
-    return Verdict.OK
-
-
-_MEASURES: dict[str, Callable[[Usage, int], float]] = {
-    "fuel": lambda usage, _: usage.fuel.consumed,
-    "timeout_ms": lambda usage, _: usage.wall_ms,
-    "memory": lambda usage, _: usage.peak_memory_bytes,
-    "transfer": lambda usage, _: usage.transfer_bytes,
-    "output": lambda _, written: written,
-}
+def amount_used(done: Rerun, name: str) -> float:
+    """Return what a run used of a limit, in the unit of the limit; 0 if no guest code had started."""
+    usage = done.usage
+    if usage is None:
+        return 0
+    match name:
+        case "fuel":
+            return usage.fuel.consumed
+        case "timeout_ms":
+            return usage.wall_ms
+        case "memory":
+            return usage.peak_memory_bytes
+        case "transfer":
+            return usage.transfer_bytes
+        case "output":
+            return sum(map(len, done.output))
+        case _:
+            return 0

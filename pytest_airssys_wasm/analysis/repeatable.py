@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.host.functions import HostFunctions
 
 _MOST_NAMED = 5
+_PATIENCE = 10
+"""The factor of the timeout for a run that is made again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +127,18 @@ class RepeatableGuest:
                     raise
                 return Rerun(value=None, error=error, usage=error.usage, output=(error.stdout, error.stderr))
             return Rerun(value=done.value, error=None, usage=done.usage, output=(done.stdout, done.stderr))
+
+    def run_to_its_end(self, export: str, *args: Any, limits: ResourceLimits | None = None) -> Rerun:
+        """Run a call that fuel will end, if it does not return; otherwise the same as `run`.
+
+        A run that reaches the timeout is made again with ten times as much: the machine may have been busy.
+        """
+        done = self.run(export, *args, limits=limits)
+        timeout_ms = (limits or self.limits).timeout_ms
+        if done.verdict is Verdict.TIMEOUT and timeout_ms:
+            longer = replace(limits or self.limits, timeout_ms=_PATIENCE * timeout_ms)
+            return self.run(export, *args, limits=longer)
+        return done
 
     def first(self, export: str, *args: Any) -> Rerun:
         """Run a call of which something is to be learnt. Raises the `WasmError` with which it ends, if it does."""

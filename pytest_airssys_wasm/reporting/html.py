@@ -68,14 +68,14 @@ def render(report: Report) -> str:
 
     If there are very many tests, exports or executions, some are left out, and the page says how many.
     """
-    script, style = _resource("report.js"), _resource("report.css")
+    script, style = inline_resource("report.js"), inline_resource("report.css")
     summaries = by_export(report.executions)
     folded = list(_folded(report))
     chapters = {one.node_id for one in folded}
     unfolded = [test for test in report.tests if chapter_of(test) not in chapters]
     return (
         _environment()
-        .from_string(_resource("template.html"))
+        .from_string(inline_resource("template.html"))
         .render(
             session=report.session,
             counts=count_categories(report.tests),
@@ -94,8 +94,8 @@ def render(report: Report) -> str:
             # Trusted text of this package: the browser runs these two and nothing else.
             script=Markup(script),
             style=Markup(style),
-            script_source=_source(script),
-            style_source=_source(style),
+            script_source=source_of(script),
+            style_source=source_of(style),
         )
     )
 
@@ -126,11 +126,12 @@ def _finalize(value: Any) -> Any:
     return cut(printable(value), _MOST_TEXT) if type(value) is str else value
 
 
-def _resource(name: str) -> str:
+def inline_resource(name: str) -> str:
+    """Return the text of a file of this room, such as a script that a page contains."""
     return files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
-def _source(text: str) -> Markup:
+def source_of(text: str) -> Markup:
     """Return the source expression that allows an inline script or style in a content security policy."""
     return Markup(f"'sha256-{b64encode(hashlib.sha256(text.encode()).digest()).decode()}'")
 

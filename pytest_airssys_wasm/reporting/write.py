@@ -29,7 +29,11 @@ def write(report: Report, path: Path) -> None:
     written.
     """
     check_path(path)
-    text = _render(report, path.suffix.lower())
+    replace_file(path, _render(report, path.suffix.lower()))
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Write a text to a file, which is replaced atomically, and create missing parent folders. Raises `OSError`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

@@ -14,7 +14,7 @@ from pytest_airssys_wasm.fuzzing.exports import callable_exports
 from pytest_airssys_wasm.fuzzing.limit_laws import check_limit_laws
 from pytest_airssys_wasm.fuzzing.search import Plan
 from pytest_airssys_wasm.fuzzing.sequences import check_sequences
-from pytest_airssys_wasm.runtime.budget.ceilings import Ceilings
+from pytest_airssys_wasm.runtime.budget.limits import Ceilings
 from pytest_airssys_wasm.runtime.manifest.loading import parse_manifest
 from pytest_airssys_wasm.validation.candidate import Candidate
 from pytest_airssys_wasm.validation.unfit import Blocked, Unfit

@@ -15,8 +15,7 @@ from pytest_airssys_wasm.fuzzing.strategies import manifests, resource_limits
 from pytest_airssys_wasm.fuzzing.trials import Guest
 from pytest_airssys_wasm.plugin.suite.laws import LAW_NAMES
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
-from pytest_airssys_wasm.runtime.budget.ceilings import Ceilings
-from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
+from pytest_airssys_wasm.runtime.budget.limits import Ceilings, ResourceLimits
 
 GUEST = """(module (memory 2) (func (export "nop") (param i32) (result i32) i32.const 7) (func (export "spin") (loop br 0))
     (func (export "count") (param i32) (loop (br_if 0 (local.tee 0 (i32.sub (local.get 0) (i32.const 1))))))

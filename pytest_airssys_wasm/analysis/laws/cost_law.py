@@ -122,7 +122,7 @@ class _Search:
     def _measure(self, point: Point) -> Figures | None:
         """Return the fuel and the peak memory of a call with arguments of these sizes; `None` if it does not return."""
         if point not in self._figures:
-            done = self._guest.run(self._export, *self._arguments.make(point), limits=self._limits)
+            done = self._guest.run_to_its_end(self._export, *self._arguments.make(point), limits=self._limits)
             self._first_error = self._first_error or done.error
             self._figures[point] = (done.fuel, done.peak_memory_bytes) if done.error is None else None
         return self._figures[point]

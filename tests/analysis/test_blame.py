@@ -1,0 +1,203 @@
+"""Blame: the limit that alone keeps a call from returning, what the call needs, and the fuel at which it traps."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import replace
+
+import pytest
+
+from pytest_airssys_wasm import HostFunctions, LimitedStore, ResourceLimits, Verdict, Wasi, WasmError, analysis
+from pytest_airssys_wasm.runtime.budget.limits import Ceilings
+from support.checkout import ROOT
+from support.kernels import EDIT, N, function, module, times
+
+LIMITS = ResourceLimits(memory="1 MiB", fuel=10_000, timeout_ms=20_000, output=100, transfer=1_000, table_elements=100)
+GUEST = r"""(module
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (table $t 1 funcref)
+  (data (i32.const 0) "\08\00\00\00\06\00\00\00hello\n")
+  (func (export "count") (param i32) (loop local.get 0 i32.const 1 i32.sub local.tee 0 br_if 0))
+  (func (export "spin") (loop br 0))
+  (func (export "grow") (param i32) local.get 0 memory.grow i32.const -1 i32.eq (if (then unreachable)))
+  (func (export "grow-and-spin") (param i32)
+    local.get 0 memory.grow i32.const -1 i32.eq (if (then unreachable)) (loop br 0))
+  (func (export "more-elements") (param i32)
+    (if (i32.eq (table.grow $t (ref.null func) (local.get 0)) (i32.const -1)) (then unreachable)))
+  (func (export "say") (param i32)
+    (loop (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))
+      local.get 0 i32.const 1 i32.sub local.tee 0 br_if 0))
+  (func (export "trap-after") (param i32)
+    (loop local.get 0 i32.const 1 i32.sub local.tee 0 br_if 0) unreachable)
+  (func (export "divide-after") (param i32)
+    (loop local.get 0 i32.const 1 i32.sub local.tee 0 br_if 0) (drop (i32.div_u (i32.const 1) (local.get 0))))
+  (func (export "outside-after") (param i32)
+    (loop local.get 0 i32.const 1 i32.sub local.tee 0 br_if 0) (drop (i32.load (i32.const -4)))))"""
+
+
+@pytest.fixture
+def ended(engine):
+    """Calls an export of the guest; returns the error that it ended with."""
+
+    def call(name, *args, **limits):
+        with pytest.raises(WasmError) as caught:
+            engine.execute(engine.load(GUEST), name, *args, limits=replace(LIMITS, **limits), wasi=Wasi())
+        return caught.value
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("call", "limit"),
+    [
+        (("count", 5_000), "fuel"),
+        (("grow", 30), "memory"),
+        (("say", 50), "output"),
+        (("more-elements", 400), "table_elements"),
+    ],
+)
+def test_what_is_needed_is_enough_and_one_unit_less_is_not(engine, ended, call, limit):
+    blame = analysis.blame(ended(*call))
+    assert (blame.limit, blame.given, blame.verdict) == (limit, getattr(LIMITS, limit), Verdict.OK)
+    assert blame.is_complete
+    guest = engine.load(GUEST)
+    engine.execute(guest, *call, limits=replace(LIMITS, **{limit: blame.needed}), wasi=Wasi())
+    with pytest.raises(WasmError):
+        engine.execute(guest, *call, limits=replace(LIMITS, **{limit: blame.needed - 1}), wasi=Wasi())
+
+
+def test_it_says_so_in_a_sentence(ended):
+    assert str(analysis.blame(ended("grow", 30))).startswith(
+        "memory: the call needs 1.938 MiB (2,031,616 bytes), the limit was 1 MiB; the trap is reached with "
+    )
+    assert str(analysis.blame(ended("say", 50))) == "output: the call needs 300 B, the limit was 100 B"
+
+
+def test_the_transfer_limit_is_blamed(engine):
+    guest = engine.load(ROOT / "fixtures/guests/text-transform/text-transform.wasm")
+    limits = replace(LIMITS, fuel=None)
+    with pytest.raises(WasmError) as caught:
+        engine.execute(guest, "transform", "x" * 800, limits=limits)
+    blame = analysis.blame(caught.value)
+    assert blame.limit == "transfer"
+    engine.execute(guest, "transform", "x" * 800, limits=replace(limits, transfer=blame.needed))
+    with pytest.raises(WasmError):
+        engine.execute(guest, "transform", "x" * 800, limits=replace(limits, transfer=blame.needed - 1))
+
+
+def test_a_call_that_fails_otherwise_without_the_limit_says_how(ended):
+    blame = analysis.blame(ended("grow-and-spin", 30))
+    assert (blame.limit, blame.needed, blame.verdict) == ("memory", None, Verdict.OUT_OF_FUEL)
+    assert "with more than 1 MiB the call ends with out-of-fuel" in str(blame)
+
+
+def test_an_endless_call_needs_more_than_anybody_has(ended):
+    blame = analysis.blame(ended("spin"))
+    assert (blame.limit, blame.needed, blame.verdict) == ("fuel", None, Verdict.TIMEOUT)
+
+
+@pytest.mark.parametrize("name", ["trap-after", "divide-after", "outside-after"])
+def test_the_fuel_at_a_trap_is_exact(engine, ended, name):
+    short, long = (analysis.blame(ended(name, rounds)) for rounds in (100, 1_100))
+    assert (short.limit, short.needed, short.verdict) == (None, None, Verdict.TRAP)
+    assert long.fuel_at_trap - short.fuel_at_trap == 1_000 * 5
+    guest = engine.load(GUEST)
+    for fuel, verdict in ((long.fuel_at_trap, Verdict.TRAP), (long.fuel_at_trap - 1, Verdict.OUT_OF_FUEL)):
+        with pytest.raises(WasmError) as caught:
+            engine.execute(guest, name, 1_100, limits=replace(LIMITS, fuel=fuel), wasi=Wasi())
+        assert caught.value.verdict is verdict
+    assert str(short) == f"the trap is reached with {short.fuel_at_trap:,} fuel"
+
+
+def test_a_trap_without_fuel_limit_has_its_fuel_too(ended):
+    assert analysis.blame(ended("divide-after", 1_000, fuel=None)).fuel_at_trap > 5_000
+
+
+def test_the_time_of_a_busy_guest_is_its_own(ended):
+    blame = analysis.blame(ended("count", 3_000_000, fuel=None, timeout_ms=1))
+    assert blame.limit == "timeout_ms"
+    assert blame.slowed_by in ("fuel", "machine")  # beside a busy machine it may have had little of it
+    assert blame.needed is None or blame.needed > 1
+
+
+def test_the_time_of_a_slow_host_function_is_the_hosts(engine):
+    from threading import Event
+
+    host = HostFunctions()
+    host.register("env#wait", lambda: (Event().wait(0.15), None)[1], repeatable=True)
+    guest = engine.load('(module (import "env" "wait" (func $wait)) (func (export "f") (call $wait)))')
+    with pytest.raises(WasmError) as caught:
+        engine.execute(guest, "f", limits=replace(LIMITS, timeout_ms=60), host=host)
+    blame = analysis.blame(caught.value)
+    assert (blame.limit, blame.verdict, blame.slowed_by) == ("timeout_ms", Verdict.OK, "host")
+    assert blame.needed >= 150
+    assert "host functions or WASI took the time" in str(blame)
+
+
+def test_other_ends_have_no_limit(engine):
+    guest = engine.load(module(function("unreachable")))
+    with pytest.raises(WasmError) as caught:
+        engine.execute(guest, "f", 1, limits=LIMITS)
+    blame = analysis.blame(caught.value)
+    assert (blame.limit, blame.fuel_at_trap is not None) == (None, True)
+
+
+def test_a_copied_error_cannot_be_repeated(ended):
+    with pytest.raises(analysis.CannotRepeat, match="the error is a copy"):
+        analysis.blame(pickle.loads(pickle.dumps(ended("spin"))))
+
+
+def test_an_error_before_any_guest_code_has_no_call(engine):
+    with pytest.raises(WasmError) as caught:
+        engine.load(b"nothing")
+    with pytest.raises(analysis.CannotRepeat, match="no guest code had started"):
+        analysis.blame(caught.value)
+
+
+def test_a_guest_of_a_host_function_can_be_repeated_with_another_one(engine):
+    calls = []
+    host, stub = HostFunctions(), HostFunctions()
+    host.register("env#f", lambda: calls.append(1))
+    stub.register("env#f", lambda: None, repeatable=True)
+    guest = engine.load(
+        '(module (import "env" "f" (func $f)) (func (export "g") (param $n i32) (local $i i32) (local $s i32) call $f '
+        + times(N, EDIT)
+        + "))"
+    )
+    with pytest.raises(WasmError) as caught:
+        engine.execute(guest, "g", 1_000, limits=LIMITS, host=host)
+    with pytest.raises(analysis.CannotRepeat, match="env#f"):
+        analysis.blame(caught.value)
+    assert analysis.blame(caught.value, host=stub).needed > 10_000
+    assert calls == [1]
+
+
+def test_a_later_call_in_a_store_cannot_be_repeated(engine):
+    with LimitedStore(engine, LIMITS, wasi=Wasi()) as store:
+        instance = store.instantiate(engine.load(GUEST))
+        instance.count(3)
+        with pytest.raises(WasmError) as caught:
+            instance.spin()
+    with pytest.raises(analysis.CannotRepeat, match="not the first call in its store"):
+        analysis.blame(caught.value)
+
+
+def test_the_first_call_of_an_instance_is_repeated(engine):
+    with LimitedStore(engine, LIMITS, wasi=Wasi()) as store:
+        instance = store.instantiate(engine.load(GUEST))
+        with pytest.raises(WasmError) as caught:
+            instance.count(5_000)
+    blame = analysis.blame(caught.value)
+    with LimitedStore(engine, replace(LIMITS, fuel=blame.needed), wasi=Wasi()) as store:
+        store.instantiate(engine.load(GUEST)).count(5_000)
+
+
+def test_ceilings_hold_for_the_runs(ended):
+    blame = analysis.blame(ended("count", 500_000), ceilings=Ceilings(fuel=100_000))
+    assert (blame.limit, blame.needed, blame.verdict) == ("fuel", None, Verdict.OUT_OF_FUEL)
+
+
+def test_without_time_it_is_not_complete(ended):
+    blame = analysis.blame(ended("count", 5_000), time_s=1e-9)
+    assert (blame.limit, blame.needed, blame.is_complete) == ("fuel", None, False)

@@ -1,0 +1,176 @@
+"""A profile says in which functions the fuel of a call goes: exact in the sum, and near in the parts."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pytest_airssys_wasm import ComponentTrapped, HostFunctions, OutOfFuel, ResourceLimits, WasmError, analysis
+from pytest_airssys_wasm.analysis.fuel_profile import DEEPER, INSTANTIATION
+from support.checkout import ROOT
+from support.kernels import EDIT, M, N, function, module, times
+
+LIMITS = ResourceLimits(memory="4 MiB", fuel=50_000_000, timeout_ms=20_000)
+INNER = f"(func $inner (param $n i32) (local $i i32) (local $s i32) {times(N, EDIT)})"
+SPLIT = module(
+    INNER,
+    "(func $quick (param $n i32) (call $inner (local.get $n)))",
+    "(func $slow (param $n i32) (call $inner (i32.mul (local.get $n) (i32.const 3))))",
+    '(func $main (export "f") (param $n i32) (call $quick (local.get $n)) (call $slow (local.get $n)))',
+)
+"""Calls the same function twice, the second time for three times as long."""
+ALTERNATING = module(
+    INNER,
+    "(func $a (call $inner (i32.const 5)))",
+    "(func $b (call $inner (i32.const 15)))",
+    function(times(N, "(call $a) (call $b)")),
+)
+"""Calls two functions in turn, with a period that samples could follow."""
+
+
+def share(profile, name):
+    return sum(fuel for stack, fuel in profile.stacks.items() if name in stack) / profile.total
+
+
+@pytest.mark.parametrize("n", [200, 1_000, 4_321])
+def test_a_split_of_three_to_one_is_seen_within_two_percent(engine, n):
+    profile = analysis.profile(engine.load(SPLIT), "f", n, limits=LIMITS, samples=400)
+    assert (
+        profile.total
+        == sum(profile.stacks.values())
+        == engine.execute(engine.load(SPLIT), "f", n, limits=LIMITS).usage.fuel.consumed
+    )
+    assert share(profile, "slow") == pytest.approx(0.75, abs=0.02)
+    assert share(profile, "quick") == pytest.approx(0.25, abs=0.02)
+    assert {stack[0] for stack in profile.stacks} == {"main"}
+    assert ("main", "slow", "inner") in profile.stacks
+
+
+@pytest.mark.parametrize("rounds", [100, 128, 400, 512])
+def test_samples_do_not_follow_the_period_of_the_guest(engine, rounds):
+    profile = analysis.profile(engine.load(ALTERNATING), "f", rounds, limits=LIMITS, samples=400)
+    assert share(profile, "b") / share(profile, "a") == pytest.approx((15 * 13 + 8) / (5 * 13 + 8), abs=0.2)
+
+
+def test_it_is_the_same_each_time(engine):
+    guest = engine.load(SPLIT)
+    first, second = (analysis.profile(guest, "f", 500, limits=LIMITS, samples=50) for _ in range(2))
+    assert first == second
+
+
+def test_a_compiled_component_is_profiled_as_it_is(engine):
+    guest = engine.load(ROOT / "examples/c/json-minify.wasm")
+    profile = analysis.profile(
+        guest, "minify", "[" + ", ".join("123" for _ in range(60)) + "]", limits=LIMITS, samples=120
+    )
+    assert profile.total == sum(profile.stacks.values())
+    assert any(stack[:2] == ("minify", "value") and "digits" in stack for stack in profile.stacks)
+    assert profile.title.startswith('minify("[123, ')
+
+
+def test_the_copying_of_data_belongs_to_the_instantiation(engine):
+    guest = engine.load('(module (memory 1) (data (i32.const 0) "' + "x" * 500 + '") (func $f (export "f") (loop)))')
+    profile = analysis.profile(guest, "f", limits=LIMITS)
+    assert profile.stacks[INSTANTIATION,] == pytest.approx(500, abs=20)
+
+
+def test_stacks_that_are_too_deep_say_so(engine):
+    deep = '(module (func $f (export "f") (param i32) (if (local.get 0) (then (call $f (i32.sub (local.get 0) (i32.const 1)))))))'
+    profile = analysis.profile(engine.load(deep), "f", 1_000, limits=LIMITS, samples=50)
+    assert any(stack[0] == DEEPER for stack in profile.stacks)
+    assert profile.by_function()["f"][1] == profile.total
+
+
+def test_differences_sum_to_the_difference(engine):
+    guest = engine.load(SPLIT)
+    more, less = (analysis.profile(guest, "f", n, limits=LIMITS, samples=200) for n in (900, 500))
+    difference = more.minus(less)
+    assert difference.total == more.total - less.total == sum(difference.stacks.values())
+    assert difference.is_difference
+    assert less.minus(more).stacks == {stack: -fuel for stack, fuel in difference.stacks.items()}
+    assert more.minus(more).stacks == {}
+    slow = sum(fuel for stack, fuel in difference.stacks.items() if "slow" in stack)
+    assert slow / difference.total == pytest.approx(0.75, abs=0.03)
+
+
+@pytest.mark.slow
+def test_a_planted_slowdown_is_the_first_of_the_difference(engine):
+    names = [f"part{number}" for number in range(10)]
+    found = 0
+    for planted in range(50):
+        profiles = []
+        for is_slow in (False, True):
+            functions = [
+                f"(func ${name} (param $n i32) (local $i i32) (local $s i32)"
+                + times(N, EDIT * (1 + number + 2 * (is_slow and number == planted % 10)))
+                + ")"
+                for number, name in enumerate(names)
+            ]
+            calls = "".join(f"(call ${name} (local.get $n))" for name in names)
+            guest = engine.load(module(*functions, f'(func $main (export "f") (param $n i32) {calls})'))
+            profiles.append(analysis.profile(guest, "f", 50 + planted, limits=LIMITS, samples=200))
+        difference = profiles[1].minus(profiles[0])
+        found += next(iter(difference.by_function())) == names[planted % 10]
+    assert found >= 48
+
+
+def test_functions_are_listed_by_their_own_fuel(engine):
+    profile = analysis.profile(engine.load(SPLIT), "f", 500, limits=LIMITS, samples=100)
+    functions = profile.by_function()
+    assert next(iter(functions)) == "inner"
+    assert functions["main"][1] == profile.total
+    assert sum(own for own, _ in functions.values()) == profile.total
+
+
+def test_what_fails_is_told_as_it_fails(engine):
+    trap = engine.load(module(function("unreachable")))
+    with pytest.raises(ComponentTrapped):
+        analysis.profile(trap, "f", 1, limits=LIMITS)
+    with pytest.raises(OutOfFuel):
+        analysis.profile(
+            engine.load(SPLIT), "f", 100, limits=ResourceLimits(memory="1 MiB", fuel=100, timeout_ms=20_000)
+        )
+    for options in ({"samples": 0}, {"samples": -1}, {"samples": "many"}, {"time_s": 0}):
+        with pytest.raises(WasmError):
+            analysis.profile(engine.load(SPLIT), "f", 100, limits=LIMITS, **options)
+
+
+def test_a_call_that_varies_has_no_profile(engine):
+    host = HostFunctions()
+    drawn = iter(range(10, 1_000))
+    host.register("env#roll", lambda: next(drawn), repeatable=True)
+    guest = engine.load(
+        '(module (import "env" "roll" (func $roll (result i32))) (func (export "f") (local $i i32) (local $m i32) (local $s i32)'
+        + "(local.set $m (call $roll))"
+        + times(M, EDIT)
+        + "))"
+    )
+    with pytest.raises(analysis.CannotRepeat, match="it varies"):
+        analysis.profile(guest, "f", limits=LIMITS, host=host)
+
+
+def test_without_time_it_is_not_complete(engine):
+    profile = analysis.profile(engine.load(SPLIT), "f", 500, limits=LIMITS, time_s=1e-9)
+    assert (profile.is_complete, profile.samples) == (False, 1)
+    assert sum(profile.stacks.values()) == profile.total
+
+
+def test_a_call_without_fuel_has_no_stacks(engine):
+    guest = engine.load('(module (func (export "f")))')
+    profile = analysis.profile(guest, "f", limits=LIMITS)
+    assert sum(profile.stacks.values()) == profile.total <= 2
+
+
+def test_it_is_written_in_three_formats(engine, tmp_path):
+    profile = analysis.profile(engine.load(SPLIT), "f", 500, limits=LIMITS, samples=100)
+    for name in ("a/x.folded", "a/x.speedscope.json", "a/x.html"):
+        profile.write(tmp_path / name)
+    lines = (tmp_path / "a/x.folded").read_text("utf-8").splitlines()
+    assert sum(int(line.rpartition(" ")[2]) for line in lines) == profile.total
+    document = json.loads((tmp_path / "a/x.speedscope.json").read_text("utf-8"))
+    assert sum(document["profiles"][0]["weights"]) == profile.total
+    assert "f(500)" in (tmp_path / "a/x.html").read_text("utf-8")
+    for name in ("x.svg", "x", "x.json"):
+        with pytest.raises(WasmError, match=r"\.folded, \.speedscope\.json, \.html"):
+            profile.write(tmp_path / name)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_airssys_wasm.runtime.base.originals import allocate_lock, start_thread
+from pytest_airssys_wasm.runtime.base.originals import allocate_lock, start_thread, system
 from pytest_airssys_wasm.runtime.budget.machine import naming_lacks
 
 if TYPE_CHECKING:
@@ -67,11 +67,17 @@ class GuestThreads:
     """The guest threads of an engine. Jobs run on idle threads; new threads are started if none is idle."""
 
     def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
         self._idle: list[_GuestThread] = []
         self._starting = allocate_lock()
+        self._process_id = system.os.getpid()
 
     def run(self, job: Job) -> None:
         """Run `job` on a guest thread, and return immediately. Raises `UnfitHost` if no thread can be started."""
+        if self._process_id != system.os.getpid():
+            self._begin()  # a forked process has none of the threads
         try:
             thread = self._idle.pop()
         except IndexError:

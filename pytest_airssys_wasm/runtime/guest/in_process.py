@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pytest_airssys_wasm.runtime.base.originals import get_ident
 from pytest_airssys_wasm.runtime.base.values import Ok
 from pytest_airssys_wasm.runtime.budget.memory_account import MemoryAccount
+from pytest_airssys_wasm.runtime.budget.native_threads import WASI
 from pytest_airssys_wasm.runtime.capi import abi, failures
 from pytest_airssys_wasm.runtime.capi.stores import RawStore
 from pytest_airssys_wasm.runtime.errors import ResourceLimitExceeded
@@ -50,6 +51,8 @@ class InProcessBackend:
 
     def __init__(self, engine: EngineCore, settings: StoreSettings, runner: Runner) -> None:
         limits, wasi = settings.limits, settings.wasi
+        if wasi is not None:
+            WASI.need()
         self.account = MemoryAccount(limits.memory)
         self.output = CapturedOutput(limits.output) if wasi is not None and not wasi.inherit else None
         self.raw = RawStore(
@@ -76,6 +79,8 @@ class InProcessBackend:
             self.open_files = OpenFiles(host for host, _ in wasi.preopen.values()) if wasi.preopen else None
 
     def prepare(self, operation: Operation, run: Run) -> Job:
+        if self.context.wasi is not None:
+            WASI.need()  # again: the store may have been made before a fork
         enter = self._entry(operation, run)
         self.account.begin()
         run.fuel_meter = self.raw.fuel_left

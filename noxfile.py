@@ -345,7 +345,7 @@ def build_for(session: nox.Session, platform: str, source: Path, folder: Path) -
 
 
 def check_wheel(session: nox.Session, wheel: Path, platform: str) -> None:
-    """Check what a wheel holds, the machine of its library, and that its tag promises no more than the library keeps."""
+    """Check the contents of a wheel, the machine of its library, and that the library keeps what the tag promises."""
     machine = platform.partition("-")[0]
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()

@@ -61,8 +61,12 @@ class WorkerBackends:
     """The factory of backends in worker processes, for one engine."""
 
     def __init__(self, *, memory_bytes: int, grace_ms: float) -> None:
+        self._memory_bytes = memory_bytes
         self._grace_ms = grace_ms
-        self._pool = WorkerProcessPool(memory_bytes)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._pool = WorkerProcessPool(self._memory_bytes)
         self._guests = Guests()
         # At the latest when the interpreter ends.
         weakref.finalize(self, self._pool.kill)
@@ -72,12 +76,15 @@ class WorkerBackends:
 
         Raises `InvalidConfiguration` if the store has something that another process cannot have.
         """
+        if self._pool.is_anothers:
+            self._begin()  # the processes and the files are those of the process from which this one was forked
         return WorkerBackend(settings, runner, self._pool, self._guests, self._grace_ms)
 
     def close(self) -> None:
         """Release everything that is not used by a store. Open stores remain usable."""
-        self._pool.close()
-        self._guests.close()
+        if not self._pool.is_anothers:
+            self._pool.close()
+            self._guests.close()
 
 
 class WorkerBackend:

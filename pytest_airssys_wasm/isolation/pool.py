@@ -161,6 +161,7 @@ class WorkerProcessPool:
 
     def __init__(self, memory_bytes: int) -> None:
         self._memory_bytes = memory_bytes
+        self._process_id = os.getpid()
         self._lock = allocate_lock()
         self._idle: list[WorkerProcess] = []
         self._most_idle = os.cpu_count() or 1
@@ -168,6 +169,11 @@ class WorkerProcessPool:
         for _ in range(_MOST_PROCESSES):
             self._places.put(None)
         self._all: set[WorkerProcess] = set()
+
+    @property
+    def is_anothers(self) -> bool:
+        """Whether it belongs to the process from which this one was forked. Its locks may be held for ever then."""
+        return self._process_id != os.getpid()
 
     def take(self, files: GuestFiles) -> WorkerProcess:
         """Return a process in which this guest is loaded.
@@ -217,6 +223,8 @@ class WorkerProcessPool:
 
     def kill(self) -> None:
         """End all processes, because this process is ending."""
+        if self.is_anothers:
+            return
         with self._lock:
             workers, self._all, self._idle = self._all, set(), []
         for worker in workers:
@@ -270,6 +278,8 @@ class Lease:
 
     def release(self) -> None:
         """Return the process to the pool, because the store is closed or the interpreter ends."""
+        if self._pool.is_anothers:
+            return
         if self.running:
             self.end()
             return

@@ -78,11 +78,11 @@ class CompileCache:
 
     def __init__(
         self,
-        directory: Path | None = None,
+        directory: str | os.PathLike[str] | None = None,
         max_bytes: int = 2**30,
         on_progress: Callable[[CompileProgress], None] | None = None,
     ) -> None:
-        self.directory = directory or user_cache_path("pytest-airssys-wasm", appauthor=False)
+        self.directory = Path(directory or user_cache_path("pytest-airssys-wasm", appauthor=False))
         self.max_bytes = max_bytes
         self.on_progress = on_progress
         self._is_usable: bool | None = None

@@ -13,6 +13,7 @@ import wasmtime.component
 from pytest_airssys_wasm.runtime.base.originals import system
 from pytest_airssys_wasm.runtime.binary.formats import brief, to_binary
 from pytest_airssys_wasm.runtime.budget.machine import check_threads
+from pytest_airssys_wasm.runtime.budget.native_threads import COMPILING
 from pytest_airssys_wasm.runtime.capi import abi
 from pytest_airssys_wasm.runtime.compile.artefacts import class_of, load_artefact
 from pytest_airssys_wasm.runtime.compile.scratch import ScratchFolder
@@ -80,6 +81,7 @@ class Compiler:
         if isolation is None:
 
             def compile_here() -> Any:
+                COMPILING.need()
                 if not self._has_compiled:
                     # wasmtime starts a thread for each processor, and without them it would abort the process.
                     check_threads(len(system.os.sched_getaffinity(0)))

@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pytest_airssys_wasm.runtime.base.originals import allocate_lock, clock_gettime, pthread_getcpuclockid
+from pytest_airssys_wasm.runtime.base.originals import allocate_lock, clock_gettime, pthread_getcpuclockid, system
 from pytest_airssys_wasm.runtime.base.printable import counted
 from pytest_airssys_wasm.runtime.capi.heap import give_back_memory
 from pytest_airssys_wasm.runtime.errors import ResourceLimitExceeded
@@ -54,8 +54,12 @@ class AbandonedGuests:
     """The abandoned guests of an engine that have not returned. It is thread-safe."""
 
     def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
         self._guests: dict[Run, _Guest] = {}
         self._lock = allocate_lock()
+        self._process_id = system.os.getpid()
 
     def __len__(self) -> int:
         return len(self._guests)
@@ -81,6 +85,9 @@ class AbandonedGuests:
     def check(self) -> None:
         """Raise `ResourceLimitExceeded`, which names the guests, if they hold so much that no other should start."""
         if not self._guests:
+            return
+        if self._process_id != system.os.getpid():
+            self._begin()  # a forked process has none of their threads
             return
         with self._lock:
             guests = dict(self._guests)

@@ -67,14 +67,17 @@ class GuestThreads:
     """The guest threads of an engine. Jobs run on idle threads; new threads are started if none is idle."""
 
     def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
         self._idle: list[_GuestThread] = []
         self._starting = allocate_lock()
-        self._process = system.os.getpid()
+        self._process_id = system.os.getpid()
 
     def run(self, job: Job) -> None:
         """Run `job` on a guest thread, and return immediately. Raises `UnfitHost` if no thread can be started."""
-        if self._process != system.os.getpid():  # in a child the idle threads do not exist
-            self._idle, self._starting, self._process = [], allocate_lock(), system.os.getpid()
+        if self._process_id != system.os.getpid():
+            self._begin()  # a forked process has none of the threads
         try:
             thread = self._idle.pop()
         except IndexError:

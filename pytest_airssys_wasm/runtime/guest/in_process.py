@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pytest_airssys_wasm.runtime.base.originals import get_ident
 from pytest_airssys_wasm.runtime.base.values import Ok
 from pytest_airssys_wasm.runtime.budget.limits import MAX_U64
+from pytest_airssys_wasm.runtime.budget.native_threads import WASI
 from pytest_airssys_wasm.runtime.capi import abi, failures
 from pytest_airssys_wasm.runtime.capi.guard import restore_exception
 from pytest_airssys_wasm.runtime.capi.stores import RawStore
@@ -64,6 +65,8 @@ class InProcessBackend:
 
     def __init__(self, engine: EngineCore, settings: StoreSettings, runner: Runner) -> None:
         limits, wasi = settings.limits, settings.wasi
+        if wasi is not None:
+            WASI.need()
         self.output = CapturedOutput(limits.output) if wasi is not None and not wasi.inherit else None
         self.raw = RawStore(
             engine.address,
@@ -90,6 +93,8 @@ class InProcessBackend:
             self.open_files = OpenFiles(host for host, _ in wasi.preopen.values()) if wasi.preopen else None
 
     def prepare(self, operation: Operation, run: Run) -> Job:
+        if self.context.wasi is not None:
+            WASI.need()  # again: the store may have been made before a fork
         run.is_in_process = True
         enter = self._entry(operation, run)
         run.fuel_meter = self.raw.fuel_left

@@ -24,6 +24,10 @@ def test_a_second_engine_maps_what_the_first_compiled(cache):
     assert [path.stat().st_ino for path in entries(cache)] == [before]
 
 
+def test_the_folder_may_be_given_as_text(tmp_path):
+    assert CompileCache(str(tmp_path)).directory == tmp_path
+
+
 def test_components_and_modules_are_cached_alike(cache):
     component = """(component (core module $m (func (export "f") (result i32) i32.const 42))
       (core instance $i (instantiate $m)) (func (export "f") (result u32) (canon lift (core func $i "f"))))"""

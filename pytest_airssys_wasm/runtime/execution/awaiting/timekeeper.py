@@ -10,7 +10,7 @@ import weakref
 from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
-from pytest_airssys_wasm.runtime.base.originals import allocate_lock, monotonic, start_thread
+from pytest_airssys_wasm.runtime.base.originals import allocate_lock, monotonic, start_thread, system
 from pytest_airssys_wasm.runtime.budget.machine import naming_lacks
 
 if TYPE_CHECKING:
@@ -42,6 +42,10 @@ class Timekeeper:
     """
 
     def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
+        self._process_id = system.os.getpid()
         self._mutex = allocate_lock()
         self._wake = allocate_lock()
         self._wake.acquire()
@@ -53,6 +57,8 @@ class Timekeeper:
         """Let an object be resolved on its loop at `due_at`, a time of `monotonic` in seconds, if both still exist
         then.
         """
+        if self._process_id != system.os.getpid():
+            self._begin()  # a forked process has not got the thread
         with self._mutex:
             number = next(self._numbers)
             heapq.heappush(self._due, (due_at, number, weakref.ref(waker), weakref.ref(waiting)))

@@ -22,7 +22,9 @@ from pytest_airssys_wasm.runtime.store.store import LimitedStore
 SPIN = '(module (memory (export "memory") 1) (func (export "spin") (loop br 0)) (func (export "nop")))'
 STARTS = "(module (func $spin (loop br 0)) (start $spin))"
 CALLS = """(module (import "env" "host" (func $host)) (func (export "once") call $host)
-  (func (export "again") (loop call $host br 0)))"""
+  (func (export "again") (loop call $host br 0))
+  (func (export "spin") (loop br 0)) (func (export "nop")))"""
+"""A guest that its import might block, so that it runs on a thread of its own."""
 
 
 def limits(timeout_ms):
@@ -228,8 +230,8 @@ def test_signals_before_the_wait_and_while_it_ends_leave_no_guest_running(engine
         raise KeyboardInterrupt
 
     live = engine.live_memories
-    with LimitedStore(engine, limits(None)) as store:
-        instance = store.instantiate(engine.load(SPIN))
+    with LimitedStore(engine, limits(None), host=host_of(int)) as store:
+        instance = store.instantiate(engine.load(CALLS))
         before = store.usage
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr(f"pytest_airssys_wasm.runtime.store.store.{interrupted}", raise_it)

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #ifdef __linux__
 #include <sys/syscall.h>
 #endif
@@ -512,8 +513,13 @@ bool guard_has_stack(void) {
     if (pthread_getattr_np(pthread_self(), &attributes)) return false;
     pthread_attr_getstack(&attributes, &address, &size);
     pthread_attr_destroy(&attributes);
-    low = (uintptr_t)address;
-    high = low + size;
+    high = (uintptr_t)address + size;
+#ifndef __GLIBC__
+    /* musl tells how much of its stack the main thread has used so far, and not how far it may grow. */
+    struct rlimit limit;
+    if (is_main_thread() && !getrlimit(RLIMIT_STACK, &limit) && limit.rlim_cur > size) size = (size_t)limit.rlim_cur;
+#endif
+    low = high > size ? high - size : 0;
 #endif
   }
   return here > low && here <= high && here - low >= needed_stack_bytes;

@@ -140,7 +140,8 @@ function wrongLimit(limits) {
   return wrong && `${wrong[0]}: ${JSON.stringify(wrong[1])} is no such limit`;
 }
 
-// V8 bounds memories by a flag of the process: only requests with the same bound can run at the same time.
+// V8 bounds memories by a flag of the process: only threads with the same bound can run at the same time. A thread that is
+// ended runs on for a moment; if its guest grew a memory beyond a new bound then, V8 would abort the process.
 const open = new Set();
 let boundPages;
 
@@ -153,8 +154,10 @@ async function run({ limits, ...request }) {
   const { timeout_ms = 100 } = limits;
   const thread = new Worker(new URL(import.meta.url), { workerData: request });
   const running = answersOf(thread, timeout_ms === "unlimited" ? Infinity : timeout_ms);
-  open.add(running);
-  const answers = await running.finally(() => open.delete(running));
+  const exited = new Promise((resolve) => thread.once("exit", resolve));
+  open.add(exited);
+  exited.then(() => open.delete(exited));
+  const answers = await running;
   return answers.length > 1 && request.steps[0].call ? answers.slice(1) : answers;
 }
 

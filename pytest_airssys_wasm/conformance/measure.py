@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _MIB = 2**20
-_LOOKS = 10
+_LOOKS = 50
 _LOOK_S = 0.01
-"""The number of times that threads are looked at, and the pause before each, in seconds."""
+"""The maximum number of times that threads are looked at, and the pause before each, in seconds."""
 
 
 def can_measure() -> bool:
@@ -43,17 +43,20 @@ def threads(process_ids: Iterable[int]) -> int:
 
 
 def busy_threads(process_ids: Iterable[int]) -> int:
-    """Return the smallest number of threads of these processes that are at work at once, within a tenth of a second.
+    """Return the smallest number of threads of these processes that are at work at once, within half a second.
 
-    A thread that waits for a processor counts too, so that other load on the machine does not change the result. The
-    calling thread does not count.
+    A thread that waits for a processor counts too, so that other load makes no thread look idle; but on a loaded
+    machine, threads that are about to end take some time for it. The calling thread does not count.
     """
     places = [Path(f"/proc/{process_id}/task") for process_id in process_ids]
-    looks = []
+    least = None
     for _ in range(_LOOKS):
         sleep(_LOOK_S)
-        looks.append(sum(_is_at_work(thread) for place in places for thread in place.iterdir()))
-    return min(looks)
+        number = sum(_is_at_work(thread) for place in places for thread in place.iterdir())
+        least = number if least is None else min(least, number)
+        if not least:
+            break
+    return least or 0
 
 
 def _is_at_work(thread: Path) -> bool:

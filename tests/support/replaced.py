@@ -44,6 +44,28 @@ def mock_time():
     return stack
 
 
+def replace_time():
+    for name in ("time", "monotonic", "perf_counter", "time_ns", "monotonic_ns", "perf_counter_ns"):
+        setattr(time, name, lambda: 5)
+    time.sleep = lambda _: None
+    return ExitStack()
+
+
+def travel():
+    import time_machine
+
+    return time_machine.travel(0, tick=False)
+
+
+def mock_system():
+    stack = ExitStack()
+    for name in ("os.close", "os.open", "os.read", "os.write", "os.pipe", "os.listdir", "os.stat", "subprocess.Popen"):
+        stack.enter_context(mock.patch(name, side_effect=OSError(5, "mocked")))
+    stack.enter_context(mock.patch("threading.Thread"))
+    stack.enter_context(mock.patch("os.getpid", return_value=1))
+    return stack
+
+
 def fake_files():
     from pyfakefs.fake_filesystem_unittest import Patcher
 
@@ -51,15 +73,20 @@ def fake_files():
 
 
 def patch_threads():
+    import gevent
     from gevent import monkey
 
     monkey.patch_all()
+    gevent.spawn(int).get()  # from now on, its loop closes descriptors, when it runs
     return ExitStack()  # there is no way back
 
 
 TOOLS = {
     "freezegun": freeze,
     "mock": mock_time,
+    "replaced time": replace_time,
+    "time-machine": travel,
+    "mocked system": mock_system,
     "pyfakefs": fake_files,
     "gevent": patch_threads,
 }
@@ -71,6 +98,8 @@ def main(tool, when, mode):
         if when == "import":
             stack.enter_context(TOOLS[tool]())
         import pytest_airssys_wasm as wasm
+
+        print(wasm.WasmEngine.__name__)  # imports it
 
         if when == "engine":
             stack.enter_context(TOOLS[tool]())

@@ -17,11 +17,18 @@ import sys
 import threading
 from importlib.machinery import BuiltinImporter
 from importlib.util import module_from_spec
-from types import BuiltinFunctionType, SimpleNamespace
+from types import BuiltinFunctionType, ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+if not isinstance(importlib.import_module("os"), ModuleType):
+    # wasmtime's library is not in the other file system, either.
+    raise ImportError(
+        "other files stand in for those of this machine (pyfakefs), where this package cannot be found: import what "
+        "you use before that, as in `from pytest_airssys_wasm import WasmEngine` at the top of the module"
+    )
 
 
 def _copy(name: str, **replaced: Any) -> Any:
@@ -76,6 +83,12 @@ poll = select.poll
 POLLIN, POLLOUT = select.POLLIN, select.POLLOUT
 
 
+def _module_os() -> SimpleNamespace:
+    """Return what is in `os`, with functions of the system that nobody replaces: gevent closes files later."""
+    private = {name: found for name, found in vars(posix).items() if isinstance(found, BuiltinFunctionType)}
+    return SimpleNamespace(**{**vars(importlib.import_module("os")), **private})
+
+
 class system:
     """The functions of the operating system.
 
@@ -96,7 +109,11 @@ class system:
     # These are whole modules, as they were when this one was imported.
     import fcntl
     import io
-    import os
+
+    if TYPE_CHECKING:
+        import os
+    else:
+        os = _module_os()
 
 
 class _True:

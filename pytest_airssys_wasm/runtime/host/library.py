@@ -15,7 +15,6 @@ deadline cancels them.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import stat
@@ -29,6 +28,8 @@ from typing import TYPE_CHECKING
 from pytest_airssys_wasm.runtime.base.values import Err, Ok, Record, Variant
 from pytest_airssys_wasm.runtime.budget.limits import parse_size
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
+from pytest_airssys_wasm.runtime.execution.awaiting.event_loop import off_the_loop
+from pytest_airssys_wasm.runtime.execution.awaiting.loop_waker import LoopWakers
 from pytest_airssys_wasm.runtime.execution.host_call_context import current_execution
 from pytest_airssys_wasm.runtime.host.functions import serves_only
 from pytest_airssys_wasm.runtime.wit.types import FunctionType, ListType, Primitive, RecordType, ResultType, VariantType
@@ -104,7 +105,7 @@ class ReferenceFunctions:
     async def _sleep(self, ms: int) -> Ok | Err:
         if not self.sleep:
             return _denied("sleep")
-        await asyncio.sleep(ms / 1_000)
+        await self._wakers.sleep(ms / 1_000)
         return Ok(None)
 
     @serves_only(_READ_FILE)
@@ -116,7 +117,7 @@ class ReferenceFunctions:
             return _denied(f"read-file {path}")
         if len(path) > _PATH_CHARACTERS:
             return Err(Variant("not-found"))
-        return await asyncio.to_thread(self._read, [part for part in parts if part])
+        return await off_the_loop(self._read, [part for part in parts if part])
 
     def _read(self, parts: Sequence[str]) -> Ok | Err:
         # Opened step by step from the root, each without following links: nothing can be exchanged in between.
@@ -154,7 +155,7 @@ class ReferenceFunctions:
         if not self._may_ask(asked.scheme, host, asked.port, has_user=bool(asked.userinfo)):
             return _denied(f"http-get {asked.scheme}://{asked.netloc.decode()}")
         # Reading the certificates takes long, and the loop has other things to do.
-        verify = await asyncio.to_thread(lambda: self._certificates) if asked.scheme == "https" else False
+        verify = await off_the_loop(lambda: self._certificates) if asked.scheme == "https" else False
         content = bytearray()
         # No redirects: they could lead anywhere. No proxies or credentials of the environment's either. Bytes as they
         # come: a compressed body could be a thousand times as large as what is looked at.
@@ -170,6 +171,10 @@ class ReferenceFunctions:
                 return Err(Variant("failed", str(error)[:_SHOWN_CHARACTERS]))
         body = self._bounded(bytes(content))
         return Ok(Record(status=response.status_code, body=body.value)) if isinstance(body, Ok) else body
+
+    @cached_property
+    def _wakers(self) -> LoopWakers:
+        return LoopWakers()
 
     @cached_property
     def _certificates(self) -> ssl.SSLContext:

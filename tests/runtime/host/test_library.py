@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from contextlib import suppress
@@ -9,10 +10,13 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from freezegun import freeze_time
 
 from pytest_airssys_wasm.runtime.base.values import Err, Ok, Variant
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.errors import ExecutionTimeout, InvalidConfiguration
+from pytest_airssys_wasm.runtime.execution.awaiting import loop_waker
+from pytest_airssys_wasm.runtime.execution.awaiting.loop_waker import LoopWakers
 from pytest_airssys_wasm.runtime.host import library as reference
 from pytest_airssys_wasm.runtime.host.functions import HostFunctions
 from pytest_airssys_wasm.runtime.host.library import ReferenceFunctions
@@ -189,6 +193,39 @@ def test_a_sleep_is_over_when_its_time_is(ask):
     started = time.monotonic()
     assert ask("nap", 50) == (Ok(None), ())
     assert time.monotonic() - started >= 0.05
+
+
+@pytest.mark.parametrize("through_loop", [True, False])
+def test_a_sleep_follows_no_clock_of_a_test(ask, through_loop):
+    with freeze_time("2020-01-01"):
+        assert ask("nap", 30, through_loop=through_loop) == (Ok(None), ())
+
+
+def test_a_sleep_of_weeks_leaves_nothing_behind_when_it_is_cancelled(monkeypatch):
+    monkeypatch.setattr(loop_waker, "_LONGEST_S", 0.001)
+    wakers = LoopWakers()
+
+    async def cancelled():
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(wakers.sleep(10**6), 0.02)
+        while wakers.timekeeper._due:
+            await asyncio.sleep(0.001)
+
+    asyncio.run(asyncio.wait_for(cancelled(), 30))
+
+
+def test_tasks_that_sleep_wake_in_the_order_of_their_times():
+    wakers, woken = LoopWakers(), []
+
+    async def sleep(ms):
+        await wakers.sleep(ms / 1_000)
+        woken.append(ms)
+
+    async def all_of_them():
+        await asyncio.gather(*map(sleep, (120, 0, 60, 10)))
+
+    asyncio.run(all_of_them())
+    assert woken == [0, 10, 60, 120]
 
 
 def test_a_sleep_that_is_not_granted_is_denied_and_on_record(ask):

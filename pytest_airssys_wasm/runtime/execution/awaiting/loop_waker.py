@@ -6,6 +6,7 @@ resumes first, and the descriptor is read once, when the next guest is already r
 
 from __future__ import annotations
 
+import asyncio
 import weakref
 from collections import deque
 from contextlib import suppress
@@ -13,13 +14,16 @@ from contextvars import Context
 from os import EFD_CLOEXEC, EFD_NONBLOCK
 from typing import TYPE_CHECKING
 
-from pytest_airssys_wasm.runtime.base.originals import system
+from pytest_airssys_wasm.runtime.base.originals import monotonic, system
+from pytest_airssys_wasm.runtime.execution.awaiting.immediate_future import ImmediateFuture
 from pytest_airssys_wasm.runtime.execution.awaiting.timekeeper import Timekeeper
 
 if TYPE_CHECKING:
-    import asyncio
-
     from pytest_airssys_wasm.runtime.execution.awaiting.timekeeper import Resolvable
+
+
+_LONGEST_S = 1.0
+"""The maximum time in seconds for which an entry of the timekeeper is made for a sleep."""
 
 
 class LoopWaker:
@@ -91,6 +95,20 @@ class LoopWakers:
             self._forget_closed_loops()
             waker = self._wakers[loop] = LoopWaker(loop)
         return waker
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait on the running event loop, by a clock that tests cannot stop."""
+        loop = asyncio.get_running_loop()
+        until = monotonic() + seconds
+        while (now := monotonic()) < until:
+            # Not all of it at once: the timekeeper would keep an entry for a task that was cancelled till then.
+            due, waker = ImmediateFuture(loop), self.waker_of(loop)
+            waker.keep(due)
+            try:
+                self.timekeeper.wake_at(min(until, now + _LONGEST_S), waker, due)
+                await due
+            finally:
+                waker.forget(due)
 
     def _forget_closed_loops(self) -> None:
         # They stay until the garbage is collected, and there may be a descriptor for each test of a session till then.

@@ -30,6 +30,7 @@ BAD = {
     "wasm_report": ["report.txt", "report", ""],
     "airssys_wasm": ["perhaps"],
     "wasm_summary": ["perhaps"],
+    "wasm_init": ["none.wasm", ""],
     "wasm_conformance": ["sometimes", ""],
     "wasm_wasi": ["perhaps"],
     "wasm_cache_clear": ["perhaps"],

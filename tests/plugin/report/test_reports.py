@@ -355,6 +355,27 @@ def test_memory(component):
     assert text.count("enough   ") == 3
 
 
+def test_a_timeout_shows_how_little_processor_time_the_guest_had(guest):
+    guest.write(
+        test_a="""
+        import time
+        import pytest
+
+        @pytest.mark.component('(module (import "env" "f" (func $f)) (func (export "g") call $f))')
+        @pytest.mark.memory("1 MiB")
+        @pytest.mark.timeout_ms(50)
+        def test_slow_host(component, wasm_host):
+            wasm_host.register("env#f", lambda: time.sleep(0.2))
+            component.g()
+    """,
+    )
+    text = guest.run("--junitxml=out.xml").text
+    shown = re.search(r"^time     ([\d.]+) ms \(([\d.]+) ms of processor time\) of 50 ms", text, re.MULTILINE)
+    assert shown, text
+    assert float(shown[2]) < float(shown[1])
+    assert "ms of processor time" in guest.path("out.xml").read_text()
+
+
 def test_the_line_enough_says_why_it_is_not_known(guest):
     guest.write(
         test_a="""

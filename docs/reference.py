@@ -157,7 +157,7 @@ def _options() -> Iterator[str]:
     yield from _head("option", "ini key", "")
     for option in OPTIONS:
         flag = f"`{option.flag}{' ' + option.metavar if option.metavar else ''}`" if option.has_flag else ""
-        yield _row(flag, f"`{option.key}`", option.help)
+        yield _row(flag, f"`{option.key}`" if option.has_key else "", option.help)
 
 
 def _markers() -> Iterator[str]:

@@ -44,23 +44,20 @@ class Enough:
 def how_much_is_enough(error: WasmError, ceilings: Ceilings = NO_CEILINGS) -> Enough | None:
     """Run the call that ended with `error` again, without the limit that ended it, or with that limit at its ceiling.
 
-    Returns `None` if the call cannot be repeated: the error is a copy, no limit ended the call, the call could affect
-    the host, the earlier calls in its store cannot be repeated, or the ceilings leave no room for a higher limit.
+    Returns `None` if no limit ended the call. Raises `CannotRepeat` if the error is a copy, if the guest could affect
+    the host, if earlier calls in its store cannot be repeated, or if the ceilings leave no room for a higher limit.
     """
     name = limit_of(error)
     if name is None:
         return None
-    try:
-        failed = FailedCall(error)
-    except CannotRepeat:
-        return None
+    failed = FailedCall(error)
     lifted = lift(failed.limits, name)
     limits = ceilings.lower(lifted)
     if not _is_more(limits, failed.limits, name):
-        return None
+        raise CannotRepeat("the ceilings of the ini file leave no room for more")
     done = failed.run(limits)
-    if done.usage is None or (name == "timeout_ms" and done.verdict is Verdict.OUT_OF_FUEL):
-        return None
+    if done.usage is None:
+        raise CannotRepeat(f"when it was run again, no guest code had started ({done.error})")
     needed = amount_used(done, name) if done.error is None else None
     assert limits.timeout_ms is not None
     return Enough(

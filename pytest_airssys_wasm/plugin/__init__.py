@@ -45,6 +45,18 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     pluginmanager.add_hookspecs(hookspecs)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> int | None:
+    """Write a manifest for the binary of `--wasm-init`, instead of running tests. Otherwise return `None`."""
+    if config.getoption("--wasm-init") is None:
+        return None
+    from pytest_airssys_wasm.plugin.components.initial import write_manifest
+
+    settings = config.stash[SETTINGS] = read_settings(config)
+    assert settings.wasm_init is not None
+    return write_manifest(config, settings.wasm_init)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Check the settings, and register the parts of the plugin that this run needs."""
     markers.declare(config)

@@ -30,6 +30,8 @@ class Option:
     """
     metavar: str | None = None
     has_flag: bool = True
+    has_key: bool = True
+    """Whether there is an ini key: not for an option that does something else than to run tests."""
     is_list: bool = False
     """Whether the flag may be repeated. The ini value then has one entry per line."""
     must_exist: bool = False
@@ -158,6 +160,15 @@ OPTIONS = (
         must_exist=True,
         parse=_parse_path("the path of a .wasm or .wat file"),
         help="Also validate this component or module, under the Component.toml beside it if there is one. Repeatable.",
+    ),
+    Option(
+        key="wasm_init",
+        metavar="PATH",
+        has_key=False,
+        must_exist=True,
+        parse=_parse_path("the path of a .wasm or .wat file"),
+        help="Write a Component.toml beside this component or module, with its imports as stubs, limits measured from "
+        "its instantiation and first tests, and end. A file that exists is not overwritten.",
     ),
     Option(
         key="wasm_wasi",
@@ -297,7 +308,9 @@ def declare(parser: pytest.Parser) -> None:
     """Register the options and the ini keys with pytest."""
     group = parser.getgroup("airssys-wasm", "WebAssembly components under limits")
     for option in OPTIONS:
-        if option.parse is None:
+        if not option.has_key:
+            pass
+        elif option.parse is None:
             parser.addini(option.key, option.help, type="bool", default=False)
         elif option.is_list:
             parser.addini(option.key, option.help, type="linelist", default=None)

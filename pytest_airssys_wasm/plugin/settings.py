@@ -42,6 +42,7 @@ class Settings:
     airssys_wasm: bool = False
     wasm_conformance: str = "auto"
     wasm_component: tuple[Path, ...] = ()
+    wasm_init: Path | None = None
     wasm_wasi: bool = False
     wasm_runtime: Command | None = None
     wasm_expectations: Path | None = None
@@ -166,7 +167,7 @@ def check_ceilings(settings: Settings, limits: Mapping[str, Given[Any]]) -> None
 
 def _given(config: pytest.Config, option: Option) -> Given[Any] | None:
     value, where = (config.getoption(option.flag), option.flag) if option.has_flag else (None, "")
-    if value is None:
+    if value is None and option.has_key:
         value, where = _ini(config, option.key), f"ini value {option.key}"
     if value is None or option.parse is None:
         return None if value is None else Given(value=value, where=where)

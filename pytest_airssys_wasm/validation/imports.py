@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _FEW = 3
 """The maximum number of imports that the first line of a failure names."""
+_IN_PYTHON = "a conftest.py beside it, in a fixture that overrides `wasm_host` or in the hook `pytest_wasm_host`"
 _MOST_LISTED = 100
 """The maximum number of imports or interfaces that the further lines of a failure name."""
 
@@ -71,10 +72,16 @@ class _Groups:
         self._reasons.append(f"nothing provides {counted(len(own), 'import')}: {_some(few)}")
         if len(own) > _FEW:
             self._list("imports that nothing provides", texts)
-        it = "it" if len(own) == 1 else "them"
-        self._remedies.append(
-            f"answer {it} with [[imports]] in the manifest, or register {it} in a conftest.py beside it, in a fixture "
-            f"that overrides `wasm_host` or in the hook `pytest_wasm_host`: host.register({own[0].name!r}, function)"
+        functions = [one for one in own if not one.name.rpartition("#")[2].startswith("[") and one.type != "resource"]
+        it = "it" if len(functions) == 1 else "them"
+        if functions:
+            self._remedies.append(
+                f"answer {it} with [[imports]] in the manifest, or register {it} in {_IN_PYTHON}: "
+                f"host.register({functions[0].name!r}, function)"
+            )
+        self._remedies.extend(
+            f"register a class in {_IN_PYTHON}: host.register_resource({one.name!r}, class)"
+            for one in [one for one in own if one.type == "resource"][:_FEW]
         )
 
     def _say_odd(self, odd: Sequence[UnmetImport]) -> None:

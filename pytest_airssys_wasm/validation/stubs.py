@@ -116,7 +116,7 @@ def serve_stubs(component: Component, host: HostFunctions, stubs: Sequence[Impor
         if host.find(interface, name) is not None:
             overruled.append(stub.name)
         else:
-            own.register(stub.name, one)
+            own.register(stub.name, one, repeatable=True)
             served.append(one)
     return ServedStubs(host=own.merged(host), overruled=tuple(overruled), _served=tuple(served))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_airssys_wasm.analysis import CannotRepeat
 from pytest_airssys_wasm.analysis.enough import MOST_MEMORY_BYTES, how_much_is_enough
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.budget.limits import Ceilings, ResourceLimits
@@ -96,7 +97,11 @@ def test_nothing_is_told_where_no_limit_ended_the_call(engine):
 @pytest.mark.parametrize("access", ["ro", "rw"])
 def test_a_guest_that_could_change_files_is_not_run_again(ended, tmp_path, access):
     error = ended("count", 5_000, wasi=Wasi(preopen={"/": (tmp_path, access)}))
-    assert (how_much_is_enough(error) is None) == (access == "rw")
+    if access == "rw":
+        with pytest.raises(CannotRepeat, match="grants it the folder '/' for writing"):
+            how_much_is_enough(error)
+    else:
+        assert how_much_is_enough(error).needed > 10_000
 
 
 def test_a_guest_with_host_functions_is_not_run_again(engine):
@@ -106,7 +111,8 @@ def test_a_guest_with_host_functions_is_not_run_again(engine):
     guest = engine.load('(module (import "env" "f" (func $f)) (func (export "g") call $f (loop br 0)))')
     with pytest.raises(WasmError) as caught:
         engine.execute(guest, "g", limits=ResourceLimits(**LIMITS), host=host)
-    assert how_much_is_enough(caught.value) is None
+    with pytest.raises(CannotRepeat, match="imports env#f: calls of host functions are repeated only if"):
+        how_much_is_enough(caught.value)
     assert calls == [1]
 
 
@@ -116,7 +122,8 @@ def test_a_call_that_others_came_before_is_not_run_again(engine):
         instance.later()
         with pytest.raises(WasmError) as caught:
             instance.later()
-    assert how_much_is_enough(caught.value) is None
+    with pytest.raises(CannotRepeat, match="later was not the first call in its store"):
+        how_much_is_enough(caught.value)
 
 
 def test_the_first_call_of_an_instance_is_run_again_with_a_budget_of_its_own(engine):
@@ -133,8 +140,18 @@ def test_a_shared_budget_says_nothing_about_one_call(engine):
         with pytest.raises(WasmError) as caught:
             instance.count(5_000)
         assert caught.value.usage.fuel.max_fuel <= 10_000
-    shared = how_much_is_enough(caught.value)
-    assert shared is None or shared.needed > 10_000
+    with pytest.raises(CannotRepeat, match="it shared a fuel budget with other calls"):
+        how_much_is_enough(caught.value)
+
+
+def test_of_an_instantiation_it_is_told_too(engine):
+    guest = engine.load(
+        """(module (global $n (mut i32) (i32.const 5000)) (start $s)
+          (func $s (loop (global.set $n (i32.sub (global.get $n) (i32.const 1))) (br_if 0 (global.get $n)))))"""
+    )
+    with LimitedStore(engine, ResourceLimits(**LIMITS)) as store, pytest.raises(WasmError) as caught:
+        store.instantiate(guest)
+    assert how_much_is_enough(caught.value).needed > 10_000
 
 
 @pytest.mark.parametrize(
@@ -167,7 +184,8 @@ def test_there_is_no_run_that_the_ceilings_leave_no_room_for(engine, ended, call
     executions = []
     engine.on_execution = executions.append
     try:
-        assert how_much_is_enough(error, ceilings) is None
+        with pytest.raises(CannotRepeat, match="the ceilings of the ini file leave no room"):
+            how_much_is_enough(error, ceilings)
     finally:
         engine.on_execution = None
     assert executions == []

@@ -30,6 +30,7 @@ BAD = {
     "wasm_report": ["report.txt", "report", ""],
     "airssys_wasm": ["perhaps"],
     "wasm_summary": ["perhaps"],
+    "wasm_init": ["none.wasm", ""],
     "wasm_conformance": ["sometimes", ""],
     "wasm_wasi": ["perhaps"],
     "wasm_cache_clear": ["perhaps"],
@@ -61,7 +62,7 @@ def test_every_setting_is_tried_here():
     assert set(BAD) | {"flags", "may_run_suite"} == set(Settings.__dataclass_fields__)
 
 
-@pytest.mark.parametrize(("key", "value"), [(key, values[0]) for key, values in BAD.items()])
+@pytest.mark.parametrize(("key", "value"), [(one.key, BAD[one.key][0]) for one in OPTIONS if one.has_key])
 def test_a_bad_ini_value_is_a_usage_error_even_when_nothing_uses_it(project, key, value):
     project.write(pytest_ini=f"[pytest]\n{key} = {value}\n", test_a="def test_a(): pass")
     ran = project.run()

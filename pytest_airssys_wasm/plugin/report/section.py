@@ -138,23 +138,31 @@ def _guest_error(raised: BaseException) -> WasmError | None:
     return None
 
 
-def _enough(config: pytest.Config, error: WasmError) -> Enough | None:
-    spent_s = config.stash.get(_RERUNS_SPENT_S, 0.0)
-    if error.call is None or spent_s > _RERUNS_S:
+def _enough(config: pytest.Config, error: WasmError) -> str | None:
+    """Return how much would have been enough, or why that is not known; `None` if no limit ended the call."""
+    if error.call is None:
         return None
-    from pytest_airssys_wasm.analysis.enough import how_much_is_enough
+    from pytest_airssys_wasm.analysis.enough import how_much_is_enough, limit_of
+    from pytest_airssys_wasm.analysis.errors import CannotRepeat
     from pytest_airssys_wasm.runtime.store.repetition import repetition_of
 
+    spent_s = config.stash.get(_RERUNS_SPENT_S, 0.0)
+    if limit_of(error) is not None and spent_s > _RERUNS_S:
+        return f"unknown: re-runs have taken {_RERUNS_S:g} s of this session; run this test alone"
     repetition, started = repetition_of(error.call), monotonic()
-    if repetition is None:
-        return None
-    engine = repetition.engine
-    watcher, engine.on_execution = engine.on_execution, None  # a re-run is not an execution of the test
+    engine = None if repetition is None else repetition.engine
+    watcher = None
+    if engine is not None:
+        watcher, engine.on_execution = engine.on_execution, None  # a re-run is not an execution of the test
     try:
-        return how_much_is_enough(error, config.stash[SETTINGS].ceilings)
+        enough = how_much_is_enough(error, config.stash[SETTINGS].ceilings)
+    except CannotRepeat as obstacle:
+        return f"unknown: {printable(str(obstacle))}"
     finally:
-        engine.on_execution = watcher
+        if engine is not None:
+            engine.on_execution = watcher
         config.stash[_RERUNS_SPENT_S] = spent_s + monotonic() - started
+    return None if enough is None else _enough_text(enough)
 
 
 def _rerun_command(item: pytest.Item) -> str:
@@ -175,7 +183,7 @@ def _error_lines(error: WasmError, config: pytest.Config, origins: Mapping[str, 
     with telling(lambda mishap: found.append(f"unknown: it could not be run again: {mishap}")):
         enough = _enough(config, error)
         if enough is not None:
-            found.append(_enough_text(enough))
+            found.append(enough)
     yield from (f"enough   {text}" for text in found)
     if error.frames:
         yield "guest frames, innermost first:"

@@ -149,7 +149,7 @@ def _cpu(table: CpuTable, problems: Problems, *, are_required: bool) -> CpuTable
     place = problems.place
     if are_required and (table.max_fuel is None or (table.timeout_ms is None and table.timeout_seconds is None)):
         wanted = "max_fuel and timeout_ms (wasm_require_cpu_limits is set)"
-        problems.add(("resources", "cpu"), NOTHING, wanted)
+        problems.add(("resources", "cpu", "max_fuel"), NOTHING, wanted)
     if table.max_fuel is not None:
         with problems.collected("resources", "cpu", "max_fuel"):
             parse_count(table.max_fuel, place.name("resources", "cpu", "max_fuel"))

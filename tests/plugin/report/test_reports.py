@@ -351,4 +351,52 @@ def test_memory(component):
         "enough   unknown: it ended with out-of-fuel when run again with 20,000 fuel, the ceiling of this limit" in text
     )
     assert "enough   1.625 MiB: it returned when run again with 2 MiB, the ceiling of this limit" in text
+    assert "enough   unknown: the ceilings of the ini file leave no room for more" in text
+    assert text.count("enough   ") == 3
+
+
+def test_a_timeout_shows_how_little_processor_time_the_guest_had(guest):
+    guest.write(
+        test_a="""
+        import time
+        import pytest
+
+        @pytest.mark.component('(module (import "env" "f" (func $f)) (func (export "g") call $f))')
+        @pytest.mark.memory("1 MiB")
+        @pytest.mark.timeout_ms(50)
+        def test_slow_host(component, wasm_host):
+            wasm_host.register("env#f", lambda: time.sleep(0.2))
+            component.g()
+    """,
+    )
+    text = guest.run("--junitxml=out.xml").text
+    shown = re.search(r"^time     ([\d.]+) ms \(([\d.]+) ms of processor time\) of 50 ms", text, re.MULTILINE)
+    assert shown, text
+    assert float(shown[2]) < float(shown[1])
+    assert "ms of processor time" in guest.path("out.xml").read_text()
+
+
+def test_the_line_enough_says_why_it_is_not_known(guest):
+    guest.write(
+        test_a="""
+        import pytest
+        pytestmark = [pytest.mark.component("kernels.wat"), pytest.mark.memory("1 MiB")]
+
+        def test_second(component):
+            component.add(1, 2)
+            component.count(-1)
+
+        @pytest.mark.component('(module (import "env" "f" (func $f)) (func (export "g") (loop call $f br 0)))')
+        @pytest.mark.fuel(1000)
+        def test_host(component, wasm_host):
+            wasm_host.register("env#f", lambda: None)
+            component.g()
+
+        def test_trap(component):
+            component.boom()
+    """,
+    )
+    text = guest.run().text
+    assert "enough   unknown: count was not the first call in its store: what came before is not known" in text
+    assert "enough   unknown: <module <text>> imports env#f: calls of host functions are repeated only if" in text
     assert text.count("enough   ") == 2

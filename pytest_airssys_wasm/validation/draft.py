@@ -1,0 +1,259 @@
+"""The draft of a manifest for a binary: its imports as stubs, its need of WASI, limits as measured, and first tests."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pytest_airssys_wasm.runtime.base.figures import measured_ms, size
+from pytest_airssys_wasm.runtime.base.printable import counted, is_printable, printable
+from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
+from pytest_airssys_wasm.runtime.errors import UnfitHost, WasmError
+from pytest_airssys_wasm.runtime.host.functions import HostFunctions
+from pytest_airssys_wasm.runtime.host.unmet_imports import WASI_NOT_GRANTED
+from pytest_airssys_wasm.runtime.manifest.model import ImportStub
+from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
+from pytest_airssys_wasm.runtime.store.store import LimitedStore
+from pytest_airssys_wasm.validation.placeholders import NoPlaceholder, placeholder, toml_string
+from pytest_airssys_wasm.validation.stubs import imported_functions, serve_stubs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pytest_airssys_wasm.runtime.base.usage import Usage
+    from pytest_airssys_wasm.runtime.engine import WasmEngine
+    from pytest_airssys_wasm.runtime.guest.component import Component
+    from pytest_airssys_wasm.runtime.host.unmet_imports import UnmetImport
+
+_MOST_TESTS = 20
+"""The most exports for which a test is begun."""
+_MOST_LISTED = 20
+"""The most interfaces or imports that a comment lists."""
+_MOST_COMMENT = 200
+"""The most characters of a text of the guest in a comment."""
+_TIMES = 2
+"""The factor from the memory that the instantiation took to the limit."""
+_PAGE = 65_536
+_FUEL_TIMES = 10
+"""The factor from the fuel that the instantiation took to the limit, where the default is less."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A manifest that somebody is to complete."""
+
+    text: str
+    """The content of the file."""
+    remarks: tuple[str, ...]
+    """The things that its author has to look at, each in one line."""
+
+
+def draft_manifest(
+    engine: WasmEngine, component: Component, file: str, limits: ResourceLimits, memory_range: tuple[int, int]
+) -> Draft:
+    """Return the manifest for the binary `file` beside it, which is instantiated once under `limits`.
+
+    Limits are chosen within `memory_range` where that is enough.
+    """
+    return _Writer(engine, component, file, limits, memory_range).draft()
+
+
+class _Writer:
+    def __init__(
+        self, engine: WasmEngine, component: Component, file: str, limits: ResourceLimits, memory_range: tuple[int, int]
+    ) -> None:
+        self._engine = engine
+        self._component = component
+        self._file = file
+        self._limits = limits
+        self._range = memory_range
+        self._remarks: list[str] = []
+        unmet = list(component.unmet_imports(None, None))
+        self._wasi = [one for one in unmet if one.why == WASI_NOT_GRANTED]
+        self._own = [one for one in unmet if one.why != WASI_NOT_GRANTED]
+
+    def draft(self) -> Draft:
+        stubs, written = self._stubs()
+        is_served = len(written) == len(stubs)
+        usage, failure = self._instantiated(stubs) if is_served else (None, "")
+        if not is_served:
+            self._remarks.append("the limits are guesses: it cannot be instantiated before that")
+        elif failure:
+            self._remarks.append(f"the limits are guesses, because its instantiation ended with {failure}")
+        parts = [
+            self._head(),
+            self._resources(usage),
+            *(["\n".join(self._wasi_table())] if self._wasi else []),
+            *written,
+            "\n".join(self._tests()),
+        ]
+        return Draft(text="\n\n".join(parts) + "\n", remarks=tuple(self._remarks))
+
+    def _head(self) -> str:
+        stem = self._file.rpartition(".")[0] or self._file
+        name = stem if is_printable(stem) and stem.strip() else "component"
+        lines = ["[component]", f"name = {toml_string(name)}", 'version = "0.1.0"']
+        if self._file != f"{name}.wasm":
+            lines.append(f"wasm = {toml_string(self._file)}")
+        return "\n".join(lines)
+
+    def _resources(self, usage: Usage | None) -> str:
+        low, high = self._range
+        if usage is None:
+            return "\n".join(
+                [
+                    "[resources.memory]",
+                    f"max_bytes = {_size(high)}  # the most that is allowed: nothing could be measured",
+                    "",
+                    "[resources.cpu]",
+                    f"max_fuel = {ResourceLimits.DEFAULT_FUEL:_}",
+                    f"timeout_ms = {ResourceLimits.DEFAULT_TIMEOUT_MS:g}",
+                ]
+            )
+        peak = usage.peak_memory_bytes
+        memory = max(low, min(_TIMES * _in_pages(peak), max(high, peak)))
+        if memory > high:
+            self._remarks.append(
+                f"it takes {size(peak)} of memory, more than the {size(high)} that are allowed: reserve less (C "
+                "toolchains: link with -Wl,-z,stack-size=65536), or widen the ini value wasm_memory_range"
+            )
+        fuel = max(ResourceLimits.DEFAULT_FUEL, _rounded_up(_FUEL_TIMES * usage.fuel.consumed))
+        timeout_ms = max(ResourceLimits.DEFAULT_TIMEOUT_MS, _rounded_up(_FUEL_TIMES * usage.wall_ms))
+        return "\n".join(
+            [
+                "[resources.memory]",
+                f"# the instantiation took {size(peak)}; calls may need more",
+                f"max_bytes = {_size(memory)}",
+                "",
+                "[resources.cpu]",
+                f"# for the instantiation, which took {usage.fuel.consumed:,}, and for each call",
+                f"max_fuel = {fuel:_}",
+                f"# the instantiation took {measured_ms(usage.wall_ms)} ms",
+                f"timeout_ms = {timeout_ms:g}",
+            ]
+        )
+
+    def _wasi_table(self) -> Iterator[str]:
+        interfaces = dict.fromkeys(one.name.partition("#")[0] for one in self._wasi)
+        yield f"# it imports {counted(len(interfaces), 'interface')} of WASI; nothing of the machine is granted"
+        yield from (_comment(one) for one in list(interfaces)[:_MOST_LISTED])
+        if len(interfaces) > _MOST_LISTED:
+            yield f"#   and {len(interfaces) - _MOST_LISTED:,} more"
+        yield "[wasi]"
+        yield '# args = ["program"]'
+        yield '# env = { LANG = "C" }'
+        yield '# stdin = ""'
+        yield '# preopen = { "/data" = "data" }'
+
+    def _stubs(self) -> tuple[Sequence[ImportStub], list[str]]:
+        """Return the stubs for the imports that are not of WASI, and their text with other imports as comments."""
+        types = imported_functions(self._component)
+        stubs, written = [], []
+        for one in self._own:
+            if one.name.rpartition("#")[2].startswith("["):
+                continue  # a function of a resource, which is served by the class of the resource
+            known = types.get(one.name)
+            try:
+                if known is None:
+                    raise NoPlaceholder("it is not a function")
+                lines, stub = self._stub(one, known[1])
+            except NoPlaceholder as error:
+                written.append(
+                    f"# no stub can serve this import, because {printable(str(error))}: register it in "
+                    f"conftest.py\n{_comment(f'{one.name}: {one.type}')}"
+                )
+                continue
+            stubs.append(stub)
+            written.append("\n".join(lines))
+        if stubs:
+            answers = counted(len(stubs), "import")
+            self._remarks.append(f"{answers} answered with placeholders: write real answers into [[imports]]")
+        if len(written) > len(stubs):
+            left = counted(len(written) - len(stubs), "import")
+            self._remarks.append(f"{left} to be registered in Python (docs/howto.md#serve-what-a-guest-imports)")
+        return stubs, written
+
+    @staticmethod
+    def _stub(one: UnmetImport, results: Sequence[Any]) -> tuple[list[str], ImportStub]:
+        from pytest_airssys_wasm.runtime.base import toml
+
+        if one.why or not is_printable(one.name) or not one.name.strip():
+            raise NoPlaceholder(one.why or "its name cannot be printed")
+        values = [placeholder(type_) for type_ in results]
+        lines = [_comment(f"{one.name}: {one.type}"), "[[imports]]", f"name = {toml_string(one.name)}"]
+        if values:
+            value = values[0] if len(values) == 1 else f"[{', '.join(values)}]"
+            lines.append(f"returns = {value}  # a placeholder")
+            return lines, ImportStub(name=one.name, returns=toml.loads(f"value = {value}")["value"])
+        return lines, ImportStub(name=one.name)
+
+    def _instantiated(self, stubs: Sequence[ImportStub]) -> tuple[Usage | None, str]:
+        """Instantiate the guest, and return what that took, or why it could not be done."""
+        host = serve_stubs(self._component, HostFunctions(), stubs).host
+        wasi = Wasi() if self._wasi else None
+        with LimitedStore(self._engine, self._limits, host=host, wasi=wasi) as store:
+            try:
+                store.instantiate(self._component)
+            except UnfitHost:
+                raise
+            except WasmError as error:
+                return None, f"{error.verdict}: {printable(str(error).partition(chr(10))[0])}"
+            return store.usage, ""
+
+    def _tests(self) -> Iterator[str]:
+        """Write a comment with a test for each export that can be called with values of TOML."""
+        names = self._component.function_names()
+        tests = [lines for name, type_ in names.items() if (lines := list(self._test(name, type_)))]
+        if not tests:
+            yield "# It exports no function that can be called with values of TOML: docs/manifest.md#tests"
+            return
+        yield "# First tests: remove the comment signs, and write real arguments and results (docs/manifest.md#tests)."
+        for lines in tests[:_MOST_TESTS]:
+            yield ""
+            yield from lines
+        if len(tests) > _MOST_TESTS:
+            yield f"# … and {len(tests) - _MOST_TESTS:,} more exports"
+
+    def _test(self, name: str, type_: str) -> Iterator[str]:
+        if not is_printable(name) or name == "_initialize":  # which the instantiation calls
+            return
+        try:
+            args = ", ".join(placeholder(one) for one in self._component.parameter_types(name))
+        except NoPlaceholder:
+            return
+        try:
+            results = [placeholder(one) for one in self._component.result_types(name)]
+        except NoPlaceholder:
+            return
+        yield _comment(f"{name}: {type_}")
+        yield "# [[tests]]"
+        yield f"# name = {toml_string(f'{name} returns')}"
+        yield f"# call = {toml_string(name)}"
+        if args:
+            yield f"# args = [{args}]"
+        expected = f"  # or returns = {results[0]}" if len(results) == 1 else ""
+        yield f'# verdict = "ok"{expected}'
+
+
+def _comment(text: str) -> str:
+    text = printable(text)
+    return f"#   {text if len(text) <= _MOST_COMMENT else text[: _MOST_COMMENT - 1] + '…'}"
+
+
+def _in_pages(count_bytes: int) -> int:
+    return math.ceil(count_bytes / _PAGE) * _PAGE
+
+
+def _rounded_up(number: float) -> int:
+    """Return the number with one digit that is not zero, rounded up."""
+    step: int = 10 ** max(0, len(f"{int(number)}") - 1)
+    return math.ceil(number / step) * step
+
+
+def _size(count_bytes: int) -> str:
+    """Return a size in TOML, with the largest unit that divides it."""
+    units = ((unit, bytes_) for unit, bytes_ in (("MiB", 2**20), ("KiB", 2**10)) if count_bytes % bytes_ == 0)
+    for unit, bytes_ in units:
+        return f'"{count_bytes // bytes_} {unit}"'
+    return str(count_bytes)

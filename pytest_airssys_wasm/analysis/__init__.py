@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.analysis.laws.cost_law import cost_law
     from pytest_airssys_wasm.analysis.laws.law import CostLaw
     from pytest_airssys_wasm.analysis.tightest import TightestLimits, tightest_limits
+    from pytest_airssys_wasm.analysis.worst.search import WorstCase, worst_case
 
 _MODULE_OF = {
     f"{name}": f"{__name__}.{module}"
@@ -25,6 +26,7 @@ _MODULE_OF = {
         "errors": ("CannotRepeat", "NoLaw"),
         "laws.cost_law": ("cost_law",),
         "laws.law": ("CostLaw",),
+        "worst.search": ("WorstCase", "worst_case"),
         "tightest": ("TightestLimits", "tightest_limits"),
         "fuel_profile": ("Profile", "profile"),
     }.items()
@@ -38,10 +40,12 @@ __all__ = [
     "NoLaw",
     "Profile",
     "TightestLimits",
+    "WorstCase",
     "blame",
     "cost_law",
     "profile",
     "tightest_limits",
+    "worst_case",
 ]
 
 # Hidden from type checkers, which would take it as a licence for any name.

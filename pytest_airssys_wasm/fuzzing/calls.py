@@ -6,7 +6,6 @@ import warnings
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pytest_airssys_wasm.fuzzing.exports import constants_of
 from pytest_airssys_wasm.fuzzing.minimising import minimise
 from pytest_airssys_wasm.fuzzing.pasteable import as_json, as_python, as_toml, python_call, python_imports, quoted
 from pytest_airssys_wasm.fuzzing.search import Search, known_examples
@@ -15,6 +14,7 @@ from pytest_airssys_wasm.fuzzing.values import all_values
 from pytest_airssys_wasm.protocol.values import decode
 from pytest_airssys_wasm.runtime.base.printable import counted
 from pytest_airssys_wasm.runtime.errors import WasmError
+from pytest_airssys_wasm.runtime.guest.constants import constants_of
 from pytest_airssys_wasm.runtime.manifest.fuzz import GROWTH
 from pytest_airssys_wasm.runtime.manifest.model import FuzzTable
 from pytest_airssys_wasm.validation.unfit import Unfit, remedy

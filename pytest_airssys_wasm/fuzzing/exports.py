@@ -9,14 +9,11 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import strategies as st
 
 from pytest_airssys_wasm.fuzzing.values import MAX_SIZE, all_values
-from pytest_airssys_wasm.runtime.base.regular_files import GUEST_BYTES, read_regular
-from pytest_airssys_wasm.runtime.binary.constants import NO_CONSTANTS, Constants, harvest_constants
-from pytest_airssys_wasm.runtime.binary.formats import to_binary
 from pytest_airssys_wasm.runtime.compile.cache import CompileCache
 from pytest_airssys_wasm.runtime.convert.core_values import unsupported
 from pytest_airssys_wasm.runtime.engine import WasmEngine
-from pytest_airssys_wasm.runtime.errors import InvalidComponent
 from pytest_airssys_wasm.runtime.guest.component import Component
+from pytest_airssys_wasm.runtime.guest.constants import constants_of
 from pytest_airssys_wasm.runtime.wit.types import BorrowType, OwnType, children
 
 if TYPE_CHECKING:
@@ -101,17 +98,6 @@ def handles_in(type_: Any) -> Iterator[ResourceType]:
     elif not isinstance(type_, str):
         for inner in children(type_):
             yield from handles_in(inner)
-
-
-def constants_of(component: Component) -> Constants:
-    """Return the constants in the binary of a guest; none if its file has gone."""
-    content = component.binary
-    try:
-        if content is None and component.path is not None:
-            _, content = to_binary(read_regular(component.path, GUEST_BYTES), component.name)
-    except (OSError, InvalidComponent):
-        return NO_CONSTANTS
-    return NO_CONSTANTS if content is None else harvest_constants(content)
 
 
 def is_excluded(export: str, patterns: Sequence[str]) -> bool:

@@ -1,0 +1,1 @@
+"""The search for the dearest arguments of an export: known shapes first, then evolution."""

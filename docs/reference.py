@@ -55,7 +55,7 @@ INTERNAL = {
         "raw",
         "result_types",
     ),
-    "CompileCache": ("fetch", "read"),
+    "CompileCache": ("facts", "fetch", "read", "recall", "remember"),
     "CostLaw": ("make",),
     "HostFunctions": ("find", "find_resource", "is_repeatable", "lack", "misfit"),
     "LimitedStore": ("as_rerun", "run", "run_async"),

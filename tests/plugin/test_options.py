@@ -58,7 +58,7 @@ def test_a_cache_that_cannot_be_used_is_one_warning_and_fails_nothing(guest):
 
 def test_every_setting_is_tried_here():
     assert set(BAD) == {option.key for option in OPTIONS}
-    assert set(BAD) | {"flags", "may_run_suite"} == set(Settings.__dataclass_fields__)
+    assert set(BAD) | {"flags", "may_run_suite"} == set(Settings._fields)
 
 
 @pytest.mark.parametrize(("key", "value"), [(key, values[0]) for key, values in BAD.items()])

@@ -11,7 +11,7 @@ import sources
 
 import pytest_airssys_wasm
 from pytest_airssys_wasm import analysis
-from pytest_airssys_wasm.plugin import fixtures, hookspecs, markers
+from pytest_airssys_wasm.plugin import fixtures, hookspecs, marker_names
 from pytest_airssys_wasm.plugin.options import OPTIONS
 from pytest_airssys_wasm.runtime import errors
 from pytest_airssys_wasm.runtime.budget import limits
@@ -55,7 +55,7 @@ INTERNAL = {
         "raw",
         "result_types",
     ),
-    "CompileCache": ("fetch", "read"),
+    "CompileCache": ("facts", "fetch", "read", "recall", "remember"),
     "CostLaw": ("make",),
     "HostFunctions": ("find", "find_resource", "is_repeatable", "lack", "misfit"),
     "LimitedStore": ("as_rerun", "run", "run_async"),
@@ -172,7 +172,7 @@ def _markers() -> Iterator[str]:
             self.lines.append(line)
 
     config = Config()
-    markers.declare(config)
+    marker_names.declare(config)
     yield from _head("marker", "")
     for line in config.lines:
         signature, meaning = re.findall(r"^(.*?\)|\w+): (.*)$", line)[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -32,7 +33,58 @@ def test_importing_loads_nothing_heavy(module):
     assert not [package for package in HEAVY if loaded(text, package)]
 
 
-def test_a_run_that_uses_nothing_of_the_plugin_loads_neither_wasmtime_nor_hypothesis(tmp_path):
+IDLE = """
+import pytest
+
+def test_that_passes(tmp_path): pass
+
+def test_that_fails(): assert False
+
+@pytest.mark.skip
+def test_that_is_skipped(): pass
+
+@pytest.mark.xfail
+@pytest.mark.parametrize("n", [1, 2])
+def test_that_is_expected_to_fail(n): pytest.fail("as expected")
+"""
+OF_EVERY_RUN = {
+    "pytest_airssys_wasm",
+    "pytest_airssys_wasm.plugin",
+    "pytest_airssys_wasm.plugin.fixtures",
+    "pytest_airssys_wasm.plugin.hookspecs",
+    "pytest_airssys_wasm.plugin.marker_checks",
+    "pytest_airssys_wasm.plugin.marker_names",
+    "pytest_airssys_wasm.plugin.options",
+    "pytest_airssys_wasm.plugin.settings",
+}
+
+
+def modules_of_a_run(folder: Path, *options: str) -> set[str]:
+    """Return the modules that pytest loads with only these plugins."""
+    ending = "import sys\ndef pytest_unconfigure(): print('MODULES', *sorted(sys.modules))"
+    (folder / "conftest.py").write_text(ending)
+    (folder / "test_idle.py").write_text(IDLE)
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options]
+    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""}
+    ran = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert "1 failed, 1 passed, 1 skipped, 2 xfailed" in ran.stdout, ran.stdout + ran.stderr
+    return set(ran.stdout.rpartition("MODULES ")[2].split())
+
+
+def test_a_run_that_uses_nothing_of_the_plugin_loads_these_modules_and_no_others(tmp_path):
+    """Each further module would be paid for by every run of pytest in the environment."""
+    with_plugin = modules_of_a_run(tmp_path, "-p", "pytest_airssys_wasm.plugin")
+    assert with_plugin - modules_of_a_run(tmp_path) == OF_EVERY_RUN
+
+
+def test_a_run_that_uses_nothing_of_the_plugin_shows_nothing_of_it(tmp_path):
+    (tmp_path / "test_plain.py").write_text("def test_a(): pass")
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert not [line for line in ran.stdout.splitlines() if "wasm" in line and not line.startswith("plugins: ")]
+
+
+def test_a_run_with_all_installed_plugins_loads_neither_wasmtime_nor_hypothesis(tmp_path):
     (tmp_path / "test_plain.py").write_text("def test_a(tmp_path): pass")
     # Some versions of hypothesis's own plugin load it when the run ends.
     text = imported("-m", "pytest", "-q", "-p", "no:hypothesispytest", cwd=tmp_path)

@@ -11,7 +11,8 @@ from pytest_airssys_wasm.analysis.repeatable import Deadline
 from pytest_airssys_wasm.analysis.tightest import bisect
 from pytest_airssys_wasm.runtime.base.figures import measured_ms
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
-from pytest_airssys_wasm.runtime.budget.limits import MAX_U64, WORDS, limit_text
+from pytest_airssys_wasm.runtime.budget.limit_text import WORDS, limit_text
+from pytest_airssys_wasm.runtime.budget.limits import MAX_U64
 
 if TYPE_CHECKING:
     from pytest_airssys_wasm.analysis.repeatable import Rerun

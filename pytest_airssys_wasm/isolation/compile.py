@@ -13,7 +13,7 @@ from pytest_airssys_wasm.isolation.spawn import ChildLimits, cannot_start, lack_
 from pytest_airssys_wasm.protocol.transcript import Transcript, line_text
 from pytest_airssys_wasm.runtime.base.originals import monotonic
 from pytest_airssys_wasm.runtime.base.regular_files import GUEST_BYTES, UnfitFile, read_regular, write_new
-from pytest_airssys_wasm.runtime.budget.limits import limit_text
+from pytest_airssys_wasm.runtime.budget.limit_text import limit_text
 from pytest_airssys_wasm.runtime.budget.machine import is_short_of_addresses, no_memory
 from pytest_airssys_wasm.runtime.compile.scratch import ScratchFolder, explained, unfit
 from pytest_airssys_wasm.runtime.errors import InvalidComponent, ResourceLimitExceeded, RuntimeDied

@@ -1,15 +1,17 @@
 """The pytest plugin: its hooks and fixtures. All state is in `config.stash`, and is released when pytest ends.
 
-Modules that only some runs need are imported on first use, so that other runs do not pay for them.
+Modules that only some runs need are imported on first use, so that other runs do not pay for them. A test lists all
+modules that every run imports.
 """
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_airssys_wasm.plugin import engine, markers, options
+from pytest_airssys_wasm.plugin import marker_names, options
 from pytest_airssys_wasm.plugin.fixtures import (
     _wasm_source,
     component,
@@ -18,19 +20,17 @@ from pytest_airssys_wasm.plugin.fixtures import (
     wasm_host,
     wasm_limits,
 )
-from pytest_airssys_wasm.plugin.preload import preload
-from pytest_airssys_wasm.plugin.report import tracebacks
-from pytest_airssys_wasm.plugin.report.mishaps import SECTION as NOT_SHOWN
-from pytest_airssys_wasm.plugin.report.mishaps import telling
-from pytest_airssys_wasm.plugin.settings import SETTINGS, read_settings
+from pytest_airssys_wasm.plugin.marker_checks import MarkerChecks
+from pytest_airssys_wasm.plugin.settings import SETTINGS, Settings, read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from pytest_airssys_wasm.plugin.settings import Settings
     from pytest_airssys_wasm.plugin.suite.selection import Selection
 
 __all__ = ["_wasm_source", "component", "limited_store", "wasm_engine", "wasm_host", "wasm_limits"]
+
+_ENGINE, _ERRORS = "pytest_airssys_wasm.runtime.engine", "pytest_airssys_wasm.runtime.errors"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -59,12 +59,19 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Check the settings, and register the parts of the plugin that this run needs."""
-    markers.declare(config)
+    marker_names.declare(config)
     settings = config.stash[SETTINGS] = read_settings(config)
-    config.pluginmanager.register(markers.MarkerChecks(settings))
+    if settings.wasm_fuel or settings.wasm_memory or settings.wasm_timeout_ms:
+        from pytest_airssys_wasm.plugin.ceilings import check_settings
+
+        check_settings(settings)
+    config.pluginmanager.register(MarkerChecks(settings))
     if not config.getoption("fulltrace"):
-        config.pluginmanager.register(tracebacks.Interruptions())
-    engine.clear_cache(config)
+        config.pluginmanager.register(_Interruptions())
+    if settings.wasm_cache_clear:
+        from pytest_airssys_wasm.plugin.engine import clear_cache
+
+        clear_cache(config)
     _record(config, settings)
     # Before the suite, which divides the arguments that this one adds to into cases and files.
     if settings.airssys_wasm or settings.wasm_component:
@@ -96,6 +103,22 @@ def _run_suite(config: pytest.Config, settings: Settings, selection: Selection) 
         config.pluginmanager.register(Tally())
 
 
+class _Interruptions:
+    """A plugin that shows a Ctrl-C while a guest runs at the line at which the test called the guest, not inside this
+    package.
+
+    Other interruptions are not changed. With `--full-trace` the plugin is not registered.
+    """
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Remove this package's frames at the end of the traceback, before the terminal shows the last one."""
+        if _ENGINE in sys.modules:
+            from pytest_airssys_wasm.plugin.report import tracebacks
+
+            tracebacks.cut_interruption(excinfo)
+
+
 def _record(config: pytest.Config, settings: Settings) -> None:
     """Record executions if they will be shown or written."""
     shows_passed = not set("AP").isdisjoint(config.getoption("reportchars", None) or "")
@@ -109,6 +132,7 @@ def _record(config: pytest.Config, settings: Settings) -> None:
     )
     if not is_wanted:
         return
+    from pytest_airssys_wasm.plugin import engine
     from pytest_airssys_wasm.plugin.report.records import Collection, Recorder
 
     recorder = Recorder(config.rootpath)
@@ -124,15 +148,26 @@ def _record(config: pytest.Config, settings: Settings) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    """Return the header lines: one with version, limits and cache, and one with the runtime behind an adapter."""
-    from pytest_airssys_wasm.plugin.report.header import header_lines
+    """Return the header lines: one with version, limits and cache, and one with the runtime behind an adapter.
+
+    There are none in a run in which nothing is set, which may not have any guests, except with `-v`.
+    """
+    if config.stash[SETTINGS] == Settings() and config.get_verbosity() <= 0:
+        return []
+    from pytest_airssys_wasm.plugin.header import header_lines
 
     return header_lines(config)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Import the modules that the collected tests may need, before any test runs."""
-    preload(session)
+    if session.config.option.collectonly:
+        return
+    makes_items = session.config.stash[SETTINGS].makes_items
+    if makes_items or _ENGINE in sys.modules or any(map(marker_names.uses_guests, session.items)):
+        from pytest_airssys_wasm.plugin.preload import preload
+
+        preload(session.config)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -142,27 +177,35 @@ def pytest_runtest_makereport(
     """Shorten the traceback of a failure to the frames of the test, and add a section with the limits and the usage of
     the guest.
     """
-    mishaps: list[str] = []
     if call.excinfo is None:
         made = yield
-        with telling(mishaps.append):
-            from pytest_airssys_wasm.plugin.report import section
-
-            section.add_remarks(item, made)
-        if mishaps:
-            made.sections.append((NOT_SHOWN, "\n".join(mishaps)))
+        if item.user_properties:  # there are remarks among them
+            _add_remarks(item, made)
         return made
+    if _ERRORS not in sys.modules:
+        return (yield)  # no guest, and no setting of one, can have anything to do with it
+    from pytest_airssys_wasm.plugin.report import mishaps, section, tracebacks
+
+    told: list[str] = []
     message_is_enough = False
-    with telling(mishaps.append):
+    with mishaps.telling(told.append):
         message_is_enough = tracebacks.hide_package(item.config, call.excinfo)
     made = yield
-    with telling(mishaps.append):
+    with mishaps.telling(told.append):
         if message_is_enough and made.failed and not isinstance(made.longrepr, str):
             made.longrepr = call.excinfo.getrepr(style="value")
-    with telling(mishaps.append):
-        from pytest_airssys_wasm.plugin.report import section
-
+    with mishaps.telling(told.append):
         section.add_section(item, made, call.excinfo.value)
-    if mishaps:
-        made.sections.append((NOT_SHOWN, "\n".join(mishaps)))
+    if told:
+        made.sections.append((mishaps.SECTION, "\n".join(told)))
     return made
+
+
+def _add_remarks(item: pytest.Item, made: pytest.TestReport) -> None:
+    from pytest_airssys_wasm.plugin.report import mishaps, section
+
+    told: list[str] = []
+    with mishaps.telling(told.append):
+        section.add_remarks(item, made)
+    if told:
+        made.sections.append((mishaps.SECTION, "\n".join(told)))

@@ -1,6 +1,7 @@
 """The fixtures of the plugin.
 
-The fixture `component` is lazy; everything that a test's store holds is released after the test.
+The fixture `component` is lazy; everything that a test's store holds is released after the test. Every run of pytest
+loads this module, so the fixtures import what they need when they are used.
 """
 
 from __future__ import annotations
@@ -8,11 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-
-from pytest_airssys_wasm.plugin import markers
-from pytest_airssys_wasm.plugin.engine import the_engine
-from pytest_airssys_wasm.plugin.stash import KIND, STORE
-from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidConfiguration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +25,8 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def wasm_engine(pytestconfig: pytest.Config) -> WasmEngine:
     """Return the engine of the session, which compiles and runs guests, and uses the compile cache."""
+    from pytest_airssys_wasm.plugin.engine import the_engine
+
     return the_engine(pytestconfig)
 
 
@@ -39,6 +37,8 @@ def wasm_limits(request: pytest.FixtureRequest) -> ResourceLimits:
     Timeouts are multiplied by `--wasm-timeout-scale`.
     """
     from pytest_airssys_wasm.plugin.item_settings import settings_of, tell_overruled
+    from pytest_airssys_wasm.plugin.stash import KIND
+    from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
     limits = settings_of(request.node).limits
     if isinstance(limits, InvalidConfiguration):
@@ -66,7 +66,9 @@ def limited_store(
     wasm_host: HostFunctions,
 ) -> Iterator[LimitedStore]:
     """Return a store with this test's limits, host functions and WASI grants. The store is closed after the test."""
+    from pytest_airssys_wasm.plugin import markers
     from pytest_airssys_wasm.plugin.item_settings import wasi_of
+    from pytest_airssys_wasm.plugin.stash import STORE
     from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
     store = LimitedStore(
@@ -87,6 +89,8 @@ def _wasm_source(request: pytest.FixtureRequest) -> Source:
 
     source = settings_of(request.node).source
     if source is None:
+        from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidConfiguration
+
         raise InvalidConfiguration(
             f"{request.node.nodeid}: marker component",
             NOTHING,

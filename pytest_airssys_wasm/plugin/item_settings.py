@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_airssys_wasm.plugin import markers
-from pytest_airssys_wasm.plugin.settings import SETTINGS, Given, check_ceilings
+from pytest_airssys_wasm.plugin.ceilings import check_ceilings
+from pytest_airssys_wasm.plugin.settings import SETTINGS, Given
 from pytest_airssys_wasm.plugin.sources import find_folder, find_source
 from pytest_airssys_wasm.plugin.stash import OVERRULED
 from pytest_airssys_wasm.runtime.base.figures import milliseconds
-from pytest_airssys_wasm.runtime.budget.limits import WORDS, ResourceLimits, limit_text
+from pytest_airssys_wasm.runtime.budget.limit_text import WORDS, limit_text
+from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidConfiguration
 
 if TYPE_CHECKING:
@@ -79,7 +81,7 @@ def resolve_limits(
     )
 
 
-def _of_manifest(manifest: Manifest | None, root: Path | None) -> dict[str, Given[Any]]:
+def _of_manifest(manifest: Manifest | None, root: Path | None) -> dict[str, Given]:
     if manifest is None:
         return {}
     path = manifest.path if root is None else os.path.relpath(manifest.path, root)

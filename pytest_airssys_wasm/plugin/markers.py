@@ -1,4 +1,4 @@
-"""The markers, which are registered with pytest and read into data once for each item, when the item is collected.
+"""The meaning of the markers, which are read into data once for each item, when the item is collected.
 
 A limit over its ceiling is a usage error. The process that collects finds it. Under xdist this is a worker, whose
 `UsageError` would not be shown. So it is reported like any other collection error, and changes the exit code.
@@ -9,33 +9,30 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import pytest
 
-from pytest_airssys_wasm.plugin.settings import Given, OverCeiling, check_ceilings
+from pytest_airssys_wasm.plugin.ceilings import OverCeiling, check_ceilings
+from pytest_airssys_wasm.plugin.marker_names import COUNTS, FIXTURES, NAMES, SIGNATURES
+from pytest_airssys_wasm.plugin.settings import Given
 from pytest_airssys_wasm.runtime.base.printable import counted
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits, parse_duration_ms, parse_fuel, parse_size
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from pytest_airssys_wasm.plugin.settings import Settings
 
-FIXTURES = frozenset({"wasm_engine", "wasm_limits", "wasm_host", "limited_store", "component"})
-"""The fixtures that the markers act on."""
 _LIMITS = ("fuel", "memory", "timeout_ms")
-_COUNTS = ("tables", "table_elements", "instances", "memories", "transfer", "output")
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ComponentMark:
+class ComponentMark(NamedTuple):
     """The guest of a test, with the paths as they were written."""
 
     source: str | os.PathLike[str] | bytes
@@ -43,24 +40,21 @@ class ComponentMark:
     world: str | os.PathLike[str] | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FuelMark:
+class FuelMark(NamedTuple):
     """A fuel budget (`None` for unlimited), for each call or for the whole test."""
 
     fuel: int | None
     per: Literal["call", "test"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WasiMark:
+class WasiMark(NamedTuple):
     """The WASI grants of a test, with the host directories as they were written."""
 
     grants: Mapping[str, Any]
     preopen: Mapping[str, tuple[str | os.PathLike[str], Literal["ro", "rw"]]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Marks:
+class Marks(NamedTuple):
     """The data of the markers of an item.
 
     Of several markers of the same name the closest applies; `wasm_limits` markers are merged, limit by limit.
@@ -116,10 +110,10 @@ def _timeout_ms(n: Any) -> float | None:
 
 def _wasm_limits(**counts: Any) -> Mapping[str, int]:
     for name, value in counts.items():
-        if name not in _COUNTS:
+        if name not in COUNTS:
             has_own = name in ("fuel", "memory", "timeout_ms")
             hint = f"; use the marker {name}" if has_own else ""
-            raise InvalidConfiguration("wasm_limits", {name: value}, f"one of {', '.join(_COUNTS)}{hint}")
+            raise InvalidConfiguration("wasm_limits", {name: value}, f"one of {', '.join(COUNTS)}{hint}")
     checked = ResourceLimits(memory=0, **counts)
     return {name: getattr(checked, name) for name in counts}
 
@@ -148,30 +142,6 @@ _READERS: dict[str, Callable[..., Any]] = {
     "wasm_limits": _wasm_limits,
     "wasi": _wasi,
 }
-_SIGNATURES = {
-    "component": "component(source, *, manifest=None, world=None)",
-    "fuel": "fuel(n, *, per='call')",
-    "memory": "memory(size)",
-    "timeout_ms": "timeout_ms(n)",
-    "wasm_limits": f"wasm_limits({', '.join(f'{name}=…' for name in _COUNTS)})",
-    "wasi": "wasi(*, args=(), env={}, stdin='', preopen={guest: (host, 'ro' or 'rw')}, inherit=False)",
-    "conformance": "conformance",
-}
-_MEANINGS = {
-    "component": "the guest of this test: a path relative to the test file or rootdir, or WebAssembly text",
-    "fuel": "the fuel limit of each call; with per='test', one limit for all calls of the test together",
-    "memory": "the memory limit of the test's store, such as 1048576 or '1 MiB'",
-    "timeout_ms": "the wall-clock limit of each call in ms, such as 100 or '2 s'",
-    "wasm_limits": "the limits on the other resources of the test's store",
-    "wasi": "what the guest may access through WASI: nothing unless it is granted here or in Component.toml",
-    "conformance": "a case of the bundled conformance suite for WebAssembly resource limits",
-}
-
-
-def declare(config: pytest.Config) -> None:
-    """Register every marker, so that `--strict-markers` accepts it."""
-    for name, signature in _SIGNATURES.items():
-        config.addinivalue_line("markers", f"{signature}: {_MEANINGS[name]}")
 
 
 def read(mark: pytest.Mark) -> Any:
@@ -179,30 +149,33 @@ def read(mark: pytest.Mark) -> Any:
 
     Raises `InvalidConfiguration`, which quotes the argument and states the valid values, for a wrong marker.
     """
-    reader = _READERS[mark.name]
+    arguments = (*mark.args, *mark.kwargs.values())
     try:
-        if mark.name in _LIMITS and not mark.kwargs and [*map(type, mark.args)] == [str]:
-            return _read_text(mark.name, mark.args[0])
-        return reader(*mark.args, **mark.kwargs)
+        if _PLAIN.issuperset(map(type, arguments)):
+            return _read_plain(mark.name, *mark.args, **mark.kwargs)
+        return _READERS[mark.name](*mark.args, **mark.kwargs)
     except InvalidConfiguration as error:
         where = f"marker {mark.name}" + ("" if error.where == mark.name else f": {error.where}")
         raise InvalidConfiguration(where, error.given, error.wanted) from None
     except TypeError:
         try:  # only now, because a signature takes longer than all the rest
-            inspect.signature(reader).bind(*mark.args, **mark.kwargs)
+            inspect.signature(_READERS[mark.name]).bind(*mark.args, **mark.kwargs)
         except TypeError as error:
             where = f"marker {mark.name}: {error}"
-            raise InvalidConfiguration(where, Written(mark), _SIGNATURES[mark.name]) from None
+            raise InvalidConfiguration(where, Written(mark), SIGNATURES[mark.name]) from None
         raise
 
 
-@lru_cache(maxsize=256)
-def _read_text(name: str, text: str) -> Any:
-    """Return the data of a marker with one limit, such as `1 MiB`.
+_PLAIN = frozenset([str, bytes, int, float, bool, type(None)])
 
-    Results are cached, because most tests of a project use the same text.
+
+@lru_cache(maxsize=256, typed=True)
+def _read_plain(marker: str, /, *args: Any, **kwargs: Any) -> Any:
+    """Return the data of a marker with plain arguments.
+
+    Results are cached, because most tests of a project have the same markers.
     """
-    return _READERS[name](text)
+    return _READERS[marker](*args, **kwargs)
 
 
 def of_item(item: pytest.Item, *, bare_ones: bool = True) -> Marks:
@@ -212,9 +185,7 @@ def of_item(item: pytest.Item, *, bare_ones: bool = True) -> Marks:
     Markers without any arguments are left out unless `bare_ones` is set. Raises `InvalidConfiguration` for a wrong
     marker, even if a closer marker overrides it.
     """
-    ours = tuple(
-        mark for mark in item.iter_markers() if mark.name in _READERS and (bare_ones or mark.args or mark.kwargs)
-    )
+    ours = tuple(mark for mark in item.iter_markers() if mark.name in NAMES and (bare_ones or mark.args or mark.kwargs))
     known = item.stash.get(_MARKS, None)
     if known is None or list(map(id, known.read_from)) != list(map(id, ours)):
         known = item.stash[_MARKS] = read_all(ours)
@@ -245,53 +216,36 @@ def read_all(marks: Sequence[pytest.Mark]) -> Marks:
 
 _MARKS = pytest.StashKey[Marks]()
 _MOST_TOLD = 20
-_IS_USAGE_ERROR = "airssys_wasm_usage_error"
 
 
-class MarkerChecks:
-    """A plugin that reports wrong markers when tests are collected, before any of them runs."""
+class WrongMarkers(NamedTuple):
+    """The wrong markers that were found in the tests of one file or class."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._found_usage_error = False
+    text: str
+    """The message, with a line for each error and the first test that has it."""
+    is_usage_error: bool
+    """Whether a limit is over its ceiling."""
 
-    @pytest.hookimpl(wrapper=True)
-    def pytest_make_collect_report(
-        self, collector: pytest.Collector
-    ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-        """Turn a wrong marker into a collection error that names the test."""
-        collected = yield
-        found: dict[str, list[str]] = {}
-        is_usage_error = False
-        for item in collected.result or ():
-            if isinstance(item, pytest.Item):
-                try:
-                    self._check(item)
-                except InvalidConfiguration as error:
-                    found.setdefault(str(error), []).append(item.nodeid)
-                    is_usage_error = is_usage_error or isinstance(error, OverCeiling)
-        if not found:
-            return collected
-        failed = pytest.CollectReport(collector.nodeid, "failed", "\n".join(_told(found)), [])
-        setattr(failed, _IS_USAGE_ERROR, is_usage_error)
-        return failed
 
-    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """Record that a limit is over its ceiling, whichever process found it."""
-        self._found_usage_error = self._found_usage_error or getattr(report, _IS_USAGE_ERROR, False)
+def wrong_markers(items: Iterable[pytest.Item], settings: Settings) -> WrongMarkers | None:
+    """Return what is wrong with the markers of these items; `None` if nothing is."""
+    found: dict[str, list[str]] = {}
+    is_usage_error = False
+    for item in items:
+        try:
+            _check(item, settings)
+        except InvalidConfiguration as error:
+            found.setdefault(str(error), []).append(item.nodeid)
+            is_usage_error = is_usage_error or isinstance(error, OverCeiling)
+    return WrongMarkers("\n".join(_told(found)), is_usage_error) if found else None
 
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """End the run with the exit code of a usage error if a limit is over its ceiling."""
-        if self._found_usage_error:
-            session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
-    def _check(self, item: pytest.Item) -> None:
-        # A bare `@pytest.mark.component` on a test that uses none of the fixtures is somebody else's marker.
-        is_ours = not FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
-        limits = of_item(item, bare_ones=is_ours).limits
-        check_ceilings(
-            self._settings, {name: Given(value=value, where=f"marker {name}") for name, value in limits.items()}
-        )
+def _check(item: pytest.Item, settings: Settings) -> None:
+    # A bare `@pytest.mark.component` on a test that uses none of the fixtures is somebody else's marker.
+    is_ours = not FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
+    limits = of_item(item, bare_ones=is_ours).limits
+    if settings.has_ceilings:
+        check_ceilings(settings, {name: Given(value=value, where=f"marker {name}") for name, value in limits.items()})
 
 
 def _told(found: Mapping[str, Sequence[str]]) -> Iterator[str]:

@@ -1,25 +1,19 @@
-"""The command line options and ini keys, in one table. Each option has an ini key of the same stem."""
+"""The command line options and ini keys, in one table. Each option has an ini key of the same stem.
 
-from __future__ import annotations
+Every run of pytest loads this table. So its parsers import what they need when a value is given, its classes are named
+tuples, which take a tenth of the time of dataclasses to make, and their annotations are not strings, which
+`NamedTuple` would compile.
+"""
 
-import math
-import shlex
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from pytest_airssys_wasm.plugin.extras import missing_extra
-from pytest_airssys_wasm.runtime.budget.limits import parse_count, parse_duration_ms, parse_fuel, parse_size
-from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import pytest
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Option:
+class Option(NamedTuple):
     """One setting: its ini key, the flag of the same stem, and the function that parses its text."""
 
     key: str
@@ -45,30 +39,59 @@ class Option:
         return "--" + self.key.replace("_", "-")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
+class Command(NamedTuple):
     """A command line, and the folder in which it is to be run."""
 
     words: tuple[str, ...]
     folder: Path = Path()
 
     def __str__(self) -> str:
+        import shlex
+
         return shlex.join(self.words)
+
+
+def refuse(where: str, value: Any, wanted: str) -> NoReturn:
+    """Raise the `InvalidConfiguration` for a value that should be what `wanted` says."""
+    from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
+
+    raise InvalidConfiguration(where, value, wanted) from None
+
+
+def _parse_fuel(value: Any, where: str) -> int:
+    from pytest_airssys_wasm.runtime.budget.limits import parse_fuel
+
+    return parse_fuel(value, where)
+
+
+def _parse_size(value: Any, where: str) -> int:
+    from pytest_airssys_wasm.runtime.budget.limits import parse_size
+
+    return parse_size(value, where)
+
+
+def _parse_duration_ms(value: Any, where: str) -> float:
+    from pytest_airssys_wasm.runtime.budget.limits import parse_duration_ms
+
+    return parse_duration_ms(value, where)
 
 
 def _parse_command(value: Any, where: str) -> Command:
     """Parse a command line, which is split as in a shell."""
+    import shlex
+
     try:
         words = tuple(shlex.split(str(value)))
     except ValueError as error:
-        raise InvalidConfiguration(where, value, f"a command line ({error})") from None
+        refuse(where, value, f"a command line ({error})")
     if not words or "\0" in str(value):
-        raise InvalidConfiguration(where, value, "a command line")
+        refuse(where, value, "a command line")
     return Command(words=words)
 
 
 def _parse_memory_range(value: Any, where: str) -> tuple[int, int]:
     """Parse a range of sizes such as `512 KiB..4 MiB`."""
+    from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
     from pytest_airssys_wasm.runtime.manifest.loading import parse_memory_range
 
     try:
@@ -85,9 +108,9 @@ def _parse_scale(value: Any, where: str) -> float:
     try:
         scale = float(value)
     except ValueError:
-        scale = math.nan
+        scale = float("nan")
     if not 0 < scale <= _MOST_SCALE:  # not a number is neither
-        raise InvalidConfiguration(where, value, f"a positive number such as 4 or 2.5, at most {_MOST_SCALE:,}")
+        refuse(where, value, f"a positive number such as 4 or 2.5, at most {_MOST_SCALE:,}")
     return scale
 
 
@@ -96,7 +119,7 @@ def _parse_choice(*choices: str) -> Callable[[Any, str], str]:
 
     def parse(value: Any, where: str) -> str:
         if value not in choices:
-            raise InvalidConfiguration(where, value, f"{', '.join(choices[:-1])} or {choices[-1]}")
+            refuse(where, value, f"{', '.join(choices[:-1])} or {choices[-1]}")
         return str(value)
 
     return parse
@@ -108,15 +131,19 @@ _FUZZ_PROFILES = ("off", "quick", "ci", "nightly")
 def _parse_fuzz(value: Any, where: str) -> str:
     """Parse a profile of fuzzing: `off`, `quick`, `ci` or `nightly`. All but `off` need the extra `fuzz`."""
     if value not in _FUZZ_PROFILES:
-        raise InvalidConfiguration(where, value, "off, quick, ci or nightly")
-    missing = None if value == "off" else missing_extra("fuzz")
-    if missing:
-        raise InvalidConfiguration(where, value, f"off, because it {missing}")
+        refuse(where, value, "off, quick, ci or nightly")
+    if value != "off":
+        from pytest_airssys_wasm.plugin.extras import missing_extra
+
+        if missing := missing_extra("fuzz"):
+            refuse(where, value, f"off, because it {missing}")
     return str(value)
 
 
 def _parse_seed(value: Any, where: str) -> int:
     """Parse a seed, a whole number from 0 to 2**64 - 1."""
+    from pytest_airssys_wasm.runtime.budget.limits import parse_count
+
     return parse_count(value, where)
 
 
@@ -134,7 +161,7 @@ def _parse_path(wanted: str) -> Callable[[Any, str], Path]:
 
     def parse(value: Any, where: str) -> Path:
         if not str(value).strip():
-            raise InvalidConfiguration(where, value, wanted)
+            refuse(where, value, wanted)
         return Path(value).expanduser()
 
     return parse
@@ -198,27 +225,27 @@ OPTIONS = (
     Option(
         key="wasm_patience_ms",
         metavar="N",
-        parse=parse_duration_ms,
+        parse=_parse_duration_ms,
         help="The longest time in ms (3000, '3 s') to wait for the adapter's answer to one request, even where the "
         "timeouts of a case allow more. Useful for a runtime that is known to hang.",
     ),
     Option(
         key="wasm_fuel",
         metavar="N",
-        parse=parse_fuel,
+        parse=_parse_fuel,
         help="The fuel limit of each execution, unless a marker sets one. The ini value gives way to a Component.toml.",
     ),
     Option(
         key="wasm_memory",
         metavar="SIZE",
-        parse=parse_size,
+        parse=_parse_size,
         help="The memory limit of each store (1048576, '1 MiB'), unless a marker sets one. The ini value gives way to "
         "a Component.toml. There is no default.",
     ),
     Option(
         key="wasm_timeout_ms",
         metavar="N",
-        parse=parse_duration_ms,
+        parse=_parse_duration_ms,
         help="The wall-clock limit of each execution in ms (100, '2 s'), unless a marker sets one. The ini value "
         "gives way to a Component.toml.",
     ),
@@ -285,26 +312,26 @@ OPTIONS = (
     Option(
         key="wasm_max_fuel",
         has_flag=False,
-        parse=parse_fuel,
+        parse=_parse_fuel,
         help="The highest fuel limit that any test may have.",
     ),
     Option(
         key="wasm_max_memory",
         has_flag=False,
-        parse=parse_size,
+        parse=_parse_size,
         help="The highest memory limit that any test may have.",
     ),
     Option(
         key="wasm_max_timeout_ms",
         has_flag=False,
-        parse=parse_duration_ms,
+        parse=_parse_duration_ms,
         help="The longest timeout in ms that any test may have.",
     ),
 )
 """All options and ini keys, in the order of `pytest --help`."""
 
 
-def declare(parser: pytest.Parser) -> None:
+def declare(parser: "pytest.Parser") -> None:
     """Register the options and the ini keys with pytest."""
     group = parser.getgroup("airssys-wasm", "WebAssembly components under limits")
     for option in OPTIONS:
@@ -316,8 +343,11 @@ def declare(parser: pytest.Parser) -> None:
             parser.addini(option.key, option.help, type="linelist", default=None)
         else:
             parser.addini(option.key, option.help, type="string", default=None)
+        # With `dest`, pytest need not look for the same one among all options, which takes the longest of all.
         if option.has_flag and option.parse is None:
-            group.addoption(option.flag, action="store_true", default=None, help=option.help)
+            group.addoption(option.flag, dest=option.key, action="store_true", default=None, help=option.help)
         elif option.has_flag:
             action = "append" if option.is_list else "store"
-            group.addoption(option.flag, action=action, metavar=option.metavar, default=None, help=option.help)
+            group.addoption(
+                option.flag, dest=option.key, action=action, metavar=option.metavar, default=None, help=option.help
+            )

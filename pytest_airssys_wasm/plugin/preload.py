@@ -10,9 +10,7 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from pytest_airssys_wasm.plugin.markers import FIXTURES
 from pytest_airssys_wasm.plugin.settings import SETTINGS
-from pytest_airssys_wasm.plugin.stash import KIND
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,15 +38,10 @@ _PROCESSES = ("isolation.backend", "isolation.compile")
 _AWAITED = ("runtime.execution.awaiting.event_loop",)
 
 
-def preload(session: pytest.Session) -> None:
-    """Import the modules that the tests of this session may need, if any test uses guests."""
-    if any(_uses_guests(item) for item in session.items) or f"{_PACKAGE}.runtime.engine" in sys.modules:
-        for name in _names(session.config):
-            import_module(f"{_PACKAGE}.{name}")
-
-
-def _uses_guests(item: pytest.Item) -> bool:
-    return KIND in item.stash or not FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
+def preload(config: pytest.Config) -> None:
+    """Import the modules that tests with guests may need in this session."""
+    for name in _names(config):
+        import_module(f"{_PACKAGE}.{name}")
 
 
 def _names(config: pytest.Config) -> Iterator[str]:

@@ -1,42 +1,31 @@
 """The settings of the command line and the ini file, read once into `Settings`.
 
 A value on the command line wins over the one in the ini file. Every value is checked when pytest starts, so that a
-wrong value is a usage error even in a run that does not use it.
+wrong value is a usage error even in a run that does not use it. Every run of pytest loads this module: see `options`.
 """
 
-from __future__ import annotations
-
 import os
-from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from pytest_airssys_wasm.plugin.options import OPTIONS, Command
-from pytest_airssys_wasm.runtime.budget.limits import Ceilings, ResourceLimits
-from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
+from pytest_airssys_wasm.plugin.options import OPTIONS, Command, Option, refuse
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from pytest_airssys_wasm.plugin.options import Option
-
-T = TypeVar("T")
+    from pytest_airssys_wasm.runtime.budget.limits import Ceilings
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Given(Generic[T]):
+class Given(NamedTuple):
     """A value with its source, such as `--wasm-fuel`, for messages."""
 
-    value: T
+    value: Any
     where: str
     is_from_command_line: bool = False
     """Whether the value was given on the command line, and not in the ini file."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(NamedTuple):
     """The checked values of the command line and the ini file. A value that neither sets is `None`."""
 
     airssys_wasm: bool = False
@@ -48,9 +37,9 @@ class Settings:
     wasm_expectations: Path | None = None
     wasm_expectations_update: bool = False
     wasm_patience_ms: float | None = None
-    wasm_fuel: Given[int] | None = None
-    wasm_memory: Given[int] | None = None
-    wasm_timeout_ms: Given[float] | None = None
+    wasm_fuel: Given | None = None
+    wasm_memory: Given | None = None
+    wasm_timeout_ms: Given | None = None
     wasm_timeout_scale: float = 1.0
     wasm_isolation: str | None = None
     wasm_report: tuple[Path, ...] = ()
@@ -64,7 +53,7 @@ class Settings:
     wasm_max_fuel: int | None = None
     wasm_max_memory: int | None = None
     wasm_max_timeout_ms: float | None = None
-    flags: tuple[str, ...] = field(default=())
+    flags: tuple[str, ...] = ()
     """The limits, the scale of timeouts and the isolation as they were written on the command line, for commands that
     reproduce a test."""
     may_run_suite: bool = False
@@ -75,8 +64,20 @@ class Settings:
     """
 
     @property
-    def ceilings(self) -> Ceilings:
+    def makes_items(self) -> bool:
+        """Whether the plugin adds items of its own to the run: cases, or checks of components."""
+        return self.may_run_suite or self.airssys_wasm or bool(self.wasm_component)
+
+    @property
+    def has_ceilings(self) -> bool:
+        """Whether the ini file sets a ceiling."""
+        return (self.wasm_max_fuel, self.wasm_max_memory, self.wasm_max_timeout_ms) != (None, None, None)
+
+    @property
+    def ceilings(self) -> "Ceilings":
         """The ceilings of the ini file, for limits whose timeout is scaled already."""
+        from pytest_airssys_wasm.runtime.budget.limits import Ceilings
+
         timeout_ms = self.wasm_max_timeout_ms
         return Ceilings(
             fuel=self.wasm_max_fuel,
@@ -84,7 +85,7 @@ class Settings:
             timeout_ms=None if timeout_ms is None else timeout_ms * self.wasm_timeout_scale,
         )
 
-    def limits(self, *, from_command_line: bool) -> dict[str, Given[Any]]:
+    def limits(self, *, from_command_line: bool) -> dict[str, Given]:
         """Return the limits that the command line gives, or those that only the ini file gives, by their names."""
         stated = {key.removeprefix("wasm_"): getattr(self, key) for key in _LIMITS}
         return {
@@ -93,12 +94,11 @@ class Settings:
             if one is not None and one.is_from_command_line is from_command_line
         }
 
-    def default_limits(self) -> dict[str, Given[Any]]:
+    def default_limits(self) -> dict[str, Given]:
         """Return the built-in default limits. Nobody asked for them, so a lower ceiling lowers them."""
-        built_in: dict[str, float] = {
-            "fuel": ResourceLimits.DEFAULT_FUEL,
-            "timeout_ms": ResourceLimits.DEFAULT_TIMEOUT_MS,
-        }
+        from pytest_airssys_wasm.runtime.budget.limit_text import DEFAULT_FUEL, DEFAULT_TIMEOUT_MS
+
+        built_in: dict[str, float] = {"fuel": DEFAULT_FUEL, "timeout_ms": DEFAULT_TIMEOUT_MS}
         found = {}
         for name, value in built_in.items():
             ceiling = getattr(self, f"wasm_max_{name}")
@@ -120,52 +120,25 @@ _LIMITS = ("wasm_fuel", "wasm_memory", "wasm_timeout_ms")
 
 
 def read_settings(config: pytest.Config) -> Settings:
-    """Return the settings of a session, after checking each value and comparing the limits with their ceilings.
+    """Return the settings of a session, after checking each value.
 
     Raises `pytest.UsageError`, which names the option or the ini key, for a wrong value.
     """
     try:
         given = {option.key: _given(config, option) for option in OPTIONS}
         settings = _collect(config, given)
-        check_ceilings(
-            settings, {**settings.limits(from_command_line=False), **settings.limits(from_command_line=True)}
-        )
         if settings.wasm_expectations_update and settings.wasm_expectations is None:
-            raise InvalidConfiguration("--wasm-expectations-update", "no file", "--wasm-expectations FILE beside it")
-    except InvalidConfiguration as error:
+            refuse("--wasm-expectations-update", "no file", "--wasm-expectations FILE beside it")
+    except ValueError as error:
+        from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
+
+        if not isinstance(error, InvalidConfiguration):
+            raise
         raise pytest.UsageError(str(error)) from None
     return settings
 
 
-class OverCeiling(InvalidConfiguration):
-    """The error for a limit that is higher than its ceiling in the ini file."""
-
-    others: tuple[OverCeiling, ...] = ()
-    """The other limits that are too high, given together with this one."""
-
-    def __str__(self) -> str:
-        return "\n".join([super().__str__(), *map(str, self.others)])
-
-
-def check_ceilings(settings: Settings, limits: Mapping[str, Given[Any]]) -> None:
-    """Raise an `OverCeiling` that names every limit (`fuel`, `memory`, `timeout_ms`) over its ceiling in the ini file.
-
-    A value of `None` means unlimited.
-    """
-    found = []
-    for limit, given in limits.items():
-        key = f"wasm_max_{limit}"
-        ceiling = getattr(settings, key)
-        if ceiling is not None and (given.value is None or given.value > ceiling):
-            asked: object = "unlimited" if given.value is None else given.value
-            found.append(OverCeiling(given.where, asked, f"at most {ceiling:,} (the ceiling {key} of the ini file)"))
-    if found:
-        first, *others = found
-        first.others = tuple(others)
-        raise first
-
-
-def _given(config: pytest.Config, option: Option) -> Given[Any] | None:
+def _given(config: pytest.Config, option: Option) -> Given | None:
     value, where = (config.getoption(option.flag), option.flag) if option.has_flag else (None, "")
     if value is None and option.has_key:
         value, where = _ini(config, option.key), f"ini value {option.key}"
@@ -179,7 +152,7 @@ def _given(config: pytest.Config, option: Option) -> Given[Any] | None:
     must_exist = option.must_exist and not (option.made_by and _is_on(config, option.made_by))
     for one in placed if must_exist else ():
         if not one.is_file():
-            raise InvalidConfiguration(where, str(one), "an existing file")
+            refuse(where, str(one), "an existing file")
     return Given(
         value=tuple(placed) if option.is_list else placed[0],
         where=where,
@@ -194,7 +167,7 @@ def _is_on(config: pytest.Config, key: str) -> bool:
 
 def _placed(value: Any, base: Path) -> Any:
     if isinstance(value, Command):
-        return replace(value, folder=base)
+        return value._replace(folder=base)
     return Path(os.path.normpath(base / value)) if isinstance(value, Path) else value
 
 
@@ -205,7 +178,7 @@ def _ini(config: pytest.Config, key: str) -> Any:
         raise pytest.UsageError(f"ini value {key}: {error}") from None
 
 
-def _collect(config: pytest.Config, given: dict[str, Given[Any] | None]) -> Settings:
+def _collect(config: pytest.Config, given: dict[str, Given | None]) -> Settings:
     said = {key: one for key, one in given.items() if one is not None}
     values: dict[str, Any] = {key: one if key in _LIMITS else one.value for key, one in said.items()}
     values["flags"] = tuple(

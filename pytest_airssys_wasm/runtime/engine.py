@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.runtime.base.originals import monotonic
 from pytest_airssys_wasm.runtime.base.regular_files import GUEST_BYTES, UnfitFile, read_regular
-from pytest_airssys_wasm.runtime.binary.component_reader import DEEPEST
-from pytest_airssys_wasm.runtime.binary.expansion import MOST_DEFINITIONS, expand
+from pytest_airssys_wasm.runtime.binary.facts import GuestFacts, read_facts
 from pytest_airssys_wasm.runtime.binary.formats import is_text
-from pytest_airssys_wasm.runtime.binary.interruption import is_soon_interrupted
-from pytest_airssys_wasm.runtime.binary.sections import read_module
+from pytest_airssys_wasm.runtime.capi.abi import WASMTIME_VERSION
 from pytest_airssys_wasm.runtime.compile.compiler import Compiler
-from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidComponent, InvalidConfiguration, ResourceLimitExceeded
+from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidComponent, InvalidConfiguration
 from pytest_airssys_wasm.runtime.guest.backend import Isolation
 from pytest_airssys_wasm.runtime.guest.core_module import CoreModule
 from pytest_airssys_wasm.runtime.guest.engine_core import EngineCore
@@ -83,16 +81,10 @@ class WasmEngine(EngineCore):
         compilation takes too much time or memory, and `RuntimeDied` if the compiler fails.
         """
         if isinstance(source, bytes):
-            return self._load(source, "<bytes>", manifest)
+            return self._load(source, "<bytes>", manifest)[0]
         if isinstance(source, str) and is_text(source):
-            return self._load(source.encode(), "<text>", manifest)
-        path = Path(source)
-        try:
-            content, digest = self.cache.read(path) if self.cache else (read_regular(path, GUEST_BYTES), None)
-        except UnfitFile as error:
-            raise InvalidComponent(f"{path}: {error.strerror}") from None
-        manifest = manifest or _manifest_beside(path, self._memory_range)
-        return self._load(content, path.name, manifest, path, digest)
+            return self._load(source.encode(), "<text>", manifest)[0]
+        return self._load_file(Path(source), manifest)
 
     async def load_async(
         self, source: str | os.PathLike[str] | bytes, *, manifest: Manifest | None = None
@@ -106,28 +98,56 @@ class WasmEngine(EngineCore):
 
         return await off_the_loop(self.load, source, manifest=manifest)
 
+    def _load_file(self, path: Path, manifest: Manifest | None) -> Component:
+        started = monotonic()
+        cache = self.cache
+        if cache is not None and self.isolation is None:  # with an isolation, the worker processes need the binary
+            facts = cache.facts(path, WASMTIME_VERSION)
+            raw = None if facts is None else self.compiler.recall(facts)
+            if facts is not None and raw is not None:
+                manifest = manifest or _manifest_beside(path, self._memory_range)
+                component = self._new(raw, facts, path.name, path, manifest)
+                component.loaded_by = self
+                component.load_ms, component.was_compiled = (monotonic() - started) * 1_000, False
+                return component
+        signature = facts = None
+        try:
+            if cache is None:
+                content = read_regular(path, GUEST_BYTES)
+            else:
+                content, signature, facts = cache.read(path, WASMTIME_VERSION)
+        except UnfitFile as error:
+            raise InvalidComponent(f"{path}: {error.strerror}") from None
+        manifest = manifest or _manifest_beside(path, self._memory_range)
+        component, facts = self._load(content, path.name, manifest, path, facts)
+        if cache is not None:
+            cache.remember(path, signature, facts, WASMTIME_VERSION)
+        return component
+
     def _load(
         self,
         content: bytes,
         name: str,
         manifest: Manifest | None,
         path: Path | None = None,
-        digest: str | None = None,
-    ) -> Component:
+        known: GuestFacts | None = None,
+    ) -> tuple[Component, GuestFacts]:
         started = monotonic()
         kind, binary = self.compiler.to_binary(content, name)
-        # Text is translated at each load, which is cheap, and then hashed as the binary it became.
-        digest = digest if binary is content else None
-        shape = read_module(binary) if kind == "module" else None  # refuses what the compiler need not see
-        instance_bytes = _measured(binary, name)
-        raw, was_compiled = self.compiler.compile(kind, binary, digest, name)
-        known: dict[str, Any] = {"engine": self.raw, "raw": raw, "name": name, "path": path, "manifest": manifest}
-        component = WitComponent(**known) if shape is None else CoreModule(shape, **known)
-        component.instance_bytes, component.loaded_by = instance_bytes, self
-        component.is_soon_interrupted = is_soon_interrupted(binary)
+        facts = known or read_facts(kind, binary, name)
+        raw, was_compiled = self.compiler.compile(binary, facts, name)
+        component = self._new(raw, facts, name, path, manifest)
+        component.loaded_by = self
         component.load_ms, component.was_compiled = (monotonic() - started) * 1_000, was_compiled
         if self.isolation is not None or path is None:
             component.binary = binary
+        return component, facts
+
+    def _new(self, raw: Any, facts: GuestFacts, name: str, path: Path | None, manifest: Manifest | None) -> Component:
+        known: dict[str, Any] = {"engine": self.raw, "raw": raw, "name": name, "path": path, "manifest": manifest}
+        component = WitComponent(**known) if facts.shape is None else CoreModule(facts.shape, **known)
+        component.instance_bytes = facts.instance_bytes
+        component.is_soon_interrupted = facts.is_soon_interrupted
         return component
 
     def revive(self, path: Path, artefact: Path) -> Component:
@@ -137,12 +157,8 @@ class WasmEngine(EngineCore):
         code that will be run.
         """
         kind, binary = self.compiler.to_binary(path.read_bytes(), path.name)
-        raw = self.compiler.map(kind, artefact)
-        known: dict[str, Any] = {"engine": self.raw, "raw": raw, "name": path.name, "path": path, "manifest": None}
-        component = CoreModule(read_module(binary), **known) if kind == "module" else WitComponent(**known)
-        component.instance_bytes = _measured(binary, path.name)
-        component.is_soon_interrupted = is_soon_interrupted(binary)
-        return component
+        facts = read_facts(kind, binary, path.name)
+        return self._new(self.compiler.map(kind, artefact), facts, path.name, path, None)
 
     def to_binary(self, source: bytes, name: str) -> tuple[Kind, bytes]:
         """Return the kind of a guest and its binary, translated from WebAssembly text if necessary.
@@ -212,24 +228,6 @@ class WasmEngine(EngineCore):
         cache = "no cache" if self.cache is None else f"cache {self.cache!r}"
         isolation = "" if self.isolation is None else f", {self.isolation!r}"
         return f"<engine with {cache}{isolation}>"
-
-
-def _measured(binary: bytes, name: str) -> int:
-    """Return the bytes that an instance of a guest takes for globals, functions and tables, approximately.
-
-    Raises `ResourceLimitExceeded` for a component that cannot be compiled, because its nested instances multiply.
-    """
-    try:
-        expansion = expand(binary)
-    except InvalidComponent:
-        return 0  # wasmtime says better what is wrong
-    if expansion.nested_definitions > MOST_DEFINITIONS:
-        raise ResourceLimitExceeded(
-            f"{name}: the instances of its nested components consist of more than {MOST_DEFINITIONS:,} definitions "
-            f"together, or its components are nested more than {DEEPEST} deep",
-            "instances",
-        )
-    return expansion.instance_bytes
 
 
 def _manifest_beside(path: Path, memory_range: tuple[int, int]) -> Manifest | None:

@@ -1,16 +1,16 @@
 """The hierarchy of errors, with one class for each verdict that is not `ok`, and the conversions from and to
 `Outcome`.
+
+Every run with a marker loads this module: functions import what only few errors need.
 """
 
 from __future__ import annotations
 
-import pickle
 from copy import copy
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pytest_airssys_wasm.runtime.base.outcome import Outcome, Verdict
 from pytest_airssys_wasm.runtime.base.printable import printable_lines
-from pytest_airssys_wasm.runtime.base.values import short_repr
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -204,6 +204,10 @@ class InvalidConfiguration(WasmError, ValueError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Anything may have been given; a copy of something that cannot be pickled shows it as text.
+        import pickle
+
+        from pytest_airssys_wasm.runtime.base.values import short_repr
+
         try:
             pickle.dumps(self.given)
         except Exception:  # noqa: BLE001 pickling runs the code of whatever was given
@@ -215,6 +219,8 @@ class InvalidConfiguration(WasmError, ValueError):
         try:
             given = repr(self.given)
         except Exception:  # noqa: BLE001 that of an int of thousands of digits raises
+            from pytest_airssys_wasm.runtime.base.values import short_repr
+
             given = short_repr(self.given)
         return f"{self.where}: expected {self.wanted}, got {given if len(given) <= 200 else given[:200] + '…'}"
 

@@ -8,7 +8,8 @@ from pytest_airssys_wasm.runtime.base.figures import measured_ms
 from pytest_airssys_wasm.runtime.base.originals import monotonic
 from pytest_airssys_wasm.runtime.base.printable import counted
 from pytest_airssys_wasm.runtime.binary.needs import exceeded, read_needs
-from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits, limit_text
+from pytest_airssys_wasm.runtime.budget.limit_text import limit_text
+from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.errors import UnfitHost, WasmError
 from pytest_airssys_wasm.runtime.store.store import LimitedStore
 from pytest_airssys_wasm.validation import ORDER

@@ -11,7 +11,7 @@ import pytest
 
 from pytest_airssys_wasm.conformance.loader import find_chapters
 from pytest_airssys_wasm.conformance.model import CaseLimits
-from pytest_airssys_wasm.plugin import markers
+from pytest_airssys_wasm.plugin import marker_names
 from pytest_airssys_wasm.protocol.limits import plain_limits
 from pytest_airssys_wasm.protocol.messages import TRAP_KINDS
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
@@ -40,13 +40,13 @@ class Declared:
 @pytest.fixture(scope="module")
 def signatures():
     config = Declared()
-    markers.declare(config)
+    marker_names.declare(config)
     return config.text
 
 
 @pytest.mark.parametrize("limit", LIMITS)
 def test_a_marker_sets_each_limit(limit, signatures):
-    assert f"{limit}=" in signatures or f"\n{limit}(" in signatures, "plugin/markers.py"
+    assert f"{limit}=" in signatures or f"\n{limit}(" in signatures, "plugin/marker_names.py"
 
 
 def test_a_case_can_state_each_limit():

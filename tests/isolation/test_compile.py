@@ -101,7 +101,7 @@ def test_the_start_of_its_process_is_none_of_the_compilers_time(make_engine, tmp
 def test_what_is_small_compiled_and_large_once_it_is_loaded_is_refused(make_engine, monkeypatch):
     """Nested instances within the compiler's bounds: loading the artefact would take twice the limit here."""
     # They are counted before they are compiled; this is the bound behind that one.
-    monkeypatch.setattr("pytest_airssys_wasm.runtime.engine._measured", lambda binary, name: 0)
+    monkeypatch.setattr("pytest_airssys_wasm.runtime.binary.facts._instance_bytes", lambda binary, name: 0)
     before_bytes = resident_bytes()
     with pytest.raises(ResourceLimitExceeded, match="in each process that loads it") as caught:
         make_engine().load(nested_instances())

@@ -9,7 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 from pytest_airssys_wasm.plugin import item_settings, markers
-from pytest_airssys_wasm.plugin.settings import Given, OverCeiling, Settings
+from pytest_airssys_wasm.plugin.ceilings import OverCeiling
+from pytest_airssys_wasm.plugin.settings import Given, Settings
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
 LAYERS = ("ini", "manifest", "command line", "marker")

@@ -59,7 +59,7 @@ def test_a_cache_that_cannot_be_used_is_one_warning_and_fails_nothing(guest):
 
 def test_every_setting_is_tried_here():
     assert set(BAD) == {option.key for option in OPTIONS}
-    assert set(BAD) | {"flags", "may_run_suite"} == set(Settings.__dataclass_fields__)
+    assert set(BAD) | {"flags", "may_run_suite"} == set(Settings._fields)
 
 
 @pytest.mark.parametrize(("key", "value"), [(one.key, BAD[one.key][0]) for one in OPTIONS if one.has_key])

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_airssys_wasm.runtime.base.printable import printable
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -41,6 +39,8 @@ def in_words(item: pytest.Item, describe: Callable[[], Any]) -> Any:
 
 
 def _line(error: BaseException) -> str:
+    from pytest_airssys_wasm.runtime.base.printable import printable
+
     name = type(error).__name__
     try:
         text = printable(str(error).partition("\n")[0])[:_MOST_CHARACTERS]

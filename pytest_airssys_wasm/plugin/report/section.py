@@ -18,7 +18,7 @@ from pytest_airssys_wasm.runtime.base.figures import measured_ms, percent, size
 from pytest_airssys_wasm.runtime.base.originals import monotonic
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.base.printable import counted, printable
-from pytest_airssys_wasm.runtime.budget.limits import limit_text
+from pytest_airssys_wasm.runtime.budget.limit_text import limit_text
 from pytest_airssys_wasm.runtime.errors import WasmError
 
 if TYPE_CHECKING:

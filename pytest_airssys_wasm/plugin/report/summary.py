@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_airssys_wasm.plugin import adapter
-from pytest_airssys_wasm.plugin.report.header import limits_text
+from pytest_airssys_wasm.plugin.header import limits_text
 from pytest_airssys_wasm.plugin.report.mishaps import telling
 from pytest_airssys_wasm.plugin.settings import SETTINGS
 from pytest_airssys_wasm.reporting import summaries, table, write

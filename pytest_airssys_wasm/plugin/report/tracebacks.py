@@ -35,21 +35,13 @@ def hide_package(config: pytest.Config, excinfo: pytest.ExceptionInfo[BaseExcept
     return False
 
 
-class Interruptions:
-    """A plugin that shows a Ctrl-C while a guest runs at the line at which the test called the guest, not inside this
-    package.
-
-    Other interruptions are not changed. With `--full-trace` the plugin is not registered.
-    """
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        """Remove this package's frames at the end of the traceback, before the terminal shows the last one."""
-        entries = list(excinfo.traceback)
-        while entries and _is_ours(Path(entries[-1].path)):
-            entries.pop()
-        if any(_is_users(Path(entry.path)) for entry in entries):
-            excinfo.traceback = type(excinfo.traceback)(entries)
+def cut_interruption(excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+    """Remove this package's frames at the end of the traceback of a Ctrl-C, if a frame of the user is left then."""
+    entries = list(excinfo.traceback)
+    while entries and _is_ours(Path(entries[-1].path)):
+        entries.pop()
+    if any(_is_users(Path(entry.path)) for entry in entries):
+        excinfo.traceback = type(excinfo.traceback)(entries)
 
 
 def _is_on_purpose(excinfo: pytest.ExceptionInfo[BaseException]) -> bool:

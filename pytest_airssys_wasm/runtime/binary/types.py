@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class CoreFunction:
+
+class CoreFunction(Struct, frozen=True, gc=False, array_like=True, tag="function"):
     """The type of a core function, whose value types are names of the text format."""
 
     params: tuple[str, ...]
@@ -19,8 +19,7 @@ class CoreFunction:
         return f"(func{params}{results})"
 
 
-@dataclass(frozen=True, slots=True)
-class Declared:
+class Declared(Struct, frozen=True, gc=False, array_like=True, tag="declared"):
     """A memory (in pages of 64 KiB unless it says otherwise) or a table (in elements)."""
 
     what: Literal["memory", "table"]
@@ -43,8 +42,7 @@ class Declared:
         return f"({self.what} {width}{self.minimum}{maximum}{pages})"
 
 
-@dataclass(frozen=True, slots=True)
-class ActiveData:
+class ActiveData(Struct, frozen=True, gc=False, array_like=True):
     """A data segment that is copied into a memory when the module is instantiated."""
 
     number: int
@@ -56,8 +54,7 @@ class ActiveData:
     size_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Other:
+class Other(Struct, frozen=True, gc=False, array_like=True, tag="other"):
     """A global, a tag, or a function whose type is not read."""
 
     text: str
@@ -66,8 +63,7 @@ class Other:
         return f"({self.text})"
 
 
-@dataclass(frozen=True, slots=True)
-class OtherFunction:
+class OtherFunction(Struct, frozen=True, gc=False, array_like=True, tag="other-function"):
     """An imported function of a type that is not final, that has supertypes, or that belongs to a recursive group.
 
     Two such types can differ although their parameters and results are the same.
@@ -83,8 +79,7 @@ CoreType = CoreFunction | Declared | Other | OtherFunction
 """The type of an import or an export of a core module."""
 
 
-@dataclass(frozen=True, slots=True)
-class ModuleImport:
+class ModuleImport(Struct, frozen=True, gc=False, array_like=True):
     """One import of a core module."""
 
     module: str
@@ -97,8 +92,7 @@ class ModuleImport:
         return isinstance(self.type, CoreFunction)
 
 
-@dataclass(frozen=True, slots=True)
-class ModuleExport:
+class ModuleExport(Struct, frozen=True, gc=False, array_like=True):
     """One export of a core module."""
 
     name: str
@@ -110,8 +104,7 @@ class ModuleExport:
         return isinstance(self.type, CoreFunction)
 
 
-@dataclass(frozen=True, slots=True)
-class ModuleShape:
+class ModuleShape(Struct, frozen=True, gc=False, array_like=True):
     """The declarations in the sections of a core module."""
 
     imports: tuple[ModuleImport, ...]
@@ -122,8 +115,7 @@ class ModuleShape:
     """The tables in the order of their indices: imported ones first."""
 
 
-@dataclass(frozen=True, slots=True)
-class ModuleContents:
+class ModuleContents(Struct, frozen=True, gc=False, array_like=True):
     """The memories, tables and data segments of a core module."""
 
     memories: tuple[Declared, ...]

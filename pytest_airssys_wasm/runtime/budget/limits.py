@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pytest_airssys_wasm.runtime.base.figures import milliseconds, size
+from pytest_airssys_wasm.runtime.budget.limit_text import DEFAULT_FUEL, DEFAULT_TIMEOUT_MS
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
 MAX_U64 = 2**64 - 1
@@ -87,19 +87,6 @@ def parse_count(value: object, where: str) -> int:
     return _whole(value, where, MAX_U64, wanted)
 
 
-WORDS = {"memory": "memory", "fuel": "fuel", "timeout_ms": "timeout"}
-"""The limits that people set most, with the words for them in messages."""
-
-
-def limit_text(name: str, value: float | None) -> str:
-    """Write the value of a limit for a message: `512 KiB`, `1,000,000`, `100 ms`, `unlimited`."""
-    if value is None:
-        return "unlimited"
-    if name == "timeout_ms":
-        return f"{milliseconds(value)} ms"
-    return size(value) if name in ("memory", "transfer", "output") else f"{value:,}"
-
-
 def _whole(value: object, where: str, most: int, wanted: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise InvalidConfiguration(where, value, wanted)
@@ -127,8 +114,8 @@ class ResourceLimits:
     Raises `InvalidConfiguration`, which names the field, for a value out of range.
     """
 
-    DEFAULT_FUEL: ClassVar[int] = 1_000_000
-    DEFAULT_TIMEOUT_MS: ClassVar[float] = 100
+    DEFAULT_FUEL: ClassVar[int] = DEFAULT_FUEL
+    DEFAULT_TIMEOUT_MS: ClassVar[float] = DEFAULT_TIMEOUT_MS
 
     memory: int
     """The limit in bytes on all linear memories and GC heaps of the store together."""

@@ -6,17 +6,20 @@ replaceable by others. Because this may have been different before, each entry i
 descriptor that is mapped. wasmtime accepts an artefact with a flipped byte, so each entry has a checksum in its name:
 one file is an entry, complete or absent. CRC-32 finds damaged files; no checksum would help against a process that can
 write here.
+
+Reading megabytes would take most of the time of loading a guest. So what was read from a file is noted together with
+the file's signature, for the binary as well as for the entry, and neither is read again while its signature stays the
+same. The signature of a file that changed in the last seconds is not noted, since it could change once more within one
+tick of the clock of its file system. Because of the signatures, the time of the last use is kept at the note about an
+entry, and not at the entry.
 """
 
 from __future__ import annotations
 
 import errno
-import hashlib
-import mmap
 import os
 import tempfile
 import warnings
-import zlib
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -27,29 +30,31 @@ from typing import TYPE_CHECKING, TypeVar
 from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
-from pytest_airssys_wasm.runtime.base.originals import allocate_lock, monotonic, start_thread, system, time_ns
+from pytest_airssys_wasm.runtime.base.originals import allocate_lock, monotonic, start_thread, system
 from pytest_airssys_wasm.runtime.budget.machine import naming_lacks
-from pytest_airssys_wasm.runtime.compile.file_digests import new_note, noted_digest, read_file
+from pytest_airssys_wasm.runtime.compile.entries import LEFTOVERS, MOST_ENTRY_BYTES, Entries, checksum_of
+from pytest_airssys_wasm.runtime.compile.entry_checks import CheckedEntry, EntryChecks, key_of
 from pytest_airssys_wasm.runtime.compile.private_files import folder_weakness, open_own, path_of
+from pytest_airssys_wasm.runtime.compile.signatures import has_settled, signature_of
+from pytest_airssys_wasm.runtime.compile.source_notes import (
+    name_of_note,
+    new_note,
+    noted_facts,
+    read_source,
+    signature_at,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from pytest_airssys_wasm.runtime.binary.facts import GuestFacts
+    from pytest_airssys_wasm.runtime.compile.signatures import Signature
+
 T = TypeVar("T")
 
 _TICK_S = 1.0
-_MOST_ENTRY_BYTES = 2**34
-"""The maximum size in bytes of an entry that is loaded. Files are mapped, and never read as a whole."""
 _FAULTS_OF_THE_MACHINE = (errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EIO)
 """The errors of opening and mapping an entry that do not depend on the entry."""
-_SWEEPS = 64
-"""The fraction of the bound after which a process removes old entries again; it first does so with the first entry that
-it writes. Looking at every file after each compilation would take longer than most compilations.
-"""
-_LEFTOVERS = {".part": 3_600, ".lock": 30 * 86_400, ".source": 30 * 86_400}
-"""The age in seconds after which a file with this suffix is removed. Either a killed process has left it behind, or it
-can be created again.
-"""
 
 
 class CacheUnavailable(UserWarning):
@@ -87,27 +92,50 @@ class CompileCache:
         self.on_progress = on_progress
         self._is_usable: bool | None = None
         self._has_warned = False
-        self._entries = _Entries(self.directory, max_bytes)
+        self._entries = Entries(self.directory, max_bytes, EntryChecks(self.directory, self._write))
 
     def __repr__(self) -> str:
         return f"CompileCache({str(self.directory)!r}, max_bytes={self.max_bytes})"
 
-    def read(self, path: Path) -> tuple[bytes, str]:
-        """Return the content of a file and its SHA-256 digest.
+    def facts(self, path: Path, translator: str) -> GuestFacts | None:
+        """Return the facts about the guest in a file, without reading the file.
 
-        The digest is remembered as long as the size and the time stamps of the file do not change.
+        Returns `None` if they are not known, or if the file has changed since. `translator` is the version of what
+        translates text to binaries.
         """
-        content, signature, is_settled = read_file(path)
+        signature = signature_at(path)
+        return None if signature is None else self._noted(path, signature, translator)
+
+    def read(self, path: Path, translator: str) -> tuple[bytes, Signature | None, GuestFacts | None]:
+        """Return the content of a file, its signature for `remember`, and the facts about this content if they are
+        known.
+
+        Raises the errors of `open_regular`.
+        """
+        content, signature = read_source(path)
+        return content, signature, None if signature is None else self._noted(path, signature, translator)
+
+    def remember(self, path: Path, signature: Signature | None, facts: GuestFacts, translator: str) -> None:
+        """Note the facts that were read from a file in the state of this signature."""
         if signature is None or not self._usable():
-            return content, _hash(content)
-        note = self.directory / f"{_hash(os.fsencode(path.resolve()))}.source"
-        digest = noted_digest(note, signature)
-        if digest is None:
-            digest = _hash(content)
-            if is_settled:
-                with suppress(OSError):
-                    self._write(note, new_note(signature, digest))
-        return content, digest
+            return
+        note = new_note(signature, facts, translator)
+        if note is not None:
+            with suppress(OSError):
+                self._write(self.directory / name_of_note(path), note)
+
+    def recall(self, key: str, load: Callable[[Path], T]) -> T | None:
+        """Return the compiled guest for `key` if there is a valid entry, otherwise `None`.
+
+        `load` is that of `fetch`.
+        """
+        if not self._usable():
+            return None
+        checked = self._entries.checks.find(key)
+        if checked is not None:
+            with suppress(OSError, ValueError):  # told below
+                return self._load_own(self.directory / checked.name, load, checked)
+        return self._load(self._entries.seen(key), load)
 
     def fetch(
         self,
@@ -139,7 +167,7 @@ class CompileCache:
         """Remove all entries. Guests that are in use remain usable."""
         if self._usable():
             for path in self.directory.iterdir():
-                if path.suffix in (".cwasm", ".source", ".lock", ".part"):
+                if path.suffix in (".cwasm", *LEFTOVERS):
                     with suppress(OSError):  # a folder of that name, or gone
                         path.unlink()
 
@@ -166,7 +194,7 @@ class CompileCache:
     def _load(self, paths: Iterable[Path], load: Callable[[Path], T]) -> T | None:
         for path in paths:
             try:
-                return _load_own(path, load)
+                return self._load_own(path, load, self._entries.checks.find(key_of(path)))
             except FileNotFoundError:
                 continue
             except OSError as error:
@@ -179,6 +207,34 @@ class CompileCache:
             with suppress(OSError):
                 path.unlink()
         return None
+
+    def _load_own(self, path: Path, load: Callable[[Path], T], checked: CheckedEntry | None) -> T:
+        """Return the result of `load` for an entry that only this user can have written, and whose content matches its
+        checksum, as far as `checked` does not tell this already.
+
+        Raises `OSError` or `ValueError` for any other entry.
+        """
+        checks = self._entries.checks
+        with open_own(path, MOST_ENTRY_BYTES) as descriptor:
+            signature = signature_of(os.fstat(descriptor))
+            is_settled = signature.is_settled  # asked before it is read, which takes a while
+            is_known = checked is not None and (checked.name, checked.signature) == (path.name, signature)
+            if not is_known and path.name.split(".")[-2] != checksum_of(descriptor):
+                raise ValueError("the entry is damaged")
+            found = load(path_of(descriptor) or path)
+            if path_of(descriptor) is None and not os.path.samestat(path.lstat(), os.fstat(descriptor)):
+                raise ValueError("the entry was exchanged")
+            # The entry that was used last is removed last.
+            if is_known:
+                checks.touch(path)
+            elif is_settled:
+                checks.add(path, signature)
+            elif has_settled(signature.mtime_ns):
+                os.utime(descriptor)
+            return found
+
+    def _noted(self, path: Path, signature: Signature, translator: str) -> GuestFacts | None:
+        return noted_facts(self.directory / name_of_note(path), signature, translator) if self._usable() else None
 
     def _store(self, key: str, save: Callable[[Path], object]) -> None:
         try:
@@ -266,93 +322,9 @@ class CompileCache:
             self.on_progress(CompileProgress(name=name, size_bytes=size_bytes, elapsed_s=elapsed_s))
 
 
-class _Entries:
-    """The entries of a cache in `directory`, of about `max_bytes` at most."""
-
-    def __init__(self, directory: Path, max_bytes: int) -> None:
-        self._directory = directory
-        self._max_bytes = max_bytes
-        self._seen: dict[str, Path] | None = None
-        self._unswept_bytes = max_bytes
-
-    def seen(self, key: str) -> Iterator[Path]:
-        """Yield the entry of a key, if it existed when this process first listed the folder, or was added by this
-        process.
-
-        Listing a folder with thousands of entries for each guest would take longer than loading the guest.
-        """
-        if self._seen is None:
-            self._seen = {path.name.rsplit(".", 2)[0]: path for path in self._directory.glob("*.cwasm")}
-        if key in self._seen:
-            yield self._seen[key]
-
-    def found(self, key: str) -> Iterator[Path]:
-        """Return the current entries of a key."""
-        return self._directory.glob(f"{key}.*.cwasm")
-
-    def add(self, key: str, part: Path) -> None:
-        """Make the file `part` the entry of a key. Raises `OSError` if it cannot be renamed."""
-        size_bytes = part.stat().st_size
-        with open_own(part, _MOST_ENTRY_BYTES) as descriptor:
-            checksum = _checksum(descriptor)
-        entry = part.replace(self._directory / f"{key}.{checksum}.cwasm")
-        if self._seen is not None:
-            self._seen[key] = entry
-        self._unswept_bytes += size_bytes
-        if self._unswept_bytes > self._max_bytes // _SWEEPS:
-            self._unswept_bytes = 0
-            self._sweep()
-
-    def _sweep(self) -> None:
-        for suffix, age_s in _LEFTOVERS.items():
-            for path in self._directory.glob(f"*{suffix}"):
-                with suppress(OSError):  # gone, or a folder of that name
-                    if time_ns() - path.lstat().st_mtime_ns > age_s * 1e9:
-                        path.unlink()
-        entries = []
-        for path in self._directory.glob("*.cwasm"):
-            with suppress(FileNotFoundError):
-                stat = path.lstat()
-                entries.append((stat.st_mtime_ns, stat.st_size, path))
-        total_bytes = sum(size for _, size, _ in entries)
-        for _, size, path in sorted(entries):
-            if total_bytes <= self._max_bytes:
-                break
-            with suppress(OSError):
-                path.unlink()
-                total_bytes -= size
-
-
-def _load_own(path: Path, load: Callable[[Path], T]) -> T:
-    """Return the result of `load` for an entry that only this user can have written, and whose content matches its
-    checksum.
-
-    Raises `OSError` or `ValueError` for any other entry.
-    """
-    with open_own(path, _MOST_ENTRY_BYTES) as descriptor:
-        if path.name.split(".")[-2] != _checksum(descriptor):
-            raise ValueError("the entry is damaged")
-        found = load(path_of(descriptor) or path)
-        if path_of(descriptor) is None and not os.path.samestat(path.lstat(), os.fstat(descriptor)):
-            raise ValueError("the entry was exchanged")
-        os.utime(descriptor)  # the entry that was used last is removed last
-        return found
-
-
-def _checksum(descriptor: int) -> str:
-    if not os.fstat(descriptor).st_size:
-        return "nothing"
-    with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as content:
-        return f"{zlib.crc32(content):08x}"
-
-
 def _remove_foreign(lock: Path) -> None:
     """Remove the file at the path of a lock, unless it is a lock of this user. A folder is not removed."""
     with suppress(OSError):
         status = lock.lstat()
         if not S_ISDIR(status.st_mode) and not (S_ISREG(status.st_mode) and status.st_uid == os.geteuid()):
             lock.unlink()  # another could hold it for ever, and a link is followed when it is opened
-
-
-def _hash(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from pytest_airssys_wasm.runtime.binary.facts import GuestFacts
     from pytest_airssys_wasm.runtime.binary.formats import Kind
     from pytest_airssys_wasm.runtime.compile.cache import CompileCache
 
@@ -59,6 +59,7 @@ class Compiler:
         self._cache = cache
         self._isolation = isolation
         self._has_compiled = False
+        self._settings = f"{abi.WASMTIME_VERSION}-{fingerprint()}"
 
     def to_binary(self, source: bytes, name: str) -> tuple[Kind, bytes]:
         """Return the kind of a guest and its binary; WebAssembly text is translated.
@@ -69,14 +70,22 @@ class Compiler:
             return to_binary(source, name)
         return to_binary(source, name, self._isolation.translate)
 
-    def compile(self, kind: Kind, binary: bytes, digest: str | None, name: str) -> tuple[Any, bool]:
-        """Return wasmtime's object of a guest, and whether it was compiled now.
+    def recall(self, facts: GuestFacts) -> Any:
+        """Return wasmtime's object of a guest from the cache, if its entry has not changed since it was last read.
 
-        `digest` is the binary's SHA-256, if it is known already.
+        Otherwise returns `None`.
+        """
+        if self._cache is None:
+            return None
+        return self._cache.recall(self._key_of(facts), partial(self.map, facts.kind))
+
+    def compile(self, binary: bytes, facts: GuestFacts, name: str) -> tuple[Any, bool]:
+        """Return wasmtime's object of a guest, and whether it was compiled now.
 
         Raises `InvalidComponent`, and `UnfitHost` if the machine cannot compile; in isolation also
         `ResourceLimitExceeded` and `RuntimeDied`.
         """
+        kind = facts.kind
         isolation = self._isolation
         if isolation is None:
 
@@ -91,9 +100,7 @@ class Compiler:
                 except wasmtime.WasmtimeError as error:
                     raise InvalidComponent(f"{name}: {with_feature(brief(error))}") from None
 
-            return self._fetch(
-                kind, binary, digest, name, compile_here, lambda raw, path: path.write_bytes(raw.serialize())
-            )
+            return self._fetch(facts, name, compile_here, lambda raw, path: path.write_bytes(raw.serialize()))
         with ScratchFolder("compile") as folder:
             artefact = folder / "artefact"
 
@@ -106,15 +113,11 @@ class Compiler:
                         f"{name}: the compiler wrote a file that is not an artefact: {error}", "garbage"
                     ) from None
 
-            return self._fetch(
-                kind, binary, digest, name, compile_isolated, lambda _, path: shutil.copyfile(artefact, path)
-            )
+            return self._fetch(facts, name, compile_isolated, lambda _, path: shutil.copyfile(artefact, path))
 
     def _fetch(
         self,
-        kind: Kind,
-        binary: bytes,
-        digest: str | None,
+        facts: GuestFacts,
         name: str,
         compile_: Callable[[], Any],
         save: Callable[[Any, Path], object],
@@ -127,10 +130,12 @@ class Compiler:
             compiled.append(True)
             return compile_()
 
-        digest = digest or hashlib.sha256(binary).hexdigest()
-        key = f"{digest[:40]}-{abi.WASMTIME_VERSION}-{fingerprint()}"
-        raw = self._cache.fetch(key, name, len(binary), partial(self.map, kind), compile_noted, save)
+        load = partial(self.map, facts.kind)
+        raw = self._cache.fetch(self._key_of(facts), name, facts.size_bytes, load, compile_noted, save)
         return raw, bool(compiled)
+
+    def _key_of(self, facts: GuestFacts) -> str:
+        return f"{facts.digest[:40]}-{self._settings}"
 
     def map(self, kind: Kind, artefact: Path) -> Any:
         """Return wasmtime's object of an artefact. Raises `ValueError` for a file that is not one."""

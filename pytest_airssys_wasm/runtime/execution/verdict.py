@@ -15,7 +15,7 @@ from pytest_airssys_wasm.runtime.base.figures import measured_ms
 from pytest_airssys_wasm.runtime.base.originals import monotonic
 from pytest_airssys_wasm.runtime.base.printable import counted
 from pytest_airssys_wasm.runtime.base.usage import FuelMetrics, Usage
-from pytest_airssys_wasm.runtime.budget.limits import limit_text
+from pytest_airssys_wasm.runtime.budget.limit_text import limit_text
 from pytest_airssys_wasm.runtime.budget.machine import no_memory
 from pytest_airssys_wasm.runtime.errors import (
     ComponentTrapped,

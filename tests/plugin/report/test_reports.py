@@ -20,10 +20,10 @@ def section(ran) -> str:
 
 
 def test_the_header_names_version_limits_and_cache(project):
-    text = project.run().text
-    assert re.search(
-        r"^wasm: wasmtime \d+\.\S+, memory as each test says, fuel 1,000,000, timeout 100 ms, cache /", text, re.M
-    )
+    line = r"^wasm: wasmtime \d+\.\S+, memory as each test says, fuel 1,000,000, timeout 100 ms, cache /"
+    for flag in ("-v", "--airssys-wasm"):
+        assert re.search(line, project.run(flag, "--co").text, re.M)
+    assert "wasm:" not in project.run().text
     text = project.run("--wasm-memory=2 MiB", "--wasm-fuel=500", "--wasm-timeout-ms=2 s", "--wasm-cache-dir=c").text
     assert (
         f"memory 2 MiB (--wasm-memory), fuel 500 (--wasm-fuel), timeout 2,000 ms (--wasm-timeout-ms), cache {project.folder}/c"

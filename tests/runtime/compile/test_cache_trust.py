@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from pytest_airssys_wasm.runtime.binary.facts import GuestFacts
 from pytest_airssys_wasm.runtime.compile import private_files
 from pytest_airssys_wasm.runtime.compile.cache import CacheUnavailable, CompileCache
 from support.compile_cache import Counted, entries, run
@@ -141,20 +142,23 @@ def test_without_proc_an_entry_that_is_exchanged_while_it_is_loaded_is_not_used(
     assert cache._load([entry], load) is None
 
 
-def test_a_note_that_others_could_have_written_is_not_believed(cache, tmp_path, monkeypatch):
-    monkeypatch.setattr("pytest_airssys_wasm.runtime.compile.file_digests._SETTLED_NS", -(10**12))
+def test_a_note_about_a_source_that_others_could_have_written_is_not_believed(cache, tmp_path, monkeypatch):
+    monkeypatch.setattr("pytest_airssys_wasm.runtime.compile.signatures._SETTLED_NS", -(10**12))
     source = tmp_path / "guest.wasm"
     source.write_bytes(b"one")
-    digest = cache.read(source)[1]
+    facts = GuestFacts(
+        kind="component", digest="0" * 64, size_bytes=3, instance_bytes=0, is_soon_interrupted=False, shape=None
+    )
+    cache.remember(source, cache.read(source, "50")[1], facts, "50")
+    assert cache.facts(source, "50") == facts  # the note of this user is believed
     [note] = cache.directory.glob("*.source")
-    forged = note.read_text().replace(digest, "f" * 64)
-    note.write_text(forged)
-    assert cache.read(source)[1] == "f" * 64  # the note of this user is believed
+    content = note.read_bytes()
     for kind in ("open", "group", "named twice", "pipe", "link", "endless"):
         note.unlink(missing_ok=True)
-        note.write_text(forged)
+        note.write_bytes(content)
+        assert cache.facts(source, "50") == facts
         swap_for(kind)(note)
-        assert cache.read(source)[1] == digest, kind
+        assert cache.facts(source, "50") is None, kind
 
 
 @pytest.mark.parametrize("kind", ["pipe", "link", SWAPS_BY_ROOT])

@@ -5,9 +5,10 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from pytest_airssys_wasm.plugin import adapter
+from platformdirs import user_cache_path
+
 from pytest_airssys_wasm.plugin.settings import DEFAULT, SETTINGS
-from pytest_airssys_wasm.runtime.budget.limits import WORDS, limit_text
+from pytest_airssys_wasm.runtime.budget.limit_text import WORDS, limit_text
 
 if TYPE_CHECKING:
     import pytest
@@ -17,14 +18,15 @@ if TYPE_CHECKING:
 
 def header_lines(config: pytest.Config) -> list[str]:
     """Return the lines of the plugin in the header of a run."""
-    from platformdirs import user_cache_path
-
     settings = config.stash[SETTINGS]
     folder = settings.wasm_cache_dir or user_cache_path("pytest-airssys-wasm", appauthor=False)
     isolation = f", isolation {settings.wasm_isolation}" if settings.wasm_isolation else ""
     lines = [f"wasm: wasmtime {version('wasmtime')}, {limits_text(settings)}{isolation}, cache {folder}"]
-    if found := adapter.runtime_name(config):
-        lines.append(f"wasm suite: {' '.join(found)} ({settings.wasm_runtime})")
+    if settings.wasm_runtime is not None:
+        from pytest_airssys_wasm.plugin import adapter
+
+        if found := adapter.runtime_name(config):
+            lines.append(f"wasm suite: {' '.join(found)} ({settings.wasm_runtime})")
     return lines
 
 

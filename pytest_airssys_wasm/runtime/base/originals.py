@@ -120,6 +120,12 @@ class _True:
     """The class of threads as it was when this module was imported."""
 
     Thread = threading.Thread
+    os = importlib.import_module("os")
+
+
+def is_true_os(module: ModuleType) -> bool:
+    """Return whether a module is `os` itself, and not another file system that a test has put in its place."""
+    return module is _True.os
 
 
 def start_thread(work: Callable[[], object], name: str, stack_bytes: int | None = None) -> None:

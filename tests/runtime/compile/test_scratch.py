@@ -13,6 +13,7 @@ from textwrap import dedent
 import pytest
 
 from pytest_airssys_wasm import InvalidConfiguration
+from pytest_airssys_wasm.runtime.base.originals import system
 from pytest_airssys_wasm.runtime.compile import scratch
 from pytest_airssys_wasm.runtime.compile.scratch import ScratchFolder
 
@@ -122,7 +123,7 @@ def test_what_is_not_a_mark_of_ours_marks_nothing(temporary, abandoned, mark):
 
 
 def test_what_another_user_marked_stays(temporary, abandoned, monkeypatch):
-    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    monkeypatch.setattr(system.os, "geteuid", lambda: os.getuid() + 1)
     scratch._remove_abandoned()
     monkeypatch.undo()
     assert (abandoned / "file").exists()
@@ -179,7 +180,7 @@ def test_a_folder_that_cannot_be_marked_leaves_nothing(temporary, monkeypatch):
     def full(descriptor, content):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "write", full)
+    monkeypatch.setattr(system.os, "write", full)
     with pytest.raises(InvalidConfiguration, match=r"TMPDIR.*No space left on device"):
         ScratchFolder("test")
     assert [*temporary.iterdir()] == []

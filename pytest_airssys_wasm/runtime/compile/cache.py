@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, TypeVar
 from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
-from pytest_airssys_wasm.runtime.base.originals import allocate_lock, monotonic, start_thread, system
+from pytest_airssys_wasm.runtime.base.originals import allocate_lock, is_true_os, monotonic, start_thread
 from pytest_airssys_wasm.runtime.budget.machine import naming_lacks
 from pytest_airssys_wasm.runtime.compile.entries import LEFTOVERS, MOST_ENTRY_BYTES, Entries, checksum_of
 from pytest_airssys_wasm.runtime.compile.entry_checks import CheckedEntry, EntryChecks, key_of
@@ -172,7 +172,7 @@ class CompileCache:
                         path.unlink()
 
     def _usable(self) -> bool:
-        if os is not system.os:
+        if not is_true_os(os):
             return False  # a test has put another file system in place of this one, which has no cache
         if self._is_usable is None:
             problem = self._problem()

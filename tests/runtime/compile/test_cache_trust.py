@@ -12,11 +12,8 @@ from types import SimpleNamespace
 
 import pytest
 
-<<<<<<< ours
-from pytest_airssys_wasm.runtime.binary.facts import GuestFacts
-=======
 from pytest_airssys_wasm.runtime.base.originals import system
->>>>>>> theirs
+from pytest_airssys_wasm.runtime.binary.facts import GuestFacts
 from pytest_airssys_wasm.runtime.compile import private_files
 from pytest_airssys_wasm.runtime.compile.cache import CacheUnavailable, CompileCache
 from support.compile_cache import Counted, entries, run

@@ -12,7 +12,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from pytest_airssys_wasm.runtime.base.originals import system
 from pytest_airssys_wasm.runtime.binary.facts import GuestFacts
 from pytest_airssys_wasm.runtime.compile import private_files
 from pytest_airssys_wasm.runtime.compile.cache import CacheUnavailable, CompileCache
@@ -80,7 +79,7 @@ def test_what_others_left_in_a_folder_that_was_open_to_them_is_not_loaded_after_
     Counted(cache).fetch("k")
     again = Counted(CompileCache(cache.directory))
     assert again.cache._usable()
-    monkeypatch.setattr(system.os, "geteuid", lambda: os.getuid() + 1)
+    monkeypatch.setattr(private_files.os, "geteuid", lambda: os.getuid() + 1)
     with pytest.warns(CacheUnavailable, match=rf"it belongs to user {os.getuid()}; .*empty the folder"):
         found = again.cache._load(entries(cache), lambda path: path.read_bytes())
     assert found is None

@@ -41,7 +41,7 @@ def run_by_ci(gates):
 
 
 def test_ci_runs_sessions_that_exist_and_all_that_are_not_by_hand(gates):
-    by_hand = {"matrix-anew", "docs", "lowest", "newest"}
+    by_hand = {"matrix-anew", "docs", "release", "lowest", "newest"}
     assert {name for name, _ in sessions(gates)} == {*run_by_ci(gates), *by_hand}
     scripts = "".join(path.read_text("utf-8") for path in (ROOT / ".ci").iterdir())
     named = {name for names in re.findall(r'nox" -s (.+)', scripts) for name in names.split()}
@@ -77,3 +77,23 @@ def test_pre_commit_runs_the_tools_of_the_session_lint(gates):
     assert {text.split()[0] for text in re.findall(r"entry: (.+)", hooks)} == tools
     assert re.findall(r"- repo: (.+)", hooks) == ["local"]
     assert set(re.findall(r"language: (.+)", hooks)) == {"system"}
+
+
+def test_a_release_has_a_wheel_for_each_platform_on_linux_and_is_made_by_the_session(gates):
+    targets = re.findall(
+        r'^    "(\w+-linux-\w+)": Target', (ROOT / "native/build_guard.py").read_text("utf-8"), re.MULTILINE
+    )
+    (released,) = (
+        ast.literal_eval(node.value)
+        for node in gates.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "RELEASED"
+    )
+    assert list(released) == targets
+    workflow = (ROOT / ".github/workflows/release.yml").read_text("utf-8")
+    assert re.findall(r"run: (\.ci/.+)", workflow) == [".ci/run", ".ci/nox -s release"]
+
+
+def test_the_changelog_has_the_version_that_is_built():
+    project = toml.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    headings = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
+    assert headings[:2] == ["Unreleased", project["version"]]

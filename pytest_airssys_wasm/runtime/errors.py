@@ -226,7 +226,8 @@ class InvalidConfiguration(WasmError, ValueError):
 
 
 class UnfitHost(InvalidConfiguration):
-    """The machine lacks something that guests need, such as address space, `/proc` or room in its temporary folder.
+    """The machine lacks something that guests need, such as address space, `/proc`, room in its temporary folder or the
+    library of the native guard.
 
     The error says nothing about the guest.
     """

@@ -16,9 +16,9 @@ PAGES = [CONTRIBUTING, ARCHITECTURE, *sorted((ROOT / "docs" / "decisions").glob(
 
 pytestmark = pytest.mark.skipif(not CONTRIBUTING.is_file() or not PACKAGE.is_dir(), reason="needs a checkout")
 
-FOLDERS = r"(?:pytest_airssys_wasm|conformance|fixtures|tests|adapters|examples|benchmarks|docs|\.ci)"
+FOLDERS = r"(?:pytest_airssys_wasm|conformance|fixtures|tests|adapters|examples|benchmarks|docs|native|\.ci|\.github)"
 PATH = re.compile(
-    rf"`((?:{FOLDERS}/[\w./-]*)|README\.md|CHANGELOG\.md|CONTRIBUTING\.md|pyproject\.toml|noxfile\.py)(?::([\w.]+))?`"
+    rf"`((?:{FOLDERS}/[\w./-]*)|README\.md|CHANGELOG\.md|CONTRIBUTING\.md|pyproject\.toml|noxfile\.py|hatch_build\.py)(?::([\w.]+))?`"
 )
 RECIPE = re.compile(r"^<!-- recipe: (?P<example>.+) -->\n(?P<table>(?:\|.*\n)+)", re.MULTILINE)
 

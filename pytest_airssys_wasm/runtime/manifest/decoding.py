@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
 import msgspec
@@ -48,7 +49,7 @@ def decode_table(raw: Any, model: type[S], keys: Keys, problems: Problems) -> S 
     if not isinstance(raw, dict):
         problems.add(keys, raw, "a table")
         return None
-    fields = {field.name: field for field in msgspec.structs.fields(model)}
+    fields = _fields(model)
     meant: set[str] = set()
     for key in raw.keys() - fields.keys():
         near = difflib.get_close_matches(key, fields, n=1)
@@ -64,6 +65,12 @@ def decode_table(raw: Any, model: type[S], keys: Keys, problems: Problems) -> S 
     if model in _IN_PARTS:
         return model(**{name: None for name, field in fields.items() if field.required} | values)
     return model(**values) if len(problems) == before else None
+
+
+@cache
+def _fields(model: type[msgspec.Struct]) -> dict[str, msgspec.structs.FieldInfo]:
+    """Return the keys of a table with their types. msgspec takes a fifth of a millisecond to find them."""
+    return {field.name: field for field in msgspec.structs.fields(model)}
 
 
 def _add_missing(keys: Keys, problems: Problems) -> None:

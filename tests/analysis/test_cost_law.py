@@ -138,7 +138,16 @@ def test_a_guest_that_varies_has_no_law(engine):
 def test_a_law_ends_where_calls_end_otherwise(engine, law_of):
     law = law_of(module(function(when("(i32.gt_s (local.get $n) (i32.const 700))", "unreachable", times(N, EDIT)))))
     assert law.ranges["n"][0] == 0
-    assert 8 <= law.ranges["n"][1] <= 700
+    assert 24 <= law.ranges["n"][1] <= 700
+
+
+@pytest.mark.parametrize("special", [45, 777, 3_001])
+def test_an_exception_at_a_number_of_the_code_is_seen(engine, law_of, special):
+    body = times(N, EDIT) + when(f"(i32.eq {N} (i32.const {special}))", MORE * 5)
+    law = law_of(module(function(body)))
+    assert special <= law.ranges["n"][1]
+    fuel = engine.execute(engine.load(module(function(body))), "f", special, limits=LIMITS).usage.fuel.consumed
+    assert law.fuel({"n": special}) == fuel == law.fuel({"n": special - 1}) + 13 + 5 * 6
 
 
 def test_a_law_keeps_the_limits(engine):

@@ -14,6 +14,7 @@ from pytest_airssys_wasm.analysis.laws.terms import Formula
 from pytest_airssys_wasm.analysis.repeatable import Deadline, RepeatableGuest
 from pytest_airssys_wasm.runtime.base.printable import printable
 from pytest_airssys_wasm.runtime.budget.limits import parse_count
+from pytest_airssys_wasm.runtime.guest.constants import constants_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,8 +36,10 @@ _INSIDE = 20
 """The value of the first size while the second one is varied: small sizes often have formulas of their own."""
 _MOST_FUEL = 10_000_000
 """The fuel of one run: what costs more takes too long to be run again and again."""
-_LEAST_RANGE = 8
+_LEAST_RANGE = 24
 """The number of sizes in a row of which a law has to speak, unless the arguments have fewer."""
+_MOST_SUSPECTS = 6
+"""The number of constants of the guest that are tried as sizes: those first that its code compares with something."""
 _MOST_TOGETHER = (256, 64, 20)
 """The largest values of each size that are tried when two are varied: both together often cost their product."""
 _MOST_FAILING = 4
@@ -91,6 +94,8 @@ class _Search:
         self._chance = random.Random(export)
         self._figures: dict[Point, Figures | None] = {}
         self._first_error: WasmError | None = None
+        numbers = constants_of(guest.component).integers[:_MOST_SUSPECTS]
+        self._suspects = tuple(dict.fromkeys(number + more for number in numbers for more in (0, 1)))
         fuel = guest.limits.fuel
         self._limits = guest.under(fuel=_MOST_FUEL if fuel is None else min(fuel, _MOST_FUEL))
 
@@ -149,8 +154,9 @@ class _Search:
             return None if measured is None else measured[:figures]
 
         is_alone = len(self._arguments.sizes) == 1
-        most = MOST_RUNS - self._guest.runs if is_alone and figures == 2 else _MOST_ALONE
-        samples = Samples(measure, most, lambda: self._deadline.is_over)
+        left = MOST_RUNS * len(self._arguments.sizes) - self._guest.runs
+        most = left if is_alone else min(left, _MOST_ALONE)
+        samples = Samples(measure, most, lambda: self._deadline.is_over, self._suspects)
         for point in [point for point in self._figures if point == at(point[index])]:
             samples.known[point[index]] = measure(point[index])
         high = self._arguments.sizes[index].high

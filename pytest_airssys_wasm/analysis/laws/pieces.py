@@ -6,8 +6,10 @@ the unit, and where it fails, its range ends, and another piece begins.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from pytest_airssys_wasm.analysis.laws.fitting import SPARE, Model, explained, models, solve
@@ -26,8 +28,6 @@ _MOST_SINGLE = 8
 _CONSTANT = Model(((),))
 _FIRST_PREDICTIONS = 5
 """The number of fresh points that a formula predicts before the next piece is looked for."""
-_ENOUGH = 8
-"""The number of fresh points that must be predicted after a formula has failed and was replaced."""
 
 
 class OutOfRuns(Exception):
@@ -59,9 +59,17 @@ class Learnt:
 class Samples:
     """The figures that are known, and the runs that may still be made for more."""
 
-    def __init__(self, measure: Callable[[int], Figures | None], most: int, is_over: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        measure: Callable[[int], Figures | None],
+        most: int,
+        is_over: Callable[[], bool],
+        suspects: Sequence[int] = (),
+    ) -> None:
+        self.suspects = suspects
+        """The sizes at which the guest may behave differently, because it has them in its code."""
         self.known: dict[int, Figures | None] = {}
-        self.kept_back = most // 3
+        self.kept_back = 2 * most // 5
         """The number of runs that are kept for the attempt to refute a law when it has been found."""
         self._measure = measure
         self._left = most
@@ -103,18 +111,18 @@ def learn(samples: Samples, low: int, high: int, chance: random.Random) -> Learn
             break
         start = found[-1].high + 1
     samples.kept_back = 0
-    doubtful = None
-    while True:
-        left = samples.left
-        refuted = _refute(samples, stretches, chance)
+    predicted: Counter[int] = Counter()
+    while stretches:
+        refuted, is_sure = _refute(samples, stretches, predicted, chance)
         if refuted is None:
-            if doubtful is not None and left - samples.left < _ENOUGH:
-                stretches = _where_all_was_run(samples, stretches, doubtful)
-                reason = reason or "a formula that held for other sizes failed, and no more runs may be made"
+            if not is_sure:
+                stretches = _certain(samples, stretches, predicted)
+                reason = reason or "no more runs may be made"
             break
-        index, _ = refuted
-        begin = doubtful = stretches[index].low
-        del stretches[index:]
+        begin = stretches[refuted].low
+        for one in stretches[refuted:]:
+            del predicted[one.low]
+        del stretches[refuted:]
         while begin <= high:
             found, reason = _next(samples, begin, high, stretches[-1] if stretches else None, chance)
             stretches += found
@@ -124,32 +132,64 @@ def learn(samples: Samples, low: int, high: int, chance: random.Random) -> Learn
     return Learnt(stretches=tuple(stretches), reason=reason)
 
 
-def _where_all_was_run(samples: Samples, stretches: Sequence[Stretch], doubtful: int) -> list[Stretch]:
-    """Return the pieces below a doubtful size, and of the next piece as much as has been run, size for size."""
-    kept = [one for one in stretches if one.high < doubtful]
-    next_one = next((one for one in stretches if one.low == doubtful), None)
-    if next_one is not None:
-        high = next_one.low
-        while high < next_one.high and samples.known.get(high + 1) is not None:
-            high += 1
-        kept.append(Stretch(low=next_one.low, high=high, formulas=next_one.formulas))
-    return kept
-
-
-def _refute(samples: Samples, stretches: Sequence[Stretch], chance: random.Random) -> tuple[int, int] | None:
-    """Spend the remaining runs on fresh points; return the piece and the point where a formula fails, if one does."""
-    if not stretches:
-        return None
+def _refute(
+    samples: Samples, stretches: Sequence[Stretch], predicted: Counter[int], chance: random.Random
+) -> tuple[int | None, bool]:
+    """Spend the remaining runs on fresh points. Return the index of a piece whose formula fails, and whether each piece
+    has predicted enough points, which are counted in `predicted` by the beginnings of the pieces.
+    """
     low, high = stretches[0].low, stretches[-1].high
-    for x in _fresh(low, high, chance):
+    lacking = [*_lacking(samples, stretches, predicted, chance)]
+    for x in chain(samples.suspects, lacking, _fresh(low, high, chance)):
         if not samples.left:
-            return None
-        if x in samples.known:
+            break
+        if x in samples.known or not low <= x <= high:
             continue
         index = next(i for i, one in enumerate(stretches) if one.low <= x <= one.high)
         if samples.at(x) != stretches[index].predict(x):
-            return index, x
-    return None
+            return index, False
+        predicted[stretches[index].low] += 1
+    return None, all(_is_certain(samples, one, predicted) for one in stretches)
+
+
+def _lacking(
+    samples: Samples, stretches: Sequence[Stretch], predicted: Counter[int], chance: random.Random
+) -> Iterator[int]:
+    """Yield sizes at which pieces have to be tried that have not predicted enough yet."""
+    for one in stretches:
+        untried = _untried(samples, one)
+        missing = _needed(len(untried) + predicted[one.low]) - predicted[one.low]
+        yield from chance.sample(untried, max(0, min(len(untried), missing)))
+
+
+def _untried(samples: Samples, one: Stretch) -> list[int]:
+    return [x for x in range(one.low, one.high + 1) if x not in samples.known]
+
+
+def _needed(count: int) -> int:
+    """Return how many of some sizes have to be tried: three, and more for a long range."""
+    return min(count, 2 + count.bit_length() // 2)
+
+
+def _is_certain(samples: Samples, one: Stretch, predicted: Counter[int]) -> bool:
+    count = len(_untried(samples, one)) + predicted[one.low]
+    return predicted[one.low] >= _needed(count) or count == predicted[one.low]
+
+
+def _certain(samples: Samples, stretches: Sequence[Stretch], predicted: Counter[int]) -> list[Stretch]:
+    """Return the pieces up to the first that has not predicted enough, and of that one as much as has been run."""
+    kept: list[Stretch] = []
+    for one in stretches:
+        if _is_certain(samples, one, predicted):
+            kept.append(one)
+            continue
+        end = one.low
+        while samples.known.get(end) is not None:
+            end += 1
+        if end > one.low:
+            kept.append(Stretch(low=one.low, high=min(one.high, end - 1), formulas=one.formulas))
+        break
+    return kept
 
 
 def _fresh(low: int, high: int, chance: random.Random) -> Iterator[int]:

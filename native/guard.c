@@ -599,6 +599,8 @@ static void leave(guard_run *run) {
   if (run->next) run->next->link = run->link;
   pthread_mutex_unlock(&lock);
   run->finished_ns = now();
+  /* On a busy machine a guest that is late may be back before the keeper has seen it. */
+  if (run->finished_ns >= LOAD(run->due_ns)) stop_first(run, GUARD_TIMEOUT);
 }
 
 void *guard_component_instantiate(guard_run *run, void *linker, void *component, void *instance) {
@@ -677,6 +679,25 @@ void *guard_module_execute(guard_run *run, void *linker, void *module, void *ins
   return error ? error : trap;
 }
 
+/* Reset a run, so that the next entry begins it. */
+static void renew(guard_run *run) {
+  __atomic_store_n(&run->stop, GUARD_RUNNING, __ATOMIC_RELEASE);
+  run->entries = 0;
+  run->started_ns = run->finished_ns = 0;
+  run->fuel_left = run->fuel;
+}
+
+void *guard_component_call_anew(guard_run *run, void *function, const void *arguments, size_t count, void *results,
+                                size_t result_count) {
+  renew(run);
+  return guard_component_call(run, function, arguments, count, results, result_count);
+}
+
+void *guard_module_call_anew(guard_run *run, void *function, void *values, size_t count) {
+  renew(run);
+  return guard_module_call(run, function, values, count);
+}
+
 void *guard_resource_drop(guard_run *run, void *resource) {
   void *error = enter(run);
   if (error) return error;
@@ -706,6 +727,16 @@ void guard_store_new(guard_run *run, void *engine, int64_t table_elements, int64
 void guard_store_delete(guard_run *run) {
   table.store_delete(run->store);
   run->store = run->context = NULL;
+}
+
+void *guard_component_run(guard_run *run, void *engine, const int64_t *counts, void *linker, void *component,
+                          void *instance, const void *export_index, void *function, const void *arguments,
+                          size_t count, void *results, size_t result_count) {
+  guard_store_new(run, engine, counts[0], counts[1], counts[2], counts[3]);
+  void *error = guard_component_execute(run, linker, component, instance, export_index, function, arguments, count,
+                                        results, result_count);
+  guard_store_delete(run);
+  return error;
 }
 
 static void before_fork(void) {

@@ -155,12 +155,21 @@ GUARD_API void *guard_component_call(guard_run *run, void *function, const void 
 GUARD_API void *guard_component_execute(guard_run *run, void *linker, void *component, void *instance,
                                         const void *export_index, void *function, const void *arguments, size_t count,
                                         void *results, size_t result_count);
+/* Make a store, instantiate, call, and free the store again. `counts` are the arguments of `guard_store_new`. The results
+ * stay valid, and so do the figures. */
+GUARD_API void *guard_component_run(guard_run *run, void *engine, const int64_t *counts, void *linker, void *component,
+                                    void *instance, const void *export_index, void *function, const void *arguments,
+                                    size_t count, void *results, size_t result_count);
 GUARD_API void *guard_module_instantiate(guard_run *run, void *linker, void *module, void *instance);
 /* `values` holds the arguments, and afterwards the results: `count` values of 16 bytes. */
 GUARD_API void *guard_module_call(guard_run *run, void *function, void *values, size_t count);
 /* Instantiate and call as one entry. `function` is written, and `name` must be an exported function. */
 GUARD_API void *guard_module_execute(guard_run *run, void *linker, void *module, void *instance, const char *name,
                                      size_t length, void *function, void *values, size_t count);
+/* Begin a new run with the fuel and timeout of the last one, and call. The caller need not write anything before. */
+GUARD_API void *guard_component_call_anew(guard_run *run, void *function, const void *arguments, size_t count,
+                                          void *results, size_t result_count);
+GUARD_API void *guard_module_call_anew(guard_run *run, void *function, void *values, size_t count);
 GUARD_API void *guard_resource_drop(guard_run *run, void *resource);
 
 /* Whether this thread has enough stack left for an entry. */

@@ -144,6 +144,9 @@ class WorkerBackend:
 
         return job
 
+    def direct_call(self, *_: Any) -> None:
+        return None
+
     def stop(self) -> None:
         worker = self._lease.worker
         if worker is not None and any(run.stop is Stop.CANCELLED for run in self.running):

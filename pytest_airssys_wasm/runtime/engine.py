@@ -11,11 +11,13 @@ from pytest_airssys_wasm.runtime.base.originals import monotonic
 from pytest_airssys_wasm.runtime.base.regular_files import GUEST_BYTES, UnfitFile, read_regular
 from pytest_airssys_wasm.runtime.binary.facts import GuestFacts, read_facts
 from pytest_airssys_wasm.runtime.binary.formats import is_text
+from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.capi.abi import WASMTIME_VERSION
 from pytest_airssys_wasm.runtime.compile.compiler import Compiler
 from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidComponent, InvalidConfiguration
 from pytest_airssys_wasm.runtime.guest.backend import Isolation
 from pytest_airssys_wasm.runtime.guest.core_module import CoreModule
+from pytest_airssys_wasm.runtime.guest.direct_executions import Failed, compile_execution
 from pytest_airssys_wasm.runtime.guest.engine_core import EngineCore
 from pytest_airssys_wasm.runtime.guest.wit_component import WitComponent
 from pytest_airssys_wasm.runtime.manifest.loading import PLATFORM_RANGE, load_manifest
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.base.outcome import Finished
     from pytest_airssys_wasm.runtime.base.usage import Execution
     from pytest_airssys_wasm.runtime.binary.formats import Kind
-    from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
     from pytest_airssys_wasm.runtime.compile.cache import CompileCache
     from pytest_airssys_wasm.runtime.execution.guest_threads import GuestThreads
     from pytest_airssys_wasm.runtime.guest.backend import BackendFactory
@@ -184,8 +185,37 @@ class WasmEngine(EngineCore):
         errors of `Instance.call` for a wrong name or argument.
         """
         check_component(component, self)
-        with LimitedStore(self, limits or _limits_of(component), host=host, wasi=wasi) as store:
+        limits = limits or _limits_of(component)
+        if host is None and wasi is None and self.on_execution is None and self.backends is None:
+            done = self._execute_directly(component, function, args, limits)
+            if done is not None:
+                return done
+        with LimitedStore(self, limits, host=host, wasi=wasi) as store:
             return store.execute(component, function, *args)
+
+    def _execute_directly(
+        self, component: Component, function: str, args: tuple[Any, ...], limits: ResourceLimits
+    ) -> Execution | None:
+        """Run a guest that needs nothing but itself; `None` if it has to run in a `LimitedStore`."""
+        if type(function) is not str:
+            return None
+        known = component.direct_executions
+        prepared = known.get((function, id(limits)))
+        if prepared is None or prepared[0] is not limits:
+            if not isinstance(limits, ResourceLimits) or function not in component.function_names():
+                return None
+            if len(known) >= _MOST_PREPARED:
+                known.clear()
+            prepared = known[function, id(limits)] = (limits, compile_execution(self, component, function, limits))
+        execute = prepared[1]
+        if execute is None:
+            return None
+        self.abandoned_guests.check()
+        done: Execution | Failed | None = execute(args)
+        if isinstance(done, Failed):
+            with LimitedStore(self, limits) as store:
+                store.conclude_failed(component, function, args, done)
+        return done
 
     async def execute_async(
         self,
@@ -228,6 +258,10 @@ class WasmEngine(EngineCore):
         cache = "no cache" if self.cache is None else f"cache {self.cache!r}"
         isolation = "" if self.isolation is None else f", {self.isolation!r}"
         return f"<engine with {cache}{isolation}>"
+
+
+_MOST_PREPARED = 64
+"""The number of prepared executions that a component keeps."""
 
 
 def _manifest_beside(path: Path, memory_range: tuple[int, int]) -> Manifest | None:

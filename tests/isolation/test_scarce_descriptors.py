@@ -109,7 +109,7 @@ def no_thread(*_, **__):
 
 def test_a_guest_without_a_thread_costs_its_store_nothing(engine, monkeypatch):
     guest = engine.load(GUEST)
-    with LimitedStore(engine, LIMITS) as store:
+    with LimitedStore(engine, LIMITS, wasi=Wasi()) as store:  # its guests do not run on the thread of their caller
         instance = store.instantiate(guest)
         engine.guest_threads.close()
         monkeypatch.setattr(guest_threads, "start_thread", no_thread)

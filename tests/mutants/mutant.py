@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from msgspec import structs
 
 from pytest_airssys_wasm.conformance import inprocess
+from pytest_airssys_wasm.runtime.guest import direct_executions, in_process
 from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
 if TYPE_CHECKING:
@@ -63,13 +65,25 @@ class Family:
             name=plant.__name__.strip("_").replace("_", "-"),
             family=self.name,
             sentence=(plant.__doc__ or "").strip(),
-            plant=plant,
+            plant=_on_the_general_way(plant),
             alone=alone,
             lasts=lasts,
             soaks=alone and self.soaks,
         )
         self.mutants.append(mutant)
         return plant
+
+
+def _on_the_general_way(plant: Plant) -> Plant:
+    """Plant a defect where every execution takes the way on which all can be changed: that of a guest thread."""
+
+    @wraps(plant)
+    def planted(patch: pytest.MonkeyPatch) -> None:
+        for module in (in_process, direct_executions):
+            patch.setattr(module, "may_run_here", lambda *_: False)
+        plant(patch)
+
+    return planted
 
 
 def around(patch: pytest.MonkeyPatch, owner: Any, name: str, instead: Callable[..., Any]) -> None:

@@ -12,7 +12,7 @@ import os
 from ctypes import CFUNCTYPE, PYFUNCTYPE, c_bool, c_char_p, c_int32, c_int64, c_size_t, c_uint64, c_void_p
 from functools import cache
 from struct import Struct
-from typing import Any
+from typing import Any, NamedTuple
 
 from wasmtime import _ffi
 
@@ -27,8 +27,10 @@ frames in host functions and signal handlers.
 
 RUNNING, TIMEOUT, OUTPUT, CANCELLED, RAISED, FILES = range(6)
 """The reasons for which a run is stopped, as numbers of the guard. `RAISED`: a signal handler has raised."""
-NO_STACK = 1
-"""The value of `GuardRun.refused` on a thread that has too little stack left for a guest."""
+NO_STACK, NO_THREAD = 1, 2
+"""The reasons for which an entry did not take place: the thread has too little stack left for a guest; the thread that
+keeps deadlines cannot be started.
+"""
 
 _WASMTIME = (
     *("error_new", "trap_new_code", "engine_increment_epoch", "config_host_memory_creator_set", "store_new"),
@@ -111,6 +113,24 @@ class GuardRun(ctypes.Structure):
     )
 
 
+READ_FIGURES = Struct("<i12xQQqqqq8xqq").unpack_from
+"""The function that reads the `Figures` of a run."""
+
+
+class Figures(NamedTuple):
+    """The figures of a run that has ended, as `READ_FIGURES` reads them."""
+
+    stop: int
+    fuel: int
+    fuel_left: int
+    started_ns: int
+    finished_ns: int
+    limit_bytes: int
+    cpu_ns: int
+    peak_bytes: int
+    denied_growths: int
+
+
 _LONGEST_NS = 2**62
 """The longest timeout in nanoseconds, 146 years."""
 _write_beginning = Struct("<iiqQQqq").pack_into
@@ -143,9 +163,12 @@ class Guard:
         self.store_delete = long("store_delete", None, pointer)
         self.component_instantiate = long("component_instantiate", pointer, *[pointer] * 4)
         self.component_call = long("component_call", pointer, *[pointer] * 3, c_size_t, pointer, c_size_t)
+        self.component_call_anew = long("component_call_anew", pointer, *[pointer] * 3, c_size_t, pointer, c_size_t)
+        self.component_run = long("component_run", *[pointer] * 10, c_size_t, pointer, c_size_t)
         self.component_execute = long("component_execute", pointer, *[pointer] * 7, c_size_t, pointer, c_size_t)
         self.module_instantiate = long("module_instantiate", pointer, *[pointer] * 4)
         self.module_call = long("module_call", pointer, *[pointer] * 3, c_size_t)
+        self.module_call_anew = long("module_call_anew", pointer, *[pointer] * 3, c_size_t)
         self.module_execute = long("module_execute", *[pointer] * 5, c_char_p, c_size_t, pointer, pointer, c_size_t)
         self.resource_drop = long("resource_drop", pointer, pointer, pointer)
         self.stop = short("stop", None, pointer, c_int32)
@@ -182,6 +205,11 @@ def guard() -> Guard:
     Raises `UnfitHost` if the library cannot be used.
     """
     return Guard(guard_library())
+
+
+def has_raised(run: GuardRun) -> bool:
+    """Return whether a signal handler raised an exception while the guest ran on the main thread."""
+    return bool(run.exception[0])
 
 
 def restore_exception(run: GuardRun) -> None:

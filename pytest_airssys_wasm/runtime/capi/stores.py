@@ -9,7 +9,8 @@ from typing import Any
 from pytest_airssys_wasm.runtime.capi import abi, failures
 from pytest_airssys_wasm.runtime.capi.guard import GuardRun, guard
 
-_MOST = 2**63 - 1
+MOST = 2**63 - 1
+"""The greatest limit that wasmtime and the guard take."""
 
 
 def address(managed: Any) -> int:
@@ -46,12 +47,12 @@ class RawStore:
         if sys.is_finalizing():
             raise RuntimeError("no guest can be run any more: the interpreter is ending")  # ctypes would crash
         self.guard = guard()
-        self.run = GuardRun(limit_bytes=min(memory_bytes, _MOST))
+        self.run = GuardRun(limit_bytes=min(memory_bytes, MOST))
         """The account and the figures of the store."""
         self.address = addressof(self.run)
         """The address of `run`, which stands for the store in functions of the guard."""
         # A negative count would mean "no limit" to wasmtime, and a larger one would wrap to it.
-        counts = (min(count, _MOST) for count in (table_elements, instances, tables, memories))
+        counts = (min(count, MOST) for count in (table_elements, instances, tables, memories))
         self.guard.store_new(self.address, engine, *counts)
         self.context: int = self.run.context
         """The address of the `wasmtime_context_t`."""

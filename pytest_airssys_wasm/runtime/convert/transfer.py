@@ -130,6 +130,10 @@ class Transfer:
         if self._stop():
             raise Interrupted
 
+    def stop_at(self, stop: Callable[[], bool]) -> None:
+        """Interrupt conversions from now on if `stop()` says so."""
+        self._stop = stop
+
     def end(self) -> None:
         """End the conversions.
 

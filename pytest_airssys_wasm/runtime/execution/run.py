@@ -58,6 +58,7 @@ class Run:
     """The state of one execution. The guest's thread stores its results before it releases `done`.
 
     `account` is the store's struct of the native guard, with the figures of the run until `settle` copies them.
+    `has_ended` keeps the figures that are there: those of a run that turned out to have failed.
     """
 
     __slots__ = (
@@ -98,11 +99,14 @@ class Run:
         "wake_loop",
     )
 
-    def __init__(self, limits: ResourceLimits, fuel_budget: int | None, account: GuardRun) -> None:
+    def __init__(
+        self, limits: ResourceLimits, fuel_budget: int | None, account: GuardRun, *, has_ended: bool = False
+    ) -> None:
         self.limits = limits
         self.fuel_budget = fuel_budget
         self.account = account
-        begin_run(account, self.fuel_at_start, limits.timeout_ms)
+        if not has_ended:
+            begin_run(account, self.fuel_at_start, limits.timeout_ms)
         self.transfer = Transfer(limits.transfer, self.is_stopped)
         self.handles: list[int] = []
         """The resource handles that conversions own. They are freed when the guest's thread has finished."""

@@ -16,7 +16,8 @@ from pytest_airssys_wasm.runtime.base.originals import monotonic
 from pytest_airssys_wasm.runtime.base.printable import counted
 from pytest_airssys_wasm.runtime.base.usage import FuelMetrics, Usage
 from pytest_airssys_wasm.runtime.budget.limit_text import limit_text
-from pytest_airssys_wasm.runtime.budget.machine import no_memory
+from pytest_airssys_wasm.runtime.budget.machine import no_memory, no_thread
+from pytest_airssys_wasm.runtime.capi.guard import NO_THREAD
 from pytest_airssys_wasm.runtime.errors import (
     ComponentTrapped,
     ExecutionTimeout,
@@ -171,6 +172,8 @@ def _failure(run: Run) -> Failure | None:
 
 
 def _verdict(run: Run) -> BaseException | None:
+    if run.account.refused == NO_THREAD:
+        return no_thread()
     failure = _failure(run)
     kind = failure.kind if failure else None
     is_late = _is_late(run)

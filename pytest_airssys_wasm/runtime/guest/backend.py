@@ -6,7 +6,7 @@ A store delegates to a backend, which runs its guests in this process or in anot
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from pytest_airssys_wasm.runtime.compile.compiler import IsolatedCompiler
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.execution.open_files import OpenFiles
     from pytest_airssys_wasm.runtime.execution.output import CapturedOutput
     from pytest_airssys_wasm.runtime.execution.run import Run
-    from pytest_airssys_wasm.runtime.guest.operations import Operation, Runner
+    from pytest_airssys_wasm.runtime.guest.direct_calls import DirectUse
+    from pytest_airssys_wasm.runtime.guest.operations import InstanceHandle, Operation, Runner
     from pytest_airssys_wasm.runtime.host.functions import HostFunctions
     from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
 
@@ -68,6 +69,11 @@ class Backend(Protocol):
         If `run.is_direct` is set, it is a job of the caller's thread, which may raise what a signal handler raises.
         Raises the errors that can be detected before anything has run.
         """
+
+    def direct_call(
+        self, handle: InstanceHandle, name: str, use: DirectUse, general: Callable[..., Any]
+    ) -> Callable[..., Any] | None:
+        """Return a function that calls an export directly, or `general`; `None` if that is not possible."""
 
     def stop(self) -> None:
         """Make the guests check `run.stop`. This method is called repeatedly until the guest ends."""

@@ -116,6 +116,8 @@ class Component(ABC):
         """The bytes that an instance takes for globals, functions, tables and the like, approximately."""
         self.is_soon_interrupted = False
         """Whether the code can be interrupted within microseconds, because it has no bulk operations."""
+        self.direct_executions: dict[tuple[str, int], tuple[Any, Any]] = {}
+        """The prepared executions by export and identity of their limits, with these limits."""
         self.load_ms = 0.0
         """The time in milliseconds that loading the guest took."""
         self.was_compiled = True

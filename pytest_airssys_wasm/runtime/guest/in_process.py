@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from ctypes import c_char
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_airssys_wasm.runtime.base.originals import get_ident
 from pytest_airssys_wasm.runtime.base.values import Ok
-from pytest_airssys_wasm.runtime.budget.limits import MAX_U64
 from pytest_airssys_wasm.runtime.budget.native_threads import WASI
 from pytest_airssys_wasm.runtime.capi import abi, failures
 from pytest_airssys_wasm.runtime.capi.guard import restore_exception
@@ -22,6 +22,11 @@ from pytest_airssys_wasm.runtime.execution.run import GuestFailed
 from pytest_airssys_wasm.runtime.execution.verdict import judge, measure
 from pytest_airssys_wasm.runtime.guest import component_calls, module_calls
 from pytest_airssys_wasm.runtime.guest.core_module import CoreModule
+from pytest_airssys_wasm.runtime.guest.direct_calls import (
+    MOST_ARGUMENT_BYTES,
+    compile_component_call,
+    compile_module_call,
+)
 from pytest_airssys_wasm.runtime.guest.operations import (
     CallExport,
     DropResource,
@@ -29,6 +34,7 @@ from pytest_airssys_wasm.runtime.guest.operations import (
     Instantiate,
     Instantiated,
 )
+from pytest_airssys_wasm.runtime.guest.placement import may_run_here
 from pytest_airssys_wasm.runtime.guest.store_context import StoreContext, wasi_config
 from pytest_airssys_wasm.runtime.guest.wit_component import WitComponent
 
@@ -40,6 +46,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.execution.run import Run
     from pytest_airssys_wasm.runtime.guest.backend import StoreSettings
     from pytest_airssys_wasm.runtime.guest.component import Component
+    from pytest_airssys_wasm.runtime.guest.direct_calls import Call, DirectUse
     from pytest_airssys_wasm.runtime.guest.engine_core import EngineCore
     from pytest_airssys_wasm.runtime.guest.operations import Operation, PreparedCall, Runner
 
@@ -49,12 +56,6 @@ MOST_INSTANCE_BYTES = 32 * 2**20
 """The maximum number of bytes that the instances of a store may take for globals, functions, tables and similar items,
 which no other limit counts.
 """
-_MOST_BULK_BYTES = 8 * 2**20
-"""The bytes that one operation of a guest on its caller's thread may fill or copy, at a unit of fuel for each."""
-_MOST_TEXT_BYTES = 64 * 2**20
-"""The bytes of text that the result of such a guest may consist of."""
-_MOST_ARGUMENT_BYTES = 2**20
-"""The bytes of arguments that such a guest may be given."""
 _COMMAND = re.compile(r"wasi:cli/run@0\.2\.\d+#run")
 
 
@@ -103,6 +104,24 @@ class InProcessBackend:
         job = _direct_job if run.is_direct else _guest_job
         return job(run, self.raw, self.context.engine.runs, enter)
 
+    def direct_call(self, handle: InstanceHandle, name: str, use: DirectUse, general: Call) -> Call | None:
+        component = handle.component
+        function = handle.functions.get(name)
+        limits = self._limits
+        if function is None or self.context.wasi is not None:
+            return None
+        if not may_run_here(component, name, limits, limits.fuel):
+            return None
+        use = replace(use, raw=self.raw)
+        match component:
+            case CoreModule():
+                found = component.check_call(name, len(component.parameter_types(name)))
+                return compile_module_call(name, found, function, use, general)
+            case WitComponent() if not component.uses_resources:
+                export = component.check_call(name, len(component.parameter_types(name)))
+                return compile_component_call(name, export, function, use, general)
+        return None
+
     def stop(self) -> None:
         """Do nothing: the guard interrupts a guest whose run is stopped."""
 
@@ -124,22 +143,13 @@ class InProcessBackend:
         return b"" if self.output is None else self.output.text(name)
 
     def _may_run_here(self, operation: Operation, run: Run) -> bool:
-        """Return whether the guest may run on the thread of its caller.
-
-        It may if it cannot be blocked, and can always be interrupted soon. Otherwise the caller must be free to give it
-        up. wasmtime copies text at about 0.2 ms for each MiB; it converts lists so slowly that they need their own
-        thread.
-        """
-        component, limits = operation.component, self._limits
-        if component.calls_out or self.context.wasi is not None or run.transfer.moved_bytes > _MOST_ARGUMENT_BYTES:
-            return False
-        bulk_bytes = min(limits.memory, MAX_U64 if run.fuel_budget is None else run.fuel_budget)
-        if bulk_bytes > _MOST_BULK_BYTES and not component.is_soon_interrupted:
-            return False
-        texts = 0 if operation.function is None else component.text_results(operation.function)
-        if texts is None or texts * limits.memory > _MOST_TEXT_BYTES:
-            return False
-        return bool(self.raw.guard.has_stack())
+        """Return whether the guest of an operation may run on the thread of its caller."""
+        return (
+            self.context.wasi is None
+            and may_run_here(operation.component, operation.function, self._limits, run.fuel_budget)
+            and run.transfer.moved_bytes <= MOST_ARGUMENT_BYTES
+            and bool(self.raw.guard.has_stack())
+        )
 
     def _entry(self, operation: Operation, run: Run) -> Callable[[Run], Any]:
         """Return the function that enters guest code. Raises the errors that can be detected before."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.runtime.guest.component import UnknownExport, check_name, choose
@@ -9,6 +10,7 @@ from pytest_airssys_wasm.runtime.guest.operations import CallExport
 from pytest_airssys_wasm.runtime.wit.world import full_name
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from typing_extensions import Self
@@ -35,6 +37,7 @@ class Instance:
         self.component = handle.component
         """The component or module of the instance."""
         self._handle = handle
+        self._functions: dict[str, Function] = {}
 
     def call(self, name: str, /, *args: Any) -> Any:
         """Call an export as one execution. Return its value, or raise the `WasmError` with which it ended.
@@ -42,8 +45,8 @@ class Instance:
         Raises `UnknownExport` for a name that is not exported, `TypeError` or `ValueError`, which name the position in
         `args`, for a value that does not fit, and `StoreUnusable` for a store that is closed or in use.
         """
-        check_name(name)
-        return self.store.run(CallExport(self._handle, name, args))
+        function = self._functions.get(name) if type(name) is str else None
+        return (function or self._function(name))(*args)
 
     async def call_async(self, name: str, /, *args: Any) -> Any:
         """Call an export without blocking the running asyncio event loop; otherwise the same as `call`.
@@ -58,7 +61,17 @@ class Instance:
         return Interface(self, interface)
 
     def __getattr__(self, name: str) -> Function:
-        return _attribute(self, "", name)
+        function = self.__dict__[name] = _attribute(self, "", name)
+        return function
+
+    def _function(self, name: str) -> Function:
+        check_name(name)
+        function = self._functions.get(name)
+        if function is None:
+            function = Function(self.store, self._handle, name)
+            if name in self.component.function_names():
+                self._functions[name] = function
+        return function
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self.component.attributes.get("", ())]
@@ -114,22 +127,35 @@ class Interface:
 class Function:
     """An exported function, which can be called. pytest shows its `repr` in failing assertions."""
 
-    __slots__ = ("_instance", "_name")
+    __slots__ = ("_call", "_handle", "_name", "_store")
 
-    def __init__(self, instance: Instance, name: str) -> None:
-        self._instance = instance
+    # It knows the store and not the instance, which keeps it: so they are freed as soon as nobody uses them.
+    def __init__(self, store: Runner, handle: InstanceHandle, name: str) -> None:
+        self._store = store
+        self._handle = handle
         self._name = name
+        self._call: Callable[..., Any] | None = None
 
     def __call__(self, *args: Any) -> Any:
         """Call the function; the same as `Instance.call`."""
-        return self._instance.call(self._name, *args)
+        if self._call is not None:
+            return self._call(*args)
+        general = partial(_call, self._store, self._handle, self._name)
+        value = general(*args)
+        # Not before the first call, which tells whether there is such a function.
+        self._call = self._store.direct_call(self._handle, self._name, general) or general
+        return value
 
     async def call_async(self, *args: Any) -> Any:
         """Call the function without blocking the running event loop; the same as `Instance.call_async`."""
-        return await self._instance.call_async(self._name, *args)
+        return await self._store.run_async(CallExport(self._handle, self._name, args))
 
     def __repr__(self) -> str:
-        return f"<{self._name} of {self._instance.component!r}>"
+        return f"<{self._name} of {self._handle.component!r}>"
+
+
+def _call(store: Runner, handle: InstanceHandle, name: str, *args: Any) -> Any:
+    return store.run(CallExport(handle, name, args))
 
 
 def _attribute(instance: Instance, interface: str, attribute: str) -> Function:
@@ -137,7 +163,7 @@ def _attribute(instance: Instance, interface: str, attribute: str) -> Function:
     names = known.get(attribute)
     if names:
         name = choose(instance.component, attribute, names)
-        return Function(instance, full_name(interface, name))
+        return instance._function(full_name(interface, name))
     if attribute.startswith("__"):
         raise AttributeError(attribute)
     elsewhere = (full for full in instance.component.function_names() if full.rpartition("#")[0] != interface)

@@ -114,6 +114,9 @@ class Runner(Protocol):
     def stderr(self) -> bytes:
         """The bytes that guests have written to stderr so far."""
 
+    def direct_call(self, handle: InstanceHandle, name: str, general: Callable[..., Any]) -> Callable[..., Any] | None:
+        """Return a function that calls an export that was called before, or `general`; `None` if there is none."""
+
     def run(self, operation: Operation) -> Any:
         """Run an operation as one execution, and return its result or raise the error with which it ended."""
 

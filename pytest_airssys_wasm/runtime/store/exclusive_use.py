@@ -38,14 +38,15 @@ class ExclusiveUse:
         Raises `StoreUnusable` if another execution uses it, or if it cannot be used any more.
         """
         self.claims.append(claim)
+        if self._over is not None:
+            raise StoreUnusable(f"this store cannot be used any more: {self._over}")
         if self.claims[0] is not claim:
             running = RUN.get(None)
             if running is not None and running.account is self._account:
                 raise StoreUnusable("a host function may not call back into the store that is calling it")
             raise StoreUnusable("this store is in use: a store runs one execution at a time")
-        if self._over is not None:
-            raise StoreUnusable(f"this store cannot be used any more: {self._over}")
 
     def end(self, why: str) -> None:
-        """Prevent further use of the store."""
+        """Prevent further use of the store, also by those who only look for the first claim."""
         self._over = why
+        self.claims.insert(0, why)

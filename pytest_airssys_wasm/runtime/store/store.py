@@ -7,23 +7,26 @@ from __future__ import annotations
 import weakref
 from dataclasses import fields
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from pytest_airssys_wasm.runtime.base.originals import monotonic
 from pytest_airssys_wasm.runtime.base.outcome import Call, Finished
 from pytest_airssys_wasm.runtime.base.printable import printable
-from pytest_airssys_wasm.runtime.base.usage import Execution, Usage, UsageTotals
+from pytest_airssys_wasm.runtime.base.usage import Execution, Usage
 from pytest_airssys_wasm.runtime.budget.machine import naming_lacks
+from pytest_airssys_wasm.runtime.capi.guard import has_raised, restore_exception
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration, UnfitHost, WasmError, outcome_of
 from pytest_airssys_wasm.runtime.execution.clock import cancel, keep_time, wait_done
 from pytest_airssys_wasm.runtime.execution.run import Run, Stop
 from pytest_airssys_wasm.runtime.guest.backend import StoreSettings
 from pytest_airssys_wasm.runtime.guest.component import check_name
+from pytest_airssys_wasm.runtime.guest.direct_calls import DirectUse
 from pytest_airssys_wasm.runtime.guest.in_process import InProcessBackend
 from pytest_airssys_wasm.runtime.guest.instance import Instance
-from pytest_airssys_wasm.runtime.guest.operations import Instantiate
+from pytest_airssys_wasm.runtime.guest.operations import CallExport, Instantiate
 from pytest_airssys_wasm.runtime.store.arguments import check_component, check_parts
 from pytest_airssys_wasm.runtime.store.exclusive_use import ExclusiveUse
+from pytest_airssys_wasm.runtime.store.ledger import Ledger
 from pytest_airssys_wasm.runtime.store.repetition import Repetition, call_text
 
 if TYPE_CHECKING:
@@ -33,12 +36,14 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
+    from pytest_airssys_wasm.runtime.capi.guard import GuardRun
     from pytest_airssys_wasm.runtime.execution.awaiting.event_loop import OnLoop
     from pytest_airssys_wasm.runtime.execution.guest_threads import Job
     from pytest_airssys_wasm.runtime.guest.backend import Backend
     from pytest_airssys_wasm.runtime.guest.component import Component
+    from pytest_airssys_wasm.runtime.guest.direct_executions import Failed
     from pytest_airssys_wasm.runtime.guest.engine_core import EngineCore
-    from pytest_airssys_wasm.runtime.guest.operations import Instantiated, Operation
+    from pytest_airssys_wasm.runtime.guest.operations import InstanceHandle, Instantiated, Operation
     from pytest_airssys_wasm.runtime.host.functions import HostFunctions
     from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
 
@@ -83,10 +88,8 @@ class LimitedStore:
         """The scope of the fuel budget: `call` for each instantiation and each call of an export, or `store` for all
         executions together.
         """
-        self.usage: Usage | None = None
-        """The usage of the last execution; `None` before the first."""
         self._fuel_left = limits.fuel if fuel_per == "store" else None
-        self._tally = UsageTotals(limits.fuel if fuel_per == "store" else None)
+        self._ledger = Ledger(limits, is_shared=fuel_per == "store")
         self._executions = 0
         self._is_rerun = False
         settings = StoreSettings(limits=limits, host=host, wasi=wasi, fuel_per=fuel_per)
@@ -126,10 +129,11 @@ class LimitedStore:
         return Instance(self, made.handle)
 
     def _execution(self, made: Instantiated | None) -> Execution:
-        assert self.usage is not None
+        usage = self.usage
+        assert usage is not None
         # A guest that exits with status 0 where no result is due has done well.
         value = None if made is None else made.value
-        return Execution(value=value, usage=self.usage, stdout=self.stdout, stderr=self.stderr)
+        return Execution(value=value, usage=usage, stdout=self.stdout, stderr=self.stderr)
 
     def run(self, operation: Operation) -> Any:
         """Run an operation as one execution under the limits, and return its result.
@@ -200,12 +204,17 @@ class LimitedStore:
         return run.value
 
     @property
+    def usage(self) -> Usage | None:
+        """The usage of the last execution; `None` before the first."""
+        return self._ledger.last
+
+    @property
     def total(self) -> Usage | None:
         """The total usage of all executions so far: sums, and the highest peak memory.
 
         `max_fuel` is set only if the executions share a budget.
         """
-        return self._tally.usage()
+        return self._ledger.total
 
     @property
     def stdout(self) -> bytes:
@@ -259,6 +268,62 @@ class LimitedStore:
     def __repr__(self) -> str:
         state = "open" if self.is_usable else "not usable any more"
         return f"<store under {self.limits!r}, {state}>"
+
+    def direct_call(self, handle: InstanceHandle, name: str, general: Callable[..., Any]) -> Callable[..., Any] | None:
+        """Return a function that calls an export with as little as possible around it; `None` if there is none.
+
+        The export must have been called before. The function calls `general` where it cannot do the same.
+        """
+        if self.fuel_per == "store" or not self.is_usable:
+            return None
+        engine = self.engine
+        use = DirectUse(
+            raw=None,
+            claims=self._use.claims,
+            is_watched=lambda: engine.on_execution is not None,
+            note=self._ledger.note,
+            fail=partial(self._fail, handle),
+            transfer_bytes=self.limits.transfer,
+        )
+        return self._backend.direct_call(handle, name, use, general)
+
+    def _fail(
+        self,
+        handle: InstanceHandle,
+        name: str,
+        args: tuple[Any, ...],
+        error: BaseException | None,
+        moved_bytes: int,
+        after_ns: int,
+    ) -> Callable[[], Any]:
+        """Make the run of a direct call that has failed, and return the function that raises its verdict.
+
+        Raises what a signal handler has raised.
+        """
+        return self._failed(CallExport(handle, name, args), self._backend.account, error, moved_bytes, after_ns)
+
+    def conclude_failed(self, component: Component, function: str, args: tuple[Any, ...], failed: Failed) -> NoReturn:
+        """Raise the verdict of a direct execution, or what a signal handler has raised."""
+        operation = Instantiate(component, function, args)
+        self._failed(operation, failed.account, failed.error, failed.transfer_bytes, 0)()
+        raise AssertionError(f"{_name(operation)} has not failed")
+
+    def _failed(
+        self, operation: Operation, account: GuardRun, error: BaseException | None, moved_bytes: int, after_ns: int
+    ) -> Callable[[], Any]:
+        run = Run(self.limits, self.limits.fuel, account, has_ended=True)
+        run.is_in_process = True
+        run.error, run.fuel_left = error, account.fuel_left
+        run.must_return = operation.function is not None and bool(operation.component.result_types(operation.function))
+        run.transfer.moved_bytes, run.after_ns, run.after_cpu_ns = moved_bytes, after_ns, after_ns
+        if error is None and run.stop is None:
+            run.stop = Stop.TIMEOUT
+        run.finish()
+        run.settle()
+        if has_raised(account):
+            self._ledger.add(self._backend.measure(run))
+            restore_exception(account)
+        return partial(self._conclude, operation, run)
 
     def _open(self, operation: Operation) -> Run:
         check_component(operation.component, self.engine)
@@ -326,8 +391,8 @@ class LimitedStore:
         """
         error = self._backend.judge(run)
         known = error.usage if isinstance(error, WasmError) else None
-        self.usage = usage = known or self._backend.measure(run)
-        self._tally.add(usage)
+        usage = known or self._backend.measure(run)
+        self._ledger.add(usage)
         watch = None if self._is_rerun else self.engine.on_execution
         if error is not None or watch is not None:
             call = self._call(operation)
@@ -354,8 +419,7 @@ class LimitedStore:
     def _interrupted(self, run: Run) -> None:
         """Measure a run whose caller no longer waits, because of a signal or a cancelled task."""
         if self._backend.running:  # else it was refused, and nothing has run
-            self.usage = self._backend.measure(run)
-            self._tally.add(self.usage)
+            self._ledger.add(self._backend.measure(run))
 
 
 def _name(operation: Operation) -> str:

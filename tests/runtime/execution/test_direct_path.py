@@ -34,6 +34,8 @@ LIFT = """(component (core module $m (memory (export "memory") 1) {code}
   (core instance $i (instantiate $m))
   (func (export "f") (result {type}) (canon lift (core func $i "f") (memory (core memory $i "memory")))))"""
 SOON_S = 20
+LONG_MS = 20_000
+"""A timeout that is reached only if nothing else ends the guest."""
 
 
 def limits(timeout_ms, memory="64 MiB", fuel=None):
@@ -220,7 +222,7 @@ def test_what_a_signal_handler_raises_ends_an_endless_guest(engine):
     def handler(*_):
         raise Raised("by the handler")
 
-    with LimitedStore(engine, limits(None)) as store:
+    with LimitedStore(engine, limits(LONG_MS)) as store:
         instance = store.instantiate(engine.load(SPIN))
         with alarm(handler), pytest.raises(Raised, match="by the handler") as caught:
             instance.spin()
@@ -235,7 +237,7 @@ def test_ctrl_c_ends_an_endless_guest(engine):
     timer = threading.Timer(0.05, lambda: signal.pthread_kill(threading.main_thread().ident, signal.SIGINT))
     timer.start()
     with pytest.raises(KeyboardInterrupt):
-        engine.execute(guest, "spin", limits=limits(None))
+        engine.execute(guest, "spin", limits=limits(LONG_MS))
     timer.join()
 
 
@@ -250,7 +252,7 @@ def test_a_guest_goes_on_after_a_signal_handler_that_returns(engine):
 
 
 def test_a_signal_handler_may_not_call_back_into_the_store(engine):
-    store = LimitedStore(engine, limits(None))
+    store = LimitedStore(engine, limits(LONG_MS))
     instance = store.instantiate(engine.load(SPIN))
     with alarm(lambda *_: instance.nop()), pytest.raises(StoreUnusable, match="in use"):
         instance.spin()
@@ -309,7 +311,7 @@ def test_asyncio_interrupts_a_guest_that_blocks_its_loop_at_the_second_ctrl_c():
     done = script(
         """
         async def main():
-            engine.execute(engine.load(SPIN), "spin", limits=limits(None))
+            engine.execute(engine.load(SPIN), "spin", limits=limits(LONG_MS))
 
         ticks = [threading.Timer(0.1 * n, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT)) for n in (1, 2)]
         for tick in ticks: tick.start()
@@ -326,7 +328,7 @@ def test_asyncio_interrupts_a_guest_that_is_awaited():
     done = script(
         """
         async def main():
-            await engine.execute_async(engine.load(SPIN), "spin", limits=limits(None))
+            await engine.execute_async(engine.load(SPIN), "spin", limits=limits(LONG_MS))
 
         threading.Timer(0.2, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT)).start()
         try:
@@ -361,7 +363,7 @@ from pytest_airssys_wasm import ResourceLimits, WasmEngine
 
 engine = WasmEngine()
 guest = engine.load("""{SPIN}""")
-LIMITS = ResourceLimits(memory="1 MiB", fuel=None, timeout_ms=None)
+LIMITS = ResourceLimits(memory="1 MiB", fuel=None, timeout_ms={LONG_MS})
 
 @pytest.mark.timeout(0.3, method="signal")
 def test_endless():
@@ -391,6 +393,7 @@ SPIN = '''{SPIN}'''
 engine = WasmEngine()
 def limits(timeout_ms):
     return ResourceLimits(memory="64 MiB", fuel=None, timeout_ms=timeout_ms)
+LONG_MS = {LONG_MS}
 """
     return subprocess.run(
         [sys.executable, "-W", "ignore::DeprecationWarning", "-c", head + dedent(text)],
@@ -406,7 +409,7 @@ def test_an_interpreter_ends_while_a_guest_runs_on_a_thread():
     done = script(
         """
         guest = engine.load(SPIN)
-        threading.Thread(target=lambda: engine.execute(guest, "spin", limits=limits(None)), daemon=True).start()
+        threading.Thread(target=lambda: engine.execute(guest, "spin", limits=limits(LONG_MS)), daemon=True).start()
         while not engine.runs: time.sleep(0.01)
         print("ends")
         """

@@ -1,0 +1,276 @@
+"""Calls on the thread of the caller for which nearly everything is prepared once, for each function of an instance.
+
+Such a function checks and lowers the arguments, enters the guest, and lifts the result. All other things that belong to
+an execution are made if they are needed: the usage when it is read, the run and its verdict if the guest fails. If
+anything is not as it was when the function was prepared, the call goes the general way.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from ctypes import addressof, c_char
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from pytest_airssys_wasm.runtime.base.originals import monotonic_ns
+from pytest_airssys_wasm.runtime.capi import abi, failures, vals
+from pytest_airssys_wasm.runtime.capi.guard import NO_STACK, READ_FIGURES
+from pytest_airssys_wasm.runtime.convert.transfer import Transfer
+from pytest_airssys_wasm.runtime.execution.run import GuestFailed
+from pytest_airssys_wasm.runtime.wit.types import Primitive
+
+if TYPE_CHECKING:
+    from pytest_airssys_wasm.runtime.binary.types import CoreFunction
+    from pytest_airssys_wasm.runtime.guest.wit_component import WitExport
+
+Call = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DirectUse:
+    """The store as direct calls see it."""
+
+    raw: Any
+    """The store of wasmtime."""
+    claims: list[object]
+    """The claims of those who want the store, of which the first has it."""
+    is_watched: Callable[[], bool]
+    """A function that tells whether each execution has to be reported."""
+    note: Callable[[tuple[Any, int, int]], object]
+    """A function that takes the figures of a call that has returned, the transferred bytes, and the nanoseconds that
+    converting the result took.
+    """
+    fail: Callable[[str, tuple[Any, ...], BaseException | None, int, int], Callable[[], Any]]
+    """A function that takes the export, the arguments, the error, the transferred bytes and the nanoseconds of a call
+    that has failed, while the store is claimed. It returns the function that raises its verdict.
+    """
+    transfer_bytes: int | None
+    """The limit on transferred bytes."""
+
+
+# Types that one `struct` both checks and writes, if the value has exactly this class: (class, format, padding).
+_CORE = {"i32": (int, "i12x"), "i64": (int, "q8x"), "f64": (float, "d8x")}
+_FORMATS = {
+    "bool": (bool, "?", 23),
+    "s8": (int, "b", 23),
+    "u8": (int, "B", 23),
+    "s16": (int, "h", 22),
+    "u16": (int, "H", 22),
+    "s32": (int, "i", 20),
+    "u32": (int, "I", 20),
+    "s64": (int, "q", 16),
+    "u64": (int, "Q", 16),
+    "f64": (float, "d", 16),
+}
+
+
+def compile_module_call(name: str, found: CoreFunction, function: Any, use: DirectUse, general: Call) -> Call | None:
+    """Return the function that calls an export of a module; `None` if its types do not allow it."""
+    params, results = found.params, found.results
+    moved_bytes = 8 * (len(params) + len(results))
+    if any(type_ not in _CORE for type_ in (*params, *results)) or not _may_move(use, moved_bytes):
+        return None
+    count = max(len(params), len(results))
+    values = (c_char * (16 * max(1, count)))()
+    write = struct.Struct("<" + "".join(_CORE[type_][1] for type_ in params)).pack_into
+    read = struct.Struct("<" + "".join(_CORE[type_][1] for type_ in results)).unpack_from
+    classes = tuple(_CORE[type_][0] for type_ in params)
+    raw, claims, is_watched, note, fail = use.raw, use.claims, use.is_watched, use.note, use.fail
+    at, function_at, values_at, run = raw.address, addressof(function), addressof(values), raw.run
+    enter = raw.guard.module_call_anew
+    is_single = len(results) == 1
+
+    def call(*args: Any) -> Any:
+        if is_watched() or tuple(map(type, args)) != classes:
+            return general(*args)
+        failed, claim = None, object()
+        try:
+            claims.append(claim)
+            if claims[0] is claim:
+                try:
+                    write(values, 0, *args)
+                except struct.error:  # out of the range of its type, or without a sign
+                    pass
+                else:
+                    error = enter(at, function_at, values_at, count)
+                    figures = READ_FIGURES(run)
+                    if not error and not figures[0]:
+                        note((figures, moved_bytes, 0))
+                        found = read(values)
+                        return found[0] if is_single else found or None
+                    if not _is_refused(run, error):
+                        failed = fail(name, args, _failure(error), 8 * len(args), 0)
+        finally:
+            if claim in claims:
+                claims.remove(claim)
+        return general(*args) if failed is None else failed()
+
+    return call
+
+
+def compile_component_call(name: str, export: WitExport, function: Any, use: DirectUse, general: Call) -> Call | None:
+    """Return the function that calls an export of a component; `None` if its result may take long to convert."""
+    if not _may_move(use, export.fixed_bytes):
+        return None
+    layout = plain_layout(export)
+    if layout is not None:
+        return _plain_call(name, export, layout, function, use, general)
+    return _converting_call(name, export, function, use, general)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlainLayout:
+    """The C values of an export that takes and returns only numbers and bools."""
+
+    classes: tuple[type, ...]
+    """The classes of the arguments. Instances of exactly these can be written with `write`."""
+    kinds: tuple[int, ...]
+    """The kinds of the C values of the arguments."""
+    write: Callable[..., None]
+    """A function `(buffer, offset, kind, argument, kind, argument, …)`.
+
+    Raises `struct.error` for an argument that is not in the range of its type.
+    """
+    read: Callable[..., tuple[Any, ...]]
+    """A function `(buffer, offset of the C value)` that returns a tuple of the result; of nothing without one."""
+
+
+def plain_layout(export: WitExport) -> PlainLayout | None:
+    """Return the layout of an export's C values; `None` if one of its types is not a number or bool."""
+    both = [type_ for _, type_ in export.type.params]
+    if export.type.result is not None:
+        both.append(export.type.result)
+    names = [type_.name for type_ in both if isinstance(type_, Primitive) and type_.name in _FORMATS]
+    if len(names) != len(both):
+        return None
+    params, results = names[: len(export.lower)], names[len(export.lower) :]
+    return PlainLayout(
+        classes=tuple(_FORMATS[name][0] for name in params),
+        kinds=tuple(vals.KINDS[name] for name in params),
+        write=struct.Struct("<" + "".join(f"B7x{_FORMATS[name][1]}{_FORMATS[name][2]}x" for name in params)).pack_into,
+        read=struct.Struct(f"<{vals.PAYLOAD}x{''.join(_FORMATS[name][1] for name in results)}").unpack_from,
+    )
+
+
+def _plain_call(
+    name: str, export: WitExport, layout: PlainLayout, function: Any, use: DirectUse, general: Call
+) -> Call:
+    """Return the function that calls an export with plain numbers, which always are at the same place."""
+    has_result, count = export.lift is not None, len(export.lower)
+    area = (c_char * (abi.VAL_BYTES * (count + 1)))()
+    write, read, classes, kinds = layout.write, layout.read, layout.classes, layout.kinds
+    moved_bytes = export.fixed_bytes
+    raw, claims, is_watched, note, fail = use.raw, use.claims, use.is_watched, use.note, use.fail
+    at, function_at, area_at, run = raw.address, addressof(function), addressof(area), raw.run
+    result_offset = abi.VAL_BYTES * count
+    result_at = area_at + result_offset
+    enter, flat = raw.guard.component_call_anew, chain.from_iterable
+
+    def call(*args: Any) -> Any:
+        if is_watched() or tuple(map(type, args)) != classes:
+            return general(*args)
+        failed, claim = None, object()
+        try:
+            claims.append(claim)
+            if claims[0] is claim:
+                try:
+                    write(area, 0, *flat(zip(kinds, args)))
+                except struct.error:  # out of the range of its type
+                    pass
+                else:
+                    error = enter(at, function_at, area_at, count, result_at, has_result)
+                    figures = READ_FIGURES(run)
+                    if not error and not figures[0]:
+                        note((figures, moved_bytes, 0))
+                        return read(area, result_offset)[0] if has_result else None
+                    if not _is_refused(run, error):
+                        failed = fail(name, args, _failure(error), moved_bytes, 0)
+        finally:
+            if claim in claims:
+                claims.remove(claim)
+        return general(*args) if failed is None else failed()
+
+    return call
+
+
+def _converting_call(name: str, export: WitExport, function: Any, use: DirectUse, general: Call) -> Call:
+    """Return the function that calls an export whose values are converted by the converters of their types."""
+    raw, claims, is_watched, note, fail = use.raw, use.claims, use.is_watched, use.note, use.fail
+    at, function_at, run, limit_bytes = raw.address, addressof(function), raw.run, use.transfer_bytes
+    enter, lowers, lift, fixed_bytes = raw.guard.component_call_anew, export.lower, export.lift, export.fixed_bytes
+    count, has_result = len(lowers), export.lift is not None
+    area_bytes, val_bytes = abi.VAL_BYTES * (count + 1), abi.VAL_BYTES
+    delete, most_bytes = vals.val_delete, MOST_ARGUMENT_BYTES
+
+    def is_late() -> bool:
+        return bool(run.stop) or monotonic_ns() >= run.due_ns
+
+    def call(*args: Any) -> Any:
+        if is_watched() or len(args) != count:
+            return general(*args)
+        failed, claim = None, object()
+        try:
+            claims.append(claim)
+            if claims[0] is claim:
+                transfer = Transfer(limit_bytes)
+                try:
+                    transfer.charge(fixed_bytes)
+                    place = area = transfer.allocate(area_bytes)
+                    for lower, value in zip(lowers, args):
+                        lower(value, place, transfer)
+                        place += val_bytes
+                    is_lowered = transfer.moved_bytes <= most_bytes
+                except Exception:  # noqa: BLE001 the general way raises it, with the place of the argument
+                    is_lowered = False
+                if is_lowered:
+                    error = enter(at, function_at, area, count, place, has_result)
+                    figures = READ_FIGURES(run)
+                    if not error and not figures[0]:
+                        if not has_result:
+                            note((figures, transfer.moved_bytes, 0))
+                            return None
+                        transfer.stop_at(is_late)
+                        began_ns = monotonic_ns()
+                        try:
+                            value = lift(place, transfer)
+                        except Exception as raised:  # noqa: BLE001 judged with all other errors
+                            failed = fail(name, args, raised, transfer.moved_bytes, monotonic_ns() - began_ns)
+                        else:
+                            after_ns = monotonic_ns() - began_ns
+                            if figures[4] + after_ns < run.due_ns:
+                                note((figures, transfer.moved_bytes, after_ns))
+                                return value
+                            failed = fail(name, args, None, transfer.moved_bytes, after_ns)
+                        finally:
+                            delete(place)
+                    elif not _is_refused(run, error):
+                        failed = fail(name, args, _failure(error), transfer.moved_bytes, 0)
+        finally:
+            if claim in claims:
+                claims.remove(claim)
+        return general(*args) if failed is None else failed()
+
+    return call
+
+
+MOST_ARGUMENT_BYTES = 2**20
+"""The bytes of arguments that a guest on the thread of its caller may be given."""
+
+
+def _may_move(use: DirectUse, moved_bytes: int) -> bool:
+    return use.transfer_bytes is None or moved_bytes <= use.transfer_bytes
+
+
+def _is_refused(run: Any, error: int | None) -> bool:
+    """Return whether a call was not made, because this thread has too little stack."""
+    if error and run.refused == NO_STACK:
+        abi.error_delete(error)
+        return True
+    return False
+
+
+def _failure(error: int | None) -> BaseException | None:
+    """Return the error of a guest that has failed; `None` if it has returned too late."""
+    return GuestFailed(failures.take(error)) if error else None

@@ -1,0 +1,31 @@
+"""The decision whether a guest may run on the thread of its caller."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_airssys_wasm.runtime.budget.limits import MAX_U64
+
+if TYPE_CHECKING:
+    from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
+    from pytest_airssys_wasm.runtime.guest.component import Component
+
+_MOST_BULK_BYTES = 8 * 2**20
+"""The bytes that one operation of a guest on its caller's thread may fill or copy, at a unit of fuel for each."""
+_MOST_TEXT_BYTES = 64 * 2**20
+"""The bytes of text that the result of such a guest may consist of."""
+
+
+def may_run_here(component: Component, function: str | None, limits: ResourceLimits, fuel: int | None) -> bool:
+    """Return whether a guest without WASI may run on the thread of its caller, with this budget of fuel.
+
+    It may if it cannot be blocked, and can always be interrupted soon. Otherwise the caller must be free to abandon it.
+    wasmtime copies text at about 0.2 ms for each MiB; it converts lists so slowly that they need their own thread.
+    """
+    if component.calls_out:
+        return False
+    bulk_bytes = min(limits.memory, MAX_U64 if fuel is None else fuel)
+    if bulk_bytes > _MOST_BULK_BYTES and not component.is_soon_interrupted:
+        return False
+    texts = 0 if function is None else component.text_results(function)
+    return texts is not None and texts * limits.memory <= _MOST_TEXT_BYTES

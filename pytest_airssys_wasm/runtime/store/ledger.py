@@ -1,0 +1,67 @@
+"""The usage of the executions of a store, of which records are made when they are read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pytest_airssys_wasm.runtime.base.usage import FuelMetrics, Usage, UsageTotals
+from pytest_airssys_wasm.runtime.capi.guard import Figures
+
+if TYPE_CHECKING:
+    from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
+
+_MOST_PENDING = 1_024
+
+
+class Ledger:
+    """The usage of the last execution, and the total of all."""
+
+    def __init__(self, limits: ResourceLimits, *, is_shared: bool) -> None:
+        self._max_fuel = limits.fuel
+        self._totals = UsageTotals(limits.fuel if is_shared else None)
+        self._last: Usage | None = None
+        self._pending: list[tuple[Any, int, int]] = []
+
+    def add(self, usage: Usage) -> None:
+        """Add the usage of an execution."""
+        self._fold()
+        self._totals.add(usage)
+        self._last = usage
+
+    def note(self, entry: tuple[Any, int, int]) -> None:
+        """Add a call that has returned, by its figures, transferred bytes, and nanoseconds of conversion afterwards."""
+        pending = self._pending
+        pending.append(entry)
+        if len(pending) > _MOST_PENDING:
+            self._fold()
+
+    @property
+    def last(self) -> Usage | None:
+        """The usage of the last execution; `None` before the first."""
+        self._fold()
+        return self._last
+
+    @property
+    def total(self) -> Usage | None:
+        """The total usage; `None` before the first execution."""
+        self._fold()
+        return self._totals.usage()
+
+    def _fold(self) -> None:
+        pending = self._pending
+        while pending:
+            self._last = usage = self._usage(*pending.pop(0))
+            self._totals.add(usage)
+
+    def _usage(self, values: Any, transfer_bytes: int, after_ns: int) -> Usage:
+        figures = Figures(*values)
+        return Usage(
+            fuel=FuelMetrics(max_fuel=self._max_fuel, consumed=figures.fuel - figures.fuel_left),
+            wall_ms=(figures.finished_ns - figures.started_ns + after_ns) / 1e6,
+            cpu_ms=(figures.cpu_ns + after_ns) / 1e6,
+            peak_memory_bytes=figures.peak_bytes,
+            memory_limit_bytes=figures.limit_bytes,
+            denied_growths=figures.denied_growths,
+            host_calls=0,
+            transfer_bytes=transfer_bytes,
+        )

@@ -256,3 +256,18 @@ class Run:
         with self._mutex:
             self.abandoned = not self.finished
         return self.abandoned
+
+
+def failed_run(
+    limits: ResourceLimits, account: GuardRun, error: BaseException | None, *, moved_bytes: int, after_ns: int
+) -> Run:
+    """Return the run of an execution that has already failed; without an `error`, because it was late."""
+    run = Run(limits, limits.fuel, account, has_ended=True)
+    run.is_in_process = True
+    run.error, run.fuel_left = error, account.fuel_left
+    run.transfer.moved_bytes, run.after_ns, run.after_cpu_ns = moved_bytes, after_ns, after_ns
+    if error is None and run.stop is None:
+        run.stop = Stop.TIMEOUT
+    run.finish()
+    run.settle()
+    return run

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from pytest_airssys_wasm.runtime.base.printable import printable
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -93,6 +95,12 @@ class PreparedCall(Protocol):
 
 
 Operation: TypeAlias = Instantiate | CallExport | DropResource
+
+
+def name_of(operation: Operation) -> str:
+    """Return what an operation runs, for messages."""
+    component, function = operation.component.name, operation.function
+    return printable(component if function is None else f"{function} of {component}")
 
 
 class Runner(Protocol):

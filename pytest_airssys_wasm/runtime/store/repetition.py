@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from pytest_airssys_wasm.runtime.base.outcome import Call
 from pytest_airssys_wasm.runtime.wave import write_call
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pytest_airssys_wasm.runtime.base.outcome import Call
     from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
     from pytest_airssys_wasm.runtime.guest.component import Component
     from pytest_airssys_wasm.runtime.guest.engine_core import EngineCore
+    from pytest_airssys_wasm.runtime.guest.operations import Operation
     from pytest_airssys_wasm.runtime.host.functions import HostFunctions
     from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
 
@@ -30,6 +32,27 @@ class Repetition:
     limits: ResourceLimits
     host: HostFunctions | None
     wasi: Wasi | None
+
+
+def call_of(
+    operation: Operation,
+    engine: EngineCore,
+    limits: ResourceLimits,
+    host: HostFunctions | None,
+    wasi: Wasi | None,
+    nth: int,
+) -> Call:
+    """Return the description of the execution of an operation, which can repeat it."""
+    component, function, args = operation.component, operation.function, operation.args
+    return Call(
+        component=component.name,
+        path=component.path,
+        export=function,
+        limits={field.name: getattr(limits, field.name) for field in fields(limits)},
+        nth=nth,
+        write=partial(call_text, component, function, args),
+        repetition=Repetition(engine, component, function, args, limits, host, wasi),
+    )
 
 
 def repetition_of(call: Call | None) -> Repetition | None:

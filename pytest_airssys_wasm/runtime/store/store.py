@@ -5,29 +5,27 @@ deadline.
 from __future__ import annotations
 
 import weakref
-from dataclasses import fields
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from pytest_airssys_wasm.runtime.base.originals import monotonic
-from pytest_airssys_wasm.runtime.base.outcome import Call, Finished
-from pytest_airssys_wasm.runtime.base.printable import printable
+from pytest_airssys_wasm.runtime.base.outcome import Finished
 from pytest_airssys_wasm.runtime.base.usage import Execution, Usage
 from pytest_airssys_wasm.runtime.budget.machine import naming_lacks
 from pytest_airssys_wasm.runtime.capi.guard import has_raised, restore_exception
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration, UnfitHost, WasmError, outcome_of
 from pytest_airssys_wasm.runtime.execution.clock import cancel, keep_time, wait_done
-from pytest_airssys_wasm.runtime.execution.run import Run, Stop
+from pytest_airssys_wasm.runtime.execution.run import Run, Stop, failed_run
 from pytest_airssys_wasm.runtime.guest.backend import StoreSettings
 from pytest_airssys_wasm.runtime.guest.component import check_name
 from pytest_airssys_wasm.runtime.guest.direct_calls import DirectUse
 from pytest_airssys_wasm.runtime.guest.in_process import InProcessBackend
 from pytest_airssys_wasm.runtime.guest.instance import Instance
-from pytest_airssys_wasm.runtime.guest.operations import CallExport, Instantiate
+from pytest_airssys_wasm.runtime.guest.operations import CallExport, Instantiate, name_of
 from pytest_airssys_wasm.runtime.store.arguments import check_component, check_parts
 from pytest_airssys_wasm.runtime.store.exclusive_use import ExclusiveUse
 from pytest_airssys_wasm.runtime.store.ledger import Ledger
-from pytest_airssys_wasm.runtime.store.repetition import Repetition, call_text
+from pytest_airssys_wasm.runtime.store.repetition import call_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -287,39 +285,24 @@ class LimitedStore:
         )
         return self._backend.direct_call(handle, name, use, general)
 
-    def _fail(
-        self,
-        handle: InstanceHandle,
-        name: str,
-        args: tuple[Any, ...],
-        error: BaseException | None,
-        moved_bytes: int,
-        after_ns: int,
-    ) -> Callable[[], Any]:
-        """Make the run of a direct call that has failed, and return the function that raises its verdict.
-
-        Raises what a signal handler has raised.
-        """
-        return self._failed(CallExport(handle, name, args), self._backend.account, error, moved_bytes, after_ns)
+    def _fail(self, handle: InstanceHandle, name: str, args: tuple[Any, ...], *failure: Any) -> Callable[[], Any]:
+        return self._failed(CallExport(handle, name, args), self._backend.account, *failure)
 
     def conclude_failed(self, component: Component, function: str, args: tuple[Any, ...], failed: Failed) -> NoReturn:
         """Raise the verdict of a direct execution, or what a signal handler has raised."""
         operation = Instantiate(component, function, args)
         self._failed(operation, failed.account, failed.error, failed.transfer_bytes, 0)()
-        raise AssertionError(f"{_name(operation)} has not failed")
+        raise AssertionError(f"{name_of(operation)} has not failed")
 
     def _failed(
         self, operation: Operation, account: GuardRun, error: BaseException | None, moved_bytes: int, after_ns: int
     ) -> Callable[[], Any]:
-        run = Run(self.limits, self.limits.fuel, account, has_ended=True)
-        run.is_in_process = True
-        run.error, run.fuel_left = error, account.fuel_left
+        """Make the run of an operation that has failed, and return the function that raises its verdict.
+
+        Raises what a signal handler has raised.
+        """
+        run = failed_run(self.limits, account, error, moved_bytes=moved_bytes, after_ns=after_ns)
         run.must_return = operation.function is not None and bool(operation.component.result_types(operation.function))
-        run.transfer.moved_bytes, run.after_ns, run.after_cpu_ns = moved_bytes, after_ns, after_ns
-        if error is None and run.stop is None:
-            run.stop = Stop.TIMEOUT
-        run.finish()
-        run.settle()
         if has_raised(account):
             self._ledger.add(self._backend.measure(run))
             restore_exception(account)
@@ -376,7 +359,7 @@ class LimitedStore:
         over = self._backend.end(run)
         if run.abandoned:
             has_folders = self.wasi is not None and bool(self.wasi.preopen)
-            self.engine.abandoned_guests.add(run, _name(operation), has_folders=has_folders)
+            self.engine.abandoned_guests.add(run, name_of(operation), has_folders=has_folders)
         if over is not None:
             self._release.detach()
             self._use.end(over)
@@ -395,7 +378,7 @@ class LimitedStore:
         self._ledger.add(usage)
         watch = None if self._is_rerun else self.engine.on_execution
         if error is not None or watch is not None:
-            call = self._call(operation)
+            call = call_of(operation, self.engine, self.limits, self.host, self.wasi, self._executions)
             if isinstance(error, WasmError):
                 error.call, error.stdout, error.stderr = call, self.stdout, self.stderr
         self._executions += 1
@@ -404,28 +387,7 @@ class LimitedStore:
         if error is not None:
             raise error
 
-    def _call(self, operation: Operation) -> Call:
-        component, function, args = operation.component, operation.function, operation.args
-        return Call(
-            component=component.name,
-            path=component.path,
-            export=function,
-            limits={field.name: getattr(self.limits, field.name) for field in fields(self.limits)},
-            nth=self._executions,
-            write=partial(call_text, component, function, args),
-            repetition=Repetition(self.engine, component, function, args, self.limits, self.host, self.wasi),
-        )
-
     def _interrupted(self, run: Run) -> None:
         """Measure a run whose caller no longer waits, because of a signal or a cancelled task."""
         if self._backend.running:  # else it was refused, and nothing has run
             self._ledger.add(self._backend.measure(run))
-
-
-def _name(operation: Operation) -> str:
-    name = (
-        operation.component.name
-        if operation.function is None
-        else f"{operation.function} of {operation.component.name}"
-    )
-    return printable(name)

@@ -33,10 +33,10 @@ _MOST_LISTED = 20
 _MOST_COMMENT = 200
 """The most characters of a text of the guest in a comment."""
 _TIMES = 2
-"""The factor from the memory that the instantiation took to the limit."""
+"""The factor from the memory and the fuel that the instantiation took to the limits."""
 _PAGE = 65_536
-_FUEL_TIMES = 10
-"""The factor from the fuel that the instantiation took to the limit, where the default is less."""
+_TIME_TIMES = 10
+"""The factor from the time that the instantiation took to the limit, where the default is less."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,8 +118,8 @@ class _Writer:
                 f"it takes {size(peak)} of memory, more than the {size(high)} that are allowed: reserve less (C "
                 "toolchains: link with -Wl,-z,stack-size=65536), or widen the ini value wasm_memory_range"
             )
-        fuel = max(ResourceLimits.DEFAULT_FUEL, _rounded_up(_FUEL_TIMES * usage.fuel.consumed))
-        timeout_ms = max(ResourceLimits.DEFAULT_TIMEOUT_MS, _rounded_up(_FUEL_TIMES * usage.wall_ms))
+        fuel = _rounded_up(_TIMES * usage.fuel.consumed + ResourceLimits.DEFAULT_FUEL)
+        timeout_ms = max(ResourceLimits.DEFAULT_TIMEOUT_MS, _rounded_up(_TIME_TIMES * usage.wall_ms))
         return "\n".join(
             [
                 "[resources.memory]",

@@ -110,7 +110,7 @@ def _floats(value: float) -> Iterator[float]:
     if value == 0:
         return
     if math.isinf(value):
-        yield from (0.0, 1.0, 1e300)
+        yield from (0.0, 1.0, 1e30)
         return
     yield from (one for one in (0.0, 1.0) if abs(one) < abs(value))
     whole = float(int(value))

@@ -268,9 +268,10 @@ class _Makers:
         most = self.max_size
         plain = st.lists(charged, max_size=most)
         longest = st.lists(charged, min_size=most, max_size=most)
+        # A repeated list has one choice more than a plain one, towards which it shrinks.
+        repeated = st.tuples(st.lists(charged, max_size=min(3, most)), st.integers(0, most)).map(self._repeated)
         # The longest list is one example of several: it takes as long to make as many short ones.
-        same = st.tuples(charged, st.integers(0, most)).map(lambda pair: [pair[0]] * pair[1])
-        return _one_of(plain, plain, plain, same.map(self._recharged), longest).map(_cut)
+        return _one_of(plain, plain, plain, repeated, longest).map(_cut)
 
     def _charged(self, element: SearchStrategy[Any]) -> SearchStrategy[Any]:
         @st.composite
@@ -282,14 +283,13 @@ class _Makers:
 
         return drawn()
 
-    def _recharged(self, repeated: list[Any]) -> list[Any]:
-        """Return as many of equal elements as the budget allows; the first was charged when it was drawn."""
-        if len(repeated) < 2 or repeated[0] is _OVER:
-            return repeated
-        each = 1 + size_of(repeated[0])
-        kept = repeated[: 1 + self.left // each]
-        self.left -= (len(kept) - 1) * each
-        return kept
+    def _repeated(self, pair: tuple[list[Any], int]) -> list[Any]:
+        """Return a list, repeated as often as the budget allows; once it was charged when it was drawn."""
+        elements, more = _cut(pair[0]), pair[1]
+        each = len(elements) + sum(map(size_of, elements))
+        more = min(more, self.left // each) if each else 0
+        self.left -= more * each
+        return elements * (1 + more)
 
 
 def size_of(value: Any) -> int:

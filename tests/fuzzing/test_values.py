@@ -106,12 +106,12 @@ def test_lists_reach_the_whole_size():
 
 
 @given(TYPES.flatmap(lambda type_: st.tuples(st.just(type_), values(type_))))
-@settings(max_examples=100)
+@settings(max_examples=50)
 def test_each_value_fits_its_type_and_can_be_pasted(pair):
     type_, value = pair
     assert fits(value, type_)
     read = Reader(write_value(value, type_, most_characters=10**6)).value(type_)
-    assert same(read, plain(value, type_)) or has_nan(value)
+    assert same(plain(read, type_), plain(value, type_)) or has_nan(value)
     written = toml.loads(f"x = {as_toml(value)}")["x"]
     assert same(decode(wire.from_toml(written), type_), value)
     names = {name: getattr(pytest_airssys_wasm, name) for name in ("Err", "Ok", "Some", "Variant")}
@@ -123,7 +123,7 @@ def has_nan(value):
 
 
 @given(values(DEEP, max_size=20))
-@settings(max_examples=60)
+@settings(max_examples=30)
 def test_the_parts_of_a_value_share_one_size(value):
     assert size_of(value) <= 20
 
@@ -200,7 +200,7 @@ def test_minimising_reaches_what_shrinking_by_choices_does_not():
 
 
 @given(TYPES.flatmap(lambda type_: st.tuples(st.just(type_), values(type_, max_size=8))))
-@settings(max_examples=60)
+@settings(max_examples=30)
 def test_simpler_values_fit_their_type_too(pair):
     type_, value = pair
     for simpler in neighbours(value, type_):

@@ -14,7 +14,7 @@ from pytest_airssys_wasm.fuzzing.strategies import (
     resource_limits,
     timeouts_ms,
 )
-from pytest_airssys_wasm.fuzzing.values import values
+from pytest_airssys_wasm.fuzzing.wit_values import values
 
 __all__ = [
     "arguments",

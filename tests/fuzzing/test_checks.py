@@ -9,7 +9,7 @@ import pytest
 from hypothesis.database import InMemoryExampleDatabase
 
 from pytest_airssys_wasm import HostFunctions, ResourceLimits, Wasi
-from pytest_airssys_wasm.fuzzing.calls import UnneededAllowance, check_export
+from pytest_airssys_wasm.fuzzing.export_check import UnneededAllowance, check_export
 from pytest_airssys_wasm.fuzzing.exports import callable_exports
 from pytest_airssys_wasm.fuzzing.limit_laws import check_limit_laws
 from pytest_airssys_wasm.fuzzing.search import Plan

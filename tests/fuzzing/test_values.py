@@ -16,7 +16,7 @@ from pytest_airssys_wasm import Err, Ok, Some, UnknownExport, Variant
 from pytest_airssys_wasm.fuzzing import arguments, calls, values
 from pytest_airssys_wasm.fuzzing.minimising import minimise, neighbours
 from pytest_airssys_wasm.fuzzing.pasteable import as_json, as_python, as_toml
-from pytest_airssys_wasm.fuzzing.values import all_values, size_of
+from pytest_airssys_wasm.fuzzing.wit_values import all_values, size_of
 from pytest_airssys_wasm.protocol import wire
 from pytest_airssys_wasm.protocol.values import decode
 from pytest_airssys_wasm.runtime.base import toml

@@ -10,7 +10,7 @@ from pytest_airssys_wasm.fuzzing.minimising import minimise
 from pytest_airssys_wasm.fuzzing.pasteable import as_json, as_python, as_toml, python_call, python_imports, quoted
 from pytest_airssys_wasm.fuzzing.search import Search, known_examples
 from pytest_airssys_wasm.fuzzing.trials import Finding, Guest, call_text, judge, unrecorded
-from pytest_airssys_wasm.fuzzing.values import all_values
+from pytest_airssys_wasm.fuzzing.wit_values import all_values
 from pytest_airssys_wasm.protocol.values import decode
 from pytest_airssys_wasm.runtime.base.printable import counted
 from pytest_airssys_wasm.runtime.errors import WasmError

@@ -268,10 +268,8 @@ class _Makers:
         most = self.max_size
         plain = st.lists(charged, max_size=most)
         longest = st.lists(charged, min_size=most, max_size=most)
-        # A repeated list has one choice more than a plain one, towards which it shrinks.
-        repeated = st.tuples(st.lists(charged, max_size=min(3, most)), st.integers(0, most)).map(self._repeated)
         # The longest list is one example of several: it takes as long to make as many short ones.
-        return _one_of(plain, plain, plain, repeated, longest).map(_cut)
+        return _one_of(plain, plain, plain, longest).map(_cut)
 
     def _charged(self, element: SearchStrategy[Any]) -> SearchStrategy[Any]:
         @st.composite
@@ -282,14 +280,6 @@ class _Makers:
             return draw(element)
 
         return drawn()
-
-    def _repeated(self, pair: tuple[list[Any], int]) -> list[Any]:
-        """Return a list, repeated as often as the budget allows; once it was charged when it was drawn."""
-        elements, more = _cut(pair[0]), pair[1]
-        each = len(elements) + sum(map(size_of, elements))
-        more = min(more, self.left // each) if each else 0
-        self.left -= more * each
-        return elements * (1 + more)
 
 
 def size_of(value: Any) -> int:

@@ -133,6 +133,8 @@ def _unfit(candidate: Candidate, guest: Guest, export: str, found: Found[Any], s
 
 def found_line(search: Search[Any]) -> str:
     """Return the line that says how an example was found, and how to find it again."""
+    if search.is_known:
+        return "found by an example that an earlier run has kept"
     return f"found among {counted(search.examples, 'example')} (profile {search.plan.profile}, seed {search.plan.seed})"
 
 

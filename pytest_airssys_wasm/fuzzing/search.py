@@ -63,6 +63,8 @@ class Search(Generic[T]):
     """The function that tries an example, and returns the fault that it shows, if any."""
     examples: int = 0
     """The number of examples that were tried."""
+    is_known: bool = False
+    """Whether an example of an earlier run has shown the fault."""
     is_cut: bool = False
     """Whether the time was up before all examples were tried."""
     found: Found[T] | None = None
@@ -95,6 +97,7 @@ class Search(Generic[T]):
         for entry in encoded:
             example = _read(entry, read)
             if example is not None and not self.is_over() and self._try(example) is not None:
+                self.is_known = True
                 return self.found
             if self.plan.database is not None and not self.is_over():
                 self.plan.database.delete(self.plan.key, entry)

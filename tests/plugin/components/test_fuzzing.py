@@ -135,4 +135,3 @@ def test_a_binary_without_a_manifest_is_fuzzed_under_the_limits_of_the_command_l
     author.path("Component.toml").unlink()
     ran = author.run("--wasm-component=guest.wat", "--wasm-memory=1 MiB", "--wasm-fuzz=ci", "-k", "fuzz[parse]")
     assert "@pytest.mark.memory(1048576)" in ran.text
-

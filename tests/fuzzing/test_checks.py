@@ -151,7 +151,7 @@ def test_imports_are_served_by_the_stubs_of_the_manifest(engine):
         if is_fault:
             assert the_fault(check_export, subject, "total", plan()).reason == "total(0) ended with trap (unreachable)"
         else:
-            assert "20 examples" in check_export(subject, "total", plan(examples=20))
+            assert "examples, seed 0" in check_export(subject, "total", plan(examples=20))
 
 
 def test_the_entries_that_are_shown_are_those_of_a_manifest(engine):

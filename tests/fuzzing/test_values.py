@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import struct
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -16,6 +17,7 @@ from pytest_airssys_wasm import Err, Ok, Some, UnknownExport, Variant
 from pytest_airssys_wasm.fuzzing import arguments, calls, values
 from pytest_airssys_wasm.fuzzing.minimising import minimise, neighbours
 from pytest_airssys_wasm.fuzzing.pasteable import as_json, as_python, as_toml
+from pytest_airssys_wasm.fuzzing.varying import Variations
 from pytest_airssys_wasm.fuzzing.wit_values import all_values, size_of
 from pytest_airssys_wasm.protocol import wire
 from pytest_airssys_wasm.protocol.values import decode
@@ -206,3 +208,28 @@ def test_simpler_values_fit_their_type_too(pair):
     for simpler in neighbours(value, type_):
         assert fits(simpler, type_)
         assert not same(simpler, value)
+
+
+@given(TYPES.flatmap(lambda type_: st.tuples(st.just(type_), values(type_, max_size=8))), st.randoms())
+@settings(max_examples=50)
+def test_variations_fit_their_type_and_keep_to_the_size(pair, random):
+    type_, value = pair
+    known = Constants(integers=(-7, 2**40), floats=(0.5,), texts=(b"MAGC", b"\xff"))
+    variations = Variations([type_], constants=known, max_size=16, random=random)
+    args = (value,)
+    for _ in range(10):
+        args = variations.of(args)
+        assert fits(args[0], type_)
+        assert size_of(args) <= 16 or args == (value,)
+
+
+def test_variations_reach_what_is_several_steps_away():
+    variations = Variations(
+        [ListType(U8), STRING], constants=Constants(texts=(b"MAGC",)), max_size=64, random=Random(0)
+    )
+    seen, args = [], (b"", "")
+    for number in range(20_000):
+        args = variations.of(args) if number % 40 else (b"", "")
+        seen.append(args)
+    assert any(b"MAGC" in data and "MAGC" in text for data, text in seen)
+    assert any(len(data) > 3 and len({*data}) == 1 for data, _ in seen)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import sources
 
 import pytest_airssys_wasm
-from pytest_airssys_wasm import analysis
+from pytest_airssys_wasm import analysis, fuzzing
 from pytest_airssys_wasm.plugin import fixtures, hookspecs, marker_names
 from pytest_airssys_wasm.plugin.options import OPTIONS
 from pytest_airssys_wasm.runtime import errors
@@ -76,6 +76,7 @@ CONTENTS = (
     ("`Component.toml`", "componenttoml"),
     ("Python API", "python-api"),
     ("analysis", "analysis"),
+    ("fuzzing", "fuzzing"),
 )
 SETTINGS = """\
 Every option has an ini key of the same stem, and the command line wins over the ini file. Limits have more sources. From
@@ -111,13 +112,18 @@ memory limit is given for a test or check, it fails with an error that lists the
 CHECKED = """\
 Every `Component.toml` under the arguments of `pytest --airssys-wasm` gets all of these checks, and an additional one,
 `tests[<name>]`, for each `[[tests]]` entry. A binary without a manifest, given with `--wasm-component`, gets all checks
-except `manifest`. If a check cannot be made because an earlier one fails, it is skipped and names the earlier one.
+except `manifest`. `--wasm-fuzz` adds the checks `fuzz[<export>]`, `fuzz-sequence` and `fuzz-limits`, which
+[fuzzing](fuzzing.md) explains. If a check cannot be made because an earlier one fails, it is skipped and names the earlier one.
 """
 VERDICTS = """\
 Verdicts are a closed set. In Python each of them except `ok` is an exception, derived from `WasmError`. If several
 verdicts apply to an execution, the first of these is used: out-of-fuel, timeout, out-of-memory or resource-limit, trap.
 If a growth is refused and the guest survives, the verdict is `ok`, and `usage.denied_growths` shows the refusal. An
 execution that traps after a refused growth is `out-of-memory`, with the trap as its cause.
+"""
+FUZZING = """\
+Import these strategies of Hypothesis from `pytest_airssys_wasm.fuzzing`, which needs the extra `fuzz`. [The page about
+fuzzing](fuzzing.md) explains them, with examples.
 """
 ANALYSIS = """\
 Import these names from `pytest_airssys_wasm.analysis`. [The page about costs](costs.md) explains them, with examples.
@@ -151,6 +157,7 @@ def _lines() -> Iterator[str]:
         *_api(),
     )
     yield from ("## Analysis\n", ANALYSIS, *_analysis())
+    yield from ("## Fuzzing\n", FUZZING, *_fuzzing())
 
 
 def _options() -> Iterator[str]:
@@ -244,6 +251,11 @@ def _api() -> Iterator[str]:
         module = importlib.import_module(pytest_airssys_wasm._MODULE_OF[name])
         if (module is not errors or name == "Frame") and name != "ResourceLimits":  # those are shown above
             yield from _entry(module, name)
+
+
+def _fuzzing() -> Iterator[str]:
+    for name in fuzzing.__all__:
+        yield from _entry(importlib.import_module(getattr(fuzzing, name).__module__), name)
 
 
 def _analysis() -> Iterator[str]:

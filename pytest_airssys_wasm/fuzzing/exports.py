@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
-from pytest_airssys_wasm.fuzzing.values import MAX_SIZE, all_values
+from pytest_airssys_wasm.fuzzing.wit_values import MAX_SIZE, all_values
 from pytest_airssys_wasm.runtime.compile.cache import CompileCache
 from pytest_airssys_wasm.runtime.convert.core_values import unsupported
 from pytest_airssys_wasm.runtime.engine import WasmEngine

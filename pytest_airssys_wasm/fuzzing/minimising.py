@@ -110,7 +110,7 @@ def _floats(value: float) -> Iterator[float]:
     if value == 0:
         return
     if math.isinf(value):
-        yield from (0.0, 1.0, 1e300)
+        yield from (0.0, 1.0, 1e30)
         return
     yield from (one for one in (0.0, 1.0) if abs(one) < abs(value))
     whole = float(int(value))
@@ -160,7 +160,7 @@ def _cases(value: Variant, cases: Sequence[tuple[str, WitType | None]]) -> Itera
             if payload is not None:
                 yield from (Variant(name, one) for one in neighbours(value.payload, payload))
             return
-        first = _simplest(payload)
+        first = simplest(payload)
         if first is not None:
             yield Variant(name, first[0])
 
@@ -180,13 +180,13 @@ def _results(value: Ok | Err, ok: WitType | None, err: WitType | None) -> Iterat
         case Ok(inner):
             yield from (() if ok is None else map(Ok, neighbours(inner, ok)))
         case Err(inner):
-            first = _simplest(ok)
+            first = simplest(ok)
             if first is not None:
                 yield Ok(first[0])
             yield from (() if err is None else map(Err, neighbours(inner, err)))
 
 
-def _simplest(type_: WitType | None) -> tuple[Any] | None:
+def simplest(type_: WitType | None) -> tuple[Any] | None:
     """Return the simplest value of a type in a tuple; `None` for a type of which only the guest can make values."""
     match type_:
         case None | OptionType():
@@ -201,15 +201,15 @@ def _simplest(type_: WitType | None) -> tuple[Any] | None:
         case EnumType(names):
             return (names[0],)
         case TupleType(elements):
-            parts = [_simplest(one) for one in elements]
+            parts = [simplest(one) for one in elements]
             return None if None in parts else (tuple(one[0] for one in parts if one),)
         case RecordType(fields):
-            found = {name: _simplest(field) for name, field in fields}
+            found = {name: simplest(field) for name, field in fields}
             return None if None in found.values() else ({name: one[0] for name, one in found.items() if one},)
         case VariantType(((name, payload), *_)):
-            inner = _simplest(payload)
+            inner = simplest(payload)
             return None if inner is None else (Variant(name, inner[0]),)
         case ResultType(ok, _):
-            inner = _simplest(ok)
+            inner = simplest(ok)
             return None if inner is None else (Ok(inner[0]),)
     return None

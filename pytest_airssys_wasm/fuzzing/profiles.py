@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 FOLDER = ".hypothesis/wasm-fuzz"
 """The folder of the examples with faults, below pytest's root directory."""
+_OWN = (".hypothesis", "examples")
+"""The end of the path of the database that Hypothesis itself chooses."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +56,7 @@ def new_plan(name: str, key: str, *, checks: int, examples: int | None, seed: in
     """Return the plan of one of the `checks` that share the time of a profile.
 
     `key` identifies the check in the database of examples, which is in a folder below `root`, unless the loaded profile
-    of Hypothesis has a database of another kind.
+    of Hypothesis has another database than Hypothesis itself chooses.
     """
     profile = PROFILES[name]
     if seed is None:
@@ -73,6 +75,6 @@ def new_plan(name: str, key: str, *, checks: int, examples: int | None, seed: in
 def _database(root: Path) -> ExampleDatabase:
     chosen = settings.default.database if settings.default is not None else None
     # That of Hypothesis itself is in the current folder, and is off in CI.
-    if chosen is None or type(chosen) is DirectoryBasedExampleDatabase:
+    if chosen is None or (isinstance(chosen, DirectoryBasedExampleDatabase) and chosen.path.parts[-2:] == _OWN):
         return DirectoryBasedExampleDatabase(root / FOLDER)
     return chosen

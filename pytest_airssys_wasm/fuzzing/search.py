@@ -23,6 +23,8 @@ T = TypeVar("T")
 
 _ROUND = 100
 """The number of examples after which Hypothesis begins anew: with other random numbers, and from the edges."""
+_VARIATIONS = 16
+"""The number of variations of each example."""
 _MOST_ENTRY_BYTES = 2**20
 _MOST_ENTRIES = 256
 
@@ -61,8 +63,16 @@ class Search(Generic[T]):
     plan: Plan
     judge: Callable[[T], Finding | None]
     """The function that tries an example, and returns the fault that it shows, if any."""
+    vary: Callable[[T], T] | None = None
+    """The function that makes a variation of an example, which takes much less time than a new one."""
+    probe: Callable[[T], Finding | None] | None = None
+    """The function that tries a variation, where that is to be cheaper than `judge`."""
     examples: int = 0
-    """The number of examples that were tried."""
+    """The number of examples that were tried, variations included."""
+    draws: int = 0
+    """The number of examples that Hypothesis made."""
+    is_known: bool = False
+    """Whether an example of an earlier run has shown the fault."""
     is_cut: bool = False
     """Whether the time was up before all examples were tried."""
     found: Found[T] | None = None
@@ -95,6 +105,7 @@ class Search(Generic[T]):
         for entry in encoded:
             example = _read(entry, read)
             if example is not None and not self.is_over() and self._try(example) is not None:
+                self.is_known = True
                 return self.found
             if self.plan.database is not None and not self.is_over():
                 self.plan.database.delete(self.plan.key, entry)
@@ -104,17 +115,37 @@ class Search(Generic[T]):
         """Try examples of a strategy, until one shows a fault, which is then shrunk."""
         most = self.plan.examples
         round_ = 0
-        while self.found is None and not self.is_over() and (most is None or self.examples < most):
-            before = self.examples
+        while self.found is None and not self.is_over() and (most is None or self.draws < most):
+            before = self.draws
             count = _ROUND if most is None else min(_ROUND, most - before)
             self._round(strategy, count, self.plan.seed + round_)
             round_ += 1
-            if self.examples - before < count // 2:
+            if self.draws - before < count // 2:
                 break  # there are no more
         self.is_cut = self.found is None and self.is_over()
         return self.found
 
+    def _try_variations(self, example: T) -> bool:
+        """Try variations of an example, and variations of them. Return whether one shows a fault."""
+        if self.vary is None:
+            return False
+        judge = self.judge
+        for number in range(_VARIATIONS):
+            varied = self.vary(example)
+            if self.is_over():
+                return False
+            self.examples += 1
+            finding = (self.probe or judge)(varied)
+            if finding is not None:
+                self.found = Found(example=varied, finding=finding)
+                return True
+            if number % 2:
+                example = varied
+        return False
+
     def _round(self, strategy: SearchStrategy[T], count: int, seed_: int) -> None:
+        is_varied: list[bool] = []
+
         @seed(seed_)
         @settings(
             max_examples=count,
@@ -129,13 +160,18 @@ class Search(Generic[T]):
         )
         @given(strategy)
         def run(example: T) -> None:
-            if self.is_over():
+            if self.is_over() or is_varied:
                 return
             is_first = self.found is None
+            self.draws += is_first
             if self._try(example) is not None:
                 if is_first:
                     self.allow_shrinking()
                 raise _Faulty
+            # A variation is no choice of Hypothesis, so that it cannot be shrunk by it.
+            if is_first and self._try_variations(example):
+                is_varied.append(True)
+                self.allow_shrinking()
 
         try:
             run()

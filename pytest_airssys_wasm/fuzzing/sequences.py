@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.errors import Flaky
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
-from pytest_airssys_wasm.fuzzing.calls import found_line, guest_of, note_of, table_of, unneeded
+from pytest_airssys_wasm.fuzzing.export_check import found_line, guest_of, note_of, table_of, unneeded
 from pytest_airssys_wasm.fuzzing.exports import handles_in, is_excluded, reachable_exports
 from pytest_airssys_wasm.fuzzing.growth import find_growth
 from pytest_airssys_wasm.fuzzing.minimising import neighbours
@@ -18,7 +18,7 @@ from pytest_airssys_wasm.fuzzing.search import Found, Search, known_examples
 from pytest_airssys_wasm.fuzzing.step_texts import encoded_steps, read_steps, sequence_lines, sequence_text
 from pytest_airssys_wasm.fuzzing.steps import CallSequence, Player, Step, fault_of, play, without
 from pytest_airssys_wasm.fuzzing.trials import try_call, unrecorded
-from pytest_airssys_wasm.fuzzing.values import all_values, size_of
+from pytest_airssys_wasm.fuzzing.wit_values import all_values, size_of
 from pytest_airssys_wasm.runtime.guest.constants import constants_of
 from pytest_airssys_wasm.runtime.manifest.fuzz import GROWTH
 from pytest_airssys_wasm.runtime.wit.types import Primitive, TupleType

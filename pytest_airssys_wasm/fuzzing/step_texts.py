@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pytest_airssys_wasm.fuzzing.calls import python_test
+from pytest_airssys_wasm.fuzzing.export_check import python_test
 from pytest_airssys_wasm.fuzzing.pasteable import as_json, as_python, quoted, toml_of
 from pytest_airssys_wasm.fuzzing.steps import CallSequence, Saved, Step, replaced
 from pytest_airssys_wasm.protocol.values import decode

@@ -124,6 +124,17 @@ def _misfit(component: Component, export: str, result: Any) -> str | None:
     return None
 
 
+def probe(guest: Guest, export: str, args: Sequence[Any], allowed: Collection[str], needed: set[str]) -> Finding | None:
+    """Call an export in one fresh instance, and return the fault that this shows, if any; otherwise as `judge`."""
+    trial = try_call(guest, export, args)
+    if trial.verdict is not Verdict.OK:
+        accepted = [kind for kind in trial.kinds if kind in allowed]
+        if not accepted:
+            return judge(guest, export, args, allowed, needed)
+        needed.update(accepted)
+    return _alone(guest, export, trial)
+
+
 def judge(guest: Guest, export: str, args: Sequence[Any], allowed: Collection[str], needed: set[str]) -> Finding | None:
     """Call an export twice, each time in a fresh instance, and return the fault that this shows, if any.
 

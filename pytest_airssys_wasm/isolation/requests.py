@@ -90,10 +90,12 @@ class Requests:
         )
 
     def _args(self, component: Component, function: str, args: Sequence[Any], run: Run) -> list[Any]:
-        component.check_call(function, len(args))
+        found = component.check_call(function, len(args))
         types = component.parameter_types(function)
         if component.kind == "module":
+            run.transfer.charge(8 * len(args))
             return encode_core_values(args, types, "args")
+        run.transfer.charge(found.fixed_bytes)
         self._objects.begin()
         try:
             return [self._arg(index, value, type_, run) for index, (value, type_) in enumerate(zip(args, types))]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis.database import InMemoryExampleDatabase
 
 from pytest_airssys_wasm import HostFunctions, ResourceLimits, Wasi
-from pytest_airssys_wasm.fuzzing.calls import UnneededAllowance, check_export
+from pytest_airssys_wasm.fuzzing.export_check import UnneededAllowance, check_export
 from pytest_airssys_wasm.fuzzing.exports import callable_exports
 from pytest_airssys_wasm.fuzzing.limit_laws import check_limit_laws
 from pytest_airssys_wasm.fuzzing.search import Plan
@@ -17,6 +17,7 @@ from pytest_airssys_wasm.fuzzing.sequences import check_sequences
 from pytest_airssys_wasm.runtime.budget.limits import Ceilings
 from pytest_airssys_wasm.runtime.manifest.loading import parse_manifest
 from pytest_airssys_wasm.validation.candidate import Candidate
+from pytest_airssys_wasm.validation.steps import check_entry
 from pytest_airssys_wasm.validation.unfit import Blocked, Unfit
 from support import planted_guests as planted
 
@@ -63,7 +64,9 @@ FOUND = {
 }
 
 
-@pytest.mark.parametrize("fault", FOUND)
+@pytest.mark.parametrize(
+    "fault", [pytest.param(one, marks=pytest.mark.slow) if "list" in one else one for one in FOUND]
+)
 @pytest.mark.parametrize("seed", range(2))
 def test_a_planted_fault_is_found_and_shrunk_to_the_smallest_call(engine, fault, seed):
     text, export, expected = FOUND[fault]
@@ -134,6 +137,34 @@ def test_a_sound_guest_is_not_accused_by_sequences_and_laws(engine, seed):
     subject = candidate(engine, planted.SOUND)
     assert "seed" in check_sequences(subject, plan(examples=20, seed=seed, time_s=5))
     assert "8 laws" in check_limit_laws(subject, plan(examples=10, seed=seed), Ceilings())
+
+
+IMPORTED = """(module (import "env" "price" (func $price (param i32) (result i32)))
+  (func (export "total") (param i32) (result i32)
+    (if (i32.gt_u (call $price (i32.const 1)) (i32.const 200)) (then unreachable)) i32.const 0))"""
+
+
+def test_imports_are_served_by_the_stubs_of_the_manifest(engine):
+    for price, is_fault in ((100, False), (300, True)):
+        subject = candidate(engine, IMPORTED, fuzz=f"[[imports]]\nname = 'env#price'\nreturns = {price}\n")
+        if is_fault:
+            assert the_fault(check_export, subject, "total", plan()).reason == "total(0) ended with trap (unreachable)"
+        else:
+            assert "examples, seed 0" in check_export(subject, "total", plan(examples=20))
+
+
+def test_the_entries_that_are_shown_are_those_of_a_manifest(engine):
+    for text, check, more in (
+        (planted.STATE, check_sequences, {"examples": 200}),
+        (planted.DROPPED_TWICE, check_sequences, {"examples": 200}),
+    ):
+        unfit = the_fault(check, candidate(engine, text), plan(**more))
+        lines = unfit.details[
+            unfit.details.index("to keep it, in Component.toml:") + 1 : unfit.details.index("in Python:")
+        ]
+        (entry,) = parse_manifest(HEAD + "\n".join(line[2:] for line in lines), Path("Component.toml")).tests
+        with pytest.raises(Unfit):
+            check_entry(candidate(engine, text), entry)
 
 
 def test_an_end_that_is_allowed_is_no_fault(engine):

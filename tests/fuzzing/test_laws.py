@@ -75,9 +75,7 @@ DEFECTS = {
     "repeatable": lambda result, limits, call: replace(result, value=call),
     "one-fuel-threshold": lambda result, limits, call: replace(result, value=limits.fuel),
     "one-memory-threshold": lambda result, limits, call: replace(result, value=limits.memory),
-    "more-never-hurts": lambda result, limits, call: (
-        replace(result, verdict=Verdict.TRAP) if limits.transfer > 5_000 else result
-    ),
+    "more-never-hurts": lambda result, limits, call: replace(result, verdict=Verdict.TRAP) if call % 2 == 0 else result,
     "within-limits": lambda result, limits, call: with_usage(result, peak_memory_bytes=limits.memory + 1),
     "ends-in-time": lambda result, limits, call: with_usage(result, wall_ms=limits.timeout_ms + 5_000),
 }

@@ -195,6 +195,18 @@ def test_output_of_a_guest_that_is_given_up_in_a_host_function_is_not_lost(engin
     assert caught.value.usage.peak_memory_bytes == 65_536
 
 
+def test_plain_numbers_beyond_the_transfer_limit_are_refused_as_in_threads(engine, threads):
+    module = '(module (func (export "f") (param i32) (result i32) local.get 0))'
+    component = """(component (core module $m (func (export "f") (param i32) (result i32) local.get 0))
+      (core instance $i (instantiate $m))
+      (func (export "f") (param "x" u32) (result u32) (canon lift (core func $i "f"))))"""
+    for one in (engine, threads):
+        for text in (module, component):
+            with pytest.raises(ResourceLimitExceeded) as caught:
+                one.execute(one.load(text), "f", 1, limits=replace(LIMITS, transfer=0))
+            assert caught.value.resource == "host-transfer"
+
+
 def test_arguments_beyond_the_transfer_limit_are_refused_before_anything_runs(engine):
     echo = engine.load(GUESTS / "inventory" / "inventory.wasm")
     limits = ResourceLimits(memory="64 MiB", transfer="64 KiB", timeout_ms=60_000, fuel=None)

@@ -56,7 +56,7 @@ class _Checks:
     source: Source
 
     def of(self, component: Component) -> Iterator[tuple[str, Check]]:
-        from pytest_airssys_wasm.fuzzing.calls import check_export
+        from pytest_airssys_wasm.fuzzing.export_check import check_export
         from pytest_airssys_wasm.fuzzing.exports import callable_exports, is_excluded, reachable_exports
         from pytest_airssys_wasm.fuzzing.limit_laws import check_limit_laws
         from pytest_airssys_wasm.fuzzing.profiles import PROFILES

@@ -23,8 +23,9 @@ _VERDICTS = (
     Verdict.RESOURCE_LIMIT,
     Verdict.TRAP,
     Verdict.EXIT,
+    Verdict.HOST_ERROR,
 )
-"""The verdicts that an export may be allowed to end with. The others are never right: they are not the guest's."""
+"""The verdicts that an export may be allowed to end with. The others are never right."""
 ALLOWANCES = (*map(str, _VERDICTS), GROWTH)
 """The words that `[fuzz.allow]` accepts, beside `trap:<kind>`."""
 _TRAP = re.compile(r"trap:[a-z0-9]+(-[a-z0-9]+)*")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import warnings
 from functools import partial
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.fuzzing.minimising import minimise
 from pytest_airssys_wasm.fuzzing.pasteable import as_json, as_python, as_toml, python_call, python_imports, quoted
 from pytest_airssys_wasm.fuzzing.search import Search, known_examples
-from pytest_airssys_wasm.fuzzing.trials import Finding, Guest, call_text, judge, unrecorded
-from pytest_airssys_wasm.fuzzing.values import all_values
+from pytest_airssys_wasm.fuzzing.trials import Finding, Guest, call_text, judge, probe, unrecorded
+from pytest_airssys_wasm.fuzzing.varying import Variations
+from pytest_airssys_wasm.fuzzing.wit_values import all_values
 from pytest_airssys_wasm.protocol.values import decode
 from pytest_airssys_wasm.runtime.base.printable import counted
 from pytest_airssys_wasm.runtime.errors import WasmError
@@ -52,12 +54,16 @@ def check_export(candidate: Candidate, export: str, plan: Plan) -> str:
     def tried(args: tuple[Any, ...]) -> Finding | None:
         return judge(guest, export, args, allowed, needed)
 
-    search = Search[tuple[Any, ...]](plan=plan, judge=tried)
+    def probed(args: tuple[Any, ...]) -> Finding | None:
+        return probe(guest, export, args, allowed, needed)
+
+    constants = constants_of(guest.component)
+    variations = Variations(types, constants=constants, max_size=table.max_size, random=Random(plan.seed))
+    search = Search[tuple[Any, ...]](plan=plan, judge=tried, vary=variations.of, probe=probed)
     with unrecorded(guest.engine):
         read = partial(_read, types=types)
         found = search.replay(known_examples(plan), read)
         if found is None:
-            constants = constants_of(guest.component)
             found = search.generate(all_values(types, max_size=table.max_size, constants=constants))
         if found is not None:
             minimise(found.example, types, search.fails, search.is_over)
@@ -133,6 +139,8 @@ def _unfit(candidate: Candidate, guest: Guest, export: str, found: Found[Any], s
 
 def found_line(search: Search[Any]) -> str:
     """Return the line that says how an example was found, and how to find it again."""
+    if search.is_known:
+        return "found by an example that an earlier run has kept"
     return f"found among {counted(search.examples, 'example')} (profile {search.plan.profile}, seed {search.plan.seed})"
 
 

@@ -44,33 +44,36 @@ if TYPE_CHECKING:
 MAX_SIZE = 64
 """The default size of the values of one example: elements of lists and bytes of strings, in all."""
 
-_INTEGERS = {
+INTEGERS: dict[str, tuple[int, int]] = {
     **{f"s{bits}": (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) for bits in (8, 16, 32, 64)},
     **{f"u{bits}": (0, 2**bits - 1) for bits in (8, 16, 32, 64)},
     # Core integers have no sign; results are signed, and so are the arguments.
     **{f"i{bits}": (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) for bits in (32, 64)},
 }
+"""The lowest and the highest number of each type of integers."""
 _SMALL = (0, 1, -1, 2, 9, 10, 16, 64, 100, 127, 128, 255, 256, 1000, 65_535, 65_536)
-_F32_BITS = (
+F32_BITS = (
     *(0x8000_0000, 0x0000_0001, 0x007F_FFFF, 0x0080_0000, 0x7F7F_FFFF, 0x7F80_0000, 0xFF80_0000),
     *(0x7FC0_0000, 0xFFC0_0000, 0x7FC0_0001, 0x7FFF_FFFF, 0x7F80_0001, 0x4B80_0000, 0x4F00_0000),
 )
 """The bits of -0.0, subnormal, extreme and infinite floats, of NaNs of both signs with and without a payload, quiet and
 signalling, and of the powers of 2 beyond which not every integer is a float.
 """
-_F64_BITS = (
+F64_BITS = (
     *(0x8000_0000_0000_0000, 1, 0x000F_FFFF_FFFF_FFFF, 0x0010_0000_0000_0000, 0x7FEF_FFFF_FFFF_FFFF),
     *(0x7FF0_0000_0000_0000, 0xFFF0_0000_0000_0000, 0x7FF8_0000_0000_0000, 0xFFF8_0000_0000_0000),
     *(0x7FF8_0000_0000_0001, 0x7FFF_FFFF_FFFF_FFFF, 0x7FF0_0000_0000_0001, 0x4340_0000_0000_0000),
 )
-_CHARACTERS = (
+"""The bits of the same edges of `f64` as `F32_BITS` has for `f32`."""
+CHARACTERS: tuple[str, ...] = (
     *"\0\t\n\r \"\\'/-0aA~\x7f\x80ß\u0130",
     *"\u0301\u200b\u200d\u202e\u2028\ufeff\ufffd\uffff\U00010000\U0001f600",
     "\ud7ff",  # the last character before the surrogates, and the first behind them
     "\ue000",
     "\U0010ffff",
 )
-_TEXTS = (
+"""The characters that programs forget: controls, quotes, combining and invisible ones, and the ends of ranges."""
+TEXTS: tuple[str, ...] = (
     "",
     " ",
     "a",
@@ -90,6 +93,7 @@ _TEXTS = (
     "1e999",
     "18446744073709551616",
 )
+"""The strings that programs forget."""
 _ANY_CHARACTER = st.characters(exclude_categories=["Cs"])
 """The strategy of all characters, which are the code points without surrogates."""
 
@@ -148,7 +152,7 @@ class _Makers:
         self.left = max_size
         self._constants = constants
         self._resources = resources
-        self._texts = [*_TEXTS, *_decoded(constants.texts)]
+        self._texts = [*TEXTS, *_decoded(constants.texts)]
         self._bytes = [*constants.texts]
 
     def of(self, type_: WitType) -> SearchStrategy[Any]:
@@ -189,12 +193,12 @@ class _Makers:
             case "bool":
                 return st.booleans()
             case "char":
-                return _ANY_CHARACTER | st.sampled_from(_CHARACTERS)
+                return _ANY_CHARACTER | st.sampled_from(CHARACTERS)
             case "string":
                 return self._strings()
             case "f32" | "f64":
                 return self._floats(name)
-            case _ if name in _INTEGERS:
+            case _ if name in INTEGERS:
                 return self._integers(name)
         raise TypeError(f"values of type {name} cannot be passed from Python")
 
@@ -205,7 +209,7 @@ class _Makers:
         return self._payload(payload).map(lambda value: Variant(name, value))
 
     def _integers(self, name: str) -> SearchStrategy[int]:
-        low, high = _INTEGERS[name]
+        low, high = INTEGERS[name]
         edges = _within([*_SMALL, low, low + 1, high, high - 1, high // 2, high // 2 + 1], low, high)
         near = (one + change for one in self._constants.integers for change in (0, 1, -1))
         # Ranges are compared by adding their negative beginnings; and unsigned constants are stored as signed ones.
@@ -220,10 +224,10 @@ class _Makers:
         )
 
     def _floats(self, name: str) -> SearchStrategy[float]:
-        width, bits_of, bits = (32, f32_of, _F32_BITS) if name == "f32" else (64, f64_of, _F64_BITS)
+        width, bits_of, bits = (32, f32_of, F32_BITS) if name == "f32" else (64, f64_of, F64_BITS)
         constants = [*self._constants.floats, *(-one for one in self._constants.floats)]
         small = [one for one in self._constants.integers if abs(one) < 2**24]
-        fits = [_as_width(float(one), width) for one in (*constants, *small)]
+        fits = [as_width(float(one), width) for one in (*constants, *small)]
         return _one_of(
             st.floats(width=width),  # type: ignore[arg-type] # one of the two that it takes
             st.integers(-20, 20).map(float),
@@ -234,7 +238,7 @@ class _Makers:
     def _strings(self) -> SearchStrategy[str]:
         plain = st.text(_ANY_CHARACTER, max_size=self.max_size)
         known = st.sampled_from(_Elements(self._texts))
-        odd = st.text(st.sampled_from(_CHARACTERS), max_size=self.max_size)
+        odd = st.text(st.sampled_from(CHARACTERS), max_size=self.max_size)
         most = self.max_size
         long = _ANY_CHARACTER.map(lambda one: one * max(1, most))
         around = st.tuples(plain, known, plain).map("".join)
@@ -269,8 +273,7 @@ class _Makers:
         plain = st.lists(charged, max_size=most)
         longest = st.lists(charged, min_size=most, max_size=most)
         # The longest list is one example of several: it takes as long to make as many short ones.
-        same = st.tuples(charged, st.integers(0, most)).map(lambda pair: [pair[0]] * pair[1])
-        return _one_of(plain, plain, plain, same.map(self._recharged), longest).map(_cut)
+        return _one_of(plain, plain, plain, longest).map(_cut)
 
     def _charged(self, element: SearchStrategy[Any]) -> SearchStrategy[Any]:
         @st.composite
@@ -281,15 +284,6 @@ class _Makers:
             return draw(element)
 
         return drawn()
-
-    def _recharged(self, repeated: list[Any]) -> list[Any]:
-        """Return as many of equal elements as the budget allows; the first was charged when it was drawn."""
-        if len(repeated) < 2 or repeated[0] is _OVER:
-            return repeated
-        each = 1 + size_of(repeated[0])
-        kept = repeated[: 1 + self.left // each]
-        self.left -= (len(kept) - 1) * each
-        return kept
 
 
 def size_of(value: Any) -> int:
@@ -346,7 +340,7 @@ def _within(numbers: Iterable[int], low: int, high: int) -> list[int]:
     return [*dict.fromkeys(one for one in numbers if low <= one <= high)]
 
 
-def _as_width(value: float, width: int) -> float:
+def as_width(value: float, width: int) -> float:
     """Return the nearest float of this width; infinity for one that is too large."""
     if width == 64:
         return value

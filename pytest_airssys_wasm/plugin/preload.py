@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _PACKAGE = "pytest_airssys_wasm"
 _GUESTS = (
     "plugin.components.worlds",
+    "plugin.engine",
     "plugin.item_settings",
     "plugin.lazy_instance",
     "plugin.report.progress",
@@ -33,7 +34,7 @@ _GUESTS = (
     "runtime.store.store",
 )
 """The modules that run guests."""
-_FAILURES = ("plugin.report.section", "analysis.enough")
+_FAILURES = ("plugin.report.mishaps", "plugin.report.section", "plugin.report.tracebacks", "analysis.enough")
 """The modules that show the failure of a test with a guest."""
 _PROCESSES = ("isolation.backend", "isolation.compile")
 _AWAITED = ("runtime.execution.awaiting.event_loop",)

@@ -6,6 +6,7 @@ not found, or keeps the other file system for the rest of the session.
 
 from __future__ import annotations
 
+import gc
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _PACKAGE = "pytest_airssys_wasm"
 _GUESTS = (
     "plugin.components.worlds",
+    "plugin.engine",
     "plugin.item_settings",
     "plugin.lazy_instance",
     "plugin.report.progress",
@@ -32,7 +34,7 @@ _GUESTS = (
     "runtime.store.store",
 )
 """The modules that run guests."""
-_FAILURES = ("plugin.report.section", "analysis.enough")
+_FAILURES = ("plugin.report.mishaps", "plugin.report.section", "plugin.report.tracebacks", "analysis.enough")
 """The modules that show the failure of a test with a guest."""
 _PROCESSES = ("isolation.backend", "isolation.compile")
 _AWAITED = ("runtime.execution.awaiting.event_loop",)
@@ -40,8 +42,15 @@ _AWAITED = ("runtime.execution.awaiting.event_loop",)
 
 def preload(config: pytest.Config) -> None:
     """Import the modules that tests with guests may need in this session."""
-    for name in _names(config):
-        import_module(f"{_PACKAGE}.{name}")
+    # Imports make many objects and no garbage. Collections in between would go through all collected tests.
+    was_collecting = gc.isenabled()
+    gc.disable()
+    try:
+        for name in _names(config):
+            import_module(f"{_PACKAGE}.{name}")
+    finally:
+        if was_collecting:
+            gc.enable()
 
 
 def _names(config: pytest.Config) -> Iterator[str]:

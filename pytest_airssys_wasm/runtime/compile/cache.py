@@ -221,8 +221,9 @@ class CompileCache:
             is_known = checked is not None and (checked.name, checked.signature) == (path.name, signature)
             if not is_known and path.name.split(".")[-2] != checksum_of(descriptor):
                 raise ValueError("the entry is damaged")
-            found = load(path_of(descriptor) or path)
-            if path_of(descriptor) is None and not os.path.samestat(path.lstat(), os.fstat(descriptor)):
+            unchangeable = path_of(descriptor)
+            found = load(unchangeable or path)
+            if unchangeable is None and not os.path.samestat(path.lstat(), os.fstat(descriptor)):
                 raise ValueError("the entry was exchanged")
             # The entry that was used last is removed last.
             if is_known:

@@ -36,6 +36,10 @@ class CheckedEntry(Struct, frozen=True):
 _NOTE = msgspec.json.Decoder(CheckedEntry)
 
 
+_END = re.compile(r"\.[0-9a-f]{8}\.cwasm")
+"""The end of the name of an entry, behind its key."""
+
+
 class EntryChecks:
     """The checks of the entries in `directory`. `write` writes a new file; it may raise `OSError`."""
 
@@ -54,7 +58,7 @@ class EntryChecks:
         known = None if self._boot_id is None else read_note(self._note(key), _NOTE)
         if known is None or known.boot_id != self._boot_id:
             return None
-        return known if re.fullmatch(re.escape(key) + r"\.[0-9a-f]{8}\.cwasm", known.name) else None
+        return known if known.name.startswith(key) and _END.fullmatch(known.name, len(key)) else None
 
     def add(self, entry: Path, signature: Signature) -> None:
         """Note that the content of an entry matches its checksum in the state of this signature."""

@@ -9,8 +9,8 @@ from pytest_airssys_wasm.runtime.base.originals import system, time_ns
 if TYPE_CHECKING:
     import os
 
-_SETTLED_NS = 2_000_000_000
-"""The age of the last change in nanoseconds below which a file may change again without new time stamps. Some file
+SETTLED_S = 2
+"""The age of the last change in seconds below which a file may change again without new time stamps. Some file
 systems count whole seconds, or two at a time.
 """
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
@@ -37,7 +37,7 @@ class Signature(NamedTuple):
 
 def has_settled(changed_ns: int) -> bool:
     """Return whether a time stamp is so old that the next change of its file will lead to another one."""
-    return time_ns() - changed_ns > _SETTLED_NS
+    return time_ns() - changed_ns > SETTLED_S * 1_000_000_000
 
 
 def signature_of(status: os.stat_result) -> Signature:

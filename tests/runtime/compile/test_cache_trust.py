@@ -143,7 +143,7 @@ def test_without_proc_an_entry_that_is_exchanged_while_it_is_loaded_is_not_used(
 
 
 def test_a_note_about_a_source_that_others_could_have_written_is_not_believed(cache, tmp_path, monkeypatch):
-    monkeypatch.setattr("pytest_airssys_wasm.runtime.compile.signatures._SETTLED_NS", -(10**12))
+    monkeypatch.setattr("pytest_airssys_wasm.runtime.compile.signatures.SETTLED_S", -1_000)
     source = tmp_path / "guest.wasm"
     source.write_bytes(b"one")
     facts = GuestFacts(

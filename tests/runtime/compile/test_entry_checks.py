@@ -21,7 +21,7 @@ def cache(tmp_path):
 @pytest.fixture
 def at_once(monkeypatch):
     """Every file counts as settled, however young it is."""
-    monkeypatch.setattr(signatures, "_SETTLED_NS", -(10**12))
+    monkeypatch.setattr(signatures, "SETTLED_S", -1_000)
 
 
 @pytest.fixture

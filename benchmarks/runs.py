@@ -1,0 +1,152 @@
+"""The rows of the table of ratios that are about loading, threads, and whole runs of pytest."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import wasmtime
+from alternation import repeated
+from by_hand import ADD, COUNT, guest_of_code
+from calls import LIMITS
+
+from pytest_airssys_wasm.runtime.compile.cache import CompileCache
+from pytest_airssys_wasm.runtime.compile.signatures import SETTLED_S
+from pytest_airssys_wasm.runtime.engine import WasmEngine
+from pytest_airssys_wasm.runtime.store.store import LimitedStore
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from alternation import Repeat
+    from reach import Session
+
+_PLUGIN = ("-p", "pytest_airssys_wasm.plugin")
+_IDLE = "def test_it(): assert True\n"
+_OURS = f'''
+import pytest
+
+@pytest.mark.component("""{ADD}""")
+@pytest.mark.memory("1 MiB")
+def test_it(component):
+    assert component.add(1, 2) == 3
+'''
+_BY_HAND = f'''
+import wasmtime
+from wasmtime import component as wc
+
+def test_it():
+    config = wasmtime.Config()
+    config.consume_fuel = config.epoch_interruption = True
+    engine = wasmtime.Engine(config)
+    store = wasmtime.Store(engine)
+    store.set_limits(2**20, 20_000, 64, 16, 16)
+    store.set_fuel(1_000_000)
+    store.set_epoch_deadline(10**6)
+    instance = wc.Linker(engine).instantiate(store, wc.Component(engine, """{ADD}"""))
+    assert instance.get_func(store, "add")(store, 1, 2) == 3
+    store.get_fuel()
+'''
+
+
+def warm_load(session: Session) -> dict[str, Repeat]:
+    """Load a large guest that has not changed from the cache, beside mapping its artefact."""
+    guest, folder = session.folder / "large.wasm", session.folder / "cache"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    guest.write_bytes(guest_of_code(100 if session.is_quick else 4_000))
+    engine = WasmEngine(CompileCache(folder))
+    engine.load(guest)
+    time.sleep(SETTLED_S)  # until then, it may change without another time stamp
+    engine.load(guest)
+    artefact = max(folder.glob("*.cwasm"), key=lambda path: path.stat().st_size)
+    return {
+        "ours": repeated(lambda: engine.load(guest)),
+        "other": repeated(lambda: wasmtime.Module.deserialize_file(engine.raw, str(artefact))),
+    }
+
+
+def two_threads(session: Session) -> dict[str, Repeat]:
+    """Run guests on two threads, beside the same guests on one."""
+    engine = WasmEngine()
+    stores = [LimitedStore(engine, LIMITS).instantiate(engine.load(COUNT)) for _ in range(2)]
+    rounds = 1_000 if session.is_quick else 1_000_000
+
+    def on_two() -> None:
+        threads = [threading.Thread(target=store.call, args=("count", rounds)) for store in stores]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def on_one() -> None:
+        for store in stores:
+            store.call("count", rounds)
+
+    return {"ours": repeated(on_two), "other": repeated(on_one)}
+
+
+def idle_plugin(session: Session) -> dict[str, Repeat]:
+    """Run pytest with the plugin but without a guest, beside pytest without the plugin."""
+    test = _written(session.folder / "idle", _IDLE)
+    return {"ours": _pytest(test, *_PLUGIN), "other": _pytest(test)}
+
+
+def marked_tests(session: Session) -> dict[str, Repeat]:
+    """Collect tests with three markers each, beside as many tests without any."""
+    number = 10 if session.is_quick else 1_000
+    plain = "".join(f"def test_{n}(): pass\n" for n in range(number))
+    marked = "import pytest\n" + "".join(
+        f'@pytest.mark.memory("1 MiB")\n@pytest.mark.fuel({1_000 + n})\n@pytest.mark.timeout_ms(100)\n'
+        f"def test_{n}(): pass\n"
+        for n in range(number)
+    )
+    sides = {"ours": marked, "other": plain}
+    return {
+        side: _pytest(_written(session.folder / f"collected-{side}", text), "--collect-only", "-qq", *_PLUGIN)
+        for side, text in sides.items()
+    }
+
+
+def component_test(session: Session) -> dict[str, Repeat]:
+    """Run one test with a component in pytest, beside the same by hand."""
+    return {
+        "ours": _pytest(_written(session.folder / "component", _OURS), *_PLUGIN),
+        "other": _pytest(_written(session.folder / "by-hand", _BY_HAND)),
+    }
+
+
+def _written(folder: Path, text: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "test_it.py").write_text(text)
+    return folder
+
+
+def _pytest(folder: Path, *options: str) -> Repeat:
+    """Return the repetition of a run of pytest without other plugins, measured in processor time."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""}
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options]
+
+    def repeat(times: int) -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        for _ in range(times):
+            subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    return repeat
+
+
+RUNS = (
+    ("warm load of a large guest", 3, "mapping the artefact", warm_load),
+    ("two threads", 0.625, "one thread", two_threads),
+    ("idle plugin", 1.03, "pytest without it", idle_plugin),
+    ("1,000 marked tests collected", 1.15, "1,000 plain ones", marked_tests),
+    ("component test, end to end", 1.1, "by hand, in pytest", component_test),
+)
+"""The rows: name, ratio to be reached, what it is compared with, and the function that prepares both sides."""

@@ -268,3 +268,70 @@ def test_a_saved_value_of_another_type_is_told(checked):
       {{ call = "{SHELF}[method]shelf.label", args = [{{ saved = "n" }}] }}"""
     told = checked(entry(steps), INVENTORY)
     assert told.startswith(f"{SHELF}[method]shelf.label cannot be called: ")
+
+
+FAULTY = """(module
+  (import "wasi_snapshot_preview1" "clock_time_get" (func $clock (param i32 i64 i32) (result i32)))
+  (import "shop" "price" (func $price (param i32) (result i32)))
+  (memory (export "memory") 1)
+  (global $heap (mut i32) (i32.const 0))
+  (func (export "crash") (param i32) (result i32)
+    (if (i32.eq (local.get 0) (i32.const 13)) (then unreachable)) (local.get 0))
+  (func (export "double") (param i32) (result i32) (i32.add (local.get 0) (i32.const 2)))
+  (func (export "now") (result i64) (drop (call $clock (i32.const 1) (i64.const 1) (i32.const 0))) (i64.load (i32.const 0)))
+  (func (export "search") (param i32) (result i32) (local $n i32)
+    (local.set $n (i32.mul (local.get 0) (local.get 0)))
+    (loop (local.set $n (i32.sub (local.get $n) (i32.const 1))) (br_if 0 (i32.gt_s (local.get $n) (i32.const 0))))
+    (local.get 0))
+  (func (export "keep") (global.set $heap (i32.add (global.get $heap) (i32.const 7168)))
+    (if (i32.gt_u (global.get $heap) (i32.mul (memory.size) (i32.const 65536))) (then (drop (memory.grow (i32.const 1))))))
+  (func (export "cost") (param i32) (result i32) (i32.div_u (i32.const 1000) (call $price (local.get 0)))))"""
+FAULTS = """
+[wasi]
+[[imports]]
+name = "shop#price"
+when = [{ args = [1], returns = 4 }, { args = [2], returns = 0 }]
+[[tests]]
+name = "crash on one input"
+call = "crash"
+args = [13]
+returns = 13
+[[tests]]
+name = "wrong result"
+call = "double"
+args = [5]
+returns = 10
+[[tests]]
+name = "clock"
+call = "now"
+verdict = "ok"
+[[tests]]
+name = "slow path"
+call = "search"
+args = [50]
+verdict = "ok"
+max_fuel = 1_000
+[[tests]]
+name = "leak"
+call = "keep"
+verdict = "ok"
+repeat = 200
+max_growth = 0
+[[tests]]
+name = "import that answers wrongly"
+steps = [{ call = "cost", args = [1], returns = 250 }, { call = "cost", args = [2] }]
+"""
+
+
+def test_each_planted_fault_is_named_by_a_sentence_without_python(checked):
+    told = checked(FAULTS, FAULTY, checks=("instantiates", "deterministic"))
+    assert told["crash on one input"].startswith("crash(13) ended with trap (unreachable); expected 13; to do: ")
+    assert told["wrong result"].startswith("double(5) returned 7, expected 10; to do: ")
+    assert told["deterministic"].startswith("now() returned ")
+    assert "it imports clocks from WASI; to do: take time as arguments" in told["deterministic"]
+    assert " fuel, max_fuel is 1,000; to do: make the call cheaper" in told["slow path"]
+    assert "keep() added 64 KiB of memory" in told["leak"]
+    assert ", in repetition 10 of 200; to do: free what each repetition allocates" in told["leak"]
+    assert told["import that answers wrongly"].startswith(
+        "step 2 of 2: cost(2) ended with trap (integer-division-by-zero); expected that it returns; to do: "
+    )

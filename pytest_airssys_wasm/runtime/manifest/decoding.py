@@ -51,7 +51,9 @@ def decode_table(raw: Any, model: type[S], keys: Keys, problems: Problems) -> S 
         return None
     fields = _fields(model)
     meant: set[str] = set()
-    for key in raw.keys() - fields.keys():
+    for key in raw:
+        if key in fields or problems.are_enough:
+            continue
         near = difflib.get_close_matches(key, fields, n=1)
         meant.update(near)
         known = ", ".join(fields) + (f"; did you mean {near[0]}?" if near else "")
@@ -86,7 +88,10 @@ def _decode(raw: Any, type_: Any, keys: Keys, problems: Problems) -> Any:
             if get_origin(type_) is not list:
                 return decode_table(raw, alternative, keys, problems)
             if isinstance(raw, list):
-                return [decode_table(one, alternative, (*keys, n), problems) for n, one in enumerate(raw)]
+                return [
+                    None if problems.are_enough else decode_table(one, alternative, (*keys, n), problems)
+                    for n, one in enumerate(raw)
+                ]
             problems.add(keys, raw, "an array of tables")
             return None
     try:

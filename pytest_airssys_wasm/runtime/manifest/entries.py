@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.manifest.model import ImportStub, ManifestStep, ManifestTest, StubAnswer
     from pytest_airssys_wasm.runtime.manifest.positions import Keys
 
-MOST_CALLS = 100_000
+MOST_CALLS = 10_000
 """The most calls of an entry: its steps times its repetitions."""
 _OF_STEPS = ("returns", "verdict", "trap", "max_fuel")
 
@@ -33,7 +33,7 @@ def checked_tests(tests: Sequence[ManifestTest | None], problems: Problems) -> t
     seen: set[str] = set()
     checked = []
     for number, test in enumerate(tests):
-        if test is None:
+        if test is None or problems.are_enough:
             continue
         keys: Keys = ("tests", number)
         _check_name(test.name, seen, keys, problems, "test")
@@ -48,6 +48,8 @@ def check_stubs(stubs: Sequence[ImportStub | None], keys: Keys, problems: Proble
     seen: set[str] = set()
     known = [(number, stub) for number, stub in enumerate(stubs) if stub is not None]
     for number, stub in known:
+        if problems.are_enough:
+            break
         at = (*keys, number)
         _check_name(stub.name, seen, at, problems, "stub")
         answers: list[tuple[Keys, ImportStub | StubAnswer]] = [(at, stub)]
@@ -90,6 +92,8 @@ def _check_calls(test: ManifestTest, keys: Keys, problems: Problems) -> None:
 def _check_steps(test: ManifestTest, keys: Keys, problems: Problems) -> None:
     saved: set[str] = set()
     for number, step in enumerate(test.steps):
+        if problems.are_enough:
+            return
         at = (*keys, "steps", number)
         is_last = number == len(test.steps) - 1 and test.repeat <= 1
         _check_end(step, at, problems, is_last=is_last)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.manifest.positions import Keys
 
 _MOST_TOLD = 50
-"""The most mistakes of a manifest that are told."""
+"""The most mistakes of a manifest that are looked for and told. A hostile one has hundreds of thousands."""
 _PARTS = {"args": "argument", "imports": "import", "steps": "step", "when": "when"}
 """The words for an element of the arrays inside an entry."""
 
@@ -92,8 +92,15 @@ class Problems:
     def __len__(self) -> int:
         return len(self._found)
 
+    @property
+    def are_enough(self) -> bool:
+        """Whether so many mistakes are known that no more are to be looked for."""
+        return len(self._found) >= _MOST_TOLD
+
     def add(self, keys: Keys, given: object, wanted: str) -> None:
         """Add a wrong value at a place."""
+        if self.are_enough:
+            return
         self._add(self.place.line(keys), self.place.error(keys, given, wanted))
 
     @contextmanager
@@ -105,6 +112,8 @@ class Problems:
             self._add(self.place.line(keys), error)
 
     def _add(self, line: int | None, error: InvalidConfiguration) -> None:
+        if self.are_enough:
+            return
         self._found.append((0 if line is None else line, error))
 
     def raise_all(self) -> None:
@@ -113,5 +122,5 @@ class Problems:
             return
         first, *others = (error for _, error in sorted(self._found, key=lambda found: found[0]))
         whole = InvalidManifest(first.where, first.given, first.wanted)
-        whole.others = tuple(others[: _MOST_TOLD - 1])
+        whole.others = tuple(others)
         raise whole from None

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from pytest_airssys_wasm.analysis.enough import NO_CEILINGS, amount_used, lift, limit_of
-from pytest_airssys_wasm.analysis.failed_call import FailedCall
+from pytest_airssys_wasm.analysis.failed_call import FailedCall, first_host_call
 from pytest_airssys_wasm.analysis.repeatable import Deadline
 from pytest_airssys_wasm.analysis.tightest import bisect
 from pytest_airssys_wasm.runtime.base.figures import measured_ms
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
+from pytest_airssys_wasm.runtime.base.printable import printable
 from pytest_airssys_wasm.runtime.budget.limit_text import WORDS, limit_text
 from pytest_airssys_wasm.runtime.budget.limits import MAX_U64
 
@@ -50,6 +51,14 @@ class Blame:
     """
     verdict: Verdict
     """The verdict of the call with this limit lifted; without a limit the verdict of the error."""
+    first_host_call: str | None
+    """The name of a host function that is not repeatable, before whose first call the re-run was ended; `None` if that
+    is not the case.
+    """
+    used_until_then: float | None
+    """The amount that the re-run had used until its first host call, of which the call needs at least as much; `None`
+    for other ends.
+    """
     fuel_at_trap: int | None
     """The smallest amount of fuel with which the call gets as far as its trap; `None` if it did not trap."""
     slowed_by: Literal["fuel", "host", "machine"] | None
@@ -73,6 +82,10 @@ class Blame:
         assert self.limit is not None
         word = WORDS.get(self.limit, self.limit.replace("_", " "))
         given = limit_text(self.limit, self.given)
+        if self.first_host_call is not None and self.used_until_then is not None:
+            used = limit_text(self.limit, self.used_until_then)
+            host = printable(self.first_host_call)
+            return f"{word}: the call uses {used} before it calls {host}, and is not repeated from there on"
         if self.verdict is not Verdict.OK:
             return f"{word}: with more than {given} the call ends with {self.verdict}"
         if self.needed is None:
@@ -107,11 +120,13 @@ def blame(
     timeout it says what took the time. `ceilings` bound the limits of the runs. `host` and `wasi` replace those of the
     call, such as a host function by one that is repeatable.
 
+    A guest that had not called the host yet is run up to its first call of a host function that is not repeatable.
+
     Raises `CannotRepeat` if the error is a copy, if the guest could affect the host, or if the call was not the first
     one in its store.
     """
     deadline = Deadline(time_s)
-    failed = FailedCall(error, host=host, wasi=wasi)
+    failed = FailedCall(error, host=host, wasi=wasi, until_host=True)
     return _Search(error, failed, ceilings, deadline).blame()
 
 
@@ -131,11 +146,14 @@ class _Search:
         if known is None:
             name, lifted = self._silent()
         needed = None if name is None or lifted is None or lifted.error is not None else self._needed(name, lifted)
+        stopped_by = None if lifted is None else first_host_call(lifted)
         return Blame(
             limit=name,
             given=None if name is None else getattr(self._failed.limits, name),
             needed=needed,
             verdict=self._error.verdict if lifted is None else lifted.verdict,
+            first_host_call=stopped_by,
+            used_until_then=None if stopped_by is None or lifted is None else amount_used(lifted, name or ""),
             fuel_at_trap=self._fuel_at_trap() if self._has_trapped else None,
             slowed_by=self._slowed_by(lifted) if self._error.verdict is Verdict.TIMEOUT else None,
             executions=self._failed.runs,

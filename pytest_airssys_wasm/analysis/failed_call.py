@@ -10,13 +10,38 @@ from pytest_airssys_wasm.analysis.repeatable import Rerun, obstacle_to_repetitio
 from pytest_airssys_wasm.runtime.base.printable import printable
 from pytest_airssys_wasm.runtime.errors import WasmError
 from pytest_airssys_wasm.runtime.guest.resources import Resource
+from pytest_airssys_wasm.runtime.host.functions import HostFunctions
 from pytest_airssys_wasm.runtime.store.repetition import repetition_of
 from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
-    from pytest_airssys_wasm.runtime.host.functions import HostFunctions
     from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
+
+
+class FirstHostCall(Exception):
+    """The error of a re-run that would have called a host function that is not repeatable; `args` has its name."""
+
+
+def first_host_call(done: Rerun) -> str | None:
+    """Return the name of the host function before whose first call a re-run was ended; `None` if none was called."""
+    cause = None if done.error is None else done.error.__cause__
+    return str(cause.args[0]) if isinstance(cause, FirstHostCall) else None
+
+
+def _stopping(imports: Sequence[str]) -> HostFunctions:
+    """Return host functions that end the guest when it calls one of them."""
+    host = HostFunctions()
+    for name in imports:
+
+        def stop(*_: object, name: str = name) -> None:
+            raise FirstHostCall(name)
+
+        host.register(name, stop, repeatable=True)
+    return host
+
 
 _SHARED_FUEL = "it shared a fuel budget with other calls, so that its own limit is not known"
 
@@ -26,9 +51,19 @@ class FailedCall:
 
     Raises `CannotRepeat` if the error is a copy, if no guest code had started, if the guest could affect the host, or
     if earlier calls in the same store cannot be repeated.
+
+    With `until_host` a guest that had not called the host yet is accepted, too. Instead of host functions that are not
+    repeatable it is given functions that end it with `FirstHostCall`.
     """
 
-    def __init__(self, error: WasmError, *, host: HostFunctions | None = None, wasi: Wasi | None = None) -> None:
+    def __init__(
+        self,
+        error: WasmError,
+        *,
+        host: HostFunctions | None = None,
+        wasi: Wasi | None = None,
+        until_host: bool = False,
+    ) -> None:
         call = error.call
         if call is None:
             raise CannotRepeat(f"there is no call to repeat: no guest code had started ({error})")
@@ -36,7 +71,13 @@ class FailedCall:
         if repetition is None:
             raise CannotRepeat("the error is a copy: only the original one knows the guest of its call")
         host, wasi = host or repetition.host, wasi or repetition.wasi
-        obstacle = obstacle_to_repetition(repetition.component, host, wasi) or _own_obstacle(error)
+        obstacle = obstacle_to_repetition(repetition.component, host, wasi)
+        if obstacle is not None and until_host and error.usage is not None and not error.usage.host_calls:
+            stopping = (host or HostFunctions()).merged(_stopping(obstacle.imports))
+            if not any(repetition.component.unmet_imports(stopping, wasi)):
+                host = stopping
+                obstacle = obstacle_to_repetition(repetition.component, host, wasi)
+        obstacle = obstacle or _own_obstacle(error)
         if obstacle is not None:
             raise obstacle
         self.limits = repetition.limits

@@ -173,6 +173,26 @@ def test_a_guest_of_a_host_function_can_be_repeated_with_another_one(engine):
     assert calls == [1]
 
 
+def test_a_guest_that_has_not_called_the_host_is_run_up_to_there(engine):
+    calls = []
+    host = HostFunctions()
+    host.register("env#f", calls.append)
+    guest = engine.load(
+        '(module (import "env" "f" (func $f (param i32))) (func (export "g") (param $n i32) (local $i i32) (local $s i32) '
+        + times(N, EDIT) + "(call $f (i32.const 1))))"
+    )  # fmt: skip
+    with pytest.raises(WasmError) as caught:
+        engine.execute(guest, "g", 1_000, limits=LIMITS, host=host)
+    blame = analysis.blame(caught.value)
+    assert (blame.limit, blame.needed, blame.first_host_call) == ("fuel", None, "env#f")
+    assert blame.used_until_then > 13_000
+    assert (
+        str(blame)
+        == f"fuel: the call uses {blame.used_until_then:,} before it calls env#f, and is not repeated from there on"
+    )
+    assert calls == []
+
+
 def test_a_later_call_in_a_store_cannot_be_repeated(engine):
     with LimitedStore(engine, LIMITS, wasi=Wasi()) as store:
         instance = store.instantiate(engine.load(GUEST))

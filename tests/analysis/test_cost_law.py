@@ -115,7 +115,8 @@ def test_a_law_does_not_speak_of_other_sizes(law_of):
 
 
 def test_a_chaotic_cost_has_no_law(engine, law_of):
-    scattered = times("(i32.and (i32.mul (local.get $n) (i32.const 40503)) (i32.const 1023))", EDIT)
+    mixed = "(i32.mul (local.get $n) (i32.const 0x9E3779B1))"
+    scattered = times(f"(i32.and (i32.xor {mixed} (i32.shr_u {mixed} (i32.const 13))) (i32.const 1023))", EDIT)
     guest = engine.load(module(function(scattered)))
     assert analysis.cost_law(guest, "f", limits=LIMITS) is None
     with pytest.raises(analysis.NoLaw, match=r"no formula of degree 3 or less|no more runs"):

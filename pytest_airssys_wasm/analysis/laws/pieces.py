@@ -311,6 +311,12 @@ def _extend(
                 reach = middle
             else:
                 end = middle
+            if end - reach == 1:
+                # One size behind the end may fit by chance.
+                near = [x for x in (reach - 1, reach - 2) if x > found.low and samples.at(x) != found.predict(x)]
+                if near:
+                    end = min(near)
+                    reach = max(x for x in samples.known if start <= x < end and samples.known[x] == found.predict(x))
         better = _best(samples, start, high, before)
         if better is None or better.high <= reach:
             return Stretch(low=start, high=reach, formulas=found.formulas)

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pytest_airssys_wasm import HostFunctions, ResourceLimits, UnknownExport, Verdict, Wasi, WasmError, analysis
 from pytest_airssys_wasm.analysis.worst.growth import growth_of
+from pytest_airssys_wasm.analysis.worst.mutation import Mutator
 from pytest_airssys_wasm.analysis.worst.values import size_of
+from pytest_airssys_wasm.fuzzing import values
+from pytest_airssys_wasm.runtime.binary.constants import Constants
+from pytest_airssys_wasm.runtime.wit.types import ListType, OptionType, Primitive
 from support.checkout import ROOT
 from support.dear_kernels import DEAR, SIZE, component
 from support.kernels import function, module, times
+from support.wave_values import TYPES, fits
 
 LIMITS = ResourceLimits(memory="4 MiB", fuel=20_000_000, timeout_ms=20_000)
 QUICK = ("insertion sort", "hash set", "naive search", "parentheses", "header", "varints", "set bits", "common divisor")
@@ -148,3 +157,19 @@ def test_growth_is_named_and_linear_is_never_accused(cost, growth):
 def test_few_figures_have_no_growth():
     assert growth_of({}) is None
     assert growth_of({3: 5, 4: 6}) is None
+
+
+@given(TYPES.flatmap(lambda type_: st.tuples(st.just(type_), values(type_, max_size=8))), st.integers(0, 9))
+@settings(max_examples=50)
+def test_a_changed_value_fits_its_type(pair, seed):
+    type_, value = pair
+    mutator = Mutator(Random(seed), Constants(integers=(-7, 2**40), texts=(b"MAGC",)))
+    for _ in range(10):
+        (value,) = mutator.arguments([type_], [value], 8)
+        assert fits(value, type_)
+
+
+def test_a_list_of_options_can_be_sorted():
+    type_ = ListType(OptionType(Primitive("u8")))
+    for seed in range(200):
+        assert fits(Mutator(Random(seed), Constants()).changed(type_, [None, 3, None, 1], 0), type_)

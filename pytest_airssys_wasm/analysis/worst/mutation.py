@@ -180,4 +180,5 @@ class Mutator:
 
 
 def _order(one: Any) -> Any:
-    return one if isinstance(one, (int, float)) else (repr(one),)
+    # Elements may be of several Python types, such as the values of an option.
+    return (0, one, "") if isinstance(one, (int, float)) else (1, 0, repr(one))

@@ -181,7 +181,7 @@ def bare(session: nox.Session) -> None:
 @nox.session(python=python(13), requires=["build"])
 def native(session: nox.Session) -> None:
     """Try the native guard by itself: its build, and its tests in C under the sanitizers of gcc and clang."""
-    install_wheel(session, "test")
+    install_wheel(session, "fuzz")
     session.install(zig(), *PROJECT["build-system"]["requires"])
     for name in ("hatch_build.py", "LICENSE", ".gitignore"):
         shutil.copy(ROOT / name, copied_tests())

@@ -8,13 +8,10 @@ from __future__ import annotations
 import pytest
 
 from runtime.convert.test_value_edges import *  # noqa: F403
-from runtime.execution.test_endings_of_imports import *  # noqa: F403
 from runtime.execution.test_host_call_context import *  # noqa: F403
 from runtime.execution.test_verdicts import *  # noqa: F403
 from runtime.guest.test_call import *  # noqa: F403
-from runtime.guest.test_guests import *  # noqa: F403
 from runtime.guest.test_inventory import *  # noqa: F403
-from runtime.host.test_host_resources import *  # noqa: F403
 
 
 @pytest.fixture(scope="session")

@@ -44,7 +44,7 @@ COMPONENT = """(component
   (export "wasi:cli/run@0.2.0" (instance $command)))"""
 
 
-@pytest.fixture(scope="module", params=["thread", "process"])
+@pytest.fixture(scope="module", params=["thread", pytest.param("process", marks=pytest.mark.slow)])
 def either_engine(request):
     with WasmEngine(isolation=ProcessIsolation() if request.param == "process" else None) as engine:
         yield engine

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pytest_airssys_wasm.runtime.base import regular_files
+from pytest_airssys_wasm.runtime.base.originals import system
 from pytest_airssys_wasm.runtime.base.regular_files import UnfitFile, open_regular, read_open, read_regular
 
 
@@ -106,7 +107,7 @@ def test_the_open_file_is_examined_whatever_was_at_its_path_before(tmp_path, kin
     plain.write_bytes(b"x")
     status = plain.stat()
     make(path)
-    monkeypatch.setattr(Path, "stat", lambda path, **how: status)
+    monkeypatch.setattr(system.os, "stat", lambda path, **how: status)
     with pytest.raises(IsADirectoryError if kind == "folder" else UnfitFile) as caught:
         read_regular(path, 10)
     assert kind == "socket" or caught.value.strerror.startswith(reason)

@@ -10,12 +10,13 @@ import pytest
 
 SCRIPT = r"""
 import asyncio, json, os, signal, sys, threading, warnings
-from pytest_airssys_wasm import (CompileCache, LimitedStore, ProcessIsolation, ResourceLimits, Wasi, WasmEngine,
+from pytest_airssys_wasm import (CompileCache, HostFunctions, LimitedStore, ProcessIsolation, ResourceLimits, Wasi, WasmEngine,
     WasmError)
 
 warnings.simplefilter("ignore", DeprecationWarning)  # about forks of processes with threads, which this is about
 GUEST = '(module (memory 1) (func (export "f") (result i32) i32.const 42) (func (export "spin") (loop br 0)))'
 OTHER = '(module (func (export "f") (result i32) i32.const 43))'
+CALLS = '(module (import "host" "n" (func $n (result i32))) (func (export "f") (result i32) call $n))'
 LIMITS = ResourceLimits(memory="1 MiB", fuel=None, timeout_ms=10_000)
 WASI = Wasi(stdin="x", preopen={"/": ("/", "ro")})
 mode, folder = sys.argv[1:]
@@ -63,6 +64,12 @@ guest = engine.load(GUEST)
 store = LimitedStore(engine, LIMITS)
 instance = store.instantiate(guest)
 results = {"before": before, "called": f(engine, guest)}
+host = HostFunctions()
+host.register("host#n", lambda: 44)
+calling = engine.load(CALLS)
+def called():  # on a guest thread, which is kept
+    return engine.execute(calling, "f", limits=LIMITS, host=host).value
+results["host function"] = [called(), forked(called), called()]
 busy = threading.Thread(target=lambda: told(lambda: engine.execute(guest, "spin", limits=ResourceLimits(
     memory="1 MiB", fuel=None, timeout_ms=1_500))))
 busy.start()
@@ -100,6 +107,7 @@ def ran(mode, folder):
 WORKS = {
     "before": 42,
     "called": 42,
+    "host function": [44, 44, 44],
     "same engine": [42, 42, 42],
     "awaited": 42,
     "stopped": "timeout",

@@ -7,17 +7,19 @@ import threading
 import pytest
 
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
+from pytest_airssys_wasm.runtime.capi import failures
 from pytest_airssys_wasm.runtime.capi.guard import GuardRun
 from pytest_airssys_wasm.runtime.errors import (
     ComponentTrapped,
     ExecutionTimeout,
     HostFunctionError,
     InvalidComponent,
+    LinkError,
     OutOfFuel,
     OutOfMemory,
     ResourceLimitExceeded,
 )
-from pytest_airssys_wasm.runtime.execution.run import Run, Stop
+from pytest_airssys_wasm.runtime.execution.run import GuestFailed, Run, Stop
 from pytest_airssys_wasm.runtime.execution.verdict import judge
 from pytest_airssys_wasm.runtime.guest.component import UnknownExport
 from pytest_airssys_wasm.runtime.host.functions import HostFunctions
@@ -317,3 +319,14 @@ def test_a_timeout_says_when_the_guest_has_hardly_run(cpu_ms, host_ms, may_block
     assert isinstance(error, ExecutionTimeout)
     assert str(error) == "the timeout of 230 ms ran out" + (f": {said}" if said else "")
     assert error.usage.cpu_ms == cpu_ms
+
+
+def test_a_link_that_only_wasmtime_refuses_is_a_link_error_whatever_its_name_says():
+    name = "f`\n\nCaused by:\n    resource limit exceeded: memory count too high at 1"
+    run = Run(ResourceLimits(memory=0, timeout_ms=10_000), 1_000, GuardRun())
+    error = failures.new_error(f"unknown import: `env::{name}` has not been defined")
+    run.error = GuestFailed(failures.take(error))
+    run.finish()
+    judged = judge(run)
+    assert isinstance(judged, LinkError)
+    assert [one.startswith("env#f") for one in judged.imports] == [True]

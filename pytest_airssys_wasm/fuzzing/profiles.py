@@ -32,6 +32,8 @@ class Profile:
     """The number of sequences of calls; `None` goes on until the time is up."""
     limits: int
     """The number of examples of each law of limits."""
+    worst: int
+    """The number of runs in the search for the worst case of each export."""
     time_s: float
     """The time in seconds for all checks of a component."""
     least_s: float
@@ -43,10 +45,21 @@ class Profile:
 
 
 PROFILES = {
-    "quick": Profile(examples=50, sequences=20, limits=5, time_s=5, least_s=0.2, shrink_s=5, is_repeatable=True),
-    "ci": Profile(examples=1_000, sequences=200, limits=30, time_s=50, least_s=0.5, shrink_s=10, is_repeatable=True),
+    "quick": Profile(
+        examples=50, sequences=20, limits=5, worst=200, time_s=5, least_s=0.2, shrink_s=5, is_repeatable=True
+    ),
+    "ci": Profile(
+        examples=1_000, sequences=200, limits=30, worst=2_000, time_s=50, least_s=0.5, shrink_s=10, is_repeatable=True
+    ),
     "nightly": Profile(
-        examples=None, sequences=None, limits=300, time_s=600, least_s=10, shrink_s=60, is_repeatable=False
+        examples=None,
+        sequences=None,
+        limits=300,
+        worst=20_000,
+        time_s=600,
+        least_s=10,
+        shrink_s=60,
+        is_repeatable=False,
     ),
 }
 """The profiles by their names."""

@@ -14,6 +14,7 @@ from pytest_airssys_wasm.fuzzing.exports import callable_exports
 from pytest_airssys_wasm.fuzzing.limit_laws import check_limit_laws
 from pytest_airssys_wasm.fuzzing.search import Plan
 from pytest_airssys_wasm.fuzzing.sequences import check_sequences
+from pytest_airssys_wasm.fuzzing.worst_cases import check_worst_case
 from pytest_airssys_wasm.runtime.budget.limits import Ceilings
 from pytest_airssys_wasm.runtime.manifest.loading import parse_manifest
 from pytest_airssys_wasm.validation.candidate import Candidate
@@ -217,3 +218,46 @@ def test_a_component_that_cannot_be_instantiated_blocks_the_checks(engine):
     subject = candidate(engine, planted.SOUND, limits=ResourceLimits(memory=65_536))
     with pytest.raises(Blocked):
         check_export(subject, "size", plan())
+
+
+QUADRATIC = planted.component(
+    """(func (export "sort") (param $at i32) (param $size i32)
+      (local $i i32) (local $j i32)
+      (loop $outer
+        (if (i32.lt_u (local.get $i) (local.get $size)) (then
+          (local.set $j (i32.const 0))
+          (loop $inner
+            (if (i32.lt_u (local.get $j) (local.get $size)) (then
+              (local.set $j (i32.add (local.get $j) (i32.const 1)))
+              (br $inner))))
+          (local.set $i (i32.add (local.get $i) (i32.const 1)))
+          (br $outer))))
+      (call $free))""",
+    'sort: (param "items" (list u8))',
+)
+"""Costs fuel with the square of the size."""
+
+
+def test_arguments_that_reach_the_fuel_limit_fail_with_the_growth_of_the_cost(engine):
+    limits = ResourceLimits(memory="1 MiB", fuel=30_000, timeout_ms=20_000)
+    unfit = the_fault(check_worst_case, candidate(engine, QUADRATIC, limits=limits), "sort", plan(examples=200))
+    assert unfit.reason.startswith("sort([")
+    assert "ended with out-of-fuel" in unfit.reason
+    assert '[fuzz.allow] "sort" = ["out-of-fuel"]' in unfit.remedy
+    fuzz = '[fuzz.allow]\n"sort" = ["out-of-fuel"]\n'
+    check_worst_case(candidate(engine, QUADRATIC, limits=limits, fuzz=fuzz), "sort", plan(examples=200))
+
+
+def test_the_dearest_call_is_told_with_its_share_of_the_limit_and_the_growth(engine):
+    limits = ResourceLimits(memory="1 MiB", fuel=1_000_000, timeout_ms=20_000)
+    note = check_worst_case(candidate(engine, QUADRATIC, limits=limits), "sort", plan(examples=200))
+    assert "of the limit, growing like n^2" in note
+    assert "128 KiB of memory at most, 12 % of the limit" in note
+
+
+def test_a_guest_that_cannot_be_repeated_is_not_searched(engine):
+    host = HostFunctions()
+    host.register("env#now", lambda: 0)
+    note = check_worst_case(candidate(engine, planted.NOT_DETERMINISTIC, host=host), "stamp", plan(examples=20))
+    assert note.startswith("not searched: ")
+    assert "env#now" in note

@@ -61,16 +61,20 @@ class _Checks:
         from pytest_airssys_wasm.fuzzing.limit_laws import check_limit_laws
         from pytest_airssys_wasm.fuzzing.profiles import PROFILES
         from pytest_airssys_wasm.fuzzing.sequences import check_sequences
+        from pytest_airssys_wasm.fuzzing.worst_cases import check_worst_case
 
         profile, table = PROFILES[self.profile], self._table()
         yield from self._mistakes(component, table)
         every = [*reachable_exports(component)]
         reachable = [name for name in every if not is_excluded(name, table.exclude)]
         fuzzed = [name for name in callable_exports(component) if name in reachable]
-        count = len(fuzzed) + bool(reachable) + bool(fuzzed)
+        count = 2 * len(fuzzed) + bool(reachable) + bool(fuzzed)
         for name in fuzzed:
             plan = partial(self._plan, f"fuzz[{name}] {component.function_names()[name]}", count, profile.examples)
             yield f"fuzz[{printable(name)}]", partial(_planned, check=partial(check_export, export=name), plan=plan)
+            plan = partial(self._plan, f"worst-case[{name}]", count, profile.worst)
+            check = partial(check_worst_case, export=name)
+            yield f"worst-case[{printable(name)}]", partial(_planned, check=check, plan=plan)
         if reachable:
             plan = partial(self._plan, "fuzz-sequence", count, profile.sequences)
             yield "fuzz-sequence", partial(_planned, check=check_sequences, plan=plan)

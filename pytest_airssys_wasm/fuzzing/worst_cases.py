@@ -1,0 +1,87 @@
+"""The check `worst-case[<export>]`: no arguments within `max_size` reach the fuel or the memory limit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pytest_airssys_wasm.analysis import CannotRepeat, worst_case
+from pytest_airssys_wasm.fuzzing.export_check import allowance, entry_lines, guest_of, table_of, test_lines
+from pytest_airssys_wasm.fuzzing.trials import call_text, try_call, unrecorded
+from pytest_airssys_wasm.runtime.base.figures import percent, size
+from pytest_airssys_wasm.runtime.base.outcome import Verdict
+from pytest_airssys_wasm.validation.unfit import Unfit, remedy
+
+if TYPE_CHECKING:
+    from pytest_airssys_wasm.analysis import WorstCase
+    from pytest_airssys_wasm.fuzzing.search import Plan
+    from pytest_airssys_wasm.fuzzing.trials import Guest
+    from pytest_airssys_wasm.validation.candidate import Candidate
+
+_LIMITS = (Verdict.OUT_OF_FUEL, Verdict.OUT_OF_MEMORY)
+
+
+def check_worst_case(candidate: Candidate, export: str, plan: Plan) -> str:
+    """Search for the arguments of an export that cost the most, and return a note about them.
+
+    Raises `Unfit` with arguments that reach a limit, and `Blocked` if the component cannot be instantiated. A guest
+    that could affect the host is not searched; the note says why.
+    """
+    with candidate.instantiated():
+        pass  # what keeps it from that is reported by the checks before
+    guest = guest_of(candidate)
+    notes = []
+    for measure in ("fuel", "memory"):
+        try:
+            with unrecorded(guest.engine):
+                worst = _search(guest, export, table_of(candidate).max_size, plan, measure)
+        except CannotRepeat as error:
+            return f"not searched: {error}"
+        if worst.verdict in _LIMITS:
+            _raise_if_reached(candidate, guest, export, worst)
+        notes.append(_note(guest, worst, measure))
+    return f"{'; '.join(notes)}; seed {plan.seed}"
+
+
+def _search(guest: Guest, export: str, max_size: int, plan: Plan, measure: Literal["fuel", "memory"]) -> WorstCase:
+    return worst_case(
+        guest.component,
+        export,
+        limits=guest.limits,
+        max_size=max_size,
+        executions=max(1, (plan.examples or 1) // 2),
+        seed=plan.seed,
+        measure=measure,
+        time_s=plan.time_s / 2,
+        host=guest.host,
+        wasi=guest.wasi,
+    )
+
+
+def _note(guest: Guest, worst: WorstCase, measure: str) -> str:
+    """Return the dearest call, with its share of the limit and the growth of the cost."""
+    if measure == "memory":
+        share = percent(100 * worst.peak_memory_bytes / guest.limits.memory) if guest.limits.memory else "all"
+        return f"{size(worst.peak_memory_bytes)} of memory at most, {share} of the limit"
+    limit = guest.limits.fuel
+    share = "" if not limit else f", {percent(100 * worst.fuel / limit)} of the limit"
+    growth = "" if worst.growth is None else f", growing like {worst.growth}"
+    cut = "" if worst.is_complete else ", cut off"
+    return f"{worst.call}: {worst.fuel:,} fuel{share}{growth} ({worst.executions:,} runs{cut})"
+
+
+def _raise_if_reached(candidate: Candidate, guest: Guest, export: str, worst: WorstCase) -> None:
+    """Make the call again with a budget of its own, and raise `Unfit` if it reaches a limit that is not allowed."""
+    trial = try_call(guest, export, worst.arguments)
+    allowed = table_of(candidate).allow.get(export, ())
+    if trial.error is None or trial.verdict not in _LIMITS or not set(allowed).isdisjoint(trial.kinds):
+        return
+    growth = "" if worst.growth is None else f"; the cost grows like {worst.growth}"
+    reason = f"{call_text(guest.component, export, worst.arguments)} ended with {trial.words}{growth}"
+    details = [
+        f"found in {worst.executions:,} runs",
+        *entry_lines(export, worst.arguments),
+        *test_lines(candidate, guest.component, export, worst.arguments),
+    ]
+    advice = f"{remedy(trial.error, candidate.origins)}; or lower max_size of [fuzz] to the sizes that are possible"
+    unfit = Unfit(reason, f"{advice}; if it is right, allow it: {allowance(export, trial.kinds[0])}", details)
+    raise unfit from trial.error

@@ -277,6 +277,28 @@ def test_a_signal_handler_may_run_another_store_and_close_it(engine):
     assert engine.live_memories == 0
 
 
+def test_memories_that_are_made_after_a_signal_handler_belong_to_the_interrupted_run(engine):
+    guest = engine.load(
+        """(component
+          (core module $slow (func $work (local $n i32) (local.set $n (i32.const 150000000))
+              (loop (br_if 0 (local.tee $n (i32.sub (local.get $n) (i32.const 1))))))
+            (start $work))
+          (core module $m (memory 3) (func (export "f")))
+          (core instance (instantiate $slow))
+          (core instance $i (instantiate $m))
+          (func (export "f") (canon lift (core func $i "f"))))"""
+    )
+    other, calls = engine.load(SPIN), []
+
+    def handler(*_):
+        calls.append(engine.execute(other, "swap", 1, limits=limits(LONG_MS)).value)
+
+    with alarm(handler, 0.02):
+        usage = engine.execute(guest, "f", limits=limits(LONG_MS)).usage
+    assert calls == [0]
+    assert usage.peak_memory_bytes == 3 * 65_536
+
+
 def test_a_signal_handler_that_raises_as_the_time_runs_out_has_raised(engine):
     def handler(*_):
         time.sleep(0.2)

@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 _ROUND = 100
 """The number of examples after which Hypothesis begins anew: with other random numbers, and from the edges."""
-_VARIATIONS = 16
+_VARIATIONS = 32
 """The number of variations of each example."""
 _MOST_ENTRY_BYTES = 2**20
 _MOST_ENTRIES = 256

@@ -91,7 +91,7 @@ def test_allowances_are_obeyed(author):
     author.path("Component.toml").write_text(
         MANIFEST + '[fuzz]\nmax_size = 20\n[fuzz.allow]\n"sum" = ["trap:unreachable"]\n'
     )
-    assert checks(fuzz(author, "-k", "sum")) == {"fuzz[sum]": "passed"}
+    assert checks(fuzz(author, "-k", "fuzz and sum")) == {"fuzz[sum]": "passed"}
 
 
 def test_a_name_in_the_table_that_no_export_has_fails(author):

@@ -152,7 +152,7 @@ PLAIN = [
 ]
 
 
-@pytest.mark.parametrize(("type_", "condition", "smallest"), PLAIN, ids=lambda one: str(one)[:30])
+@pytest.mark.parametrize(("type_", "condition", "smallest"), PLAIN, ids=[str(type_)[:30] for type_, _, _ in PLAIN])
 def test_values_shrink_towards_small_plain_ones(type_, condition, smallest):
     assert find(values(type_), condition) == smallest
 

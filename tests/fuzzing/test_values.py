@@ -89,7 +89,7 @@ EDGES = [
 ]
 
 
-@pytest.mark.parametrize(("type_", "edge"), EDGES, ids=str)
+@pytest.mark.parametrize(("type_", "edge"), EDGES, ids=[f"{type_}-{nth}" for nth, (type_, _) in enumerate(EDGES)])
 def test_the_edges_of_a_type_are_among_its_values(type_, edge):
     assert find(values(type_), lambda value: same(value, edge)) == edge
 

@@ -90,6 +90,7 @@ def no_thread() -> UnfitHost:
 
 
 _THREADS = "/proc/self/task"
+_PROBE_STACK_BYTES = 2**17
 _SPARE_THREADS = 2
 _END_S = 0.02
 """The maximum time in seconds to wait until the system has removed threads that have ended."""
@@ -108,7 +109,8 @@ def check_threads(number: int) -> None:
     try:
         with naming_lacks():
             for _ in range(number + _SPARE_THREADS):
-                start_thread(wait, "airssys-wasm-probe")
+                # The C library keeps the stacks of ended threads, and they count as data of the process.
+                start_thread(wait, "airssys-wasm-probe", _PROBE_STACK_BYTES)
     finally:
         enough.release()
     until = monotonic() + _END_S

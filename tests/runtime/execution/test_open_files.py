@@ -75,7 +75,7 @@ def test_an_awaited_guest_is_stopped_too(engine, store, folder):
     assert held(folder) < resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
-def test_so_is_one_without_a_timeout(engine, folder):
+def test_a_guest_without_a_timeout_that_opens_files_without_end_is_stopped_too(engine, folder):
     guest = engine.load(OPENS)
     limits = ResourceLimits(memory="1 MiB", fuel=10**9, timeout_ms=None)
     wasi = Wasi(preopen={"/": (folder, "ro")})
@@ -90,7 +90,7 @@ def test_a_guest_may_hold_some_files_open(engine, store, folder):
 
 
 @pytest.mark.parametrize("is_awaited", [False, True])
-def test_how_quick_a_guest_is_makes_no_difference(engine, store, monkeypatch, is_awaited):
+def test_the_speed_of_a_guest_makes_no_difference(engine, store, monkeypatch, is_awaited):
     monkeypatch.setattr(open_files, "TICK_S", 60.0)  # nobody looks before it has returned
     guest = engine.load(OPENS)
     execute = (lambda *call: asyncio.run(store.execute_async(*call))) if is_awaited else store.execute

@@ -1,4 +1,4 @@
-"""The build hook of hatchling: puts the native guard into wheels, and into the checkout of editable installations."""
+"""The build hook of hatchling, which puts the guard into wheels, and into the checkout of editable installations."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Times of work that is done alternately, in short batches, on a machine that also does other things.
 
 Each batch is so short that most of them are not interrupted. The lower quartile of many is close to what the work takes
-undisturbed, and hardly varies from run to run; what is disturbed is the same for both sides.
+undisturbed, and hardly varies from run to run; disturbances are the same for both sides.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The guests of the table of ratios, and what somebody writes by hand with wasmtime-py to run them under limits."""
+"""The guests of the table of ratios, and the code by hand with wasmtime-py that runs them under limits."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ COUNT = """(module (func (export "count") (param i32)
     (loop (br_if 0 (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))))"""
 _LIFT = """(canon lift (core func $i "echo") (memory (core memory $i "memory")) (realloc (core func $i "realloc"))
     (post-return (core func $i "free")))"""
-# What is passed is returned from the place in memory to which it was lowered.
+# Arguments are returned from the place in memory to which they were lowered.
 ECHO = f"""(component
   (core module $m
     (memory (export "memory") 1)

@@ -1,4 +1,4 @@
-"""Compares the executions per second of processor time of `fuzz[<export>]` with the same loop by hand: wasmtime-py and
+"""A comparison of the executions per second of processor time of `fuzz[<export>]` with the same loop by hand: wasmtime-py and
 Hypothesis, a fresh store and instance for each example, with limits on fuel and memory.
 
     python benchmarks/fuzzing.py

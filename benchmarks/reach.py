@@ -1,7 +1,7 @@
 """All costs as ratios to the same work done by hand, in one run: `python benchmarks/reach.py`.
 
 With `--quick`, each row is measured just enough to see that it works. With words, only the rows whose names contain one
-of them. A ratio below 1 means that this package is faster. The column `floor` is the C floor, where there is one.
+of them are measured. A ratio below 1 means that this package is faster. The column `floor` is the C floor, where there is one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Session(NamedTuple):
-    """What the rows of one run share."""
+    """The data that the rows of one run share."""
 
     effort: Effort
     floor: Floor | None
@@ -44,7 +44,7 @@ class Row(NamedTuple):
     most: float
     """The ratio that is to be reached."""
     beside: str
-    """What the time is compared with."""
+    """The name of the work with which the time is compared."""
     sides: Callable[[Session], dict[str, Repeat]]
     """A function that prepares the work: `ours`, `other`, and `floor` if there is one."""
 

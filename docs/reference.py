@@ -35,10 +35,10 @@ TABLES = (
 )
 WORDS = {"int": "integer", "float": "number", "str": "string", "Any": "any", "list": "array", "dict": "table"}
 
-# Made by others of these.
+# Classes that users get from functions and do not construct.
 NOT_CONSTRUCTED = ("CannotRepeat", "Component", "Instance", "Interface", "NoLaw", "Resource")
 
-# Public by name because other rooms of this package use them, and promised to nobody.
+# Without an underscore because other folders of this package use them, but not part of the public API.
 INTERNAL = {
     "Call": ("repetition",),
     "Component": (

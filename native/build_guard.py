@@ -1,4 +1,4 @@
-"""Builds the native guard: `python native/build_guard.py` rebuilds the library of a checkout after an edit.
+"""The build of the native guard: `python native/build_guard.py` rebuilds the library of a checkout after an edit.
 
 `hatch_build.py` uses this module to put the library into wheels. It takes the first C compiler that works: that of the
 environment variable `CC`, `cc`, `gcc` or `clang`, else zig from the package `ziglang`. If `AIRSSYS_WASM_TARGET` names a

@@ -209,7 +209,7 @@ void guard_stop(guard_run *run, int32_t reason) {
 /* --- the epoch callback -------------------------------------------------------------------------------------------- */
 
 /* Let Python handle the signals that have arrived. The guest's thread is Python's main thread, and has released the
- * GIL. What a handler raises must not pass through wasmtime: it is kept for the caller of the entry. */
+ * GIL. The exception of a handler must not pass through wasmtime: it is kept for the caller of the entry. */
 static void handle_signals(guard_run *run) {
   if (!table.is_initialized()) return; /* the interpreter is ending */
   int state = table.gil_ensure();

@@ -1,4 +1,4 @@
-"""The fixtures of every room."""
+"""The fixtures of every folder of tests."""
 
 from __future__ import annotations
 

@@ -62,8 +62,8 @@ class Blame:
     fuel_at_trap: int | None
     """The smallest amount of fuel with which the call gets as far as its trap; `None` if it did not trap."""
     slowed_by: Literal["fuel", "host", "machine"] | None
-    """What took the time of a timeout: the guest itself, host functions and WASI, or the machine, which gave the guest
-    little processor time. `None` for other ends, and if it is not known.
+    """The cause of a timeout: the guest itself, host functions and WASI, or the machine, which gave the guest little
+    processor time. `None` for other ends, and if it is not known.
     """
     executions: int
     """The number of runs that were made."""

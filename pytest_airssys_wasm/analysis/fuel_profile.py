@@ -94,7 +94,7 @@ class Profile:
 
         Raises `InvalidConfiguration` for another name, and `OSError` if the file cannot be written.
         """
-        # Pages are drawn above this room. It is the only thing that this room knows of there.
+        # Pages are drawn in a higher layer, of which this package uses nothing else; so it is imported here.
         from pytest_airssys_wasm.reporting import flamegraph
 
         flamegraph.write(

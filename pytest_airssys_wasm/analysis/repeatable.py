@@ -40,7 +40,7 @@ class Rerun:
     error: WasmError | None
     """The error with which the run ended; `None` if it returned."""
     usage: Usage | None
-    """What the run used; `None` if no guest code had started."""
+    """The usage of the run; `None` if no guest code had started."""
     output: tuple[bytes, bytes]
     """The bytes that the guest wrote to stdout and to stderr."""
 
@@ -61,7 +61,7 @@ class Rerun:
 
     @property
     def ending(self) -> tuple[Any, ...]:
-        """What an observer sees of the end: verdict, trap or status, value and output. Endings can be compared.
+        """The end as an observer sees it: verdict, trap or status, value and output. Endings can be compared.
 
         Values are compared by their text, in which a NaN is like another.
         """
@@ -129,7 +129,7 @@ class RepeatableGuest:
             return Rerun(value=done.value, error=None, usage=done.usage, output=(done.stdout, done.stderr))
 
     def run_to_its_end(self, export: str, *args: Any, limits: ResourceLimits | None = None) -> Rerun:
-        """Run a call that fuel will end, if it does not return; otherwise the same as `run`.
+        """Run a call as `run` does. If it does not return, fuel will end it.
 
         A run that reaches the timeout is made again with ten times as much: the machine may have been busy.
         """

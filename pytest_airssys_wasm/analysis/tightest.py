@@ -81,7 +81,7 @@ def tightest_limits(
     starting from `limits`; the timeout stays.
 
     Raises `CannotRepeat`, `InvalidConfiguration` for a list without calls, the errors of `execute` for wrong names and
-    arguments, and the `WasmError` of a call that one of the given limits ends: its end is not one to keep.
+    arguments, and the `WasmError` of a call that one of the given limits ends, since it has no end of its own.
     """
     deadline = Deadline(time_s)
     guest = RepeatableGuest(component, limits=limits, host=host, wasi=wasi)

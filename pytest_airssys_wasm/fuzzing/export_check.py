@@ -46,7 +46,7 @@ def check_export(candidate: Candidate, export: str, plan: Plan) -> str:
     Raises `Unfit` with the smallest arguments that show a fault, and `Blocked` if the component cannot be instantiated.
     """
     with candidate.instantiated():
-        pass  # what keeps it from that is reported by the checks before
+        pass  # an earlier check reports the reason
     guest, table = guest_of(candidate), table_of(candidate)
     allowed, needed = frozenset(table.allow.get(export, ())), set[str]()
     types = guest.component.parameter_types(export)
@@ -109,7 +109,7 @@ def note_of(search: Search[Any], needed: set[str], not_needed: Sequence[str]) ->
     if needed:
         parts.append(f"as allowed: {', '.join(sorted(needed))}")
     if not_needed:
-        text = f"[fuzz.allow] has what nothing needed: {', '.join(not_needed)}"
+        text = f"[fuzz.allow] has allowances that no example needed: {', '.join(not_needed)}"
         parts.append(text)
         if search.plan.profile != "quick" and not search.is_cut:
             warnings.warn(UnneededAllowance(text), stacklevel=2)

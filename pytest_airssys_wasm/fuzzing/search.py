@@ -168,7 +168,7 @@ class Search(Generic[T]):
                 if is_first:
                     self.allow_shrinking()
                 raise _Faulty
-            # A variation is no choice of Hypothesis, so that it cannot be shrunk by it.
+            # Hypothesis did not choose the variation, so it cannot shrink it.
             if is_first and self._try_variations(example):
                 is_varied.append(True)
                 self.allow_shrinking()

@@ -55,7 +55,7 @@ def check_sequences(candidate: Candidate, plan: Plan) -> str:
     Raises `Unfit` with the shortest sequence that shows a fault, and `Blocked` if the component cannot be instantiated.
     """
     with candidate.instantiated():
-        pass  # what keeps it from that is reported by the checks before
+        pass  # an earlier check reports the reason
     guest, table = guest_of(candidate), table_of(candidate)
     names = [one for one in reachable_exports(guest.component) if not is_excluded(one, table.exclude)]
     sequences = _Sequences(guest=guest, table=table, needed=set(), names=names)
@@ -147,7 +147,7 @@ class _Faulty(Exception):
 
 
 class _Passed:
-    """The sequences without a fault that are worth to be repeated."""
+    """The sequences without a fault that are worth repeating."""
 
     def __init__(self) -> None:
         self._singles: dict[str, Step] = {}

@@ -37,7 +37,7 @@ def _call_text(component: Component, step: Step) -> str:
 
 
 def sequence_lines(candidate: Candidate, component: Component, steps: Sequence[Step], finding: Finding) -> list[str]:
-    """Return the lines of a `[[tests]]` entry, where one can say it, and of a Python test."""
+    """Return the lines of a `[[tests]]` entry, if the sequence can be written as one, and of a Python test."""
     return [*_entry_lines(steps, finding), *_test_lines(candidate, steps, finding)]
 
 

@@ -27,7 +27,7 @@ def check_worst_case(candidate: Candidate, export: str, plan: Plan) -> str:
     that could affect the host is not searched; the note says why.
     """
     with candidate.instantiated():
-        pass  # what keeps it from that is reported by the checks before
+        pass  # an earlier check reports the reason
     guest = guest_of(candidate)
     notes = []
     for measure in ("fuel", "memory"):

@@ -295,7 +295,7 @@ OPTIONS = (
         key="wasm_fuzz_seed",
         metavar="N",
         parse=_parse_seed,
-        help="Fuzz with other inputs: another number, other inputs. Without it, quick and ci have the same inputs in "
+        help="Choose the generated inputs by a number. Without it, quick and ci have the same inputs in "
         "every run, and nightly has new ones.",
     ),
     Option(

@@ -64,7 +64,7 @@ def folded(stacks: Stacks) -> str:
 
 
 def speedscope(stacks: Stacks, *, title: str, is_difference: bool = False) -> str:
-    """Return a profile for https://www.speedscope.app; a difference becomes two, of what costs more and what less."""
+    """Return a profile for https://www.speedscope.app; a difference becomes two, of higher and of lower costs."""
     frames: dict[str, int] = {}
     for stack in stacks:
         for name in stack:

@@ -127,7 +127,7 @@ def _finalize(value: Any) -> Any:
 
 
 def inline_resource(name: str) -> str:
-    """Return the text of a file of this room, such as a script that a page contains."""
+    """Return the text of a file of this folder, such as a script that a page contains."""
     return files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 

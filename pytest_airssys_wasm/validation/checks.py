@@ -29,7 +29,7 @@ def check_manifest(candidate: Candidate) -> str:
     """Check that the manifest is valid: known keys, and values in range."""
     manifest = candidate.manifest
     assert manifest is not None
-    # What it leaves out, others fill in.
+    # Other sources give the limits that it leaves out.
     limits = candidate.declared_limits if isinstance(candidate.declared_limits, ResourceLimits) else manifest.limits()
     fuel = limits.fuel if manifest.max_fuel is None else manifest.max_fuel
     timeout_ms = limits.timeout_ms if manifest.timeout_ms is None else manifest.timeout_ms

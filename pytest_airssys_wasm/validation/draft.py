@@ -41,7 +41,7 @@ _TIME_TIMES = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """A manifest that somebody is to complete."""
+    """A manifest for its author to complete."""
 
     text: str
     """The content of the file."""

@@ -1,4 +1,4 @@
-"""The check `imports`, by which every import is provided. It names the others in groups, one for each remedy."""
+"""The check `imports`: every import is provided. Those that are not are named in groups, one for each remedy."""
 
 from __future__ import annotations
 

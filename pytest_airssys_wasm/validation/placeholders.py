@@ -1,4 +1,4 @@
-"""The placeholder of a type: a value that fits it, written in TOML, for somebody to replace."""
+"""The placeholder of a type: a value that fits it, written in TOML, for its author to replace."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _MOST_PARTS = 200
 
 
 class NoPlaceholder(Exception):
-    """The error for a type without a value that can be written in TOML, such as a resource, or with too long a one."""
+    """The error for a type whose value cannot be written in TOML, such as a resource, or would be too long."""
 
 
 def placeholder(type_: Any) -> str:

@@ -36,7 +36,7 @@ def check_entry(candidate: Candidate, test: ManifestTest) -> str:
 
 
 def play(instance: Instance, steps: Sequence[ManifestStep]) -> Iterator[tuple[PlannedCall, CallResult]]:
-    """Make the calls of the steps, and yield each with its result. The resources that are held then are dropped.
+    """Make the calls of the steps, and yield each with its result. Drop the resources that are held at the end.
 
     It ends after a call that does not return. Raises `Unfit` for a call that cannot be made.
     """

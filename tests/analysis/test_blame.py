@@ -57,7 +57,7 @@ def ended(engine):
         (("more-elements", 400), "table_elements"),
     ],
 )
-def test_what_is_needed_is_enough_and_one_unit_less_is_not(engine, ended, call, limit):
+def test_the_needed_amount_is_enough_and_one_unit_less_is_not(engine, ended, call, limit):
     blame = analysis.blame(ended(*call))
     assert (blame.limit, blame.given, blame.verdict) == (limit, getattr(LIMITS, limit), Verdict.OK)
     assert blame.is_complete
@@ -67,7 +67,7 @@ def test_what_is_needed_is_enough_and_one_unit_less_is_not(engine, ended, call, 
         engine.execute(guest, *call, limits=replace(LIMITS, **{limit: blame.needed - 1}), wasi=Wasi())
 
 
-def test_it_says_so_in_a_sentence(ended):
+def test_the_text_of_a_blame_is_a_sentence(ended):
     assert str(analysis.blame(ended("grow", 30))).startswith(
         "memory: the call needs 1.938 MiB (2,031,616 bytes), the limit was 1 MiB; the trap is reached with "
     )
@@ -92,7 +92,7 @@ def test_a_call_that_fails_otherwise_without_the_limit_says_how(ended):
     assert "with more than 1 MiB the call ends with out-of-fuel" in str(blame)
 
 
-def test_an_endless_call_needs_more_than_anybody_has(ended):
+def test_an_endless_call_needs_more_than_any_limit(ended):
     blame = analysis.blame(ended("spin"))
     assert (blame.limit, blame.needed, blame.verdict) == ("fuel", None, Verdict.TIMEOUT)
 

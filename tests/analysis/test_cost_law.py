@@ -159,7 +159,7 @@ def test_a_law_keeps_the_limits(engine):
     assert law.fuel({"n": high}) <= 10_000
 
 
-def test_what_always_fails_is_told_as_it_fails(engine):
+def test_a_call_that_always_fails_raises_its_own_error(engine):
     spin = engine.load(module(function("(loop (br 0))")))
     with pytest.raises(OutOfFuel):
         analysis.cost_law(spin, "f", limits=ResourceLimits(memory="1 MiB", fuel=10_000, timeout_ms=20_000))

@@ -144,7 +144,7 @@ def test_a_shared_budget_says_nothing_about_one_call(engine):
         how_much_is_enough(caught.value)
 
 
-def test_of_an_instantiation_it_is_told_too(engine):
+def test_the_sufficient_limit_of_an_instantiation_is_found_too(engine):
     guest = engine.load(
         """(module (global $n (mut i32) (i32.const 5000)) (start $s)
           (func $s (loop (global.set $n (i32.sub (global.get $n) (i32.const 1))) (br_if 0 (global.get $n)))))"""

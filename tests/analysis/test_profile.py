@@ -123,7 +123,7 @@ def test_functions_are_listed_by_their_own_fuel(engine):
     assert sum(own for own, _ in functions.values()) == profile.total
 
 
-def test_what_fails_is_told_as_it_fails(engine):
+def test_a_call_that_fails_raises_its_own_error(engine):
     trap = engine.load(module(function("unreachable")))
     with pytest.raises(ComponentTrapped):
         analysis.profile(trap, "f", 1, limits=LIMITS)

@@ -21,7 +21,7 @@ def test_each_run_has_a_fresh_store(engine):
     assert guest.runs == 3
 
 
-def test_runs_are_no_executions_of_the_user(engine):
+def test_runs_are_not_reported_as_executions_of_the_user(engine):
     seen = []
     engine.on_execution = seen.append
     try:
@@ -38,7 +38,7 @@ def test_the_engine_of_a_guest_is_found_by_itself(engine):
         RepeatableGuest(ROOT / "x.wasm", limits=LIMITS)
 
 
-def test_an_import_that_nobody_calls_repeatable_is_named(engine):
+def test_an_import_that_is_not_repeatable_is_named(engine):
     calls = []
     host = HostFunctions()
     host.register("env#log", calls.append)
@@ -111,7 +111,7 @@ def test_how_a_run_ends_is_data(engine):
     assert caught.value.call.text == "f()"
 
 
-def test_what_never_ran_is_raised(engine):
+def test_an_error_before_the_run_is_raised(engine):
     with pytest.raises(LinkError):
         RepeatableGuest(engine.load(COUNTING), limits=LIMITS).run("g")
 

@@ -69,7 +69,7 @@ def test_arguments_that_reach_a_limit_end_the_search(engine):
         engine.execute(guest, "f", *worst.arguments, limits=limits)
 
 
-def test_memory_may_be_what_is_dear(engine):
+def test_the_search_may_be_for_memory(engine):
     guest = engine.load(
         module('(func (export "f") (param i32) (drop (memory.grow (i32.and (local.get 0) (i32.const 31)))))')
     )
@@ -149,7 +149,7 @@ def test_without_time_it_is_not_complete(engine):
         (lambda n: 2**n, None),
     ],
 )
-def test_growth_is_named_and_linear_is_never_accused(cost, growth):
+def test_growth_is_named_and_linear_growth_is_never_called_worse(cost, growth):
     found = growth_of({n: cost(n) for n in range(17, 65)})
     assert found == growth or (growth is None and found in (None, "n"))
 

@@ -1,4 +1,4 @@
-"""The fixtures of this room: cases from text, observations by hand, suites in a folder, adapters from scripts."""
+"""The fixtures of this folder: cases from text, observations by hand, suites in a folder, adapters from scripts."""
 
 from __future__ import annotations
 

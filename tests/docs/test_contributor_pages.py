@@ -41,7 +41,7 @@ def names_of(path):
     return names
 
 
-def rooms():
+def folders():
     """The folders and files of the package that the page on architecture has to mention."""
     for folder in (PACKAGE, PACKAGE / "runtime"):
         for path in folder.iterdir():
@@ -66,9 +66,9 @@ def test_every_function_that_a_page_names_exists(page):
     assert missing == []
 
 
-@pytest.mark.parametrize("room", sorted(rooms()) if PACKAGE.is_dir() else [])
-def test_the_architecture_mentions_every_room(room):
-    assert f"`{room}`" in ARCHITECTURE.read_text("utf-8")
+@pytest.mark.parametrize("folder", sorted(folders()) if PACKAGE.is_dir() else [])
+def test_the_architecture_mentions_every_folder(folder):
+    assert f"`{folder}`" in ARCHITECTURE.read_text("utf-8")
 
 
 @pytest.mark.parametrize(("example", "table"), recipes() if CONTRIBUTING.is_file() else [])

@@ -168,7 +168,7 @@ def test_the_entries_that_are_shown_are_those_of_a_manifest(engine):
             check_entry(candidate(engine, text), entry)
 
 
-def test_an_end_that_is_allowed_is_no_fault(engine):
+def test_an_end_that_is_allowed_is_not_a_fault(engine):
     fuzz = '[fuzz.allow]\n"parse" = ["trap:unreachable"]\n'
     note = check_export(candidate(engine, planted.RARE_STRING, fuzz=fuzz), "parse", plan(examples=400))
     assert "as allowed: trap:unreachable" in note
@@ -200,7 +200,7 @@ def test_a_fault_is_kept_and_shown_again_at_once(engine):
     assert again.reason == sequence.reason
 
 
-def test_a_kept_example_that_is_none_any_more_is_removed(engine):
+def test_kept_entries_that_are_not_failing_examples_are_removed(engine):
     database = InMemoryExampleDatabase()
     for entry in (b"{}", b"[", b'{"args": 3}', b'{"args": [1, 2]}', b'{"args": ["a"]}', b"\xff", b"[" * 5_000):
         database.save(b"a", entry)

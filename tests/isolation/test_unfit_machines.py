@@ -118,7 +118,7 @@ def little_memory(free_bytes):
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
-def test_memory_that_the_machine_refuses_to_a_growing_guest_is_no_trap_of_its(engine):
+def test_memory_that_the_machine_refuses_to_a_growing_guest_is_not_its_trap(engine):
     guest = engine.load(
         """(module (memory 1)
         (func (export "grow") (result i32) (memory.grow (i32.const 16384)))

@@ -100,7 +100,7 @@ def test_a_build_that_cannot_be_ends_with_one_text_and_no_traceback(checkout, tm
     code = f"backend.build_wheel({str(tmp_path)!r})"
     done = run(checkout, f"sys.modules['ziglang'] = None; {code}", PATH="/nowhere")
     assert (done.returncode, "Traceback" in done.stderr) == (1, False), done.stderr
-    # What is imported before still finds the system that it runs on.
+    # Modules that are imported before still find the system that they run on.
     done = run(checkout, f"backend.get_requires_for_build_wheel(); sys.platform = 'win32'; {code}")
     assert done.returncode == 1
     assert "pytest-airssys-wasm does not support Windows" in done.stderr

@@ -79,7 +79,7 @@ def test_a_library_is_replaced_as_a_whole(tmp_path):
 
 
 @needs_compiler
-def test_what_the_compiler_says_is_part_of_the_error_and_nothing_is_left_behind(tmp_path, monkeypatch):
+def test_the_message_of_the_compiler_is_part_of_the_error_and_nothing_is_left_behind(tmp_path, monkeypatch):
     monkeypatch.setenv("CFLAGS", "-include there-is-no-such-header.h")
     with pytest.raises(build_guard.CannotBuild, match=r"failed with status 1:\n(.*\n)*.*there-is-no-such-header\.h"):
         build_guard.build(tmp_path / "guard.so")

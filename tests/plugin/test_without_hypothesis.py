@@ -61,7 +61,7 @@ def test_the_laws_are_skipped_with_the_name_of_the_extra(bare):
     assert re.search(rf"^SKIPPED \[10\] .*{re.escape(NEEDS)}$", ran.text, re.MULTILINE)
 
 
-def test_to_fuzz_is_a_usage_error_that_names_the_extra(bare):
+def test_fuzzing_is_a_usage_error_that_names_the_extra(bare):
     ran = bare.run("--airssys-wasm", "--wasm-fuzz=quick", ".")
     assert ran.code == pytest.ExitCode.USAGE_ERROR
     assert f"--wasm-fuzz: expected off, because it {NEEDS}, got 'quick'" in ran.text

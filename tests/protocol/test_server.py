@@ -72,7 +72,7 @@ def test_with_an_isolation_it_says_that_loading_is_bounded():
     assert "session" not in capabilities
 
 
-def test_input_that_ends_at_once_is_no_error(tell_process):
+def test_input_that_ends_at_once_causes_no_error(tell_process):
     assert tell_process() == {}
 
 

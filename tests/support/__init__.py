@@ -1,1 +1,1 @@
-"""Helpers that the tests of several rooms share: guests, records, scripts, readers."""
+"""Helpers that the tests of several folders share: guests, records, scripts, readers."""

@@ -19,7 +19,7 @@ class Dear:
     """The body of a function of one or two lists of bytes (`$p`, `$n`, `$q`, `$m`), or of numbers (`$n`, `$m`)."""
     worst: tuple[Any, ...]
     growth: str | None = None
-    """How its worst case grows; `None` where it is none of the names, or where it is not told."""
+    """The growth of its worst case; `None` if it has another growth, or is not declared."""
     params: tuple[str, ...] = ("list<u8>",)
 
 
@@ -80,7 +80,7 @@ def set_table(index: str, what: str) -> str:
 
 
 def each(body: str) -> str:
-    """For each element."""
+    """A loop over all elements."""
     return times(N, body)
 
 

@@ -1,4 +1,4 @@
-"""Guests with one planted fault each, for fuzzing to find; and sound ones, which it must not accuse."""
+"""Guests with one planted fault each, for fuzzing to find, and sound ones, in which it must not find any."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ RARE_STRING = component(
       (call $free))""",
     'parse: (param "text" string)',
 )
-"""Traps on texts that begin with MAGC."""
+"""A guest that traps on texts that begin with MAGC."""
 
 VARIANT_CASE = component(
     """(func (export "weigh") (param $case i32) (param $payload i64) (result i32)
@@ -48,7 +48,7 @@ VARIANT_CASE = component(
     types='(type $v (variant (case "fresh") (case "expires" u64) (case "damaged" u32)))'
     '(export $condition "condition" (type $v))',
 )
-"""Takes the payload of the last of three cases for an index of pages, of which there are two."""
+"""A guest that uses the payload of the last of three cases as an index of pages, of which there are two."""
 
 OFF_BY_ONE = component(
     """(func (export "sum") (param $at i32) (param $size i32) (result i32)
@@ -64,7 +64,7 @@ OFF_BY_ONE = component(
       local.get $total)""",
     'sum: (param "numbers" (list u32)) (result u32)',
 )
-"""Traps on lists of exactly 16 elements."""
+"""A guest that traps on lists of exactly 16 elements."""
 
 LEAK = component(
     """(global $top (mut i32) (i32.const 131072))
@@ -75,7 +75,7 @@ LEAK = component(
         (then (if (i32.eq (memory.grow (i32.const 1)) (i32.const -1)) (then unreachable)))))""",
     'greet: (param "name" string)',
 )
-"""Takes 4 KiB more with each call, and never gives them back."""
+"""A guest that takes 4 KiB more with each call, and never gives them back."""
 
 STATE = component(
     """(global $calls (mut i32) (i32.const 0))
@@ -87,13 +87,13 @@ STATE = component(
     "next: (result u32)",
     'other: (param "x" u32) (result u32)',
 )
-"""Traps on the fourth call of one export in an instance."""
+"""A guest that traps on the fourth call of one export in an instance."""
 
 NOT_DETERMINISTIC = """(module
   (import "env" "now" (func $now (result i64)))
   (func (export "stamp") (param i32) (result i64)
     (if (result i64) (i32.gt_s (local.get 0) (i32.const 1000)) (then (call $now)) (else (i64.const 0)))))"""
-"""Returns the time of the host for arguments over 1,000."""
+"""A guest that returns the time of the host for arguments over 1,000."""
 
 CLOCK = """(module
   (import "wasi_snapshot_preview1" "clock_time_get" (func $now (param i32 i64 i32) (result i32)))
@@ -101,7 +101,7 @@ CLOCK = """(module
   (func (export "stamp") (result i64)
     (drop (call $now (i32.const 0) (i64.const 1) (i32.const 8)))
     (i64.load (i32.const 8))))"""
-"""Returns the time of WASI's clock."""
+"""A guest that returns the time of WASI's clock."""
 
 # A resource whose method `close` drops what the host will drop again.
 DROPPED_TWICE = """(component
@@ -126,7 +126,7 @@ DROPPED_TWICE = """(component
   (func (export "[method]bucket.peek") (param "self" (borrow $bucket)) (result u32) (canon lift (core func $i "peek")))
   (func (export "[static]bucket.merge") (param "first" (own $bucket)) (param "second" (own $bucket))
     (result (own $bucket)) (canon lift (core func $i "merge"))))"""
-"""Drops the first of two resources twice when it merges them."""
+"""A guest that drops the first of two resources twice when it merges them."""
 
 SOUND = component(
     """(global $calls (mut i32) (i32.const 0))
@@ -147,4 +147,4 @@ SOUND = component(
     'mirror: (param "x" char) (result char)',
     "grow-once: (result u32)",
 )
-"""Does everything well: it has state, and a memory that grows to a level."""
+"""A sound guest: it has state, and a memory that grows to a level."""

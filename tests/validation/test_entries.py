@@ -142,7 +142,7 @@ def test_a_leak_of_7_kb_a_call_is_found_by_repetition(checked):
     assert "memory grew by 64 KiB" in checked(PRICES + calls + "repeat = 12\nmax_growth = '64 KiB'\n")
 
 
-def test_what_the_first_repetition_takes_is_no_leak(checked):
+def test_memory_that_the_first_repetition_takes_is_not_a_leak(checked):
     first = SHOP.replace(
         '(func (export "clear")',
         '(func (export "warm") (if (i32.eq (memory.size) (i32.const 1)) (then (drop (memory.grow (i32.const 2))))))\n(func (export "clear")',
@@ -258,7 +258,7 @@ def test_a_resource_that_a_step_gives_away_is_not_dropped_again(checked):
     assert checked(entry(merge, "repeat = 3"), INVENTORY).startswith("3 repetitions of 6 steps")
 
 
-def test_a_resource_is_no_result_that_toml_can_state(checked):
+def test_a_result_with_a_resource_cannot_be_stated_in_toml(checked):
     told = checked(entry(f'{{ call = "{SHELF}[constructor]shelf", args = ["a"], returns = "a" }}'), INVENTORY)
     assert "returned <resource shelf>, whose resources cannot be written in TOML; to do: leave out returns" in told
 

@@ -41,7 +41,7 @@ def test_a_core_type_has_a_zero(name):
 @pytest.mark.parametrize(
     "type_", [OwnType(ResourceType("a")), "v128", "externref", RecordType((("a", OwnType(ResourceType("a"))),))]
 )
-def test_what_toml_cannot_hold_has_none(type_):
+def test_a_type_that_toml_cannot_hold_has_no_placeholder(type_):
     with pytest.raises(NoPlaceholder, match="cannot be written in TOML"):
         placeholder(type_)
 

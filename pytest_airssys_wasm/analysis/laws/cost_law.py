@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 MOST_RUNS = 60
 """The number of runs for each size of the arguments."""
 _MOST_ALONE = 36
-"""The number of runs for each of several sizes while the others are held; the others are for all of them together."""
+"""The number of runs for each of several sizes while the others are held; the rest are for all sizes together."""
 _INSIDE = 20
 """The value of the first size while the second one is varied: small sizes often have formulas of their own."""
 _MOST_FUEL = 10_000_000
-"""The fuel of one run: what costs more takes too long to be run again and again."""
+"""The most fuel of one run, because dearer calls take too long to be run again and again."""
 _LEAST_RANGE = 24
 """The number of sizes in a row of which a law has to speak, unless the arguments have fewer."""
 _MOST_SUSPECTS = 6

@@ -1,4 +1,4 @@
-"""The search for a formula in one size, in pieces: from exact figures at few sizes to what holds at all of them.
+"""The search for a formula in one size, in pieces: from exact figures at few sizes to formulas for all of them.
 
 A formula is never taken from points that only just determine it. It has to explain further ones, predict fresh ones to
 the unit, and where it fails, its range ends, and another piece begins.
@@ -53,7 +53,7 @@ class Learnt:
 
     stretches: tuple[Stretch, ...]
     reason: str
-    """The reason why nothing is said about larger sizes; empty if that is not the case."""
+    """The reason why nothing is said about larger sizes; empty if the pieces cover all of them."""
 
 
 class Samples:

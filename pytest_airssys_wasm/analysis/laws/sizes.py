@@ -47,7 +47,7 @@ class Size:
     """One size of the arguments of an export."""
 
     meaning: str
-    """What is counted, such as `bytes of text`; empty for a size that the caller has named."""
+    """The things that are counted, such as `bytes of text`; empty for a size that the caller has named."""
     high: int
     """The largest value."""
     is_content: bool = True

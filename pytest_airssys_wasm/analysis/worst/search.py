@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     Arguments = tuple[Any, ...]
 
 _SHARE_OF_SHAPES = 0.6
-"""The share of the runs that shapes may take; of few runs evolution gets something, too."""
+"""The share of the runs that shapes may take, so that evolution has some even if there are few."""
 _POOL = 12
 """The number of the dearest arguments from which new ones are made."""
 _MOST_CHANGES = 4
@@ -219,7 +219,7 @@ class _Search:
             del self._pool[_POOL:]
         if done.verdict in _AT_A_LIMIT:
             self._pool.remove(trial)
-            self._pool.insert(0, trial)  # what it would have cost is not known, but it is more than the limit
+            self._pool.insert(0, trial)  # its whole cost is not known, but is more than the limit
             self._is_limited = True
             raise _Over
 
@@ -306,7 +306,7 @@ class _Search:
             idle = 0 if self._guest.runs > before else idle + 1
 
     def _growth(self) -> str | None:
-        """Return how the cost of the dearest shape grows, or that of the beginnings of what evolved."""
+        """Return how the cost of the dearest shape grows, or of the beginnings of the arguments that evolved."""
         if not any(map(has_size, self._types)) or self._max_size < 4:
             return None
         best = self._pool[0]

@@ -39,7 +39,7 @@ _UNITS = (
         "\U0001f600",
     ),
 )
-"""The texts of which texts are made by repetition."""
+"""The units that are repeated to make texts."""
 _PAIRS = (("(", ")"), ("[", "]"), ("{", "}"), ("<", ">"), ('{"a":', "}"))
 _MOST_CONSTANTS = 48
 

@@ -44,7 +44,7 @@ class NoValue(Exception):
 
 
 def integer_range(type_: AnyType) -> tuple[int, int] | None:
-    """Return the smallest integer of a type, and the one after the largest; `None` for a type that is none."""
+    """Return the smallest integer of a type, and the one after the largest; `None` for another type."""
     name = type_.name if isinstance(type_, Primitive) else type_ if isinstance(type_, str) else ""
     return _RANGES.get(name)
 
@@ -160,7 +160,7 @@ def lowered(type_: AnyType, given: Any) -> Any:
 
 
 def shortened(type_: AnyType, given: Any, size: int) -> Any:
-    """Return a value without what is over a size, in elements of lists and bytes of texts: their ends are cut off.
+    """Return a value cut to a size, in elements of lists and bytes of texts, whose ends are removed.
 
     Variants, options and results stay as they are if they are in a list or alone.
     """

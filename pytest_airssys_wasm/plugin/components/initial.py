@@ -63,7 +63,7 @@ def _draft(config: pytest.Config, wasm: Path, path: Path) -> Draft:
         raise pytest.UsageError(f"--wasm-init: {wasm}: {printable(str(error))}") from None
     try:
         parse_manifest(draft.text, path, memory_range=(0, 2**48))
-    except InvalidConfiguration as error:  # a guest with odd names; what is written is right, or is not written
+    except InvalidConfiguration as error:  # a guest with odd names: a manifest with mistakes is not written
         raise pytest.UsageError(f"--wasm-init: no manifest can be written for {wasm}: {error}") from None
     return draft
 

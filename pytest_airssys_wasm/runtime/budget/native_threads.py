@@ -1,7 +1,7 @@
 """The threads that wasmtime starts once in a process, and never again in one that is forked from it.
 
 A forked process has a copy of wasmtime's memory, in which these threads are running, but has no thread besides its own.
-Whatever is given to such a thread is never done.
+Work that is given to such a thread is never done.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ descriptor that is mapped. wasmtime accepts an artefact with a flipped byte, so 
 one file is an entry, complete or absent. CRC-32 finds damaged files; no checksum would help against a process that can
 write here.
 
-Reading megabytes would take most of the time of loading a guest. So what was read from a file is noted together with
+Reading megabytes would take most of the time of loading a guest. So the result of reading a file is noted together with
 the file's signature, for the binary as well as for the entry, and neither is read again while its signature stays the
 same. The signature of a file that changed in the last seconds is not noted, since it could change once more within one
 tick of the clock of its file system. Because of the signatures, the time of the last use is kept at the note about an
@@ -100,8 +100,8 @@ class CompileCache:
     def facts(self, path: Path, translator: str) -> GuestFacts | None:
         """Return the facts about the guest in a file, without reading the file.
 
-        Returns `None` if they are not known, or if the file has changed since. `translator` is the version of what
-        translates text to binaries.
+        Returns `None` if they are not known, or if the file has changed since. `translator` is the version of the
+        translator from text to binaries.
         """
         signature = signature_at(path)
         return None if signature is None else self._noted(path, signature, translator)

@@ -65,7 +65,7 @@ def read_source(path: Path) -> tuple[bytes, Signature | None]:
 def new_note(signature: Signature, facts: GuestFacts, translator: str) -> bytes | None:
     """Return a note about a file in the state of a signature, or `None` if the facts are too many to be kept.
 
-    `translator` names the version of what translates text to binaries.
+    `translator` names the version of the translator from text to binaries.
     """
     return encode_note(_SourceNote(REVISION, translator, signature, facts))
 

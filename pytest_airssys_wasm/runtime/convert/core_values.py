@@ -30,7 +30,7 @@ class Layout:
     readers: dict[str, Callable[..., tuple[Any, ...]]]
     """The functions `(buffer, offset)` that return a tuple whose last item is the value, by type."""
     leads: dict[str, tuple[int, ...]]
-    """What stands before the value, by type."""
+    """The numbers that are written before the value, by type."""
 
 
 def _layout(size: int, written: Sequence[str], read: Sequence[str], leads: Sequence[tuple[int, ...]]) -> Layout:

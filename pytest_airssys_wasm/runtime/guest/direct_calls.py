@@ -35,7 +35,7 @@ class DirectUse:
     raw: Any
     """The store of wasmtime."""
     claims: list[object]
-    """The claims of those who want the store, of which the first has it."""
+    """The claims on the store, of which the first holds it."""
     is_watched: Callable[[], bool]
     """A function that tells whether each execution has to be reported."""
     note: Callable[[tuple[Any, int, int]], object]

@@ -1,4 +1,4 @@
-"""The places in a manifest for messages: file, line, table and key. All mistakes of a manifest are told together."""
+"""The places in a manifest for messages: file, line, table and key. All mistakes are reported together."""
 
 from __future__ import annotations
 

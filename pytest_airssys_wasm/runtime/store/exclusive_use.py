@@ -20,10 +20,10 @@ class ExclusiveUse:
     def __init__(self, account: GuardRun) -> None:
         self._account = account
         self.claims: list[object] = []
-        """The claims of those who want the store, of which the first has it.
+        """The claims on the store, of which the first holds it.
 
         A claim is removed with `if claim in claims: claims.remove(claim)`. A signal handler cannot raise in between, as
-        it can after a lock was acquired, which nobody would release then.
+        it can after a lock was acquired, which then would never be released.
         """
         self._over: str | None = None
 

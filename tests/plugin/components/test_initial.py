@@ -55,7 +55,7 @@ def uncommented(text):
 
 
 @pytest.mark.parametrize("wat", [PLAIN, TYPED, CLOCK, ODD], ids=["plain", "typed", "wasi", "odd"])
-def test_what_it_writes_passes_every_check_and_so_do_its_first_tests(project, wat):
+def test_the_new_manifest_passes_every_check_and_so_do_its_first_tests(project, wat):
     ran = init(project, "guest", wat)
     assert ran.code == 0, ran.text
     assert "wasm: wrote guest/Component.toml" in ran.text
@@ -167,7 +167,7 @@ def test_a_binary_that_cannot_be_read_is_a_usage_error(project, content, said):
     assert not project.path("guest/Component.toml").exists()
 
 
-def test_nothing_else_is_run(project):
+def test_the_option_runs_no_tests(project):
     project.write(test_a="def test_a(): assert 0")
     ran = init(project, "guest", PLAIN)
     assert "test_a" not in ran.text

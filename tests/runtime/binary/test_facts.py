@@ -1,4 +1,4 @@
-"""What is read from binaries can be kept, and comes back as it was."""
+"""The facts that are read from binaries can be kept, and come back as they were."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_facts_come_back_as_they_were(kind, text):
         assert [str(one.type) for one in back.shape.imports] == [str(one.type) for one in facts.shape.imports]
 
 
-def test_whoever_changes_what_is_read_raises_the_revision():
+def test_a_change_of_the_facts_that_are_read_needs_a_new_revision():
     """Otherwise, facts that an older version kept in a user's cache would be believed."""
     facts = [
         structs.replace(facts_of(*guest), digest="", size_bytes=0)

@@ -74,7 +74,7 @@ def test_an_entry_that_others_could_have_written_is_compiled_anew_and_told_once(
     assert Counted(CompileCache(cache.directory)).fetch("other") == b"artefact"
 
 
-def test_what_others_left_in_a_folder_that_was_open_to_them_is_not_loaded_after_chmod(cache, monkeypatch):
+def test_files_that_others_left_in_a_folder_that_was_open_to_them_are_not_loaded_after_chmod(cache, monkeypatch):
     """The owner of what lies there counts, and not only that of the folder."""
     Counted(cache).fetch("k")
     again = Counted(CompileCache(cache.directory))
@@ -112,7 +112,7 @@ entry.write_bytes({content!r})
         assert [path.stat().st_uid for path in entries(cache)] == [0]
 
 
-def test_what_is_loaded_is_what_was_examined(cache):
+def test_the_file_that_is_loaded_is_the_one_that_was_examined(cache):
     Counted(cache).fetch("k")
     [entry] = entries(cache)
 
@@ -245,7 +245,7 @@ def test_a_folder_behind_links_of_ours_is_used(tmp_path):
     assert len([*(tmp_path / "real" / "cache").glob("*.cwasm")]) == 1
 
 
-def test_links_in_a_circle_are_no_error(tmp_path):
+def test_links_in_a_circle_cause_no_error(tmp_path):
     (tmp_path / "one").symlink_to("one")
     with pytest.warns(CacheUnavailable):
         assert Counted(CompileCache(tmp_path / "one" / "cache")).fetch() == b"artefact"

@@ -119,7 +119,7 @@ def test_the_system_tells_when_the_machine_was_started():
     assert signatures.read_boot_id() == signatures.read_boot_id() != ""
 
 
-def test_a_system_that_does_not_tell_when_it_was_started_is_no_error(monkeypatch):
+def test_a_system_that_does_not_tell_when_it_was_started_causes_no_error(monkeypatch):
     monkeypatch.setattr(signatures, "_BOOT_ID", "/nowhere")
     assert signatures.read_boot_id() is None
 

@@ -1,4 +1,4 @@
-"""Notes about the files of guests: what has not changed is not read again, and what has changed always is."""
+"""Notes about the files of guests: a file that has not changed is not read again, and one that has changed always is."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def test_no_flipped_bit_of_a_note_is_believed(cache, source, at_once, reads):
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"[" * 10_000, b"[]", b"00000000", b"x" * 2**21])
-def test_a_damaged_note_is_no_error(cache, source, at_once, damage):
+def test_a_damaged_note_causes_no_error(cache, source, at_once, damage):
     first = load(cache, source)
     [note] = cache.directory.glob("*.source")
     for content in (damage, notes._checksum(damage) + damage):
@@ -176,7 +176,7 @@ def test_a_damaged_note_is_no_error(cache, source, at_once, damage):
 
 
 @pytest.mark.parametrize("other", ["revision", "wasmtime"])
-def test_what_another_version_noted_is_read_again(cache, source, at_once, reads, monkeypatch, other):
+def test_a_file_noted_by_another_version_is_read_again(cache, source, at_once, reads, monkeypatch, other):
     first = load(cache, source)
     if other == "revision":
         monkeypatch.setattr(source_notes, "REVISION", source_notes.REVISION + 1)
@@ -203,7 +203,7 @@ def test_a_guest_whose_entry_is_gone_is_compiled_again(cache, source, at_once):
 
 
 @pytest.mark.parametrize("kind", ["missing", "folder", "pipe"])
-def test_what_is_not_a_file_any_more_is_told_as_such(cache, source, at_once, kind):
+def test_a_path_that_is_not_a_file_any_more_raises_an_error_that_says_so(cache, source, at_once, kind):
     load(cache, source)
     source.unlink()
     if kind == "folder":

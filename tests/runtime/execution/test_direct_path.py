@@ -218,7 +218,7 @@ class Raised(BaseException):
     """The exception of a signal handler."""
 
 
-def test_what_a_signal_handler_raises_ends_an_endless_guest(engine):
+def test_an_exception_of_a_signal_handler_ends_an_endless_guest(engine):
     def handler(*_):
         raise Raised("by the handler")
 

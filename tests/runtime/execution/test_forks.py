@@ -31,7 +31,7 @@ def told(work):
         return f"{type(error).__name__}: {error}"
 
 def forked(work):
-    # What work returns in a fork of this process, which is killed if it hangs.
+    # The result of work in a fork of this process, which is killed if it hangs.
     reader, writer = os.pipe()
     if not os.fork():
         signal.alarm(30)

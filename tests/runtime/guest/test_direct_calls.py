@@ -97,7 +97,7 @@ def limits(**given):
 
 
 def outcome(call, usage_of):
-    """What a call returns or raises, and what it costs without its times."""
+    """The result or error of a call, and its costs without its times."""
     try:
         value = call()
     except WasmError as error:
@@ -152,7 +152,7 @@ def test_a_direct_execution_ends_as_one_on_the_general_way(engine, source, name,
     guest, settings = engine.load(source), limits(**given)
     general, direct = [], []
     for args in arguments:
-        engine.on_execution = lambda _: None  # whoever watches needs a record of each
+        engine.on_execution = lambda _: None  # an observer needs a record of each
         try:
             general.append(
                 outcome(partial(engine.execute, guest, name, *args, limits=settings), lambda done: done.usage)
@@ -174,7 +174,7 @@ def test_calls_of_numbers_and_records_are_direct(engine):
         assert runs == []
 
 
-def test_whoever_watches_is_told_of_each_call(engine):
+def test_an_observer_is_told_of_each_call(engine):
     seen = []
     with LimitedStore(engine, limits()) as store:
         instance = store.instantiate(engine.load(WIT))
@@ -227,7 +227,7 @@ def test_many_calls_add_up(engine):
         assert store.total.fuel.consumed == instantiated + 3_001 * each
 
 
-def test_functions_keep_nobody_alive(engine):
+def test_functions_keep_no_store_alive(engine):
     gc.collect()
     gc.disable()
     try:

@@ -15,6 +15,7 @@ from pytest_airssys_wasm.plugin import marker_names, options
 from pytest_airssys_wasm.plugin.fixtures import (
     _wasm_source,
     component,
+    fuel_snapshot,
     limited_store,
     wasm_engine,
     wasm_host,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from pytest_airssys_wasm.plugin.suite.selection import Selection
 
-__all__ = ["_wasm_source", "component", "limited_store", "wasm_engine", "wasm_host", "wasm_limits"]
+__all__ = ["_wasm_source", "component", "fuel_snapshot", "limited_store", "wasm_engine", "wasm_host", "wasm_limits"]
 
 _ENGINE, _ERRORS = "pytest_airssys_wasm.runtime.engine", "pytest_airssys_wasm.runtime.errors"
 
@@ -73,6 +74,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
         clear_cache(config)
     _record(config, settings)
+    if settings.wasm_fuel_snapshot not in (None, "off") and not config.option.collectonly:
+        from pytest_airssys_wasm.plugin.snapshot.hooks import register
+
+        register(config)
     # Before the suite, which divides the arguments that this one adds to into cases and files.
     if settings.airssys_wasm or settings.wasm_component:
         from pytest_airssys_wasm.plugin.components.validation import ValidationHooks
@@ -137,7 +142,7 @@ def _record(config: pytest.Config, settings: Settings) -> None:
 
     recorder = Recorder(config.rootpath)
     config.pluginmanager.register(recorder)
-    config.stash[engine.ON_EXECUTION] = recorder.see
+    engine.listen(config, recorder.see)
     if hasattr(config, "workerinput"):
         return
     from pytest_airssys_wasm.plugin.report.summary import Summary

@@ -19,9 +19,24 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.compile.cache import CompileCache
     from pytest_airssys_wasm.runtime.engine import WasmEngine
 
-ON_EXECUTION: pytest.StashKey[Callable[[Finished], None]] = pytest.StashKey()
-"""The function that is called with each execution; absent if executions are not recorded."""
+_ON_EXECUTION: pytest.StashKey[Callable[[Finished], None]] = pytest.StashKey()
 _ENGINE: pytest.StashKey[WasmEngine] = pytest.StashKey()
+
+
+def listen(config: pytest.Config, listener: Callable[[Finished], None]) -> None:
+    """Have the engines of this session call a function with each execution, after those that were given before."""
+    known = config.stash.get(_ON_EXECUTION, None)
+    config.stash[_ON_EXECUTION] = listener if known is None else _one_after_the_other(known, listener)
+
+
+def _one_after_the_other(
+    first: Callable[[Finished], None], second: Callable[[Finished], None]
+) -> Callable[[Finished], None]:
+    def tell_both(finished: Finished) -> None:
+        first(finished)
+        second(finished)
+
+    return tell_both
 
 
 def the_engine(config: pytest.Config) -> WasmEngine:
@@ -46,7 +61,7 @@ def new_engine(config: pytest.Config, cache: CompileCache | None, isolation: Pro
     engine = WasmEngine(
         cache,
         memory_range=settings.wasm_memory_range or PLATFORM_RANGE,
-        on_execution=config.stash.get(ON_EXECUTION, None),
+        on_execution=config.stash.get(_ON_EXECUTION, None),
         isolation=None if isolation is None else isolation.scaled(settings.wasm_timeout_scale),
     )
     config.add_cleanup(engine.close)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pytest_airssys_wasm.plugin.lazy_instance import LazyInstance
+    from pytest_airssys_wasm.plugin.snapshot.sections import FuelSections
     from pytest_airssys_wasm.plugin.sources import Source
     from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
     from pytest_airssys_wasm.runtime.engine import WasmEngine
@@ -120,3 +121,15 @@ def component(
         lambda: limited_store.instantiate(load()),
         lambda: limited_store.instantiate_async(load()),
     )
+
+
+@pytest.fixture
+def fuel_snapshot(pytestconfig: pytest.Config) -> FuelSections:
+    """Return a function that gives a block of calls a line of its own in the fuel snapshot.
+
+    In `with fuel_snapshot("parse"): …` the line `parse` sums up the calls of the block, which then do not count for
+    their exports. Without `--wasm-fuel-snapshot` such blocks have no effect.
+    """
+    from pytest_airssys_wasm.plugin.snapshot.sections import sections_of
+
+    return sections_of(pytestconfig)

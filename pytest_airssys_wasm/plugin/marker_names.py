@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pytest
 
-FIXTURES = frozenset({"wasm_engine", "wasm_limits", "wasm_host", "limited_store", "component"})
+FIXTURES = frozenset({"wasm_engine", "wasm_limits", "wasm_host", "limited_store", "component", "fuel_snapshot"})
 """The fixtures that the markers act on."""
 COUNTS = ("tables", "table_elements", "instances", "memories", "transfer", "output")
 """The limits that the marker `wasm_limits` sets."""
@@ -21,6 +21,7 @@ SIGNATURES = {
     "timeout_ms": "timeout_ms(n)",
     "wasm_limits": f"wasm_limits({', '.join(f'{name}=…' for name in COUNTS)})",
     "wasi": "wasi(*, args=(), env={}, stdin='', preopen={guest: (host, 'ro' or 'rw')}, inherit=False)",
+    "fuel_snapshot": "fuel_snapshot(*, tolerance)",
     "conformance": "conformance",
 }
 MEANINGS = {
@@ -30,6 +31,7 @@ MEANINGS = {
     "timeout_ms": "the wall-clock limit of each call in ms, such as 100 or '2 s'",
     "wasm_limits": "the limits on the other resources of the test's store",
     "wasi": "what the guest may access through WASI: nothing unless it is granted here or in Component.toml",
+    "fuel_snapshot": "the share by which the test may cost more than its fuel snapshot says, such as '2 %'",
     "conformance": "a case of the bundled conformance suite for WebAssembly resource limits",
 }
 

@@ -25,6 +25,7 @@ from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from fractions import Fraction
 
     from pytest_airssys_wasm.plugin.settings import Settings
 
@@ -67,6 +68,8 @@ class Marks(NamedTuple):
     counts: Mapping[str, int]
     """The limits that `wasm_limits` markers set."""
     wasi: WasiMark | None
+    fuel_tolerance: Fraction | None
+    """The share by which the test may cost more than its fuel snapshot says."""
     read_from: tuple[pytest.Mark, ...]
     """The markers themselves, the closest first."""
 
@@ -134,6 +137,12 @@ def _wasi(
     return WasiMark(grants=grants, preopen=preopen)
 
 
+def _fuel_snapshot(*, tolerance: Any) -> Fraction:
+    from pytest_airssys_wasm.analysis.snapshots.tolerance import parse_tolerance
+
+    return parse_tolerance(tolerance, "tolerance")
+
+
 _READERS: dict[str, Callable[..., Any]] = {
     "component": _component,
     "fuel": _fuel,
@@ -141,6 +150,7 @@ _READERS: dict[str, Callable[..., Any]] = {
     "timeout_ms": _timeout_ms,
     "wasm_limits": _wasm_limits,
     "wasi": _wasi,
+    "fuel_snapshot": _fuel_snapshot,
 }
 
 
@@ -210,6 +220,7 @@ def read_all(marks: Sequence[pytest.Mark]) -> Marks:
         fuel_per="call" if fuel is None else fuel.per,
         counts=counts,
         wasi=closest.get("wasi"),
+        fuel_tolerance=closest.get("fuel_snapshot"),
         read_from=tuple(marks),
     )
 

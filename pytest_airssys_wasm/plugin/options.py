@@ -147,6 +147,12 @@ def _parse_seed(value: Any, where: str) -> int:
     return parse_count(value, where)
 
 
+def _parse_tolerance(value: Any, where: str) -> Any:
+    from pytest_airssys_wasm.analysis.snapshots.tolerance import parse_tolerance
+
+    return parse_tolerance(value, where)
+
+
 def _parse_report(value: Any, where: str) -> Path:
     """Parse the path of a report, whose suffix must name a format."""
     from pytest_airssys_wasm.reporting.write import check_path
@@ -282,6 +288,20 @@ OPTIONS = (
     Option(
         key="wasm_summary",
         help="Show at the end of the run how much of its limits each export used, as -v does.",
+    ),
+    Option(
+        key="wasm_fuel_snapshot",
+        metavar="check|update|off",
+        parse=_parse_choice("check", "update", "off"),
+        help="Compare what each test costs in fuel and memory with .fuel-snapshot.json in the root directory, and fail "
+        "if they differ (check); or write that file (update).",
+    ),
+    Option(
+        key="wasm_fuel_tolerance",
+        metavar="PCT",
+        parse=_parse_tolerance,
+        help="The share in percent (2, '0.5 %') by which the costs of a test may exceed those of the snapshot, unless "
+        "its marker fuel_snapshot sets one (default: 0).",
     ),
     Option(
         key="wasm_fuzz",

@@ -13,6 +13,8 @@ import pytest
 from pytest_airssys_wasm.plugin.options import OPTIONS, Command, Option, refuse
 
 if TYPE_CHECKING:
+    from fractions import Fraction
+
     from pytest_airssys_wasm.runtime.budget.limits import Ceilings
 
 
@@ -44,6 +46,8 @@ class Settings(NamedTuple):
     wasm_isolation: str | None = None
     wasm_report: tuple[Path, ...] = ()
     wasm_summary: bool = False
+    wasm_fuel_snapshot: str | None = None
+    wasm_fuel_tolerance: "Fraction | None" = None
     wasm_cache_dir: Path | None = None
     wasm_cache_clear: bool = False
     wasm_fuzz: str = "off"

@@ -20,6 +20,8 @@ BAD = {
     "wasm_max_memory": ["-1", "all"],
     "wasm_max_timeout_ms": ["-1", "all"],
     "wasm_cache_dir": [""],
+    "wasm_fuel_snapshot": ["always", "Check", ""],
+    "wasm_fuel_tolerance": ["-1", "a little", "nan", ""],
     "wasm_fuzz": ["always", "CI", ""],
     "wasm_fuzz_seed": ["-1", "many", "1.5", ""],
     "wasm_isolation": ["fork", "Process", ""],

@@ -1,0 +1,180 @@
+"""The comparison of a snapshot with the costs of a run, and the snapshot that a run leaves behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from pytest_airssys_wasm.analysis.snapshots.model import Cost, EngineCosts, EntryKey, Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+
+class State(str, Enum):
+    """The relation of an entry of a snapshot to a run. The members are in the order in which they are shown."""
+
+    REGRESSED = "regressed"
+    """It costs more than its tolerance allows."""
+    INCOMPARABLE = "incomparable"
+    """It costs something else, and so does the engine, or its version or settings differ."""
+    NEW = "new"
+    """It is not in the snapshot."""
+    REMOVED = "removed"
+    """It is in the snapshot, and its test does not exist any more, or has passed without it."""
+    TOLERATED = "tolerated"
+    """It costs more, but not more than its tolerance allows."""
+    IMPROVED = "improved"
+    """It costs less."""
+    NOT_RUN = "not-run"
+    """It is in the snapshot, and its test did not run, or did not pass."""
+    UNCHANGED = "unchanged"
+    """It costs the same."""
+
+    def __str__(self) -> str:
+        return self.value
+
+
+FAILING = frozenset({State.REGRESSED, State.INCOMPARABLE, State.NEW, State.REMOVED})
+"""The states that fail a check."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """The costs of a run, and which tests they speak of."""
+
+    snapshot: Snapshot
+    """The costs of the tests that passed."""
+    passed: Collection[str]
+    """The node ids of the tests that passed."""
+    gone: Collection[str] = ()
+    """The node ids of tests that do not exist any more: files that were collected as a whole do not have them."""
+    tolerance: Fraction = Fraction(0)
+    """The share by which costs may grow, for tests without one of their own."""
+    tolerances: Mapping[str, Fraction] = field(default_factory=dict)
+    """The share by which the costs of a test may grow, by its node id."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One entry of a snapshot, or of a run, with its state."""
+
+    key: EntryKey
+    state: State
+    before: Cost | None
+    """The cost in the snapshot; `None` for a new entry."""
+    after: Cost | None
+    """The cost in the run; `None` for an entry without one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """All entries of a snapshot and of a run, sorted by state, then by key."""
+
+    changes: tuple[Change, ...]
+    engine_changes: tuple[str, ...]
+    """What differs in the engine, one phrase each: version, settings, and the cost of kernels."""
+    guest_changes: tuple[str, ...]
+    """The paths of the guests whose content is another one than in the snapshot, sorted."""
+
+    @property
+    def fails(self) -> bool:
+        """Whether a check of the snapshot fails."""
+        return any(change.state in FAILING for change in self.changes)
+
+    def of(self, state: State) -> list[Change]:
+        """Return the entries in this state."""
+        return [change for change in self.changes if change.state is state]
+
+
+def compare(before: Snapshot | None, run: Run) -> Comparison:
+    """Return the state of each entry of a snapshot and of a run. Without a snapshot all entries of the run are new."""
+    if before is None:
+        added = (_change(key, State.NEW, None, cost) for key, cost in run.snapshot.entries.items())
+        return Comparison(changes=tuple(sorted(added, key=_order)), engine_changes=(), guest_changes=())
+    moved = tuple(_engine_changes(before.engine, run.snapshot.engine))
+    found = []
+    for key in {*before.entries, *run.snapshot.entries}:
+        old, new = before.entries.get(key), run.snapshot.entries.get(key)
+        found.append(_change(key, _state(key, old, new, run, is_other_engine=bool(moved)), old, new))
+    digests = before.guests
+    changed = [path for path, digest in run.snapshot.guests.items() if digests.get(path, digest) != digest]
+    return Comparison(
+        changes=tuple(sorted(found, key=_order)), engine_changes=moved, guest_changes=tuple(sorted(changed))
+    )
+
+
+def updated(before: Snapshot | None, run: Run, comparison: Comparison) -> Snapshot | None:
+    """Return the snapshot after a run: entries that ran are renewed, those that did not are kept.
+
+    Returns `None` if entries that did not run would have to be kept, although the engine's costs have moved: one file
+    can only speak of one engine.
+    """
+    if before is None:
+        return run.snapshot
+    kept = {change.key: change.before for change in comparison.of(State.NOT_RUN) if change.before is not None}
+    if kept and comparison.engine_changes and (comparison.of(State.INCOMPARABLE) or not _costs_equal(before, run)):
+        return None
+    entries = {**kept, **run.snapshot.entries}
+    digests = {**before.guests, **run.snapshot.guests}
+    named = {path for cost in entries.values() for path in cost.guests}
+    return Snapshot(
+        engine=run.snapshot.engine,
+        guests={path: digest for path, digest in digests.items() if path in named},
+        entries=entries,
+    )
+
+
+def _change(key: EntryKey, state: State, before: Cost | None, after: Cost | None) -> Change:
+    return Change(key=key, state=state, before=before, after=after)
+
+
+_STATES = tuple(State)
+
+
+def _order(change: Change) -> tuple[int, EntryKey]:
+    return _STATES.index(change.state), change.key
+
+
+def _state(key: EntryKey, old: Cost | None, new: Cost | None, run: Run, *, is_other_engine: bool) -> State:
+    if old is None:
+        return State.NEW
+    if new is None:
+        return State.REMOVED if key.test in run.passed or key.test in run.gone else State.NOT_RUN
+    pairs = ((old.fuel, new.fuel), (old.peak_memory_bytes, new.peak_memory_bytes))
+    if all(before == after for before, after in pairs):
+        return State.UNCHANGED
+    if is_other_engine:
+        return State.INCOMPARABLE
+    tolerance = run.tolerances.get(key.test, run.tolerance)
+    if any(after - before > before * tolerance for before, after in pairs):
+        return State.REGRESSED
+    return State.TOLERATED if any(after > before for before, after in pairs) else State.IMPROVED
+
+
+def _costs_equal(before: Snapshot, run: Run) -> bool:
+    return before.engine.calibration == run.snapshot.engine.calibration
+
+
+def _engine_changes(old: EngineCosts, new: EngineCosts) -> Iterator[str]:
+    if old.wasmtime != new.wasmtime:
+        yield f"wasmtime {old.wasmtime} is now {new.wasmtime}"
+    for names, word in (
+        (set(new.settings) - set(old.settings), "on"),
+        (set(old.settings) - set(new.settings), "off"),
+    ):
+        if names:
+            yield (
+                f"{', '.join(sorted(names))} is now {word}"
+                if len(names) == 1
+                else (f"{', '.join(sorted(names))} are now {word}")
+            )
+    moved = [
+        f"{name} {old.calibration[name]:,} is now {fuel:,}"
+        for name, fuel in sorted(new.calibration.items())
+        if old.calibration.get(name, fuel) != fuel
+    ]
+    if moved:
+        yield f"the engine's cost moved (kernels: {', '.join(moved)})"

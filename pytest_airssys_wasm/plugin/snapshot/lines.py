@@ -1,0 +1,72 @@
+"""The lines of the section `WebAssembly fuel snapshot`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from pytest_airssys_wasm.analysis.snapshots.comparison import FAILING, Change, Comparison, State
+from pytest_airssys_wasm.runtime.base import figures
+from pytest_airssys_wasm.runtime.base.printable import counted, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_airssys_wasm.analysis.snapshots.model import Cost
+
+_WIDTH = max(len(state) for state in State)
+
+
+def change_lines(comparison: Comparison, *, is_verbose: bool) -> Iterator[tuple[str, bool]]:
+    """Yield a line for each entry that is not unchanged, and whether it fails a check; then what may be the cause.
+
+    Entries that did not run are counted in one line unless `is_verbose` is set.
+    """
+    not_run = comparison.of(State.NOT_RUN)
+    for change in comparison.changes:
+        if change.state is not State.UNCHANGED and (is_verbose or change.state is not State.NOT_RUN):
+            yield _line(change), change.state in FAILING
+    if not_run and not is_verbose:
+        yield f"{State.NOT_RUN:<{_WIDTH}}  {counted(len(not_run), 'entry', 'entries')} (-v lists them)", False
+    if comparison.engine_changes:
+        yield printable(f"The engine differs: {'; '.join(comparison.engine_changes)}."), False
+    if comparison.guest_changes:
+        yield printable(f"Changed since the snapshot: {', '.join(comparison.guest_changes)}."), False
+
+
+def total_line(comparison: Comparison) -> str:
+    """Return the number of entries in each state."""
+    counts = Counter(change.state for change in comparison.changes)
+    return ", ".join(f"{counts[state]:,} {state}" for state in State if counts[state]) or "no entries"
+
+
+def _line(change: Change) -> str:
+    figures_text = _figures(change)
+    return printable(f"{change.state:<{_WIDTH}}  {change.key.test} {change.key.label}: {figures_text}")
+
+
+def _figures(change: Change) -> str:
+    before, after = change.before, change.after
+    if before is None or after is None:
+        known = before or after
+        assert known is not None
+        return f"fuel {known.fuel:,}, memory {figures.size(known.peak_memory_bytes)}"
+    parts = []
+    if before.fuel != after.fuel or before.peak_memory_bytes == after.peak_memory_bytes:
+        parts.append(f"fuel {before.fuel:,} → {after.fuel:,} ({_difference(before.fuel, after.fuel)})")
+    if before.peak_memory_bytes != after.peak_memory_bytes:
+        parts.append(_memory(before, after))
+    if before.executions != after.executions:
+        parts.append(f"executions {before.executions:,} → {after.executions:,}")
+    return ", ".join(parts)
+
+
+def _memory(before: Cost, after: Cost) -> str:
+    old, new = before.peak_memory_bytes, after.peak_memory_bytes
+    sign = "+" if new > old else "-"
+    return f"memory {figures.size(old)} → {figures.size(new)} ({sign}{figures.size(abs(new - old))})"
+
+
+def _difference(old: int, new: int) -> str:
+    share = f", {100 * (new - old) / old:+.2g} %" if old and abs(new - old) < 100 * old else ""
+    return f"{new - old:+,}{share}"

@@ -300,7 +300,7 @@ OPTIONS = (
         key="wasm_fuel_tolerance",
         metavar="PCT",
         parse=_parse_tolerance,
-        help="The share in percent (2, '0.5 %') by which the costs of a test may exceed those of the snapshot, unless "
+        help="The share in percent (2 or 0.5) by which the costs of a test may exceed those of the snapshot, unless "
         "its marker fuel_snapshot sets one (default: 0).",
     ),
     Option(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import pytest
 
 from pytest_airssys_wasm.plugin import markers
@@ -17,6 +19,7 @@ mark = pytest.mark
         (mark.fuel(10), markers.FuelMark(fuel=10, per="call")),
         (mark.fuel("10_000", per="test"), markers.FuelMark(fuel=10_000, per="test")),
         (mark.fuel(None), markers.FuelMark(fuel=None, per="call")),
+        (mark.fuel_snapshot(tolerance="2 %"), Fraction(1, 50)),
         (mark.memory("1 MiB"), 2**20),
         (mark.memory(65536), 65536),
         (mark.timeout_ms("2 s"), 2_000),
@@ -71,6 +74,9 @@ def test_a_right_marker_is_data(written, data):
         (mark.wasm_limits(fuel=3), "use the marker fuel"),
         (mark.wasm_limits(3), "too many positional arguments: expected wasm_limits(tables=…"),
         (mark.wasm_limits(tables="many"), "marker wasm_limits: tables: expected a whole number"),
+        (mark.fuel_snapshot(), "missing a required argument: 'tolerance'"),
+        (mark.fuel_snapshot("2 %"), "too many positional arguments: expected fuel_snapshot(*, tolerance)"),
+        (mark.fuel_snapshot(tolerance="-2 %"), "marker fuel_snapshot: tolerance: expected a share in percent"),
         (mark.wasi(network=True), "unexpected keyword argument 'network'"),
         (mark.wasi(args="text"), "marker wasi: wasi.args: expected a sequence of strings"),
         (mark.wasi(env={"A": 1}), "marker wasi: wasi.env"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_airssys_wasm.plugin.snapshot.recording import in_utf_8
-from pytest_airssys_wasm.plugin.sources import path_of
+from pytest_airssys_wasm.plugin.sources import MANIFEST_NAME, path_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -41,7 +41,7 @@ class Coverage:
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Note a file, or a part of it, that was collected or could not be."""
         file = report.nodeid.partition("::")[0]
-        if not report.passed:
+        if not report.passed or _is_of_wrong_manifest(report):
             self._incomplete.add(file)
         elif "::" not in report.nodeid:
             self._complete.add(file)
@@ -83,3 +83,9 @@ class Coverage:
         return {os.path.realpath(path) for path, is_part in paths if is_part}, {
             path for path, _ in paths if path.is_dir()
         }
+
+
+def _is_of_wrong_manifest(report: pytest.CollectReport) -> bool:
+    """Return whether a manifest is not valid. Its only item is then the check that says so."""
+    names = [item.name for item in report.result if isinstance(item, pytest.Item)]
+    return report.nodeid.endswith(MANIFEST_NAME) and names == ["manifest"]

@@ -67,7 +67,7 @@ class SnapshotHooks:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Gather the costs from a test report."""
         found = getattr(report, COSTS, None)
-        if found is None or not report.passed:
+        if found is None or not report.passed or hasattr(report, "context"):  # that of a subtest is a part of the costs
             return
         test, tolerance, entries = found
         self._passed.add(test)
@@ -86,6 +86,8 @@ class SnapshotHooks:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Compare the costs with the snapshot, or write it. The run fails if they do not agree."""
+        if not self._entries and self._before is None and not self._is_update:
+            return  # a run without guests, in a project without any
         failed = exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED) or session.testsfailed > 0
         is_right = False
         with telling(lambda mishap: self._told.append((f"it could not be compared: {mishap}", True))):
@@ -151,6 +153,8 @@ class SnapshotHooks:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Show the entries that differ, the number of entries in each state, and what was done."""
+        if self._comparison is None and not self._told:
+            return
         terminalreporter.section(_SECTION)
         tell = terminalreporter.line
         comparison = self._comparison

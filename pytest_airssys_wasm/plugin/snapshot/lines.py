@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from pytest_airssys_wasm.analysis.snapshots.comparison import FAILING, Change, Comparison, State
+from pytest_airssys_wasm.reporting.formatting import cut
 from pytest_airssys_wasm.runtime.base import figures
 from pytest_airssys_wasm.runtime.base.printable import counted, printable
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.analysis.snapshots.model import Cost
 
 _WIDTH = max(len(state) for state in State)
+_MOST_COLUMNS = 200
+
+_DIFFERING = frozenset({State.REGRESSED, State.INCOMPARABLE, State.TOLERATED, State.IMPROVED})
 
 
 def change_lines(comparison: Comparison, *, is_verbose: bool) -> Iterator[tuple[str, bool]]:
@@ -30,7 +34,7 @@ def change_lines(comparison: Comparison, *, is_verbose: bool) -> Iterator[tuple[
         yield f"{State.NOT_RUN:<{_WIDTH}}  {counted(len(not_run), 'entry', 'entries')} (-v lists them)", False
     if comparison.engine_changes:
         yield printable(f"The engine differs: {'; '.join(comparison.engine_changes)}."), False
-    if comparison.guest_changes:
+    if comparison.guest_changes and any(change.state in _DIFFERING for change in comparison.changes):
         yield printable(f"Changed since the snapshot: {', '.join(comparison.guest_changes)}."), False
 
 
@@ -41,8 +45,8 @@ def total_line(comparison: Comparison) -> str:
 
 
 def _line(change: Change) -> str:
-    figures_text = _figures(change)
-    return printable(f"{change.state:<{_WIDTH}}  {change.key.test} {change.key.label}: {figures_text}")
+    label = cut(printable(change.key.label), _MOST_COLUMNS)  # guests choose the names of their exports
+    return f"{change.state:<{_WIDTH}}  {printable(change.key.test)} {label}: {_figures(change)}"
 
 
 def _figures(change: Change) -> str:

@@ -76,24 +76,27 @@ class Recorder:
         """Remember the node id with which an item was collected."""
         item.stash[TEST_ID] = item.nodeid
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> None:
+        """Begin to measure, also at another attempt. A wrapper of this hook would be a frame in tracebacks of users."""
+        self._costs, self._inexact, self._mishaps = {}, set(), []
+        self._test = _test_of(item)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_teardown(self) -> None:
+        """End the measurement."""
+        self._test = None
+
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Begin to measure when a test is set up, and attach the costs of a test that has passed to the report of its
-        call.
-
-        A wrapper of the call itself would be a frame in tracebacks of users.
-        """
-        test, self._test = self._test, None
+        """Attach the costs of a test that has passed to the report of its call."""
         report = yield
         if call.when == "call" and self._mishaps:
             report.sections.append((MISHAPS, "\n".join(self._mishaps)))
-        elif call.when == "call" and report.passed and test is not None:
-            setattr(report, COSTS, self._plain(item, test))
-        self._costs, self._inexact, self._mishaps = {}, set(), []
-        if call.when == "setup" and report.passed:
-            self._test = _test_of(item)
+        elif call.when == "call" and report.passed and self._test is not None:
+            setattr(report, COSTS, self._plain(item, self._test))
         return report
 
     def _plain(self, item: pytest.Item, test: str) -> tuple[Any, ...]:

@@ -339,9 +339,53 @@ def test_the_tests_of_a_manifest_are_in_the_snapshot_but_its_checks_are_not(gues
     assert {test for test, _ in told(ran)} == {"Component.toml::tests[adds]"}
     ran = guest.run("--wasm-fuel-snapshot=check", "-v")
     assert set(told(ran).values()) == {"not-run"}
+    edit(guest, "Component.toml", "args = [1, 2]", "arguments = [1, 2]")
+    ran = guest.run("--airssys-wasm", ".", "--wasm-fuel-snapshot=check", "-v")
+    assert (ran.code, set(told(ran).values())) == (1, {"not-run"})
+    edit(guest, "Component.toml", "arguments = [1, 2]", "args = [1, 2]")
     edit(guest, "Component.toml", '"adds"', '"sums"')
     ran = guest.run("--airssys-wasm", ".", "--wasm-fuel-snapshot=check")
     assert {(test, state) for (test, _), state in told(ran).items()} == {
         ("Component.toml::tests[adds]", "removed"),
         ("Component.toml::tests[sums]", "new"),
     }
+
+
+def test_another_attempt_and_subtests_count_once(guest):
+    guest.write(
+        test_a="""
+            import pytest
+            pytestmark = [pytest.mark.component("kernels.wat"), pytest.mark.memory("1 MiB")]
+            attempts = []
+
+            @pytest.mark.flaky(reruns=2)
+            def test_again(component):
+                attempts.append(component.add(1, 2))
+                assert len(attempts) == 2
+
+            def test_parts(component, subtests):
+                for n in range(3):
+                    with subtests.test(n=n):
+                        component.add(1, n)
+        """
+    )
+    ran = guest.run("--wasm-fuel-snapshot=update")
+    assert ran.code == 0, ran.text
+    lines = [one for one in json.loads(content(guest)) if one.get("export") == "add"]
+    assert {one["test"]: (one["fuel"], one["executions"]) for one in lines} == {
+        "test_a.py::test_again": (4, 1),
+        "test_a.py::test_parts": (12, 3),
+    }
+    edit(guest, "test_a.py", "component.add(1, n)", "assert component.add(1, n) < 3")
+    ran = guest.run("--wasm-fuel-snapshot=check", "-v")
+    assert told(ran) == {
+        ("test_a.py::test_parts", "add"): "not-run",
+        ("test_a.py::test_parts", "instantiation"): "not-run",
+    }
+
+
+def test_a_project_without_guests_is_not_told_of_snapshots(project):
+    project.write(test_a="def test_a(): pass")
+    ran = project.run("--wasm-fuel-snapshot=check")
+    assert ran.code == 0
+    assert "snapshot" not in ran.text.partition("collected")[2]

@@ -19,6 +19,9 @@ RERUN_FLAGS = pytest.StashKey[tuple[str, ...]]()
 """The flags without which `pytest <node id>` would not collect the item."""
 STORE: pytest.StashKey[LimitedStore] = pytest.StashKey()
 """The store that the test used."""
+COST_CHANGES = pytest.StashKey[tuple[str, ...]]()
+"""The lines about the entries of the fuel snapshot that are not as recorded, in `config.stash` at the end of a session
+that has one."""
 NOTE = "wasm_note"
 """The name of the user property that holds the note of a passing check."""
 OVERRULED = "wasm_overruled_limit"

@@ -34,7 +34,9 @@ _BY_BACKSLASH = "`*_{}[]()#!~^"
 
 
 def render(report: Report) -> str:
-    """Write the report: counts, failed tests with reasons, the cost of each export, and outcomes by chapter."""
+    """Write the report: counts, failed tests with reasons, changes of the fuel snapshot, the cost of each export, and
+    outcomes by chapter.
+    """
     return "\n".join(_lines(report)) + "\n"
 
 
@@ -70,6 +72,7 @@ def _lines(report: Report) -> Iterator[str]:
     yield ""
     yield f"Limits: {code(session.limits, _MOST_REASON)}"
     yield from _failed([test for test in report.tests if test.outcome == "failed"])
+    yield from _cost_changes(report.cost_changes)
     yield from _exports(by_export(report.executions))
     yield from _chapters(report)
 
@@ -98,6 +101,16 @@ def _section(text: str) -> str:
     """Write the section under a failure, folded: one line of HTML, in which nothing is Markdown."""
     lines = "&#10;".join(escape_html(printable(line)).replace("@", "&#64;") for line in text.split("\n"))
     return f"  <details><summary>WebAssembly</summary><pre>{lines}</pre></details>"
+
+
+def _cost_changes(lines: Sequence[str]) -> Iterator[str]:
+    if not lines:
+        return
+    yield from ("", "### Fuel snapshot", "")
+    for line in lines[:MOST_ROWS]:
+        state, _, text = line.partition(" ")
+        yield f"- {escape(state)} {code(text.strip(), _MOST_REASON)}"
+    yield from more(len(lines) - MOST_ROWS, "entry", "entries")
 
 
 def _exports(summaries: Sequence[ExportSummary]) -> Iterator[str]:
@@ -166,7 +179,8 @@ def table_row(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def more(count: int, noun: str) -> Iterator[str]:
+def more(count: int, noun: str, plural: str | None = None) -> Iterator[str]:
     """Yield the lines that say how many items were left out; none if the count is zero."""
     if count > 0:
-        yield from ("", f"… and {counted(count, f'more {noun}')}.")
+        many = None if plural is None else f"more {plural}"
+        yield from ("", f"… and {counted(count, f'more {noun}', many)}.")

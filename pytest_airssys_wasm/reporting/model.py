@@ -119,3 +119,9 @@ class Report(Struct, frozen=True, kw_only=True):
     tests: tuple[TestRecord, ...]
     requirements: tuple[RequirementRecord, ...]
     executions: tuple[ExecutionRecord, ...]
+    cost_changes: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="a line for each entry of the fuel snapshot that is not as recorded, beginning with its state"
+        ),
+    ] = ()

@@ -15,6 +15,7 @@ from pytest_airssys_wasm.plugin import adapter
 from pytest_airssys_wasm.plugin.header import limits_text
 from pytest_airssys_wasm.plugin.report.mishaps import telling
 from pytest_airssys_wasm.plugin.settings import SETTINGS
+from pytest_airssys_wasm.plugin.stash import COST_CHANGES
 from pytest_airssys_wasm.reporting import summaries, table, write
 from pytest_airssys_wasm.reporting.model import Report, RequirementRecord, SessionInfo
 from pytest_airssys_wasm.runtime.base.originals import gmtime, monotonic, strftime
@@ -121,6 +122,7 @@ class Summary:
             tests=tests,
             requirements=requirements,
             executions=tuple(self._collection.executions),
+            cost_changes=self._config.stash.get(COST_CHANGES, ()),
         )
 
 

@@ -15,8 +15,9 @@ from pytest_airssys_wasm.plugin import engine
 from pytest_airssys_wasm.plugin.report.mishaps import telling
 from pytest_airssys_wasm.plugin.settings import SETTINGS
 from pytest_airssys_wasm.plugin.snapshot.coverage import GONE, Coverage
-from pytest_airssys_wasm.plugin.snapshot.lines import change_lines, total_line
+from pytest_airssys_wasm.plugin.snapshot.lines import cause_lines, change_lines, not_run_line, total_line
 from pytest_airssys_wasm.plugin.snapshot.recording import COSTS, Recorder
+from pytest_airssys_wasm.plugin.stash import COST_CHANGES
 from pytest_airssys_wasm.runtime.base.printable import counted
 from pytest_airssys_wasm.runtime.base.regular_files import GUEST_BYTES, read_regular
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
@@ -67,8 +68,8 @@ class SnapshotHooks:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Gather the costs from a test report."""
         found = getattr(report, COSTS, None)
-        if found is None or not report.passed or hasattr(report, "context"):  # that of a subtest is a part of the costs
-            return
+        if found is None or not report.passed or hasattr(report, "context"):
+            return  # a subtest has a part of the costs
         test, tolerance, entries = found
         self._passed.add(test)
         if tolerance is not None:
@@ -83,9 +84,11 @@ class SnapshotHooks:
         """Take over from an xdist worker which tests do not exist any more. One that has crashed tells nothing."""
         self._gone.update((getattr(node, "workeroutput", None) or {}).get(GONE, ()))
 
-    @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        """Compare the costs with the snapshot, or write it. The run fails if they do not agree."""
+        """Compare the costs with the snapshot, or write it, before the reports are written.
+
+        The run fails if they do not agree.
+        """
         if not self._entries and self._before is None and not self._is_update:
             return  # a run without guests, in a project without any
         failed = exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED) or session.testsfailed > 0
@@ -107,6 +110,8 @@ class SnapshotHooks:
             tolerances=self._tolerances,
         )
         self._comparison = comparison = compare(self._before, run)
+        lines = change_lines(comparison, with_not_run=False)
+        self._config.stash[COST_CHANGES] = tuple(line for line, _ in lines)
         if self._is_update:
             return self._update(run, comparison, failed=failed)
         if comparison.fails:
@@ -157,12 +162,15 @@ class SnapshotHooks:
             return
         terminalreporter.section(_SECTION)
         tell = terminalreporter.line
-        comparison = self._comparison
-        if comparison is not None:
+        if self._comparison is not None:
             is_verbose = self._config.get_verbosity() > 0
-            for text, is_bad in change_lines(comparison, is_verbose=is_verbose):
+            for text, is_bad in change_lines(self._comparison, with_not_run=is_verbose):
                 tell(text, red=is_bad and not self._is_update)
-            tell(total_line(comparison))
+            not_run = None if is_verbose else not_run_line(self._comparison)
+            if not_run is not None:
+                tell(not_run)
+            for text in (*cause_lines(self._comparison), total_line(self._comparison)):
+                tell(text)
         for text, is_bad in self._told:
             tell(text, red=is_bad)
 

@@ -21,21 +21,28 @@ _MOST_COLUMNS = 200
 _DIFFERING = frozenset({State.REGRESSED, State.INCOMPARABLE, State.TOLERATED, State.IMPROVED})
 
 
-def change_lines(comparison: Comparison, *, is_verbose: bool) -> Iterator[tuple[str, bool]]:
-    """Yield a line for each entry that is not unchanged, and whether it fails a check; then what may be the cause.
+def change_lines(comparison: Comparison, *, with_not_run: bool) -> Iterator[tuple[str, bool]]:
+    """Yield a line for each entry that is not unchanged, and whether it fails a check.
 
-    Entries that did not run are counted in one line unless `is_verbose` is set.
+    Entries that did not run have a line only if `with_not_run` is set.
     """
-    not_run = comparison.of(State.NOT_RUN)
     for change in comparison.changes:
-        if change.state is not State.UNCHANGED and (is_verbose or change.state is not State.NOT_RUN):
+        if change.state is not State.UNCHANGED and (with_not_run or change.state is not State.NOT_RUN):
             yield _line(change), change.state in FAILING
-    if not_run and not is_verbose:
-        yield f"{State.NOT_RUN:<{_WIDTH}}  {counted(len(not_run), 'entry', 'entries')} (-v lists them)", False
+
+
+def not_run_line(comparison: Comparison) -> str | None:
+    """Return the line that counts the entries that did not run; `None` if there are none."""
+    number = len(comparison.of(State.NOT_RUN))
+    return f"{State.NOT_RUN:<{_WIDTH}}  {counted(number, 'entry', 'entries')} (-v lists them)" if number else None
+
+
+def cause_lines(comparison: Comparison) -> Iterator[str]:
+    """Yield what may be the cause of the changes: another engine, and guests that have changed."""
     if comparison.engine_changes:
-        yield printable(f"The engine differs: {'; '.join(comparison.engine_changes)}."), False
+        yield printable(f"The engine differs: {'; '.join(comparison.engine_changes)}.")
     if comparison.guest_changes and any(change.state in _DIFFERING for change in comparison.changes):
-        yield printable(f"Changed since the snapshot: {', '.join(comparison.guest_changes)}."), False
+        yield printable(f"Changed since the snapshot: {', '.join(comparison.guest_changes)}.")
 
 
 def total_line(comparison: Comparison) -> str:

@@ -92,8 +92,12 @@ def test_one_unit_more_has_regressed_and_fails_and_an_update_accepts_it(recorded
     assert told(ran) == {("test_a.py::test_add", "add"): "regressed"}
     assert "test_a.py::test_add add: fuel 4 → 5 (+1, +25 %)" in ran.text
     assert "Changed since the snapshot: kernels.wat." in ran.text
-    ran = recorded.run("--wasm-fuel-snapshot=update")
+    ran = recorded.run("--wasm-fuel-snapshot=update", "--wasm-report=x.md", "--wasm-report=x.json", "test_a.py")
     assert (ran.code, told(ran)) == (0, {("test_a.py::test_add", "add"): "regressed"})
+    page = recorded.path("x.md").read_text().partition("### Fuel snapshot")[2].partition("###")[0]
+    assert page.count("\n- ") == 1
+    assert "- regressed <code>test\\_a.py::test\\_add add: fuel 4 → 5" in page
+    assert len(json.loads(recorded.path("x.json").read_text())["cost_changes"]) == 1
     assert told(recorded.run("--wasm-fuel-snapshot=check")) == {}
 
 

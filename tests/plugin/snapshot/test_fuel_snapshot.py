@@ -213,6 +213,15 @@ def test_failures_are_not_costs_and_nothing_is_written_after_one(recorded):
     assert (ran.code, content(recorded)) == (0, before)
 
 
+def test_the_last_failures_do_not_blame_the_tests_that_their_file_has_lost(recorded):
+    edit(recorded, "test_a.py", "[1, 20]", "[1]")
+    edit(recorded, "test_a.py", "== 3", "== 4")
+    assert recorded.run().code == pytest.ExitCode.TESTS_FAILED
+    edit(recorded, "test_a.py", "== 4", "== 3")
+    ran = recorded.run("--wasm-fuel-snapshot=check", "-v", "--lf")
+    assert (ran.code, ran.count("passed"), set(told(ran).values())) == (0, 1, {"not-run"}), ran.text
+
+
 def test_a_file_that_cannot_be_collected_has_not_lost_its_tests(recorded):
     recorded.write(test_a="import pytest\npytest.skip('not here', allow_module_level=True)")
     ran = recorded.run("--wasm-fuel-snapshot=check", "-v")
@@ -268,12 +277,12 @@ def test_a_file_that_cannot_be_read_is_a_usage_error_that_names_it(guest, option
     assert "99" in guest.path(NAME).read_text()
 
 
-def test_set_up_and_generated_tests_do_not_count_and_sections_count_once(guest):
+def test_set_up_generated_tests_and_lower_bounds_do_not_count_and_sections_count_once(guest):
     guest.write(
         test_a="""
             import pytest
             from hypothesis import given, settings, strategies as st
-            from pytest_airssys_wasm import ResourceLimits
+            from pytest_airssys_wasm import ComponentTrapped, ResourceLimits
             pytestmark = [pytest.mark.component("kernels.wat"), pytest.mark.memory("1 MiB")]
 
             @pytest.fixture
@@ -304,15 +313,17 @@ def test_set_up_and_generated_tests_do_not_count_and_sections_count_once(guest):
                 with pytest.raises(ValueError, match="the name of a section"):
                     fuel_snapshot("").__enter__()
 
-            def test_timeout(component):
-                with pytest.raises(Exception): component.boom()
+            @pytest.mark.component('(module (memory 1) (func (export "run") (drop (i32.load (i32.const 65536)))))')
+            def test_beyond(component):
+                with pytest.raises(ComponentTrapped): component.run()
         """
     )
     ran = guest.run("--wasm-fuel-snapshot=update")
     assert ran.code == 0, ran.text
     lines = [one for one in json.loads(content(guest)) if one["line"] == "cost"]
     found = {(one["test"].rpartition("_")[2], one.get("section") or one.get("export")): one["fuel"] for one in lines}
-    assert {key: fuel for key, fuel in found.items() if key[0] != "timeout"} == {
+    assert found == {
+        ("beyond", None): 0,
         ("up", "add"): 4,
         ("sections", None): 0,
         ("sections", "add"): 4,

@@ -210,7 +210,8 @@ def what_ran_before_is_counted_too(patch):
     """The count of a call goes on from that of the call before."""
 
     def add(store, error):
-        store.usage = replace(store.usage, fuel=replace(store.usage.fuel, consumed=store.total.fuel.consumed))
+        consumed = store.total.fuel.consumed
+        store._ledger._last = replace(store.usage, fuel=replace(store.usage.fuel, consumed=consumed))
 
     ending(patch, add)
 

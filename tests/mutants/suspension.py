@@ -179,7 +179,12 @@ def each_suspension_adds_to_the_time(patch):
             del added[run]
             original(self, reason)
 
-    _waking(patch, lambda run, raw: added.update([run]))
+    def wake(run, raw):
+        added.update([run])
+        if time.monotonic() < run.started_at + _LONGEST_S:
+            run.account.due_ns += int((run.limits.timeout_ms or 0.0) * 1e6)
+
+    _waking(patch, wake)
     around(patch, LoopClock, "_stop", stop)
 
 

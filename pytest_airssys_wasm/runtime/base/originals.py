@@ -134,15 +134,34 @@ def start_thread(work: Callable[[], object], name: str, stack_bytes: int | None 
     It is an ordinary `threading.Thread`, unless a library such as gevent has replaced threads: then `threading` does
     not list it. Raises `RuntimeError` if the system cannot start more threads.
     """
-    previous = None if stack_bytes is None else stack_size(stack_bytes)
-    try:
-        if _threads_are_threads():
-            _True.Thread(target=work, name=name, daemon=True).start()
-        else:
-            _thread.start_new_thread(_observed, (work,))
-    finally:
-        if previous is not None:
-            stack_size(previous)
+    with _StackSize.lock:
+        previous = None if stack_bytes is None else stack_size(stack_bytes)
+        try:
+            _start_thread(work, name)
+        finally:
+            if previous is not None:
+                stack_size(previous)
+
+
+def _start_thread(work: Callable[[], object], name: str) -> None:
+    if _threads_are_threads():
+        _True.Thread(target=work, name=name, daemon=True).start()
+    else:
+        _thread.start_new_thread(_observed, (work,))
+
+
+class _StackSize:
+    """The size of new stacks. It belongs to the whole process, so only one thread at a time may change it."""
+
+    lock = allocate_lock()
+
+    @classmethod
+    def renew(cls) -> None:
+        """Make a new lock, because a thread that does not exist in a forked process may hold the old one."""
+        cls.lock = allocate_lock()
+
+
+system.os.register_at_fork(after_in_child=_StackSize.renew)
 
 
 def _threads_are_threads() -> bool:

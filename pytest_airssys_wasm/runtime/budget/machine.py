@@ -90,7 +90,7 @@ def no_thread() -> UnfitHost:
 
 
 _THREADS = "/proc/self/task"
-_PROBE_STACK_BYTES = 2**17
+_PROBE_STACK_BYTES = 2**20
 _SPARE_THREADS = 2
 _END_S = 0.02
 """The maximum time in seconds to wait until the system has removed threads that have ended."""

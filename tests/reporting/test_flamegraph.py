@@ -6,12 +6,12 @@ import json
 import re
 import shutil
 import subprocess
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
 from pytest_airssys_wasm.reporting import flamegraph
-from support.checkout import ROOT
 from support.records import HOSTILE
 
 STACKS = {("main", "slow", "inner"): 700, ("main", "quick", "inner"): 250, ("main", "quick"): 45, ("main",): 5}
@@ -107,7 +107,6 @@ def test_an_empty_profile_is_a_page_too():
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")
 def test_the_script_is_javascript():
-    done = subprocess.run(
-        ["node", "--check", ROOT / "pytest_airssys_wasm/reporting/flamegraph.js"], capture_output=True, text=True
-    )
+    script = Path(flamegraph.__file__).with_suffix(".js")
+    done = subprocess.run(["node", "--check", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -25,6 +25,7 @@ RUNTIMES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RUNTIMES)
 def test_a_runtime_that_always_answers_ok_passes_no_case(name, scripted, answer, tmp_path, monkeypatch):
     monkeypatch.setattr("pytest_airssys_wasm.conformance.measure.sleep", lambda _: None)

@@ -122,7 +122,8 @@ def test_a_resource_that_is_dropped_twice_is_found_with_the_shortest_sequence(en
     assert "component.call('[static]bucket.merge', r" in "\n".join(unfit.details)
 
 
-@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 10))])
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(10))
 def test_a_sound_guest_is_not_accused(engine, seed):
     subject = candidate(engine, planted.SOUND)
     for export in callable_exports(subject.load()):
@@ -168,6 +169,7 @@ def test_the_entries_that_are_shown_are_those_of_a_manifest(engine):
             check_entry(candidate(engine, text), entry)
 
 
+@pytest.mark.slow
 def test_an_end_that_is_allowed_is_not_a_fault(engine):
     fuzz = '[fuzz.allow]\n"parse" = ["trap:unreachable"]\n'
     note = check_export(candidate(engine, planted.RARE_STRING, fuzz=fuzz), "parse", plan(examples=400))

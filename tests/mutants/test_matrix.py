@@ -20,12 +20,6 @@ RENEW = "python tests/mutants/matrix.py, with --renew where only texts have chan
 CHANCES = 5
 """The number of tries: on a busy machine a mutation that is a race may go unnoticed."""
 
-SLOW = (
-    *("no-time-means-unlimited", "stores-wait-for-each-other"),
-    *("no-fuel-limit-after-a-host-error", "no-fuel-limit-after-a-missing-import", "output-is-looked-at-afterwards"),
-)
-"""Mutants that are killed only after seconds."""
-
 
 def test_the_record_is_of_the_mutants_and_cases_of_today():
     assert KNOWN.of_today() == KNOWN, RENEW
@@ -51,26 +45,14 @@ def test_a_mutant_says_what_it_is():
     assert [name for name, mutant in MUTANTS.items() if not mutant.sentence.endswith(".")] == []
 
 
-@pytest.mark.parametrize(
-    "case",
-    [
-        # Thousands of executions; the suite itself runs them too.
-        pytest.param(case, marks=[pytest.mark.slow] if case.startswith("cleanup/") else [])
-        for case in sorted({row.quick for row in KNOWN.mutants.values()} & {*CASES})
-    ],
-)
+@pytest.mark.matrix
+@pytest.mark.parametrize("case", sorted({row.quick for row in KNOWN.mutants.values()} & {*CASES}))
 def test_the_sound_runtime_passes(case, engine, tmp_path):
     assert Trial(InProcessRuntime(engine), tmp_path).findings(case) == []
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else [])
-        for name, mutant in MUTANTS.items()
-        if not mutant.alone
-    ],
-)
+@pytest.mark.matrix
+@pytest.mark.parametrize("name", [name for name, mutant in MUTANTS.items() if not mutant.alone])
 def test_a_mutant_is_killed(name, monkeypatch, tmp_path):
     quick = KNOWN.mutants[name].quick
     MUTANTS[name].plant(monkeypatch)

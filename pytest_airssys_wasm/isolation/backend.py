@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 _STREAMS = ("stdout", "stderr")
 _LAST_WORDS_S = 0.03
 """The time in seconds to wait for the answer to a run that was abandoned here. In the other process the run ends within
-8 ms of its deadline.
+6 ms of its deadline.
 """
 _LAST_RESORT_S = 15.0
 """The time in seconds, in addition to the grace, to wait for the end of a process. It is too short only if the system

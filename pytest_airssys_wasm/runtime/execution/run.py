@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.capi.guard import GuardRun
 
 
-GRACE_S = 0.008
+GRACE_S = 0.006
 """The time in seconds that a stopped guest has to return. Even a call with a blocked guest ends within 10 ms of its
 deadline.
 """

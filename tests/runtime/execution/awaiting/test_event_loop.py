@@ -137,7 +137,7 @@ def test_for_a_guest_blocked_in_the_host_there_is_no_grace(engine, guest):
             await engine.execute_async(guest, "pauses", 1, 200, limits=limits, host=host)
         return caught.value.usage.wall_ms - 30
 
-    # With the grace of 8 ms none could be, however often it is tried.
+    # With the grace of 6 ms none could be, however often it is tried.
     assert any(asyncio.run(late_ms()) < 6 for _ in range(100))
 
 

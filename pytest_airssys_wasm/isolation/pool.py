@@ -111,11 +111,17 @@ class WorkerProcess:
     def last_words(self, wait_s: float) -> SessionAnswer | None:
         """Return the answer to an abandoned request, or `None` if it does not arrive in time.
 
-        This method can be called on any thread.
+        This method can be called on any thread. The thread that serves the request, which may be in a host function,
+        gets `RuntimeDied` in the place of the answer.
         """
+        pending = self._pending
+        if pending is None:
+            return None
         with suppress(RuntimeDied):
-            line = None if self._pending is None else self._pending.next_line(wait_s)
-            return None if line is None else read_session_answer(line)
+            line = pending.next_line(wait_s)
+            if line is not None:
+                pending.inbox.put(RuntimeDied("the request was given up", "signal"))
+                return read_session_answer(line)
         return None
 
     def allow(self, limits: ResourceLimits) -> None:

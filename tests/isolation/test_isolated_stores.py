@@ -10,6 +10,7 @@ import pytest
 from pytest_airssys_wasm import (
     ExecutionTimeout,
     HostFunctionError,
+    HostFunctions,
     InvalidConfiguration,
     LimitedStore,
     OutOfFuel,
@@ -23,6 +24,7 @@ from pytest_airssys_wasm import (
     WasmError,
     current_execution,
 )
+from support.bombs import wait_for
 from support.busy_guest import GUEST, LIMITS, asking
 from support.checkout import GUESTS
 
@@ -238,3 +240,16 @@ def test_a_value_that_is_much_longer_on_its_way_than_in_memory_is_over_the_trans
     assert caught.value.resource == "host-transfer"
     assert caught.value.usage.transfer_bytes < 2**16
     assert len(told[1]().value) == 1_500  # three megabytes as text, and nothing here
+
+
+def test_a_guest_that_was_given_up_is_forgotten_when_its_host_function_returns(make_engine):
+    """The caller has taken the answer of the process, so that nothing else comes to the thread that serves it."""
+    engine, release = make_engine(ProcessIsolation(grace_ms=60_000)), threading.Event()
+    host = HostFunctions()
+    host.register("env#wait", release.wait)
+    guest = engine.load('(module (import "env" "wait" (func $wait)) (func (export "f") call $wait))')
+    with pytest.raises(ExecutionTimeout):
+        engine.execute(guest, "f", limits=ResourceLimits(memory=0, timeout_ms=20), host=host)
+    assert len(engine.abandoned_guests) == 1
+    release.set()
+    wait_for(lambda: len(engine.abandoned_guests) == 0, seconds=30)

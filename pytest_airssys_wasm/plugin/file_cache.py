@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import dataclass, replace
+from stat import S_ISREG
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from pytest_airssys_wasm.runtime.base.originals import system, time_ns
@@ -14,7 +17,20 @@ T = TypeVar("T")
 
 _MOST_VALUES = 64
 _SETTLED_NS = 100_000_000
-"""The age in nanoseconds of the last change of a file from which on its time stamps reveal every further change."""
+"""The age in nanoseconds of the last change of a file from which on its status reveals every further change."""
+_MOST_BYTES = 64 * 2**20
+"""The size up to which a younger file is recognized by its content. The value of a larger one is not kept."""
+_BLOCK_BYTES = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept(Generic[T]):
+    """A value and the state of the file from which it was computed."""
+
+    status: tuple[int, ...]
+    digest: bytes | None
+    """The digest of the content; `None` if the status alone reveals every change."""
+    value: T
 
 
 class FileCache(Generic[T]):
@@ -24,32 +40,49 @@ class FileCache(Generic[T]):
     """
 
     def __init__(self) -> None:
-        self._values: dict[Hashable, tuple[tuple[int, ...], T]] = {}
+        self._values: dict[Hashable, _Kept[T]] = {}
 
     def get(self, path: Path, make: Callable[[], T], *key: Hashable) -> T:
         """Return the value that `make` computes from the file, or the cached value with the same `key`.
 
-        Raises `OSError` if the file's status cannot be read, and the errors of `make`.
+        Raises `OSError` if the file's status cannot be read, or the content of a file that was changed just now, and
+        the errors of `make`.
         """
         place = (path, *key)
-        state, is_settled = _state(path)
-        known = self._values.pop(place, None)
-        value = make() if known is None or known[0] != state else known[1]
-        if is_settled:
-            self._values[place] = (state, value)  # the end is for the one used last
+        status, is_settled = _status(path)
+        kept = self._values.pop(place, None)
+        if kept is None or kept.status != status or (kept.digest is not None and kept.digest != _digest(path)):
+            digest = None if is_settled else _digest(path)
+            kept = _Kept(status, digest, make())
+        elif is_settled:
+            kept = replace(kept, digest=None)
+        if is_settled or kept.digest is not None:
+            self._values[place] = kept  # the end is for the one used last
         if len(self._values) > _MOST_VALUES:
             self._values.pop(next(iter(self._values)), None)
-        return value
+        return kept.value
 
     def clear(self) -> None:
         """Forget all values."""
         self._values.clear()
 
 
-def _state(path: Path) -> tuple[tuple[int, ...], bool]:
-    """Return a signature that changes with the content of a file, and whether every later change would change the
-    signature.
-    """
+def _status(path: Path) -> tuple[tuple[int, ...], bool]:
+    """Return the figures of a file that a change of its content changes, and whether every later change would."""
     stat = system.os.stat(path)
-    state = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, stat.st_dev)
-    return state, time_ns() - max(stat.st_mtime_ns, stat.st_ctime_ns) > _SETTLED_NS
+    status = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, stat.st_dev)
+    return status, time_ns() - max(stat.st_mtime_ns, stat.st_ctime_ns) > _SETTLED_NS
+
+
+def _digest(path: Path) -> bytes | None:
+    """Return the digest of a file's content, or `None` if the file is not a regular one or too large to be read."""
+    digest = hashlib.sha256()
+    if not S_ISREG(system.os.stat(path).st_mode):
+        return None
+    with system.io.open(path, "rb") as file:
+        for _ in range(_MOST_BYTES // _BLOCK_BYTES):
+            block = file.read(_BLOCK_BYTES)
+            if not block:
+                return digest.digest()
+            digest.update(block)
+    return None

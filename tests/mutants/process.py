@@ -15,6 +15,7 @@ from pytest_airssys_wasm.protocol import server as serve
 from pytest_airssys_wasm.protocol.messages import RunAnswer
 from pytest_airssys_wasm.runtime import engine
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
+from pytest_airssys_wasm.runtime.binary import facts
 from pytest_airssys_wasm.runtime.binary import sections as core_sections
 from pytest_airssys_wasm.runtime.compile import wasmtime_config
 from pytest_airssys_wasm.runtime.wit import reader as wit_reader
@@ -148,6 +149,7 @@ def lies_about_compilers(patch):
     patch.setattr(core_sections, "_MOST_BYTES", 2**40)
     patch.setattr(wit_reader, "_MOST_NAMES", 2**40)
     patch.setattr(engine, "_measured", lambda binary, name: 0)
+    patch.setattr(facts, "_instance_bytes", lambda binary, name: 0)
 
 
 @FAMILY.mutant

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 
 import pytest
 
@@ -29,12 +30,13 @@ COUNTER = """
 import atexit, json
 from collections import Counter
 from pathlib import Path
-from pytest_airssys_wasm.plugin import markers
+from pytest_airssys_wasm.plugin import file_cache, markers
 from pytest_airssys_wasm.runtime.budget import limits
 from pytest_airssys_wasm.runtime.engine import WasmEngine
 from pytest_airssys_wasm.runtime.manifest import loading
 
 COUNTS = Counter()
+file_cache._SETTLED_NS = 10**18  # as if every file was written just now
 
 def count(owner, name, key):
     original = getattr(owner, name)
@@ -172,7 +174,7 @@ def test_bare_markers_act_when_fixtures_are_asked_for_by_name(guest):
     )
 
 
-def test_the_values_of_files_are_bounded_and_those_of_young_files_not_kept(tmp_path, monkeypatch):
+def test_the_values_of_files_are_bounded(tmp_path, monkeypatch):
     monkeypatch.setattr(file_cache, "_MOST_VALUES", 2)
     monkeypatch.setattr(file_cache, "_SETTLED_NS", 0)
     made = []
@@ -188,8 +190,40 @@ def test_the_values_of_files_are_bounded_and_those_of_young_files_not_kept(tmp_p
     assert get("a", "other") == 4  # gave way to b
     os.utime(tmp_path / "a", (1, 1))
     assert get("a") == 5
-    monkeypatch.setattr(file_cache, "_SETTLED_NS", 10**18)
-    (tmp_path / "c").touch()
-    assert [get("c"), get("c")] == [6, 7]
     with pytest.raises(FileNotFoundError):
         get("d")
+
+
+@pytest.fixture
+def young(tmp_path, monkeypatch):
+    """A file whose status does not tell that it changes."""
+    monkeypatch.setattr(file_cache, "_status", lambda path: ((1,), False))
+    path = tmp_path / "guest"
+    path.write_text("one")
+    return path
+
+
+def test_a_file_that_was_changed_just_now_is_recognized_by_its_content(young):
+    made = []
+    cache = file_cache.FileCache()
+
+    def get():
+        return cache.get(young, lambda: made.append(young.read_text()) or len(made))
+
+    assert [get(), get()] == [1, 1]
+    young.write_text("two")
+    assert [get(), get()] == [2, 2]
+
+
+def test_the_value_of_a_young_file_that_is_too_large_to_be_recognized_is_not_kept(young, monkeypatch):
+    monkeypatch.setattr(file_cache, "_MOST_BYTES", file_cache._BLOCK_BYTES)
+    young.write_text("1" * (file_cache._BLOCK_BYTES + 1))
+    cache = file_cache.FileCache()
+    values = iter("ab")
+    assert [cache.get(young, lambda: next(values)) for _ in range(2)] == ["a", "b"]
+
+
+def test_a_device_is_not_read(young):
+    cache = file_cache.FileCache()
+    values = iter("ab")
+    assert [cache.get(Path("/dev/zero"), lambda: next(values)) for _ in range(2)] == ["a", "b"]

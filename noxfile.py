@@ -102,7 +102,7 @@ def copied_tests() -> Path:
     """Return a folder with the tests and all that they read, outside the checkout."""
     folder = SCRATCH / "user"
     folder.mkdir()
-    for name in ("tests", "native", "examples", "adapters", "fixtures", "docs"):
+    for name in ("tests", "native", "examples", "adapters", "fixtures", "docs", "benchmarks"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
     for name in ("pyproject.toml", "README.md", "CONTRIBUTING.md"):
         shutil.copy(ROOT / name, folder)

@@ -68,12 +68,15 @@ def stderr_is_not_limited(patch):
     """Only stdout is counted."""
 
     def read(original, self, descriptor):
-        before, is_stderr = self.is_over, self._readers.get(descriptor) == "stderr"
-        more = original(self, descriptor)
-        if is_stderr:
-            self.is_over = before
-            self._captured["stderr"].clear()
-        return more
+        name, both, limit_bytes = self._readers.get(descriptor), self._captured, self._limit_bytes
+        if name == "stderr":
+            self._limit_bytes = 2**40
+        elif name:
+            self._captured = {name: both[name]}
+        try:
+            return original(self, descriptor)
+        finally:
+            self._captured, self._limit_bytes = both, limit_bytes
 
     around(patch, CapturedOutput, "_read", read)
 

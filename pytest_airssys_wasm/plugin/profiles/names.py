@@ -1,0 +1,25 @@
+"""The names of the files in which the profile of a test is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+_UNSAFE = re.compile(r"(?:[^A-Za-z0-9._]|\.{2,})+")
+_MOST_CHARACTERS = 100
+_DIGITS = 16
+
+DIFFERENCE = ".difference"
+"""The text between the stem and the suffix of a file with a difference."""
+
+
+def file_stem(test: str) -> str:
+    """Return the name of the files of a test, without a suffix: a readable part of its node id, and a digest of all
+    of it.
+
+    The name consists of ASCII letters, digits, dots, underscores and hyphens, does not begin with a dot, and is short
+    enough for any file system. It is the same on every machine, and other node ids have other names.
+    """
+    digest = hashlib.sha256(test.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGITS]
+    readable = _UNSAFE.sub("-", test)[-_MOST_CHARACTERS:].strip("-.")
+    return f"{readable}-{digest}" if readable else digest

@@ -34,6 +34,8 @@ DEEPER = "(deeper)"
 """The name that stands for the outermost functions of a stack that is too deep to be read whole."""
 _MOST_FRAMES = 20
 """The number of frames that wasmtime reads of a stack; its C API has no setting for it."""
+_MOST_TITLE = 70
+"""The number of characters of each title in the title of a difference."""
 _STRIDE = (5**0.5 - 1) / 2
 """The golden ratio: multiples of it, less their whole parts, are spread evenly and follow no period of the guest."""
 
@@ -67,7 +69,7 @@ class Profile:
             stack: self.stacks.get(stack, 0) - other.stacks.get(stack, 0) for stack in {**self.stacks, **other.stacks}
         }
         return Profile(
-            title=f"{self.title} minus {other.title}" if self.title != other.title else self.title,
+            title=self.title if self.title == other.title else f"{_short(self.title)} minus {_short(other.title)}",
             total=self.total - other.total,
             stacks={stack: fuel for stack, fuel in stacks.items() if fuel},
             samples=min(self.samples, other.samples),
@@ -105,6 +107,11 @@ class Profile:
             samples=self.samples,
             is_difference=self.is_difference,
         )
+
+
+def _short(title: str) -> str:
+    """Return a title that leaves room for another one beside it."""
+    return title if len(title) <= _MOST_TITLE else title[: _MOST_TITLE - 1] + "…"
 
 
 def profile(

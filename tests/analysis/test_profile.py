@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -89,6 +90,10 @@ def test_differences_sum_to_the_difference(engine):
     difference = more.minus(less)
     assert difference.total == more.total - less.total == sum(difference.stacks.values())
     assert difference.is_difference
+    assert difference.title == "f(900) minus f(500)"
+    long = replace(more, title="f(" + "9" * 500 + ")").minus(replace(less, title="f(" + "5" * 500 + ")")).title
+    assert "… minus f(555" in long
+    assert len(long) < 160  # which a page shows whole
     assert less.minus(more).stacks == {stack: -fuel for stack, fuel in difference.stacks.items()}
     assert more.minus(more).stacks == {}
     slow = sum(fuel for stack, fuel in difference.stacks.items() if "slow" in stack)

@@ -28,3 +28,5 @@ class Profiled:
     difference: tuple[int, int, str, int] | None = None
     """The fuel that is more than before, that is less (as a negative number), the function whose own fuel differs the
     most, and by how much; `None` without a comparison."""
+    earlier_call: str | None = None
+    """The call of the earlier profile, if it is another one; else `None`."""

@@ -49,6 +49,8 @@ def _about(one: Profiled, columns: int) -> Iterator[str]:
     yield _with_call(one.call, f": {one.total:,} fuel, {_share(one)}", columns)
     if one.difference is not None:
         yield f"  {_difference(one.difference)}"
+    if one.earlier_call is not None:
+        yield _with_call(one.earlier_call, " is the call of the earlier profile", columns)
     for remark in one.remarks:
         yield f"  {remark}"
     yield f"  {one.file}"

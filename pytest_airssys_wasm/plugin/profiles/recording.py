@@ -136,8 +136,6 @@ class Recorder:
             name, (own, _) = next(iter(compared.by_function().items()), ("", (0, 0)))
             fuels = compared.stacks.values()
             difference = sum(one for one in fuels if one > 0), sum(one for one in fuels if one < 0), name, own
-            if earlier.title != profile.title:
-                remarks.append(f"the earlier profile is that of {earlier.title}")
         function, (own, _) = next(iter(profile.by_function().items()), ("", (0, 0)))
         page = self._folder / f"{stem}{'' if earlier is None else DIFFERENCE}.html"
         return Profiled(
@@ -149,6 +147,7 @@ class Recorder:
             own=own,
             remarks=tuple(remarks),
             difference=difference,
+            earlier_call=earlier.title if earlier is not None and earlier.title != profile.title else None,
         )
 
     def _earlier(self, stem: str, tell: Callable[[str], object]) -> Profile | None:

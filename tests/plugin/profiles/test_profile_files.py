@@ -115,10 +115,11 @@ def test_only_the_dearest_are_listed_unless_asked_for():
 
 @pytest.mark.parametrize("columns", [80, 160])
 def test_lines_with_calls_fit_the_terminal(columns):
-    long = entry(2_000_000, call=f"f({', '.join('1' * 100)})", function="g" * 500)
-    failed = entry(1, call=long.call, reason="it ended with trap")
+    call = f"f({', '.join('1' * 100)})"
+    long = entry(2_000_000, call=call, earlier_call=call, function="g" * 500)
+    failed = entry(1, call=call, reason="it ended with trap")
     lines = [*profile_lines([long, failed], folder="p", columns=columns, is_verbose=False)]
     calls = [line for line in lines if line.startswith("  f(")]
-    assert len(calls) == 2
+    assert len(calls) == 3
     assert max(map(len, calls)) < max(columns, 120)
-    assert len(calls[1]) < columns
+    assert max(map(len, calls[1:])) < columns

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from html.parser import HTMLParser
 
@@ -317,3 +318,46 @@ def test_frozen(component):
     ran = worker.run("--wasm-profile=prof", "test_c.py", "-W", "default")
     assert ran.code == 0, ran.text
     assert len(files(worker, "prof")) == 6
+
+
+def test_reports_and_snapshots_do_not_see_the_repeated_calls(worker):
+    worker.run("--wasm-report=plain.json", "--wasm-fuel-snapshot=update")
+    ran = worker.run("--wasm-profile=prof", "--wasm-report=profiled.json", "--wasm-fuel-snapshot=check")
+    assert ran.code == 0, ran.text
+    plain, profiled = (json.loads(worker.path(f"{name}.json").read_text()) for name in ("plain", "profiled"))
+    figures = ("test", "export", "fuel_consumed", "peak_memory_bytes")
+    assert len(plain["executions"]) == 8
+    assert [[one[key] for key in figures] for one in plain["executions"]] == [
+        [one[key] for key in figures] for one in profiled["executions"]
+    ]
+
+
+def test_the_last_attempt_at_a_test_counts(worker):
+    worker.write(
+        test_c=HEAD
+        + """
+attempts = []
+@pytest.mark.flaky(reruns=1)
+def test_work(component):
+    attempts.append(1)
+    component.work(10 * len(attempts))
+    assert len(attempts) == 2
+"""
+    )
+    told = section(worker.run("--wasm-profile=prof", "test_c.py"))
+    assert told["test_c.py::test_work"][0].startswith("work(20): ")
+    assert len(files(worker, "prof")) == 3
+
+
+def test_a_plugin_that_ends_tests_ends_only_the_profile(worker):
+    worker.write(
+        conftest="""
+            import pytest
+            from pytest_airssys_wasm.plugin.profiles import recording
+            def profile_again(*_, **__): pytest.fail("Timeout (>1.0s) from pytest-timeout.")  # which fails at any place
+            recording.profile_again = profile_again
+        """
+    )
+    ran = worker.run("--wasm-profile=prof", "-k", "work")
+    assert (ran.code, ran.count("passed")) == (0, 1), ran.text
+    assert "could not be made again: Failed: Timeout" in section(ran)["test_a.py::test_work"][0]

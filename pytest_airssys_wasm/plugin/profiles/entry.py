@@ -23,6 +23,8 @@ class Profiled:
     """The function with the most fuel of its own."""
     own: int = 0
     """The fuel of this function on its own."""
+    instantiation: int = 0
+    """The part of the fuel that belongs to no function, but to the instantiation."""
     remarks: tuple[str, ...] = ()
     """Sentences about the profile, such as that the time was too short for all samples."""
     difference: tuple[int, int, str, int] | None = None

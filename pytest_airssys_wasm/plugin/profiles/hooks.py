@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from pytest_airssys_wasm.plugin import engine
 from pytest_airssys_wasm.plugin.profiles.entry import Profiled
 from pytest_airssys_wasm.plugin.profiles.lines import profile_lines
+from pytest_airssys_wasm.plugin.profiles.names import shown_path
 from pytest_airssys_wasm.plugin.profiles.recording import PROFILE, Recorder
 from pytest_airssys_wasm.plugin.report.mishaps import telling
 from pytest_airssys_wasm.plugin.settings import SETTINGS
@@ -62,7 +62,7 @@ class ProfileHooks:
         with telling(self._mishaps.append):
             lines = profile_lines(
                 list(self._found.values()),
-                folder=printable(os.path.relpath(self._folder, self._config.invocation_params.dir)),
+                folder=shown_path(self._folder, self._config.invocation_params.dir),
                 columns=self._config.get_terminal_writer().fullwidth,
                 is_verbose=self._config.get_verbosity() > 0,
             )

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.plugin.profiles.entry import Profiled
 
 _MOST_LISTED = 20
-_LEAST_NAME = 20
+_LEAST_CALL = 20
+_MOST_NAME = 60
 
 
 def profile_lines(found: Sequence[Profiled], *, folder: str, columns: int, is_verbose: bool) -> Iterator[str]:
@@ -46,7 +47,7 @@ def _about(one: Profiled, columns: int) -> Iterator[str]:
     if one.reason is not None:
         yield _with_call(one.call, f": not profiled: {one.reason}", columns)
         return
-    yield _with_call(one.call, f": {one.total:,} fuel, {_share(one)}", columns)
+    yield _with_call(one.call, f": {_cost(one)}", columns)
     if one.difference is not None:
         yield f"  {_difference(one.difference)}"
     if one.earlier_call is not None:
@@ -58,16 +59,21 @@ def _about(one: Profiled, columns: int) -> Iterator[str]:
 
 def _with_call(call: str, text: str, columns: int) -> str:
     """Return a call and a text about it. The call is cut where the line would be longer than the terminal is wide."""
-    return f"  {cut(call, max(_LEAST_NAME, columns - 3 - len(text)))}{text}"
+    return f"  {cut(call, max(_LEAST_CALL, columns - 3 - len(text)))}{text}"
 
 
-def _share(one: Profiled) -> str:
-    share = 100 * one.own / one.total if one.total else None
-    return f"{percent(share)} of it in {cut(one.function, 60)}" if one.function else "in no function"
+def _cost(one: Profiled) -> str:
+    """Return the fuel, and the shares of the dearest function and of the instantiation."""
+    parts = [f"{one.total:,} fuel"]
+    if one.total and one.function:
+        parts.append(f"{percent(100 * one.own / one.total)} of it in {cut(one.function, _MOST_NAME)}")
+    if one.total and 100 * one.instantiation >= one.total:
+        parts.append(f"{percent(100 * one.instantiation / one.total)} in the instantiation")
+    return ", ".join(parts)
 
 
 def _difference(difference: tuple[int, int, str, int]) -> str:
     more, less, function, own = difference
     if not function:
         return "no difference from the earlier profile"
-    return f"{more + less:+,} fuel: {more:,} more, {-less:,} less; the most in {cut(function, 60)} ({own:+,})"
+    return f"{more + less:+,} fuel: {more:,} more, {-less:,} less; the most in {cut(function, _MOST_NAME)} ({own:+,})"

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
+from typing import TYPE_CHECKING
+
+from pytest_airssys_wasm.runtime.base.printable import printable
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _UNSAFE = re.compile(r"(?:[^A-Za-z0-9._]|\.{2,})+")
 _MOST_CHARACTERS = 100
@@ -23,3 +29,8 @@ def file_stem(test: str) -> str:
     digest = hashlib.sha256(test.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGITS]
     readable = _UNSAFE.sub("-", test)[-_MOST_CHARACTERS:].strip("-.")
     return f"{readable}-{digest}" if readable else digest
+
+
+def shown_path(path: Path, seen_from: Path) -> str:
+    """Return a path for the terminal: relative to the folder `seen_from` if it lies below, else as it is."""
+    return printable(str(path.relative_to(seen_from) if path.is_relative_to(seen_from) else path))

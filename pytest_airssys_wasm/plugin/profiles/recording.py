@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_airssys_wasm.analysis.errors import CannotRepeat
+from pytest_airssys_wasm.analysis.fuel_profile import INSTANTIATION
 from pytest_airssys_wasm.analysis.profiled_call import ProfiledCall, profile_again
 from pytest_airssys_wasm.plugin.profiles.earlier import Unreadable, read_profile
 from pytest_airssys_wasm.plugin.profiles.entry import Profiled
-from pytest_airssys_wasm.plugin.profiles.names import DIFFERENCE, file_stem
+from pytest_airssys_wasm.plugin.profiles.names import DIFFERENCE, file_stem, shown_path
 from pytest_airssys_wasm.plugin.report.mishaps import telling
 from pytest_airssys_wasm.plugin.settings import SETTINGS
 from pytest_airssys_wasm.plugin.stash import KIND
@@ -136,15 +136,18 @@ class Recorder:
             name, (own, _) = next(iter(compared.by_function().items()), ("", (0, 0)))
             fuels = compared.stacks.values()
             difference = sum(one for one in fuels if one > 0), sum(one for one in fuels if one < 0), name, own
-        function, (own, _) = next(iter(profile.by_function().items()), ("", (0, 0)))
+        functions = profile.by_function()
+        instantiation, _ = functions.pop(INSTANTIATION, (0, 0))
+        function, (own, _) = next(iter(functions.items()), ("", (0, 0)))
         page = self._folder / f"{stem}{'' if earlier is None else DIFFERENCE}.html"
         return Profiled(
             test=printable(item.nodeid),
             call=printable(profile.title),
             total=profile.total,
-            file=printable(os.path.relpath(page, self._shown_from)),
+            file=shown_path(page, self._shown_from),
             function=function,
             own=own,
+            instantiation=instantiation,
             remarks=tuple(remarks),
             difference=difference,
             earlier_call=earlier.title if earlier is not None and earlier.title != profile.title else None,

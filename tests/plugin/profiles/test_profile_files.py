@@ -12,7 +12,7 @@ from pytest_airssys_wasm.analysis.fuel_profile import Profile
 from pytest_airssys_wasm.plugin.profiles.earlier import Unreadable, read_profile
 from pytest_airssys_wasm.plugin.profiles.entry import Profiled
 from pytest_airssys_wasm.plugin.profiles.lines import profile_lines
-from pytest_airssys_wasm.plugin.profiles.names import DIFFERENCE, file_stem
+from pytest_airssys_wasm.plugin.profiles.names import DIFFERENCE, file_stem, shown_path
 from pytest_airssys_wasm.reporting.flamegraph import SUFFIXES
 
 HOSTILE = (
@@ -123,3 +123,16 @@ def test_lines_with_calls_fit_the_terminal(columns):
     assert len(calls) == 3
     assert max(map(len, calls)) < max(columns, 120)
     assert max(map(len, calls[1:])) < columns
+
+
+def test_the_part_of_the_instantiation_is_told_if_it_counts():
+    for instantiation, shown in ((0, ""), (1, ", 1 % in the instantiation"), (40, ", 40 % in the instantiation")):
+        found = [entry(100, instantiation=instantiation)]
+        lines = [*profile_lines(found, folder="p", columns=80, is_verbose=False)]
+        assert lines[1] == f"  f(): 100 fuel, 50 % of it in main{shown}"
+    assert "  f(): 0 fuel" in profile_lines([entry(0)], folder="p", columns=80, is_verbose=False)
+
+
+def test_a_directory_elsewhere_is_shown_whole(tmp_path):
+    assert shown_path(tmp_path / "a" / "b", tmp_path) == "a/b"
+    assert shown_path(tmp_path, tmp_path / "a") == str(tmp_path)

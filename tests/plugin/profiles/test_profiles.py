@@ -108,7 +108,7 @@ def test_profiles_are_the_same_however_the_tests_run(worker, way):
     assert files(worker, "one") == files(worker, "two")
     for name in files(worker, "one"):
         assert worker.path(f"one/{name}").read_bytes() == worker.path(f"two/{name}").read_bytes()
-    assert list(section(there)) == [line.replace("one", "two") for line in section(here)]
+    assert list(section(there)) == [line.replace("/one", "/two") for line in section(here)]
 
 
 def test_what_has_no_profile_is_named_with_the_reason_and_fails_nothing(worker):

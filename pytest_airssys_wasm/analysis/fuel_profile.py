@@ -34,6 +34,8 @@ DEEPER = "(deeper)"
 """The name that stands for the outermost functions of a stack that is too deep to be read whole."""
 _MOST_FRAMES = 20
 """The number of frames that wasmtime reads of a stack; its C API has no setting for it."""
+_MOST_TITLE = 70
+"""The number of characters of each title in the title of a difference."""
 _STRIDE = (5**0.5 - 1) / 2
 """The golden ratio: multiples of it, less their whole parts, are spread evenly and follow no period of the guest."""
 
@@ -67,7 +69,7 @@ class Profile:
             stack: self.stacks.get(stack, 0) - other.stacks.get(stack, 0) for stack in {**self.stacks, **other.stacks}
         }
         return Profile(
-            title=f"{self.title} minus {other.title}" if self.title != other.title else self.title,
+            title=self.title if self.title == other.title else f"{_short(self.title)} minus {_short(other.title)}",
             total=self.total - other.total,
             stacks={stack: fuel for stack, fuel in stacks.items() if fuel},
             samples=min(self.samples, other.samples),
@@ -107,6 +109,11 @@ class Profile:
         )
 
 
+def _short(title: str) -> str:
+    """Return a title that leaves room for another one beside it."""
+    return title if len(title) <= _MOST_TITLE else title[: _MOST_TITLE - 1] + "…"
+
+
 def profile(
     component: Component,
     export: str,
@@ -137,13 +144,14 @@ def profile(
     if again.error is not None or again.fuel != total:
         raise CannotRepeat(f"{printable(export)} used {total:,} fuel, and in the next run {again.fuel:,}: it varies")
     count = min(wanted, max(1, total))
-    stacks: list[Stack | None] = []
-    for part in range(count):
-        if part and deadline.is_over:
+    found: dict[int, Stack | None] = {}
+    for part in _spread_evenly(count):
+        if found and deadline.is_over:
             break
         offset = (0.5 + part * _STRIDE) % 1
         budget = int(total * (part + offset) / count)
-        stacks.append(_stack_at(guest, export, args, budget))
+        found[part] = _stack_at(guest, export, args, budget)
+    stacks = [found[part] for part in sorted(found)]
     return Profile(
         title=write_call(export, args, component.parameter_types(export)),
         total=total,
@@ -151,6 +159,15 @@ def profile(
         samples=len(stacks),
         is_complete=len(stacks) == count,
     )
+
+
+def _spread_evenly(count: int) -> list[int]:
+    """Return the numbers below `count` in an order of which every beginning is spread over all of them.
+
+    So a profile that runs out of time has seen the whole call, though at fewer places.
+    """
+    digits = (count - 1).bit_length()
+    return sorted(range(count), key=lambda part: f"{part:0{digits}b}"[::-1])
 
 
 def _stack_at(guest: RepeatableGuest, export: str, args: Sequence[Any], budget: int) -> Stack | None:

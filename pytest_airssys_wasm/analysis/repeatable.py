@@ -165,7 +165,7 @@ def obstacle_to_repetition(component: Component, host: HostFunctions | None, was
     foreign = [
         full_name(interface, name)
         for interface, name in needed
-        if not is_of_wasi(interface) and not (host is not None and host.is_repeatable(interface, name))
+        if _is_of_host(interface, name, host, wasi) and not (host is not None and host.is_repeatable(interface, name))
     ]
     if foreign:
         more = f" and {len(foreign) - _MOST_NAMED:,} more" if len(foreign) > _MOST_NAMED else ""
@@ -185,6 +185,11 @@ def obstacle_to_repetition(component: Component, host: HostFunctions | None, was
 def is_of_wasi(interface: str) -> bool:
     """Return whether an import from this interface or module belongs to WASI."""
     return interface == WASI_P1 or is_wasi(interface.partition("#")[0])
+
+
+def _is_of_host(interface: str, name: str, host: HostFunctions | None, wasi: Wasi | None) -> bool:
+    """Return whether an import is served by a host function, or by nothing, and not by WASI."""
+    return not is_of_wasi(interface) or (wasi is None and host is not None and host.find(interface, name) is not None)
 
 
 def _unsafe_grant(wasi: Wasi) -> str | None:

@@ -78,6 +78,10 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_airssys_wasm.plugin.snapshot.hooks import register
 
         register(config)
+    if settings.wasm_profile is not None and not config.option.collectonly:
+        from pytest_airssys_wasm.plugin.profiles import hooks
+
+        hooks.register(config)
     # Before the suite, which divides the arguments that this one adds to into cases and files.
     if settings.airssys_wasm or settings.wasm_component:
         from pytest_airssys_wasm.plugin.components.validation import ValidationHooks

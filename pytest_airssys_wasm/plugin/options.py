@@ -304,6 +304,20 @@ OPTIONS = (
         "its marker fuel_snapshot sets one (default: 0).",
     ),
     Option(
+        key="wasm_profile",
+        metavar="DIR",
+        parse=_parse_path("a directory"),
+        help="Write to this directory in which functions the fuel of each test's dearest call goes: as a flame graph "
+        "(.html), for speedscope (.speedscope.json), and as folded stacks (.folded).",
+    ),
+    Option(
+        key="wasm_profile_against",
+        metavar="DIR",
+        parse=_parse_path("an existing directory"),
+        help="Also write how the profiles of --wasm-profile differ from those of the same tests in this directory, "
+        "which an earlier run has written.",
+    ),
+    Option(
         key="wasm_fuzz",
         metavar="off|quick|ci|nightly",
         parse=_parse_fuzz,

@@ -48,6 +48,8 @@ class Settings(NamedTuple):
     wasm_summary: bool = False
     wasm_fuel_snapshot: str | None = None
     wasm_fuel_tolerance: "Fraction | None" = None
+    wasm_profile: Path | None = None
+    wasm_profile_against: Path | None = None
     wasm_cache_dir: Path | None = None
     wasm_cache_clear: bool = False
     wasm_fuzz: str = "off"
@@ -133,6 +135,7 @@ def read_settings(config: pytest.Config) -> Settings:
         settings = _collect(config, given)
         if settings.wasm_expectations_update and settings.wasm_expectations is None:
             refuse("--wasm-expectations-update", "no file", "--wasm-expectations FILE beside it")
+        _check_profile_folders(given["wasm_profile"], given["wasm_profile_against"])
     except ValueError as error:
         from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
@@ -162,6 +165,16 @@ def _given(config: pytest.Config, option: Option) -> Given | None:
         where=where,
         is_from_command_line=option.has_flag and where == option.flag,
     )
+
+
+def _check_profile_folders(profile: Given | None, against: Given | None) -> None:
+    """Raise `InvalidConfiguration` unless profiles can be written to one directory, and compared with another."""
+    if profile is not None and os.path.lexists(profile.value) and not profile.value.is_dir():
+        refuse(profile.where, str(profile.value), "a directory, which is made if it does not exist")
+    if against is not None and not against.value.is_dir():
+        refuse(against.where, str(against.value), "an existing directory")
+    if against is not None and profile is None:
+        refuse(against.where, str(against.value), "--wasm-profile DIR beside it")
 
 
 def _is_on(config: pytest.Config, key: str) -> bool:

@@ -53,7 +53,7 @@ def write(
     elif suffix == ".html":
         text = page(stacks, title=title, total=total, samples=samples, is_difference=is_difference)
     else:
-        text = speedscope(stacks, title=title, is_difference=is_difference)
+        text = speedscope(stacks, title=title, samples=samples, is_difference=is_difference)
     replace_file(Path(name), text)
 
 
@@ -63,8 +63,11 @@ def folded(stacks: Stacks) -> str:
     return "".join(sorted(lines))
 
 
-def speedscope(stacks: Stacks, *, title: str, is_difference: bool = False) -> str:
-    """Return a profile for https://www.speedscope.app; a difference becomes two, of higher and of lower costs."""
+def speedscope(stacks: Stacks, *, title: str, samples: int, is_difference: bool = False) -> str:
+    """Return a profile for https://www.speedscope.app; a difference becomes two, of higher and of lower costs.
+
+    The key `samples` is for this package, which reads such files again; speedscope has no use for it.
+    """
     frames: dict[str, int] = {}
     for stack in stacks:
         for name in stack:
@@ -91,6 +94,7 @@ def speedscope(stacks: Stacks, *, title: str, is_difference: bool = False) -> st
         "activeProfileIndex": 0,
         "shared": {"frames": [{"name": name} for name in frames]},
         "profiles": profiles,
+        "samples": samples,
     }
     return json.dumps(document, ensure_ascii=False, indent=1) + "\n"
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from pytest_airssys_wasm import ComponentTrapped, HostFunctions, OutOfFuel, ResourceLimits, WasmError, analysis
+from pytest_airssys_wasm.analysis import fuel_profile
 from pytest_airssys_wasm.analysis.fuel_profile import DEEPER, INSTANTIATION
 from support.checkout import ROOT
 from support.kernels import EDIT, M, N, function, module, times
@@ -88,6 +90,10 @@ def test_differences_sum_to_the_difference(engine):
     difference = more.minus(less)
     assert difference.total == more.total - less.total == sum(difference.stacks.values())
     assert difference.is_difference
+    assert difference.title == "f(900) minus f(500)"
+    long = replace(more, title="f(" + "9" * 500 + ")").minus(replace(less, title="f(" + "5" * 500 + ")")).title
+    assert "… minus f(555" in long
+    assert len(long) < 160  # which a page shows whole
     assert less.minus(more).stacks == {stack: -fuel for stack, fuel in difference.stacks.items()}
     assert more.minus(more).stacks == {}
     slow = sum(fuel for stack, fuel in difference.stacks.items() if "slow" in stack)
@@ -154,6 +160,23 @@ def test_without_time_it_is_not_complete(engine):
     profile = analysis.profile(engine.load(SPLIT), "f", 500, limits=LIMITS, time_s=1e-9)
     assert (profile.is_complete, profile.samples) == (False, 1)
     assert sum(profile.stacks.values()) == profile.total
+
+
+def test_a_profile_that_runs_out_of_time_has_seen_the_whole_call(engine, monkeypatch):
+    class ShortTime:
+        def __init__(self, _time_s):
+            self.left = 32
+
+        @property
+        def is_over(self):
+            self.left -= 1
+            return self.left == 0
+
+    monkeypatch.setattr(fuel_profile, "Deadline", ShortTime)
+    profile = analysis.profile(engine.load(SPLIT), "f", 500, limits=LIMITS, samples=400)
+    assert (profile.is_complete, profile.samples) == (False, 32)
+    assert sum(profile.stacks.values()) == profile.total
+    assert share(profile, "slow") == pytest.approx(0.75, abs=0.08)  # which comes last
 
 
 def test_a_call_without_fuel_has_no_stacks(engine):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_airssys_wasm import ExecutionTimeout, HostFunctions, LinkError, ResourceLimits, Wasi, WasmError, analysis
-from pytest_airssys_wasm.analysis.repeatable import RepeatableGuest
+from pytest_airssys_wasm.analysis.repeatable import RepeatableGuest, obstacle_to_repetition
 from support.checkout import ROOT
 
 LIMITS = ResourceLimits(memory="1 MiB", fuel=10_000, timeout_ms=20_000)
@@ -47,6 +47,15 @@ def test_an_import_that_is_not_repeatable_is_named(engine):
             RepeatableGuest(engine.load(LOGGING), limits=LIMITS, host=functions)
         assert caught.value.imports == ("env#log",)
     assert calls == []
+
+
+def test_a_host_function_in_the_place_of_wasi_has_to_be_repeatable_too(engine):
+    guest, host = engine.load(WRITING), HostFunctions()
+    host.register("wasi_snapshot_preview1#fd_close", lambda handle: 0)
+    assert obstacle_to_repetition(guest, host, None).imports == ("wasi_snapshot_preview1#fd_close",)
+    assert obstacle_to_repetition(guest, host, Wasi()) is None
+    host.register("wasi_snapshot_preview1#fd_close", lambda handle: 0, repeatable=True)
+    assert obstacle_to_repetition(guest, host, None) is None
 
 
 def test_an_import_that_is_repeatable_is_called(engine):

@@ -22,6 +22,8 @@ BAD = {
     "wasm_cache_dir": [""],
     "wasm_fuel_snapshot": ["always", "Check", ""],
     "wasm_fuel_tolerance": ["-1", "a little", "nan", ""],
+    "wasm_profile": [""],
+    "wasm_profile_against": [""],
     "wasm_fuzz": ["always", "CI", ""],
     "wasm_fuzz_seed": ["-1", "many", "1.5", ""],
     "wasm_isolation": ["fork", "Process", ""],

@@ -32,7 +32,7 @@ def test_a_name_cannot_make_two_frames_of_one():
 
 
 def test_speedscope_has_weights_that_sum_up():
-    document = json.loads(flamegraph.speedscope(STACKS, title="f(1)"))
+    document = json.loads(flamegraph.speedscope(STACKS, title="f(1)", samples=400))
     (profile,) = document["profiles"]
     names = [frame["name"] for frame in document["shared"]["frames"]]
     stacks = {
@@ -44,7 +44,7 @@ def test_speedscope_has_weights_that_sum_up():
 
 
 def test_a_difference_is_two_profiles_for_speedscope():
-    document = json.loads(flamegraph.speedscope(DIFFERENCE, title="f", is_difference=True))
+    document = json.loads(flamegraph.speedscope(DIFFERENCE, title="f", samples=400, is_difference=True))
     assert [(one["name"], one["endValue"]) for one in document["profiles"]] == [("f: more", 91), ("f: less", 30)]
 
 
@@ -97,7 +97,9 @@ def test_a_hostile_name_stays_a_name(name):
     svg = re.search(r"<svg id=.*?^</svg>", text, re.S | re.M)[0]
     assert len(ElementTree.fromstring(svg).findall("svg")) == 2
     assert text.count("<script") == 1
-    assert json.loads(flamegraph.speedscope({("main", name): 5}, title=name))["profiles"][0]["weights"] == [5]
+    assert json.loads(flamegraph.speedscope({("main", name): 5}, title=name, samples=1))["profiles"][0]["weights"] == [
+        5
+    ]
     assert flamegraph.folded({("main", name.replace("\n", " ")): 5}).count("\n") == 1
 
 

@@ -1,0 +1,34 @@
+"""The result of profiling the call of a test, as it travels from the process that ran the test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profiled:
+    """The profile of a test's dearest call, or the reason why there is none. All texts are printable."""
+
+    test: str
+    """The node id of the test."""
+    call: str
+    """The call in WAVE notation."""
+    total: int = 0
+    """The fuel of the call with the instantiation of the guest; without a profile, the fuel of the call in the test."""
+    reason: str | None = None
+    """The reason why there is no profile; `None` if there is one."""
+    file: str = ""
+    """The path of the HTML page."""
+    function: str = ""
+    """The function with the most fuel of its own."""
+    own: int = 0
+    """The fuel of this function on its own."""
+    instantiation: int = 0
+    """The part of the fuel that belongs to no function, but to the instantiation."""
+    remarks: tuple[str, ...] = ()
+    """Sentences about the profile, such as that the time was too short for all samples."""
+    difference: tuple[int, int, str, int] | None = None
+    """The fuel that is more than before, that is less (as a negative number), the function whose own fuel differs the
+    most, and by how much; `None` without a comparison."""
+    earlier_call: str | None = None
+    """The call of the earlier profile, if it is another one; else `None`."""

@@ -1,0 +1,198 @@
+"""The profiles of tests, which are made and written in the process that runs the tests."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_airssys_wasm.analysis.errors import CannotRepeat
+from pytest_airssys_wasm.analysis.fuel_profile import INSTANTIATION
+from pytest_airssys_wasm.analysis.profiled_call import ProfiledCall, profile_again
+from pytest_airssys_wasm.plugin.profiles.earlier import Unreadable, read_profile
+from pytest_airssys_wasm.plugin.profiles.entry import Profiled
+from pytest_airssys_wasm.plugin.profiles.names import DIFFERENCE, file_stem, shown_path
+from pytest_airssys_wasm.plugin.report.mishaps import telling
+from pytest_airssys_wasm.plugin.settings import SETTINGS
+from pytest_airssys_wasm.plugin.stash import KIND
+from pytest_airssys_wasm.reporting.flamegraph import SUFFIXES
+from pytest_airssys_wasm.runtime.base.outcome import Verdict
+from pytest_airssys_wasm.runtime.base.printable import printable
+from pytest_airssys_wasm.runtime.errors import WasmError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from pathlib import Path
+
+    from pytest_airssys_wasm.analysis.fuel_profile import Profile
+    from pytest_airssys_wasm.runtime.base.outcome import Finished
+
+PROFILE = "airssys_wasm_profile"
+"""The attribute of a report that holds what became of a test's profile, as plain data."""
+SAMPLES = 400
+"""The number of runs for each profile."""
+TIME_S = 10.0
+"""The time in seconds that the profile of one test may take, before it is multiplied by `--wasm-timeout-scale`."""
+_STEM = pytest.StashKey[str]()
+"""The name of the files of a test, from the node id with which it was collected: xdist may change it afterwards."""
+
+
+class Recorder:
+    """A plugin that profiles the dearest call of each test, and writes the profile after the test.
+
+    Calls that fixtures make are left out. The guest runs again while the fixtures of the test still exist, and files
+    are written when they are gone, because a fixture may have replaced the file system.
+    """
+
+    def __init__(self, config: pytest.Config, folder: Path) -> None:
+        settings = config.stash[SETTINGS]
+        self._folder = folder
+        self._shown_from = config.invocation_params.dir
+        self._against = settings.wasm_profile_against
+        self._ceilings = settings.ceilings
+        self._time_s = TIME_S * settings.wasm_timeout_scale
+        self._is_measuring = False
+        self._dearest: Finished | None = None
+        self._pending: tuple[Finished, ProfiledCall | str] | None = None
+
+    def see(self, finished: Finished) -> None:
+        """Keep an execution if it is the dearest call of the test so far."""
+        if not self._is_measuring or finished.call.export is None:
+            return
+        if self._dearest is None or _fuel(finished) > _fuel(self._dearest):
+            self._dearest = finished
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_itemcollected(self, item: pytest.Item) -> None:
+        """Find the name of the files of a test."""
+        item.stash[_STEM] = file_stem(item.nodeid)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> None:
+        """Begin to look for the dearest call, also at another attempt."""
+        self._dearest = self._pending = None
+        self._is_measuring = _is_profiled(item)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Profile the dearest call after the test, write the profile after its fixtures, and report what became of
+        it.
+        """
+        report = yield
+        if call.when == "call":
+            self._is_measuring = False
+            dearest, self._dearest = self._dearest, None
+            if dearest is not None:
+                self._pending = dearest, self._profile(dearest)
+        elif call.when == "teardown" and self._pending is not None:
+            (finished, found), self._pending = self._pending, None
+            setattr(report, PROFILE, asdict(self._entry(item, finished, found)))
+        return report
+
+    def _profile(self, finished: Finished) -> ProfiledCall | str:
+        """Return the profile of a call, or the reason why there is none."""
+        verdict = finished.outcome.verdict
+        if verdict is not Verdict.OK:
+            return f"it ended with {verdict}"
+        reason: list[str] = []
+        with telling(reason.append):
+            try:
+                return profile_again(finished.call, ceilings=self._ceilings, samples=SAMPLES, time_s=self._time_s)
+            except CannotRepeat as obstacle:
+                return printable(str(obstacle))
+            except WasmError as error:
+                return printable(f"when it was made again in a fresh instance, it ended with {error.verdict}: {error}")
+        return f"it could not be made again: {reason[0]}"
+
+    def _entry(self, item: pytest.Item, finished: Finished, found: ProfiledCall | str) -> Profiled:
+        """Write the files of a profile, and return what is told about it."""
+        test, call = printable(item.nodeid), printable(finished.call.text)
+        if isinstance(found, str):
+            return Profiled(test=test, call=call, total=_fuel(finished), reason=found)
+        reason: list[str] = []
+        with telling(reason.append):
+            return self._written(item, finished, found)
+        return Profiled(
+            test=test, call=call, total=_fuel(finished), reason=f"the profile could not be written: {reason[0]}"
+        )
+
+    def _written(self, item: pytest.Item, finished: Finished, found: ProfiledCall) -> Profiled:
+        profile = found.profile
+        stem = item.stash.get(_STEM, None) or file_stem(item.nodeid)
+        remarks = [*_remarks(finished, found)]
+        # It may lie where the new one is written.
+        earlier = self._earlier(stem, remarks.append)
+        _write(profile, self._folder / stem)
+        difference = None
+        if earlier is None:
+            for suffix in SUFFIXES:  # that of an earlier run would be about another profile
+                (self._folder / f"{stem}{DIFFERENCE}{suffix}").unlink(missing_ok=True)
+        else:
+            compared = profile.minus(earlier)
+            _write(compared, self._folder / f"{stem}{DIFFERENCE}")
+            name, (own, _) = next(iter(compared.by_function().items()), ("", (0, 0)))
+            fuels = compared.stacks.values()
+            difference = sum(one for one in fuels if one > 0), sum(one for one in fuels if one < 0), name, own
+        functions = profile.by_function()
+        instantiation, _ = functions.pop(INSTANTIATION, (0, 0))
+        function, (own, _) = next(iter(functions.items()), ("", (0, 0)))
+        page = self._folder / f"{stem}{'' if earlier is None else DIFFERENCE}.html"
+        return Profiled(
+            test=printable(item.nodeid),
+            call=printable(profile.title),
+            total=profile.total,
+            file=shown_path(page, self._shown_from),
+            function=function,
+            own=own,
+            instantiation=instantiation,
+            remarks=tuple(remarks),
+            difference=difference,
+            earlier_call=earlier.title if earlier is not None and earlier.title != profile.title else None,
+        )
+
+    def _earlier(self, stem: str, tell: Callable[[str], object]) -> Profile | None:
+        """Return the earlier profile of a test; `None` if there is none that can be read, which is told."""
+        if self._against is None:
+            return None
+        try:
+            return read_profile(self._against / f"{stem}.speedscope.json")
+        except FileNotFoundError:
+            tell("there is no earlier profile of this test")
+        except OSError as error:
+            tell(f"the earlier profile cannot be read: {printable(error.strerror or str(error))}")
+        except Unreadable as error:
+            tell(f"the earlier profile cannot be read: {error}")
+        return None
+
+
+def _write(profile: Profile, path: Path) -> None:
+    for suffix in SUFFIXES:
+        profile.write(path.with_name(path.name + suffix))
+
+
+def _remarks(finished: Finished, found: ProfiledCall) -> Generator[str, None, None]:
+    """Yield in what a profile differs from what a reader expects."""
+    profile, fuel = found.profile, _fuel(finished)
+    if fuel not in (found.call_fuel, profile.total):
+        yield f"the call took {fuel:,} fuel in the test, and {found.call_fuel:,} in a fresh instance"
+    if not profile.is_complete:
+        yield f"only {profile.samples:,} of {SAMPLES:,} samples were taken in time, so the shares are less exact"
+
+
+def _fuel(finished: Finished) -> int:
+    usage = finished.outcome.usage
+    return 0 if usage is None else usage.fuel.consumed
+
+
+def _is_profiled(item: pytest.Item) -> bool:
+    """Return whether the calls of a test are profiled: those of a Python test or of an entry `[[tests]]`.
+
+    The calls of other checks, and of tests with generated arguments, are not those that a user has written.
+    """
+    kind = item.stash.get(KIND, "test")
+    if kind == "check":
+        return item.name.startswith("tests[")
+    return kind == "test" and not getattr(getattr(item, "obj", None), "is_hypothesis_test", False)

@@ -13,7 +13,7 @@ from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from support.checkout import ROOT
 from support.documents import Block, Folder, Untrue, blocks_of
 
-PAGES = [*sorted(ROOT.glob("[CR]*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [*sorted(ROOT.glob("[CRS]*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 EXAMPLES = sorted((ROOT / "examples").rglob("README.md"))
 ELSEWHERE = {"reports.md", "failures.md", "protocol.md"}
 """Pages whose blocks have tests of their own."""

@@ -33,6 +33,7 @@ nox.options.sessions = [
     "lint",
     "build",
     "bare",
+    "site",
     "native",
     "wheel-3.10",
     "wheel-3.13",
@@ -104,7 +105,7 @@ def copied_tests() -> Path:
     folder.mkdir()
     for name in ("tests", "native", "examples", "adapters", "fixtures", "docs", "benchmarks"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
-    for name in ("pyproject.toml", "README.md", "CONTRIBUTING.md"):
+    for name in ("pyproject.toml", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "mkdocs.yml"):
         shutil.copy(ROOT / name, folder)
     return folder
 
@@ -176,6 +177,14 @@ def bare(session: nox.Session) -> None:
     """Try the wheel without any extra: a chapter of the suite passes, and the laws are skipped."""
     install_wheel(session)
     session.run("pytest", "--airssys-wasm", "-q", "-p", "no:cacheprovider", "conformance/fuel", "conformance/laws")
+
+
+@nox.session(requires=["build"])
+def site(session: nox.Session) -> None:
+    """Build the pages as a site: links, anchors and pages that lead nowhere are errors."""
+    install_wheel(session, "fuzz")
+    session.install(*nox.project.dependency_groups(PROJECT, "site"))
+    run_tests(session, "tests/docs/test_site.py", processes=1)
 
 
 @nox.session(python=python(13), requires=["build"])
@@ -307,6 +316,11 @@ def release(session: nox.Session) -> None:
     prepare(session)
     version = PROJECT["project"]["version"]
     check_changelog(session, version)
+    missing = {"Documentation", "Changelog", "Source"} - PROJECT["project"].get("urls", {}).keys()
+    if missing:
+        session.warn(
+            f"pyproject.toml: no {', '.join(sorted(missing))} under [project.urls], so the index will link to none"
+        )
     session.install("build", "twine", "auditwheel", zig(), *PROJECT["build-system"]["requires"])
     dist = ROOT / "dist"
     shutil.rmtree(dist, ignore_errors=True)

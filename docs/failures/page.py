@@ -16,7 +16,7 @@ COMMAND = "pytest --airssys-wasm docs/failures"
 HEAD = f"""# Failing tests
 
 `{COMMAND}` prints every report on this page.
-The sources are in [docs/failures](failures/), and `python docs/failures/page.py` writes the page. Fuel, memory and
+The sources are in `docs/failures`, and [`python docs/failures/page.py`](failures/page.py) writes the page. Fuel, memory and
 frames are the same on every machine; times are not.
 
 A report shows the verdict, the call in [WAVE](https://github.com/bytecodealliance/wasm-tools/tree/main/crates/wasm-wave)

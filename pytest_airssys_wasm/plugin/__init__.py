@@ -6,8 +6,9 @@ modules that every run imports.
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -110,6 +111,14 @@ def _run_suite(config: pytest.Config, settings: Settings, selection: Selection) 
         from pytest_airssys_wasm.plugin.suite.tally import Tally
 
         config.pluginmanager.register(Tally())
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:  # a WorkerController of xdist, which has no types
+    """Tell an xdist worker where the user sees the root directory: the worker may work on a copy elsewhere."""
+    from pytest_airssys_wasm.plugin.stash import ROOT_FROM_START
+
+    node.workerinput[ROOT_FROM_START] = os.path.relpath(node.config.rootpath, node.config.invocation_params.dir)
 
 
 class _Interruptions:

@@ -13,7 +13,7 @@ import pytest
 from pytest_airssys_wasm.plugin.item_settings import OriginatedLimits, settings_of
 from pytest_airssys_wasm.plugin.report.mishaps import telling
 from pytest_airssys_wasm.plugin.settings import SETTINGS
-from pytest_airssys_wasm.plugin.stash import DENIED_GROWTHS, OVERRULED, RERUN_FLAGS, STORE
+from pytest_airssys_wasm.plugin.stash import DENIED_GROWTHS, OVERRULED, RERUN_FLAGS, ROOT_FROM_START, STORE
 from pytest_airssys_wasm.runtime.base.figures import measured_ms, percent, size
 from pytest_airssys_wasm.runtime.base.originals import monotonic
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
@@ -168,7 +168,10 @@ def _enough(config: pytest.Config, error: WasmError) -> str | None:
 def _rerun_command(item: pytest.Item) -> str:
     """Return the command line that runs a test again under the same limits."""
     path, separator, names = item.nodeid.partition("::")
-    seen_from_here = os.path.relpath(item.config.rootpath / path, item.config.invocation_params.dir)
+    root = getattr(item.config, "workerinput", {}).get(ROOT_FROM_START)
+    if root is None:
+        root = os.path.relpath(item.config.rootpath, item.config.invocation_params.dir)
+    seen_from_here = os.path.normpath(os.path.join(root, path))  # noqa: PTH118 Path keeps the `..` after a name
     flags = (*item.stash.get(RERUN_FLAGS, ()), *item.config.stash[SETTINGS].flags)
     return shlex.join(["pytest", *flags, seen_from_here + separator + names])
 

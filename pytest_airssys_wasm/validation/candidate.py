@@ -96,7 +96,8 @@ class Candidate:
                 "no memory limit is given, and there is no default",
                 "write max_bytes under [resources.memory] of a Component.toml beside it, or use --wasm-memory '1 MiB'",
             )
-        raise Unfit(str(error), "give limits that the ini file allows, where each of them is given") from None
+        first, *others = str(error).split("\n")
+        raise Unfit(first, "give limits that the ini file allows, where each of them is given", others) from None
 
     def served(self, component: Component, stubs: Sequence[ImportStub] = ()) -> ServedStubs:
         """Return the host functions for the guest, with these stubs and those of the manifest.

@@ -17,7 +17,7 @@ from pytest_airssys_wasm.conformance import guests, measure
 from pytest_airssys_wasm.conformance import runner as runner_module
 from pytest_airssys_wasm.conformance.model import Case
 from pytest_airssys_wasm.conformance.runner import CaseRunner, missing_capabilities
-from pytest_airssys_wasm.protocol.messages import ConfigureRequest, RunRequest
+from pytest_airssys_wasm.protocol.messages import PARTS, ConfigureRequest, RunRequest, promised
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 from support.adapter_scripts import wait_until
 
@@ -221,6 +221,9 @@ def test_a_capability_that_stands_for_several_has_them_all(make_case, scripted, 
     runtime.capabilities = ["module", "fuel", "memory-limit"]
     case = make_case('needs = ["fuel-limit", "fuel-count", "memory-limit", "memory-peak"]\n[[steps]]\ncall = "f"')
     assert missing_capabilities(case, runtime) == ("memory-peak",)
+    for whole, parts in PARTS.items():
+        assert whole in promised(parts)
+        assert whole not in promised(parts[1:])
 
 
 def test_what_a_runtime_leaves_behind_is_measured(make_case, scripted, answer, tmp_path):

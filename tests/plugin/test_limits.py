@@ -299,6 +299,22 @@ def test_a_line_in_the_ini_file_does_not_void_the_limit_of_a_manifest(project):
     assert "raise max_bytes under [resources.memory]" in ran.text
 
 
+def test_each_limit_of_a_manifest_over_its_ceiling_has_a_line(project):
+    write_hungry(project)
+    project.write(
+        pytest_ini="[pytest]\nwasm_max_memory = 256 KiB\nwasm_max_fuel = 50\n",
+        Component_toml=MANIFEST.replace("[[tests]]", "[resources.cpu]\n    max_fuel = 100\n    [[tests]]"),
+    )
+    text = project.run("--airssys-wasm", "--wasm-conformance=never", "Component.toml", "-rs").text
+    lines = text.splitlines()
+    assert (
+        "max_fuel of Component.toml: expected at most 50 (the ceiling wasm_max_fuel of the ini file), got 100" in lines
+    )
+    assert "\\n" not in text
+    (skipped,) = [line for line in lines if line.startswith("SKIPPED")]
+    assert skipped.endswith("(the ceiling wasm_max_memory of the ini file), got 524288")
+
+
 def test_the_command_line_is_obeyed_and_each_test_that_it_touches_says_so(project):
     write_hungry(project)
     ran = project.run("--airssys-wasm", "--wasm-conformance=never", ".", "--wasm-memory=4 MiB", "--wasm-summary")

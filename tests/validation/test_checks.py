@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import count
 
 import pytest
 
@@ -208,6 +209,15 @@ def test_an_export_is_found_in_the_interface_that_has_it(validate, meant):
     assert "#c3" not in told
 
 
+def test_an_export_is_found_in_every_interface_that_has_it(validate):
+    several = LABELS.replace(
+        '(export "demo:shop/api@1.0.0" (instance $api))',
+        '(export "demo:shop/api@1.0.0" (instance $api)) (export "demo:shop/old@1.0.0" (instance $api))',
+    )
+    _, told = the_failure(validate(HEAD + entry("one", "label", "returns = 5"), several))
+    assert told.endswith("; did you mean 'demo:shop/api@1.0.0#label' or 'demo:shop/old@1.0.0#label'?")
+
+
 def test_names_that_nobody_can_have_meant_are_only_listed(validate):
     _, told = the_failure(validate(HEAD + entry("one", "zzz", "returns = 5"), LABELS))
     assert "did you mean" not in told
@@ -258,6 +268,26 @@ def test_deterministic_names_every_difference(validate, faults):
     assert (
         faults["deterministic"].remedy == "take randomness as arguments, not from imports; give hash maps a fixed seed"
     )
+
+
+def test_output_alone_may_differ_and_a_guest_without_wasi_is_told_to_look_at_its_host_functions(validate, faults):
+    writing = RANDOM.replace(
+        "(memory",
+        """(import "wasi_snapshot_preview1" "fd_write"
+        (func $write (param i32 i32 i32 i32) (result i32))) (memory""",
+    ).replace(
+        "(i64.load (i32.const 0))",
+        """(i32.store (i32.const 16) (i32.const 0)) (i32.store (i32.const 20) (i32.const 8))
+        (drop (call $write (i32.const 1) (i32.const 16) (i32.const 1) (i32.const 24))) (i64.const 1)""",
+    )
+    name, told = the_failure(validate(HEAD + "[wasi]\n", writing))
+    assert (name, told[:13]) == ("deterministic", "roll() wrote ")
+    host, numbers = HostFunctions(), count()
+    host.register("env#next", lambda: next(numbers))
+    asking = '(module (import "env" "next" (func $f (result i32))) (func (export "f") (result i32) (call $f)))'
+    name, told = the_failure(validate(HEAD, asking, host))
+    assert (name, told) == ("deterministic", "f() returned 0, and in a fresh store 1")
+    assert faults[name].remedy == "the host functions that it imports must return the same each time"
 
 
 def test_calls_that_end_by_the_clock_are_not_said_to_be_compared(validate):

@@ -44,6 +44,17 @@ def test_what_is_missing_and_what_does_not_fit_are_told_apart(engine):
     assert misfits.startswith("imports functions whose signatures differ")
 
 
+def test_wasi_that_is_not_granted_takes_a_line_for_each_interface(engine):
+    wasi = """(import "wasi_snapshot_preview1" "fd_close" (func (param i32) (result i32)))
+      (import "wasi_snapshot_preview1" "sched_yield" (func (result i32)))"""
+    error = refused(engine, f'(module {wasi} (import "env" "h" (func)))', HostFunctions())
+    assert str(error).splitlines()[1:] == [
+        "  wasi_snapshot_preview1: fd_close, sched_yield "
+        "(WASI is not granted: wasi=Wasi() in Python, [wasi] in Component.toml)",
+        "  env#h: (func)",
+    ]
+
+
 @pytest.mark.parametrize(
     ("name", "params", "result", "type_"),
     [

@@ -194,9 +194,13 @@ class InProcessRuntime:
             self._engine,
             limits,
             host=host_library(request.imports) if request.imports else None,
-            wasi=None if request.wasi is None else Wasi(**request.wasi),
+            wasi=None if request.wasi is None else _wasi(**request.wasi),
             fuel_per="store" if request.fuel_per == "run" else "call",
         )
+
+
+def _wasi(folder: str | None = None, **grants: Any) -> Wasi:
+    return Wasi(**grants, preopen={} if folder is None else {"/": (folder, "rw")})
 
 
 class _Output:

@@ -163,6 +163,8 @@ def _implied(actor: Actor, where: str, fixtures: Path | None) -> Iterator[str]:
         yield "imports"
     if actor.wasi is not None:
         yield "wasi-p2" if is_component else "wasi-p1"
+        if actor.wasi.folder:
+            yield "open-files-limit"
 
 
 def _implied_by_answers(actor: Actor) -> Iterator[str]:

@@ -175,6 +175,8 @@ class WasiGrant(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     args: list[str] = []
     env: dict[str, str] = {}
     stdin: str = ""
+    folder: bool = False
+    """Whether the guest has an empty folder as `/`, new for each store, which it may read and write."""
 
 
 class Repeated(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

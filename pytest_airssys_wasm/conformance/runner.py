@@ -8,10 +8,11 @@ from __future__ import annotations
 import gc
 import itertools
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from tempfile import TemporaryDirectory
 from threading import Barrier
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET, structs
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from pytest_airssys_wasm.conformance.model import Actor, Case, Step
+    from pytest_airssys_wasm.conformance.model import Actor, Case, Step, WasiGrant
     from pytest_airssys_wasm.protocol.messages import Runtime, StepAnswer
 
 
@@ -165,16 +166,30 @@ class CaseRunner:
         if steps[0].phase == "configure":
             reading = ConfigureRequest(id=next(self._ids), manifest=actor.manifest or "")
             return [*self.runtime.configure(reading).steps]
-        request = RunRequest(
-            id=next(self._ids),
-            component=str(copy.component),
-            limits=limits_on_wire(actor.limits),
-            steps=[StepRequest(call=step.call, args=wire.from_toml(step.args)) for step in steps],
-            wasi=None if actor.wasi is None else structs.asdict(actor.wasi),
-            imports=list(actor.imports or ()),
-            fuel_per=actor.fuel_per or "step",
-        )
-        return [*self.runtime.run(request).steps]
+        with self._granted(actor.wasi) as wasi:
+            request = RunRequest(
+                id=next(self._ids),
+                component=str(copy.component),
+                limits=limits_on_wire(actor.limits),
+                steps=[StepRequest(call=step.call, args=wire.from_toml(step.args)) for step in steps],
+                wasi=wasi,
+                imports=list(actor.imports or ()),
+                fuel_per=actor.fuel_per or "step",
+            )
+            return [*self.runtime.run(request).steps]
+
+    @contextmanager
+    def _granted(self, grant: WasiGrant | None) -> Iterator[dict[str, Any] | None]:
+        """Yield the grant as it is sent. A folder that is granted exists until the block ends."""
+        if grant is None:
+            yield None
+            return
+        sent = structs.asdict(grant)
+        if not sent.pop("folder"):
+            yield sent
+            return
+        with TemporaryDirectory(dir=self.scratch, ignore_cleanup_errors=True) as folder:
+            yield {**sent, "folder": folder}
 
     def _component_path(self, actor: Actor, where: str) -> Path | None:
         if all(step.phase == "configure" for step in actor.steps):

@@ -49,6 +49,7 @@ CAPABILITIES: dict[str, str] = {
     "instances-limit": "limits the core instances of a store",
     "memories-limit": "limits the memories of a store",
     "handles-limit": "limits the handles of a store",
+    "open-files-limit": "grants a folder, and limits the files that the guests of a store hold open in it",
     "transfer-limit": "limits what is lifted out of a guest and lowered into it",
     "output-limit": "limits what a guest writes",
     "output": "tells what a guest writes",
@@ -155,7 +156,9 @@ class RunRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fiel
     """
     steps: list[StepRequest]
     wasi: dict[str, Any] | None = None
-    """The WASI grants `args`, `env` and `stdin`; with `None` WASI is not linked."""
+    """The WASI grants `args`, `env` and `stdin`; with `None` WASI is not linked. `folder` is only sent to runtimes with
+    the capability `open-files-limit`: the path of an empty folder that the guest has as `/`.
+    """
     imports: list[str] = []
     """The names of functions of the host library that are granted."""
     fuel_per: Literal["step", "run"] = "step"

@@ -107,6 +107,10 @@ FAULTY = {
         ),
         "'bulk-memory' is missing",
     ),
+    "a folder that only who limits open files grants": (
+        with_needs("wasi-p1").replace("[[steps]]", "[wasi]\nfolder = true\n[[steps]]", 1),
+        "'open-files-limit' is missing",
+    ),
     "a store that is gone": (
         GOOD + '[steps.expect]\nverdict = "trap"\n[[steps]]\ncall = "f"\n',
         "`fresh = true` is missing",

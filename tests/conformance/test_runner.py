@@ -78,6 +78,23 @@ def test_limits_and_grants_are_part_of_the_request(make_case, run):
     assert (request.imports, request.fuel_per) == (["noop"], "run")
 
 
+def test_a_folder_that_is_granted_is_new_and_empty_and_goes_with_the_store(make_case, scripted, answer, tmp_path):
+    folders = []
+
+    class Keeping(scripted):
+        def run(self, request):
+            folder = Path(request.wasi["folder"])
+            assert [*folder.iterdir()] == []
+            (folder / "made-by-a-guest").touch()
+            folders.append(folder)
+            return super().run(request)
+
+    case = make_case('[wasi]\nfolder = true\n[[steps]]\ncall = "f"\n[[steps]]\ncall = "f"\nfresh = true')
+    CaseRunner(Keeping(answer(), answer()), tmp_path).run(case, "c")
+    assert len(set(folders)) == 2
+    assert not any(folder.exists() for folder in folders)
+
+
 def test_an_inline_component_is_written_to_the_scratch_folder(make_case, run, tmp_path):
     _, (request,) = run(make_case('[[steps]]\ncall = "f"\n'))
     (file,) = tmp_path.glob("*.wat")

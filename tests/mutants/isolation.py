@@ -14,6 +14,8 @@ from pytest_airssys_wasm.conformance import inprocess
 from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime
 from pytest_airssys_wasm.protocol.messages import RunAnswer, StepAnswer
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
+from pytest_airssys_wasm.runtime.execution import open_files
+from pytest_airssys_wasm.runtime.execution.open_files import OpenFiles
 from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
 FAMILY = Family("isolation", soaks=True)
@@ -286,3 +288,15 @@ def no_transfer_limit_after_a_trap(patch):
 def no_output_limit_after_spent_fuel(patch):
     """A guest that ran out of fuel leaves its account of output open."""
     _unlimited_after(patch, Verdict.OUT_OF_FUEL, output_bytes=2**30)
+
+
+@FAMILY.mutant
+def any_number_of_files_may_be_open(patch):
+    """Nobody counts the files that a guest holds open."""
+    patch.setattr(OpenFiles, "are_too_many", lambda self: False)
+
+
+@FAMILY.mutant
+def hardly_any_file_may_be_open(patch):
+    """A guest may hold fewer files open than any program needs."""
+    patch.setattr(open_files, "MOST_OPEN_FILES", 8)

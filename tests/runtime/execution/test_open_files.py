@@ -122,6 +122,19 @@ def test_a_process_with_few_descriptors_left_spares_fewer(engine, store, monkeyp
     refused(instance.open, 10)
 
 
+def test_files_that_others_have_closed_make_no_room_for_those_of_a_guest(folder):
+    files = OpenFiles([folder])
+    with ExitStack() as held_by_others:
+        for _ in range(2 * MOST_OPEN_FILES):
+            held_by_others.enter_context(Path(os.devnull).open("rb"))
+        assert not files.are_too_many()
+    assert not files.are_too_many()
+    with ExitStack() as held_by_guests:
+        for _ in range(MOST_OPEN_FILES + 1):
+            held_by_guests.enter_context((folder / "file").open("rb"))
+        assert files.are_too_many()
+
+
 def test_open_files_are_counted_even_if_no_descriptor_is_left(folder, monkeypatch):
     def none_left(*_):
         raise OSError(errno.EMFILE, "Too many open files")

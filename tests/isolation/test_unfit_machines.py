@@ -68,6 +68,14 @@ def test_too_small_an_address_space_is_named():
         assert line.endswith("got 2048000000")
 
 
+def test_too_small_a_size_of_files_is_named():
+    lines = ran("sh", "-c", 'ulimit -f 0; exec "$@"', "sh")
+    assert lines[0] == "42"
+    assert lines[1].startswith("UnfitHost: the size of files that this process may write (ulimit -f): expected"), lines
+    assert all(line.startswith("UnfitHost: the temporary folder (TMPDIR): expected") for line in lines[2:]), lines
+    assert len(lines) == 4
+
+
 def test_a_temporary_folder_whose_name_is_not_utf_8_is_named(tmp_path):
     folder = tmp_path / os.fsdecode(b"\xff")
     folder.mkdir()

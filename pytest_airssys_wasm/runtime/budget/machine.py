@@ -48,7 +48,9 @@ def no_memory() -> UnfitHost:
 
 @contextmanager
 def naming_lacks() -> Iterator[None]:
-    """Turn an error of the block into `UnfitHost` if it means that no more files, threads or processes are possible."""
+    """Turn an error of the block into `UnfitHost` if it means that no more files, larger files, threads or
+    processes are possible.
+    """
     try:
         yield
     except (OSError, RuntimeError) as error:
@@ -69,6 +71,10 @@ def lack_of(error: OSError | RuntimeError) -> UnfitHost | None:
             return UnfitHost("the open files of this machine", NOTHING, "some that are left for guests")
         case errno.EAGAIN:
             return no_thread()
+        case errno.EFBIG:
+            limit = _limit(resource.RLIMIT_FSIZE)
+            where = "the size of files that this process may write (ulimit -f)"
+            return UnfitHost(where, NOTHING if limit is None else limit, "a size that has room for what guests read")
     return None
 
 

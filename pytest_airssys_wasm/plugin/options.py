@@ -333,6 +333,12 @@ OPTIONS = (
         "end the same, and for each limit a test that fails one step below. What the tests executed is executed again.",
     ),
     Option(
+        key="wasm_laws",
+        help="Find the exact formula of what each export of every component that is validated costs, in the sizes of "
+        "its arguments. The check fails if a fresh size contradicts the formula, or if sizes up to max_size of [fuzz] "
+        "reach a limit.",
+    ),
+    Option(
         key="wasm_fuzz",
         metavar="off|quick|ci|nightly",
         parse=_parse_fuzz,

@@ -25,6 +25,7 @@ BAD = {
     "wasm_profile": [""],
     "wasm_profile_against": [""],
     "wasm_suggest_limits": ["limits", "sub/Component.toml", ""],
+    "wasm_laws": ["perhaps"],
     "wasm_fuzz": ["always", "CI", ""],
     "wasm_fuzz_seed": ["-1", "many", "1.5", ""],
     "wasm_isolation": ["fork", "Process", ""],

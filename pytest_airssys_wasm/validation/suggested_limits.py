@@ -25,6 +25,7 @@ _HEAD = """
 """
 _MOST_NAMED = 3
 _MOST_CHARACTERS = 300
+_MOST_CALL = 80
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +96,7 @@ def _component(one: ComponentLimits, lowest_memory: int) -> Iterator[str]:
 
 def _witnesses(suggested: Mapping[str, Found]) -> Iterator[str]:
     for name, found in suggested.items():
-        yield _comment(f"with {found.value - 1:,}: {found.call} {found.ending}")
+        yield _comment(f"with {found.value - 1:,}: {_cut(printable(found.call), _MOST_CALL)} {found.ending}")
         yield f"{KEYS[name][1]} = {toml_string(found.test)}"
 
 
@@ -111,5 +112,8 @@ def _named(tests: Sequence[str]) -> str:
 
 def _comment(text: str) -> str:
     """Return a comment of one line, without what a guest or a path may smuggle in."""
-    shown = printable(text)
-    return f"# {shown if len(shown) <= _MOST_CHARACTERS else shown[: _MOST_CHARACTERS - 1] + '…'}"
+    return f"# {_cut(printable(text), _MOST_CHARACTERS)}"
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"

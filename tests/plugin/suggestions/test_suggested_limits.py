@@ -168,3 +168,23 @@ def test_a_run_without_guests_writes_nothing_and_passes(author):
     ran = author.run(OPTION, "test_b.py")
     assert (ran.code, author.path("limits.toml").exists()) == (0, False)
     assert "no test has run a component" in ran.text
+
+
+def test_a_long_call_is_cut_and_its_end_is_still_told(author):
+    author.path("kernels.wat").write_text(
+        """(component (core module $m (memory (export "memory") 1)
+             (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 64))
+             (func (export "f") (param i32 i32)
+               (loop (br_if 0 (local.tee 1 (i32.sub (local.get 1) (i32.const 1)))))))
+           (core instance $i (instantiate $m))
+           (func (export "f") (param "items" (list u8)) (canon lift (core func $i "f")
+             (memory (core memory $i "memory")) (realloc (core func $i "realloc")))))"""
+    )
+    author.write(
+        Component_toml=MANIFEST.partition("[[tests]]")[0],
+        test_a=TESTS.partition("def ")[0] + "def test_long(component): component.f([1] * 400)",
+    )
+    assert author.run(OPTION).code == 0
+    _, text = written(author)
+    assert "… ends with out-of-fuel\n" in text
+    assert max(map(len, text.splitlines())) < 120

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_airssys_wasm.fuzzing.export_check import guest_of, table_of
-from pytest_airssys_wasm.fuzzing.exports import callable_exports, is_excluded
 from pytest_airssys_wasm.fuzzing.laws import OF_RUNS, LawTest, Subject, run
 from pytest_airssys_wasm.fuzzing.trials import unrecorded
 from pytest_airssys_wasm.fuzzing.wit_values import all_values
 from pytest_airssys_wasm.runtime.base.originals import monotonic
 from pytest_airssys_wasm.runtime.base.printable import counted
 from pytest_airssys_wasm.runtime.guest.constants import constants_of
+from pytest_airssys_wasm.validation.exports import callable_exports, is_excluded
 from pytest_airssys_wasm.validation.unfit import Unfit
 
 if TYPE_CHECKING:

@@ -11,7 +11,6 @@ from hypothesis.errors import Flaky
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
 from pytest_airssys_wasm.fuzzing.export_check import found_line, guest_of, note_of, table_of, unneeded
-from pytest_airssys_wasm.fuzzing.exports import handles_in, is_excluded, reachable_exports
 from pytest_airssys_wasm.fuzzing.growth import find_growth
 from pytest_airssys_wasm.fuzzing.minimising import neighbours
 from pytest_airssys_wasm.fuzzing.search import Found, Search, known_examples
@@ -21,7 +20,9 @@ from pytest_airssys_wasm.fuzzing.trials import try_call, unrecorded
 from pytest_airssys_wasm.fuzzing.wit_values import all_values, size_of
 from pytest_airssys_wasm.runtime.guest.constants import constants_of
 from pytest_airssys_wasm.runtime.manifest.fuzz import GROWTH
+from pytest_airssys_wasm.runtime.wit.handles import handles_in
 from pytest_airssys_wasm.runtime.wit.types import Primitive, TupleType
+from pytest_airssys_wasm.validation.exports import is_excluded, reachable_exports
 from pytest_airssys_wasm.validation.unfit import Unfit, remedy
 
 if TYPE_CHECKING:

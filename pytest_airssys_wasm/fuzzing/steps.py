@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pytest_airssys_wasm.fuzzing.exports import has_handle
 from pytest_airssys_wasm.fuzzing.trials import Finding, Trial
 from pytest_airssys_wasm.runtime.base.values import Err, Ok, Record, Some, Variant, field_name
 from pytest_airssys_wasm.runtime.errors import UnfitHost, WasmError
+from pytest_airssys_wasm.runtime.wit.handles import has_handle
 from pytest_airssys_wasm.runtime.wit.types import (
     BorrowType,
     ListType,

@@ -83,6 +83,10 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_airssys_wasm.plugin.profiles import hooks
 
         hooks.register(config)
+    if settings.wasm_suggest_limits is not None and not config.option.collectonly:
+        from pytest_airssys_wasm.plugin.suggestions import hooks as suggestion_hooks
+
+        suggestion_hooks.register(config)
     # Before the suite, which divides the arguments that this one adds to into cases and files.
     if settings.airssys_wasm or settings.wasm_component:
         from pytest_airssys_wasm.plugin.components.validation import ValidationHooks

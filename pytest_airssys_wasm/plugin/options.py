@@ -173,6 +173,14 @@ def _parse_path(wanted: str) -> Callable[[Any, str], Path]:
     return parse
 
 
+def _parse_toml(value: Any, where: str) -> Path:
+    """Parse the path of a TOML file that is to be written, which must not be a manifest."""
+    path = Path(value).expanduser()
+    if path.suffix != ".toml" or path.name in ("Component.toml", "pyproject.toml"):
+        refuse(where, value, "the path of a .toml file to be written, which is not a Component.toml")
+    return path
+
+
 OPTIONS = (
     Option(
         key="airssys_wasm",
@@ -316,6 +324,19 @@ OPTIONS = (
         parse=_parse_path("an existing directory"),
         help="Also write how the profiles of --wasm-profile differ from those of the same tests in this directory, "
         "which an earlier run has written.",
+    ),
+    Option(
+        key="wasm_suggest_limits",
+        metavar="FILE",
+        parse=_parse_toml,
+        help="Write to this TOML file the smallest limits of fuel and memory with which the tests of each component "
+        "end the same, and for each limit a test that fails one step below. What the tests executed is executed again.",
+    ),
+    Option(
+        key="wasm_laws",
+        help="Find the exact formula of what each export of every component that is validated costs, in the sizes of "
+        "its arguments. The check fails if a fresh size contradicts the formula, or if sizes up to max_size of [fuzz] "
+        "reach a limit.",
     ),
     Option(
         key="wasm_fuzz",

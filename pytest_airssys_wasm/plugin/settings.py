@@ -50,6 +50,8 @@ class Settings(NamedTuple):
     wasm_fuel_tolerance: "Fraction | None" = None
     wasm_profile: Path | None = None
     wasm_profile_against: Path | None = None
+    wasm_suggest_limits: Path | None = None
+    wasm_laws: bool = False
     wasm_cache_dir: Path | None = None
     wasm_cache_clear: bool = False
     wasm_fuzz: str = "off"

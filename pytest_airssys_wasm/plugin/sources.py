@@ -125,6 +125,11 @@ def path_of(argument: str, config: pytest.Config) -> Path:
     return Path(os.path.normpath(config.invocation_params.dir / path))
 
 
+def in_utf_8(text: str) -> str:
+    """Return a text that can be written in UTF-8: with escapes for bytes of file names that cannot."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def load_component(source: Source, engine: WasmEngine, config: pytest.Config) -> Component:
     """Return the compiled guest. An unchanged file is loaded once by each engine; every test has a new store.
 

@@ -15,7 +15,7 @@ from pytest_airssys_wasm.runtime.errors import ComponentTrapped, UnfitHost, Wasm
 from pytest_airssys_wasm.runtime.guest.component import UnknownExport
 from pytest_airssys_wasm.runtime.manifest.entries import saved_name
 from pytest_airssys_wasm.runtime.wave import write_call, write_value
-from pytest_airssys_wasm.runtime.wit.types import BorrowType, OwnType, children
+from pytest_airssys_wasm.runtime.wit.handles import has_handle
 from pytest_airssys_wasm.validation.stubs import NoAnswer, StubFailed
 from pytest_airssys_wasm.validation.unfit import Unfit, remedy
 
@@ -50,7 +50,7 @@ class PlannedCall:
     @property
     def returns_handles(self) -> bool:
         """Whether the result holds resources."""
-        return any(map(_has_handles, self.results))
+        return any(map(has_handle, self.results))
 
     def value_text(self, result: CallResult) -> str:
         """Return the result of the call in WAVE notation, for messages."""
@@ -84,15 +84,6 @@ class CallResult:
     def verdict(self) -> Verdict:
         """The verdict of the call, `ok` if it returned."""
         return Verdict.OK if self.error is None else self.error.verdict
-
-
-def _has_handles(type_: Any) -> bool:
-    match type_:
-        case str():
-            return False
-        case OwnType() | BorrowType():
-            return True
-    return any(map(_has_handles, children(type_)))
 
 
 def plan_call(

@@ -10,7 +10,6 @@ from hypothesis.database import InMemoryExampleDatabase
 
 from pytest_airssys_wasm import HostFunctions, ResourceLimits, Wasi
 from pytest_airssys_wasm.fuzzing.export_check import UnneededAllowance, check_export
-from pytest_airssys_wasm.fuzzing.exports import callable_exports
 from pytest_airssys_wasm.fuzzing.limit_laws import check_limit_laws
 from pytest_airssys_wasm.fuzzing.search import Plan
 from pytest_airssys_wasm.fuzzing.sequences import check_sequences
@@ -18,6 +17,7 @@ from pytest_airssys_wasm.fuzzing.worst_cases import check_worst_case
 from pytest_airssys_wasm.runtime.budget.limits import Ceilings
 from pytest_airssys_wasm.runtime.manifest.loading import parse_manifest
 from pytest_airssys_wasm.validation.candidate import Candidate
+from pytest_airssys_wasm.validation.exports import callable_exports
 from pytest_airssys_wasm.validation.steps import check_entry
 from pytest_airssys_wasm.validation.unfit import Blocked, Unfit
 from support import planted_guests as planted

@@ -24,6 +24,8 @@ BAD = {
     "wasm_fuel_tolerance": ["-1", "a little", "nan", ""],
     "wasm_profile": [""],
     "wasm_profile_against": [""],
+    "wasm_suggest_limits": ["limits", "sub/Component.toml", ""],
+    "wasm_laws": ["perhaps"],
     "wasm_fuzz": ["always", "CI", ""],
     "wasm_fuzz_seed": ["-1", "many", "1.5", ""],
     "wasm_isolation": ["fork", "Process", ""],

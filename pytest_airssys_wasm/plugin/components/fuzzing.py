@@ -57,11 +57,11 @@ class _Checks:
 
     def of(self, component: Component) -> Iterator[tuple[str, Check]]:
         from pytest_airssys_wasm.fuzzing.export_check import check_export
-        from pytest_airssys_wasm.fuzzing.exports import callable_exports, is_excluded, reachable_exports
         from pytest_airssys_wasm.fuzzing.limit_laws import check_limit_laws
         from pytest_airssys_wasm.fuzzing.profiles import PROFILES
         from pytest_airssys_wasm.fuzzing.sequences import check_sequences
         from pytest_airssys_wasm.fuzzing.worst_cases import check_worst_case
+        from pytest_airssys_wasm.validation.exports import callable_exports, is_excluded, reachable_exports
 
         profile, table = PROFILES[self.profile], self._table()
         yield from self._mistakes(component, table)
@@ -88,7 +88,7 @@ class _Checks:
 
     def _mistakes(self, component: Component, table: FuzzTable) -> Iterator[tuple[str, Check]]:
         """Yield a failing check for each name in the table `[fuzz]` that no export has."""
-        from pytest_airssys_wasm.fuzzing.exports import is_excluded
+        from pytest_airssys_wasm.validation.exports import is_excluded
 
         names = component.function_names()
         for pattern in table.exclude:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_airssys_wasm.plugin.components.cost_laws import law_checks
 from pytest_airssys_wasm.plugin.components.fuzzing import fuzz_checks
 from pytest_airssys_wasm.plugin.item_settings import SOURCE, OriginatedLimits, settings_of, tell_overruled, wasi_of
 from pytest_airssys_wasm.plugin.report.failure_text import failure_text
@@ -89,7 +90,7 @@ class ManifestFile(pytest.File):
         for test in manifest.tests:
             check = partial(check_entry, test=test)
             yield CheckItem.make(self, f"tests[{test.name}]", _runner(check, source), source)
-        yield from _fuzz_items(self, source)
+        yield from _searching_items(self, source)
 
 
 class BinaryFile(pytest.File):
@@ -107,12 +108,16 @@ class BinaryFile(pytest.File):
         for name, check in CHECKS.items():
             if name != "manifest":
                 yield CheckItem.make(self, name, _runner(check, source), source)
-        yield from _fuzz_items(self, source)
+        yield from _searching_items(self, source)
 
 
-def _fuzz_items(file: pytest.File, source: Source) -> Iterator[pytest.Item]:
+def _searching_items(file: pytest.File, source: Source) -> Iterator[pytest.Item]:
     for name, check in fuzz_checks(file, source):
         yield CheckItem.make(file, name, _runner(check, source), source)
+    for name, check in law_checks(file, source):
+        item = CheckItem.make(file, name, _runner(check, source), source)
+        item.stash[RERUN_FLAGS] = (*item.stash[RERUN_FLAGS], "--wasm-laws")
+        yield item
 
 
 class _Agreement:

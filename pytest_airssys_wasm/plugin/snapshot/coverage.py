@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_airssys_wasm.plugin.snapshot.recording import in_utf_8
-from pytest_airssys_wasm.plugin.sources import MANIFEST_NAME, path_of
+from pytest_airssys_wasm.plugin.sources import MANIFEST_NAME, in_utf_8, path_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -12,6 +12,7 @@ from pytest_airssys_wasm.analysis.snapshots.model import Cost, EntryKey
 from pytest_airssys_wasm.plugin import markers
 from pytest_airssys_wasm.plugin.report.mishaps import telling
 from pytest_airssys_wasm.plugin.snapshot.sections import sections_of
+from pytest_airssys_wasm.plugin.sources import in_utf_8
 from pytest_airssys_wasm.plugin.stash import KIND
 
 if TYPE_CHECKING:
@@ -129,8 +130,3 @@ def guest_path(path: Path, root: Path) -> str | None:
     """Return the path of a guest relative to the root directory; `None` for a guest elsewhere."""
     relative = PurePath(os.path.relpath(path, root))
     return None if relative.parts[:1] == ("..",) else in_utf_8(relative.as_posix())
-
-
-def in_utf_8(text: str) -> str:
-    """Return a text that can be written in UTF-8: with escapes for bytes of file names that cannot."""
-    return text.encode("utf-8", "backslashreplace").decode()

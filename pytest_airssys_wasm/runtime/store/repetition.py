@@ -32,6 +32,8 @@ class Repetition:
     limits: ResourceLimits
     host: HostFunctions | None
     wasi: Wasi | None
+    store: object
+    """An object that stands for the store, without holding it: all executions of a store have the same one."""
 
 
 def call_of(
@@ -41,6 +43,7 @@ def call_of(
     host: HostFunctions | None,
     wasi: Wasi | None,
     nth: int,
+    store: object,
 ) -> Call:
     """Return the description of the execution of an operation, which can repeat it."""
     component, function, args = operation.component, operation.function, operation.args
@@ -51,7 +54,7 @@ def call_of(
         limits={field.name: getattr(limits, field.name) for field in fields(limits)},
         nth=nth,
         write=partial(call_text, component, function, args),
-        repetition=Repetition(engine, component, function, args, limits, host, wasi),
+        repetition=Repetition(engine, component, function, args, limits, host, wasi, store),
     )
 
 

@@ -378,7 +378,8 @@ class LimitedStore:
         self._ledger.add(usage)
         watch = None if self._is_rerun else self.engine.on_execution
         if error is not None or watch is not None:
-            call = call_of(operation, self.engine, self.limits, self.host, self.wasi, self._executions)
+            context = self.engine, self.limits, self.host, self.wasi
+            call = call_of(operation, *context, self._executions, self._ledger)
             if isinstance(error, WasmError):
                 error.call, error.stdout, error.stderr = call, self.stdout, self.stderr
         self._executions += 1

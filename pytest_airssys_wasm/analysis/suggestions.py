@@ -1,0 +1,277 @@
+"""The limits that the tests of a component need: the smallest with which everything that they executed ends the same,
+found by executing it again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from pytest_airssys_wasm.analysis.tightest import bisect
+from pytest_airssys_wasm.runtime.base.outcome import Verdict
+from pytest_airssys_wasm.runtime.base.printable import printable
+from pytest_airssys_wasm.runtime.budget.limits import MAX_U64
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from pytest_airssys_wasm.analysis.histories import History, Step
+    from pytest_airssys_wasm.analysis.repeatable import Rerun
+
+NAMES = ("memory", "fuel")
+"""The limits that are suggested, in the order in which they are found: what a call does may depend on its memory."""
+_MOST_ROUNDS = 4
+_LAST = 100
+"""The number that is added to the place of a witness that should be the last."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A limit with its witness."""
+
+    value: int
+    """The smallest limit with which all tests end the same."""
+    test: str
+    """The test that ends otherwise with one unit less."""
+    call: str
+    """The call of that test that ends otherwise, in WAVE notation."""
+    ending: str
+    """How that call ends with one unit less."""
+    given: int | None
+    """The limit of the test; `None` if it was unlimited."""
+    rank: int
+    """The place among witnesses that need the same: those with the lowest number are preferred."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unrepeated:
+    """Executions that could not be made again."""
+
+    reason: str
+    tests: tuple[str, ...]
+    """The tests that made them, sorted."""
+    used: dict[str, int]
+    """The most that they used of each limit that is looked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suggestion:
+    """The limits of one component, from the tests that one process ran, or from several of these together."""
+
+    found: dict[str, Found]
+    """The limits that were found, by their names. A limit of which nothing was used has none."""
+    unrepeated: tuple[Unrepeated, ...] = ()
+    tests: int = 0
+    """The number of tests of which everything was executed again."""
+    steps: int = 0
+    """The number of their executions."""
+    obstacle: str | None = None
+    """The reason why nothing was found, apart from `unrepeated`; `None` if the search came to its end."""
+    is_monotone: bool = True
+    """Whether it is known that higher limits change nothing: no growth was refused."""
+
+
+def suggest(histories: Iterable[History]) -> Suggestion:
+    """Return the limits for the histories of the stores of one component.
+
+    Every history is executed again under its own limits, which shows whether it can be repeated at all, and under the
+    limits that were found. The witness of each limit is executed with one unit less.
+    """
+    repeated, unrepeated = [], []
+    for history in histories:
+        if not history.steps or not history.tightens:
+            continue
+        reason = history.obstacle
+        if reason is None:
+            base, reason = _base_of(history)
+            if reason is None:
+                repeated.append(_Subject(history, base))
+                continue
+        used = {name: history.most(name) for name in NAMES if name in history.tightens}
+        unrepeated.append(Unrepeated(reason=reason, tests=history.tests, used=used))
+    return replace(_Search(repeated).suggestion(), unrepeated=_gathered(unrepeated))
+
+
+def merged(parts: Sequence[Suggestion]) -> Suggestion:
+    """Return the limits for the tests of several processes: the highest of each limit with its witness."""
+    (first, *others) = parts
+    if not others:
+        return first
+    found: dict[str, Found] = {}
+    for part in parts:
+        for name, one in part.found.items():
+            known = found.get(name)
+            if known is None or (-one.value, one.rank, one.test) < (-known.value, known.rank, known.test):
+                found[name] = one
+    obstacle = next((part.obstacle for part in parts if part.obstacle is not None), None)
+    is_monotone = all(part.is_monotone for part in parts)
+    if obstacle is None and not is_monotone and sum(bool(part.found) for part in parts) > 1:
+        obstacle = "growths of memory were refused in tests of several processes: run them in one, without -n"
+    return Suggestion(
+        found={} if obstacle else found,
+        unrepeated=_gathered(one for part in parts for one in part.unrepeated),
+        tests=sum(part.tests for part in parts),
+        steps=sum(part.steps for part in parts),
+        obstacle=obstacle,
+        is_monotone=is_monotone,
+    )
+
+
+def _gathered(every: Iterable[Unrepeated]) -> tuple[Unrepeated, ...]:
+    """Return one entry for each reason, sorted."""
+    known: dict[str, Unrepeated] = {}
+    for one in every:
+        before = known.get(one.reason, one)
+        used = {name: max(before.used.get(name, 0), one.used.get(name, 0)) for name in {**before.used, **one.used}}
+        known[one.reason] = Unrepeated(
+            reason=one.reason, tests=tuple(sorted({*before.tests, *one.tests})), used=dict(sorted(used.items()))
+        )
+    return tuple(known[reason] for reason in sorted(known))
+
+
+def _base_of(history: History) -> tuple[list[Rerun], str | None]:
+    """Execute a history again under its own limits. Return how it ended, and the reason why it cannot be repeated, if
+    it does not end as it was recorded.
+    """
+    base: list[Rerun] = []
+    try:
+        for step, done in zip(history.steps, history.replay()):
+            base.append(done)
+            name = printable(step.function or "the instantiation")
+            if done.verdict is not step.verdict or (done.fuel, done.peak_memory_bytes) != (
+                step.fuel,
+                step.peak_memory_bytes,
+            ):
+                figures = f"{step.fuel:,} fuel and {step.peak_memory_bytes:,} bytes"
+                again = f"{done.fuel:,} fuel and {done.peak_memory_bytes:,} bytes"
+                ends = f"{step.verdict} with {figures}, and when it was run again {done.verdict} with {again}"
+                return base, f"{name} ended {ends}"
+    except Exception as error:  # noqa: BLE001 whatever the host and the grants of a test raise when it is over
+        text = printable(str(error).partition("\n")[0])
+        return base, f"it could not be run again: {type(error).__name__}: {text}"
+    if len(base) < len(history.steps):
+        return base, "it has steps after a failed instantiation"
+    return base, None
+
+
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """A history that can be repeated, with the ends of its steps."""
+
+    history: History
+    base: Sequence[Rerun]
+
+    @property
+    def rank(self) -> int:
+        """The place among witnesses that need the same.
+
+        A test in which a call fails on purpose comes last: it may take another failure for the one that it expects.
+        """
+        return self.history.rank + _LAST * any(done.error is not None for done in self.base)
+
+    def limits(self, limits: dict[str, int]) -> dict[str, int]:
+        """Return those of the limits that this history has from its manifest."""
+        return {name: value for name, value in limits.items() if name in self.history.tightens}
+
+    def first_change(self, limits: dict[str, int]) -> tuple[Step, Rerun] | None:
+        """Return the first step that ends otherwise under these limits, and how; `None` if all end the same."""
+        return self.compare(limits)[0]
+
+    def compare(self, limits: dict[str, int]) -> tuple[tuple[Step, Rerun] | None, bool]:
+        """Return the first step that ends otherwise under these limits, and whether a growth was refused until then."""
+        is_refused = False
+        for step, before, now in zip(self.history.steps, self.base, self.history.replay(**self.limits(limits))):
+            is_refused |= now.usage is not None and now.usage.denied_growths > 0
+            if now.ending != before.ending:
+                return (step, now), is_refused
+        return None, is_refused
+
+    def given(self, name: str) -> int | None:
+        """Return the limit under which the history was recorded."""
+        value: int | None = getattr(self.history.limits, name)
+        return value
+
+
+class _Search:
+    """The search for the limits of some histories that can be repeated."""
+
+    def __init__(self, subjects: Sequence[_Subject]) -> None:
+        self._subjects = subjects
+        self._values: dict[str, int] = {}
+        self._witnesses: dict[str, _Subject] = {}
+
+    def suggestion(self) -> Suggestion:
+        """Return the limits, each with its witness, which was run on both sides of it."""
+        tests = {test for subject in self._subjects for test in subject.history.tests}
+        counted: dict[str, Any] = {
+            "tests": len(tests),
+            "steps": sum(len(subject.history.steps) for subject in self._subjects),
+        }
+        for number in range(_MOST_ROUNDS):
+            for name in NAMES:
+                # At first only the dearest are run: whether the others agree is seen when all are tried.
+                self._tighten(name, is_quick=number == 0)
+            tried = [subject.compare(self._values) for subject in self._subjects]
+            if any(change for change, _ in tried):
+                continue
+            found = {name: self._found(name) for name in self._witnesses}
+            if all(found.values()):
+                exact = {name: one for name, one in found.items() if one is not None}
+                is_refused = any(is_refused for _, is_refused in tried)
+                return Suggestion(found=exact, is_monotone=not is_refused and self._are_alone(), **counted)
+        reason = "the memory and the fuel that the tests need depend on each other in a way that was not understood"
+        return Suggestion(found={}, obstacle=reason, **counted)
+
+    def _tighten(self, name: str, *, is_quick: bool) -> None:
+        self._witnesses.pop(name, None)
+        self._values.pop(name, None)
+        subjects = [subject for subject in self._subjects if name in subject.history.tightens]
+        subjects.sort(key=lambda one: (-one.history.most(name), one.rank, one.history.tests))
+        least = 0
+        for subject in subjects:
+            if least and ((is_quick and subject.history.most(name) <= least) or self._holds(subject, name, least)):
+                continue
+            if not least and self._holds(subject, name, 0):
+                continue
+            given = subject.given(name)
+            most = MAX_U64 if given is None else given
+            guess = min(max(subject.history.most(name), least + 1), most)
+            least = bisect(partial(self._holds, subject, name), least, guess, most)
+            self._witnesses[name] = subject
+        if subjects:
+            self._values[name] = least
+
+    def _holds(self, subject: _Subject, name: str, value: int) -> bool:
+        return subject.first_change({**self._values, name: value}) is None
+
+    def _found(self, name: str) -> Found | None:
+        """Return a limit with its witness; `None` if the witness ends the same with one unit less."""
+        subject, value = self._witnesses[name], self._values[name]
+        changed = subject.first_change({**self._values, name: value - 1})
+        if changed is None:
+            return None
+        step, now = changed
+        return Found(
+            value=value,
+            test=step.test,
+            call=step.text,
+            ending=_words(now),
+            given=subject.given(name),
+            rank=subject.rank,
+        )
+
+    def _are_alone(self) -> bool:
+        """Return whether each witness ends otherwise whatever the other limit is."""
+        return all(
+            subject.first_change({name: self._values[name] - 1}) is not None
+            for name, subject in self._witnesses.items()
+        )
+
+
+def _words(now: Rerun) -> str:
+    if now.error is None:
+        return "returns something else"
+    text = str(now.verdict)
+    kind = getattr(now.error, "kind", None)
+    return f"ends with {text}" + (f" ({kind})" if now.verdict is Verdict.TRAP and kind else "")

@@ -1,0 +1,50 @@
+"""The checks that `--wasm-laws` adds to a component, as pytest items."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from pytest_airssys_wasm.plugin.engine import the_engine
+from pytest_airssys_wasm.plugin.settings import SETTINGS
+from pytest_airssys_wasm.plugin.sources import load_component
+from pytest_airssys_wasm.runtime.base.printable import printable
+from pytest_airssys_wasm.validation.unfit import Blocked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import pytest
+
+    from pytest_airssys_wasm.plugin.sources import Source
+    from pytest_airssys_wasm.validation.candidate import Candidate
+
+    Check = Callable[[Candidate], str]
+
+
+def law_checks(file: pytest.File, source: Source) -> Iterator[tuple[str, Check]]:
+    """Yield the names and the functions of the checks of cost laws: none without `--wasm-laws`.
+
+    The component is loaded, because its exports are the names of the checks. If that fails, the only check is `law`.
+    """
+    settings = file.config.stash[SETTINGS]
+    if not settings.wasm_laws:
+        return
+    from pytest_airssys_wasm.validation.cost_laws import check_cost_law
+    from pytest_airssys_wasm.validation.exports import callable_exports, is_excluded
+
+    try:
+        component = load_component(source, the_engine(file.config), file.config)
+    except Exception:  # noqa: BLE001 the check `loads` meets the same error, and puts it into words
+        yield "law", _blocked
+        return
+    excluded = () if source.manifest is None else source.manifest.fuzz.exclude
+    for name in callable_exports(component):
+        if not is_excluded(name, excluded):
+            check = partial(check_cost_law, export=name, seed=settings.wasm_fuzz_seed or 0)
+            yield f"law[{printable(name)}]", check
+
+
+def _blocked(candidate: Candidate) -> str:
+    candidate.need("loads", candidate.load)
+    raise Blocked("loads", "it could not be loaded when the checks were collected")

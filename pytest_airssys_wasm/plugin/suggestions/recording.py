@@ -1,0 +1,129 @@
+"""The histories of the stores of all tests, by component, in the process that runs these tests."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_airssys_wasm.analysis.histories import History
+from pytest_airssys_wasm.plugin.item_settings import OriginatedLimits, settings_of
+from pytest_airssys_wasm.plugin.report.mishaps import telling
+from pytest_airssys_wasm.plugin.sources import in_utf_8
+from pytest_airssys_wasm.plugin.stash import KIND
+from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
+from pytest_airssys_wasm.runtime.store.repetition import repetition_of
+
+if TYPE_CHECKING:
+    from pytest_airssys_wasm.plugin.sources import Source
+    from pytest_airssys_wasm.runtime.base.outcome import Finished
+    from pytest_airssys_wasm.runtime.store.repetition import Repetition
+
+_TEST_ID = pytest.StashKey[str]()
+_LIMITS = frozenset(["fuel", "memory"])
+
+
+class Recorder:
+    """A plugin that keeps the histories of the stores of each component, and the names of the tests that failed.
+
+    Only stores under the limits of their test count: others have limits of their own, to which no manifest applies.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._root = config.rootpath
+        self._item: pytest.Item | None = None
+        self._known: dict[int, tuple[object, History | None]] = {}
+        self.histories: dict[str, list[History]] = {}
+        """The histories, by the path of the manifest, or of the binary if there is none."""
+        self.failed: dict[str, set[str]] = {}
+        """The tests that failed, by the same paths."""
+        self.mishaps: list[str] = []
+        """The errors because of which something was not recorded, each in one line."""
+
+    def see(self, finished: Finished) -> None:
+        """Add an execution that has ended to the history of its store."""
+        item, repetition = self._item, repetition_of(finished.call)
+        if item is None or repetition is None:
+            return
+        with telling(self.mishaps.append):
+            key = id(repetition.store)
+            if key not in self._known:
+                self._known[key] = repetition.store, self._begun(item, repetition)
+            history = self._known[key][1]
+            if history is not None:
+                history.add(_name_of(item), finished, repetition)
+
+    def _begun(self, item: pytest.Item, repetition: Repetition) -> History | None:
+        """Return a new history for a store; `None` if its limits are not those of the test."""
+        rank = _rank_of(item)
+        if rank is None:
+            return None
+        settings = settings_of(item)
+        limits, source = settings.limits, settings.source
+        if source is None or not isinstance(limits, OriginatedLimits) or limits.values != repetition.limits:
+            return None
+        name = self._component(source)
+        if name is None or repetition.component.path != source.content:
+            return None
+        is_generated = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
+        history = History.begun_by(
+            repetition,
+            tightens=_LIMITS - {limit for limit in _LIMITS if limit in settings.marks.limits},
+            rank=rank,
+            is_shared_budget=settings.marks.fuel_per == "test",
+            obstacle="its arguments are generated anew in each run" if is_generated else None,
+        )
+        self.histories.setdefault(name, []).append(history)
+        return history
+
+    def _component(self, source: Source) -> str | None:
+        path = source.content if source.manifest is None else source.manifest.path
+        if not isinstance(path, Path):
+            return None
+        relative = PurePath(os.path.relpath(path, self._root))
+        return in_utf_8((path if relative.parts[:1] == ("..",) else relative).as_posix())
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_itemcollected(self, item: pytest.Item) -> None:
+        """Remember the node id with which an item was collected: xdist may add the name of a group to it."""
+        item.stash[_TEST_ID] = item.nodeid
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Begin to record a test."""
+        self._item = item
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note a test that has failed, for the component that it names."""
+        item = self._item
+        if item is None or not report.failed:
+            return
+        with telling(self.mishaps.append), suppress(InvalidConfiguration):  # of a wrong manifest
+            source = settings_of(item).source
+            name = None if source is None else self._component(source)
+            if name is not None:
+                self.failed.setdefault(name, set()).add(_name_of(item))
+
+    def pytest_runtest_logfinish(self) -> None:
+        """End the recording of a test."""
+        self._item = None
+
+
+def _rank_of(item: pytest.Item) -> int | None:
+    """Return the place of an item among witnesses: tests come first, then `[[tests]]` entries, then the instantiation.
+
+    Returns `None` for an item that does not expect a certain end of what it executes, and so cannot be a witness.
+    """
+    kind = item.stash.get(KIND, None)
+    if kind is None:
+        return 0
+    if kind == "check" and item.name.startswith("tests["):
+        return 1
+    return 2 if kind == "check" and item.name == "instantiates" else None
+
+
+def _name_of(item: pytest.Item) -> str:
+    return in_utf_8(item.stash.get(_TEST_ID, item.nodeid))

@@ -1,0 +1,199 @@
+"""The check `law[<export>]`: what an export costs follows its law, and stays below the limits within `max_size`."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+from pytest_airssys_wasm.analysis.errors import CannotRepeat, NoLaw
+from pytest_airssys_wasm.analysis.laws.cost_law import cost_law
+from pytest_airssys_wasm.analysis.repeatable import RepeatableGuest
+from pytest_airssys_wasm.analysis.tightest import bisect
+from pytest_airssys_wasm.runtime.base.figures import percent, size
+from pytest_airssys_wasm.runtime.base.outcome import Verdict
+from pytest_airssys_wasm.runtime.base.printable import printable
+from pytest_airssys_wasm.runtime.errors import UnfitHost, WasmError
+from pytest_airssys_wasm.runtime.manifest.model import FuzzTable
+from pytest_airssys_wasm.validation.unfit import Unfit, remedy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_airssys_wasm.analysis.laws.law import CostLaw
+    from pytest_airssys_wasm.analysis.laws.terms import Point
+    from pytest_airssys_wasm.analysis.repeatable import Rerun
+    from pytest_airssys_wasm.validation.candidate import Candidate
+
+_MOST = 4_096
+"""The largest size of which a law is to speak, if `max_size` is not larger: more sizes show more of its form."""
+_MOST_S = 20.0
+"""The longest time of a search, in seconds."""
+_FRESH = 24
+"""The number of fresh points at which a law is tried."""
+_LIMITS = (Verdict.OUT_OF_FUEL, Verdict.OUT_OF_MEMORY)
+
+
+def check_cost_law(candidate: Candidate, export: str, *, seed: int = 0) -> str:
+    """Find the law of an export, try it at fresh points, and return its text, or the reason why there is none.
+
+    Raises `Unfit` if a fresh point contradicts the law, or if sizes within `max_size` of the table `[fuzz]` reach the
+    fuel or the memory limit, and `Blocked` if the component cannot be instantiated.
+    """
+    with candidate.instantiated():
+        pass  # an earlier check reports the reason
+    try:
+        return _Check(candidate, export, seed).note()
+    except CannotRepeat as error:
+        return f"no law: {error}"
+
+
+class _Check:
+    """The check of one export."""
+
+    def __init__(self, candidate: Candidate, export: str, seed: int) -> None:
+        component = candidate.load()
+        table = FuzzTable() if candidate.manifest is None else candidate.manifest.fuzz
+        self._candidate = candidate
+        self._export = export
+        self._max_size = table.max_size
+        self._allowed = frozenset(table.allow.get(export, ()))
+        self._chance = random.Random(f"{seed} {export}")
+        self._host = candidate.served(component).host
+        self._guest = RepeatableGuest(component, limits=candidate.limits, host=self._host, wasi=candidate.wasi)
+
+    def note(self) -> str:
+        """Return the note of the check. Raises `Unfit`."""
+        try:
+            law = self._learnt()
+        except NoLaw as error:
+            return f"no law: {printable(str(error))}"
+        except UnfitHost:
+            raise
+        except WasmError as error:
+            if error.verdict in _LIMITS and str(error.verdict) not in self._allowed:
+                reason = f"even the smallest arguments of {printable(self._export)} end with {error.verdict}"
+                raise Unfit(reason, self._raise_it(error)) from error
+            return f"no law: calls with small arguments end with {error.verdict}"
+        for point in self._fresh(law):
+            self._try(law, point)
+        shares = [share for direction in self._directions(law) if (share := self._share(law, direction))]
+        cut = "" if law.is_complete else "; cut off"
+        return f"{law.text}{cut}" + (f"; {shares[0]}" if shares else "")
+
+    def _learnt(self) -> CostLaw:
+        """Return a law that speaks of all sizes up to `max_size` if there is one, or else the one that says the most.
+
+        Raises `NoLaw`.
+        """
+        narrow: CostLaw | None = None
+        reason: NoLaw | None = None
+        for most in dict.fromkeys((max(_MOST, self._max_size), self._max_size)):
+            try:
+                law = cost_law(
+                    self._guest.component,
+                    self._export,
+                    limits=self._guest.limits,
+                    max_size=most,
+                    strict=True,
+                    time_s=_MOST_S,
+                    host=self._host,
+                    wasi=self._candidate.wasi,
+                )
+            except NoLaw as error:
+                reason = error
+                continue
+            assert law is not None
+            if not law.limit_reached or all(high >= self._max_size for _, high in law.ranges.values()):
+                return law
+            narrow = narrow or law
+        if narrow is not None:
+            return narrow
+        assert reason is not None
+        raise reason
+
+    def _fresh(self, law: CostLaw) -> Iterator[Point]:
+        """Yield points in the ranges of a law: random ones, half of them within `max_size`, and the dearest."""
+        ranges = [*law.ranges.values()]
+        if not ranges:
+            yield ()
+            return
+        if len(ranges) == 1:
+            (name,), ((low, high),) = law.sizes, ranges
+            within = range(low, max(low, min(high, self._max_size)) + 1)
+            yield (max(within, key=lambda n: law.fuel({name: n})),)
+        for number in range(_FRESH):
+            tops = [max(low, min(high, self._max_size)) if number % 2 else high for low, high in ranges]
+            yield tuple(self._chance.randint(low, top) for (low, _), top in zip(ranges, tops))
+
+    def _try(self, law: CostLaw, point: Point) -> None:
+        """Run the call of a point. Raises `Unfit` unless it costs what the law says."""
+        done = self._guest.run_to_its_end(self._export, *law.make(point), limits=self._guest.limits)
+        sizes = dict(zip(law.sizes, point))
+        if done.verdict in _LIMITS and sum(point) <= self._max_size:
+            self._meets(law, point, done)
+        if done.error is not None:
+            said = f"ended with {done.verdict}"
+        elif done.fuel != law.fuel(sizes):
+            said = f"cost {done.fuel:,} fuel"
+        elif law.memory_text is not None and done.peak_memory_bytes != law.peak_memory_bytes(sizes):
+            said = f"had {size(done.peak_memory_bytes)} of memory, the law says {size(law.peak_memory_bytes(sizes))}"
+        else:
+            return
+        if str(done.verdict) in self._allowed:
+            return
+        predicted = f"the law says {law.fuel(sizes):,}: {law.text}"
+        raise Unfit(
+            f"{printable(self._export)}{_at(law, point)} {said}; {predicted}",
+            "look at what the guest does differently at this size; if that is right, exclude the export under [fuzz]",
+        )
+
+    def _directions(self, law: CostLaw) -> tuple[Point, ...]:
+        """Return the largest sizes within `max_size` in all."""
+        most = self._max_size
+        if len(law.sizes) == 1:
+            return ((most,),)
+        return ((most // 2, most // 2), (most, 0), (0, most)) if law.sizes else ()
+
+    def _share(self, law: CostLaw, point: Point) -> str | None:
+        """Run the call of the largest sizes, and return its share of the limit; `None` if it has none.
+
+        Raises `Unfit` with the smallest sizes that reach a limit, if any does.
+        """
+        lows = [low for low, _ in law.ranges.values()]
+
+        def at(part: int) -> Point:
+            steps = max(1, self._max_size)
+            return tuple(max(low, x * part // steps) for low, x in zip(lows, point))
+
+        def run(part: int) -> Rerun:
+            return self._guest.run_to_its_end(self._export, *law.make(at(part)), limits=self._guest.limits)
+
+        try:
+            done = run(self._max_size)
+            if done.verdict in _LIMITS:
+                least = bisect(lambda part: run(part).verdict in _LIMITS, -1, self._max_size, self._max_size)
+                self._meets(law, at(least), run(least))
+        except (TypeError, ValueError, OverflowError):  # an integer of the type has not so large a value
+            return None
+        fuel = self._guest.limits.fuel
+        if done.error is not None or not fuel:
+            return None
+        return f"{percent(100 * done.fuel / fuel)} of the fuel limit{_at(law, at(self._max_size))}"
+
+    def _meets(self, law: CostLaw, point: Point, done: Rerun) -> None:
+        """Raise `Unfit` for sizes that reach a limit, unless the manifest allows it."""
+        if done.error is None or str(done.verdict) in self._allowed:
+            return
+        raise Unfit(
+            f"{printable(self._export)}{_at(law, point)} ended with {done.verdict}, within max_size = "
+            f"{self._max_size:,}; {law.text}",
+            f"{self._raise_it(done.error)}; or lower max_size of [fuzz] to the sizes that are possible",
+        ) from done.error
+
+    def _raise_it(self, error: WasmError) -> str:
+        return remedy(error, self._candidate.origins)
+
+
+def _at(law: CostLaw, point: Point) -> str:
+    sizes = ", ".join(f"{name} = {x:,}" for name, x in zip(law.sizes, point))
+    return f" at {sizes}" if sizes else ""

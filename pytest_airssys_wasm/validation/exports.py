@@ -1,0 +1,48 @@
+"""The exports of a component that checks can call with arguments that they make."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from pytest_airssys_wasm.runtime.convert.core_values import unsupported
+from pytest_airssys_wasm.runtime.wit.handles import has_handle
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pytest_airssys_wasm.runtime.guest.component import Component
+
+_RUNTIME = ("cabi_*", "_initialize", "*[[]dtor[]]*")
+"""The exports of a module that the canonical ABI or WASI calls, and no test: patterns of their names."""
+
+
+def callable_exports(component: Component) -> Iterator[str]:
+    """Yield the full names of the exports whose arguments can be generated without a resource."""
+    for name in reachable_exports(component):
+        if not any(map(has_handle, component.parameter_types(name))):
+            yield name
+
+
+def reachable_exports(component: Component) -> Iterator[str]:
+    """Yield the full names of the exports that can be called from Python, also those that take handles.
+
+    What only the canonical ABI or WASI calls is left out.
+    """
+    for name in component.function_names():
+        if component.kind == "module" and any(fnmatchcase(name, pattern) for pattern in _RUNTIME):
+            continue
+        types = component.parameter_types(name)
+        if component.kind == "module" and unsupported(types):
+            continue
+        try:
+            component.check_call(name, len(types))
+        except TypeError:  # of a value without a Python value
+            continue
+        yield name
+
+
+def is_excluded(export: str, patterns: Sequence[str]) -> bool:
+    """Return whether the full name of an export matches a pattern in which `*` stands for any text."""
+    # Brackets are parts of names: `[constructor]bucket`.
+    return any(fnmatchcase(export, pattern.replace("[", "[[]")) for pattern in patterns)

@@ -1,0 +1,114 @@
+"""`--wasm-laws`: the law of each export is shown, and what contradicts it or reaches a limit fails."""
+
+from __future__ import annotations
+
+import pytest
+
+GUEST = """(module (memory (export "memory") 1)
+  (func $loop (param i32) (loop (br_if 0 (i32.gt_s (local.tee 0 (i32.sub (local.get 0) (i32.const 1))) (i32.const 0)))))
+  (func (export "linear") (param i32) (call $loop (local.get 0)))
+  (func (export "plain") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1)))
+  (func (export "odd") (param i32) (call $loop (local.get 0))
+    ;; squared, so that the number is not among those that are tried as sizes
+    (if (i32.eq (i32.mul (local.get 0) (local.get 0)) (i32.const 2809)) (then (call $loop (i32.const 3)))))
+  (func (export "bits") (param i32) (call $loop (i32.popcnt (i32.mul (local.get 0) (i32.const 0x9e3779b1)))))
+  (func (export "traps") (param i32) unreachable)
+  (func (export "grows") (param i32)
+    (if (i32.eq (memory.grow (local.get 0)) (i32.const -1)) (then unreachable))))"""
+MANIFEST = """
+[component]
+name = "guest"
+version = "1"
+wasm = "guest.wat"
+[resources.memory]
+max_bytes = "2 MiB"
+[resources.cpu]
+max_fuel = 2_000
+timeout_ms = 20_000
+[fuzz]
+max_size = 53
+"""
+
+
+@pytest.fixture
+def author(project):
+    """A folder with a component."""
+    project.path("guest.wat").write_text(GUEST)
+    project.path("Component.toml").write_text(MANIFEST)
+    project.environment["COLUMNS"] = "200"
+    return project
+
+
+def laws(project, *arguments):
+    return project.run("--airssys-wasm", "--wasm-laws", "-v", *arguments, "-k", "law", ".")
+
+
+def checks(ran):
+    return {node.partition("::")[2]: outcome for node, outcome in ran.results.items()}
+
+
+def test_without_the_option_there_are_no_laws(author):
+    assert not any("law" in check for check in checks(author.run("--airssys-wasm", ".")))
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_laws_are_notes_and_what_has_none_says_why(author, workers):
+    ran = laws(author, "-n", workers)
+    assert checks(ran) == {
+        "law[linear]": "passed",
+        "law[plain]": "passed",
+        "law[odd]": "failed",
+        "law[bits]": "passed",
+        "law[traps]": "passed",
+        "law[grows]": "failed",
+    }, ran.text
+    assert "law[linear]: fuel = " in ran.text
+    assert "of the fuel limit at n = 53" in ran.text
+    assert "law[plain]: fuel = 4; exact" in ran.text
+    assert "law[bits]: no law: " in ran.text
+    assert "law[traps]: no law: calls with small arguments end with trap" in ran.text
+
+
+def test_a_size_that_contradicts_the_law_fails(author):
+    ran = laws(author, "Component.toml::law[odd]")
+    assert "odd at n = 53 cost " in ran.text
+    assert " fuel; the law says " in ran.text
+    assert "rerun    pytest --airssys-wasm --wasm-laws 'Component.toml::law[odd]'" in ran.text
+    author.path("Component.toml").write_text(MANIFEST + 'exclude = ["o*d"]\n')
+    assert "law[odd]" not in checks(laws(author))
+
+
+def test_a_limit_within_max_size_fails_with_the_smallest_size_that_reaches_it(author):
+    ran = laws(author, "Component.toml::law[grows]")
+    assert "grows at n = 32 ended with out-of-memory, within max_size = 53; " in ran.text
+    author.path("Component.toml").write_text(MANIFEST.replace("53", "31"))
+    assert checks(laws(author))["law[grows]"] == "passed"
+    author.path("Component.toml").write_text(MANIFEST.replace("2_000", "200"))
+    assert " ended with out-of-fuel, within max_size = 53; fuel = " in laws(author, "Component.toml::law[linear]").text
+
+
+def test_a_limit_may_be_allowed(author):
+    author.path("Component.toml").write_text(MANIFEST + '[fuzz.allow]\ngrows = ["out-of-memory"]\n')
+    ran = laws(author)
+    assert checks(ran)["law[grows]"] == "passed", ran.text
+
+
+def test_a_guest_that_could_affect_the_host_has_no_law(author):
+    author.path("guest.wat").write_text(
+        '(module (import "env" "log" (func $log)) (memory 1) (func (export "f") (param i32) call $log))'
+    )
+    author.write(
+        conftest="""
+            def pytest_wasm_host(host, item):
+                host.register("env#log", lambda: None)"""
+    )
+    ran = laws(author)
+    assert checks(ran) == {"law[f]": "passed"}, ran.text
+    assert "law[f]: no law: <module guest.wat> imports env#log" in ran.text
+
+
+def test_a_component_that_does_not_load_is_told_by_its_own_check(author):
+    author.path("guest.wat").write_text("(module")
+    ran = author.run("--airssys-wasm", "--wasm-laws", ".")
+    assert checks(ran) == {"manifest": "passed", "loads": "failed"}, ran.text
+    assert "Traceback" not in ran.text

@@ -116,11 +116,7 @@ def component(
             check_world(loaded, _wasm_source.world, _wasm_source.world_name)
         return loaded
 
-    return LazyInstance(
-        _wasm_source.name,
-        lambda: limited_store.instantiate(load()),
-        lambda: limited_store.instantiate_async(load()),
-    )
+    return LazyInstance(_wasm_source.name, load, limited_store)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from pytest_airssys_wasm.plugin import marker_names, options
 from pytest_airssys_wasm.plugin.fixtures import (
     _wasm_source,
     component,
+    component_factory,
     fuel_snapshot,
     limited_store,
     wasm_engine,
@@ -30,7 +31,16 @@ if TYPE_CHECKING:
 
     from pytest_airssys_wasm.plugin.suite.selection import Selection
 
-__all__ = ["_wasm_source", "component", "fuel_snapshot", "limited_store", "wasm_engine", "wasm_host", "wasm_limits"]
+__all__ = [
+    "_wasm_source",
+    "component",
+    "component_factory",
+    "fuel_snapshot",
+    "limited_store",
+    "wasm_engine",
+    "wasm_host",
+    "wasm_limits",
+]
 
 _ENGINE, _ERRORS = "pytest_airssys_wasm.runtime.engine", "pytest_airssys_wasm.runtime.errors"
 

@@ -13,6 +13,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pytest_airssys_wasm.plugin.component_factory import ComponentFactory
     from pytest_airssys_wasm.plugin.lazy_instance import LazyInstance
     from pytest_airssys_wasm.plugin.snapshot.sections import FuelSections
     from pytest_airssys_wasm.plugin.sources import Source
@@ -117,6 +118,19 @@ def component(
         return loaded
 
     return LazyInstance(_wasm_source.name, load, limited_store)
+
+
+@pytest.fixture(scope="session")
+def component_factory(wasm_engine: WasmEngine, pytestconfig: pytest.Config) -> ComponentFactory:
+    """Return a function that gives instances for fixtures of any scope.
+
+    `with component_factory(source, *, manifest=None, host=None, wasi=None, **limits) as instance: …` instantiates a
+    guest in a store of its own, which is closed at the end of the block. The limits are those of the session: defaults
+    < ini < Component.toml < command line < `limits`, within the ceilings of the ini file.
+    """
+    from pytest_airssys_wasm.plugin.component_factory import ComponentFactory
+
+    return ComponentFactory(pytestconfig, wasm_engine)
 
 
 @pytest.fixture

@@ -43,6 +43,7 @@ __all__ = [
 ]
 
 _ENGINE, _ERRORS = "pytest_airssys_wasm.runtime.engine", "pytest_airssys_wasm.runtime.errors"
+_VALUES = "pytest_airssys_wasm.runtime.base.values"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -196,6 +197,18 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         from pytest_airssys_wasm.plugin.preload import preload
 
         preload(session.config)
+
+
+def pytest_assertrepr_compare(config: pytest.Config, op: str, left: object, right: object) -> list[str] | None:
+    """Explain a failed `==` of WIT values by their first difference."""
+    if op != "==" or _VALUES not in sys.modules:  # where no value can be of it
+        return None
+    from pytest_airssys_wasm.plugin.report import differences, mishaps
+
+    told: list[str] = []
+    with mishaps.telling(told.append):  # values of others may refuse to be compared
+        return differences.explain(config, left, right)
+    return None
 
 
 @pytest.hookimpl(wrapper=True)

@@ -39,6 +39,7 @@ def wasm_limits(request: pytest.FixtureRequest) -> ResourceLimits:
     Timeouts are multiplied by `--wasm-timeout-scale`.
     """
     from pytest_airssys_wasm.plugin.item_settings import settings_of, tell_overruled
+    from pytest_airssys_wasm.plugin.late_markers import refuse_late_markers
     from pytest_airssys_wasm.plugin.stash import KIND
     from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
@@ -47,6 +48,7 @@ def wasm_limits(request: pytest.FixtureRequest) -> ResourceLimits:
         raise limits
     if request.node.stash.get(KIND, None) is None:  # checks use their limits or not, and say so themselves
         tell_overruled(request.node)
+    refuse_late_markers(request)
     return limits.values
 
 
@@ -70,6 +72,7 @@ def limited_store(
     """Return a store with this test's limits, host functions and WASI grants. The store is closed after the test."""
     from pytest_airssys_wasm.plugin import markers
     from pytest_airssys_wasm.plugin.item_settings import wasi_of
+    from pytest_airssys_wasm.plugin.late_markers import refuse_late_markers
     from pytest_airssys_wasm.plugin.stash import STORE
     from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
@@ -81,6 +84,7 @@ def limited_store(
         fuel_per="store" if markers.of_item(request.node).fuel_per == "test" else "call",
     )
     request.node.stash[STORE] = store
+    refuse_late_markers(request)
     with store:
         yield store
 
@@ -88,6 +92,7 @@ def limited_store(
 @pytest.fixture
 def _wasm_source(request: pytest.FixtureRequest) -> Source:
     from pytest_airssys_wasm.plugin.item_settings import settings_of
+    from pytest_airssys_wasm.plugin.late_markers import refuse_late_markers
 
     source = settings_of(request.node).source
     if source is None:
@@ -98,6 +103,7 @@ def _wasm_source(request: pytest.FixtureRequest) -> Source:
             NOTHING,
             "@pytest.mark.component('path/to/guest.wasm') on the test, its class or module",
         )
+    refuse_late_markers(request)
     return source
 
 

@@ -16,6 +16,7 @@ from pytest_airssys_wasm.plugin import marker_names, options
 from pytest_airssys_wasm.plugin.fixtures import (
     _wasm_source,
     component,
+    component_factory,
     fuel_snapshot,
     limited_store,
     wasm_engine,
@@ -30,9 +31,19 @@ if TYPE_CHECKING:
 
     from pytest_airssys_wasm.plugin.suite.selection import Selection
 
-__all__ = ["_wasm_source", "component", "fuel_snapshot", "limited_store", "wasm_engine", "wasm_host", "wasm_limits"]
+__all__ = [
+    "_wasm_source",
+    "component",
+    "component_factory",
+    "fuel_snapshot",
+    "limited_store",
+    "wasm_engine",
+    "wasm_host",
+    "wasm_limits",
+]
 
 _ENGINE, _ERRORS = "pytest_airssys_wasm.runtime.engine", "pytest_airssys_wasm.runtime.errors"
+_VALUES = "pytest_airssys_wasm.runtime.base.values"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -190,6 +201,18 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         from pytest_airssys_wasm.plugin.preload import preload
 
         preload(session.config)
+
+
+def pytest_assertrepr_compare(config: pytest.Config, op: str, left: object, right: object) -> list[str] | None:
+    """Explain a failed `==` of WIT values by their first difference."""
+    if op != "==" or _VALUES not in sys.modules:  # where no value can be of it
+        return None
+    from pytest_airssys_wasm.plugin.report import differences, mishaps
+
+    told: list[str] = []
+    with mishaps.telling(told.append):  # values of others may refuse to be compared
+        return differences.explain(config, left, right)
+    return None
 
 
 @pytest.hookimpl(wrapper=True)

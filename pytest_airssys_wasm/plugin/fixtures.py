@@ -13,6 +13,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pytest_airssys_wasm.plugin.component_factory import ComponentFactory
     from pytest_airssys_wasm.plugin.lazy_instance import LazyInstance
     from pytest_airssys_wasm.plugin.snapshot.sections import FuelSections
     from pytest_airssys_wasm.plugin.sources import Source
@@ -38,6 +39,7 @@ def wasm_limits(request: pytest.FixtureRequest) -> ResourceLimits:
     Timeouts are multiplied by `--wasm-timeout-scale`.
     """
     from pytest_airssys_wasm.plugin.item_settings import settings_of, tell_overruled
+    from pytest_airssys_wasm.plugin.late_markers import refuse_late_markers
     from pytest_airssys_wasm.plugin.stash import KIND
     from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
@@ -46,6 +48,7 @@ def wasm_limits(request: pytest.FixtureRequest) -> ResourceLimits:
         raise limits
     if request.node.stash.get(KIND, None) is None:  # checks use their limits or not, and say so themselves
         tell_overruled(request.node)
+    refuse_late_markers(request)
     return limits.values
 
 
@@ -69,6 +72,7 @@ def limited_store(
     """Return a store with this test's limits, host functions and WASI grants. The store is closed after the test."""
     from pytest_airssys_wasm.plugin import markers
     from pytest_airssys_wasm.plugin.item_settings import wasi_of
+    from pytest_airssys_wasm.plugin.late_markers import refuse_late_markers
     from pytest_airssys_wasm.plugin.stash import STORE
     from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
@@ -80,6 +84,7 @@ def limited_store(
         fuel_per="store" if markers.of_item(request.node).fuel_per == "test" else "call",
     )
     request.node.stash[STORE] = store
+    refuse_late_markers(request)
     with store:
         yield store
 
@@ -87,6 +92,7 @@ def limited_store(
 @pytest.fixture
 def _wasm_source(request: pytest.FixtureRequest) -> Source:
     from pytest_airssys_wasm.plugin.item_settings import settings_of
+    from pytest_airssys_wasm.plugin.late_markers import refuse_late_markers
 
     source = settings_of(request.node).source
     if source is None:
@@ -97,6 +103,7 @@ def _wasm_source(request: pytest.FixtureRequest) -> Source:
             NOTHING,
             "@pytest.mark.component('path/to/guest.wasm') on the test, its class or module",
         )
+    refuse_late_markers(request)
     return source
 
 
@@ -116,11 +123,20 @@ def component(
             check_world(loaded, _wasm_source.world, _wasm_source.world_name)
         return loaded
 
-    return LazyInstance(
-        _wasm_source.name,
-        lambda: limited_store.instantiate(load()),
-        lambda: limited_store.instantiate_async(load()),
-    )
+    return LazyInstance(_wasm_source.name, load, limited_store)
+
+
+@pytest.fixture(scope="session")
+def component_factory(wasm_engine: WasmEngine, pytestconfig: pytest.Config) -> ComponentFactory:
+    """Return a function that gives instances for fixtures of any scope.
+
+    `with component_factory(source, *, manifest=None, host=None, wasi=None, **limits) as instance: …` instantiates a
+    guest in a store of its own, which is closed at the end of the block. The limits are those of the session: defaults
+    < ini < Component.toml < command line < `limits`, within the ceilings of the ini file.
+    """
+    from pytest_airssys_wasm.plugin.component_factory import ComponentFactory
+
+    return ComponentFactory(pytestconfig, wasm_engine)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pytest_airssys_wasm.plugin import markers
 from pytest_airssys_wasm.plugin.ceilings import check_ceilings
 from pytest_airssys_wasm.plugin.settings import SETTINGS, Given
 from pytest_airssys_wasm.plugin.sources import find_folder, find_source
-from pytest_airssys_wasm.plugin.stash import OVERRULED
+from pytest_airssys_wasm.plugin.stash import OVERRULED, RUNNING
 from pytest_airssys_wasm.runtime.base.figures import milliseconds
 from pytest_airssys_wasm.runtime.budget.limit_text import WORDS, limit_text
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
@@ -56,12 +56,29 @@ def resolve_limits(
     The weakest source comes first: built-in default, ini file, manifest, command line, marker. Raises
     `InvalidConfiguration` when no memory limit is given anywhere, and `OverCeiling` for limits over their ceilings.
     """
-    declared, ordered = _of_manifest(manifest, root), settings.limits(from_command_line=True)
     marked = {limit: Given(value=value, where=f"marker {limit}") for limit, value in marks.limits.items()}
-    given = {**settings.limits(from_command_line=False), **declared, **ordered, **marked}
-    check_ceilings(settings, given)
+    counts = {limit: Given(value=value, where="marker wasm_limits") for limit, value in marks.counts.items()}
+    return limits_from(name, {**marked, **counts}, settings, manifest, root=root, ways=_WAYS_TO_GIVE_MEMORY)
+
+
+def limits_from(
+    name: str,
+    asked: Mapping[str, Given],
+    settings: Settings,
+    manifest: Manifest | None,
+    *,
+    root: Path | None,
+    ways: str,
+) -> OriginatedLimits:
+    """Return the limits of what is called `name` in messages, of which `asked` are those that win over all others.
+
+    `ways` says how a memory limit can be given. Otherwise the same as `resolve_limits`.
+    """
+    declared, ordered = _of_manifest(manifest, root), settings.limits(from_command_line=True)
+    given = {**settings.limits(from_command_line=False), **declared, **ordered, **asked}
+    check_ceilings(settings, {limit: one for limit, one in given.items() if limit in WORDS})
     if "memory" not in given:
-        raise InvalidConfiguration(f"{name}: memory", NOTHING, _WAYS_TO_GIVE_MEMORY)
+        raise InvalidConfiguration(f"{name}: memory", NOTHING, ways)
     found = {**settings.default_limits(), **given}
     origins = {limit: one.where for limit, one in found.items()}
     values = {limit: one.value for limit, one in found.items()}
@@ -70,13 +87,13 @@ def resolve_limits(
         origins["timeout_ms"] += f", {milliseconds(values['timeout_ms'])} ms times {scale:g}"
         values["timeout_ms"] *= scale
     return OriginatedLimits(
-        values=ResourceLimits(**values, **marks.counts),
-        origins={**origins, **dict.fromkeys(marks.counts, "marker wasm_limits")},
+        values=ResourceLimits(**values),
+        origins=origins,
         overruled=tuple(
             f"{WORDS[limit]} {limit_text(limit, one.value)} from {one.where}, "
             f"the manifest says {limit_text(limit, declared[limit].value)}"
             for limit, one in ordered.items()
-            if limit in declared and limit not in marked and one.value != declared[limit].value
+            if limit in declared and limit not in asked and one.value != declared[limit].value
         ),
     )
 
@@ -159,5 +176,34 @@ def tell_overruled(item: pytest.Item) -> None:
     """Note on an item, for its report, the limits of its manifest that the command line replaces."""
     found = settings_of(item).limits
     if isinstance(found, OriginatedLimits):
-        known = [value for name, value in item.user_properties if name == OVERRULED]
-        item.user_properties.extend((OVERRULED, text) for text in found.overruled if text not in known)
+        _note_overruled(item, found)
+
+
+def note_overruled(config: pytest.Config, limits: OriginatedLimits) -> None:
+    """Note on the item that is running the limits of a manifest that the command line replaces."""
+    item = config.stash.get(RUNNING, None)
+    if item is not None:
+        _note_overruled(item, limits)
+
+
+def _note_overruled(item: pytest.Item, limits: OriginatedLimits) -> None:
+    known = [value for name, value in item.user_properties if name == OVERRULED]
+    item.user_properties.extend((OVERRULED, text) for text in limits.overruled if text not in known)
+
+
+_REGISTERED = pytest.StashKey["dict[int, OriginatedLimits]"]()
+
+
+def register_limits(config: pytest.Config, limits: OriginatedLimits) -> None:
+    """Remember limits that are not of one test, so that messages can say where they come from."""
+    config.stash.setdefault(_REGISTERED, {})[id(limits.values)] = limits
+
+
+def origins_of(item: pytest.Item, limits: ResourceLimits) -> Mapping[str, str]:
+    """Return the places of limits, as far as they are those of the test or of the session, and not of its own making.
+
+    Raises `InvalidConfiguration` for a wrong marker, a file that does not exist and a wrong manifest.
+    """
+    registered = item.config.stash.get(_REGISTERED, {}).get(id(limits))
+    found = settings_of(item).limits if registered is None else registered
+    return found.origins if isinstance(found, OriginatedLimits) and found.values is limits else {}

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.runtime.errors import WasmError
+from pytest_airssys_wasm.runtime.guest.instance import Instance
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable
 
-    from pytest_airssys_wasm.runtime.guest.instance import Instance, Interface
+    from pytest_airssys_wasm.runtime.guest.component import Component
+    from pytest_airssys_wasm.runtime.guest.instance import Interface
+    from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
 
 class LazyInstance:
@@ -23,31 +27,32 @@ class LazyInstance:
     def __init__(
         self,
         name: str,
-        instantiate: Callable[[], Instance],
-        instantiate_async: Callable[[], Coroutine[Any, Any, Instance]],
+        load: Callable[[], Component],
+        store: LimitedStore,
     ) -> None:
         self._name = name
-        self._instantiate = instantiate
-        self._instantiate_async = instantiate_async
+        self._load = load
+        self._store = store
+        self._loaded: Component | None = None
         self._instance: Instance | None = None
         self._error: WasmError | None = None
 
-    def call(self, name: str, /, *args: Any) -> Any:
+    def call(self, name: str, /, *args: Any, **named: Any) -> Any:
         """Call an export; the same as `Instance.call`."""
-        return self._open().call(name, *args)
+        return self._open().call(name, *args, **named)
 
-    async def call_async(self, name: str, /, *args: Any) -> Any:
+    async def call_async(self, name: str, /, *args: Any, **named: Any) -> Any:
         """Call an export; the same as `Instance.call_async`.
 
         The first use instantiates the guest without blocking the event loop.
         """
         if self._instance is None and self._error is None:
             try:
-                self._instance = await self._instantiate_async()
+                self._instance = await self._store.instantiate_async(self._guest())
             except WasmError as error:
                 self._error = error
                 raise
-        return await self._open().call_async(name, *args)
+        return await self._open().call_async(name, *args, **named)
 
     def __getitem__(self, interface: str) -> Interface:
         return self._open()[interface]
@@ -58,17 +63,31 @@ class LazyInstance:
         return getattr(self._open(), name)
 
     def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *(() if self._instance is None else dir(self._instance))})
+        names = {*super().__dir__(), *dir(Instance), "component", "store"}
+        with suppress(WasmError):  # of a guest that cannot be loaded, which the first use will raise
+            names.update(self._guest().offered(""))
+        return sorted(names)
+
+    def _ipython_key_completions_(self) -> list[str]:
+        with suppress(WasmError):
+            return sorted(filter(None, self._guest().attributes))
+        return []
 
     def __repr__(self) -> str:
         return f"<{self._name}, not instantiated yet>" if self._instance is None else repr(self._instance)
+
+    def _guest(self) -> Component:
+        """Return the loaded guest, which need not be instantiated. Raises the errors of `WasmEngine.load`."""
+        if self._loaded is None:
+            self._loaded = self._load()
+        return self._loaded
 
     def _open(self) -> Instance:
         if self._error is not None:
             raise self._error
         if self._instance is None:
             try:
-                self._instance = self._instantiate()
+                self._instance = self._store.instantiate(self._guest())
             except WasmError as error:
                 self._error = error
                 raise

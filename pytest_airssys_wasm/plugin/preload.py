@@ -20,9 +20,11 @@ if TYPE_CHECKING:
 
 _PACKAGE = "pytest_airssys_wasm"
 _GUESTS = (
+    "plugin.component_factory",
     "plugin.components.worlds",
     "plugin.engine",
     "plugin.item_settings",
+    "plugin.late_markers",
     "plugin.lazy_instance",
     "plugin.report.progress",
     "plugin.sources",
@@ -34,7 +36,13 @@ _GUESTS = (
     "runtime.store.store",
 )
 """The modules that run guests."""
-_FAILURES = ("plugin.report.mishaps", "plugin.report.section", "plugin.report.tracebacks", "analysis.enough")
+_FAILURES = (
+    "plugin.report.differences",
+    "plugin.report.mishaps",
+    "plugin.report.section",
+    "plugin.report.tracebacks",
+    "analysis.enough",
+)
 """The modules that show the failure of a test with a guest."""
 _PROCESSES = ("isolation.backend", "isolation.compile")
 _AWAITED = ("runtime.execution.awaiting.event_loop",)

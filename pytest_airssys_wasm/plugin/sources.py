@@ -18,6 +18,8 @@ from pytest_airssys_wasm.runtime.binary.formats import is_text
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pytest_airssys_wasm.plugin.markers import ComponentMark
     from pytest_airssys_wasm.runtime.engine import WasmEngine
     from pytest_airssys_wasm.runtime.guest.component import Component
@@ -64,27 +66,35 @@ def find_source(item: pytest.Item, mark: ComponentMark | None) -> Source | None:
     """
     if mark is None:
         return None
+    return source_of(mark, item.config, _folders(item), f"{item.nodeid}: marker component")
+
+
+def source_of(mark: ComponentMark, config: pytest.Config, folders: Sequence[Path], where: str) -> Source:
+    """Return the guest that is described as by a `component` marker, with paths relative to one of the folders.
+
+    Raises `InvalidConfiguration`, which begins with `where`, for a file that does not exist, and for a wrong manifest.
+    """
     content = mark.source
     if not isinstance(content, bytes) and not is_text(content):
-        content = _find_file(item, content, "marker component: source")
+        content = _find_file(folders, content, f"{where}: source")
     beside = content.parent / MANIFEST_NAME if isinstance(content, Path) else None
     manifest = None
     if mark.manifest is not None:
-        manifest = _find_file(item, mark.manifest, "marker component: manifest")
+        manifest = _find_file(folders, mark.manifest, f"{where}: manifest")
     elif beside is not None and system.os.path.lexists(beside):
         manifest = beside
     world, _, world_name = os.fspath(mark.world or "").partition("#")
     return Source(
         content=content if isinstance(content, (Path, bytes)) else str(content),
-        manifest=None if manifest is None else read_manifest(manifest, item.config),
-        world=_find_file(item, world, "marker component: world") if world else None,
+        manifest=None if manifest is None else read_manifest(manifest, config),
+        world=_find_file(folders, world, f"{where}: world") if world else None,
         world_name=world_name or None,
     )
 
 
 def find_folder(item: pytest.Item, name: str | os.PathLike[str]) -> Path:
     """Return the directory relative to the test file, or else relative to the rootdir; the former if neither exists."""
-    places = [base / name for base in (item.path.parent, item.config.rootpath)]
+    places = [base / name for base in _folders(item)]
     return next((place for place in places if system.os.path.isdir(place)), places[0])
 
 
@@ -153,15 +163,18 @@ def load_component(source: Source, engine: WasmEngine, config: pytest.Config) ->
     return config.stash[_COMPONENTS].get(source.content, load, id(engine), id(source.manifest))
 
 
-def _find_file(item: pytest.Item, name: str | os.PathLike[str], where: str) -> Path:
-    """Return the file relative to the test file, or else relative to the rootdir.
+def _folders(item: pytest.Item) -> tuple[Path, Path]:
+    """Return the folders to which the paths in an item's markers are relative."""
+    return item.path.parent, item.config.rootpath
 
-    Raises `InvalidConfiguration`, which names both places, if neither exists.
+
+def _find_file(folders: Sequence[Path], name: str | os.PathLike[str], where: str) -> Path:
+    """Return the file relative to the first of the folders in which it is.
+
+    Raises `InvalidConfiguration`, which names all places, if it is in none.
     """
-    places = tuple(dict.fromkeys(base / name for base in (item.path.parent, item.config.rootpath)))
+    places = tuple(dict.fromkeys(base / name for base in folders))
     for place in places:
         if system.os.path.isfile(place):
             return place
-    raise InvalidConfiguration(
-        f"{item.nodeid}: {where}", os.fspath(name), f"an existing file: {' or '.join(map(str, places))}"
-    )
+    raise InvalidConfiguration(where, os.fspath(name), f"an existing file: {' or '.join(map(str, places))}")

@@ -19,6 +19,8 @@ RERUN_FLAGS = pytest.StashKey[tuple[str, ...]]()
 """The flags without which `pytest <node id>` would not collect the item."""
 STORE: pytest.StashKey[LimitedStore] = pytest.StashKey()
 """The store that the test used."""
+RUNNING: pytest.StashKey[pytest.Item] = pytest.StashKey()
+"""The item that is running, in `config.stash` of a run whose executions are recorded."""
 COST_CHANGES = pytest.StashKey[tuple[str, ...]]()
 """The lines about the entries of the fuel snapshot that are not as recorded, in `config.stash` at the end of a session
 that has one."""

@@ -12,6 +12,7 @@ def test_a_component_is_called_in_every_way(guest):
             """
 def test_call(component, limited_store):
     assert repr(component) == "<kernels.wat, not instantiated yet>"
+    assert "must_grow" in dir(component) and "store" in dir(component)
     assert limited_store.usage is None
     assert component.call("add", 1, 2) == 3
     assert component.add(3, 4) == 7
@@ -45,6 +46,7 @@ def test_instantiation(component):
 
 @pytest.mark.component("broken.wat")
 def test_loading(component):
+    assert "call" in dir(component)
     with pytest.raises(InvalidComponent, match="broken.wat"):
         component.call("run")
 

@@ -15,7 +15,7 @@ from msgspec import structs
 from pytest_airssys_wasm.plugin import adapter
 from pytest_airssys_wasm.plugin.report import section
 from pytest_airssys_wasm.plugin.report.mishaps import telling
-from pytest_airssys_wasm.plugin.stash import DENIED_GROWTHS, KIND, NOTE, OVERRULED, REQUIREMENT
+from pytest_airssys_wasm.plugin.stash import DENIED_GROWTHS, KIND, NOTE, OVERRULED, REQUIREMENT, RUNNING
 from pytest_airssys_wasm.reporting.model import ExecutionRecord, TestRecord
 from pytest_airssys_wasm.runtime.base.originals import monotonic
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
@@ -72,10 +72,12 @@ class Recorder:
         """Remember the test that is running."""
         self._test = item.nodeid if item.stash.get(KIND, "test") in ("test", "check") else None
         self._since = monotonic()
+        item.config.stash[RUNNING] = item
         try:
             return (yield)
         finally:
             self._test = None
+            del item.config.stash[RUNNING]
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(

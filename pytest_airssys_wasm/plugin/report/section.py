@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_airssys_wasm.plugin.item_settings import OriginatedLimits, settings_of
+from pytest_airssys_wasm.plugin.item_settings import origins_of
 from pytest_airssys_wasm.plugin.report.mishaps import telling
 from pytest_airssys_wasm.plugin.settings import SETTINGS
 from pytest_airssys_wasm.plugin.stash import DENIED_GROWTHS, OVERRULED, RERUN_FLAGS, ROOT_FROM_START, STORE
@@ -120,10 +120,9 @@ def _origins(item: pytest.Item, error: WasmError) -> Mapping[str, str]:
 def _origins_of(item: pytest.Item, limits: ResourceLimits) -> Mapping[str, str]:
     """Return the places of limits, as far as they are those of the test and not some that it made itself."""
     try:
-        found = settings_of(item).limits
+        return origins_of(item, limits)
     except WasmError:  # which has failed the test already
         return {}
-    return found.origins if isinstance(found, OriginatedLimits) and found.values is limits else {}
 
 
 def _guest_error(raised: BaseException) -> WasmError | None:

@@ -183,6 +183,19 @@ class Component(ABC):
             names.setdefault(interface, []).append(name)
         return {interface: by_attribute(inner, TAKEN) for interface, inner in names.items()}
 
+    @property
+    def resources(self) -> dict[str, dict[str, tuple[str, ...]]]:
+        """The names of the exported resources that each Python attribute may stand for, by interface.
+
+        Only resources with functions are among them.
+        """
+        return {}
+
+    def offered(self, interface: str) -> list[str]:
+        """Return the attributes of an interface (empty for the root) that can be written in Python, for `dir`."""
+        names = {**self.resources.get(interface, {}), **self.attributes.get(interface, {})}
+        return sorted(name for name in names if name.isidentifier())
+
     def place_of(self, function: str) -> tuple[str, str]:
         """Return the interface (empty for the root) and the name of a function, by its full name."""
         interface, _, name = function.rpartition("#")
@@ -191,6 +204,13 @@ class Component(ABC):
     @abstractmethod
     def parameter_types(self, function: str) -> tuple[Any, ...]:
         """Return the types of a function's parameters: WIT types, or a module's value types by name.
+
+        Raises `UnknownExport`.
+        """
+
+    @abstractmethod
+    def parameter_names(self, function: str) -> tuple[str, ...] | None:
+        """Return the names of a function's parameters; `None` for a module, whose parameters have none.
 
         Raises `UnknownExport`.
         """

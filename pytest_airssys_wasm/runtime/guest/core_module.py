@@ -65,6 +65,10 @@ class CoreModule(Component):
             raise UnknownExport.among(self, function, self._functions)
         return self._functions[function].params
 
+    def parameter_names(self, function: str) -> None:
+        if function not in self._functions:
+            raise UnknownExport.among(self, function, self._functions)
+
     def result_types(self, function: str) -> tuple[str, ...]:
         if function not in self._functions:
             raise UnknownExport.among(self, function, self._functions)

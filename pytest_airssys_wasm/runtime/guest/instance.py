@@ -6,7 +6,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.runtime.guest.component import UnknownExport, check_name, choose
+from pytest_airssys_wasm.runtime.guest.named_arguments import in_order
 from pytest_airssys_wasm.runtime.guest.operations import CallExport
+from pytest_airssys_wasm.runtime.guest.resource_class import ResourceClass
 from pytest_airssys_wasm.runtime.wit.world import full_name
 
 if TYPE_CHECKING:
@@ -24,9 +26,12 @@ class Instance:
     Exports are called by their exact names, or as attributes in snake_case. An attribute stands for the export of
     exactly that name if there is one; if several others remain, it is an error that lists them. As an attribute, a name
     that is a Python keyword or belongs to the instance itself (`call`, `call_async`, `component`, `store`) has a `_`
-    appended. Exports inside an interface are accessed through `instance["pkg:name/iface@1.0.0"]`, or called as
-    `"pkg:name/iface@1.0.0#function"`; those of an instance inside an interface as
-    `"pkg:name/iface@1.0.0#inner#function"`.
+    appended. Arguments may be given by the names of their parameters, as in WIT or in snake_case.
+
+    An exported resource is an attribute that is called to construct one, and has its static functions as attributes:
+    `Bucket` for `bucket`, and also `bucket` if no function has that name. Exports inside an interface are accessed
+    through `instance["pkg:name/iface@1.0.0"]`, or called as `"pkg:name/iface@1.0.0#function"`; those of an instance
+    inside an interface as `"pkg:name/iface@1.0.0#inner#function"`.
 
     As a context manager (`with` or `async with`) an instance closes its store at the end of the block.
     """
@@ -39,30 +44,34 @@ class Instance:
         self._handle = handle
         self._functions: dict[str, Function] = {}
 
-    def call(self, name: str, /, *args: Any) -> Any:
+    def call(self, name: str, /, *args: Any, **named: Any) -> Any:
         """Call an export as one execution. Return its value, or raise the `WasmError` with which it ended.
 
         Raises `UnknownExport` for a name that is not exported, `TypeError` or `ValueError`, which name the position in
         `args`, for a value that does not fit, and `StoreUnusable` for a store that is closed or in use.
         """
         function = self._functions.get(name) if type(name) is str else None
-        return (function or self._function(name))(*args)
+        return (function or self._function(name))(*args, **named)
 
-    async def call_async(self, name: str, /, *args: Any) -> Any:
+    async def call_async(self, name: str, /, *args: Any, **named: Any) -> Any:
         """Call an export without blocking the running asyncio event loop; otherwise the same as `call`.
 
         Cancelling the awaiting task ends the guest.
         """
-        check_name(name)
-        return await self.store.run_async(CallExport(self._handle, name, args))
+        return await self._function(name).call_async(*args, **named)
 
     def __getitem__(self, interface: str) -> Interface:
         """Return the exported interface with this exact name. Raises `UnknownExport` if there is none."""
         return Interface(self, interface)
 
-    def __getattr__(self, name: str) -> Function:
-        function = self.__dict__[name] = _attribute(self, "", name)
-        return function
+    def __getattr__(self, name: str) -> Function | ResourceClass:
+        # Neither knows the instance, so this does not make a cycle.
+        found = self.__dict__[name] = _attribute(self, "", name)
+        return found
+
+    def _ipython_key_completions_(self) -> list[str]:
+        """Return the names of the interfaces, which IPython and Jupyter offer after `[`."""
+        return sorted(filter(None, self.component.attributes))
 
     def _function(self, name: str) -> Function:
         check_name(name)
@@ -74,7 +83,7 @@ class Instance:
         return function
 
     def __dir__(self) -> list[str]:
-        return [*super().__dir__(), *self.component.attributes.get("", ())]
+        return [*super().__dir__(), *self.component.offered("")]
 
     def __enter__(self) -> Self:
         return self
@@ -97,7 +106,7 @@ class Instance:
 
 
 class Interface:
-    """The functions that an instance exports inside one interface."""
+    """The functions and resources that an instance exports inside one interface, as attributes."""
 
     def __init__(self, instance: Instance, name: str) -> None:
         check_name(name)
@@ -106,19 +115,19 @@ class Interface:
         if not name or name not in instance.component.attributes:
             raise UnknownExport.among(instance.component, name, filter(None, instance.component.attributes))
 
-    def call(self, name: str, /, *args: Any) -> Any:
+    def call(self, name: str, /, *args: Any, **named: Any) -> Any:
         """Call a function of the interface by its exact name; otherwise the same as `Instance.call`."""
-        return self._instance.call(f"{self._name}#{name}", *args)
+        return self._instance.call(f"{self._name}#{name}", *args, **named)
 
-    async def call_async(self, name: str, /, *args: Any) -> Any:
+    async def call_async(self, name: str, /, *args: Any, **named: Any) -> Any:
         """Call a function of the interface by its exact name; otherwise the same as `Instance.call_async`."""
-        return await self._instance.call_async(f"{self._name}#{name}", *args)
+        return await self._instance.call_async(f"{self._name}#{name}", *args, **named)
 
-    def __getattr__(self, name: str) -> Function:
+    def __getattr__(self, name: str) -> Function | ResourceClass:
         return _attribute(self._instance, self._name, name)
 
     def __dir__(self) -> list[str]:
-        return [*super().__dir__(), *self._instance.component.attributes.get(self._name, ())]
+        return [*super().__dir__(), *self._instance.component.offered(self._name)]
 
     def __repr__(self) -> str:
         return f"<interface {self._name} of {self._instance!r}>"
@@ -136,8 +145,10 @@ class Function:
         self._name = name
         self._call: Callable[..., Any] | None = None
 
-    def __call__(self, *args: Any) -> Any:
+    def __call__(self, /, *args: Any, **named: Any) -> Any:
         """Call the function; the same as `Instance.call`."""
+        if named:
+            args = in_order(self._handle.component, self._name, args, named)
         if self._call is not None:
             return self._call(*args)
         general = partial(_call, self._store, self._handle, self._name)
@@ -146,8 +157,10 @@ class Function:
         self._call = self._store.direct_call(self._handle, self._name, general) or general
         return value
 
-    async def call_async(self, *args: Any) -> Any:
+    async def call_async(self, /, *args: Any, **named: Any) -> Any:
         """Call the function without blocking the running event loop; the same as `Instance.call_async`."""
+        if named:
+            args = in_order(self._handle.component, self._name, args, named)
         return await self._store.run_async(CallExport(self._handle, self._name, args))
 
     def __repr__(self) -> str:
@@ -158,12 +171,16 @@ def _call(store: Runner, handle: InstanceHandle, name: str, *args: Any) -> Any:
     return store.run(CallExport(handle, name, args))
 
 
-def _attribute(instance: Instance, interface: str, attribute: str) -> Function:
+def _attribute(instance: Instance, interface: str, attribute: str) -> Function | ResourceClass:
     known = instance.component.attributes.get(interface, {})
     names = known.get(attribute)
     if names:
         name = choose(instance.component, attribute, names)
         return instance._function(full_name(interface, name))
+    resources = instance.component.resources.get(interface, {}).get(attribute)
+    if resources:
+        name = choose(instance.component, attribute, resources)
+        return ResourceClass(instance.store, instance._handle, interface, name)
     if attribute.startswith("__"):
         raise AttributeError(attribute)
     elsewhere = (full for full in instance.component.function_names() if full.rpartition("#")[0] != interface)

@@ -12,6 +12,7 @@ from pytest_airssys_wasm.runtime.base.values import WrongType
 from pytest_airssys_wasm.runtime.capi import abi, failures
 from pytest_airssys_wasm.runtime.errors import WasmError
 from pytest_airssys_wasm.runtime.guest.component import by_attribute, choose
+from pytest_airssys_wasm.runtime.guest.named_arguments import in_order
 from pytest_airssys_wasm.runtime.guest.operations import CallExport, DropResource
 from pytest_airssys_wasm.runtime.host.functions import drop_object
 from pytest_airssys_wasm.runtime.wit.types import BorrowType, OwnType
@@ -93,12 +94,21 @@ class Resource:
         if name.startswith("_") or self._instance is None:
             raise AttributeError(name)
         for role, lead in (("method", (self,)), ("static", ())):
-            prefix = f"{self._prefix}[{role}]{self._name}."
-            names = [full[len(prefix) :] for full in self._component.function_names() if full.startswith(prefix)]
-            found = by_attribute(names, _TAKEN).get(name)
+            found = self._named(role).get(name)
             if found:
-                return Method(self._store, self._instance, prefix + choose(self._component, name, found), lead)
+                full = f"{self._prefix}[{role}]{self._name}.{choose(self._component, name, found)}"
+                return Method(self._store, self._instance, full, lead)
         raise AttributeError(f"resource {self._name!r} has no method {name!r}")
+
+    def __dir__(self) -> list[str]:
+        names = {} if self._instance is None else {**self._named("method"), **self._named("static")}
+        return [*super().__dir__(), *filter(str.isidentifier, names)]
+
+    def _named(self, role: str) -> dict[str, tuple[str, ...]]:
+        """Return the names of the functions of this resource with a role, by their attributes."""
+        prefix = f"{self._prefix}[{role}]{self._name}."
+        names = [full[len(prefix) :] for full in self._component.function_names() if full.startswith(prefix)]
+        return by_attribute(names, _TAKEN)
 
     def __repr__(self) -> str:
         state = "" if self._pointer is not None else " (dropped or given away)"
@@ -136,13 +146,18 @@ class Method:
         self._name = name
         self._lead = lead
 
-    def __call__(self, *args: Any) -> Any:
+    def __call__(self, /, *args: Any, **named: Any) -> Any:
         """Call the method as one execution; the same as `Instance.call`."""
-        return self._store.run(CallExport(self._instance, self._name, (*self._lead, *args)))
+        return self._store.run(self._calling(args, named))
 
-    async def call_async(self, *args: Any) -> Any:
+    async def call_async(self, /, *args: Any, **named: Any) -> Any:
         """Call the method without blocking the running event loop; the same as `Instance.call_async`."""
-        return await self._store.run_async(CallExport(self._instance, self._name, (*self._lead, *args)))
+        return await self._store.run_async(self._calling(args, named))
+
+    def _calling(self, args: tuple[Any, ...], named: dict[str, Any]) -> CallExport:
+        if named:
+            args = in_order(self._instance.component, self._name, args, named, leads=len(self._lead))
+        return CallExport(self._instance, self._name, (*self._lead, *args))
 
     def __repr__(self) -> str:
         return f"<{self._name} of {self._instance.component!r}>"

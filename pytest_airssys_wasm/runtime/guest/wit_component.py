@@ -10,6 +10,7 @@ from pytest_airssys_wasm.runtime.base.printable import printable
 from pytest_airssys_wasm.runtime.convert.lifting import compile_lift
 from pytest_airssys_wasm.runtime.convert.lowering import compile_lower
 from pytest_airssys_wasm.runtime.convert.transfer import fixed_size
+from pytest_airssys_wasm.runtime.guest.class_names import by_class_name
 from pytest_airssys_wasm.runtime.guest.component import Component, Items, UnknownExport, check_argument_count
 from pytest_airssys_wasm.runtime.guest.wasi_provided import unprovided
 from pytest_airssys_wasm.runtime.host.unmet_imports import unmet_wit_imports
@@ -96,11 +97,24 @@ class WitComponent(Component):
             raise UnknownExport.among(self, function, self._functions)
         return tuple(type_ for _, type_ in self._functions[function].params)
 
+    def parameter_names(self, function: str) -> tuple[str, ...]:
+        if function not in self._functions:
+            raise UnknownExport.among(self, function, self._functions)
+        return tuple(name for name, _ in self._functions[function].params)
+
     def result_types(self, function: str) -> tuple[WitType, ...]:
         if function not in self._functions:
             raise UnknownExport.among(self, function, self._functions)
         result = self._functions[function].result
         return () if result is None else (result,)
+
+    @cached_property
+    def resources(self) -> dict[str, dict[str, tuple[str, ...]]]:
+        names: dict[str, list[str]] = {}
+        for full in self._functions:
+            interface, name = self.place_of(full)
+            names.setdefault(interface, []).append(name)
+        return {interface: by_class_name(inner) for interface, inner in names.items()}
 
     def prefix_of(self, resource: ResourceType) -> str:
         """Return the prefix of the names of this exported resource's functions: `iface#`, or an empty string."""

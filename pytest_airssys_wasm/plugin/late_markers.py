@@ -1,0 +1,67 @@
+"""The refusal of markers that are added to a test after the fixtures on which they act, so that they have no effect."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_airssys_wasm.plugin.markers import Written
+from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pytest
+
+_ACTS_ON = {
+    "_wasm_source": frozenset({"component"}),
+    "wasm_limits": frozenset({"component", "fuel", "memory", "timeout_ms", "wasm_limits"}),
+    "limited_store": frozenset({"component", "fuel", "memory", "timeout_ms", "wasm_limits", "wasi"}),
+}
+"""The markers that each fixture has read when it is set up. `fuel_snapshot` is read after the test."""
+
+
+def refuse_late_markers(request: pytest.FixtureRequest) -> None:
+    """Refuse, until the fixture is torn down, further markers that it would have had to know.
+
+    Adding one with `request.node.add_marker` or `request.applymarker` raises `InvalidConfiguration`: the test would
+    pass or fail under other limits than it says.
+    """
+    item, fixture = request.node, request.fixturename
+    assert fixture is not None
+    add, wanted = item.add_marker, _ACTS_ON[fixture]
+    # An attribute of this one item hides the method; those of several fixtures are nested in each other.
+    item.add_marker = _refusing(item, add, wanted, fixture)
+
+    def allow() -> None:
+        vars(item).pop("add_marker", None)
+
+    request.addfinalizer(allow)
+
+
+def _refusing(item: pytest.Item, add: Callable[..., None], names: frozenset[str], fixture: str) -> Callable[..., None]:
+    place = "component" if fixture == "_wasm_source" else fixture
+
+    def add_marker(marker: str | pytest.MarkDecorator, append: bool = True) -> None:
+        name = marker if isinstance(marker, str) else getattr(marker, "name", "")
+        if name in names:
+            text = f"@pytest.mark.{name}" if isinstance(marker, str) else f"@pytest.mark.{Written(marker.mark)!r}"
+            raise InvalidConfiguration(
+                f"{item.nodeid}: marker {name}",
+                _Late(text, place),
+                f"a marker that is there before the fixture {place} is set up: {text} on the test, its class or "
+                "module, or added by an autouse fixture",
+            )
+        add(marker, append)
+
+    return add_marker
+
+
+class _Late:
+    """A marker that came too late, as messages say it."""
+
+    def __init__(self, text: str, fixture: str) -> None:
+        self._text = text
+        self._fixture = fixture
+
+    def __repr__(self) -> str:
+        return f"{self._text} too late, when {self._fixture} was there already, so that it would have no effect"

@@ -14,11 +14,11 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 from support.planted_guests import SOUND
 
+ROOT = Path(__file__).resolve().parent.parent
 MANIFEST = """
 [component]
 name = "guest"

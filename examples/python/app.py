@@ -32,6 +32,8 @@ class WitWorld(wit_world.WitWorld):
             table = Path(path).read_text("utf-8")
         except OSError as error:
             raise Err(f"{path}: {error.strerror}") from error
+        except ValueError as error:  # not a path, or not UTF-8
+            raise Err(f"{path}: {error}") from error
         return self.summarise(table)
 
 
@@ -43,6 +45,6 @@ def _column(name: str, cells: list[str]) -> Column:
 def _numbers(cells: list[str]) -> Numbers | None:
     try:
         values = [float(cell) for cell in cells]
-    except ValueError:
+        return Numbers(min(values), fmean(values), median(values), max(values)) if values else None
+    except (ValueError, OverflowError):  # other cells, both infinities, or a sum beyond the largest number
         return None
-    return Numbers(min(values), fmean(values), median(values), max(values)) if values else None

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
 _FIRST_CHARACTERS = "a0 "
 """The simplest characters. The others follow in the order of their code points."""
+_EDGES = ("\x7f", "\x80", "\ud7ff", "\ue000", "\uffff", "\U00010000")
+"""The characters at the ends of ranges."""
+_LOWEST = (-(2**7), -(2**15), -(2**31), -(2**63))
+"""The lowest numbers of the types, whose opposites do not fit."""
 _INTEGRAL = 2.0**53
 
 
@@ -92,7 +96,7 @@ def neighbours(value: Any, type_: WitType) -> Iterator[Any]:
 
 def _integers(value: int) -> Iterator[int]:
     if value < 0:
-        yield -value - 1 if value == -(2**63) or value == -(2**31) else -value
+        yield -value - 1 if value in _LOWEST else -value
     change = value
     while change:
         yield value - change
@@ -132,6 +136,8 @@ def _characters(value: str) -> Iterator[str]:
     yield from _FIRST_CHARACTERS[:rank]
     if rank < len(_FIRST_CHARACTERS):
         return
+    # The ends of ranges: halving the difference to a character passes over them.
+    yield from (one for one in _EDGES if len(_FIRST_CHARACTERS) <= _rank(one) < rank)
     for code in _integers(ord(value)):
         if not 0xD800 <= code < 0xE000 and _rank(chr(code)) >= len(_FIRST_CHARACTERS):
             yield chr(code)

@@ -132,10 +132,16 @@ def _type(wit_type: WitType | str) -> WitType:
     return Primitive(wit_type) if isinstance(wit_type, str) else wit_type
 
 
-@st.composite
-def _bounded(draw: DrawFn, makers: _Makers, strategy: SearchStrategy[Any]) -> Any:
-    makers.left = makers.max_size
-    return draw(strategy)
+def _bounded(makers: _Makers, strategy: SearchStrategy[Any]) -> SearchStrategy[Any]:
+    """Return a strategy whose examples begin with the whole budget."""
+
+    # Without parameters, because Hypothesis shows them, and warns where that takes long: those of nested records do.
+    @st.composite
+    def bounded(draw: DrawFn) -> Any:
+        makers.left = makers.max_size
+        return draw(strategy)
+
+    return bounded()
 
 
 _OVER = object()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_airssys_wasm.analysis import CannotRepeat, worst_case
 from pytest_airssys_wasm.fuzzing.export_check import allowance, entry_lines, guest_of, table_of, test_lines
+from pytest_airssys_wasm.fuzzing.minimising import minimise
 from pytest_airssys_wasm.fuzzing.trials import call_text, try_call, unrecorded
 from pytest_airssys_wasm.runtime.base.figures import percent, size
+from pytest_airssys_wasm.runtime.base.originals import monotonic
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.validation.unfit import Unfit, remedy
 
@@ -37,7 +39,7 @@ def check_worst_case(candidate: Candidate, export: str, plan: Plan) -> str:
         except CannotRepeat as error:
             return f"not searched: {error}"
         if worst.verdict in _LIMITS:
-            _raise_if_reached(candidate, guest, export, worst)
+            _raise_if_reached(candidate, guest, export, worst, plan)
         notes.append(_note(guest, worst, measure))
     return f"{'; '.join(notes)}; seed {plan.seed}"
 
@@ -69,19 +71,37 @@ def _note(guest: Guest, worst: WorstCase, measure: str) -> str:
     return f"{worst.call}: {worst.fuel:,} fuel{share}{growth} ({worst.executions:,} runs{cut})"
 
 
-def _raise_if_reached(candidate: Candidate, guest: Guest, export: str, worst: WorstCase) -> None:
-    """Make the call again with a budget of its own, and raise `Unfit` if it reaches a limit that is not allowed."""
+def _raise_if_reached(candidate: Candidate, guest: Guest, export: str, worst: WorstCase, plan: Plan) -> None:
+    """Make the call again with a budget of its own, and raise `Unfit` with the smallest arguments that reach the same
+    limit, unless that is allowed.
+    """
     trial = try_call(guest, export, worst.arguments)
     allowed = table_of(candidate).allow.get(export, ())
     if trial.error is None or trial.verdict not in _LIMITS or not set(allowed).isdisjoint(trial.kinds):
         return
+    with unrecorded(guest.engine):
+        arguments = _smallest(guest, export, worst.arguments, trial.verdict, plan.shrink_s)
+    trial = try_call(guest, export, arguments)
+    assert trial.error is not None
     growth = "" if worst.growth is None else f"; the cost grows like {worst.growth}"
-    reason = f"{call_text(guest.component, export, worst.arguments)} ended with {trial.words}{growth}"
+    reason = f"{call_text(guest.component, export, arguments)} ended with {trial.words}{growth}"
     details = [
-        f"found in {worst.executions:,} runs",
-        *entry_lines(export, worst.arguments),
-        *test_lines(candidate, guest.component, export, worst.arguments),
+        f"found in {worst.executions:,} runs (profile {plan.profile}, seed {plan.seed})",
+        *entry_lines(export, arguments),
+        *test_lines(candidate, guest.component, export, arguments),
     ]
     advice = f"{remedy(trial.error, candidate.origins)}; or lower max_size of [fuzz] to the sizes that are possible"
     unfit = Unfit(reason, f"{advice}; if it is right, allow it: {allowance(export, trial.kinds[0])}", details)
     raise unfit from trial.error
+
+
+def _smallest(
+    guest: Guest, export: str, arguments: tuple[Any, ...], verdict: Verdict, shrink_s: float
+) -> tuple[Any, ...]:
+    """Return arguments that still reach the limit, and of which no simpler neighbour does; or the best ones so far."""
+    ends_at = monotonic() + shrink_s
+
+    def fails(args: tuple[Any, ...]) -> bool:
+        return try_call(guest, export, args).verdict is verdict
+
+    return minimise(arguments, guest.component.parameter_types(export), fails, lambda: monotonic() >= ends_at)

@@ -59,12 +59,12 @@ def test_the_same_seed_gives_the_same(engine):
     assert first.fuel <= other.fuel * 1.2
 
 
-def test_arguments_that_reach_a_limit_end_the_search(engine):
+def test_arguments_that_reach_a_limit_end_the_search_and_smaller_ones_show_the_growth(engine):
     guest = engine.load(component(DEAR["cube"]))
     limits = ResourceLimits(memory="1 MiB", fuel=50_000, timeout_ms=20_000)
     worst = analysis.worst_case(guest, "f", limits=limits)
-    assert (worst.verdict, worst.growth) == (Verdict.OUT_OF_FUEL, None)
-    assert worst.executions < 10
+    assert (worst.verdict, worst.growth) == (Verdict.OUT_OF_FUEL, "n^3")
+    assert worst.executions < 60
     with pytest.raises(WasmError):
         engine.execute(guest, "f", *worst.arguments, limits=limits)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis.database import InMemoryExampleDatabase
 
-from pytest_airssys_wasm import HostFunctions, ResourceLimits, Wasi
+from pytest_airssys_wasm import HostFunctions, OutOfFuel, ResourceLimits, Wasi
 from pytest_airssys_wasm.fuzzing.export_check import UnneededAllowance, check_export
 from pytest_airssys_wasm.fuzzing.limit_laws import check_limit_laws
 from pytest_airssys_wasm.fuzzing.search import Plan
@@ -248,6 +248,17 @@ def test_arguments_that_reach_the_fuel_limit_fail_with_the_growth_of_the_cost(en
     assert '[fuzz.allow] "sort" = ["out-of-fuel"]' in unfit.remedy
     fuzz = '[fuzz.allow]\n"sort" = ["out-of-fuel"]\n'
     check_worst_case(candidate(engine, QUADRATIC, limits=limits, fuzz=fuzz), "sort", plan(examples=200))
+
+
+def test_arguments_that_reach_the_fuel_limit_are_shrunk_and_the_growth_is_named(engine):
+    limits = ResourceLimits(memory="1 MiB", fuel=30_000, timeout_ms=20_000)
+    unfit = the_fault(check_worst_case, candidate(engine, QUADRATIC, limits=limits), "sort", plan(examples=200))
+    size = unfit.reason.count("0")
+    assert f"sort([{', '.join(['0'] * size)}]) ended with out-of-fuel; the cost grows like n^2" == unfit.reason
+    guest = engine.load(QUADRATIC)
+    engine.execute(guest, "sort", bytes(size - 1), limits=limits)
+    with pytest.raises(OutOfFuel):
+        engine.execute(guest, "sort", bytes(size), limits=limits)
 
 
 def test_the_dearest_call_is_told_with_its_share_of_the_limit_and_the_growth(engine):

@@ -201,6 +201,12 @@ def test_minimising_reaches_what_shrinking_by_choices_does_not():
     assert minimise(found, types, fails, lambda: False) == ("x", 70_000, [-301], Variant("b", 0.0))
 
 
+@pytest.mark.parametrize("start", ["\U0010ffff", "\U0001f600", "\ud7ff"])
+def test_minimising_a_character_reaches_the_ends_of_ranges(start):
+    fails = {"\ud7ff", "\U0001f600", "\U0010ffff"}.__contains__
+    assert minimise((start,), ["char"], lambda args: fails(args[0]), lambda: False) == ("\ud7ff",)
+
+
 @given(TYPES.flatmap(lambda type_: st.tuples(st.just(type_), values(type_, max_size=8))))
 @settings(max_examples=30)
 def test_simpler_values_fit_their_type_too(pair):
@@ -233,3 +239,12 @@ def test_variations_reach_what_is_several_steps_away():
         seen.append(args)
     assert any(b"MAGC" in data and "MAGC" in text for data, text in seen)
     assert any(len(data) > 3 and len({*data}) == 1 for data, _ in seen)
+
+
+def test_strategies_are_short_when_they_are_shown():
+    """Hypothesis shows the strategies of rules that cannot be used, and warns where that takes long."""
+    nested: object = Primitive("u64")
+    for depth in range(3):
+        nested = RecordType(tuple((f"field-{depth}-{index}", nested) for index in range(8)))
+    assert len(repr(values(nested))) < 200
+    assert len(repr(all_values([nested, nested]))) < 200

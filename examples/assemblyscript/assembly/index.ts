@@ -1,4 +1,5 @@
 const BARS = "▁▂▃▄▅▆▇█";
+const MOST_COLUMNS: u32 = 240;
 
 /** The mean of each of `width` stretches of the series, which are equally long; a short series is stretched. */
 function resample(series: StaticArray<f64>, width: u32): StaticArray<f64> {
@@ -58,6 +59,7 @@ export function draw(data: usize, length: usize, width: u32): usize {
   heap.free(data);
   if (length == 0) return give(true, "there is nothing to draw");
   if (!isFiniteSeries(series)) return give(true, "not all numbers are finite");
+  if (width > MOST_COLUMNS) return give(true, "a line has at most 240 columns");
   if (width == 0) return give(false, "");
   return give(false, bars(resample(series, width)));
 }

@@ -40,6 +40,17 @@ def test_it_reads_a_file_that_it_was_granted(component):
     ]
 
 
+def test_a_path_that_is_not_one_is_refused(component):
+    """Found by fuzzing: Python raises a ValueError, which trapped."""
+    assert "embedded null" in component.summarise_file("\0").error
+
+
+@pytest.mark.parametrize("cells", [["inf", "-inf"], ["1e308", "1e308"]])
+def test_numbers_without_a_mean_are_no_numbers(component, cells):
+    (column,) = component.summarise("\n".join(["a", *cells])).value
+    assert column.numbers is None
+
+
 @pytest.mark.wasi  # links WASI and grants nothing
 @pytest.mark.parametrize("path", ["/data/cities.csv", "/etc/passwd"])
 def test_it_reads_no_file_that_it_was_not_granted(component, path):

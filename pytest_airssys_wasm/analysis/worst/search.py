@@ -164,7 +164,6 @@ class _Search:
         self._pool: list[_Trial] = []
         self._tried: set[str] = set()
         self._returned = 0
-        self._is_limited = False
 
     def worst(self) -> WorstCase:
         """Return the dearest arguments."""
@@ -177,7 +176,8 @@ class _Search:
             pass
         best = self._pool[0]
         is_complete = not self._deadline.is_over
-        growth = None if self._is_limited else self._growth()
+        # Each smaller size may take as long as the timeout, too.
+        growth = None if best.done.verdict is Verdict.TIMEOUT else self._growth()
         return WorstCase(
             export=self._export,
             arguments=self._lowered(best.arguments),
@@ -220,7 +220,6 @@ class _Search:
         if done.verdict in _AT_A_LIMIT:
             self._pool.remove(trial)
             self._pool.insert(0, trial)  # its whole cost is not known, but is more than the limit
-            self._is_limited = True
             raise _Over
 
     def _shapes(self) -> Iterator[Callable[[int], Arguments]]:
@@ -310,17 +309,27 @@ class _Search:
         if not any(map(has_size, self._types)) or self._max_size < 4:
             return None
         best = self._pool[0]
-        count = min(self._most - self._guest.runs, _GROWTH_RUNS)
-        step = max(1, self._max_size // max(1, count - 1))
-        sizes = list(range(self._max_size, 0, -step))[: max(0, count)]
         costs: dict[int, int] = {}
-        for size in sizes:
-            if self._deadline.is_over:
-                break
+
+        def measure(size: int) -> bool:
             make = best.make
             done = self._run(shortened_each(self._types, best.arguments, size) if make is None else make(size))
             if done.error is None:
                 costs[size] = done.fuel if self._measure == "fuel" else done.peak_memory_bytes
+            return done.error is None
+
+        largest = self._max_size
+        if best.done.verdict in _AT_A_LIMIT:  # smaller sizes may return
+            largest //= 2
+            while largest > 1 and not self._deadline.is_over and not measure(largest):
+                largest //= 2
+        count = min(self._most - self._guest.runs, _GROWTH_RUNS)
+        step = max(1, largest // max(1, count - 1))
+        for size in list(range(largest, 0, -step))[: max(0, count)]:
+            if self._deadline.is_over:
+                break
+            if size not in costs:
+                measure(size)
         return growth_of(costs)
 
 

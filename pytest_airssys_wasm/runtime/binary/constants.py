@@ -15,7 +15,7 @@ import struct
 from bisect import bisect_right
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
+from itertools import groupby, islice
 from typing import TYPE_CHECKING, TypeVar
 
 from pytest_airssys_wasm.runtime.binary.byte_reader import Malformed, Reader
@@ -23,7 +23,7 @@ from pytest_airssys_wasm.runtime.binary.component_reader import COMPONENT_MAGIC,
 from pytest_airssys_wasm.runtime.binary.const_expr import read_const_expr
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 T = TypeVar("T")
 
@@ -32,7 +32,7 @@ _MOST_BYTES = 8 * 2**20
 """The maximum number of bytes of code and data that are searched, which takes about a second."""
 _MOST_CONSTANTS = 512
 """The maximum number of constants of each kind."""
-_MOST_RUNS = 64
+_MOST_RUNS = 128
 _MOST_MATCHES = 100_000
 """The maximum number of places in the code of one module that are looked at for one kind of constant."""
 _MOST_CHARACTERS = 64
@@ -42,8 +42,10 @@ _I32, _I64 = rb"\x41([\x80-\xff]{0,4}[\x00-\x7f])", rb"\x42([\x80-\xff]{0,9}[\x0
 # Between the constant and the operation that uses it, nothing stands: it is the last operand. Beside comparisons these
 # are br_table, and the arithmetic into which compilers turn comparisons of ranges: add, sub, and, xor.
 _COMPARED = re.compile(rb"(?:" + _I32 + rb"[\x46-\x4f\x6a\x6b\x71\x73])|(?:" + _I64 + rb"[\x51-\x5a\x7c\x7d\x83\x85])")
-_TESTED = re.compile(_I32 + rb"[\x46\x47\x73\x6b]")
-"""A constant for equality, of which several in a row may be the characters of a word."""
+_TESTED = re.compile(rb"(?:" + _I32 + rb"[\x46\x47\x73\x6b])|(?:" + _I64 + rb"[\x51\x52\x85\x7d])")
+"""A constant for equality, of which several in a row may be the characters of a word, or pieces of it."""
+_WIDEST = 4
+"""The maximum number of numbers that are put together to a word where one of them is several characters."""
 _ANY = re.compile(rb"(?:" + _I32 + rb")|(?:" + _I64 + rb")")
 _FLOAT = re.compile(rb"\x43(.{4})|\x44(.{8})", re.DOTALL)
 _COMPARED_FLOAT = re.compile(rb"\x43(.{4})[\x5b-\x60\x92-\x98]|\x44(.{8})[\x61-\x66\xa0-\xa6]", re.DOTALL)
@@ -212,24 +214,59 @@ def _as_bytes(number: int) -> Iterator[bytes]:
 
 
 def _words(code: bytes) -> Iterator[bytes]:
-    """Yield the words whose characters the code compares one after the other."""
-    word, end = bytearray(), 0
+    """Yield the words whose characters the code compares one after the other, or several at once, as compilers do."""
+    pieces: list[bytes] = []
+    end = 0
     for match in islice(_TESTED.finditer(code), _MOST_MATCHES):
-        value = _leb128(match[1])
+        piece = _piece(_signed(match))
         is_near = match.start() - end < _MOST_CHARACTERS
         end = match.end()
-        if not is_near or not 0 < value < 256 or len(word) >= 16:
-            yield from _as_word(word)
-            word.clear()
-        if 0 < value < 256:
-            word.append(value)
-    yield from _as_word(word)
+        if not is_near or not piece or sum(map(len, pieces)) >= 16:
+            yield from _as_words(pieces)
+            pieces.clear()
+        if piece:
+            pieces.append(piece)
+    yield from _as_words(pieces)
 
 
-def _as_word(word: bytearray) -> Iterator[bytes]:
+def _piece(value: int) -> bytes:
+    """Return the character that a number is, or the printable ones, in the order of memory; empty if it is neither."""
+    if 0 < value < 256:
+        return bytes([value])
+    characters = value.to_bytes(8, "little", signed=True).rstrip(b"\0")
+    return characters if all(0x20 <= byte < 0x7F for byte in characters) else b""
+
+
+def _as_words(pieces: Sequence[bytes]) -> Iterator[bytes]:
+    """Yield the words that single characters make in a row, and those that a few neighbours make of which one has
+    several characters: as they follow each other, in the other order, and with what they share once, as overlapping
+    loads do.
+    """
+    for is_single, row in groupby(pieces, key=lambda piece: len(piece) == 1):
+        if is_single:
+            yield from _as_word(b"".join(row))
+    for width in range(2, _WIDEST + 1):
+        for start in range(len(pieces) - width + 1):
+            some = pieces[start : start + width]
+            if max(map(len, some)) > 1:
+                for ordered in (some, some[::-1]):
+                    yield from _as_word(b"".join(ordered))
+                    yield from _as_word(_merged(ordered))
+
+
+def _as_word(word: bytes) -> Iterator[bytes]:
     """Yield the word if at least half of it is printable: small numbers are more often cases and sizes."""
     if len(word) > 1 and 2 * sum(0x20 <= byte < 0x7F for byte in word) >= len(word):
-        yield bytes(word)
+        yield word
+
+
+def _merged(pieces: Sequence[bytes]) -> bytes:
+    word = b""
+    for piece in pieces:
+        most = min(len(word), len(piece))
+        shared = next((size for size in range(most, 0, -1) if word.endswith(piece[:size])), 0)
+        word += piece[shared:]
+    return word
 
 
 def _slices(code: bytes, segments: Mapping[int, bytes]) -> Iterator[bytes]:

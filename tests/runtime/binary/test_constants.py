@@ -46,6 +46,27 @@ def test_texts_are_found_in_data_in_large_integers_and_in_characters_that_are_co
     assert {b"MAGC", b"XY", b"HelloWorldMagicPie", b"\xff\xfe\xfd", b"f"} <= set(found.texts)
 
 
+COMPARED_AS_COMPILERS_DO = {
+    b"R-7Q!": [("i32", 0x51372D52), ("i32", 33)],
+    b"R-7Q!?": [("i32", 0x51372D52), ("i32", 0x3F21)],
+    b"abcdefg": [("i32", 0x64636261), ("i32", 0x67666564)],
+    b"GET /index": [("i64", 0x6E692F2054454700 >> 8 | 0x64 << 56), ("i32", 0x7865)],
+}
+"""Texts, with the numbers as which compilers compare them: several characters at once, the last ones of which overlap."""
+
+
+@pytest.mark.parametrize("text", COMPARED_AS_COMPILERS_DO)
+@pytest.mark.parametrize("is_last_first", [False, True])
+def test_a_text_that_is_compared_in_pieces_is_found_as_a_whole(text, is_last_first):
+    pieces = COMPARED_AS_COMPILERS_DO[text]
+    code = " ".join(
+        f"({of}.eq ({of}.load (local.get 0)) ({of}.const {number})) drop"
+        for of, number in (pieces[::-1] if is_last_first else pieces)
+    )
+    before, after = ("(i32.eq (local.get 0) (i32.const 32)) drop",) * 2
+    assert text in harvested(f"(module (memory 1) (func (param i32) {before} {code} {after}))").texts
+
+
 def test_a_part_of_a_segment_is_found_by_its_address_and_size():
     text = '(module (memory 1) (data (i32.const 16) "HelloWorldMagicPie") (func (result i32 i32) i32.const 26 i32.const 5))'
     assert b"Magic" in harvested(text).texts

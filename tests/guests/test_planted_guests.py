@@ -1,0 +1,61 @@
+"""The planted guests come out of their sources byte for byte, and fuzzing finds the faults of the one that is too large to commit."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support.checkout import ROOT
+
+pytestmark = pytest.mark.guests
+
+PLANTED = ROOT / "tests" / "fuzzing" / "guests"
+
+
+@pytest.fixture(scope="module")
+def tools(tmp_path_factory):
+    return tmp_path_factory.mktemp("tools")
+
+
+def built(name, tools, folder):
+    build = [sys.executable, PLANTED / "build_planted.py", name, "--out", folder, "--tools", tools]
+    done = subprocess.run(build, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout[-3_000:] + done.stderr[-3_000:]
+    return folder / f"{name}.wasm"
+
+
+@pytest.mark.parametrize("name", ["parcels", "notes", "orders"])
+def test_a_committed_guest_comes_out_of_its_source_byte_for_byte(name, tools, tmp_path):
+    if not shutil.which("npm"):
+        pytest.skip("not here: npm")
+    if name == "orders" and not Path("/usr/lib/rustlib/wasm32-unknown-unknown/lib").exists():
+        pytest.skip("not here: Debian's rustc with libstd-rust-dev-wasm32")
+    assert built(name, tools, tmp_path).read_bytes() == (PLANTED / name / f"{name}.wasm").read_bytes()
+
+
+def test_the_faults_of_a_guest_in_javascript_are_found(tools, tmp_path):
+    if not shutil.which("npm"):
+        pytest.skip("not here: npm")
+    built("words", tools, tmp_path)
+    shutil.copy(PLANTED / "words" / "Component.toml", tmp_path)
+    options = ["-rA", "-p", "no:cacheprovider", "--airssys-wasm", "--wasm-conformance=never", "--wasm-fuzz=ci"]
+    command = [sys.executable, "-m", "pytest", *options, "-k", "fuzz or worst-case", "."]
+    environment = {**os.environ, "COLUMNS": "200"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
+    for sentence in (
+        r"width\(square\(0\)\) ended with trap \(unreachable\)",
+        r"last\(\[\]\) ended with trap \(unreachable\)",
+        r"number\(.*\) returned \d+, and in another fresh instance \d+",
+    ):
+        assert re.search(rf"^{sentence}", done.stdout, re.MULTILINE), done.stdout[-3_000:]
+    assert set(re.findall(r"^FAILED \S+::(\S+)", done.stdout, re.MULTILINE)) == {
+        "fuzz[width]",
+        "fuzz[last]",
+        "fuzz[number]",
+    }

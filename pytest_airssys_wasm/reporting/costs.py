@@ -95,7 +95,8 @@ def cost_texts(costs: Sequence[Cost | None]) -> Iterator[str]:
 def _change(figure: int, base: int) -> str:
     if not base:
         return f"+{figure:,}"
-    return f"{figure - base:+,}, {100 * (figure - base) / base:+,.1f} %"
+    share = f"{100 * (figure - base) / base:+,.1f} %"
+    return f"{figure - base:+,}, {'<0.1 %' if share[1:] == '0.0 %' else share}"
 
 
 def _costs(executions: Iterable[ExecutionRecord]) -> dict[_Key, Cost]:

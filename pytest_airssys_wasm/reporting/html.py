@@ -13,7 +13,9 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from pytest_airssys_wasm.reporting import formatting
+from pytest_airssys_wasm.reporting.anchors import Anchors
 from pytest_airssys_wasm.reporting.changes import costs_more
+from pytest_airssys_wasm.reporting.components import by_component
 from pytest_airssys_wasm.reporting.costs import cost_texts
 from pytest_airssys_wasm.reporting.formatting import cut
 from pytest_airssys_wasm.reporting.plots import plots
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 
 MOST_TESTS = 2_000
 MOST_ROWS = 1_000
+MOST_BARS = 400
 MOST_CHANGES = 500
 MOST_EXECUTIONS = 2_000
 MOST_EXECUTIONS_OF_A_TEST = 8
@@ -83,6 +86,7 @@ def render(report: Report, changes: Changes | None = None) -> str:
     """
     script, style = inline_resource("report.js"), inline_resource("report.css")
     summaries = by_export(report.executions)
+    components = by_component(report, MOST_BARS)
     folded = list(_folded(report))
     chapters = {one.node_id for one in folded}
     unfolded = [test for test in report.tests if chapter_of(test) not in chapters]
@@ -104,6 +108,12 @@ def render(report: Report, changes: Changes | None = None) -> str:
             refused_note=formatting.REFUSED,
             has_lower_bounds=any(one.lower_bounds for one in summaries),
             chapters=by_chapter(report),
+            components=components,
+            bars_left_out=max(0, len(summaries) - MOST_BARS),
+            drawn={(row.summary.component, row.summary.export) for one in components for row in one.exports},
+            anchor=Anchors.of,
+            new_anchor=Anchors().give,
+            shown_tests={one.test for one in failed_first(unfolded)[:MOST_TESTS]},
             plots=asdict(plots(report)),
             # Trusted text of this package: the browser runs these two and nothing else.
             script=Markup(script),

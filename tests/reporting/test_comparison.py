@@ -163,6 +163,11 @@ def test_costs_that_differ_are_shown_with_their_change():
     assert "| 200 fuel, peak 64 KiB | 250 fuel (+50, +25.0 %), peak 128 KiB |" in text
 
 
+def test_a_small_change_is_not_told_as_none():
+    text = shown([execution(fuel_consumed=20_000)], [execution(fuel_consumed=19_999)])
+    assert "19,999 fuel (-1, <0.1 %)" in text
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -24,13 +24,20 @@ from pytest_airssys_wasm.runtime.base.printable import counted, printable
 from pytest_airssys_wasm.validation import ORDER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from pytest_airssys_wasm.plugin.report.records import Collection
     from pytest_airssys_wasm.reporting.changes import Changes
     from pytest_airssys_wasm.reporting.model import TestRecord
 
+_MARKUP: Mapping[table.Tone, dict[str, bool]] = {
+    "plain": {},
+    "heading": {"bold": True},
+    "good": {"green": True},
+    "near": {"yellow": True},
+    "bad": {"red": True},
+}
 _MOST_CHANGES = 20
 """The maximum number of tests, and of costs, that the terminal shows of the changes since an earlier report."""
 
@@ -107,7 +114,9 @@ class Summary:
         if lines:
             terminalreporter.section("WebAssembly executions")
         for line in lines:
-            terminalreporter.line(line)
+            for piece in line.pieces:
+                terminalreporter.write(piece.text, **_MARKUP[piece.tone])
+            terminalreporter.line("")
 
     def _show_checks(self, terminalreporter: pytest.TerminalReporter) -> None:
         passed = [one for one in self._collection.tests if one.kind == "check" and one.outcome == "passed"]

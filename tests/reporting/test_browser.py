@@ -179,6 +179,18 @@ def test_text_is_told_from_its_ground_in_both_schemes(show, scheme):
         assert (max(one, ground) + 0.05) / (min(one, ground) + 0.05) >= 4.5  # WCAG 2.1, 1.4.3
 
 
+def test_the_tables_fit_on_paper(show):
+    most = dict(fuel_consumed=2**40, fuel_limit=2**41, verdict="out-of-memory", export="demo:kv/store@1.0.0#parse")
+    browser = show(report(executions=[execution(**most)]))
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    paper = {"width": 718, "height": 1000, "deviceScaleFactor": 1, "mobile": False}  # A4 within its margins
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", paper)
+    widest = browser.execute_script("return document.querySelector('#exports table').getBoundingClientRect().right")
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    assert widest <= 718
+
+
 def luminance(colour):
     """The relative luminance of a colour such as `rgb(1, 2, 3)`, as WCAG 2.1 defines it."""
     shares = [int(number) / 255 for number in re.findall(r"\d+", colour)[:3]]

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_airssys_wasm.reporting import json_report
-from pytest_airssys_wasm.reporting.comparison import compare, render
+from pytest_airssys_wasm.reporting.comparison import compare
+from pytest_airssys_wasm.reporting.side_by_side import render
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
 if TYPE_CHECKING:

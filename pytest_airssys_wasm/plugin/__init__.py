@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from pytest_airssys_wasm.plugin.suite.selection import Selection
+    from pytest_airssys_wasm.reporting.model import Report
 
 __all__ = [
     "_wasm_source",
@@ -157,6 +158,7 @@ def _record(config: pytest.Config, settings: Settings) -> None:
     shows_passed = not set("AP").isdisjoint(config.getoption("reportchars", None) or "")
     is_wanted = (
         settings.wasm_report
+        or settings.wasm_report_against
         or settings.wasm_summary
         or config.get_verbosity() > 0
         or shows_passed
@@ -177,7 +179,20 @@ def _record(config: pytest.Config, settings: Settings) -> None:
 
     collection = Collection()
     config.pluginmanager.register(collection)
-    config.pluginmanager.register(Summary(config, collection))
+    config.pluginmanager.register(Summary(config, collection, _earlier_report(settings)))
+
+
+def _earlier_report(settings: Settings) -> Report | None:
+    """Read the report of `--wasm-report-against`, before this run may replace the file."""
+    if settings.wasm_report_against is None:
+        return None
+    from pytest_airssys_wasm.reporting import json_report
+    from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
+
+    try:
+        return json_report.read(settings.wasm_report_against)
+    except InvalidConfiguration as error:
+        raise pytest.UsageError(f"wasm_report_against: {error}") from None
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:

@@ -294,6 +294,14 @@ OPTIONS = (
         "Repeatable.",
     ),
     Option(
+        key="wasm_report_against",
+        metavar="FILE",
+        must_exist=True,
+        parse=_parse_path("the path of a .json report"),
+        help="Show what differs from this earlier JSON report, in outcomes and costs of the tests that both have: at "
+        "the end of the run, and in the .md and .html reports of --wasm-report.",
+    ),
+    Option(
         key="wasm_summary",
         help="Show at the end of the run how much of its limits each export used, as -v does.",
     ),

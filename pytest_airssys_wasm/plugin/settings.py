@@ -45,6 +45,7 @@ class Settings(NamedTuple):
     wasm_timeout_scale: float = 1.0
     wasm_isolation: str | None = None
     wasm_report: tuple[Path, ...] = ()
+    wasm_report_against: Path | None = None
     wasm_summary: bool = False
     wasm_fuel_snapshot: str | None = None
     wasm_fuel_tolerance: "Fraction | None" = None

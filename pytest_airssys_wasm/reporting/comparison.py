@@ -1,30 +1,22 @@
-"""The comparison of several reports, as data and as Markdown: outcomes by requirement, and the cases that differ."""
+"""The comparison of several reports: outcomes by requirement, and the tests and costs that differ."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from itertools import groupby
 from typing import TYPE_CHECKING
 
-from pytest_airssys_wasm.reporting import formatting
 from pytest_airssys_wasm.reporting.costs import cost_differences
-from pytest_airssys_wasm.reporting.markdown import COUNTED, code, escape, more, prose, table_row
 from pytest_airssys_wasm.reporting.summaries import CategoryCounts, count_categories
-from pytest_airssys_wasm.runtime.base.figures import size
-from pytest_airssys_wasm.runtime.base.printable import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from pytest_airssys_wasm.reporting.costs import Cost, CostDifference
+    from pytest_airssys_wasm.reporting.costs import CostDifference
     from pytest_airssys_wasm.reporting.model import Report, RequirementRecord, SessionInfo, TestRecord
 
 NOT_RUN = "not run"
 """The category of a case that a report does not have."""
-MOST_CASES = 2_000
-MOST_COSTS = 2_000
-_MOST_REASON = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,11 +92,6 @@ def compare(reports: Mapping[str, Report]) -> Comparison:
     )
 
 
-def render(comparison: Comparison) -> str:
-    """Write the comparison as Markdown: the reports, the requirements of each chapter, and the cases that differ."""
-    return "\n".join(_markdown(comparison)) + "\n"
-
-
 def _lines(
     records: Iterable[RequirementRecord], cases: Sequence[Mapping[str, TestRecord]]
 ) -> Iterator[RequirementLine]:
@@ -141,99 +128,3 @@ def _outcome(case: TestRecord | None) -> CaseOutcome:
         return CaseOutcome(category=NOT_RUN, reason=None)
     reason = None if case.category == "passed" else (case.reason or "").removeprefix("expected to fail: ")
     return CaseOutcome(category=case.category, reason=reason or None)
-
-
-def _markdown(comparison: Comparison) -> Iterator[str]:
-    titles = [code(column.title) for column in comparison.columns]
-    yield from ("## Side by side", "")
-    yield table_row("", "runtime", "version", *COUNTED, "suite", "platform", "started")
-    yield table_row("---", "---", "---", *["--:"] * len(COUNTED), "---", "---", "---")
-    for title, column in zip(titles, comparison.columns):
-        session = column.session
-        runtime = (code(session.runtime), code(session.runtime_version))
-        where = (code(session.tool_version), code(session.platform), code(session.started_at))
-        yield table_row(f"**{title}**", *runtime, *_counts(column.counts, zero="0"), *where)
-    yield from ("", "known: failures that were expected. An empty cell is a zero.")
-    for chapter, lines in groupby(comparison.lines, key=lambda line: line.record.chapter):
-        yield from ("", f"### {prose(chapter)}", "")
-        yield table_row("requirement", "statement", *(f"{title} {word}" for title in titles for word in COUNTED))
-        yield table_row("---", "---", *["--:"] * len(COUNTED) * len(titles))
-        yield from map(_requirement, lines)
-    yield from _differing("Cases that differ", "case", comparison.differences, titles)
-    if comparison.tests:
-        yield from _differing("Tests and checks that differ", "test", comparison.tests, titles)
-    if comparison.compared_costs:
-        yield from _differing_costs(comparison.costs, titles)
-
-
-def _requirement(line: RequirementLine) -> str:
-    numbers = (number for counts in line.counts for number in _counts(counts, zero=""))
-    return table_row(code(line.record.id), prose(line.record.sentence), *numbers)
-
-
-def _counts(counts: CategoryCounts, *, zero: str) -> Iterator[str]:
-    for category in COUNTED:
-        number = getattr(counts, category)
-        yield formatting.count(number) if number else zero
-
-
-def _differing(heading: str, noun: str, differences: Sequence[Difference], titles: list[str]) -> Iterator[str]:
-    differing = sum(len(difference.cases) for difference in differences)
-    yield from ("", f"### {heading}: {formatting.count(differing)}")
-    room = MOST_CASES
-    for difference in differences:
-        if room <= 0:
-            break
-        yield from _difference(difference, titles, room)
-        room -= len(difference.cases)
-    yield from more(differing - MOST_CASES, noun)
-
-
-def _differing_costs(costs: Sequence[CostDifference], titles: list[str]) -> Iterator[str]:
-    yield from ("", f"### Costs that differ: {formatting.count(len(costs))}")
-    if costs:
-        yield from ("", table_row("test", "component", "export", *titles))
-        yield table_row("---", "---", "---", *["--:"] * len(titles))
-    for one in costs[:MOST_COSTS]:
-        export = "*instantiate*" if one.export is None else code(one.export)
-        yield table_row(code(one.test), code(one.component), export, *_cost_texts(one.costs))
-    yield from more(len(costs) - MOST_COSTS, "export")
-
-
-def _cost_texts(costs: Sequence[Cost | None]) -> Iterator[str]:
-    """Yield the cost in each report: fuel with its change from the first, and the other figures that differ."""
-    known = [cost for cost in costs if cost is not None]
-    base = costs[0]
-    for cost in costs:
-        if cost is None:
-            yield "not called"
-            continue
-        parts = [f"{formatting.fuel(cost.fuel, is_exact=cost.fuel_is_exact)} fuel"]
-        if base is not None and cost is not base and cost.fuel != base.fuel:
-            parts[0] += f" ({_change(cost.fuel, base.fuel)})"
-        if len({one.peak_memory_bytes for one in known}) > 1:
-            parts.append(f"peak {size(cost.peak_memory_bytes)}")
-        if len({one.calls for one in known}) > 1:
-            parts.append(counted(cost.calls, "call"))
-        if len({one.refused_growths for one in known}) > 1:
-            parts.append(f"{counted(cost.refused_growths, 'growth')} refused")
-        if len({one.verdicts for one in known}) > 1:
-            parts.append(", ".join(escape(f"{name} {times:,}") for name, times in cost.verdicts))
-        yield ", ".join(parts)
-
-
-def _change(figure: int, base: int) -> str:
-    if not base:
-        return f"+{figure:,}"
-    return f"{figure - base:+,}, {100 * (figure - base) / base:+,.1f} %"
-
-
-def _difference(difference: Difference, titles: list[str], room: int) -> Iterator[str]:
-    outcomes = (f"{title} {_outcome_text(outcome)}" for title, outcome in zip(titles, difference.outcomes))
-    yield from ("", " · ".join(outcomes), "")
-    for case in difference.cases[:room]:
-        yield f"- {code(case.test)} ({code(case.requirement or '')})"
-
-
-def _outcome_text(outcome: CaseOutcome) -> str:
-    return f"**{outcome.category}**" + (f": {code(outcome.reason, _MOST_REASON)}" if outcome.reason else "")

@@ -6,8 +6,12 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
+from pytest_airssys_wasm.reporting import formatting
+from pytest_airssys_wasm.runtime.base.figures import size
+from pytest_airssys_wasm.runtime.base.printable import counted, printable
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from pytest_airssys_wasm.reporting.model import ExecutionRecord
 
@@ -64,6 +68,35 @@ def cost_differences(reports: Sequence[Iterable[ExecutionRecord]]) -> tuple[Cost
             test, component, export = key
             found.append(CostDifference(test=test, component=component, export=export, costs=each))
     return tuple(found)
+
+
+def cost_texts(costs: Sequence[Cost | None]) -> Iterator[str]:
+    """Yield the cost in each report as text: fuel with its change from the first, and the other figures that differ."""
+    known = [cost for cost in costs if cost is not None]
+    base = costs[0]
+    for cost in costs:
+        if cost is None:
+            yield "not called"
+            continue
+        parts = [f"{formatting.fuel(cost.fuel, is_exact=cost.fuel_is_exact)} fuel"]
+        if base is not None and cost is not base and cost.fuel != base.fuel:
+            parts[0] += f" ({_change(cost.fuel, base.fuel)})"
+        if len({one.peak_memory_bytes for one in known}) > 1:
+            parts.append(f"peak {size(cost.peak_memory_bytes)}")
+        if len({one.calls for one in known}) > 1:
+            parts.append(counted(cost.calls, "call"))
+        if len({one.refused_growths for one in known}) > 1:
+            parts.append(f"{counted(cost.refused_growths, 'growth')} refused")
+        if len({one.verdicts for one in known}) > 1:
+            parts.append(", ".join(printable(f"{name} {times:,}") for name, times in cost.verdicts))
+        yield ", ".join(parts)
+
+
+def _change(figure: int, base: int) -> str:
+    if not base:
+        return f"+{figure:,}"
+    share = f"{100 * (figure - base) / base:+,.1f} %"
+    return f"{figure - base:+,}, {'<0.1 %' if share[1:] == '0.0 %' else share}"
 
 
 def _costs(executions: Iterable[ExecutionRecord]) -> dict[_Key, Cost]:

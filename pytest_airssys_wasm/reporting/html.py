@@ -13,6 +13,10 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from pytest_airssys_wasm.reporting import formatting
+from pytest_airssys_wasm.reporting.anchors import Anchors
+from pytest_airssys_wasm.reporting.changes import costs_more
+from pytest_airssys_wasm.reporting.components import by_component
+from pytest_airssys_wasm.reporting.costs import cost_texts
 from pytest_airssys_wasm.reporting.formatting import cut
 from pytest_airssys_wasm.reporting.plots import plots
 from pytest_airssys_wasm.reporting.summaries import (
@@ -33,11 +37,15 @@ from pytest_airssys_wasm.runtime.base.printable import counted, printable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from pytest_airssys_wasm.reporting.changes import Changes
+    from pytest_airssys_wasm.reporting.comparison import CaseOutcome
     from pytest_airssys_wasm.reporting.model import ExecutionRecord, Report, TestRecord
     from pytest_airssys_wasm.reporting.summaries import CategoryCounts
 
 MOST_TESTS = 2_000
 MOST_ROWS = 1_000
+MOST_BARS = 400
+MOST_CHANGES = 500
 MOST_EXECUTIONS = 2_000
 MOST_EXECUTIONS_OF_A_TEST = 8
 _MOST_NAME = 160
@@ -55,6 +63,14 @@ class _Entry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _OutcomeChange:
+    """A test that an earlier report has with another outcome."""
+
+    test: str
+    outcomes: tuple[CaseOutcome, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Chapter:
     """A chapter of the suite in which nothing failed, as one row among the tests."""
 
@@ -63,13 +79,14 @@ class _Chapter:
     duration_s: float
 
 
-def render(report: Report) -> str:
-    """Write the report as an HTML page.
+def render(report: Report, changes: Changes | None = None) -> str:
+    """Write the report as an HTML page, with the changes since an earlier report.
 
     If there are very many tests, exports or executions, some are left out, and the page says how many.
     """
     script, style = inline_resource("report.js"), inline_resource("report.css")
     summaries = by_export(report.executions)
+    components = by_component(report, MOST_BARS)
     folded = list(_folded(report))
     chapters = {one.node_id for one in folded}
     unfolded = [test for test in report.tests if chapter_of(test) not in chapters]
@@ -80,6 +97,7 @@ def render(report: Report) -> str:
             session=report.session,
             counts=count_categories(report.tests),
             categories=CATEGORIES,
+            **_changes(changes),
             entries=list(_entries(report, unfolded)),
             folded=folded,
             tests_left_out=max(0, len(unfolded) - MOST_TESTS),
@@ -90,6 +108,12 @@ def render(report: Report) -> str:
             refused_note=formatting.REFUSED,
             has_lower_bounds=any(one.lower_bounds for one in summaries),
             chapters=by_chapter(report),
+            components=components,
+            bars_left_out=max(0, len(summaries) - MOST_BARS),
+            drawn={(row.summary.component, row.summary.export) for one in components for row in one.exports},
+            anchor=Anchors.of,
+            new_anchor=Anchors().give,
+            shown_tests={one.test for one in failed_first(unfolded)[:MOST_TESTS]},
             plots=asdict(plots(report)),
             # Trusted text of this package: the browser runs these two and nothing else.
             script=Markup(script),
@@ -98,6 +122,19 @@ def render(report: Report) -> str:
             style_source=source_of(style),
         )
     )
+
+
+def _changes(changes: Changes | None) -> dict[str, Any]:
+    if changes is None:
+        return {"changes": None}
+    outcomes = [_OutcomeChange(test=test.test, outcomes=one.outcomes) for one in changes.outcomes for test in one.cases]
+    left_out = max(0, len(outcomes) - MOST_CHANGES) + max(0, len(changes.costs) - MOST_CHANGES)
+    return {
+        "changes": changes,
+        "outcome_changes": outcomes[:MOST_CHANGES],
+        "cost_changes": changes.costs[:MOST_CHANGES],
+        "changes_left_out": left_out,
+    }
 
 
 def _environment() -> Environment:
@@ -116,6 +153,8 @@ def _environment() -> Environment:
         "fuel_limits": formatting.fuel_limits,
         "memory_limits": formatting.memory_limits,
         "verdicts": formatting.verdicts,
+        "cost_texts": lambda difference: list(cost_texts(difference.costs)),
+        "costs_more": costs_more,
         "fuel": lambda amount, is_exact: formatting.fuel(amount, is_exact=is_exact),
     }
     return environment

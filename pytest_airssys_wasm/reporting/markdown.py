@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from html import escape as escape_html
 from typing import TYPE_CHECKING
 
 from pytest_airssys_wasm.reporting import formatting
-from pytest_airssys_wasm.reporting.formatting import cut
+from pytest_airssys_wasm.reporting.markup import COUNTED, MOST_REASON, code, escape, more, prose, table_row
+from pytest_airssys_wasm.reporting.side_by_side import change_lines
 from pytest_airssys_wasm.reporting.summaries import by_chapter, by_export, count_categories, suite_by_chapter
 from pytest_airssys_wasm.runtime.base.figures import measured_ms, percent, size
 from pytest_airssys_wasm.runtime.base.printable import counted, printable
@@ -15,6 +15,7 @@ from pytest_airssys_wasm.runtime.base.printable import counted, printable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from pytest_airssys_wasm.reporting.changes import Changes
     from pytest_airssys_wasm.reporting.model import Report, TestRecord
     from pytest_airssys_wasm.reporting.summaries import CategoryCounts, ChapterSummary, ExportSummary
 
@@ -23,44 +24,17 @@ MOST_FAILED = 200
 MOST_ROWS = 400
 MOST_SECTIONS = 300_000
 """The maximum number of characters of all sections under failures together."""
-COUNTED = ("passed", "failed", "known", "skipped")
-"""The categories that are columns in a table of requirements; `known` are the expected failures."""
-_MOST_NAME = 160
-_MOST_REASON = 300
-
-_MARKUP = re.compile(r"[`*_{}\[\]()#!~^&<>|@$\\\"']|:(?=//)|(?<=www)\.", re.IGNORECASE)
-_BY_BACKSLASH = "`*_{}[]()#!~^"
-"""The characters that are escaped with a backslash. Other special characters are written as numeric entities."""
+MOST_CHANGES = 200
 
 
-def render(report: Report) -> str:
-    """Write the report: counts, failed tests with reasons, changes of the fuel snapshot, the cost of each export, and
-    outcomes by chapter.
+def render(report: Report, changes: Changes | None = None) -> str:
+    """Write the report: counts, failed tests with reasons, changes since an earlier report and of the fuel snapshot,
+    the cost of each export, and outcomes by chapter.
     """
-    return "\n".join(_lines(report)) + "\n"
+    return "\n".join(_lines(report, changes)) + "\n"
 
 
-def escape(text: str) -> str:
-    """Escape foreign text, so that it does not contain markup, cell borders or links."""
-    return _MARKUP.sub(_escape, printable(text))
-
-
-def _escape(found: re.Match[str]) -> str:
-    character = found[0]
-    return f"\\{character}" if character in _BY_BACKSLASH else f"&#{ord(character)};"
-
-
-def code(text: str, most: int = _MOST_NAME) -> str:
-    """Write foreign text as code, in which GitHub does not detect mentions."""
-    return f"<code>{escape(cut(printable(text), most))}</code>"
-
-
-def prose(text: str) -> str:
-    """Write foreign text as running text. An invisible comment prevents mentions on GitHub."""
-    return escape(text).replace("&#64;", "&#64;<!-- -->")
-
-
-def _lines(report: Report) -> Iterator[str]:
+def _lines(report: Report, changes: Changes | None) -> Iterator[str]:
     session = report.session
     yield f"## WebAssembly: {count_categories(report.tests)}"
     yield ""
@@ -70,8 +44,10 @@ def _lines(report: Report) -> Iterator[str]:
         f"pytest-airssys-wasm {code(session.tool_version)} · {code(session.started_at)}"
     )
     yield ""
-    yield f"Limits: {code(session.limits, _MOST_REASON)}"
+    yield f"Limits: {code(session.limits, MOST_REASON)}"
     yield from _failed([test for test in report.tests if test.outcome == "failed"])
+    if changes is not None:
+        yield from change_lines(changes, most=MOST_CHANGES)
     yield from _cost_changes(report.cost_changes)
     yield from _exports(by_export(report.executions))
     yield from _chapters(report)
@@ -83,7 +59,7 @@ def _failed(tests: Sequence[TestRecord]) -> Iterator[str]:
     yield from ("", "### Failed", "")
     room, left_out = MOST_SECTIONS, 0
     for test in tests[:MOST_FAILED]:
-        reason = f"<br>{code(test.reason, _MOST_REASON)}" if test.reason else ""
+        reason = f"<br>{code(test.reason, MOST_REASON)}" if test.reason else ""
         requirement = f" ({code(test.requirement)})" if test.requirement else ""
         limits = "".join(f"<br>{escape(text)}" for text in test.overruled)
         yield f"- {code(test.test)}{requirement}{reason}{limits}"
@@ -109,7 +85,7 @@ def _cost_changes(lines: Sequence[str]) -> Iterator[str]:
     yield from ("", "### Fuel snapshot", "")
     for line in lines[:MOST_ROWS]:
         state, _, text = line.partition(" ")
-        yield f"- {escape(state)} {code(text.strip(), _MOST_REASON)}"
+        yield f"- {escape(state)} {code(text.strip(), MOST_REASON)}"
     yield from more(len(lines) - MOST_ROWS, "entry", "entries")
 
 
@@ -172,15 +148,3 @@ def _requirements(chapters: Iterable[ChapterSummary]) -> Iterator[str]:
 
 def _numbers(counts: CategoryCounts) -> Iterator[str]:
     return (formatting.count(getattr(counts, category)) for category in COUNTED)
-
-
-def table_row(*cells: str) -> str:
-    """Write one row of a table from cells that are Markdown."""
-    return f"| {' | '.join(cells)} |"
-
-
-def more(count: int, noun: str, plural: str | None = None) -> Iterator[str]:
-    """Yield the lines that say how many items were left out; none if the count is zero."""
-    if count > 0:
-        many = None if plural is None else f"more {plural}"
-        yield from ("", f"… and {counted(count, f'more {noun}', many)}.")

@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING
 
 from pytest_airssys_wasm.reporting import formatting
 from pytest_airssys_wasm.reporting.formatting import cut
-from pytest_airssys_wasm.reporting.summaries import OK, fuel_used_percent, memory_used_percent
-from pytest_airssys_wasm.runtime.base.figures import percent, size
-from pytest_airssys_wasm.runtime.base.printable import counted, printable
+from pytest_airssys_wasm.reporting.summaries import OK
+from pytest_airssys_wasm.runtime.base.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pytest_airssys_wasm.reporting.model import ExecutionRecord, Report
 
-MOST_BARS = 60
 MOST_LANES = 60
 BINS = 128
 _MOST_NAME = 100
@@ -26,29 +24,6 @@ _FAR = 100
 """The factor between the largest consumption and a limit above which the limit is not drawn, because the bars would be
 too small.
 """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bar:
-    """The use of one resource by one test, as a share of its limit."""
-
-    percent: float | None
-    """The share of the limit in percent, at most 100; `None` without a limit."""
-    figure: str
-    mark: str
-    """A remark about the limit, such as `out-of-fuel` or `2 growths refused`, or an empty string."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TestBars:
-    """The two bars of one test, for fuel and for memory. Each shows the execution that came nearest to its limit."""
-
-    __test__ = False
-
-    test: str
-    outcome: str
-    fuel: Bar
-    memory: Bar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,10 +68,8 @@ class Axis:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plots:
-    """The plots of a report, and the numbers of all tests and exports, including those that are not shown."""
+    """The plots of a report, and the number of all exports, including those that are not shown."""
 
-    tests: tuple[TestBars, ...]
-    tests_in_all: int
     axis: Axis
     lanes: tuple[Lane, ...]
     lanes_in_all: int
@@ -104,8 +77,7 @@ class Plots:
 
 
 def plots(report: Report) -> Plots:
-    """Select the tests that failed or came nearest to a limit, and the exports with the widest distributions."""
-    bars = _bars(report)
+    """Select the exports with the widest distributions."""
     axis = _axis(report.executions)
     groups: defaultdict[tuple[str, str | None], list[ExecutionRecord]] = defaultdict(list)
     for execution in report.executions:
@@ -113,48 +85,9 @@ def plots(report: Report) -> Plots:
     widest = sorted(groups.values(), key=_spread, reverse=True)[:MOST_LANES]
     widest.sort(key=lambda group: (group[0].component, group[0].export is not None, group[0].export or ""))
     return Plots(
-        tests=tuple(bars[:MOST_BARS]),
-        tests_in_all=len(bars),
         axis=axis,
         lanes=tuple(_lane(group, axis) for group in widest),
         lanes_in_all=len(groups),
-    )
-
-
-def _bars(report: Report) -> list[TestBars]:
-    outcomes = {test.test: test.outcome for test in report.tests}
-    groups: defaultdict[str, list[ExecutionRecord]] = defaultdict(list)
-    for execution in report.executions:
-        groups[execution.test].append(execution)
-    bars = [
-        TestBars(test=_name(test), outcome=outcomes.get(test, ""), fuel=_fuel(group), memory=_memory(group))
-        for test, group in groups.items()
-    ]
-    return sorted(bars, key=lambda bar: (bar.outcome != "failed", -max(bar.fuel.percent or 0, bar.memory.percent or 0)))
-
-
-def _fuel(group: Sequence[ExecutionRecord]) -> Bar:
-    worst = max(group, key=lambda execution: (fuel_used_percent(execution) or 0, execution.fuel_consumed))
-    share = fuel_used_percent(worst)
-    limit = formatting.UNLIMITED if worst.fuel_limit is None else formatting.count(worst.fuel_limit)
-    used = formatting.fuel(worst.fuel_consumed, is_exact=worst.fuel_is_exact)
-    stopped = any(execution.verdict == "out-of-fuel" for execution in group)
-    return Bar(
-        percent=None if share is None else min(100.0, share),
-        figure=f"{used} of {limit}" + ("" if share is None else f" ({percent(share)})"),
-        mark="out-of-fuel" if stopped else "",
-    )
-
-
-def _memory(group: Sequence[ExecutionRecord]) -> Bar:
-    worst = max(group, key=lambda execution: (memory_used_percent(execution), execution.peak_memory_bytes))
-    share = memory_used_percent(worst)
-    stopped = any(execution.verdict == "out-of-memory" for execution in group)
-    refused = sum(execution.denied_growths for execution in group)
-    return Bar(
-        percent=min(100.0, share),
-        figure=(f"{size(worst.peak_memory_bytes)} of {size(worst.memory_limit_bytes)} ({percent(share)})"),
-        mark="out-of-memory" if stopped else f"{counted(refused, 'growth')} refused" if refused else "",
     )
 
 

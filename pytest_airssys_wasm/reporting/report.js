@@ -1,5 +1,5 @@
 "use strict";
-// Filters the tests, sorts the table, draws the plots. All text goes in as text, never as markup.
+// Searches and filters, follows links, sorts the table, draws the plots. All text goes in as text, never as markup.
 
 const AT_FIRST = 100; // tests shown before "Show all" is asked for
 
@@ -21,40 +21,99 @@ function counted(number, noun) {
   return `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
 }
 
-// -- tests
+// -- search, and the filter of tests
 
+const search = document.querySelector(".search-all");
 const filter = document.querySelector(".filter");
-if (filter) {
-  const tests = Array.from(document.querySelectorAll("#test-list > details"), (element) => ({
-    element,
-    outcome: element.dataset.outcome,
-    text: element.firstElementChild.textContent.toLowerCase(),
-  }));
+const tests = Array.from(document.querySelectorAll("#test-list > details"), (element) => ({
+  element,
+  outcome: element.dataset.outcome,
+  text: element.firstElementChild.textContent.toLowerCase(),
+}));
+const components = Array.from(document.querySelectorAll("details.component"), (element) => ({
+  element,
+  exports: Array.from(element.querySelectorAll(".export"), (row) => ({
+    row,
+    text: `${element.dataset.search} ${row.querySelector(".label").textContent}`.toLowerCase(),
+  })),
+}));
+let most = AT_FIRST;
+
+function apply() {
+  const words = search.elements.text.value.toLowerCase().split(/\s+/);
+  const fits = (text) => words.every((word) => text.includes(word));
+  for (const { element, exports } of components) {
+    for (const { row, text } of exports) row.hidden = !fits(text);
+    element.hidden = exports.every(({ row }) => row.hidden);
+  }
+  if (!filter) return;
+  const outcome = filter.elements.outcome.value;
+  let found = 0;
+  for (const test of tests) {
+    const shown = (!outcome || test.outcome === outcome) && fits(test.text);
+    if (shown) found += 1;
+    test.element.hidden = !shown || found > most;
+  }
   const showAll = document.getElementById("show-all");
-  const told = filter.querySelector("output");
-  let most = AT_FIRST;
-  const apply = () => {
-    const outcome = filter.elements.outcome.value;
-    const words = filter.elements.text.value.toLowerCase().split(/\s+/);
-    let found = 0;
-    for (const test of tests) {
-      const fits = (!outcome || test.outcome === outcome) && words.every((word) => test.text.includes(word));
-      if (fits) found += 1;
-      test.element.hidden = !fits || found > most;
-    }
-    showAll.hidden = found <= most;
-    showAll.textContent = `Show all ${found.toLocaleString("en")}`;
-    told.textContent = found > most ? `${most} of ${found.toLocaleString("en")} shown` : `${found.toLocaleString("en")} shown`;
-  };
-  filter.hidden = false;
-  filter.addEventListener("input", apply);
-  filter.addEventListener("submit", (event) => event.preventDefault());
-  showAll.addEventListener("click", () => {
-    most = Infinity;
-    apply();
-  });
-  apply();
+  showAll.hidden = found <= most;
+  showAll.textContent = `Show all ${found.toLocaleString("en")}`;
+  const all = found.toLocaleString("en");
+  filter.querySelector("output").textContent = found > most ? `${most} of ${all} shown` : `${all} shown`;
 }
+
+for (const form of [search, filter]) {
+  if (!form) continue;
+  form.hidden = false;
+  form.addEventListener("input", apply);
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    // Enter leads to the first test, or else to the first component, that was found.
+    const first = [...tests, ...components].find(({ element }) => !element.hidden);
+    first?.element.querySelector("summary").focus();
+  });
+}
+document.getElementById("show-all")?.addEventListener("click", () => {
+  most = Infinity;
+  apply();
+});
+document.addEventListener("keydown", (event) => {
+  const typing = event.target.closest("input, textarea, select");
+  if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) {
+    event.preventDefault();
+    search.elements.text.focus();
+  } else if (event.key === "Escape" && event.target === search.elements.text) {
+    search.elements.text.value = "";
+    apply();
+  }
+});
+apply();
+
+// A link to a part of the page opens what the part is in, whatever is filtered.
+function show() {
+  const part = location.hash && document.getElementById(location.hash.slice(1));
+  if (!part) return;
+  const around = part.closest("details");
+  if (part.closest("[hidden]")) {
+    most = Infinity;
+    search.elements.text.value = "";
+    if (filter) filter.elements.outcome.value = "";
+    apply();
+  }
+  if (around) around.open = true;
+  part.scrollIntoView();
+}
+window.addEventListener("hashchange", show);
+
+// On paper, failures and components are open.
+let opened = [];
+window.addEventListener("beforeprint", () => {
+  const closed = "details[data-outcome=failed]:not([open]), details.component:not([open])";
+  opened = Array.from(document.querySelectorAll(closed));
+  for (const element of opened) element.open = true;
+});
+window.addEventListener("afterprint", () => {
+  for (const element of opened) element.open = false;
+});
 
 // -- table
 
@@ -83,30 +142,6 @@ for (const table of document.querySelectorAll("table.sortable")) {
 // -- plots
 
 const data = JSON.parse(document.getElementById("data").textContent);
-
-function drawBar(name, bar) {
-  const image = svg("svg", { role: "img", "aria-label": `${name}: ${bar.figure} ${bar.mark}` });
-  image.append(svg("rect", { class: "ground", width: "100%", height: "100%" }));
-  if (bar.percent !== null) {
-    const size = { width: `${bar.percent}%`, height: "100%" };
-    image.append(svg("rect", { class: bar.mark ? "used bad" : "used", ...size }));
-    if (bar.mark) image.append(svg("rect", { fill: "url(#hatch)", ...size }));
-    image.append(svg("line", { class: "edge", x1: "100%", x2: "100%", y1: 0, y2: "100%" }));
-  }
-  const figure = html("div", "figure", `${name} ${bar.figure}`);
-  if (bar.mark) figure.append(" ", html("span", "mark", bar.mark));
-  return html("div", "bar", image, figure);
-}
-
-function drawBars(place) {
-  for (const test of data.tests) {
-    const label = html("div", "label", html("code", "", test.test));
-    if (test.outcome) label.prepend(html("span", `badge ${test.outcome}`, test.outcome), " ");
-    place.append(label, drawBar("fuel", test.fuel), drawBar("memory", test.memory));
-  }
-  const more = data.tests_in_all - data.tests.length;
-  if (more > 0) place.append(html("p", "note whole", `Not drawn: ${counted(more, "more test")}.`));
-}
 
 function decade(exponent) {
   const units = ["", "k", "M", "G", "T", "P", "E"];
@@ -174,7 +209,6 @@ function drawLanes(place) {
   if (more > 0) place.append(html("p", "note whole", `Not drawn: ${counted(more, "more export")} of narrower spread.`));
 }
 
-const bars = document.getElementById("bars");
-if (bars) drawBars(bars);
 const lanes = document.getElementById("lanes");
 if (lanes) drawLanes(lanes);
+show(); // when everything has its place

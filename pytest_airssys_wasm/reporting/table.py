@@ -1,4 +1,4 @@
-"""The table of exports in a terminal.
+"""The table of exports in a terminal, as pieces of text with the tones in which the terminal shows them.
 
 In a narrow terminal the less important columns are left out, and a note names them.
 """
@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from itertools import chain, groupby
 from operator import attrgetter
 from textwrap import wrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from pytest_airssys_wasm.reporting import formatting
 from pytest_airssys_wasm.reporting.formatting import cut, width
+from pytest_airssys_wasm.reporting.summaries import OK
 from pytest_airssys_wasm.runtime.base.figures import measured_ms, percent, size
 from pytest_airssys_wasm.runtime.base.printable import printable
 
@@ -29,6 +30,32 @@ _VERDICTS = 4
 """The divisor of the terminal's width that gives the maximum width of the verdicts in a row."""
 
 
+NEAR_PERCENT = 80
+"""The share of a limit in percent from which a figure counts as near the limit."""
+
+Tone: TypeAlias = Literal["plain", "heading", "good", "near", "bad"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """A part of a line that has one tone."""
+
+    text: str
+    tone: Tone = "plain"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A line of the table."""
+
+    pieces: tuple[Piece, ...]
+
+    @property
+    def text(self) -> str:
+        """The line as plain text."""
+        return "".join(piece.text for piece in self.pieces)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Column:
     """A column: its title, and the text of its cells."""
@@ -39,6 +66,8 @@ class _Column:
     """The rank by which columns are left out in a narrow terminal, the highest first. A column of rank 0 is always
     shown.
     """
+    share: Callable[[ExportSummary], float | None] = lambda _: None
+    """The share of a limit in percent that a cell says, by which it gets its tone; `None` for any other cell."""
 
 
 _COLUMNS = (
@@ -47,8 +76,18 @@ _COLUMNS = (
     _Column(title="median", write=lambda row: formatting.fuel(row.fuel_median, is_exact=row.fuel_is_exact), rank=6),
     _Column(title="fuel max", write=lambda row: formatting.fuel(row.fuel_max, is_exact=row.fuel_is_exact), rank=0),
     _Column(title="fuel limit", write=formatting.fuel_limits, rank=5),
-    _Column(title="fuel used", write=lambda row: percent(row.fuel_used_percent), rank=0),
-    _Column(title="memory used", write=lambda row: percent(row.memory_used_percent), rank=1),
+    _Column(
+        title="fuel used",
+        write=lambda row: percent(row.fuel_used_percent),
+        rank=0,
+        share=lambda row: row.fuel_used_percent,
+    ),
+    _Column(
+        title="memory used",
+        write=lambda row: percent(row.memory_used_percent),
+        rank=1,
+        share=lambda row: row.memory_used_percent,
+    ),
     _Column(title="peak memory", write=lambda row: size(row.peak_memory_bytes), rank=3),
     _Column(title="memory limit", write=formatting.memory_limits, rank=7),
     _Column(title="median ms", write=lambda row: measured_ms(row.wall_median_ms), rank=9),
@@ -56,15 +95,15 @@ _COLUMNS = (
 )
 
 
-def render(rows: Sequence[ExportSummary], columns: int) -> tuple[str, ...]:
-    """Return the table as lines of plain text, of at most `columns` columns (at least 72).
+def render(rows: Sequence[ExportSummary], columns: int) -> tuple[Line, ...]:
+    """Return the table as lines of at most `columns` columns (at least 72).
 
     Without rows there are no lines.
     """
     return tuple(_lines(rows, columns)) if rows else ()
 
 
-def _lines(rows: Sequence[ExportSummary], columns: int) -> Iterator[str]:
+def _lines(rows: Sequence[ExportSummary], columns: int) -> Iterator[Line]:
     chosen, cells = _fitting(rows, columns)
     widths = [_widest(column.title, *values) for column, values in zip(chosen, cells, strict=True)]
     verdicts = [_verdicts(row, columns // _VERDICTS) for row in rows]
@@ -73,19 +112,42 @@ def _lines(rows: Sequence[ExportSummary], columns: int) -> Iterator[str]:
     names = [cut(_name(row), max(room, len("export"))) for row in rows]
     name_width = _widest("export", *names)
 
-    def line(name: str, values: Sequence[str], verdict: str) -> str:
+    def line(name: str, values: Sequence[str], verdict: Piece, tones: Sequence[Tone] | None = None) -> Line:
         padded = name + " " * (name_width - width(name))
-        aligned = (value.rjust(size) for value, size in zip(values, widths, strict=True))
-        return _GAP.join(["", padded, *aligned, verdict]).rstrip()
+        aligned = [value.rjust(size) for value, size in zip(values, widths, strict=True)]
+        if not verdict.text:
+            return _plain(_GAP.join(["", padded, *aligned]).rstrip())
+        plain: list[Tone] = ["plain"] * len(aligned)
+        cells = zip(aligned, tones or plain, strict=True)
+        spaced = (Piece(text=f"{_GAP}{text}", tone=tone) for text, tone in cells)
+        end = Piece(text=f"{_GAP}{verdict.text}", tone=verdict.tone)
+        return Line(pieces=(Piece(text=f"{_GAP}{padded}"), *spaced, end))
 
-    yield line("export", [column.title for column in chosen], "verdicts")
+    yield line("export", [column.title for column in chosen], Piece(text="verdicts"))
     numbered = zip(rows, names, zip(*cells, strict=True), verdicts, strict=True)
     for component, group in groupby(numbered, key=lambda entry: entry[0].component):
-        yield cut(printable(component), columns) or '""'
-        for _, name, values, (first, *more) in group:
-            yield line(name, values, first)
-            yield from (line("", [""] * len(widths), rest) for rest in more)
-    yield from _notes(rows, chosen, columns)
+        yield Line(pieces=(Piece(text=cut(printable(component), columns) or '""', tone="heading"),))
+        for row, name, values, (first, *more) in group:
+            tone = _tone_of_verdicts(row)
+            yield line(name, values, Piece(text=first, tone=tone), [_tone(column.share(row)) for column in chosen])
+            yield from (line("", [""] * len(widths), Piece(text=rest, tone=tone)) for rest in more)
+    yield from map(_plain, _notes(rows, chosen, columns))
+
+
+def _plain(text: str) -> Line:
+    return Line(pieces=(Piece(text=text),))
+
+
+def _tone(share: float | None) -> Tone:
+    if share is None or share < NEAR_PERCENT:
+        return "plain"
+    return "bad" if share >= 100 else "near"
+
+
+def _tone_of_verdicts(row: ExportSummary) -> Tone:
+    if any(verdict != OK for verdict, _ in row.verdicts):
+        return "bad"
+    return "near" if row.refused_calls else "good"
 
 
 def _fitting(rows: Sequence[ExportSummary], columns: int) -> tuple[list[_Column], list[list[str]]]:

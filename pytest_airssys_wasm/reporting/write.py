@@ -10,6 +10,7 @@ from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pytest_airssys_wasm.reporting.changes import Changes
     from pytest_airssys_wasm.reporting.model import Report
 
 SUFFIXES = (".json", ".md", ".html")
@@ -22,14 +23,16 @@ def check_path(path: Path, where: str = "report") -> None:
         raise InvalidConfiguration(where, str(path), f"a file name that ends in {', '.join(SUFFIXES)}")
 
 
-def write(report: Report, path: Path) -> None:
+def write(report: Report, path: Path, changes: Changes | None = None) -> None:
     """Write the report to a file, and create missing parent folders. The file is replaced atomically.
+
+    The changes since an earlier report become a part of Markdown and HTML, but not of JSON, whose readers can compare.
 
     Raises `InvalidConfiguration` for a name without the suffix of a report, and `OSError` if the file cannot be
     written.
     """
     check_path(path)
-    replace_file(path, _render(report, path.suffix.lower()))
+    replace_file(path, _render(report, path.suffix.lower(), changes))
 
 
 def replace_file(path: Path, text: str) -> None:
@@ -43,7 +46,7 @@ def replace_file(path: Path, text: str) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def _render(report: Report, suffix: str) -> str:
+def _render(report: Report, suffix: str, changes: Changes | None) -> str:
     # The modules of a format are imported for that format only.
     if suffix == ".json":
         from pytest_airssys_wasm.reporting import json_report
@@ -52,7 +55,7 @@ def _render(report: Report, suffix: str) -> str:
     if suffix == ".md":
         from pytest_airssys_wasm.reporting import markdown
 
-        return markdown.render(report)
+        return markdown.render(report, changes)
     from pytest_airssys_wasm.reporting import html
 
-    return html.render(report)
+    return html.render(report, changes)

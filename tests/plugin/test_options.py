@@ -34,6 +34,7 @@ BAD = {
     "wasm_patience_ms": ["-1", "soon", "nan", ""],
     "wasm_component": ["nothing.wasm", ""],
     "wasm_report": ["report.txt", "report", ""],
+    "wasm_report_against": ["nothing.json", ""],
     "airssys_wasm": ["perhaps"],
     "wasm_summary": ["perhaps"],
     "wasm_init": ["none.wasm", ""],

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from pytest_airssys_wasm import compare as command
-from pytest_airssys_wasm.reporting import comparison
+from pytest_airssys_wasm.reporting import side_by_side
 from pytest_airssys_wasm.reporting.comparison import CaseOutcome, compare
 from pytest_airssys_wasm.reporting.model import RequirementRecord
 from pytest_airssys_wasm.reporting.write import write
@@ -38,7 +38,7 @@ def two(ours, others):
 
 
 def test_every_requirement_is_counted_for_each_report():
-    text = comparison.render(
+    text = side_by_side.render(
         compare(
             two(
                 [case("a"), case("b"), case("c", requirement="MEM-1")],
@@ -94,15 +94,15 @@ def test_only_conformance_cases_are_compared():
 
 
 def test_more_cases_than_anyone_reads_are_counted(monkeypatch):
-    monkeypatch.setattr(comparison, "MOST_CASES", 3)
-    text = comparison.render(compare(two([case(f"{n}") for n in range(5)], [])))
+    monkeypatch.setattr(side_by_side, "MOST_CASES", 3)
+    text = side_by_side.render(compare(two([case(f"{n}") for n in range(5)], [])))
     assert text.count("\n- ") == 3
     assert text.endswith("… and 2 more cases.\n")
 
 
 @given(st.dictionaries(names, reports, min_size=2, max_size=3))
 def test_no_name_breaks_a_line_a_cell_or_a_tag(given_reports):
-    text = comparison.render(compare(given_reports))
+    text = side_by_side.render(compare(given_reports))
     for line in text.splitlines():
         if line.startswith("|"):
             assert line.count("|") in (11, 3 + 4 * len(given_reports), 4 + len(given_reports))
@@ -152,7 +152,7 @@ def test_what_is_no_report_is_an_error_that_names_the_file(written, tmp_path, ca
 def shown(*executions, tests=()):
     """The comparison of reports with these executions each, as text."""
     titled = zip("abc", executions, strict=False)
-    return comparison.render(
+    return side_by_side.render(
         compare({title: report(executions=each, tests=[*tests, outcome()]) for title, each in titled})
     )
 
@@ -161,6 +161,11 @@ def test_costs_that_differ_are_shown_with_their_change():
     text = shown([execution(fuel_consumed=200)], [execution(fuel_consumed=250, peak_memory_bytes=131_072)])
     assert "### Costs that differ: 1" in text
     assert "| 200 fuel, peak 64 KiB | 250 fuel (+50, +25.0 %), peak 128 KiB |" in text
+
+
+def test_a_small_change_is_not_told_as_none():
+    text = shown([execution(fuel_consumed=20_000)], [execution(fuel_consumed=19_999)])
+    assert "19,999 fuel (-1, <0.1 %)" in text
 
 
 @pytest.mark.parametrize(
@@ -196,7 +201,7 @@ def test_a_test_that_was_not_run_is_no_difference():
 def test_outcomes_of_tests_and_checks_differ_where_reports_share_them():
     ours = report(tests=[outcome(test="t"), outcome(test="only here", outcome="failed")])
     others = report(tests=[outcome(test="t", outcome="failed", reason="no")])
-    text = comparison.render(compare({"a": ours, "b": others}))
+    text = side_by_side.render(compare({"a": ours, "b": others}))
     assert "### Cases that differ: 0" in text
     assert "### Tests and checks that differ: 1" in text
     assert "<code>a</code> **passed** · <code>b</code> **failed**: <code>no</code>" in text

@@ -87,7 +87,7 @@ def test_the_data_for_the_plots_stays_data(name):
     (data,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
     assert data.isascii()
     assert not re.search(r"[<>&]", data)
-    assert len(json.loads(data)["tests"]) == 1
+    assert len(json.loads(data)["lanes"]) == 1
 
 
 def test_the_browser_may_run_this_script_and_reach_nothing():
@@ -110,7 +110,7 @@ def test_failed_tests_come_first_with_the_executions_that_failed():
     executions.append(execution(test="breaks", verdict="trap", call="run(7)", message="unreachable\nat main"))
     text = render(report(tests=tests, executions=executions))
     page = Page(text)
-    listed = [attributes["data-outcome"] for tag, attributes in page.elements if tag == "details"]
+    listed = [attributes["data-outcome"] for _, attributes in page.elements if "data-outcome" in attributes]
     assert listed == ["failed", "known", "skipped", "passed"]
     assert "known failure" in page.text()
     assert text.index("breaks") < text.index("skips") < text.index("fine")
@@ -152,9 +152,38 @@ def test_a_huge_session_makes_a_page_that_a_browser_can_show():
     tests = [outcome(test=f"t{n}", outcome="failed" if n % 50 == 0 else "passed") for n in range(MOST_TESTS + 500)]
     executions = [execution(test=f"t{n % 2_500}", export=f"e{n % (MOST_ROWS + 3)}") for n in range(20_000)]
     page = Page(render(report(tests=tests, executions=executions)))
-    assert page.count("details") == MOST_TESTS
+    assert sum("data-outcome" in attributes for _, attributes in page.elements) == MOST_TESTS
     assert page.count("li") <= MOST_EXECUTIONS
     assert "500 more tests in the JSON report, which has all of them" in page.text()
     assert "3 more exports in the JSON report, which has all of them" in page.text()
     assert page.count("tr") == 1 + MOST_ROWS
     assert len(page.elements) < 60_000
+
+
+def test_bars_are_by_component_and_export_and_lead_to_the_test():
+    text = render(report(tests=[outcome()], executions=[execution(fuel_consumed=990), execution(export=None)]))
+    page = Page(text)
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    links = [attributes["href"][1:] for tag, attributes in page.elements if tag == "a"]
+    assert "990 of 1,000 (99 %)" in page.text("a")
+    assert text.index("990 of 1,000 (99 %)") < text.index('id="tests"')  # without a script
+    assert len([one for one in ids if one.startswith("export-")]) == 2
+    assert set(links) <= set(ids)
+
+
+@given(reports)
+@settings(max_examples=20)
+def test_ids_are_unique_and_every_link_has_its_target(written):
+    page = Page(render(written))
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert {attributes["href"][1:] for tag, attributes in page.elements if tag == "a"} <= set(ids)
+
+
+def test_a_link_to_a_test_is_the_same_in_the_next_report():
+    def link(written):
+        return re.search(r'<details id="(test-\w+)"', render(written))[1]
+
+    assert link(report(tests=[outcome(test="t")])) == link(
+        report(tests=[outcome(test="t", outcome="failed"), outcome(test="u")], executions=[execution(test="t")])
+    )

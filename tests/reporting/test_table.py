@@ -13,7 +13,7 @@ from support.records import execution, executions
 
 
 def table(*records, columns=200):
-    return render(by_export(records), columns)
+    return tuple(line.text for line in render(by_export(records), columns))
 
 
 def test_without_rows_there_is_no_table():
@@ -85,5 +85,23 @@ def test_whatever_the_names_are_each_line_is_printable_and_fits(records, columns
 @given(st.lists(executions, min_size=1, max_size=6))
 def test_each_row_has_its_line(records):
     rows = by_export(records)
-    lines = [line for line in render(rows, 400) if not line.startswith(("≥", "left out", "refused"))]
+    lines = [line.text for line in render(rows, 400) if not line.text.startswith(("≥", "left out", "refused"))]
     assert len(lines) == 1 + len({row.component for row in rows}) + len(rows)
+
+
+def tones(*records, columns=80):
+    return {piece.text.strip(): piece.tone for line in render(by_export(records), columns) for piece in line.pieces}
+
+
+def test_a_figure_near_a_limit_and_one_that_reached_it_are_told_from_others():
+    near = execution(export="near", fuel_consumed=800, peak_memory_bytes=0)
+    reached = execution(export="reached", fuel_consumed=1_000, verdict="out-of-fuel", peak_memory_bytes=0)
+    found = tones(execution(export="far", fuel_consumed=799), near, reached)
+    assert {text: found[text] for text in ("79 %", "80 %", "100 %", "guest")} == {
+        "79 %": "plain",
+        "80 %": "near",
+        "100 %": "bad",
+        "guest": "heading",
+    }
+    assert (found["ok 1"], found["out-of-fuel 1"]) == ("good", "bad")
+    assert tones(execution(denied_growths=1))["ok 1, refused 1"] == "near"

@@ -17,36 +17,53 @@ from pytest_airssys_wasm.plugin.report.mishaps import telling
 from pytest_airssys_wasm.plugin.settings import SETTINGS
 from pytest_airssys_wasm.plugin.stash import COST_CHANGES
 from pytest_airssys_wasm.reporting import summaries, table, write
+from pytest_airssys_wasm.reporting.changes import changes_since, text_lines
 from pytest_airssys_wasm.reporting.model import Report, RequirementRecord, SessionInfo
 from pytest_airssys_wasm.runtime.base.originals import gmtime, monotonic, strftime
 from pytest_airssys_wasm.runtime.base.printable import counted, printable
 from pytest_airssys_wasm.validation import ORDER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from pytest_airssys_wasm.plugin.report.records import Collection
+    from pytest_airssys_wasm.reporting.changes import Changes
     from pytest_airssys_wasm.reporting.model import TestRecord
+
+_MARKUP: Mapping[table.Tone, dict[str, bool]] = {
+    "plain": {},
+    "heading": {"bold": True},
+    "good": {"green": True},
+    "near": {"yellow": True},
+    "bad": {"red": True},
+}
+_MOST_CHANGES = 20
+"""The maximum number of tests, and of costs, that the terminal shows of the changes since an earlier report."""
 
 
 class Summary:
     """A plugin that writes reports and shows the summary, in the process that the user sees."""
 
-    def __init__(self, config: pytest.Config, collection: Collection) -> None:
+    def __init__(self, config: pytest.Config, collection: Collection, earlier: Report | None = None) -> None:
         self._config = config
         self._collection = collection
+        self._earlier = earlier
+        self._changes: Changes | None = None
         self._started_at = strftime("%Y-%m-%dT%H:%M:%S+00:00", gmtime())
         self._started_s = monotonic()
         self._problems: list[str] = []
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Write the reports. The run fails if a report cannot be written."""
-        paths = self._config.stash[SETTINGS].wasm_report
-        if paths:
+        """Compare with the earlier report, and write the reports. The run fails if a report cannot be written."""
+        settings = self._config.stash[SETTINGS]
+        if settings.wasm_report or self._earlier is not None:
             with telling(lambda mishap: self._problems.append(f"wasm reports could not be made: {mishap}")):
-                self._write(self._report(), paths)
+                report = self._report()
+                if self._earlier is not None and settings.wasm_report_against is not None:
+                    self._changes = changes_since(self._earlier, report, settings.wasm_report_against.name)
+                self._write(report, settings.wasm_report)
         if self._problems:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
@@ -54,7 +71,7 @@ class Summary:
         for path in paths:
             with telling(partial(self._tell_unwritten, path)):
                 try:
-                    write.write(report, path)
+                    write.write(report, path, self._changes)
                 except OSError as error:
                     self._tell_unwritten(path, error.strerror or str(error))
 
@@ -71,12 +88,20 @@ class Summary:
             with telling(lambda mishap: tell(f"wasm: the executions cannot be shown: {mishap}")):
                 self._show_executions(terminalreporter)
         with telling(tell):
+            self._show_changes(terminalreporter)
             self._show_overruled(terminalreporter)
             written = [path for path in settings.wasm_report if path.is_file()]
             if written and not self._problems:
                 terminalreporter.line(f"wasm report: {', '.join(map(str, written))}")
         for problem in (*self._collection.mishaps, *self._problems):
             tell(problem)
+
+    def _show_changes(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self._changes is None:
+            return
+        terminalreporter.section(f"WebAssembly: changes since {printable(self._changes.title)}")
+        for line, is_bad in text_lines(self._changes, most=_MOST_CHANGES):
+            terminalreporter.line(line, red=is_bad)
 
     def _show_overruled(self, terminalreporter: pytest.TerminalReporter) -> None:
         for text, times in Counter(text for test in self._collection.tests for text in test.overruled).items():
@@ -89,7 +114,9 @@ class Summary:
         if lines:
             terminalreporter.section("WebAssembly executions")
         for line in lines:
-            terminalreporter.line(line)
+            for piece in line.pieces:
+                terminalreporter.write(piece.text, **_MARKUP[piece.tone])
+            terminalreporter.line("")
 
     def _show_checks(self, terminalreporter: pytest.TerminalReporter) -> None:
         passed = [one for one in self._collection.tests if one.kind == "check" and one.outcome == "passed"]

@@ -1,0 +1,68 @@
+"""`--wasm-report-against`: what differs from an earlier report is told in the terminal, in Markdown and in HTML."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+HEAD = """
+import pytest
+pytestmark = [pytest.mark.component("kernels.wat"), pytest.mark.memory("1 MiB"), pytest.mark.timeout_ms(20_000)]
+def test_other(component): component.add(1, 2)
+"""
+
+
+@pytest.fixture
+def recorded(guest):
+    """A project with a report of an earlier run, in which one test was cheaper and another one passed."""
+    guest.write(test_a=HEAD + "def test_count(component): component.count(10)\ndef test_fine(): pass\n")
+    assert guest.run("--wasm-report=old.json").code == 0
+    guest.write(test_a=HEAD + "def test_count(component): component.count(20)\ndef test_fine(): assert not 'fine'\n")
+    return guest
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_differences_are_in_the_terminal_and_in_both_reports(recorded, workers):
+    ran = recorded.run("--wasm-report-against=old.json", "--wasm-report=x.md", "--wasm-report=x.html", "-n", workers)
+    assert ran.code == pytest.ExitCode.TESTS_FAILED
+    assert "WebAssembly: changes since old.json" in ran.text
+    assert "1 test with another outcome, 1 cost differs" in ran.text
+    assert "outcome  test_a.py::test_fine: passed before, failed now" in ran.text
+    assert "cost     test_a.py::test_count: kernels.wat count: 51 fuel before, 101 fuel (+50, +98.0 %) now" in ran.text
+    text = recorded.path("x.md").read_text("utf-8")
+    assert "### Changes since <code>old.json</code>" in text
+    assert "| 51 fuel | 101 fuel (+50, +98.0 %) |" in text
+    assert "101 fuel (+50, +98.0 %)" in recorded.path("x.html").read_text("utf-8")
+
+
+def test_a_partial_run_tells_nothing_of_the_tests_that_it_left_out(recorded):
+    ran = recorded.run("--wasm-report-against=old.json", "test_a.py::test_other")
+    assert ran.code == 0
+    assert "2 tests not run this time" in ran.text
+    assert "removed" not in ran.text
+    assert "outcome" not in ran.text
+
+
+def test_the_report_may_replace_the_one_that_it_is_compared_with(recorded):
+    options = ("--wasm-report=old.json", "--wasm-report-against=old.json")
+    assert "1 test with another outcome, 1 cost differs" in recorded.run(*options).text
+    assert "no differences" in recorded.run(*options).text
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("{", "expected JSON"),
+        ("[]", "old.json"),
+        (json.dumps({"format": 2}), "old.json: format: expected 1, which this version reads, got 2"),
+    ],
+)
+def test_a_file_that_is_not_a_report_is_a_usage_error_that_names_it(project, content, told):
+    project.path("old.json").write_text(content)
+    ran = project.run("--wasm-report-against=old.json")
+    assert ran.code == pytest.ExitCode.USAGE_ERROR
+    assert "ERROR: wasm_report_against: " in ran.text
+    assert "old.json" in ran.text
+    assert told in ran.text
+    assert "Traceback" not in ran.text

@@ -8,12 +8,12 @@ import pytest
 
 from pytest_airssys_wasm import HostFunctions, ResourceLimits
 from pytest_airssys_wasm.fuzzing.export_check import check_export
-from pytest_airssys_wasm.fuzzing.exports import callable_exports, is_excluded
 from pytest_airssys_wasm.fuzzing.search import Plan
 from pytest_airssys_wasm.fuzzing.sequences import check_sequences
 from pytest_airssys_wasm.fuzzing.worst_cases import check_worst_case
 from pytest_airssys_wasm.runtime.manifest.loading import parse_manifest
 from pytest_airssys_wasm.validation.candidate import Candidate
+from pytest_airssys_wasm.validation.exports import callable_exports, is_excluded
 from support.checkout import EXAMPLES, GUESTS
 
 SOUND = {

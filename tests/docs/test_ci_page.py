@@ -146,6 +146,7 @@ def run(request, recorded, tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_a_job_installs_this_package_validates_and_publishes(run, recorded):
     job = run()
     assert job.passed, job.output

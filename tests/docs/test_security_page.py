@@ -145,6 +145,7 @@ def rows():
     return {row[0].strip("`"): dict(zip(head[1:], row[1:], strict=True)) for row in body}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("artefact", rows())
 def test_an_artefact_holds_the_data_that_the_page_says(artefact, project):
     path = project / artefact

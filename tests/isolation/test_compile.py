@@ -69,6 +69,7 @@ def test_what_is_invalid_is_refused_in_the_same_words(make_engine, engine, sourc
     assert str(isolated.value) == str(plain.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("bomb", "bound", "resource"),
     [

@@ -102,6 +102,7 @@ def test_a_hostile_name_stays_text_in_each_report(name):
     assert all(line.isprintable() for line, _ in text_lines(changes, most=9))
 
 
+@pytest.mark.slow
 @given(reports, reports)
 @settings(max_examples=20)
 def test_any_two_reports_can_be_compared(earlier, now):

@@ -69,6 +69,7 @@ def test_laws_are_notes_and_what_has_none_says_why(author, workers):
     assert "law[traps]: no law: calls with small arguments end with trap" in ran.text
 
 
+@pytest.mark.slow
 def test_a_size_that_contradicts_the_law_fails(author):
     ran = laws(author, "Component.toml::law[odd]")
     assert "odd at n = 53 cost " in ran.text
@@ -78,6 +79,7 @@ def test_a_size_that_contradicts_the_law_fails(author):
     assert "law[odd]" not in checks(laws(author))
 
 
+@pytest.mark.slow
 def test_a_limit_within_max_size_fails_with_the_smallest_size_that_reaches_it(author):
     ran = laws(author, "Component.toml::law[grows]")
     assert "grows at n = 32 ended with out-of-memory, within max_size = 53; " in ran.text
@@ -87,6 +89,7 @@ def test_a_limit_within_max_size_fails_with_the_smallest_size_that_reaches_it(au
     assert " ended with out-of-fuel, within max_size = 53; fuel = " in laws(author, "Component.toml::law[linear]").text
 
 
+@pytest.mark.slow
 def test_a_limit_may_be_allowed(author):
     author.path("Component.toml").write_text(MANIFEST + '[fuzz.allow]\ngrows = ["out-of-memory"]\n')
     ran = laws(author)

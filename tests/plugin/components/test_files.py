@@ -100,6 +100,7 @@ def test_a_binary_may_be_anywhere_below_the_root_directory(project):
     assert validate(project, cwd=project.path("crates")).code == 0
 
 
+@pytest.mark.slow
 def test_a_path_that_the_command_line_names_may_lead_anywhere(project, tmp_path):
     (tmp_path / "built.wat").write_text(PLAIN)
     project.path("pytest.ini").write_text("[pytest]")

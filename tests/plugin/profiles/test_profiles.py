@@ -99,6 +99,7 @@ def test_files_of_tests_that_do_not_run_stay(worker):
     assert files(worker, "prof") == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", [["-n", "1"], ["--wasm-isolation=process"]], ids=["xdist", "process"])
 def test_profiles_are_the_same_however_the_tests_run(worker, way):
     worker.path("below").mkdir()
@@ -257,6 +258,7 @@ def test_a_difference_sums_to_the_unit(worker, against):
     assert f"{less:+,} less" in page
 
 
+@pytest.mark.slow
 def test_an_earlier_profile_that_cannot_be_used_is_told(worker):
     worker.run("--wasm-profile=old", "-k", "work")
     (path,) = worker.path("old/x").parent.glob("*.speedscope.json")

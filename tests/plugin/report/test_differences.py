@@ -74,6 +74,7 @@ def test_a_deep_value_is_no_stumbling_block():
     assert explained(left, right)[1].endswith("[0]: 1 != 2")
 
 
+@pytest.mark.slow
 def test_pytest_shows_it(guest):
     guest.write(
         test_a="""

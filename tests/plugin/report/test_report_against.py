@@ -22,6 +22,7 @@ def recorded(guest):
     return guest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", ["0", "2"])
 def test_differences_are_in_the_terminal_and_in_both_reports(recorded, workers):
     ran = recorded.run("--wasm-report-against=old.json", "--wasm-report=x.md", "--wasm-report=x.html", "-n", workers)

@@ -6,6 +6,8 @@ import json
 import re
 from types import SimpleNamespace
 
+import pytest
+
 from pytest_airssys_wasm.plugin.report import progress
 
 HEAD = """
@@ -134,6 +136,7 @@ def test_one_shot(wasm_engine, wasm_limits):
         assert line in told
 
 
+@pytest.mark.slow
 def test_re_runs_are_bounded_over_the_session(guest):
     guest.write(
         conftest="""
@@ -272,6 +275,7 @@ def test_the_line_gets_past_capture(guest):
         assert "wasm: compiling app.wasm (2.6 kB), 3 s so far" in ran.text.partition("= PASSES =")[0]
 
 
+@pytest.mark.slow
 def test_the_section_of_a_failure_is_in_every_report(guest):
     guest.write(test_a=HEAD + "\n@pytest.mark.fuel(1_000)\ndef test_fuel(component):\n    component.count(10**6)\n")
     for more in ((), ("-n", "2")):

@@ -129,6 +129,7 @@ def test_a_tolerance_of_the_run_or_of_a_test_lets_costs_grow(recorded):
     assert (ran.code, set(told(ran).values())) == (0, {"tolerated"})
 
 
+@pytest.mark.slow
 def test_added_removed_and_renamed_tests_are_a_stale_snapshot(recorded):
     edit(recorded, "test_a.py", "[1, 20]", "[1, 30]")
     edit(recorded, "test_a.py", "def test_add(", "def test_sum(")
@@ -228,6 +229,7 @@ def test_a_file_that_cannot_be_collected_has_not_lost_its_tests(recorded):
     assert (ran.code, set(told(ran).values())) == (0, {"not-run"}), ran.text
 
 
+@pytest.mark.slow
 def test_a_worker_that_crashed_loses_nothing(recorded):
     before = content(recorded)
     edit(recorded, "test_a.py", "n): component.count(n)", "n): __import__('os')._exit(1)")

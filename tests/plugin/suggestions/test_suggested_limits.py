@@ -74,6 +74,7 @@ def test_the_witnesses_fail_one_step_below_and_every_test_passes_at_the_limits(a
     assert failed == [{COUNT_40}, {GROWN}]
 
 
+@pytest.mark.slow
 def test_the_file_is_the_same_in_worker_processes_and_is_replaced(author):
     assert author.run("--airssys-wasm", OPTION, ".").code == 0
     alone = author.path("limits.toml").read_bytes()
@@ -148,6 +149,7 @@ def test_a_run_that_is_stopped_writes_nothing(author):
     assert not author.path("limits.toml").exists()
 
 
+@pytest.mark.slow
 def test_a_worker_process_that_dies_takes_the_limits_with_it(author):
     author.write(test_b="import os\ndef test_dies(): os._exit(3)")
     ran = author.run(OPTION, "-n", "1")

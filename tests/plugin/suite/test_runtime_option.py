@@ -113,6 +113,7 @@ def test_a_runtime_that_hangs_is_given_the_patience_that_was_asked_for(odd):
     assert shlex.split(rerun)[1:] == ["pytest", ODD, "--wasm-patience-ms=250", TRAPS]
 
 
+@pytest.mark.slow
 def test_each_worker_has_one_adapter_and_none_is_left(odd):
     ran = odd.run(ODD, "-n", "2", ADDS, WRONG)
     assert ran.results == {ADDS: "passed", WRONG: "failed"}
@@ -195,6 +196,7 @@ def test_known_failures_are_expected_with_their_reason(odd):
     assert (tests[TRAPS]["is_known_failure"], tests[ADDS]["is_known_failure"]) == (True, False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", ["0", "2"])
 def test_a_known_failure_that_passes_fails_the_run(odd, workers):
     known = known_of(odd, (ADDS, "step 1: value = 3"), reason="it is off by one")

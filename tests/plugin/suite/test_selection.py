@@ -59,11 +59,13 @@ def test_the_testpaths_of_the_ini_file_are_not_path_arguments(both):
     assert ran(both) == {**SUITE, **OWN}
 
 
+@pytest.mark.slow
 def test_the_suite_runs_by_name_beside_paths(both):
     assert ran(both, "own", "conformance") == {**SUITE, **OWN}
     assert ran(both, "conformance/alpha", "other") == {**ALPHA, **ELSEWHERE}
 
 
+@pytest.mark.slow
 def test_always_adds_the_suite_to_paths(both):
     assert ran(both, "--wasm-conformance=always", "own") == {**SUITE, **OWN}
     assert ran(both, "--wasm-conformance=always", "own", "conformance/alpha") == {**ALPHA, **OWN}

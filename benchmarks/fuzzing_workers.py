@@ -1,5 +1,5 @@
-"""A comparison of fuzzing in one process and in two xdist workers: the examples and runs that are made in the processor time of
-the process that needs most of it, which is the elapsed time on a machine with a free processor for each of them.
+"""A comparison of fuzzing in one process and in two xdist workers: the examples and runs per second of processor time
+of the busiest process. This time equals the elapsed time on a machine with a free processor for each process.
 
     python benchmarks/fuzzing_workers.py [PROFILE]
 """
@@ -55,7 +55,7 @@ def fuzz(folder: Path, profile: str, workers: int) -> tuple[int, float, float]:
 
 
 def compare(name: str, guest: Path, manifest: str, profile: str) -> None:
-    """Print a line for one process and one for two, and how many times as many examples two make."""
+    """Print a line for one process, a line for two, and the ratio of their rates."""
     rates = []
     for workers in (0, 2):
         with tempfile.TemporaryDirectory() as made_for_it:

@@ -101,7 +101,7 @@ MARKERS = """\
 Markers need no option, and can be set on a test, its class or its module. Wrong arguments are collection errors.
 `fuel(None)` and `timeout_ms(None)` mean unlimited. Several `wasm_limits` markers are merged, limit by limit; of several
 `wasi` markers only the closest one is used. With `world="file.wit#name"` the guest must export everything that this world
-exports. `request.node.add_marker` works before the fixture that the marker acts on is set up; later it is an error.
+exports. `request.node.add_marker` must be called before the fixture on which the marker acts is set up; later, it is an error.
 """
 LIMITS = """\
 In Python, limits are written as `ResourceLimits(memory="1 MiB", fuel=10_000, …)`; markers, options and manifests use the

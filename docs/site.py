@@ -1,7 +1,8 @@
-"""The hook of `mkdocs.yml` that gives the site its pages, each at its place in the repository.
+"""The hook of `mkdocs.yml` that adds the pages to the site, at the same paths as in the repository.
 
 Pages link to each other, and to sources, by relative paths. Because the site has the same tree as the repository, these
-links work in both without being rewritten. A file that a page links to and that is not a page becomes a file of the site.
+links work in both without being rewritten. A file that a page links to and that is not a page becomes a file of the
+site.
 """
 
 from __future__ import annotations

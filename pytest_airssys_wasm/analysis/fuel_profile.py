@@ -110,7 +110,7 @@ class Profile:
 
 
 def _short(title: str) -> str:
-    """Return a title that leaves room for another one beside it."""
+    """Return a title, shortened if there would be no room for another one beside it."""
     return title if len(title) <= _MOST_TITLE else title[: _MOST_TITLE - 1] + "…"
 
 
@@ -162,9 +162,10 @@ def profile(
 
 
 def _spread_evenly(count: int) -> list[int]:
-    """Return the numbers below `count` in an order of which every beginning is spread over all of them.
+    """Return the numbers below `count` in an order in which the first ones, however many, are spread over the whole
+    range.
 
-    So a profile that runs out of time has seen the whole call, though at fewer places.
+    A profile that runs out of time thus has samples from the whole call, only fewer of them.
     """
     digits = (count - 1).bit_length()
     return sorted(range(count), key=lambda part: f"{part:0{digits}b}"[::-1])

@@ -1,4 +1,4 @@
-"""The history of a store: what was executed in it, in order, so that it can be executed again under other limits."""
+"""The history of a store: its executions in their order, recorded so that they can be repeated under other limits."""
 
 from __future__ import annotations
 
@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.store.repetition import Repetition
 
 MOST_STEPS = 2_000
-"""The most executions of one store that are kept."""
+"""The maximum number of executions that the history of a store keeps."""
 _PATIENCE = 10
-"""The factor of the timeout for a run that is made again: fuel ends it, and the machine may be busy."""
+"""The factor by which the timeout of a repeated run is longer: fuel is meant to end the run, and the machine may be
+busy.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,17 +35,17 @@ class Step:
     """One execution as it was recorded."""
 
     test: str
-    """The test that made it."""
+    """The node id of the test that made the execution."""
     function: str | None
     """The full name of the export; `None` for an instantiation."""
     args: tuple[Any, ...]
-    """The arguments, copied when the call had returned."""
+    """The arguments, copied after the call returned."""
     text: str
     """The call in WAVE notation."""
     verdict: Verdict
-    """The verdict with which it ended."""
+    """The verdict with which the execution ended."""
     fuel: int
-    """The fuel that it consumed."""
+    """The fuel that the execution consumed."""
     peak_memory_bytes: int
     """The highest total of all memories of the store so far, in bytes."""
 
@@ -52,22 +54,24 @@ class Step:
 class History:
     """The executions of one store.
 
-    A history that cannot be executed again keeps the figures of its steps, and the reason.
+    A history that cannot be repeated keeps the figures of its steps, and the reason.
     """
 
     component: Component
     limits: ResourceLimits
     repetition: Repetition | None
-    """The objects of the first execution; `None` if it cannot be executed again."""
+    """The objects with which the first execution was made; `None` if the history cannot be repeated."""
     tightens: frozenset[str]
-    """The limits that are looked for: `fuel` and `memory`, without those that a marker of the test sets."""
+    """The limits to be tightened: `fuel` and `memory`, without those that a marker of the test sets."""
     rank: int = 0
-    """The place of its tests among witnesses that need the same: those with the lowest number are preferred."""
+    """The rank of its tests as witnesses: of several that need the same limit, the one with the lowest rank is
+    preferred.
+    """
     is_shared_budget: bool = False
     """Whether all executions share one fuel budget."""
     steps: list[Step] = field(default_factory=list)
     obstacle: str | None = None
-    """The reason why it cannot be executed again; `None` if it can."""
+    """The reason why the history cannot be repeated; `None` if it can."""
 
     @classmethod
     def begun_by(
@@ -81,14 +85,14 @@ class History:
     ) -> History:
         """Return the history of the store of an execution, without any steps.
 
-        `obstacle` is a reason why it cannot be executed again that the caller knows.
+        `obstacle` is a reason, known to the caller, why the history cannot be repeated.
         """
         found = obstacle_to_repetition(repetition.component, repetition.host, repetition.wasi)
         obstacle = obstacle or (None if found is None else str(found))
         return cls(
             component=repetition.component,
             limits=repetition.limits,
-            repetition=repetition if obstacle is None else None,  # it may hold much that belongs to a test
+            repetition=repetition if obstacle is None else None,  # it may hold large objects of a test
             tightens=tightens,
             rank=rank,
             is_shared_budget=is_shared_budget,
@@ -120,13 +124,13 @@ class History:
         self.steps[-1] = replace(dearest, peak_memory_bytes=peak)
 
     def give_up(self, reason: str) -> None:
-        """Keep only the figures of the steps, because the history cannot be executed again for this reason."""
+        """Keep only the figures of the steps, because the history cannot be repeated for this reason."""
         if self.obstacle is None:
             self.obstacle, self.repetition = reason, None
             self.steps[:] = [replace(step, args=()) for step in self.steps]
 
     def _obstacle(self, finished: Finished, repetition: Repetition) -> str | None:
-        """Return the reason why an execution cannot be made again; `None` if it can."""
+        """Return the reason why an execution cannot be repeated; `None` if it can."""
         function = repetition.function
         name = printable(function or "the instantiation")
         if len(self.steps) >= MOST_STEPS:
@@ -138,7 +142,7 @@ class History:
         if function is None and self.steps:
             return "its store has several instances"
         if function is not None and _has_handle(repetition.component, function):
-            return f"{name} has to do with a resource of its store"
+            return f"{name} uses a resource of its store"
         if finished.outcome.verdict is Verdict.TIMEOUT:
             return f"{name} ended at its timeout, which depends on the machine"
         if finished.outcome.verdict is Verdict.RUNTIME_DIED:
@@ -147,7 +151,7 @@ class History:
 
     @property
     def tests(self) -> tuple[str, ...]:
-        """The tests that have executed something in the store, sorted."""
+        """The node ids of the tests that made the executions, sorted."""
         return tuple(sorted({step.test for step in self.steps}))
 
     def most(self, name: str) -> int:
@@ -157,8 +161,8 @@ class History:
     def replay(self, **changed: int) -> Iterator[Rerun]:
         """Execute the steps again in a fresh store, and yield how each of them ended.
 
-        `changed` has other limits than those of the store. Raises what `LimitedStore` raises before any guest code
-        runs.
+        `changed` has the limits that replace those of the store. Raises what `LimitedStore` raises before any guest
+        code runs.
         """
         known = self.repetition
         assert known is not None

@@ -1,4 +1,4 @@
-"""The profile of a call that was made already, which is repeated in fresh instances."""
+"""The profile of an earlier call, from repeating the call in fresh instances."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class ProfiledCall:
 def profile_again(call: Call, *, ceilings: Ceilings, samples: int, time_s: float) -> ProfiledCall:
     """Repeat a call of an export in fresh instances, and return its profile.
 
-    The fuel limit is raised if it holds for the call alone, because the profile includes the instantiation. If
-    `time_s` seconds are over before `samples` runs were made, the profile has fewer samples.
+    The fuel limit is raised if it applied to the call alone, because the profile includes the instantiation. If
+    `time_s` seconds have passed before `samples` runs were made, the profile has fewer samples.
 
     Raises `CannotRepeat` for a copy of a call, for one that takes a resource, for a guest that could affect the host,
     and if a ceiling is too low; and the `WasmError` with which the repeated call ends.
@@ -71,7 +71,7 @@ def profile_again(call: Call, *, ceilings: Ceilings, samples: int, time_s: float
 
 
 def _fuel_in_a_fresh_instance(repetition: Repetition) -> tuple[int, int]:
-    """Return the fuel of the instantiation and that of the call after it."""
+    """Return the fuel of the instantiation, and the fuel of the call after it."""
     assert repetition.function is not None
     store = LimitedStore(repetition.engine, repetition.limits, host=repetition.host, wasi=repetition.wasi)
     with store.as_rerun():

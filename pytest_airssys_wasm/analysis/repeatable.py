@@ -188,7 +188,7 @@ def is_of_wasi(interface: str) -> bool:
 
 
 def _is_of_host(interface: str, name: str, host: HostFunctions | None, wasi: Wasi | None) -> bool:
-    """Return whether an import is served by a host function, or by nothing, and not by WASI."""
+    """Return whether an import is served by a host function, or not at all, rather than by WASI."""
     return not is_of_wasi(interface) or (wasi is None and host is not None and host.find(interface, name) is not None)
 
 

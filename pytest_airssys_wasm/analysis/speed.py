@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.base.usage import Usage
 
 BULK = "bulk memory"
-"""The kind of work that is charged by the byte, and uses fuel faster than instructions do."""
+"""The kind of work that is charged by the byte, and so uses fuel faster than other instructions."""
 _KINDS = {"arithmetic": "arithmetic", "calls": "calls", "memory": "loads and stores", "bulk": BULK}
-"""The kinds of work by the exports of the guest."""
+"""The kind of work that each export of the guest does."""
 _FUEL = 20_000_000
 """The fuel of each run, which a guest uses up in a few milliseconds."""
 _GUEST = """(module (memory 2)
@@ -38,8 +38,8 @@ _GUEST = """(module (memory 2)
 def fuel_per_ms() -> dict[str, float]:
     """Return how much fuel a guest uses in a millisecond of processor time, by the kind of its work.
 
-    It takes some tens of milliseconds. The figures differ between machines, and a little between two measurements. A
-    kind that could not be measured is left out.
+    The measurement takes some tens of milliseconds. The figures differ between machines, and a little between two
+    measurements. A kind that could not be measured is left out.
 
     Raises `UnfitHost` if no guest can run here.
     """

@@ -1,5 +1,5 @@
-"""The limits that the tests of a component need: the smallest with which everything that they executed ends the same,
-found by executing it again.
+"""The limits that the tests of a component need: the smallest with which all their executions end the same, found by
+repeating the executions.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.analysis.repeatable import Rerun
 
 NAMES = ("memory", "fuel")
-"""The limits that are suggested, in the order in which they are found: what a call does may depend on its memory."""
+"""The limits that are suggested, in the order of the search: the behaviour of a call may depend on its memory limit."""
 _MOST_ROUNDS = 4
 _LAST = 100
-"""The number that is added to the place of a witness that should be the last."""
+"""The number that is added to the rank of a witness that is to be preferred last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,35 +41,35 @@ class Found:
     given: int | None
     """The limit of the test; `None` if it was unlimited."""
     rank: int
-    """The place among witnesses that need the same: those with the lowest number are preferred."""
+    """The rank of the witness: of several that need the same limit, the one with the lowest rank is preferred."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unrepeated:
-    """Executions that could not be made again."""
+    """The executions that could not be repeated for one reason."""
 
     reason: str
     tests: tuple[str, ...]
-    """The tests that made them, sorted."""
+    """The tests that made the executions, sorted."""
     used: dict[str, int]
-    """The most that they used of each limit that is looked for."""
+    """The most that the executions used of each limit that is to be tightened."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suggestion:
-    """The limits of one component, from the tests that one process ran, or from several of these together."""
+    """The limits of one component, for the tests that one process ran, or for those of several processes together."""
 
     found: dict[str, Found]
-    """The limits that were found, by their names. A limit of which nothing was used has none."""
+    """The limits that were found, by name. A limit is missing if no test used any of it."""
     unrepeated: tuple[Unrepeated, ...] = ()
     tests: int = 0
-    """The number of tests of which everything was executed again."""
+    """The number of tests whose executions were all repeated."""
     steps: int = 0
     """The number of their executions."""
     obstacle: str | None = None
-    """The reason why nothing was found, apart from `unrepeated`; `None` if the search came to its end."""
+    """The reason, apart from `unrepeated`, why nothing was found; `None` if the search was completed."""
     is_monotone: bool = True
-    """Whether it is known that higher limits change nothing: no growth was refused."""
+    """Whether it is known that higher limits change no result, because no growth was refused."""
 
 
 def suggest(histories: Iterable[History]) -> Suggestion:
@@ -147,7 +147,7 @@ def _base_of(history: History) -> tuple[list[Rerun], str | None]:
                 again = f"{done.fuel:,} fuel and {done.peak_memory_bytes:,} bytes"
                 ends = f"{step.verdict} with {figures}, and when it was run again {done.verdict} with {again}"
                 return base, f"{name} ended {ends}"
-    except Exception as error:  # noqa: BLE001 whatever the host and the grants of a test raise when it is over
+    except Exception as error:  # noqa: BLE001 the host and the grants of a test may raise any error when the test is over
         text = printable(str(error).partition("\n")[0])
         return base, f"it could not be run again: {type(error).__name__}: {text}"
     if len(base) < len(history.steps):
@@ -164,14 +164,14 @@ class _Subject:
 
     @property
     def rank(self) -> int:
-        """The place among witnesses that need the same.
+        """The rank among witnesses that need the same limit.
 
-        A test in which a call fails on purpose comes last: it may take another failure for the one that it expects.
+        A test in which a call fails on purpose comes last, because it may accept any failure as the expected one.
         """
         return self.history.rank + _LAST * any(done.error is not None for done in self.base)
 
     def limits(self, limits: dict[str, int]) -> dict[str, int]:
-        """Return those of the limits that this history has from its manifest."""
+        """Return those of the given limits that are to be tightened for this history."""
         return {name: value for name, value in limits.items() if name in self.history.tightens}
 
     def first_change(self, limits: dict[str, int]) -> tuple[Step, Rerun] | None:
@@ -202,7 +202,7 @@ class _Search:
         self._witnesses: dict[str, _Subject] = {}
 
     def suggestion(self) -> Suggestion:
-        """Return the limits, each with its witness, which was run on both sides of it."""
+        """Return the limits, each with its witness, which was run with the limit and with one unit less."""
         tests = {test for subject in self._subjects for test in subject.history.tests}
         counted: dict[str, Any] = {
             "tests": len(tests),
@@ -210,7 +210,7 @@ class _Search:
         }
         for number in range(_MOST_ROUNDS):
             for name in NAMES:
-                # At first only the dearest are run: whether the others agree is seen when all are tried.
+                # At first only the dearest are run. The others are checked when all are tried.
                 self._tighten(name, is_quick=number == 0)
             tried = [subject.compare(self._values) for subject in self._subjects]
             if any(change for change, _ in tried):
@@ -220,7 +220,7 @@ class _Search:
                 exact = {name: one for name, one in found.items() if one is not None}
                 is_refused = any(is_refused for _, is_refused in tried)
                 return Suggestion(found=exact, is_monotone=not is_refused and self._are_alone(), **counted)
-        reason = "the memory and the fuel that the tests need depend on each other in a way that was not understood"
+        reason = "the memory and the fuel that the tests need depend on each other, so the search did not converge"
         return Suggestion(found={}, obstacle=reason, **counted)
 
     def _tighten(self, name: str, *, is_quick: bool) -> None:
@@ -262,7 +262,7 @@ class _Search:
         )
 
     def _are_alone(self) -> bool:
-        """Return whether each witness ends otherwise whatever the other limit is."""
+        """Return whether each witness ends otherwise even if only its own limit is lowered."""
         return all(
             subject.first_change({name: self._values[name] - 1}) is not None
             for name, subject in self._witnesses.items()

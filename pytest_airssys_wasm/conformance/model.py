@@ -176,7 +176,7 @@ class WasiGrant(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     env: dict[str, str] = {}
     stdin: str = ""
     folder: bool = False
-    """Whether the guest has an empty folder as `/`, new for each store, which it may read and write."""
+    """Whether the guest may read and write an empty folder as `/`, which is new for each store."""
 
 
 class Repeated(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

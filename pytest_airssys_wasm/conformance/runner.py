@@ -180,7 +180,7 @@ class CaseRunner:
 
     @contextmanager
     def _granted(self, grant: WasiGrant | None) -> Iterator[dict[str, Any] | None]:
-        """Yield the grant as it is sent. A folder that is granted exists until the block ends."""
+        """Yield the grant as it is sent to the runtime. A granted folder exists until the block ends."""
         if grant is None:
             yield None
             return

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 _FIRST_CHARACTERS = "a0 "
 """The simplest characters. The others follow in the order of their code points."""
 _EDGES = ("\x7f", "\x80", "\ud7ff", "\ue000", "\uffff", "\U00010000")
-"""The characters at the ends of ranges."""
+"""The first and last characters of ranges of code points."""
 _LOWEST = (-(2**7), -(2**15), -(2**31), -(2**63))
-"""The lowest numbers of the types, whose opposites do not fit."""
+"""The lowest numbers of the signed types, whose negations do not fit into the type."""
 _INTEGRAL = 2.0**53
 
 
@@ -136,7 +136,7 @@ def _characters(value: str) -> Iterator[str]:
     yield from _FIRST_CHARACTERS[:rank]
     if rank < len(_FIRST_CHARACTERS):
         return
-    # The ends of ranges: halving the difference to a character passes over them.
+    # The ends of ranges, because halving the distance between code points skips them.
     yield from (one for one in _EDGES if len(_FIRST_CHARACTERS) <= _rank(one) < rank)
     for code in _integers(ord(value)):
         if not 0xD800 <= code < 0xE000 and _rank(chr(code)) >= len(_FIRST_CHARACTERS):

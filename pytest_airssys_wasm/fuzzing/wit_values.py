@@ -133,9 +133,9 @@ def _type(wit_type: WitType | str) -> WitType:
 
 
 def _bounded(makers: _Makers, strategy: SearchStrategy[Any]) -> SearchStrategy[Any]:
-    """Return a strategy whose examples begin with the whole budget."""
+    """Return a strategy that gives each example the whole budget of sizes."""
 
-    # Without parameters, because Hypothesis shows them, and warns where that takes long: those of nested records do.
+    # It has no parameters because Hypothesis computes their repr, and warns if that takes long, as for nested records.
     @st.composite
     def bounded(draw: DrawFn) -> Any:
         makers.left = makers.max_size

@@ -98,7 +98,7 @@ def _raise_if_reached(candidate: Candidate, guest: Guest, export: str, worst: Wo
 def _smallest(
     guest: Guest, export: str, arguments: tuple[Any, ...], verdict: Verdict, shrink_s: float
 ) -> tuple[Any, ...]:
-    """Return arguments that still reach the limit, and of which no simpler neighbour does; or the best ones so far."""
+    """Return arguments that reach the limit although no simpler neighbour does, or the simplest ones found in time."""
     ends_at = monotonic() + shrink_s
 
     def fails(args: tuple[Any, ...]) -> bool:

@@ -131,7 +131,7 @@ def _run_suite(config: pytest.Config, settings: Settings, selection: Selection) 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:  # a WorkerController of xdist, which has no types
-    """Tell an xdist worker where the user sees the root directory: the worker may work on a copy elsewhere."""
+    """Tell an xdist worker the path of the user's root directory, because the worker may run on a copy elsewhere."""
     from pytest_airssys_wasm.plugin.stash import ROOT_FROM_START
 
     node.workerinput[ROOT_FROM_START] = os.path.relpath(node.config.rootpath, node.config.invocation_params.dir)
@@ -183,7 +183,7 @@ def _record(config: pytest.Config, settings: Settings) -> None:
 
 
 def _earlier_report(settings: Settings) -> Report | None:
-    """Read the report of `--wasm-report-against`, before this run may replace the file."""
+    """Read the report of `--wasm-report-against` before this run can replace the file."""
     if settings.wasm_report_against is None:
         return None
     from pytest_airssys_wasm.reporting import json_report
@@ -220,12 +220,12 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 def pytest_assertrepr_compare(config: pytest.Config, op: str, left: object, right: object) -> list[str] | None:
     """Explain a failed `==` of WIT values by their first difference."""
-    if op != "==" or _VALUES not in sys.modules:  # where no value can be of it
+    if op != "==" or _VALUES not in sys.modules:  # without this module there are no WIT values
         return None
     from pytest_airssys_wasm.plugin.report import differences, mishaps
 
     told: list[str] = []
-    with mishaps.telling(told.append):  # values of others may refuse to be compared
+    with mishaps.telling(told.append):  # foreign values may raise any error when they are compared
         return differences.explain(config, left, right)
     return None
 

@@ -1,4 +1,4 @@
-"""The value of the fixture `component_factory`, which gives instances to fixtures of any scope."""
+"""The value of the fixture `component_factory`, which creates instances for fixtures of any scope."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ _LIMITS = tuple(field.name for field in fields(ResourceLimits))
 
 
 class ComponentFactory:
-    """A function that gives instances for fixtures of any scope. Each call is a context manager with its own store.
+    """A function that creates instances for fixtures of any scope. Each call returns a context manager with its own
+    store.
 
     Called as `component_factory(source, *, manifest=None, host=None, wasi=None, **limits)`.
     """
@@ -62,9 +63,9 @@ class ComponentFactory:
         relative to the root directory. `manifest` defaults to the `Component.toml` beside the guest, and `wasi` to the
         grants of the manifest. `host` serves the imports of the guest.
 
-        `limits` are named as in `ResourceLimits`; they count like markers: more than the command line, and within the
-        ceilings of the ini file. Raises `InvalidConfiguration` for a wrong argument, a file that does not exist, a
-        wrong manifest, and limits over their ceilings or without one for memory.
+        `limits` are named as in `ResourceLimits`. Like markers, they take precedence over the command line, and must be
+        within the ceilings of the ini file. Raises `InvalidConfiguration` for a wrong argument, a file that does not
+        exist, a wrong manifest, and limits over their ceilings or without one for memory.
         """
         if not isinstance(source, (str, bytes, os.PathLike)) or not source:
             raise InvalidConfiguration(f"{_NAME}: source", source, "a path, WebAssembly text or bytes")
@@ -94,7 +95,7 @@ class ComponentFactory:
 class InstanceContext:
     """A context manager that gives an instance of a guest, in a store that is closed at the end of the block.
 
-    It can be entered again after its block has ended, which gives a new instance in a new store.
+    It can be entered again after its block has ended, and then gives a new instance in a new store.
     """
 
     def __init__(self, load: Callable[[], Component], make_store: Callable[[], LimitedStore]) -> None:

@@ -128,7 +128,7 @@ def component(
 
 @pytest.fixture(scope="session")
 def component_factory(wasm_engine: WasmEngine, pytestconfig: pytest.Config) -> ComponentFactory:
-    """Return a function that gives instances for fixtures of any scope.
+    """Return a function that creates instances for fixtures of any scope.
 
     `with component_factory(source, *, manifest=None, host=None, wasi=None, **limits) as instance: …` instantiates a
     guest in a store of its own, which is closed at the end of the block. The limits are those of the session: defaults

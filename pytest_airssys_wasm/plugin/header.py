@@ -55,13 +55,13 @@ def _limits(settings: Settings) -> dict[str, Given]:
 
 
 _LEAST_FUEL_PER_MS = 100_000
-"""The fuel in a millisecond that every machine can use. Where limits ask for less, nothing is measured."""
+"""The fuel per millisecond that every machine can use. If the limits need less, nothing is measured."""
 
 
 def _speed_lines(settings: Settings) -> Iterator[str]:
     """Yield a line if a guest cannot use up the fuel limit of the session before its timeout.
 
-    Such a guest ends with the timeout on one machine, and without fuel on another.
+    Such a guest ends at the timeout on one machine, and with its fuel used up on another.
     """
     limits = _limits(settings)
     fuel, timeout_ms = limits["fuel"].value, limits["timeout_ms"].value * settings.wasm_timeout_scale
@@ -86,5 +86,5 @@ def _speed_lines(settings: Settings) -> Iterator[str]:
 
 
 def _two_digits(number: float) -> int:
-    """Round to two digits, because more of them differ between two runs."""
+    """Round to two significant digits, because further ones vary from run to run."""
     return int(float(f"{number:.2g}"))

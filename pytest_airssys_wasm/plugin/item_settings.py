@@ -70,7 +70,8 @@ def limits_from(
     root: Path | None,
     ways: str,
 ) -> OriginatedLimits:
-    """Return the limits of what is called `name` in messages, of which `asked` are those that win over all others.
+    """Return the limits of a guest or test, which messages call `name`; those in `asked` take precedence over all
+    others.
 
     `ways` says how a memory limit can be given. Otherwise the same as `resolve_limits`.
     """
@@ -180,7 +181,7 @@ def tell_overruled(item: pytest.Item) -> None:
 
 
 def note_overruled(config: pytest.Config, limits: OriginatedLimits) -> None:
-    """Note on the item that is running the limits of a manifest that the command line replaces."""
+    """Record, for the running item, the limits of a manifest that the command line replaces."""
     item = config.stash.get(RUNNING, None)
     if item is not None:
         _note_overruled(item, limits)
@@ -195,12 +196,12 @@ _REGISTERED = pytest.StashKey["dict[int, OriginatedLimits]"]()
 
 
 def register_limits(config: pytest.Config, limits: OriginatedLimits) -> None:
-    """Remember limits that are not of one test, so that messages can say where they come from."""
+    """Remember limits that do not belong to one test, so that messages can name their sources."""
     config.stash.setdefault(_REGISTERED, {})[id(limits.values)] = limits
 
 
 def origins_of(item: pytest.Item, limits: ResourceLimits) -> Mapping[str, str]:
-    """Return the places of limits, as far as they are those of the test or of the session, and not of its own making.
+    """Return the sources of limits by name; empty for limits that the test has made itself.
 
     Raises `InvalidConfiguration` for a wrong marker, a file that does not exist and a wrong manifest.
     """

@@ -1,4 +1,4 @@
-"""The refusal of markers that are added to a test after the fixtures on which they act, so that they have no effect."""
+"""The refusal of markers that are added to a test too late: after the fixtures on which they act were set up."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ACTS_ON = {
 
 
 def refuse_late_markers(request: pytest.FixtureRequest) -> None:
-    """Refuse, until the fixture is torn down, further markers that it would have had to know.
+    """Refuse, until the fixture is torn down, further markers that act on it.
 
     Adding one with `request.node.add_marker` or `request.applymarker` raises `InvalidConfiguration`: the test would
     pass or fail under other limits than it says.
@@ -29,7 +29,7 @@ def refuse_late_markers(request: pytest.FixtureRequest) -> None:
     item, fixture = request.node, request.fixturename
     assert fixture is not None
     add, wanted = item.add_marker, _ACTS_ON[fixture]
-    # An attribute of this one item hides the method; those of several fixtures are nested in each other.
+    # An attribute of this item hides the method. Several fixtures that do this wrap each other's attributes.
     item.add_marker = _refusing(item, add, wanted, fixture)
 
     def allow() -> None:
@@ -57,7 +57,7 @@ def _refusing(item: pytest.Item, add: Callable[..., None], names: frozenset[str]
 
 
 class _Late:
-    """A marker that came too late, as messages say it."""
+    """A marker that was added too late, with a repr for the message."""
 
     def __init__(self, text: str, fixture: str) -> None:
         self._text = text

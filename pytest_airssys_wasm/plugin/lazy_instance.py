@@ -64,7 +64,7 @@ class LazyInstance:
 
     def __dir__(self) -> list[str]:
         names = {*super().__dir__(), *dir(Instance), "component", "store"}
-        with suppress(WasmError):  # of a guest that cannot be loaded, which the first use will raise
+        with suppress(WasmError):  # the guest cannot be loaded; the first use raises the error
             names.update(self._guest().offered(""))
         return sorted(names)
 
@@ -77,7 +77,7 @@ class LazyInstance:
         return f"<{self._name}, not instantiated yet>" if self._instance is None else repr(self._instance)
 
     def _guest(self) -> Component:
-        """Return the loaded guest, which need not be instantiated. Raises the errors of `WasmEngine.load`."""
+        """Return the loaded guest without instantiating it. Raises the errors of `WasmEngine.load`."""
         if self._loaded is None:
             self._loaded = self._load()
         return self._loaded

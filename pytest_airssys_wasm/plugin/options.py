@@ -174,7 +174,7 @@ def _parse_path(wanted: str) -> Callable[[Any, str], Path]:
 
 
 def _parse_toml(value: Any, where: str) -> Path:
-    """Parse the path of a TOML file that is to be written, which must not be a manifest."""
+    """Parse the path of a TOML file to be written, which must not be a manifest."""
     path = Path(value).expanduser()
     if path.suffix != ".toml" or path.name in ("Component.toml", "pyproject.toml"):
         refuse(where, value, "the path of a .toml file to be written, which is not a Component.toml")
@@ -298,8 +298,8 @@ OPTIONS = (
         metavar="FILE",
         must_exist=True,
         parse=_parse_path("the path of a .json report"),
-        help="Show what differs from this earlier JSON report, in outcomes and costs of the tests that both have: at "
-        "the end of the run, and in the .md and .html reports of --wasm-report.",
+        help="Show the differences from this earlier JSON report, in outcomes and costs of the tests that both have: "
+        "at the end of the run, and in the .md and .html reports of --wasm-report.",
     ),
     Option(
         key="wasm_summary",
@@ -323,8 +323,8 @@ OPTIONS = (
         key="wasm_profile",
         metavar="DIR",
         parse=_parse_path("a directory"),
-        help="Write to this directory in which functions the fuel of each test's dearest call goes: as a flame graph "
-        "(.html), for speedscope (.speedscope.json), and as folded stacks (.folded).",
+        help="Profile the dearest call of each test, and write to this directory which functions use its fuel: as a "
+        "flame graph (.html), for speedscope (.speedscope.json), and as folded stacks (.folded).",
     ),
     Option(
         key="wasm_profile_against",
@@ -338,12 +338,13 @@ OPTIONS = (
         metavar="FILE",
         parse=_parse_toml,
         help="Write to this TOML file the smallest limits of fuel and memory with which the tests of each component "
-        "end the same, and for each limit a test that fails one step below. What the tests executed is executed again.",
+        "end the same, and for each limit a test that ends otherwise with one unit less. All executions of the tests "
+        "are repeated at the end of the run.",
     ),
     Option(
         key="wasm_laws",
-        help="Find the exact formula of what each export of every component that is validated costs, in the sizes of "
-        "its arguments. The check fails if a fresh size contradicts the formula, or if sizes up to max_size of [fuzz] "
+        help="Check each export of every validated component: find the exact formula for its cost in the sizes of its "
+        "arguments. The check fails if another size contradicts the formula, or if sizes up to max_size of [fuzz] "
         "reach a limit.",
     ),
     Option(

@@ -171,7 +171,7 @@ def _given(config: pytest.Config, option: Option) -> Given | None:
 
 
 def _check_profile_folders(profile: Given | None, against: Given | None) -> None:
-    """Raise `InvalidConfiguration` unless profiles can be written to one directory, and compared with another."""
+    """Raise `InvalidConfiguration` unless `--wasm-profile` and `--wasm-profile-against` can be used."""
     if profile is not None and os.path.lexists(profile.value) and not profile.value.is_dir():
         refuse(profile.where, str(profile.value), "a directory, which is made if it does not exist")
     if against is not None and not against.value.is_dir():

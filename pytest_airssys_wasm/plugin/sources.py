@@ -70,9 +70,9 @@ def find_source(item: pytest.Item, mark: ComponentMark | None) -> Source | None:
 
 
 def source_of(mark: ComponentMark, config: pytest.Config, folders: Sequence[Path], where: str) -> Source:
-    """Return the guest that is described as by a `component` marker, with paths relative to one of the folders.
+    """Return the guest for the arguments of a `component` marker or factory, with paths relative to one of the folders.
 
-    Raises `InvalidConfiguration`, which begins with `where`, for a file that does not exist, and for a wrong manifest.
+    Raises `InvalidConfiguration`, whose message begins with `where`, for a missing file and for a wrong manifest.
     """
     content = mark.source
     if not isinstance(content, bytes) and not is_text(content):
@@ -136,7 +136,7 @@ def path_of(argument: str, config: pytest.Config) -> Path:
 
 
 def in_utf_8(text: str) -> str:
-    """Return a text that can be written in UTF-8: with escapes for bytes of file names that cannot."""
+    """Return a text that can be encoded in UTF-8: undecodable bytes of file names become escapes."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
@@ -169,9 +169,9 @@ def _folders(item: pytest.Item) -> tuple[Path, Path]:
 
 
 def _find_file(folders: Sequence[Path], name: str | os.PathLike[str], where: str) -> Path:
-    """Return the file relative to the first of the folders in which it is.
+    """Return the path of a file in the first of the folders that contains it.
 
-    Raises `InvalidConfiguration`, which names all places, if it is in none.
+    Raises `InvalidConfiguration`, which lists all paths that were tried, if none does.
     """
     places = tuple(dict.fromkeys(base / name for base in folders))
     for place in places:

@@ -25,7 +25,9 @@ COST_CHANGES = pytest.StashKey[tuple[str, ...]]()
 """The lines about the entries of the fuel snapshot that are not as recorded, in `config.stash` at the end of a session
 that has one."""
 ROOT_FROM_START = "wasm_root_from_start"
-"""The key in the input of an xdist worker: the path from the folder of the start of pytest to the root directory."""
+"""The key, in the input of an xdist worker, of the path from the folder in which pytest was started to the root
+directory.
+"""
 NOTE = "wasm_note"
 """The name of the user property that holds the note of a passing check."""
 OVERRULED = "wasm_overruled_limit"

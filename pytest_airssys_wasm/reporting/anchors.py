@@ -1,4 +1,4 @@
-"""The ids of the parts of a page, which are the same in every report, so that links to them go on to work."""
+"""The ids of the parts of a page, which stay the same from report to report, so that links to them keep working."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 
 
 class Anchors:
-    """The ids of one page. An id is made of a digest of names, so that it has no character that a name brings along."""
+    """The ids of one page. An id contains a digest of names, so that no character of a name gets into it."""
 
     def __init__(self) -> None:
         self._given: set[str] = set()
@@ -19,7 +19,7 @@ class Anchors:
         return f"{kind}-{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}"
 
     def give(self, kind: str, *names: str | None) -> str:
-        """Return the id of a part, with a number if the page has that id already, for ids must be unique."""
+        """Return the id of a part, with a number appended if the page already has it, because ids must be unique."""
         wanted = found = self.of(kind, *names)
         number = 1
         while found in self._given:

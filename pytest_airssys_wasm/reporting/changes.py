@@ -26,11 +26,13 @@ class Changes:
     session: SessionInfo
     """The session of the earlier report."""
     outcomes: tuple[Difference, ...]
-    """The tests with another outcome, those that fail now first. Each difference has the earlier outcome and the one
-    of the session.
+    """The tests with different outcomes; those that fail now come first. Each difference has the earlier outcome and
+    the one of the session.
     """
     costs: tuple[CostDifference, ...]
-    """The exports that the same test called at other costs. Each has the earlier cost and the one of the session."""
+    """The exports whose calls in the same test had different costs. Each has the earlier cost and the one of the
+    session.
+    """
     new: int
     """The number of tests that only the session has."""
     not_run: int
@@ -57,7 +59,7 @@ class Changes:
 def changes_since(earlier: Report, report: Report, title: str) -> Changes:
     """Compare a session with an earlier report, whose name is `title`.
 
-    The differences are those that the comparison of the two reports has. A test that only one of them has is counted,
+    The differences are the same as in the comparison of the two reports. A test that only one of them has is counted,
     but it is not a difference, because either may be a run of some tests only.
     """
     comparison = compare({"earlier": earlier, "now": report})
@@ -78,8 +80,8 @@ def changes_since(earlier: Report, report: Report, title: str) -> Changes:
 
 
 def text_lines(changes: Changes, *, most: int) -> Iterator[tuple[str, bool]]:
-    """Yield the lines of the changes for a terminal, each with whether it is about a test that fails now or a call
-    that costs more. At most this many tests and as many costs are shown.
+    """Yield the lines of the changes for a terminal, each with a flag: whether it is about a test that fails now, or a
+    call that costs more. At most this many tests, and as many costs, are listed.
     """
     yield printable(", ".join(changes.summary)), False
     outcomes = [(one.outcomes, test.test) for one in changes.outcomes for test in one.cases]
@@ -97,7 +99,7 @@ def text_lines(changes: Changes, *, most: int) -> Iterator[tuple[str, bool]]:
 
 
 def is_failure(outcome: CaseOutcome) -> bool:
-    """Return whether the test failed, and not as expected."""
+    """Return whether the test failed unexpectedly."""
     return outcome.category == "failed"
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bar:
-    """The use of one resource by the call of an export that came nearest to its limit."""
+    """The usage of one resource by the call of an export that came nearest to the limit."""
 
     percent: float | None
     """The share of the limit in percent, at most 100; `None` without a limit."""

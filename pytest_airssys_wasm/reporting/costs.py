@@ -71,7 +71,9 @@ def cost_differences(reports: Sequence[Iterable[ExecutionRecord]]) -> tuple[Cost
 
 
 def cost_texts(costs: Sequence[Cost | None]) -> Iterator[str]:
-    """Yield the cost in each report as text: fuel with its change from the first, and the other figures that differ."""
+    """Yield the cost in each report as text: fuel with its change from the first report, and the other figures that
+    differ.
+    """
     known = [cost for cost in costs if cost is not None]
     base = costs[0]
     for cost in costs:

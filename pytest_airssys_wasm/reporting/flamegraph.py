@@ -64,9 +64,9 @@ def folded(stacks: Stacks) -> str:
 
 
 def speedscope(stacks: Stacks, *, title: str, samples: int, is_difference: bool = False) -> str:
-    """Return a profile for https://www.speedscope.app; a difference becomes two, of higher and of lower costs.
+    """Return a profile for https://www.speedscope.app; a difference becomes two profiles, of higher and of lower costs.
 
-    The key `samples` is for this package, which reads such files again; speedscope has no use for it.
+    The key `samples` is for this package, which can read such files; speedscope ignores it.
     """
     frames: dict[str, int] = {}
     for stack in stacks:

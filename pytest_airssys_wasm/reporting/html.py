@@ -64,7 +64,7 @@ class _Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _OutcomeChange:
-    """A test that an earlier report has with another outcome."""
+    """A test that has another outcome in the earlier report."""
 
     test: str
     outcomes: tuple[CaseOutcome, ...]

@@ -1,4 +1,4 @@
-"""The elements of Markdown pages: foreign text that stays text, rows of tables, and what was left out."""
+"""The elements of Markdown pages: escaped foreign text, rows of tables, and notes of omitted items."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 "use strict";
-// Searches and filters, follows links, sorts the table, draws the plots. All text goes in as text, never as markup.
+// Searches and filters, follows links, sorts the table, draws the plots. Text is inserted as text, never as markup.
 
 const AT_FIRST = 100; // tests shown before "Show all" is asked for
 
@@ -67,7 +67,7 @@ for (const form of [search, filter]) {
   form.addEventListener("input", apply);
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    // Enter leads to the first test, or else to the first component, that was found.
+    // Enter moves to the first test that was found, or else to the first component.
     const first = [...tests, ...components].find(({ element }) => !element.hidden);
     first?.element.querySelector("summary").focus();
   });
@@ -88,7 +88,7 @@ document.addEventListener("keydown", (event) => {
 });
 apply();
 
-// A link to a part of the page opens what the part is in, whatever is filtered.
+// A link to a part of the page opens the sections around the part, even if the filter hides it.
 function show() {
   const part = location.hash && document.getElementById(location.hash.slice(1));
   if (!part) return;
@@ -104,7 +104,7 @@ function show() {
 }
 window.addEventListener("hashchange", show);
 
-// On paper, failures and components are open.
+// In print, failures and components are expanded.
 let opened = [];
 window.addEventListener("beforeprint", () => {
   const closed = "details[data-outcome=failed]:not([open]), details.component:not([open])";

@@ -61,7 +61,7 @@ def _counts(counts: CategoryCounts, *, zero: str) -> Iterator[str]:
 
 
 def change_lines(changes: Changes, *, most: int) -> Iterator[str]:
-    """Yield the lines of the changes since an earlier report, with at most this many tests and as many costs."""
+    """Yield the lines of the changes since an earlier report, with at most this many tests, and as many costs."""
     yield from ("", f"### Changes since {code(changes.title)}", "")
     yield " · ".join([code(changes.session_text), *changes.summary])
     titles = ["earlier", "now"]

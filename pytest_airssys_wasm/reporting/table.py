@@ -67,7 +67,7 @@ class _Column:
     shown.
     """
     share: Callable[[ExportSummary], float | None] = lambda _: None
-    """The share of a limit in percent that a cell says, by which it gets its tone; `None` for any other cell."""
+    """The share of a limit, in percent, that determines the tone of a cell; `None` for a cell without a share."""
 
 
 _COLUMNS = (

@@ -1,1 +1,1 @@
-"""`python -m pytest_airssys_wasm.stubs x.wasm`: type stubs of a guest's exports, for editors and type checkers."""
+"""The type stubs of guests, for editors and type checkers: `python -m pytest_airssys_wasm.stubs x.wasm`."""

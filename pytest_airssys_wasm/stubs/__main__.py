@@ -30,14 +30,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(f"argument -o: expected a file named *.pyi, got {str(output)!r}")
     try:
         with WasmEngine() as engine:
-            # As bytes, because the manifest beside the guest has nothing to do with its types.
+            # Loaded as bytes, because the manifest beside the guest does not affect its types.
             text = render(engine.load(guest.read_bytes()), guest.name)
         if output is not None:
             output.write_text(text, "utf-8")
     except (OSError, WasmError) as error:
         parser.error(printable_lines(f"{guest}: {error}"))
     if output is None:
-        sys.stdout.buffer.write(text.encode())  # UTF-8, whatever the terminal's encoding
+        sys.stdout.buffer.write(text.encode())  # written as UTF-8, whatever the encoding of the terminal is
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The names in a stub, which cannot hide each other."""
+"""The names in a stub, which are chosen so that none hides another."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _PRELUDE = ("_t", "_abc", "_wasm", "_builtins", "_function", "_Function", "_Ok",
 
 
 class Names:
-    """The names of a stub: those of attributes, which are given, and those of classes, which are chosen so that no
-    attribute hides them in the body of a class.
+    """The names of a stub. The names of attributes are given; those of classes are chosen so that no attribute hides
+    them in the body of a class.
     """
 
     def __init__(self, attributes: Iterable[str]) -> None:
@@ -23,7 +23,7 @@ class Names:
         self._taken = {*self._attributes, *dir(builtins), *keyword.kwlist, *_PRELUDE}
 
     def new_class(self, *candidates: str) -> str:
-        """Return the first of the names that is free, or else the last one with a number. It is taken from then on."""
+        """Return the first name that is free, or else the last one with a number, and reserve it."""
         usable = [one for one in candidates if one.isidentifier()] or ["Type"]
         free = (one for one in usable if one not in self._taken)
         name = next(free, None) or self._numbered(usable[-1])
@@ -31,7 +31,7 @@ class Names:
         return name
 
     def builtin(self, name: str) -> str:
-        """Return how a type of `builtins` is written where attributes may hide it."""
+        """Return a type of `builtins` as it is written in a stub, in which an attribute may hide its name."""
         return f"_builtins.{name}" if name in self._attributes else name
 
     def _numbered(self, name: str) -> str:

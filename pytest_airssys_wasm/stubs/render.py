@@ -61,7 +61,7 @@ def render(guest: Component, file_name: str) -> str:
     stub = _ComponentStub(guest) if isinstance(guest, WitComponent) else _Stub(guest)
     name = stub.names.new_class(camel(_identifier(file_name.partition(".")[0])), "Guest")
     head = f"# The exports of {printable(file_name)}, as written by python -m pytest_airssys_wasm.stubs."
-    # The bodies first, which meet the types that are to be defined.
+    # The bodies come first, because they determine the types to be defined.
     body = [*stub.guest_class(name), *stub.others()]
     return "\n".join([head, _PRELUDE, *body]) + "\n"
 
@@ -97,7 +97,7 @@ class _Stub:
         return iter(())
 
     def members(self, interface: str) -> Iterator[str]:
-        """Yield the lines of the functions of an interface; of the root for an empty one."""
+        """Yield the lines of the functions of an interface, or of the root if the name is empty."""
         yield from self._functions(self.guest.attributes.get(interface, {}), full_name(interface, ""))
 
     def signature(self, function: str, lead: int) -> tuple[list[str], str, str] | None:
@@ -113,7 +113,7 @@ class _Stub:
     def _functions(self, known: Mapping[str, Sequence[str]], prefix: str, lead: int = 0) -> Iterator[str]:
         for attribute, names in known.items():
             if names[0].startswith("[") and isinstance(self.guest, WitComponent):
-                continue  # constructors, methods and static functions are with their resources
+                continue  # constructors, methods and static functions belong to their resources
             listed = ", ".join(ascii(name)[:200] for name in names)
             if len(names) > 1 or not is_writable(attribute):
                 yield f"    # only by exact name: {listed}"

@@ -41,9 +41,11 @@ class Spelling:
         self.classes: dict[DefinedType, str] = {}
         """The names of the classes and aliases that the stub defines for types."""
         self.handles: dict[ResourceType, str] = {}
-        """The names of the classes of handles. Resources that a guest imports are any objects of the host."""
+        """The names of the classes of handles. A resource that the guest imports may be any object of the host."""
         self._met: dict[DefinedType, None] = {}
-        """The types that were spelled, in this order. Guests import many types of WASI that no export uses."""
+        """The named types that exports use, in the order of first use. Imported types of WASI that no export uses are
+        left out.
+        """
 
     def name(self, type_: DefinedType, *candidates: str) -> None:
         """Give a type a name, unless it has one."""
@@ -106,7 +108,9 @@ class Spelling:
                 assert_never(type_)
 
     def definitions(self) -> Iterator[str]:
-        """Yield the lines that define the classes and aliases that were spelled, also those that are met on the way."""
+        """Yield the lines that define the classes and aliases that were spelled, including those that the definitions
+        themselves use.
+        """
         done = 0
         while done < len(self._met):
             for type_ in [*self._met][done:]:

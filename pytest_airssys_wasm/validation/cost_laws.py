@@ -1,4 +1,4 @@
-"""The check `law[<export>]`: what an export costs follows its law, and stays below the limits within `max_size`."""
+"""The check `law[<export>]`: the cost of an export follows a law, and stays below the limits up to `max_size`."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.validation.candidate import Candidate
 
 _MOST = 4_096
-"""The largest size of which a law is to speak, if `max_size` is not larger: more sizes show more of its form."""
+"""The largest size in the search for a law, unless `max_size` is larger: larger sizes reveal more of its form."""
 _MOST_S = 20.0
 """The longest time of a search, in seconds."""
 _FRESH = 24
-"""The number of fresh points at which a law is tried."""
+"""The number of new random points at which a law is tried."""
 _LIMITS = (Verdict.OUT_OF_FUEL, Verdict.OUT_OF_MEMORY)
 
 
 def check_cost_law(candidate: Candidate, export: str, *, seed: int = 0) -> str:
-    """Find the law of an export, try it at fresh points, and return its text, or the reason why there is none.
+    """Find the law of an export, try it at new points, and return its text, or the reason why there is none.
 
-    Raises `Unfit` if a fresh point contradicts the law, or if sizes within `max_size` of the table `[fuzz]` reach the
+    Raises `Unfit` if a new point contradicts the law, or if sizes within `max_size` of the table `[fuzz]` reach the
     fuel or the memory limit, and `Blocked` if the component cannot be instantiated.
     """
     with candidate.instantiated():
@@ -81,7 +81,7 @@ class _Check:
         return f"{law.text}{cut}" + (f"; {shares[0]}" if shares else "")
 
     def _learnt(self) -> CostLaw:
-        """Return a law that speaks of all sizes up to `max_size` if there is one, or else the one that says the most.
+        """Return a law for all sizes up to `max_size` if there is one, or else the first one found.
 
         Raises `NoLaw`.
         """
@@ -126,7 +126,7 @@ class _Check:
             yield tuple(self._chance.randint(low, top) for (low, _), top in zip(ranges, tops))
 
     def _try(self, law: CostLaw, point: Point) -> None:
-        """Run the call of a point. Raises `Unfit` unless it costs what the law says."""
+        """Run the call of a point. Raises `Unfit` unless the cost is as the law predicts."""
         done = self._guest.run_to_its_end(self._export, *law.make(point), limits=self._guest.limits)
         sizes = dict(zip(law.sizes, point))
         if done.verdict in _LIMITS and sum(point) <= self._max_size:
@@ -148,14 +148,15 @@ class _Check:
         )
 
     def _directions(self, law: CostLaw) -> tuple[Point, ...]:
-        """Return the largest sizes within `max_size` in all."""
+        """Return the points with the largest sizes whose sum is within `max_size`."""
         most = self._max_size
         if len(law.sizes) == 1:
             return ((most,),)
         return ((most // 2, most // 2), (most, 0), (0, most)) if law.sizes else ()
 
     def _share(self, law: CostLaw, point: Point) -> str | None:
-        """Run the call of the largest sizes, and return its share of the limit; `None` if it has none.
+        """Run the call of the largest sizes, and return a text with its share of the fuel limit; `None` if it has no
+        limit.
 
         Raises `Unfit` with the smallest sizes that reach a limit, if any does.
         """
@@ -173,7 +174,7 @@ class _Check:
             if done.verdict in _LIMITS:
                 least = bisect(lambda part: run(part).verdict in _LIMITS, -1, self._max_size, self._max_size)
                 self._meets(law, at(least), run(least))
-        except (TypeError, ValueError, OverflowError):  # an integer of the type has not so large a value
+        except (TypeError, ValueError, OverflowError):  # the integer type does not have so large a value
             return None
         fuel = self._guest.limits.fuel
         if done.error is not None or not fuel:

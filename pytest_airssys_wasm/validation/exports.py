@@ -1,4 +1,4 @@
-"""The exports of a component that checks can call with arguments that they make."""
+"""The exports of a component that checks can call with generated arguments."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.guest.component import Component
 
 _RUNTIME = ("cabi_*", "_initialize", "*[[]dtor[]]*")
-"""The exports of a module that the canonical ABI or WASI calls, and no test: patterns of their names."""
+"""The patterns of the names of a module's exports that only the canonical ABI or WASI calls."""
 
 
 def callable_exports(component: Component) -> Iterator[str]:
@@ -25,9 +25,9 @@ def callable_exports(component: Component) -> Iterator[str]:
 
 
 def reachable_exports(component: Component) -> Iterator[str]:
-    """Yield the full names of the exports that can be called from Python, also those that take handles.
+    """Yield the full names of the exports that can be called from Python, including those that take handles.
 
-    What only the canonical ABI or WASI calls is left out.
+    Exports that only the canonical ABI or WASI calls are left out.
     """
     for name in component.function_names():
         if component.kind == "module" and any(fnmatchcase(name, pattern) for pattern in _RUNTIME):
@@ -37,7 +37,7 @@ def reachable_exports(component: Component) -> Iterator[str]:
             continue
         try:
             component.check_call(name, len(types))
-        except TypeError:  # of a value without a Python value
+        except TypeError:  # its type has no Python value
             continue
         yield name
 

@@ -111,7 +111,7 @@ def _named(tests: Sequence[str]) -> str:
 
 
 def _comment(text: str) -> str:
-    """Return a comment of one line, without what a guest or a path may smuggle in."""
+    """Return a comment of one line, in which text of guests and paths is escaped."""
     return f"# {_cut(printable(text), _MOST_CHARACTERS)}"
 
 

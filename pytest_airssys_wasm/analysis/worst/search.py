@@ -176,7 +176,7 @@ class _Search:
             pass
         best = self._pool[0]
         is_complete = not self._deadline.is_over
-        # Each smaller size may take as long as the timeout, too.
+        # Calls of smaller sizes may also take as long as the timeout.
         growth = None if best.done.verdict is Verdict.TIMEOUT else self._growth()
         return WorstCase(
             export=self._export,

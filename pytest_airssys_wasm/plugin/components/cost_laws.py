@@ -35,7 +35,7 @@ def law_checks(file: pytest.File, source: Source) -> Iterator[tuple[str, Check]]
 
     try:
         component = load_component(source, the_engine(file.config), file.config)
-    except Exception:  # noqa: BLE001 the check `loads` meets the same error, and puts it into words
+    except Exception:  # noqa: BLE001 the check `loads` meets the same error, and reports it
         yield "law", _blocked
         return
     excluded = () if source.manifest is None else source.manifest.fuzz.exclude

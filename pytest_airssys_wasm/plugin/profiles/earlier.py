@@ -1,4 +1,4 @@
-"""The reading of a profile that an earlier run has written, from its file for speedscope."""
+"""The reader for a profile of an earlier run, from its file for speedscope."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _MOST_FRAMES = 100
-"""The depth of stacks that is read: profiles of this package have at most 21."""
+"""The maximum depth of stacks that are read; profiles of this package have at most 21 frames."""
 
 _Weight = Annotated[int, Meta(ge=0)]
 
@@ -46,7 +46,7 @@ class _File(Struct):
 def read_profile(path: Path) -> Profile:
     """Return the profile in a `.speedscope.json` file of this package.
 
-    Raises `Unreadable` for any other content, and `OSError`.
+    Raises `Unreadable` for any other content, and `OSError` if the file cannot be read.
     """
     content = read_regular(path, REPORT_BYTES)
     try:

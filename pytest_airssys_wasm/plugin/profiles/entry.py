@@ -1,4 +1,4 @@
-"""The result of profiling the call of a test, as it travels from the process that ran the test."""
+"""The result of profiling the call of a test, as the process that ran the test sends it."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ class Profiled:
     function: str = ""
     """The function with the most fuel of its own."""
     own: int = 0
-    """The fuel of this function on its own."""
+    """The fuel of this function, without the functions that it called."""
     instantiation: int = 0
-    """The part of the fuel that belongs to no function, but to the instantiation."""
+    """The part of the fuel that the instantiation took outside of all functions."""
     remarks: tuple[str, ...] = ()
     """Sentences about the profile, such as that the time was too short for all samples."""
     difference: tuple[int, int, str, int] | None = None
-    """The fuel that is more than before, that is less (as a negative number), the function whose own fuel differs the
-    most, and by how much; `None` without a comparison."""
+    """The sum of all increases in fuel, the sum of all decreases (as a negative number), the function whose own fuel
+    differs the most, and that difference; `None` without a comparison.
+    """
     earlier_call: str | None = None
-    """The call of the earlier profile, if it is another one; else `None`."""
+    """The call of the earlier profile; `None` if it is the same call, or if there is no earlier profile."""

@@ -1,4 +1,4 @@
-"""The section `WebAssembly profiles`, in the process that the user sees."""
+"""The section `WebAssembly profiles`, in the process that the user started."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ _SECTION = "WebAssembly profiles"
 
 
 def register(config: pytest.Config) -> None:
-    """Make the directory, and register what profiles tests, and in the process that the user sees, what lists them.
+    """Make the directory, and register the plugin that profiles tests and, in the process that the user started, the
+    plugin that lists the profiles.
 
     Raises `pytest.UsageError` if the directory cannot be made.
     """
@@ -41,7 +42,7 @@ def register(config: pytest.Config) -> None:
 
 
 class ProfileHooks:
-    """A plugin that gathers what became of the profiles, and lists them when the session ends."""
+    """A plugin that gathers the results of profiling, and lists them when the session ends."""
 
     def __init__(self, config: pytest.Config, folder: Path) -> None:
         self._config = config
@@ -50,7 +51,7 @@ class ProfileHooks:
         self._mishaps: list[str] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Gather what a test report says about a profile. The last attempt at a test counts."""
+        """Take the result of profiling from a test report. If a test was run again, its last run counts."""
         found = getattr(report, PROFILE, None)
         if found is not None:
             with telling(self._mishaps.append):

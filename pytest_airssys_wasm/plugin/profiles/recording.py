@@ -1,4 +1,4 @@
-"""The profiles of tests, which are made and written in the process that runs the tests."""
+"""The plugin that profiles tests, and writes the profiles, in the process that runs the tests."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.base.outcome import Finished
 
 PROFILE = "airssys_wasm_profile"
-"""The attribute of a report that holds what became of a test's profile, as plain data."""
+"""The attribute of a report that holds the result of profiling its test, as plain data."""
 SAMPLES = 400
 """The number of runs for each profile."""
 TIME_S = 10.0
@@ -41,8 +41,8 @@ _STEM = pytest.StashKey[str]()
 class Recorder:
     """A plugin that profiles the dearest call of each test, and writes the profile after the test.
 
-    Calls that fixtures make are left out. The guest runs again while the fixtures of the test still exist, and files
-    are written when they are gone, because a fixture may have replaced the file system.
+    Calls that fixtures make are left out. The guest runs again while the fixtures of the test still exist. The files
+    are written after the teardown of the fixtures, because a fixture may have replaced the file system.
     """
 
     def __init__(self, config: pytest.Config, folder: Path) -> None:
@@ -65,12 +65,12 @@ class Recorder:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_itemcollected(self, item: pytest.Item) -> None:
-        """Find the name of the files of a test."""
+        """Store the name of the files of a test."""
         item.stash[_STEM] = file_stem(item.nodeid)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item) -> None:
-        """Begin to look for the dearest call, also at another attempt."""
+        """Start to measure a test, and forget the calls of its fixtures and of an earlier attempt."""
         self._dearest = self._pending = None
         self._is_measuring = _is_profiled(item)
 
@@ -78,9 +78,7 @@ class Recorder:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Profile the dearest call after the test, write the profile after its fixtures, and report what became of
-        it.
-        """
+        """Profile the dearest call after the test, write the profile after its fixtures, and report the result."""
         report = yield
         if call.when == "call":
             self._is_measuring = False
@@ -108,7 +106,7 @@ class Recorder:
         return f"it could not be made again: {reason[0]}"
 
     def _entry(self, item: pytest.Item, finished: Finished, found: ProfiledCall | str) -> Profiled:
-        """Write the files of a profile, and return what is told about it."""
+        """Write the files of a profile, and return its entry in the section."""
         test, call = printable(item.nodeid), printable(finished.call.text)
         if isinstance(found, str):
             return Profiled(test=test, call=call, total=_fuel(finished), reason=found)
@@ -123,12 +121,12 @@ class Recorder:
         profile = found.profile
         stem = item.stash.get(_STEM, None) or file_stem(item.nodeid)
         remarks = [*_remarks(finished, found)]
-        # It may lie where the new one is written.
+        # It is read first, because the new profile may replace it.
         earlier = self._earlier(stem, remarks.append)
         _write(profile, self._folder / stem)
         difference = None
         if earlier is None:
-            for suffix in SUFFIXES:  # that of an earlier run would be about another profile
+            for suffix in SUFFIXES:  # a difference that an earlier run wrote belongs to another profile
                 (self._folder / f"{stem}{DIFFERENCE}{suffix}").unlink(missing_ok=True)
         else:
             compared = profile.minus(earlier)
@@ -154,7 +152,7 @@ class Recorder:
         )
 
     def _earlier(self, stem: str, tell: Callable[[str], object]) -> Profile | None:
-        """Return the earlier profile of a test; `None` if there is none that can be read, which is told."""
+        """Return the earlier profile of a test. Pass the reason to `tell` and return `None` if it cannot be read."""
         if self._against is None:
             return None
         try:
@@ -174,7 +172,7 @@ def _write(profile: Profile, path: Path) -> None:
 
 
 def _remarks(finished: Finished, found: ProfiledCall) -> Generator[str, None, None]:
-    """Yield in what a profile differs from what a reader expects."""
+    """Yield remarks on a profile that is less exact than usual, or whose call cost another amount in the test."""
     profile, fuel = found.profile, _fuel(finished)
     if fuel not in (found.call_fuel, profile.total):
         yield f"the call took {fuel:,} fuel in the test, and {found.call_fuel:,} in a fresh instance"
@@ -190,7 +188,7 @@ def _fuel(finished: Finished) -> int:
 def _is_profiled(item: pytest.Item) -> bool:
     """Return whether the calls of a test are profiled: those of a Python test or of an entry `[[tests]]`.
 
-    The calls of other checks, and of tests with generated arguments, are not those that a user has written.
+    The calls of other checks, and of tests with generated arguments, were not written by the user.
     """
     kind = item.stash.get(KIND, "test")
     if kind == "check":

@@ -22,17 +22,17 @@ class Difference(NamedTuple):
     """The first difference of two values."""
 
     path: str
-    """The way to it from the whole values, such as `.value[3].price`; empty for the values themselves."""
+    """The path to the difference, such as `.value[3].price`; empty for the values themselves."""
     left: Any
     right: Any
     text: str
-    """A few words on what is different, such as `250 != 251`."""
+    """A short description of the difference, such as `250 != 251`."""
     is_ours: bool
-    """Whether the way leads through a WIT value, or to one."""
+    """Whether the path leads through a WIT value, or to one."""
 
 
 def explain(config: pytest.Config, left: object, right: object) -> list[str] | None:
-    """Return the lines about a failed `left == right`; `None` if no WIT value is different."""
+    """Return the lines about a failed `left == right`; `None` if the difference does not involve a WIT value."""
     found = _difference(left, right, "", is_ours=False)
     if not found.is_ours:
         return None
@@ -62,7 +62,7 @@ def _difference(left: Any, right: Any, path: str, *, is_ours: bool) -> Differenc
 
 
 def _parts(left: Any, right: Any) -> list[tuple[str, Any, Any]]:
-    """Return the parts of two values of the same type that both have, with the steps that lead to them."""
+    """Return the parts that two values of the same type have in common, each with its step in the path."""
     match left:
         case Record():
             others = right.as_dict()
@@ -82,7 +82,7 @@ def _parts(left: Any, right: Any) -> list[tuple[str, Any, Any]]:
 
 
 def _lack(left: Any, right: Any) -> str | None:
-    """Return which parts only one of two values of the same type has; `None` if there are none."""
+    """Return a text about the parts that only one of two values of the same type has; `None` if there are none."""
     match left:
         case list() | tuple():
             if len(left) == len(right):
@@ -113,7 +113,7 @@ def _unequal(left: Any, right: Any) -> str:
 
 
 def _hint(left: Any, right: Any) -> str | None:
-    """Return what to compare with, if two values are unequal only because of their types."""
+    """Return advice on the comparison if two values are unequal only because of their types."""
     for value, other in ((left, right), (right, left)):
         if isinstance(value, Record) and isinstance(other, Mapping):
             return "a record is equal to Record(…) only, not to a mapping; as_dict() returns its fields"

@@ -170,7 +170,7 @@ def _rerun_command(item: pytest.Item) -> str:
     root = getattr(item.config, "workerinput", {}).get(ROOT_FROM_START)
     if root is None:
         root = os.path.relpath(item.config.rootpath, item.config.invocation_params.dir)
-    seen_from_here = os.path.normpath(os.path.join(root, path))  # noqa: PTH118 Path keeps the `..` after a name
+    seen_from_here = os.path.normpath(os.path.join(root, path))  # noqa: PTH118 Path does not resolve a `..` after a name
     flags = (*item.stash.get(RERUN_FLAGS, ()), *item.config.stash[SETTINGS].flags)
     return shlex.join(["pytest", *flags, seen_from_here + separator + names])
 

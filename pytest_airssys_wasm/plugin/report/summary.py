@@ -39,7 +39,7 @@ _MARKUP: Mapping[table.Tone, dict[str, bool]] = {
     "bad": {"red": True},
 }
 _MOST_CHANGES = 20
-"""The maximum number of tests, and of costs, that the terminal shows of the changes since an earlier report."""
+"""The maximum number of tests, and of costs, that the terminal lists as changes since an earlier report."""
 
 
 class Summary:

@@ -1,1 +1,1 @@
-"""The option `--wasm-suggest-limits`."""
+"""The option `--wasm-suggest-limits`: the smallest limits for the tests of each component."""

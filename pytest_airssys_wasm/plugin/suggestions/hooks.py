@@ -1,4 +1,4 @@
-"""The search for the limits at the end of a session, and the file that is written from it."""
+"""The plugins that search for limits at the end of a session, and write them to the file."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PART = "airssys_wasm_suggestions"
-"""The key of the limits of one process, in what an xdist worker tells the controller."""
+"""The key, in the output of an xdist worker, of the limits that the worker has found."""
 _SECTION = "WebAssembly suggested limits"
 _NOT_RUN = (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR)
 
 
 class _Part(msgspec.Struct, kw_only=True):
-    """What one process has found."""
+    """The results of one process."""
 
     found: dict[str, Suggestion]
     """The limits, by the name of the component."""
@@ -40,9 +40,10 @@ class _Part(msgspec.Struct, kw_only=True):
 
 
 def register(config: pytest.Config) -> None:
-    """Register what records executions, and in the process that the user sees, what writes the file.
+    """Register the plugin that records executions and, in the process that the user started, the plugin that writes the
+    file.
 
-    Raises `pytest.UsageError` for an existing file that this option has not written.
+    Raises `pytest.UsageError` for an existing file that was not written by this option.
     """
     path = config.stash[SETTINGS].wasm_suggest_limits
     assert path is not None
@@ -79,7 +80,7 @@ def _part_of(recorder: Recorder) -> _Part:
 
 
 class _Worker:
-    """A plugin that tells the controller of xdist what a worker has found."""
+    """A plugin that sends the results of an xdist worker to the controller."""
 
     def __init__(self, config: pytest.Config, recorder: Recorder) -> None:
         self._config = config
@@ -92,7 +93,7 @@ class _Worker:
 
 
 class SuggestionHooks:
-    """A plugin that puts the limits of all processes together, writes the file, and shows what it has."""
+    """A plugin that merges the limits of all processes, writes the file, and lists the limits in the terminal."""
 
     def __init__(self, config: pytest.Config, path: Path, recorder: Recorder) -> None:
         self._config = config
@@ -103,13 +104,13 @@ class SuggestionHooks:
         self._told: list[tuple[str, bool]] = []
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """Note that tests could not be collected, whose needs are not known."""
+        """Note that tests could not be collected, because their needs are unknown."""
         if report.failed:
             self._obstacle = f"{printable(report.nodeid) or 'the session'} could not be collected"
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
-        """Take over what an xdist worker has found. One that has crashed tells nothing."""
+        """Take the results of an xdist worker. A worker that crashed has none."""
         part = (getattr(node, "workeroutput", None) or {}).get(PART)
         if part is None:
             self._obstacle = "a worker process of xdist has ended early, and with it what its tests executed"
@@ -117,7 +118,7 @@ class SuggestionHooks:
             self._parts.append(msgspec.convert(part, _Part))
 
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        """Write the file. The run fails if that is not possible."""
+        """Write the file. The run fails if the file cannot be written."""
         if session.shouldfail or session.shouldstop or exitstatus in _NOT_RUN:
             self._obstacle = self._obstacle or "the run was stopped before its end"
         is_done = False
@@ -127,7 +128,7 @@ class SuggestionHooks:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def _conclude(self) -> bool:
-        """Write the file. Return whether the run may succeed."""
+        """Write the file. Return whether the run may pass."""
         if self._obstacle is None:
             self._parts.append(_part_of(self._recorder))
             mishaps = [mishap for part in self._parts for mishap in part.mishaps]

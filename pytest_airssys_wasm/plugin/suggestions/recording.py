@@ -29,7 +29,7 @@ _LIMITS = frozenset(["fuel", "memory"])
 class Recorder:
     """A plugin that keeps the histories of the stores of each component, and the names of the tests that failed.
 
-    Only stores under the limits of their test count: others have limits of their own, to which no manifest applies.
+    Only stores with the limits of their test are recorded. The limits of other stores do not come from a manifest.
     """
 
     def __init__(self, config: pytest.Config) -> None:
@@ -88,7 +88,7 @@ class Recorder:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_itemcollected(self, item: pytest.Item) -> None:
-        """Remember the node id with which an item was collected: xdist may add the name of a group to it."""
+        """Remember the node id with which an item was collected, because xdist may append the name of a group."""
         item.stash[_TEST_ID] = item.nodeid
 
     @pytest.hookimpl(tryfirst=True)
@@ -101,7 +101,7 @@ class Recorder:
         item = self._item
         if item is None or not report.failed:
             return
-        with telling(self.mishaps.append), suppress(InvalidConfiguration):  # of a wrong manifest
+        with telling(self.mishaps.append), suppress(InvalidConfiguration):  # the manifest is wrong
             source = settings_of(item).source
             name = None if source is None else self._component(source)
             if name is not None:
@@ -113,9 +113,9 @@ class Recorder:
 
 
 def _rank_of(item: pytest.Item) -> int | None:
-    """Return the place of an item among witnesses: tests come first, then `[[tests]]` entries, then the instantiation.
+    """Return the rank of an item as a witness: tests come first, then `[[tests]]` entries, then the instantiation.
 
-    Returns `None` for an item that does not expect a certain end of what it executes, and so cannot be a witness.
+    Returns `None` for an item that cannot be a witness, because it does not expect a particular end of its executions.
     """
     kind = item.stash.get(KIND, None)
     if kind is None:

@@ -43,9 +43,9 @@ _I32, _I64 = rb"\x41([\x80-\xff]{0,4}[\x00-\x7f])", rb"\x42([\x80-\xff]{0,9}[\x0
 # are br_table, and the arithmetic into which compilers turn comparisons of ranges: add, sub, and, xor.
 _COMPARED = re.compile(rb"(?:" + _I32 + rb"[\x46-\x4f\x6a\x6b\x71\x73])|(?:" + _I64 + rb"[\x51-\x5a\x7c\x7d\x83\x85])")
 _TESTED = re.compile(rb"(?:" + _I32 + rb"[\x46\x47\x73\x6b])|(?:" + _I64 + rb"[\x51\x52\x85\x7d])")
-"""A constant for equality, of which several in a row may be the characters of a word, or pieces of it."""
+"""The constants in tests for equality. Several in a row may be the characters of a word, or pieces of it."""
 _WIDEST = 4
-"""The maximum number of numbers that are put together to a word where one of them is several characters."""
+"""The maximum number of neighbouring constants that are joined to a word if one of them has several characters."""
 _ANY = re.compile(rb"(?:" + _I32 + rb")|(?:" + _I64 + rb")")
 _FLOAT = re.compile(rb"\x43(.{4})|\x44(.{8})", re.DOTALL)
 _COMPARED_FLOAT = re.compile(rb"\x43(.{4})[\x5b-\x60\x92-\x98]|\x44(.{8})[\x61-\x66\xa0-\xa6]", re.DOTALL)
@@ -230,7 +230,7 @@ def _words(code: bytes) -> Iterator[bytes]:
 
 
 def _piece(value: int) -> bytes:
-    """Return the character that a number is, or the printable ones, in the order of memory; empty if it is neither."""
+    """Return the characters that a number encodes: one byte, or several printable ones in memory order; else none."""
     if 0 < value < 256:
         return bytes([value])
     characters = value.to_bytes(8, "little", signed=True).rstrip(b"\0")
@@ -238,9 +238,8 @@ def _piece(value: int) -> bytes:
 
 
 def _as_words(pieces: Sequence[bytes]) -> Iterator[bytes]:
-    """Yield the words that single characters make in a row, and those that a few neighbours make of which one has
-    several characters: as they follow each other, in the other order, and with what they share once, as overlapping
-    loads do.
+    """Yield the words that single characters in a row make, and those that a few neighbours make if one of them has
+    several characters: joined in their order, in reverse order, and with overlaps merged, as for overlapping loads.
     """
     for is_single, row in groupby(pieces, key=lambda piece: len(piece) == 1):
         if is_single:

@@ -48,8 +48,8 @@ def no_memory() -> UnfitHost:
 
 @contextmanager
 def naming_lacks() -> Iterator[None]:
-    """Turn an error of the block into `UnfitHost` if it means that no more files, larger files, threads or
-    processes are possible.
+    """Turn an error of the block into `UnfitHost` if it means that the machine allows no more files, threads or
+    processes, or no larger files.
     """
     try:
         yield

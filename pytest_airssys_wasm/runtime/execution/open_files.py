@@ -51,7 +51,7 @@ class OpenFiles:
         used = used_descriptors()
         in_need = free_descriptors(used) < LEAST_FREE_DESCRIPTORS
         if used <= self._enough and not in_need:
-            # Others have closed files: the store must not hold as many more in their place.
+            # Files were closed outside of this store, which must not open as many in their place.
             self._enough = min(self._enough, used + MOST_OPEN_FILES)
             return False
         number = sum(map(self._is_of_a_guest, _numbers()))

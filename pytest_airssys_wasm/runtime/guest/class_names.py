@@ -1,4 +1,4 @@
-"""The names of exported resources as those of Python classes."""
+"""The names of exported resources as names of Python classes."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _ROLE = re.compile(r"\[(?:constructor|method|static)\]([^.]+)")
 
 
 def class_name(resource: str) -> str:
-    """Return the name of a resource as that of a Python class: `HttpFields` for `HTTP-fields`."""
+    """Return the name of a resource as the name of a Python class: `HttpFields` for `HTTP-fields`."""
     return attribute_name("".join(word[:1].upper() + word[1:].lower() for word in resource.split("-")))
 
 
 def by_class_name(functions: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """Return the names of the resources to which functions belong, by the attributes that stand for them.
+    """Return the names of the resources to which the functions of one interface belong, by Python attribute.
 
-    The attributes are the name of the class, and the name in snake_case. The functions are those of one interface.
+    Each resource has two attributes: the name of its class, and its name in snake_case.
     """
     resources = dict.fromkeys(found[1] for name in functions if (found := _ROLE.match(name)))
     classes: dict[str, list[str]] = {}

@@ -187,7 +187,7 @@ class Component(ABC):
     def resources(self) -> dict[str, dict[str, tuple[str, ...]]]:
         """The names of the exported resources that each Python attribute may stand for, by interface.
 
-        Only resources with functions are among them.
+        Resources without functions are not included.
         """
         return {}
 

@@ -65,7 +65,7 @@ class Instance:
         return Interface(self, interface)
 
     def __getattr__(self, name: str) -> Function | ResourceClass:
-        # Neither knows the instance, so this does not make a cycle.
+        # Neither of them refers to the instance, so this does not make a cycle.
         found = self.__dict__[name] = _attribute(self, "", name)
         return found
 

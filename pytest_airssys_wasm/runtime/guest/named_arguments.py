@@ -19,9 +19,9 @@ def in_order(
     """Return the arguments of a call in the order of the parameters.
 
     A parameter is named as in WIT or as in Python (`class-id` or `class_id`, `class` or `class_`). The first `leads`
-    parameters are left out: they are not given by whoever makes the call. Raises `TypeError` for a name that is not a
-    parameter's, for a parameter that is given twice or not at all, and for a module, whose parameters have no names;
-    `UnknownExport` for an unknown function.
+    parameters are left out, because the caller does not give them. Raises `TypeError` for a name that no parameter has,
+    for a parameter that is given twice or not at all, and for a module, whose parameters have no names; `UnknownExport`
+    for an unknown function.
     """
     names = component.parameter_names(function)
     if names is None:

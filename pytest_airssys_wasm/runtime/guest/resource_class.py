@@ -21,7 +21,7 @@ class ResourceClass:
 
     __slots__ = ("_instance", "_interface", "_name", "_store")
 
-    # As a function, it knows the store and not the instance.
+    # Like an exported function, this refers to the store, and not to the `Instance`.
     def __init__(self, store: Runner, instance: InstanceHandle, interface: str, name: str) -> None:
         self._store = store
         self._instance = instance
@@ -29,7 +29,7 @@ class ResourceClass:
         self._name = name
 
     def __call__(self, /, *args: Any, **named: Any) -> Any:
-        """Call the constructor as one execution, and return what it returns: the handle of the new resource.
+        """Call the constructor as one execution, and return the handle of the new resource.
 
         Raises `TypeError` for a resource without a constructor; otherwise the same as `Instance.call`.
         """

@@ -33,7 +33,7 @@ class Repetition:
     host: HostFunctions | None
     wasi: Wasi | None
     store: object
-    """An object that stands for the store, without holding it: all executions of a store have the same one."""
+    """A token of the store, the same for all of its executions, that does not keep the store alive."""
 
 
 def call_of(

@@ -1,4 +1,4 @@
-"""The handles of resources inside of WIT types."""
+"""The handles of resources inside WIT types."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 def has_handle(type_: Any) -> bool:
-    """Return whether a WIT type, or a core type given by its name, has a handle of a resource in it."""
+    """Return whether a WIT type, or a core type given by its name, contains a handle."""
     return any(True for _ in handles_in(type_))
 
 
 def handles_in(type_: Any) -> Iterator[ResourceType]:
-    """Yield the resources whose handles a WIT type has in it; none for a core type, given by its name."""
+    """Yield the resources whose handles a WIT type contains; none for a core type, given by its name."""
     if isinstance(type_, (OwnType, BorrowType)):
         yield type_.resource
     elif not isinstance(type_, str):

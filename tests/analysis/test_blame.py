@@ -92,6 +92,7 @@ def test_a_call_that_fails_otherwise_without_the_limit_says_how(ended):
     assert "with more than 1 MiB the call ends with out-of-fuel" in str(blame)
 
 
+@pytest.mark.slow
 def test_an_endless_call_needs_more_than_any_limit(ended):
     blame = analysis.blame(ended("spin"))
     assert (blame.limit, blame.needed, blame.verdict) == ("fuel", None, Verdict.TIMEOUT)

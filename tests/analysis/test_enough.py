@@ -71,6 +71,7 @@ def test_of_output_it_is_what_was_written(ended):
     assert how_much_is_enough(ended("say", 50)).needed == 300
 
 
+@pytest.mark.slow
 def test_an_endless_call_is_given_up_after_its_second(ended):
     enough = how_much_is_enough(ended("spin"))
     assert (enough.verdict, enough.needed) == (Verdict.TIMEOUT, None)

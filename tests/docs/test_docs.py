@@ -17,9 +17,18 @@ PAGES = [*sorted(ROOT.glob("[CRS]*.md")), *sorted((ROOT / "docs").rglob("*.md"))
 EXAMPLES = sorted((ROOT / "examples").rglob("README.md"))
 ELSEWHERE = {"reports.md", "failures.md", "protocol.md"}
 """Pages whose blocks have tests of their own."""
+LONG = {"conformance.md", "costs.md", "fuzzing.md", "howto.md"}
+"""Pages whose commands take seconds."""
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page.name not in ELSEWHERE], ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, id=page.name, marks=pytest.mark.slow if page.name in LONG else ())
+        for page in PAGES
+        if page.name not in ELSEWHERE
+    ],
+)
 def test_every_block_of_a_page_is_true(page, tmp_path, forks):
     folder = Folder(tmp_path, forks)
     for block in blocks_of(page):

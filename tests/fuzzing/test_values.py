@@ -179,6 +179,7 @@ def test_a_resource_needs_a_strategy_and_a_stream_has_none():
         values(StreamType(U8))
 
 
+@pytest.mark.slow
 def test_arguments_and_calls_are_made_for_guests_from_everywhere(engine, tmp_path):
     (tmp_path / "guest.wat").write_text(RARE_STRING)
     for source in (RARE_STRING, tmp_path / "guest.wat", str(tmp_path / "guest.wat"), engine.load(RARE_STRING)):

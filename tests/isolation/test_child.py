@@ -153,6 +153,7 @@ def test_a_child_can_import_the_runtime_where_nothing_says_where_it_is(tmp_path)
     assert "wasmtime-py" in done.stdout, done.stderr
 
 
+@pytest.mark.slow
 def test_a_child_that_uses_up_its_processor_time_is_ended(ask):
     with pytest.raises(RuntimeDied, match=r"SIGKILL|SIGXCPU") as caught:
         ask("while True: pass", ChildLimits(data_bytes=2**29, cpu_s=1))

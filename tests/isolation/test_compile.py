@@ -99,6 +99,7 @@ def test_the_start_of_its_process_is_none_of_the_compilers_time(make_engine, tmp
     assert make_engine(ProcessIsolation(compile_timeout_ms="2 s")).load(MODULE).was_compiled
 
 
+@pytest.mark.slow
 def test_what_is_small_compiled_and_large_once_it_is_loaded_is_refused(make_engine, monkeypatch):
     """Nested instances within the compiler's bounds: loading the artefact would take twice the limit here."""
     # They are counted before they are compiled; this is the bound behind that one.
@@ -145,6 +146,7 @@ def test_what_could_not_be_compiled_leaves_nothing_in_the_cache(make_engine, tmp
     assert [one.suffix for one in (tmp_path / "cache").iterdir()] == [".lock"]
 
 
+@pytest.mark.slow
 def test_two_processes_with_one_cache_compile_once_between_them(tmp_path):
     (tmp_path / "guest.wat").write_text(MODULE)
     code = f"""
@@ -161,6 +163,7 @@ def test_two_processes_with_one_cache_compile_once_between_them(tmp_path):
     assert len([*(tmp_path / "cache").glob("*.cwasm")]) == 1
 
 
+@pytest.mark.slow
 def test_threads_load_at_once(make_engine):
     engine = make_engine()
     sources = [f'(module (func (export "f") (result i32) i32.const {number}))' for number in range(6)]

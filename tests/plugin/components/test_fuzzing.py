@@ -57,6 +57,7 @@ def test_a_fault_is_shown_with_what_to_paste_and_how_to_run_it_again(author):
         assert shown in ran.text
 
 
+@pytest.mark.slow
 def test_the_entry_and_the_python_test_that_are_shown_fail_as_the_check_does(author):
     text = fuzz(author, "-k", "fuzz[parse]").text
     entry = re.search(r"to keep it.*\n((?:  .*\n)+?)or in Python", text)[1]

@@ -91,6 +91,7 @@ def test_without_the_option_nothing_is_profiled_and_without_guests_it_is_said(wo
     assert not worker.path("other").exists()
 
 
+@pytest.mark.slow
 def test_files_of_tests_that_do_not_run_stay(worker):
     worker.run("--wasm-profile=prof")
     worker.path("prof/notes.txt").write_text("mine")
@@ -322,6 +323,7 @@ def test_frozen(component):
     assert len(files(worker, "prof")) == 6
 
 
+@pytest.mark.slow
 def test_reports_and_snapshots_do_not_see_the_repeated_calls(worker):
     worker.run("--wasm-report=plain.json", "--wasm-fuel-snapshot=update")
     ran = worker.run("--wasm-profile=prof", "--wasm-report=profiled.json", "--wasm-fuel-snapshot=check")

@@ -193,6 +193,7 @@ FAKE = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mode", "fixtures"), [("thread", "component, fs"), ("process", "component, fs"), ("thread", "fs, component")]
 )

@@ -75,6 +75,7 @@ def test_the_summary_is_quiet_unless_asked_for(guest):
         assert "out-of-fuel 1" in text
 
 
+@pytest.mark.slow
 def test_records_reach_junit_as_properties(guest):
     guest.write(test_a=TESTS)
     for arguments in ORDERS:
@@ -85,6 +86,7 @@ def test_records_reach_junit_as_properties(guest):
             assert f'<property name="wasm_{name}" value="{value}" />' in case
 
 
+@pytest.mark.slow
 def test_each_format_is_written_and_told(guest):
     guest.write(test_a=TESTS)
     ran = guest.run("--wasm-report", "a/r.md", "--wasm-report", "r.html", "-n", "2")
@@ -102,6 +104,7 @@ def test_a_report_that_cannot_be_written_fails_the_run(guest):
     assert "Traceback" not in ran.text
 
 
+@pytest.mark.slow
 def test_the_suite_is_recorded_by_requirement_and_not_by_execution(suite):
     suite.run("--airssys-wasm", "--wasm-report=r.json")
     data = json.loads(suite.path("r.json").read_text())

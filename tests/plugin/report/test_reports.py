@@ -226,6 +226,7 @@ def test_the_command_that_reproduces_a_test_works_where_pytest_was_started(guest
     assert guest.run("../test_a.py::test_boom", cwd=below).count("failed") == 1
 
 
+@pytest.mark.slow
 def test_sections_come_back_from_workers(guest):
     guest.write(test_a=HEAD + "\ndef test_boom(component):\n    component.boom()\n")
     assert "verdict  trap" in section(guest.run("-n", "2"))
@@ -258,6 +259,7 @@ def test_a_long_compilation_says_so_and_a_short_one_does_not():
     assert terminal.lines == [f"wasm: compiling app.wasm (18.4 MB), {seconds} s so far" for seconds in (2, 12, 22, 2)]
 
 
+@pytest.mark.slow
 def test_the_line_gets_past_capture(guest):
     guest.write(
         conftest="""

@@ -160,6 +160,7 @@ def test_the_tests_of_a_file_that_is_gone_are_removed_where_its_folder_was_colle
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "selection",
     [
@@ -194,6 +195,7 @@ def test_a_node_id_does_not_blame_the_tests_that_its_file_has_lost(recorded):
     assert (ran.code, told(ran)[("test_a.py::test_count[20]", "count")]) == (1, "removed")
 
 
+@pytest.mark.slow
 def test_failures_are_not_costs_and_nothing_is_written_after_one(recorded):
     before = content(recorded)
     recorded.write(test_0="def test_that_fails(): assert False")
@@ -254,6 +256,7 @@ def test_the_bytes_are_the_same_in_every_way_to_run(recorded, options):
     assert (ran.code, content(recorded)) == (0, before), ran.text
 
 
+@pytest.mark.slow
 def test_an_engine_whose_costs_have_moved_is_named_as_the_cause(recorded):
     lines = recorded.path(NAME).read_text()
     found = re.sub(r'"calls", "fuel": \d+', '"calls", "fuel": 1', lines).replace('"add", "fuel": 4', '"add", "fuel": 3')
@@ -335,6 +338,7 @@ def test_set_up_generated_tests_and_lower_bounds_do_not_count_and_sections_count
     assert guest.run().code == 0  # without the option, sections have no effect
 
 
+@pytest.mark.slow
 def test_the_tests_of_a_manifest_are_in_the_snapshot_but_its_checks_are_not(guest):
     guest.write(
         Component_toml="""

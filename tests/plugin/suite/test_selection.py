@@ -90,6 +90,7 @@ def test_a_folder_of_that_name_without_chapters_is_the_projects_own(both):
     assert ran(both, "conformance") == {"conformance/test_it.py::test_it": "passed"}
 
 
+@pytest.mark.slow
 def test_a_folder_with_chapters_names_the_suite_although_it_is_another_copy(both):
     both.path("conformance/alpha/chapter.toml").write_text("title = 'A copy, which is not read'")
     both.path("conformance/alpha/adds-up.toml").write_text("")

@@ -17,6 +17,8 @@ from pytest_airssys_wasm.plugin.suite.laws import LAW_NAMES
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.budget.limits import Ceilings, ResourceLimits
 
+pytestmark = pytest.mark.slow
+
 GUEST = """(module (memory 2) (func (export "nop") (param i32) (result i32) i32.const 7) (func (export "spin") (loop br 0))
     (func (export "count") (param i32) (loop (br_if 0 (local.tee 0 (i32.sub (local.get 0) (i32.const 1))))))
     (func (export "grow") (result i32) i32.const 9 memory.grow))"""

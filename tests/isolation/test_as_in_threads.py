@@ -13,6 +13,8 @@ from runtime.execution.test_verdicts import *  # noqa: F403
 from runtime.guest.test_call import *  # noqa: F403
 from runtime.guest.test_inventory import *  # noqa: F403
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="session")
 def engine(processes):

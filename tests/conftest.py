@@ -66,3 +66,12 @@ def engine() -> Iterator[WasmEngine]:
     engine = WasmEngine(isolation=ProcessIsolation() if os.environ.get("ISOLATION") == "process" else None)
     yield engine
     engine.close()
+
+
+@pytest.fixture
+def own_engine() -> Iterator[WasmEngine]:
+    """An engine of this test alone: what others leave to be released counts in the figures of `engine`."""
+    from pytest_airssys_wasm import WasmEngine
+
+    with WasmEngine() as engine:
+        yield engine

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 
 import pytest
 
@@ -11,7 +12,8 @@ from pytest_airssys_wasm.protocol.messages import ConfigureRequest, RunRequest, 
 from pytest_airssys_wasm.protocol.pending import PendingRequests
 from pytest_airssys_wasm.protocol.process_group import session_members
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
-from support.adapter_scripts import FIRST, died, open_descriptors, run, wait_until
+from support.adapter_scripts import FIRST, died, run, wait_until
+from support.descriptors import no_file_stays_open
 
 
 def test_a_healthy_adapter_answers_everything_from_one_process(start):
@@ -98,21 +100,18 @@ MISBEHAVIOURS = {
 def test_what_it_does_fails_its_case_and_the_next_one_is_healthy(start, name):
     act, told = MISBEHAVIOURS[name]
     lines = "\n".join("    " + line for line in act.splitlines())
-    adapter = start(
-        f"{FIRST}hello()\nrequest = read()\nif first:\n{lines}\nelse:\n    fine(request)\nwhile True: fine(read())",
-        line_bytes=1_000_000,
-    )
-    adapter.hello()
-    pid = adapter.process_ids()[0]
-    before, started = open_descriptors(), time.monotonic()
-    timeout_ms = 0 if "no answer" in told else 10_000
-    assert told in died(run(adapter, timeout_ms=timeout_ms))
-    assert time.monotonic() - started < 30  # far from the 60 s that it would sleep
-    assert [step.verdict for step in run(adapter)] == [Verdict.OK]
-    if name != "refuses":
-        assert adapter.process_ids() != (pid,)
-        assert session_members(pid) == ()
-    assert open_descriptors() <= before  # less, where what other tests gave up is released meanwhile
+    script = f"{FIRST}hello()\nrequest = read()\nif first:\n{lines}\nelse:\n    fine(request)\nwhile True: fine(read())"
+    with no_file_stays_open(), closing(start(script, line_bytes=1_000_000)) as adapter:
+        adapter.hello()
+        pid = adapter.process_ids()[0]
+        started = time.monotonic()
+        timeout_ms = 0 if "no answer" in told else 10_000
+        assert told in died(run(adapter, timeout_ms=timeout_ms))
+        assert time.monotonic() - started < 30  # far from the 60 s that it would sleep
+        assert [step.verdict for step in run(adapter)] == [Verdict.OK]
+        if name != "refuses":
+            assert adapter.process_ids() != (pid,)
+            assert session_members(pid) == ()
 
 
 def test_who_is_told_of_an_end_finds_it_over_and_may_start_another(start, monkeypatch):

@@ -17,6 +17,7 @@ from pytest_airssys_wasm.protocol.transcript import Transcript
 from pytest_airssys_wasm.runtime.base.originals import start_thread
 from pytest_airssys_wasm.runtime.execution import guest_threads
 from pytest_airssys_wasm.runtime.execution.output import CapturedOutput
+from support.descriptors import no_file_stays_open
 
 LIMITS = ResourceLimits(memory="1 MiB", timeout_ms=20_000)
 GUEST = '(module (memory 1) (func (export "f") (result i32) i32.const 42))'
@@ -120,10 +121,6 @@ def test_a_guest_without_a_thread_costs_its_store_nothing(engine, monkeypatch):
     assert len(engine.abandoned_guests) == 0
 
 
-def open_descriptors():
-    return len(os.listdir("/proc/self/fd"))
-
-
 @contextlib.contextmanager
 def free_descriptors(number):
     """Leave this process only so many descriptors."""
@@ -145,28 +142,22 @@ def free_descriptors(number):
 
 @pytest.mark.parametrize("number", range(6))
 def test_pipes_that_cannot_all_be_opened_are_closed(number):
-    before = open_descriptors()
-    with free_descriptors(number), pytest.raises(UnfitHost, match="ulimit -n"):
+    with no_file_stays_open(), free_descriptors(number), pytest.raises(UnfitHost, match="ulimit -n"):
         CapturedOutput(1)
-    assert open_descriptors() == before
 
 
 @pytest.mark.parametrize("number", range(7))
 def test_a_store_that_cannot_be_made_leaves_nothing_open(engine, number):
-    before = open_descriptors()
-    with free_descriptors(number), pytest.raises(UnfitHost, match="ulimit -n"):
+    with no_file_stays_open(), free_descriptors(number), pytest.raises(UnfitHost, match="ulimit -n"):
         LimitedStore(engine, LIMITS, wasi=Wasi(preopen={"/": ("/", "ro")}))
-    assert open_descriptors() == before
 
 
 def test_a_process_that_no_thread_can_serve_is_ended(monkeypatch, tmp_path):
     monkeypatch.setattr(process, "start_thread", no_thread)
-    before = open_descriptors()
     told = tmp_path / "told"
     script = f"import os, sys, time; open({str(told)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
-    with pytest.raises(RuntimeError, match="new thread"):
+    with no_file_stays_open(), pytest.raises(RuntimeError, match="new thread"):
         process.AdapterProcess([sys.executable, "-c", script], folder=None, line_bytes=100, transcript=Transcript())
-    assert open_descriptors() == before
     with contextlib.suppress(FileNotFoundError):
         assert not Path(f"/proc/{told.read_text()}").exists()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 
@@ -59,10 +58,6 @@ def died(steps):
     assert step.message.isprintable()
     assert len(step.message) <= 2_000
     return step.message
-
-
-def open_descriptors():
-    return len(os.listdir("/proc/self/fd"))
 
 
 def wait_until(condition, seconds=30):

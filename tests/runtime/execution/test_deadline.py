@@ -79,7 +79,8 @@ def test_a_guest_that_ends_late_is_late_also_when_nobody_looked_at_the_clock(eng
             instance.once()
 
 
-def test_a_store_that_was_given_up_on_is_released_when_its_guest_comes_back(engine):
+def test_a_store_that_was_given_up_on_is_released_when_its_guest_comes_back(own_engine):
+    engine = own_engine
     guest = engine.load(CALLS)
     release, before = threading.Event(), engine.live_memories
     with_memory = engine.load('(module (import "env" "host" (func $h)) (memory 1) (func (export "once") call $h))')
@@ -225,7 +226,9 @@ def test_what_is_no_error_passes_through_a_host_function(engine, raised):
 
 
 @pytest.mark.parametrize("interrupted", ["keep_time", "wait_done"])
-def test_signals_before_the_wait_and_while_it_ends_leave_no_guest_running(engine, monkeypatch, interrupted):
+def test_signals_before_the_wait_and_while_it_ends_leave_no_guest_running(own_engine, monkeypatch, interrupted):
+    engine = own_engine
+
     def raise_it(*_):
         raise KeyboardInterrupt
 

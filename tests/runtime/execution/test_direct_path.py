@@ -261,7 +261,8 @@ def test_a_signal_handler_may_not_call_back_into_the_store(engine):
     store.close()
 
 
-def test_a_signal_handler_may_run_another_store_and_close_it(engine):
+def test_a_signal_handler_may_run_another_store_and_close_it(own_engine):
+    engine = own_engine
     values = []
 
     def handler(*_):
@@ -533,7 +534,8 @@ def test_other_programs_are_started_beside_guests():
 # --- memories. Broken: kept mappings are not wiped; or not closed again beyond the new size. --------------------------
 
 
-def test_a_store_may_be_dropped_on_another_thread(engine):
+def test_a_store_may_be_dropped_on_another_thread(own_engine):
+    engine = own_engine
     before = engine.live_memories
     stores = [LimitedStore(engine, limits(5_000)) for _ in range(20)]
     for store in stores:

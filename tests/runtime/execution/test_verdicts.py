@@ -256,12 +256,12 @@ def test_one_budget_can_serve_the_whole_store(engine, kernels):
             instance.add(1, 1)
 
 
-def test_nothing_is_left_after_any_ending(engine, kernels):
-    before = engine.live_memories
+def test_nothing_is_left_after_any_ending(own_engine):
+    kernels = own_engine.load(KERNELS)
     for function in ("add", "boom", "spin", "grow-or-trap"):
         with pytest.raises(Exception):  # noqa: B017 each ends in its own way
-            engine.execute(kernels, function, *(("x", 1) if function == "add" else ()), limits=LIMITS)
-    assert engine.live_memories == before
+            own_engine.execute(kernels, function, *(("x", 1) if function == "add" else ()), limits=LIMITS)
+    assert own_engine.live_memories == 0
 
 
 def test_a_memory_beyond_all_addresses_is_out_of_memory(engine):

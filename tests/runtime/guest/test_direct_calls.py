@@ -227,7 +227,8 @@ def test_many_calls_add_up(engine):
         assert store.total.fuel.consumed == instantiated + 3_001 * each
 
 
-def test_functions_keep_no_store_alive(engine):
+def test_functions_keep_no_store_alive(own_engine):
+    engine = own_engine
     gc.collect()
     gc.disable()
     try:

@@ -187,6 +187,11 @@ def test_an_import_of_a_module_that_no_host_function_can_serve(either_engine, ho
     refused(either_engine, module(*imports), tuple(names), host)
 
 
+def test_the_type_of_an_import_that_no_host_function_has_is_the_reason(engine, host):
+    guest = engine.load(module("(type $t (sub (func (param i32))))", '(import "env" "f" (func (type $t)))'))
+    assert [one.why for one in guest.unmet_imports(host, None)] == ["no host function has such a type"]
+
+
 @pytest.mark.parametrize(
     ("imports", "names"),
     [

@@ -181,7 +181,7 @@ def bare(session: nox.Session) -> None:
 
 @nox.session(requires=["build"])
 def site(session: nox.Session) -> None:
-    """Build the pages as a site: links, anchors and pages that lead nowhere are errors."""
+    """Build the pages as a site. Broken links and anchors, and pages outside the navigation, are errors."""
     install_wheel(session, "fuzz")
     session.install(*nox.project.dependency_groups(PROJECT, "site"))
     run_tests(session, "tests/docs/test_site.py", processes=1)

@@ -79,8 +79,12 @@ def test_every_fence_belongs_to_a_block_that_is_tried():
 
 def test_the_examples_pass():
     done = subprocess.run(
-        # With the checks of each Component.toml, but without the conformance suite.
-        [*(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"), "--airssys-wasm", str(ROOT / "examples")],
+        [
+            *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
+            # With the checks of each Component.toml, but without the conformance suite.
+            *("--airssys-wasm", str(ROOT / "examples")),
+            "--wasm-timeout-scale=20",  # other tests run beside them
+        ],
         capture_output=True,
         text=True,
         timeout=300,

@@ -82,7 +82,7 @@ def test_input_that_ends_at_once_causes_no_error(tell_process):
         ("hello", None, "JSON is malformed"),
         ("[]", None, "Expected `object`, got `array`"),
         ('{"id": 1, "x": ' + "[" * 99_999, None, "RecursionError"),
-        (b'{"id": 1, "op": "\xff"}\n', 1, "UnicodeDecodeError"),
+        (b'{"id": 1, "op": "\xff"}\n', 1, "UTF-8"),
         ('{"id": "one", "op": "hello"}', None, "Expected `int | null`, got `str`"),
         ('{"op": "hello"}', None, "missing required field `id`"),
         ('{"id": 1}', 1, "missing required field `op`"),
@@ -99,7 +99,7 @@ def test_what_is_no_request_is_answered_with_an_error(tell, line, identifier, to
     answers = tell(line, HELLO)
     assert set(answers) == {identifier, 99}
     refusal = answers[identifier]
-    assert told in refusal["error"]
+    assert told.casefold() in refusal["error"].casefold()  # "utf-8" or "UTF-8", by the version of msgspec
 
 
 def test_an_answer_that_cannot_be_written_is_an_error_of_its_request():

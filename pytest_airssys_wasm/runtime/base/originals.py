@@ -64,13 +64,13 @@ else:
 monotonic = time.monotonic
 """The clock of all durations, in seconds."""
 monotonic_ns = time.monotonic_ns
-"""The same clock in nanoseconds."""
+"""The clock of all durations, in nanoseconds."""
 time_ns = time.time_ns
 """The time of day in nanoseconds since 1970, for comparisons with the times of files, and for reports."""
 thread_time_ns = time.thread_time_ns
 """The processor time of the calling thread, in nanoseconds."""
 clock_gettime, pthread_getcpuclockid = time.clock_gettime, time.pthread_getcpuclockid
-"""The clock of the processor time of a thread, and its value in seconds."""
+"""The functions that read a clock, in seconds, and that find the clock of a thread's processor time."""
 gmtime, strftime = time.gmtime, time.strftime
 sleep = time.sleep
 

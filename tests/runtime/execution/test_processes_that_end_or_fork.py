@@ -1,0 +1,99 @@
+"""Guests in a process that ends, forks, or starts other programs.
+
+Each promise was tried with the guard broken: the child believes in its parent's keeper.
+"""
+
+from __future__ import annotations
+
+from support.spinning_guest import script
+
+
+def test_an_interpreter_ends_while_a_guest_runs_on_a_thread():
+    done = script(
+        """
+        guest = engine.load(SPIN)
+        threading.Thread(target=lambda: engine.execute(guest, "spin", limits=limits(LONG_MS)), daemon=True).start()
+        while not engine.runs: time.sleep(0.01)
+        print("ends")
+        """
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "ends\n", "")
+
+
+def test_a_guest_may_run_when_the_interpreter_ends_and_not_afterwards():
+    done = script(
+        """
+        import atexit
+        guest = engine.load(SPIN)
+
+        @atexit.register
+        def late():
+            try:
+                engine.execute(guest, "spin", limits=limits(50))
+            except ExecutionTimeout:
+                print("late")
+
+        class Later:
+            def __del__(self):
+                engine.execute(guest, "spin", limits=limits(50))
+
+        kept = Later()
+        """
+    )
+    assert (done.returncode, done.stdout) == (0, "late\n")
+    assert "the interpreter is ending" in done.stderr
+
+
+def test_a_forked_child_keeps_deadlines():
+    done = script(
+        """
+        guest = engine.load(SPIN)
+        def late():
+            try:
+                engine.execute(guest, "spin", limits=limits(50))
+            except ExecutionTimeout:
+                return "late"
+        assert late() == "late"
+        child = os.fork()
+        if not child:
+            os._exit(10 if late() == "late" else 11)
+        print(late(), os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        """
+    )
+    assert done.stdout == "late 10\n", done.stderr
+
+
+def test_a_guest_that_is_forked_by_a_signal_handler_keeps_its_deadline_in_both_processes():
+    done = script(
+        """
+        guest, children = engine.load(SPIN), []
+        signal.signal(signal.SIGALRM, lambda *_: children.append(os.fork()))
+        signal.setitimer(signal.ITIMER_REAL, 0.03)
+        try:
+            engine.execute(guest, "spin", limits=limits(300))
+        except ExecutionTimeout:
+            if not children[0]:
+                os._exit(10)
+            print("late", os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]))
+        """
+    )
+    assert done.stdout == "late 10\n", done.stderr
+
+
+def test_other_programs_are_started_beside_guests():
+    done = script(
+        """
+        guest = engine.load(SPIN)
+        def late():
+            try:
+                engine.execute(guest, "spin", limits=limits(400))
+            except ExecutionTimeout:
+                print("late")
+        thread = threading.Thread(target=late)
+        thread.start()
+        for _ in range(5):
+            assert subprocess.run(["/bin/sh", "-c", "exit 3"], close_fds=False).returncode == 3
+        thread.join()
+        """
+    )
+    assert done.stdout == "late\n", done.stderr

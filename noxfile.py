@@ -16,8 +16,9 @@ import sys
 import tarfile
 import tempfile
 import zipfile
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import nox
 from nox.command import CommandFailed
@@ -25,6 +26,9 @@ from packaging.requirements import Requirement
 from packaging.tags import sys_tags
 from packaging.utils import parse_wheel_filename
 from packaging.version import Version
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "venv"
@@ -145,7 +149,12 @@ def readme(session: nox.Session) -> None:
         session.error(f"README.md: expected two commands, found {len(commands)}")
     with session.chdir(clone):
         for command in commands:
-            session.run("bash", "-euo", "pipefail", "-c", command, external=True)
+            try_failures_again(session, clone / ".pytest_cache", partial(run_in_bash, session, command))
+
+
+def run_in_bash(session: nox.Session, command: str, *arguments: str) -> None:
+    """Run a command line with further arguments."""
+    session.run("bash", "-euo", "pipefail", "-c", " ".join((command, *arguments)), external=True)
 
 
 def commands_of_readme() -> list[str]:
@@ -225,21 +234,26 @@ def run_tests(session: nox.Session, *arguments: str, processes: int = 2) -> None
 
 
 def run_pytest(session: nox.Session, *arguments: str) -> None:
-    """Run pytest; where tests failed, run those alone again, and fail unless all of them pass now.
-
-    As in CPython's own gates: a fault fails again, a test that only a busy machine failed does not. Both runs are
-    shown, so that such a test can be made steadier.
-    """
-    cache = SCRATCH / f"failures-{session.name}"
+    """Run pytest in the session's environment."""
+    cache = SCRATCH / f"cache-of-{session.name}"
     command = ("pytest", "-q", "-o", f"cache_dir={cache}", *arguments, *session.posargs)
+    try_failures_again(session, cache, partial(session.run, *command))
+
+
+def try_failures_again(session: nox.Session, cache: Path, run: Callable[..., object]) -> None:
+    """Run tests; if some fail, run only those again, and fail unless all of them pass now.
+
+    As in the gates of CPython: a fault fails again, but not a test that failed because the machine was busy. Both runs
+    are shown, so that such a test can be made steadier. `cache` is the folder in which pytest keeps what failed.
+    """
     try:
-        session.run(*command)
+        run()
     except CommandFailed:
-        if not (cache / "v" / "cache" / "lastfailed").exists():  # no test was at fault
-            raise
-        session.warn("tests failed; running them again, alone")
-        session.run(*command, "-n", "0", "--last-failed", "--last-failed-no-failures=none")
-        session.warn("passed when they were alone: the tests that failed above")
+        if not (cache / "v" / "cache" / "lastfailed").exists():
+            raise  # it was not for a test
+        session.warn("some tests failed: running only these again")
+        run("--last-failed", "--last-failed-no-failures=none")
+        session.warn("the tests that failed above have passed without the others: they depend on the machine's speed")
 
 
 RUNTIMES = ["threads", "processes", "adapter", "raw-adapter"]

@@ -47,9 +47,9 @@ def _refusing(item: pytest.Item, add: Callable[..., None], names: frozenset[str]
             text = f"@pytest.mark.{name}" if isinstance(marker, str) else f"@pytest.mark.{Written(marker.mark)!r}"
             raise InvalidConfiguration(
                 f"{item.nodeid}: marker {name}",
-                _Late(text, place),
-                f"a marker that is there before the fixture {place} is set up: {text} on the test, its class or "
-                "module, or added by an autouse fixture",
+                _Late(text),
+                "a marker on the test, its class or module, or one that an autouse fixture adds before the fixture "
+                f"{place} is set up",
             )
         add(marker, append)
 
@@ -59,9 +59,8 @@ def _refusing(item: pytest.Item, add: Callable[..., None], names: frozenset[str]
 class _Late:
     """A marker that was added too late, with a repr for the message."""
 
-    def __init__(self, text: str, fixture: str) -> None:
+    def __init__(self, text: str) -> None:
         self._text = text
-        self._fixture = fixture
 
     def __repr__(self) -> str:
-        return f"{self._text} too late, when {self._fixture} was there already, so that it would have no effect"
+        return f"{self._text}, which was added later and would have no effect"

@@ -9,6 +9,7 @@ import pytest
 
 from support.checkout import ROOT, TESTS
 from support.documents import Folder
+from support.fuzzed_project import write_fuzzed_project
 
 PAGE = ROOT / "SECURITY.md"
 PROMISE = re.compile(r"^(\d+)\. (.+\n(?: {4}(?!- ).+\n)*)((?: {4}- `.+`\n)+)", re.MULTILINE)
@@ -89,20 +90,6 @@ def test_passes(component, way):
 def test_fails(component, way):
     component.call("name-of-export", FAILED, 1)
 """
-FUZZED = """(component
-  (core module $m (func (export "f") (param i32) (if (i32.eq (local.get 0) (i32.const 1234567)) (then unreachable))))
-  (core instance $i (instantiate $m))
-  (func (export "name-of-export") (param "n" u32) (canon lift (core func $i "f"))))
-"""
-MANIFEST = """
-[component]
-name = "fuzzed"
-version = "1.0.0"
-wasm = "fuzzed.wat"
-
-[resources.memory]
-max_bytes = 1048576
-"""
 PLANTED = {
     "tests that failed": b"PARAMETER-OF-FAILED",
     "tests that passed": b"PARAMETER-OF-PASSED",
@@ -122,9 +109,7 @@ def project(tmp_path_factory, forks):
     folder = Folder(tmp_path_factory.mktemp("artefacts"), forks)
     (folder.path / "guest.wat").write_text(GUEST)
     (folder.path / "test_guest.py").write_text(TEST)
-    (folder.path / "fuzzed").mkdir()
-    (folder.path / "fuzzed" / "fuzzed.wat").write_text(FUZZED)
-    (folder.path / "fuzzed" / "Component.toml").write_text(MANIFEST)
+    write_fuzzed_project(folder.path / "fuzzed")
     pytest_ = ("-m", "pytest", "-q", "-o", "wasm_cache_dir=cache", "-o", "junit_family=xunit2")
     reports = [f"--wasm-report=report.{suffix}" for suffix in ("json", "md", "html")]
     code, output = folder.run(*pytest_, *reports, "--junit-xml=junit.xml", "test_guest.py")

@@ -9,22 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from support.fuzzed_project import write_fuzzed_project
 from support.passing import HEAD
 
-FUZZED = """(component
-  (core module $m (func (export "f") (param i32) (if (i32.eq (local.get 0) (i32.const 1234567)) (then unreachable))))
-  (core instance $i (instantiate $m))
-  (func (export "name") (param "n" u32) (canon lift (core func $i "f"))))
-"""
-MANIFEST = """
-[component]
-name = "fuzzed"
-version = "1.0.0"
-wasm = "fuzzed.wat"
-
-[resources.memory]
-max_bytes = 1048576
-"""
 TESTS = (
     HEAD
     + """
@@ -84,8 +71,7 @@ def test_another_machine_shares_records_and_the_snapshot_but_neither_cache_nor_f
     spread, guest, second_python, tmp_path
 ):
     (tmp_path / "there").mkdir()
-    guest.path("fuzzed/fuzzed.wat").write_text(FUZZED)
-    guest.path("fuzzed/Component.toml").write_text(MANIFEST)
+    write_fuzzed_project(guest.folder / "fuzzed")
     there = f"popen//python={second_python}//chdir={tmp_path / 'there'}//env:XDG_CACHE_HOME={tmp_path / 'cache'}"
     # xdist warns that version 4 will not copy folders any more.
     gateways = ("-Wignore::DeprecationWarning", "-d", "--tx", there, "--rsyncdir", str(guest.folder))
@@ -101,9 +87,9 @@ def test_another_machine_shares_records_and_the_snapshot_but_neither_cache_nor_f
     assert "8 unchanged" in again.text, again.text
 
     ran = spread(*gateways, "--airssys-wasm", "--wasm-fuzz=quick", str(guest.folder / "fuzzed"))
-    assert "name(1234567)" in ran.text
+    assert "name-of-export(1234567)" in ran.text
     assert "to keep it, in Component.toml" in ran.text
     assert list((tmp_path / "there").rglob("wasm-fuzz"))
     assert list(guest.folder.rglob("wasm-fuzz")) == []
     # From the folder in which pytest was started, and not from the one in which the worker runs.
-    assert "rerun    pytest --airssys-wasm --wasm-fuzz quick 'fuzzed/Component.toml::fuzz[name]'" in ran.text
+    assert "rerun    pytest --airssys-wasm --wasm-fuzz quick 'fuzzed/Component.toml::fuzz[name-of-export]'" in ran.text

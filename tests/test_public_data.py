@@ -59,7 +59,7 @@ WORLD = World({"f": FunctionType((("x", BorrowType(ResourceType("r", 1))),), Lis
         (Ok("x"), "Ok(value='x')"),
         (Err(Record(code=1)), "Err(error=Record(code=1))"),
         (FUEL, "FuelMetrics(max_fuel=10, consumed=7, is_exact=False)"),
-        (USAGE, "transfer_bytes=3, cpu_ms=None, denied_capabilities=('read-file',))"),
+        (USAGE, "transfer_bytes=3, cpu_ms=None, host_ms=0.0, denied_capabilities=('read-file',))"),
         (Execution(value=Ok(1), usage=USAGE, stdout=b"x"), "Execution(value=Ok(value=1), usage=Usage(fuel="),
         (LIMITS, "ResourceLimits(memory=1048576, fuel=None, timeout_ms=2000.0, tables=16"),
         (Wasi(args=["a"], env={"A": "1"}, preopen={"/": ("/", "ro")}), "Wasi(args=['a'], env={'A': '1'}, stdin=b''"),

@@ -20,13 +20,22 @@ The sources are in `docs/failures`, and [`python docs/failures/page.py`](failure
 frames are the same on every machine; times are not.
 
 A report shows the verdict, the call in [WAVE](https://github.com/bytecodealliance/wasm-tools/tree/main/crates/wasm-wave)
-notation, and the usage of each limit. For the line `enough`, the call was run once more with one limit lifted, for at
-most a second. [This is only done](design.md#how-much-would-have-been-enough) if the guest cannot affect the host, and
-if no earlier call could have changed the state of the guest. The line `rerun` is the command that repeats the failure.
+notation, and the usage of each limit. For the lines `blame`, the call was run again with one limit lifted, and, if it
+returned, with less and less of it. [This is only done](design.md#what-a-failed-call-would-have-needed) if the guest cannot
+affect the host, and if no earlier call could have changed the state of the guest. The line `rerun` is the command that
+repeats the failure.
 """
 SITUATIONS = (
-    ("test_fuel_runs_out", "The guest runs out of fuel", "The report shows how much fuel would have been enough."),
-    ("test_it_never_ends", "The guest never ends", "Fuel is unlimited in this test, so the deadline ends the guest."),
+    (
+        "test_fuel_runs_out",
+        "The guest runs out of fuel",
+        "The report shows how much fuel the call needs: with one unit less it fails.",
+    ),
+    (
+        "test_it_never_ends",
+        "The guest never ends",
+        "Fuel is unlimited in this test, so the deadline ends the guest. The report shows what took the time.",
+    ),
     (
         "test_memory_runs_out",
         "The guest runs out of memory",

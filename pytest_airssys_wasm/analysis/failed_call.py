@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.analysis.errors import CannotRepeat
 from pytest_airssys_wasm.analysis.repeatable import Rerun, obstacle_to_repetition
 from pytest_airssys_wasm.runtime.base.printable import printable
-from pytest_airssys_wasm.runtime.errors import WasmError
+from pytest_airssys_wasm.runtime.errors import UnfitHost, WasmError
 from pytest_airssys_wasm.runtime.guest.resources import Resource
 from pytest_airssys_wasm.runtime.host.functions import HostFunctions
 from pytest_airssys_wasm.runtime.store.repetition import repetition_of
 from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
     from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
@@ -89,8 +88,15 @@ class FailedCall:
         self._host = host
         self._wasi = wasi
 
+    def needed_from_host(self) -> Iterable[tuple[str, str]]:
+        """Return the interfaces and names of the imports of the guest."""
+        return self._repetition.component.needed_from_host()
+
     def run(self, limits: ResourceLimits) -> Rerun:
-        """Make the call again in a fresh store, and return how it ended."""
+        """Make the call again in a fresh store, and return how it ended.
+
+        Raises `UnfitHost` if the machine lacks what the run needs, which says nothing about the call.
+        """
         self.runs += 1
         repetition = self._repetition
         component, function, args = repetition.component, repetition.function, repetition.args
@@ -104,14 +110,12 @@ class FailedCall:
                     value = store.instantiate(component).call(function, *args)
                 else:
                     value = store.execute(component, function, *args).value
+            except UnfitHost:
+                raise
             except WasmError as failure:
                 error = failure
             usage = store.usage if error is None else error.usage
             return Rerun(value=value, error=error, usage=usage, output=(store.stdout, store.stderr))
-
-    def run_with(self, **changed: Any) -> Rerun:
-        """Make the call again with some limits changed."""
-        return self.run(replace(self.limits, **changed))
 
 
 def _own_obstacle(error: WasmError) -> CannotRepeat | None:

@@ -217,7 +217,12 @@ class Deadline:
     @property
     def is_over(self) -> bool:
         """Whether the time is up."""
-        return self._ends_at is not None and monotonic() >= self._ends_at
+        return self.left_ms <= 0
+
+    @property
+    def left_ms(self) -> float:
+        """The milliseconds that are left; infinite if the search may take as long as it needs."""
+        return math.inf if self._ends_at is None else (self._ends_at - monotonic()) * 1_000
 
 
 def check_call(component: Component, export: str, args: Sequence[Any]) -> None:

@@ -180,6 +180,7 @@ class WorkerBackend:
         return Usage(
             fuel=FuelMetrics(max_fuel=run.fuel_budget, consumed=consumed, is_exact=False),
             wall_ms=((run.finished_at or monotonic()) - run.started_at) * 1_000,
+            host_ms=run.host_ms(),
             peak_memory_bytes=0,
             memory_limit_bytes=self._settings.limits.memory,
             denied_growths=0,

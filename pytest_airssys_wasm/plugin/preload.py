@@ -41,7 +41,7 @@ _FAILURES = (
     "plugin.report.mishaps",
     "plugin.report.section",
     "plugin.report.tracebacks",
-    "analysis.enough",
+    "analysis.blaming",
 )
 """The modules that show the failure of a test with a guest."""
 _PROCESSES = ("isolation.backend", "isolation.compile")

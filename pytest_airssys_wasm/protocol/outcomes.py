@@ -95,6 +95,7 @@ def _usage_answer(usage: Usage) -> UsageAnswer:
         host_calls=usage.host_calls,
         host_transfer_bytes=usage.transfer_bytes,
         cpu_ms=usage.cpu_ms,
+        host_ms=usage.host_ms,
     )
 
 
@@ -118,5 +119,6 @@ def _usage(
         host_calls=told.host_calls,
         transfer_bytes=told.host_transfer_bytes,
         cpu_ms=told.cpu_ms,
+        host_ms=told.host_ms,
         denied_capabilities=tuple(denied_capabilities),
     )

@@ -91,6 +91,8 @@ class UsageAnswer(Struct, frozen=True, kw_only=True):
     host_transfer_bytes: int
     cpu_ms: float | None = None
     """The milliseconds of processor time of the guest's thread; `None` where the runtime does not know them."""
+    host_ms: float = 0.0
+    """The milliseconds in host functions."""
 
 
 class EndAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):

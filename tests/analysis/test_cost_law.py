@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from pytest_airssys_wasm import HostFunctions, OutOfFuel, ResourceLimits, UnknownExport, WasmError, analysis
+from pytest_airssys_wasm import ComponentTrapped, HostFunctions, OutOfFuel, ResourceLimits, UnknownExport, WasmError, analysis
 from support.checkout import ROOT
 from support.kernels import EDIT, MORE, ONE_SIZE, TWO_SIZES, N, function, module, times, unrolled, when
 
@@ -163,6 +163,12 @@ def test_a_call_that_always_fails_raises_its_own_error(engine):
     spin = engine.load(module(function("(loop (br 0))")))
     with pytest.raises(OutOfFuel):
         analysis.cost_law(spin, "f", limits=ResourceLimits(memory="1 MiB", fuel=10_000, timeout_ms=20_000))
+
+
+def test_a_call_without_sizes_that_fails_raises_its_own_error(engine):
+    guest = engine.load('(module (func (export "f") unreachable))')
+    with pytest.raises(ComponentTrapped):
+        analysis.cost_law(guest, "f", limits=LIMITS)
 
 
 def test_wrong_questions_are_refused(engine):

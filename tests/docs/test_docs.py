@@ -149,4 +149,6 @@ def without_chance(text):
         r"[\d.,]+ ms(?: \([\d.,]+ ms of processor time\))? of ([\d,]+ ms) \(<?[\d.]+ %\)", r"some of \1", text
     )
     text = re.sub(r": the guest had [^:]*: the machine was busy", "", text)
+    text = text.replace("blame    the machine was busy: the guest had little processor time\n", "")
+    text = text.replace("blame    the guest itself took the time\n", "")
     return re.sub(r"roll\(\) returned -?\d+, and in a fresh store -?\d+", "roll() returned one, then another", text)

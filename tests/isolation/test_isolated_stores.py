@@ -49,7 +49,7 @@ def ending(engine, component, *call, limits=LIMITS, host=None, wasi=None):
             error = None
         except WasmError as raised:
             value, error = None, raised
-        usage = replace(store.usage, wall_ms=0, cpu_ms=None)
+        usage = replace(store.usage, wall_ms=0, cpu_ms=None, host_ms=0)
         told = [type(error), str(error), value, usage, store.total.fuel, store.stdout, store.stderr, store.is_usable]
         told += [getattr(error, name, None) for name in ("kind", "resource", "code", "frames", "stdout", "stderr")]
         return [*told, repr(getattr(error, "__cause__", None))]

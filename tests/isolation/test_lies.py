@@ -47,6 +47,7 @@ LIES = {
     "no-time": {"usage": {"wall_ms": "nan"}},
     "endless-processor-time": {"usage": {"cpu_ms": 1e300}},
     "negative-processor-time": {"usage": {"cpu_ms": -1}},
+    "negative-time-in-host-functions": {"usage": {"host_ms": -1}},
     "more-output-than-it-may": {"end": {"stdout": "A" * 400}},
     "output-that-is-no-base64": {"end": {"stdout": "?"}},
     "too-many-frames": {"end": {"verdict": "out-of-fuel", "frames": [["f", "m", 1, "s"]] * 300}},

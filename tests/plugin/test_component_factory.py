@@ -158,7 +158,7 @@ def test_b(component_factory):
     ran = guest.run("--wasm-report", "r.json")
     assert ran.code == 1
     assert "of 100 (100 %) from fuel of component_factory" in ran.text
-    assert "enough   " in ran.text
+    assert "blame    fuel: the call needs " in ran.text
     records = json.loads(guest.path("r.json").read_text())["executions"]
     assert [(one["test"], one["export"]) for one in records] == [
         ("test_a.py::test_a", None),

@@ -172,8 +172,10 @@ class _Search:
         return low, learn(samples, low, high, self._chance)
 
     def _constant(self, base: Point, ranges: Sequence[tuple[int, int]]) -> CostLaw:
-        figures = self._figures[base]
-        assert figures is not None
+        figures = self._measure(tuple(max(size, low) for size, (low, _) in zip(base, ranges)))
+        if figures is None:
+            assert self._first_error is not None
+            raise self._first_error
         while self._guest.runs < MOST_RUNS * len(ranges):
             point = tuple(self._chance.randint(low, high) for low, high in ranges)
             if self._measure(point) != figures:

@@ -24,7 +24,6 @@ from pytest_airssys_wasm.runtime.errors import WasmError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from pytest_airssys_wasm.analysis.enough import Enough
     from pytest_airssys_wasm.runtime.base.usage import Usage
     from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
     from pytest_airssys_wasm.runtime.store.store import LimitedStore
@@ -36,8 +35,10 @@ _MAX_NAME = 120
 _MAX_OUTPUT = 4_000
 _LEAST_WAIT_MS = 5.0
 """The minimum time without a processor that is shown, in milliseconds. Every thread waits for some time."""
+_RERUNS_OF_A_FAILURE_S = 3.0
+"""The time in seconds that re-runs may take that find out which limit is to blame for a failure."""
 _RERUNS_S = 10.0
-"""The time in seconds that a session may spend on re-runs that determine which limit would have been enough."""
+"""The time in seconds that all re-runs of a session may take together."""
 _RERUNS_SPENT_S = pytest.StashKey[float]()
 
 
@@ -137,31 +138,29 @@ def _guest_error(raised: BaseException) -> WasmError | None:
     return None
 
 
-def _enough(config: pytest.Config, error: WasmError) -> str | None:
-    """Return how much would have been enough, or why that is not known; `None` if no limit ended the call."""
-    if error.call is None:
-        return None
-    from pytest_airssys_wasm.analysis.enough import how_much_is_enough, limit_of
+def _blame(config: pytest.Config, error: WasmError) -> Iterator[str]:
+    """Yield what the call would have needed and what else re-runs tell, or why a limit that ended it was not lifted."""
+    from pytest_airssys_wasm.analysis.blaming import blame
     from pytest_airssys_wasm.analysis.errors import CannotRepeat
-    from pytest_airssys_wasm.runtime.store.repetition import repetition_of
+    from pytest_airssys_wasm.analysis.lifted_limits import limit_of
 
+    has_limit = limit_of(error) is not None
+    if error.call is None or not (has_limit or error.verdict in (Verdict.TRAP, Verdict.EXIT)):
+        return
     spent_s = config.stash.get(_RERUNS_SPENT_S, 0.0)
-    if limit_of(error) is not None and spent_s > _RERUNS_S:
-        return f"unknown: re-runs have taken {_RERUNS_S:g} s of this session; run this test alone"
-    repetition, started = repetition_of(error.call), monotonic()
-    engine = None if repetition is None else repetition.engine
-    watcher = None
-    if engine is not None:
-        watcher, engine.on_execution = engine.on_execution, None  # a re-run is not an execution of the test
+    if spent_s >= _RERUNS_S:
+        if has_limit:
+            yield f"unknown: re-runs have taken {_RERUNS_S:g} s of this session; run this test alone"
+        return
+    started = monotonic()
     try:
-        enough = how_much_is_enough(error, config.stash[SETTINGS].ceilings)
+        time_s = min(_RERUNS_OF_A_FAILURE_S, _RERUNS_S - spent_s)
+        yield from blame(error, ceilings=config.stash[SETTINGS].ceilings, time_s=time_s).sentences
     except CannotRepeat as obstacle:
-        return f"unknown: {printable(str(obstacle))}"
+        if has_limit:
+            yield f"unknown: {printable(str(obstacle))}"
     finally:
-        if engine is not None:
-            engine.on_execution = watcher
         config.stash[_RERUNS_SPENT_S] = spent_s + monotonic() - started
-    return None if enough is None else _enough_text(enough)
 
 
 def _rerun_command(item: pytest.Item) -> str:
@@ -183,10 +182,8 @@ def _error_lines(error: WasmError, config: pytest.Config, origins: Mapping[str, 
         yield from _usage_lines(error.usage, error.call.limits["timeout_ms"], origins)
     found: list[str] = []
     with telling(lambda mishap: found.append(f"unknown: it could not be run again: {mishap}")):
-        enough = _enough(config, error)
-        if enough is not None:
-            found.append(enough)
-    yield from (f"enough   {text}" for text in found)
+        found.extend(_blame(config, error))
+    yield from (f"blame    {text}" for text in found)
     if error.frames:
         yield "guest frames, innermost first:"
         yield from (f"  {_cut(str(frame))} at 0x{frame.offset:x}" for frame in error.frames[:_MAX_FRAMES])
@@ -220,30 +217,6 @@ def _output_lines(stdout: bytes, stderr: bytes) -> Iterator[str]:
         if written:
             yield f"guest {name}:"
             yield from (f"  {printable(line)}" for line in _text(written).splitlines())
-
-
-def _enough_text(enough: Enough) -> str:
-    """Return the result of a re-run without the limit, as text."""
-    again = "when run again without this limit"
-    if enough.is_at_ceiling and enough.tried is not None:
-        again = f"when run again with {_amount(enough.limit, enough.tried)}, the ceiling of this limit"
-    if enough.needed is not None:
-        about = "about " if enough.limit == "timeout_ms" else ""
-        return f"{about}{_amount(enough.limit, enough.needed)}: it returned {again}"
-    if enough.verdict is Verdict.TIMEOUT:
-        return f"unknown: it had not returned after {enough.timeout_ms / 1_000:g} s {again}; it may never end"
-    return f"unknown: it ended with {enough.verdict} {again}"
-
-
-def _amount(limit: str, amount: float) -> str:
-    """Return an amount in the unit of a limit."""
-    match limit:
-        case "fuel":
-            return f"{amount:,.0f} fuel"
-        case "timeout_ms":
-            return f"{amount:.0f} ms"
-        case _:
-            return size(amount)
 
 
 def _of(name: str, limit: float | None, used: float, origins: Mapping[str, str]) -> str:

@@ -65,6 +65,9 @@ class Usage:
     cpu_ms: float | None = None
     """The milliseconds of processor time that the guest's thread used, including host functions; `None` if it is not
     known, for example because the process died."""
+    host_ms: float = 0.0
+    """The milliseconds in host functions, with those of a function that had not returned at the verdict. Functions of
+    WASI are not among them."""
     denied_capabilities: tuple[str, ...] = ()
     """The capabilities that the guest requested from host functions but was not granted, at most the first 64."""
 
@@ -81,6 +84,7 @@ class UsageTotals:
         "_denied_growths",
         "_fuel_consumed",
         "_host_calls",
+        "_host_ms",
         "_is_exact",
         "_last",
         "_max_fuel",
@@ -94,7 +98,7 @@ class UsageTotals:
         self._last: Usage | None = None
         self._fuel_consumed = self._peak_memory_bytes = self._denied_growths = 0
         self._host_calls = self._transfer_bytes = 0
-        self._wall_ms = 0.0
+        self._wall_ms = self._host_ms = 0.0
         self._cpu_ms: float | None = 0.0
         self._is_exact = True
         self._denied_capabilities: tuple[str, ...] = ()
@@ -105,6 +109,7 @@ class UsageTotals:
         self._fuel_consumed += usage.fuel.consumed
         self._is_exact = self._is_exact and usage.fuel.is_exact
         self._wall_ms += usage.wall_ms
+        self._host_ms += usage.host_ms
         self._cpu_ms = None if self._cpu_ms is None or usage.cpu_ms is None else self._cpu_ms + usage.cpu_ms
         self._peak_memory_bytes = max(self._peak_memory_bytes, usage.peak_memory_bytes)
         self._denied_growths += usage.denied_growths
@@ -121,6 +126,7 @@ class UsageTotals:
             fuel=FuelMetrics(max_fuel=self._max_fuel, consumed=self._fuel_consumed, is_exact=self._is_exact),
             wall_ms=self._wall_ms,
             cpu_ms=self._cpu_ms,
+            host_ms=self._host_ms,
             peak_memory_bytes=self._peak_memory_bytes,
             memory_limit_bytes=self._last.memory_limit_bytes,
             denied_growths=self._denied_growths,

@@ -81,6 +81,7 @@ class Run:
         "grace_s",
         "handles",
         "host_calls",
+        "host_entered_at",
         "host_error",
         "host_name",
         "host_s",
@@ -118,6 +119,8 @@ class Run:
         self.host_calls = 0
         self.host_s = 0.0
         """The seconds that host functions took, without those that have not returned."""
+        self.host_entered_at = 0.0
+        """The time of `monotonic` at which the last host function was entered."""
         self.thread: int | None = None
         """The identity of the guest's thread, once guest code of this process is entered on it."""
         self.in_host = False
@@ -212,6 +215,11 @@ class Run:
         with suppress(OSError):
             return max(0.0, total_ms + clock_gettime(account.cpu_clock) * 1e3 - account.entered_cpu_ns / 1e6)
         return None
+
+    def host_ms(self) -> float:
+        """Return the milliseconds in host functions so far."""
+        unfinished_s = monotonic() - self.host_entered_at if self.in_host else 0.0
+        return (self.host_s + unfinished_s) * 1_000
 
     def begin_converting(self) -> tuple[int, int]:
         """Note that guest code has returned. The time until the thread has the GIL again is not the guest's."""

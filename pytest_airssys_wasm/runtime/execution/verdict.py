@@ -117,6 +117,7 @@ def measure(run: Run) -> Usage:
         fuel=_fuel(run),
         wall_ms=_wall_ms(run),
         cpu_ms=run.cpu_ms(),
+        host_ms=run.host_ms(),
         peak_memory_bytes=run.account.peak_bytes,
         memory_limit_bytes=run.account.limit_bytes,
         denied_growths=run.account.denied_growths,

@@ -205,8 +205,8 @@ def call_host(function: Callable[..., Any], values: Sequence[Any], run: Run) -> 
 
     Raises the error of the function, and `HostCallStopped` if the execution is stopped during the call.
     """
+    run.host_entered_at = entered_at = monotonic()
     run.in_host = True
-    entered_at = monotonic()
     token = RUN.set(run)
     try:
         value = function(*values)

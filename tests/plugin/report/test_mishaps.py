@@ -28,10 +28,10 @@ def went_on(ran, failed=1, passed=1):
 @pytest.mark.parametrize(
     ("place", "raising", "told"),
     [
-        ("analysis.enough:how_much_is_enough", "OSError(24, 'Too many open files')", "Too many open files"),
-        ("analysis.enough:how_much_is_enough", "RecursionError()", "could not be run again: RecursionError"),
-        ("analysis.enough:how_much_is_enough", "MemoryError()", "could not be run again: MemoryError"),
-        ("analysis.enough:how_much_is_enough", "pytest.fail.Exception('Timeout >1.0s')", "Failed: Timeout >1.0s"),
+        ("analysis.blaming:blame", "OSError(24, 'Too many open files')", "Too many open files"),
+        ("analysis.blaming:blame", "RecursionError()", "could not be run again: RecursionError"),
+        ("analysis.blaming:blame", "MemoryError()", "could not be run again: MemoryError"),
+        ("analysis.blaming:blame", "pytest.fail.Exception('Timeout >1.0s')", "Failed: Timeout >1.0s"),
         ("plugin.report.section:_usage_lines", "ValueError('no usage')", "could not be written: ValueError: no usage"),
         ("plugin.report.section:_usage_lines", "Unspeakable()", "could not be written: Unspeakable"),
         (
@@ -95,7 +95,7 @@ def test_exit_and_interruptions_still_end_the_session(guest):
             def leave(*_):
                 pytest.exit("enough is enough", returncode=7)
 
-            section._enough = leave
+            section._blame = leave
         """,
     )
     ran = guest.run("-W", "ignore::pluggy.PluggyTeardownRaisedWarning")  # of old hook wrappers of other plugins
@@ -201,7 +201,7 @@ def test_another_file_system_under_os_is_not_seen(guest, mode, fixtures):
     guest.write(test_a=FAKE.format(fixtures=fixtures))
     text = went_on(guest.run(f"--wasm-isolation={mode}", "--wasm-summary"), failed=2)
     assert text.count("verdict  out-of-fuel") == 2
-    assert text.count("enough   ") == 2
+    assert text.count("blame    ") == 2
 
 
 def test_no_duration_is_of_a_clock_that_a_test_has_set(guest):

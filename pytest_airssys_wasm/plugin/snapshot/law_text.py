@@ -93,8 +93,8 @@ def _figure(what: str, figure: ChangedFigure, names: tuple[str, ...]) -> str:
 def _terms(one: ChangedRange, names: tuple[str, ...], units: Mapping[str, str]) -> str:
     """Write the change of the formula term by term: terms that stay, the fixed part, and those that come and go."""
     if one.low == one.high:
-        figure, other = int(one.before.at(one.low)), int(one.after.at(one.low))
-        return f"{figure:,} → {other:,} ({difference_of(figure, other)})"
+        before, after = int(one.before.at(one.low)), int(one.after.at(one.low))
+        return f"{before:,} → {after:,} ({difference_of(before, after)})"
     old, new = one.before.coefficients(names), one.after.coefficients(names)
     staying = [name for name in old if name in new and name != _FIXED]
     others = [name for name in (*new, *old) if (name in old) is not (name in new) and name != _FIXED]

@@ -56,7 +56,7 @@ INTERNAL = {
         "result_types",
     ),
     "CompileCache": ("facts", "fetch", "read", "recall", "remember"),
-    "CostLaw": ("make",),
+    "CostLaw": ("full_text", "make", "ranges_text"),
     "HostFunctions": ("find", "find_resource", "is_repeatable", "lack", "misfit"),
     "LimitedStore": ("as_rerun", "run", "run_async"),
     "ProcessIsolation": ("compile", "new_backends", "translate"),
@@ -64,6 +64,9 @@ INTERNAL = {
     "Wasi": ("check_directories",),
     "WasmEngine": ("revive", "to_binary"),
 }
+
+# Bases that are not part of the public API: their members are shown with those of the class.
+BASES = {"CostLaw": "Law"}
 
 CONTENTS = (
     ("Options", "options-and-ini-keys"),
@@ -264,12 +267,16 @@ def _analysis() -> Iterator[str]:
 
 
 def _entry(module: ModuleType, name: str) -> Iterator[str]:
-    node = sources.classes(module).get(name)
+    nodes = sources.classes(module)
+    node = nodes.get(name)
     if node is None:
         function = next(one for one in sources.functions(sources.tree(module)) if one.name == name)
         yield f"### `{sources.signature(function)}`\n"
         yield f"{sources.paragraphs(function)}\n"
         return
+    if name in BASES:
+        (_, *inherited), (text, *own) = nodes[BASES[name]].body, node.body
+        node.body = [text, *inherited, *own]
     fields = sources.dataclass_fields(node)
     init = None if fields or name in NOT_CONSTRUCTED or sources.is_error(node) else sources.function(node, "__init__")
     yield f"### `{sources.call(name, init.args) if init else name}`\n"

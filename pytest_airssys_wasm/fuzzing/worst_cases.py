@@ -40,6 +40,7 @@ def check_worst_case(candidate: Candidate, export: str, plan: Plan) -> str:
             return f"not searched: {error}"
         if worst.verdict in _LIMITS:
             _raise_if_reached(candidate, guest, export, worst, plan)
+        candidate.tell(worst)
         notes.append(_note(guest, worst, measure))
     return f"{'; '.join(notes)}; seed {plan.seed}"
 

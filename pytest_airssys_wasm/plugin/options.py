@@ -344,8 +344,8 @@ OPTIONS = (
     Option(
         key="wasm_laws",
         help="Check each export of every validated component: find the exact formula for its cost in the sizes of its "
-        "arguments. The check fails if another size contradicts the formula, or if sizes up to max_size of [fuzz] "
-        "reach a limit.",
+        "arguments. The check fails if another size contradicts the formula, if sizes up to max_size of [fuzz] reach "
+        "a limit, or if the formula is dearer than in the snapshot of --wasm-fuel-snapshot, which then has it, too.",
     ),
     Option(
         key="wasm_fuzz",

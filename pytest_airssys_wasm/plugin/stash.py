@@ -8,6 +8,7 @@ import pytest
 
 if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.store.store import LimitedStore
+    from pytest_airssys_wasm.validation.candidate import Finding
 
 KIND = pytest.StashKey[str]()
 """The kind of item in reports: `case`, `check` or `law`; absent for a Python test."""
@@ -17,6 +18,10 @@ PINS = pytest.StashKey["list[str]"]()
 """The findings of a conformance case that has run, as an expectations file names them."""
 RERUN_FLAGS = pytest.StashKey[tuple[str, ...]]()
 """The flags without which `pytest <node id>` would not collect the item."""
+CHECKED_EXPORT = pytest.StashKey[str]()
+"""The full name of the export whose law a check looks for; absent for all other items."""
+FINDINGS: pytest.StashKey[list[Finding]] = pytest.StashKey()
+"""The laws and worst cases that a check has found when it ran last."""
 STORE: pytest.StashKey[LimitedStore] = pytest.StashKey()
 """The store that the test used."""
 RUNNING: pytest.StashKey[pytest.Item] = pytest.StashKey()

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from pytest_airssys_wasm.analysis.laws.law import CostLaw
+    from pytest_airssys_wasm.analysis.worst.search import WorstCase
     from pytest_airssys_wasm.runtime.engine import WasmEngine
     from pytest_airssys_wasm.runtime.guest.component import Component
     from pytest_airssys_wasm.runtime.guest.instance import Instance
@@ -33,8 +35,14 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
     from pytest_airssys_wasm.validation.stubs import ServedStubs
 
+    Finding = CostLaw | WorstCase
+    """The result of a search that a check has made."""
 
 T = TypeVar("T")
+
+
+def _ignore(finding: Finding) -> None:
+    """Do nothing with a finding."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +62,8 @@ class Candidate:
     wasi: Wasi | None
     origins: Mapping[str, str] = field(default_factory=dict)
     """The place of each limit for messages, as far as it is known: `{"fuel": "--wasm-fuel"}`."""
+    tell: Callable[[Finding], None] = _ignore
+    """The function that is told of each law and worst case that a check has found."""
 
     def load(self) -> Component:
         """Compile the binary, or take it from the compile cache.

@@ -77,6 +77,7 @@ class _Check:
         for point in self._fresh(law):
             self._try(law, point)
         shares = [share for direction in self._directions(law) if (share := self._share(law, direction))]
+        self._candidate.tell(law)
         cut = "" if law.is_complete else "; cut off"
         return f"{law.text}{cut}" + (f"; {shares[0]}" if shares else "")
 

@@ -32,16 +32,9 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CostLaw:
-    """The exact cost of an export as a function of the sizes of its arguments. It is the cost of `engine.execute`: of
-    the instantiation and the call together.
+class Law:
+    """The formulas of a cost law, with the sizes of which they speak."""
 
-    The law holds for the arguments that `arguments` returns, in `ranges`; other arguments of the same size may cost
-    more or less.
-    """
-
-    export: str
-    """The full name of the export."""
     sizes: tuple[str, ...]
     """The names of the sizes of which the law speaks, such as `("n",)`; empty if the cost is always the same."""
     meanings: Mapping[str, str]
@@ -49,15 +42,7 @@ class CostLaw:
     held: Mapping[str, int]
     """The other sizes of the arguments, by their meanings, with the value that they have."""
     pieces: tuple[Piece, ...]
-    """The formulas, in the order of the sizes."""
-    executions: int
-    """The number of runs that were made; all of them agree with the law."""
-    is_complete: bool
-    """Whether the search came to its end; if not, `time_s` was too short for the whole range."""
-    limit_reached: str = ""
-    """The reason why the law says nothing about larger sizes; empty if it covers all that was asked for."""
-    make: Callable[[Point], tuple[Any, ...]] = field(repr=False, compare=False)
-    """The function that makes the arguments."""
+    """The formulas, in the order of the sizes. A law of two sizes has one piece."""
 
     @property
     def ranges(self) -> dict[str, tuple[int, int]]:
@@ -75,6 +60,61 @@ class CostLaw:
         if any(piece.memory is None for piece in self.pieces):
             return None
         return f"peak memory = {self._formulas('memory')}{self._explained()}"
+
+    @property
+    def full_text(self) -> str:
+        """The laws of the fuel and, if there is one, of the peak memory in bytes, in one line."""
+        has_memory = all(piece.memory is not None for piece in self.pieces)
+        memory = f", peak memory = {self._formulas('memory')}" if has_memory else ""
+        return f"fuel = {self._formulas('fuel')}{memory}{self._explained()}"
+
+    @property
+    def ranges_text(self) -> str:
+        """The sizes for which the law holds: `0 ≤ n ≤ 4,096`."""
+        ranges = " and ".join(sizes_text(name, low, high) for name, (low, high) in self.ranges.items())
+        return ranges or "all sizes"
+
+    def _formulas(self, which: str) -> str:
+        """Write the formulas; neighbouring pieces with the same one are written once."""
+        spans: list[tuple[Point, Point, Formula]] = []
+        for piece in self.pieces:
+            formula = getattr(piece, which)
+            if spans and spans[-1][2] == formula:
+                spans[-1] = (spans[-1][0], piece.high, formula)
+            else:
+                spans.append((piece.low, piece.high, formula))
+        if len(spans) == 1:
+            return spans[0][2].text(self.sizes)
+        (name,) = self.sizes
+        return "; ".join(
+            f"{formula.text(self.sizes)} for {sizes_text(name, low[0], high[0])}" for low, high, formula in spans
+        )
+
+    def _explained(self) -> str:
+        explained = "".join(f", {name} = {meaning}" for name, meaning in self.meanings.items() if meaning)
+        held = "".join(f", {meaning} = {value:,}" for meaning, value in self.held.items())
+        return f"{explained}{held}; exact" + (f" for {self.ranges_text}" if self.sizes else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CostLaw(Law):
+    """The exact cost of an export as a function of the sizes of its arguments. It is the cost of `engine.execute`: of
+    the instantiation and the call together.
+
+    The law holds for the arguments that `arguments` returns, in `ranges`; other arguments of the same size may cost
+    more or less.
+    """
+
+    export: str
+    """The full name of the export."""
+    executions: int
+    """The number of runs that were made; all of them agree with the law."""
+    is_complete: bool
+    """Whether the search came to its end; if not, `time_s` was too short for the whole range."""
+    limit_reached: str = ""
+    """The reason why the law says nothing about larger sizes; empty if it covers all that was asked for."""
+    make: Callable[[Point], tuple[Any, ...]] = field(repr=False, compare=False)
+    """The function that makes the arguments."""
 
     def arguments(self, sizes: Mapping[str, int]) -> tuple[Any, ...]:
         """Return the arguments of these sizes of which the law speaks, such as `{"n": 100}`.
@@ -119,28 +159,7 @@ class CostLaw:
             point.append(x)
         return tuple(point)
 
-    def _formulas(self, which: str) -> str:
-        """Write the formulas; neighbouring pieces with the same one are written once."""
-        spans: list[tuple[Point, Point, Formula]] = []
-        for piece in self.pieces:
-            formula = getattr(piece, which)
-            if spans and spans[-1][2] == formula:
-                spans[-1] = (spans[-1][0], piece.high, formula)
-            else:
-                spans.append((piece.low, piece.high, formula))
-        if len(spans) == 1:
-            return spans[0][2].text(self.sizes)
-        (name,) = self.sizes
-        return "; ".join(
-            f"{formula.text(self.sizes)} for {_range(name, low[0], high[0])}" for low, high, formula in spans
-        )
 
-    def _explained(self) -> str:
-        explained = "".join(f", {name} = {meaning}" for name, meaning in self.meanings.items() if meaning)
-        held = "".join(f", {meaning} = {value:,}" for meaning, value in self.held.items())
-        exact = " and ".join(_range(name, low, high) for name, (low, high) in self.ranges.items())
-        return f"{explained}{held}; exact" + (f" for {exact}" if exact else "")
-
-
-def _range(name: str, low: int, high: int) -> str:
+def sizes_text(name: str, low: int, high: int) -> str:
+    """Write a range of a size: `0 ≤ n ≤ 4,096`."""
     return f"{name} = {low:,}" if low == high else f"{low:,} ≤ {name} ≤ {high:,}"

@@ -7,10 +7,14 @@ from enum import Enum
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from pytest_airssys_wasm.analysis.snapshots.model import Cost, EngineCosts, EntryKey, Snapshot
+from pytest_airssys_wasm.analysis.laws.difference import law_difference
+from pytest_airssys_wasm.analysis.snapshots.model import Cost, EngineCosts, EntryKey, RecordedLaw, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
+
+    from pytest_airssys_wasm.analysis.laws.difference import LawDifference
+    from pytest_airssys_wasm.analysis.snapshots.model import Entry
 
 
 class State(str, Enum):
@@ -19,7 +23,7 @@ class State(str, Enum):
     REGRESSED = "regressed"
     """It costs more than its tolerance allows."""
     INCOMPARABLE = "incomparable"
-    """It costs something else, and so does the engine, or its version or settings differ."""
+    """It costs something else, and the engine, its version or its settings differ; or a law holds for fewer sizes."""
     NEW = "new"
     """It is not in the snapshot."""
     REMOVED = "removed"
@@ -27,7 +31,7 @@ class State(str, Enum):
     TOLERATED = "tolerated"
     """It costs more, but not more than its tolerance allows."""
     IMPROVED = "improved"
-    """It costs less."""
+    """It costs less, or a law holds for more sizes."""
     NOT_RUN = "not-run"
     """It is in the snapshot, and its test did not run, or did not pass."""
     UNCHANGED = "unchanged"
@@ -55,6 +59,8 @@ class Run:
     """The share by which costs may grow, for tests without one of their own."""
     tolerances: Mapping[str, Fraction] = field(default_factory=dict)
     """The share by which the costs of a test may grow, by its node id."""
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    """The reason why a check that has passed has found no law, by its node id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,10 +69,14 @@ class Change:
 
     key: EntryKey
     state: State
-    before: Cost | None
-    """The cost in the snapshot; `None` for a new entry."""
-    after: Cost | None
-    """The cost in the run; `None` for an entry without one."""
+    before: Entry | None
+    """The cost or law in the snapshot; `None` for a new entry."""
+    after: Entry | None
+    """The cost or law in the run; `None` for an entry without one."""
+    difference: LawDifference | None = None
+    """The difference of two laws; `None` for a cost, and unless both sides have one."""
+    reason: str = ""
+    """The reason why a law has been removed; empty if it is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,18 +102,32 @@ class Comparison:
 def compare(before: Snapshot | None, run: Run) -> Comparison:
     """Return the state of each entry of a snapshot and of a run. Without a snapshot all entries of the run are new."""
     if before is None:
-        added = (_change(key, State.NEW, None, cost) for key, cost in run.snapshot.entries.items())
+        added = (Change(key=key, state=State.NEW, before=None, after=one) for key, one in run.snapshot.entries.items())
         return Comparison(changes=tuple(sorted(added, key=_order)), engine_changes=(), guest_changes=())
-    moved = tuple(_engine_changes(before.engine, run.snapshot.engine))
-    found = []
-    for key in {*before.entries, *run.snapshot.entries}:
-        old, new = before.entries.get(key), run.snapshot.entries.get(key)
-        found.append(_change(key, _state(key, old, new, run, is_other_engine=bool(moved)), old, new))
+    moved = engine_changes(before.engine, run.snapshot.engine)
+    keys = {*before.entries, *run.snapshot.entries}
+    found = (_change(key, before, run, is_other_engine=bool(moved)) for key in keys)
     digests = before.guests
     changed = [path for path, digest in run.snapshot.guests.items() if digests.get(path, digest) != digest]
     return Comparison(
         changes=tuple(sorted(found, key=_order)), engine_changes=moved, guest_changes=tuple(sorted(changed))
     )
+
+
+def law_state(difference: LawDifference, tolerance: Fraction, *, is_other_engine: bool) -> State:
+    """Return the state of a law. `tolerance` is the share by which its figures may grow."""
+    if difference.obstacle is not None:
+        return State.INCOMPARABLE
+    differs = difference.grows() or difference.shrinks
+    if differs and is_other_engine:
+        return State.INCOMPARABLE
+    if difference.grows(tolerance):
+        return State.REGRESSED
+    if difference.has_less:
+        return State.INCOMPARABLE
+    if difference.grows():
+        return State.TOLERATED
+    return State.IMPROVED if differs or difference.has_more else State.UNCHANGED
 
 
 def updated(before: Snapshot | None, run: Run, comparison: Comparison) -> Snapshot | None:
@@ -117,7 +141,7 @@ def updated(before: Snapshot | None, run: Run, comparison: Comparison) -> Snapsh
     kept = {change.key: change.before for change in comparison.of(State.NOT_RUN) if change.before is not None}
     if kept and comparison.engine_changes and (comparison.of(State.INCOMPARABLE) or not _costs_equal(before, run)):
         return None
-    entries = {**kept, **run.snapshot.entries}
+    entries: dict[EntryKey, Entry] = {**kept, **run.snapshot.entries}
     digests = {**before.guests, **run.snapshot.guests}
     named = {path for cost in entries.values() for path in cost.guests}
     return Snapshot(
@@ -127,8 +151,23 @@ def updated(before: Snapshot | None, run: Run, comparison: Comparison) -> Snapsh
     )
 
 
-def _change(key: EntryKey, state: State, before: Cost | None, after: Cost | None) -> Change:
-    return Change(key=key, state=state, before=before, after=after)
+def _change(key: EntryKey, before: Snapshot, run: Run, *, is_other_engine: bool) -> Change:
+    old, new = before.entries.get(key), run.snapshot.entries.get(key)
+    tolerance = run.tolerances.get(key.test, run.tolerance)
+    if old is None:
+        return Change(key=key, state=State.NEW, before=None, after=new)
+    if new is None:
+        is_removed = key.test in run.passed or key.test in run.gone
+        state = State.REMOVED if is_removed else State.NOT_RUN
+        return Change(key=key, state=state, before=old, after=None, reason=run.reasons.get(key.test, ""))
+    if isinstance(old, RecordedLaw) and isinstance(new, RecordedLaw):
+        difference = law_difference(old.law, new.law)
+        state = law_state(difference, tolerance, is_other_engine=is_other_engine)
+        return Change(key=key, state=state, before=old, after=new, difference=difference)
+    assert isinstance(old, Cost)  # the kind is a part of the key
+    assert isinstance(new, Cost)
+    state = _cost_state(old, new, tolerance, is_other_engine=is_other_engine)
+    return Change(key=key, state=state, before=old, after=new)
 
 
 _STATES = tuple(State)
@@ -138,17 +177,12 @@ def _order(change: Change) -> tuple[int, EntryKey]:
     return _STATES.index(change.state), change.key
 
 
-def _state(key: EntryKey, old: Cost | None, new: Cost | None, run: Run, *, is_other_engine: bool) -> State:
-    if old is None:
-        return State.NEW
-    if new is None:
-        return State.REMOVED if key.test in run.passed or key.test in run.gone else State.NOT_RUN
+def _cost_state(old: Cost, new: Cost, tolerance: Fraction, *, is_other_engine: bool) -> State:
     pairs = ((old.fuel, new.fuel), (old.peak_memory_bytes, new.peak_memory_bytes))
     if all(before == after for before, after in pairs):
         return State.UNCHANGED
     if is_other_engine:
         return State.INCOMPARABLE
-    tolerance = run.tolerances.get(key.test, run.tolerance)
     if any(after - before > before * tolerance for before, after in pairs):
         return State.REGRESSED
     return State.TOLERATED if any(after > before for before, after in pairs) else State.IMPROVED
@@ -156,6 +190,11 @@ def _state(key: EntryKey, old: Cost | None, new: Cost | None, run: Run, *, is_ot
 
 def _costs_equal(before: Snapshot, run: Run) -> bool:
     return before.engine.calibration == run.snapshot.engine.calibration
+
+
+def engine_changes(before: EngineCosts, after: EngineCosts) -> tuple[str, ...]:
+    """Return what differs in the engine, one phrase each: version, settings, and the cost of kernels."""
+    return tuple(_engine_changes(before, after))
 
 
 def _engine_changes(old: EngineCosts, new: EngineCosts) -> Iterator[str]:

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from pytest_airssys_wasm.analysis.snapshots.model import Cost, EngineCosts, EntryKey, Snapshot
+from pytest_airssys_wasm.analysis.snapshots.law_lines import LawLine, law_line
+from pytest_airssys_wasm.analysis.snapshots.model import Cost, EngineCosts, EntryKey, RecordedLaw, Snapshot
+from pytest_airssys_wasm.runtime.base.exhaustive import assert_never
 from pytest_airssys_wasm.runtime.base.originals import system
 from pytest_airssys_wasm.runtime.base.regular_files import TEXT_BYTES, read_regular
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
@@ -23,6 +25,8 @@ from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from pytest_airssys_wasm.analysis.snapshots.model import Entry
 
 FORMAT = 1
 """The version of the format. It increases with every change after which an older version would misread the file."""
@@ -69,7 +73,7 @@ class _AnyHeader(Struct, frozen=True):
     format: int
 
 
-_Line = _Header | _Kernel | _Guest | _Entry
+_Line = _Header | _Kernel | _Guest | _Entry | LawLine
 
 
 def read_snapshot(path: Path) -> Snapshot | None:
@@ -124,7 +128,7 @@ class _Decoding:
         self._header: _Header | None = None
         self._kernels: dict[str, int] = {}
         self._guests: dict[str, str] = {}
-        self._entries: dict[EntryKey, Cost] = {}
+        self._entries: dict[EntryKey, Entry] = {}
 
     def snapshot(self, raw: list[msgspec.Raw]) -> Snapshot:
         for number, one in enumerate(raw, start=2):  # the first line of the file has only a bracket
@@ -159,6 +163,12 @@ class _Decoding:
                     guests=line.guests,
                 )
                 self._put(self._entries, line.key, cost, number)
+            case LawLine():
+                try:
+                    recorded = line.recorded()
+                except ValueError as error:
+                    raise self._wrong(number, str(error)) from None
+                self._put(self._entries, EntryKey(line.test, "law", line.export), recorded, number)
 
     def _put(self, known: dict[Any, Any], key: Any, value: Any, number: int) -> None:
         if key in known:
@@ -183,17 +193,26 @@ def _lines(snapshot: Snapshot) -> Iterator[dict[str, Any]]:
         yield {"line": "kernel", "name": name, "fuel": fuel}
     for path, digest in sorted(snapshot.guests.items()):
         yield {"line": "guest", "path": path, "sha256": digest}
-    for key, cost in sorted(snapshot.entries.items(), key=lambda one: one[0]):
-        named = {} if key.kind == "instantiation" else {key.kind: key.name}
-        yield {
-            "line": "cost",
-            "test": key.test,
-            **named,
-            "fuel": cost.fuel,
-            "peak_memory_bytes": cost.peak_memory_bytes,
-            "executions": cost.executions,
-            **({"guests": sorted(cost.guests)} if cost.guests else {}),
-        }
+    for key, entry in sorted(snapshot.entries.items(), key=lambda one: one[0]):
+        match entry:
+            case Cost():
+                yield _cost_line(key, entry)
+            case RecordedLaw():
+                yield law_line(key.test, key.name, entry)
+            case _:
+                assert_never(entry)
+
+
+def _cost_line(key: EntryKey, cost: Cost) -> dict[str, Any]:
+    return {
+        "line": "cost",
+        "test": key.test,
+        **({} if key.kind == "instantiation" else {key.kind: key.name}),
+        "fuel": cost.fuel,
+        "peak_memory_bytes": cost.peak_memory_bytes,
+        "executions": cost.executions,
+        **({"guests": sorted(cost.guests)} if cost.guests else {}),
+    }
 
 
 def write_snapshot(path: Path, snapshot: Snapshot) -> bool:

@@ -1,12 +1,16 @@
-"""The data of a snapshot: what each export costs in each test, and with which engine and guests this was measured."""
+"""The data of a snapshot: what each export costs in each test, the laws of what exports cost, and with which engine and
+guests this was measured.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from pytest_airssys_wasm.analysis.laws.law import Law
 
 
 class EntryKey(NamedTuple):
@@ -15,7 +19,7 @@ class EntryKey(NamedTuple):
     test: str
     """The node id of the test."""
     kind: str
-    """`export`, `instantiation` or `section`."""
+    """`export`, `instantiation`, `law` or `section`."""
     name: str
     """The full name of the export, or the name of the section; empty for the instantiation."""
 
@@ -57,6 +61,20 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedLaw:
+    """The cost law of an export, which is the entry of a check of laws."""
+
+    law: Law
+    """The formulas; neighbouring pieces differ."""
+    guests: tuple[str, ...] = ()
+    """The path of the guest, as for a `Cost`."""
+
+
+Entry: TypeAlias = "Cost | RecordedLaw"
+"""The value of an entry: a law for keys of the kind `law`, and a cost for all others."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineCosts:
     """The engine with which costs were measured."""
 
@@ -75,5 +93,5 @@ class Snapshot:
     engine: EngineCosts
     guests: Mapping[str, str] = field(default_factory=dict)
     """The SHA-256 digest of each guest, by its path relative to the root directory."""
-    entries: Mapping[EntryKey, Cost] = field(default_factory=dict)
-    """The cost of each entry."""
+    entries: Mapping[EntryKey, Entry] = field(default_factory=dict)
+    """The cost or the law of each entry."""

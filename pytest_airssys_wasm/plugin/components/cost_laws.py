@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     Check = Callable[[Candidate], str]
 
 
-def law_checks(file: pytest.File, source: Source) -> Iterator[tuple[str, Check]]:
-    """Yield the names and the functions of the checks of cost laws: none without `--wasm-laws`.
+def law_checks(file: pytest.File, source: Source) -> Iterator[tuple[str, Check, str | None]]:
+    """Yield the names and the functions of the checks of cost laws, and their exports: none without `--wasm-laws`.
 
-    The component is loaded, because its exports are the names of the checks. If that fails, the only check is `law`.
+    The component is loaded, because its exports are the names of the checks. If that fails, the only check is `law`,
+    which has no export.
     """
     settings = file.config.stash[SETTINGS]
     if not settings.wasm_laws:
@@ -36,13 +37,13 @@ def law_checks(file: pytest.File, source: Source) -> Iterator[tuple[str, Check]]
     try:
         component = load_component(source, the_engine(file.config), file.config)
     except Exception:  # noqa: BLE001 the check `loads` meets the same error, and reports it
-        yield "law", _blocked
+        yield "law", _blocked, None
         return
     excluded = () if source.manifest is None else source.manifest.fuzz.exclude
     for name in callable_exports(component):
         if not is_excluded(name, excluded):
             check = partial(check_cost_law, export=name, seed=settings.wasm_fuzz_seed or 0)
-            yield f"law[{printable(name)}]", check
+            yield f"law[{printable(name)}]", check, name
 
 
 def _blocked(candidate: Candidate) -> str:

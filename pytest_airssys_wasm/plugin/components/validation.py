@@ -16,7 +16,7 @@ from pytest_airssys_wasm.plugin.report.failure_text import failure_text
 from pytest_airssys_wasm.plugin.report.mishaps import in_words
 from pytest_airssys_wasm.plugin.settings import SETTINGS
 from pytest_airssys_wasm.plugin.sources import MANIFEST_NAME, Source, load_component, path_of, read_manifest
-from pytest_airssys_wasm.plugin.stash import KIND, NOTE, OVERRULED, RERUN_FLAGS
+from pytest_airssys_wasm.plugin.stash import CHECKED_EXPORT, FINDINGS, KIND, NOTE, OVERRULED, RERUN_FLAGS
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration, UnfitHost
 from pytest_airssys_wasm.validation import WITHOUT_LIMITS
 from pytest_airssys_wasm.validation.unfit import Blocked, Unfit
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from pytest_airssys_wasm.runtime.engine import WasmEngine
     from pytest_airssys_wasm.runtime.host.functions import HostFunctions
-    from pytest_airssys_wasm.validation.candidate import Candidate
+    from pytest_airssys_wasm.validation.candidate import Candidate, Finding
 
     Check = Callable[[Candidate], str]
 
@@ -114,8 +114,10 @@ class BinaryFile(pytest.File):
 def _searching_items(file: pytest.File, source: Source) -> Iterator[pytest.Item]:
     for name, check in fuzz_checks(file, source):
         yield CheckItem.make(file, name, _runner(check, source), source)
-    for name, check in law_checks(file, source):
+    for name, check, export in law_checks(file, source):
         item = CheckItem.make(file, name, _runner(check, source), source)
+        if export is not None:
+            item.stash[CHECKED_EXPORT] = export
         item.stash[RERUN_FLAGS] = (*item.stash[RERUN_FLAGS], "--wasm-laws")
         yield item
 
@@ -258,6 +260,8 @@ def _candidate(request: pytest.FixtureRequest, source: Source, engine: WasmEngin
     # A fixture of the user may override `wasm_limits`.
     origins = resolved.origins if isinstance(resolved, OriginatedLimits) and limits is resolved.values else {}
     assert isinstance(source.content, Path)
+    findings: list[Finding] = []
+    request.node.stash[FINDINGS] = findings
     return Candidate(
         engine=engine,
         wasm=source.content,
@@ -267,4 +271,5 @@ def _candidate(request: pytest.FixtureRequest, source: Source, engine: WasmEngin
         origins=origins,
         host=host,
         wasi=wasi_of(request.node),
+        tell=findings.append,
     )

@@ -40,7 +40,7 @@ class Coverage:
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Note a file, or a part of it, that was collected or could not be."""
         file = report.nodeid.partition("::")[0]
-        if not report.passed or _is_of_wrong_manifest(report):
+        if not report.passed or _lacks_checks(report):
             self._incomplete.add(file)
         elif "::" not in report.nodeid:
             self._complete.add(file)
@@ -84,7 +84,9 @@ class Coverage:
         }
 
 
-def _is_of_wrong_manifest(report: pytest.CollectReport) -> bool:
-    """Return whether a manifest is not valid. Its only item is then the check that says so."""
+def _lacks_checks(report: pytest.CollectReport) -> bool:
+    """Return whether checks of a component could not be collected: those of a manifest that is not valid, whose only
+    item is then the check that says so, or the laws of a component that cannot be loaded, whose check is then `law`.
+    """
     names = [item.name for item in report.result if isinstance(item, pytest.Item)]
-    return report.nodeid.endswith(MANIFEST_NAME) and names == ["manifest"]
+    return (report.nodeid.endswith(MANIFEST_NAME) and names == ["manifest"]) or "law" in names

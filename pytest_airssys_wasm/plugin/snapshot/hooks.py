@@ -15,6 +15,7 @@ from pytest_airssys_wasm.plugin import engine
 from pytest_airssys_wasm.plugin.report.mishaps import telling
 from pytest_airssys_wasm.plugin.settings import SETTINGS
 from pytest_airssys_wasm.plugin.snapshot.coverage import GONE, Coverage
+from pytest_airssys_wasm.plugin.snapshot.laws import LAW, LawRecorder, law_of
 from pytest_airssys_wasm.plugin.snapshot.lines import cause_lines, change_lines, not_run_line, total_line
 from pytest_airssys_wasm.plugin.snapshot.recording import COSTS, Recorder
 from pytest_airssys_wasm.plugin.stash import COST_CHANGES
@@ -25,6 +26,8 @@ from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+
+    from pytest_airssys_wasm.analysis.snapshots.model import Entry
 
 FILE_NAME = ".fuel-snapshot.json"
 """The name of the snapshot in the root directory."""
@@ -43,7 +46,12 @@ def register(config: pytest.Config) -> None:
     recorder = Recorder(config)
     config.pluginmanager.register(recorder)
     engine.listen(config, recorder.see)
-    coverage = Coverage(config, {key.test for key in before.entries} if before else ())
+    has_laws = config.stash[SETTINGS].wasm_laws
+    if has_laws:
+        config.pluginmanager.register(LawRecorder(config, before))
+    entries = before.entries if before else ()
+    # Without `--wasm-laws` no law can be found, and none is gone.
+    coverage = Coverage(config, {key.test for key in entries if has_laws or key.kind != "law"})
     config.pluginmanager.register(coverage)
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(SnapshotHooks(config, before, coverage))
@@ -59,14 +67,18 @@ class SnapshotHooks:
         self._is_update = settings.wasm_fuel_snapshot == "update"
         self._before = before
         self._gone = coverage.gone
-        self._entries: dict[EntryKey, Cost] = {}
+        self._entries: dict[EntryKey, Entry] = {}
+        self._reasons: dict[str, str] = {}
         self._passed: set[str] = set()
         self._tolerances: dict[str, Fraction] = {}
         self._comparison: Comparison | None = None
         self._told: list[tuple[str, bool]] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Gather the costs from a test report."""
+        """Gather the costs, or the law, from a test report."""
+        law = getattr(report, LAW, None)
+        if law is not None:
+            self._take_law(law)
         found = getattr(report, COSTS, None)
         if found is None or not report.passed or hasattr(report, "context"):
             return  # a subtest has a part of the costs
@@ -78,6 +90,15 @@ class SnapshotHooks:
             self._entries[EntryKey(test, kind, name)] = Cost(
                 fuel=fuel, peak_memory_bytes=peak_memory_bytes, executions=executions, guests=tuple(guests)
             )
+
+    def _take_law(self, plain: tuple[str, str | None, str]) -> None:
+        test, entry, note = law_of(plain)
+        self._passed.add(test)
+        if entry is None:
+            self._reasons[test] = note
+        else:
+            key, recorded = entry
+            self._entries[key] = recorded
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
@@ -108,6 +129,7 @@ class SnapshotHooks:
             gone=self._gone,
             tolerance=self._config.stash[SETTINGS].wasm_fuel_tolerance or Fraction(0),
             tolerances=self._tolerances,
+            reasons=self._reasons,
         )
         self._comparison = comparison = compare(self._before, run)
         lines = change_lines(comparison, with_not_run=False)
@@ -145,7 +167,7 @@ class SnapshotHooks:
         command = "--wasm-fuel-snapshot=update"
         if self._before is None:
             return f"There is no {self._path.name} in {self._config.rootpath}: {command} records these costs."
-        if comparison.of(State.INCOMPARABLE):
+        if comparison.engine_changes and comparison.of(State.INCOMPARABLE):
             return f"The costs were recorded with another engine: {command} in a run of all tests records them anew."
         return f"to do: reduce the costs, or accept them with {command}"
 
@@ -153,7 +175,7 @@ class SnapshotHooks:
         self._told.append((text, is_bad))
 
     def _digests(self) -> dict[str, str]:
-        paths = {path for cost in self._entries.values() for path in cost.guests}
+        paths = {path for entry in self._entries.values() for path in entry.guests}
         return dict(_with_digests(self._config.rootpath, sorted(paths)))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:

@@ -6,14 +6,14 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from pytest_airssys_wasm.analysis.snapshots.comparison import FAILING, Change, Comparison, State
+from pytest_airssys_wasm.analysis.snapshots.model import Cost, RecordedLaw
+from pytest_airssys_wasm.plugin.snapshot.law_text import difference_of, difference_text
 from pytest_airssys_wasm.reporting.formatting import cut
 from pytest_airssys_wasm.runtime.base import figures
 from pytest_airssys_wasm.runtime.base.printable import counted, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from pytest_airssys_wasm.analysis.snapshots.model import Cost
 
 _WIDTH = max(len(state) for state in State)
 _MOST_COLUMNS = 200
@@ -58,13 +58,28 @@ def _line(change: Change) -> str:
 
 def _figures(change: Change) -> str:
     before, after = change.before, change.after
+    known = before or after
+    if isinstance(known, RecordedLaw):
+        return _law(known, change)
+    assert known is not None
     if before is None or after is None:
-        known = before or after
-        assert known is not None
         return f"fuel {known.fuel:,}, memory {figures.size(known.peak_memory_bytes)}"
+    assert isinstance(before, Cost)
+    assert isinstance(after, Cost)
+    return _costs(before, after)
+
+
+def _law(known: RecordedLaw, change: Change) -> str:
+    if change.difference is not None:
+        return difference_text(change.difference)
+    reason = f"; {change.reason}" if change.reason else ""
+    return printable(f"{known.law.full_text}{reason}")
+
+
+def _costs(before: Cost, after: Cost) -> str:
     parts = []
     if before.fuel != after.fuel or before.peak_memory_bytes == after.peak_memory_bytes:
-        parts.append(f"fuel {before.fuel:,} → {after.fuel:,} ({_difference(before.fuel, after.fuel)})")
+        parts.append(f"fuel {before.fuel:,} → {after.fuel:,} ({difference_of(before.fuel, after.fuel)})")
     if before.peak_memory_bytes != after.peak_memory_bytes:
         parts.append(_memory(before, after))
     if before.executions != after.executions:
@@ -76,8 +91,3 @@ def _memory(before: Cost, after: Cost) -> str:
     old, new = before.peak_memory_bytes, after.peak_memory_bytes
     sign = "+" if new > old else "-"
     return f"memory {figures.size(old)} → {figures.size(new)} ({sign}{figures.size(abs(new - old))})"
-
-
-def _difference(old: int, new: int) -> str:
-    share = f", {100 * (new - old) / old:+.2g} %" if old and abs(new - old) < 100 * old else ""
-    return f"{new - old:+,}{share}"

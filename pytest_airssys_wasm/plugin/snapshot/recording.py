@@ -114,16 +114,22 @@ class Recorder:
 def _test_of(item: pytest.Item) -> str | None:
     """Return the name of a test in the snapshot; `None` if its costs are not recorded.
 
-    They are recorded of Python tests without generated arguments, and of `[[tests]]` entries. Tests outside of the root
-    directory have none, because their node ids differ between machines.
+    They are recorded of Python tests without generated arguments, and of `[[tests]]` entries.
     """
     kind = item.stash.get(KIND, "test")
     if kind == "check":
         is_wanted = item.name.startswith("tests[")
     else:
         is_wanted = kind == "test" and not getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
+    return id_of(item) if is_wanted else None
+
+
+def id_of(item: pytest.Item) -> str | None:
+    """Return the node id of a test, by which the snapshot names it; `None` for a test outside of the root directory,
+    whose node id differs between machines.
+    """
     test = in_utf_8(item.stash.get(TEST_ID, item.nodeid))
-    return test if is_wanted and not test.startswith(("/", "../")) else None
+    return None if test.startswith(("/", "../")) else test
 
 
 def guest_path(path: Path, root: Path) -> str | None:

@@ -8,10 +8,12 @@ from fractions import Fraction
 
 import pytest
 
+from pytest_airssys_wasm.analysis.laws.law import Law, Piece
+from pytest_airssys_wasm.analysis.laws.terms import Factor, Formula
 from pytest_airssys_wasm.analysis.snapshots.calibration import KERNELS, calibrate
 from pytest_airssys_wasm.analysis.snapshots.comparison import Run, State, compare, updated
 from pytest_airssys_wasm.analysis.snapshots.file import encode
-from pytest_airssys_wasm.analysis.snapshots.model import Cost, EngineCosts, EntryKey, Snapshot
+from pytest_airssys_wasm.analysis.snapshots.model import Cost, EngineCosts, EntryKey, RecordedLaw, Snapshot
 
 ENGINE = EngineCosts(wasmtime="50.0.1", settings=("consume_fuel", "wasm_gc"), calibration={"calls": 7, "memory": 9})
 KEYS = [EntryKey(f"test_{n % 9}.py::test_{n}", "export", "run") for n in range(60)]
@@ -200,3 +202,52 @@ def test_the_calibration_is_exact():
     assert first == calibrate()
     assert first.calibration.keys() == KERNELS.keys()
     assert all(fuel > 5 for fuel in first.calibration.values())
+
+
+LAW_KEY = EntryKey("Component.toml::law[sort]", "law", "sort")
+
+
+def law_of(fixed, per_byte, high=4096):
+    fuel = Formula.of([(Fraction(fixed), ()), (Fraction(per_byte), (Factor("power"),))])
+    piece = Piece(low=(0,), high=(high,), fuel=fuel, memory=Formula.constant(65_536))
+    return RecordedLaw(law=Law(sizes=("n",), meanings={"n": "bytes of text"}, held={}, pieces=(piece,)))
+
+
+LAWS = {
+    "equal": (law_of(300, 53), {}, State.UNCHANGED),
+    "dearer for each byte": (law_of(300, 54), {}, State.REGRESSED),
+    "dearer for small sizes only": (law_of(303, 52), {}, State.REGRESSED),
+    "cheaper": (law_of(299, 53), {}, State.IMPROVED),
+    "within the tolerance": (law_of(300, 54), {"tolerance": Fraction(2, 100)}, State.TOLERATED),
+    "over the tolerance": (law_of(300, 55), {"tolerance": Fraction(2, 100)}, State.REGRESSED),
+    "for more sizes": (law_of(300, 53, 9000), {}, State.IMPROVED),
+    "for fewer sizes": (law_of(300, 53, 4095), {}, State.INCOMPARABLE),
+    "dearer and for fewer sizes": (law_of(300, 54, 4095), {}, State.REGRESSED),
+    "dearer with another engine": (
+        law_of(300, 54),
+        {"engine": replace(ENGINE, wasmtime="51.0.0")},
+        State.INCOMPARABLE,
+    ),
+    "equal with another engine": (law_of(300, 53), {"engine": replace(ENGINE, wasmtime="51.0.0")}, State.UNCHANGED),
+}
+
+
+@pytest.mark.parametrize("case", LAWS)
+def test_a_law_has_the_states_of_a_cost(case):
+    after, known, state = LAWS[case]
+    before = replace(BEFORE, entries={**ENTRIES, LAW_KEY: law_of(300, 53)})
+    comparison = compare(before, run_of({**ENTRIES, LAW_KEY: after}, **known))
+    assert told(comparison) == ({} if state is State.UNCHANGED else {LAW_KEY: state})
+
+
+def test_a_law_that_was_not_found_is_removed_with_its_reason_and_one_that_was_not_looked_for_is_kept():
+    before = replace(BEFORE, entries={**ENTRIES, LAW_KEY: law_of(300, 53)})
+    reasons = {LAW_KEY.test: "no law: no formula"}
+    gone = compare(before, run_of(passed={*(key.test for key in KEYS), LAW_KEY.test}, reasons=reasons))
+    assert [(change.state, change.reason) for change in gone.changes if change.key == LAW_KEY] == [
+        (State.REMOVED, "no law: no formula")
+    ]
+    run = run_of()
+    comparison = compare(before, run)
+    assert told(comparison) == {LAW_KEY: State.NOT_RUN}
+    assert updated(before, run, comparison).entries[LAW_KEY] == law_of(300, 53)

@@ -10,8 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_airssys_wasm.analysis.laws.law import Law, Piece
+from pytest_airssys_wasm.analysis.laws.terms import Factor, Formula
 from pytest_airssys_wasm.analysis.snapshots import file
 from pytest_airssys_wasm.analysis.snapshots.file import decode, encode, read_snapshot, write_snapshot
+from pytest_airssys_wasm.analysis.snapshots.law_lines import record_law
 from pytest_airssys_wasm.analysis.snapshots.model import Cost, EngineCosts, EntryKey, Snapshot
 from pytest_airssys_wasm.analysis.snapshots.tolerance import parse_tolerance
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
@@ -33,6 +36,33 @@ costs = st.builds(
     executions=counts,
     guests=st.lists(st.text(), unique=True).map(lambda paths: tuple(sorted(paths))),
 )
+sizes = st.integers(0, 1)
+exponents = st.integers(1, 3)
+factors = st.one_of(
+    st.builds(Factor, st.just("power"), sizes, st.just(1), exponents),
+    st.builds(Factor, st.sampled_from(["blocks", "rest"]), sizes, st.integers(2, 64), exponents),
+    st.builds(Factor, st.just("partial"), sizes, st.integers(2, 64)),
+    st.integers(2, 16).flatmap(
+        lambda period: st.builds(Factor, st.just("residue"), sizes, st.just(period), st.integers(0, period - 1))
+    ),
+    st.builds(Factor, st.just("least"), st.just(0), st.just(1), exponents),
+)
+monomials = st.lists(factors, max_size=1).map(tuple)
+formulas = st.lists(st.tuples(st.fractions(-1000, 1000, max_denominator=64), monomials), max_size=5).map(Formula.of)
+laws = st.builds(
+    lambda fuel, memory, held: record_law(
+        Law(
+            sizes=("n", "m"),
+            meanings={"n": "bytes of a", "m": "elements of b"},
+            held=held,
+            pieces=(Piece(low=(0, 1), high=(256, 64), fuel=fuel, memory=memory),),
+        ),
+        ("a.wat",),
+    ),
+    formulas,
+    st.none() | formulas,
+    st.dictionaries(st.text(), counts, max_size=2),
+)
 snapshots = st.builds(
     Snapshot,
     engine=st.builds(
@@ -48,6 +78,12 @@ snapshots = st.builds(
 
 @given(snapshots)
 def test_a_snapshot_is_read_as_it_was_written(snapshot):
+    assert decode(encode(snapshot), "x") == snapshot
+
+
+@given(laws)
+def test_a_law_is_read_as_it_was_written(law):
+    snapshot = replace(SNAPSHOT, entries={EntryKey("t", "law", "f"): law, ADD: COST})
     assert decode(encode(snapshot), "x") == snapshot
 
 
@@ -100,6 +136,41 @@ WRONG = {
     "test_a.py::test_a export add, as after a merge",
     encode(SNAPSHOT).replace(b"\n]", b"\n," + encode(SNAPSHOT).splitlines()[1] + b"\n]"): "a second header",
     encode(SNAPSHOT).replace(b"\n,", b"\n<<<<<<< HEAD\n,", 1): "it has conflict markers of git",
+}
+
+LAW = (
+    b'{"line": "law", "test": "t", "export": "f", "sizes": {"n": "bytes of text"}, "pieces": [{"low": [0], '
+    b'"high": [9], "fuel": {"1": 3, "n": 5, "n//4^2*n%2==1": "3/2"}}, {"low": [10], "high": [20], "fuel": {}}]}'
+)
+
+
+def with_law(old=b"", new=b""):
+    assert old in LAW
+    return encode(SNAPSHOT).replace(b"\n]", b"\n," + LAW.replace(old, new) + b"\n]")
+
+
+def test_a_law_is_read_from_its_line():
+    (found,) = (one for key, one in decode(with_law(), "x").entries.items() if key.kind == "law")
+    first, second = found.law.pieces
+    assert [first.fuel.at((n,)) for n in (0, 8, 9)] == [3, 3 + 40, 3 + 45 + 6]
+    assert (second.fuel.at((15,)), second.memory) == (0, None)
+    assert found.law.text.endswith("; 0 for 10 ≤ n ≤ 20, n = bytes of text; exact for 0 ≤ n ≤ 20")
+
+
+WRONG |= {
+    with_law(b'"n": 5', b'"m": 5'): "names a size that the law does not have",
+    with_law(b'"n": 5', b'"n^9": 5'): "'n^9' is not a term",
+    with_law(b'"n": 5', b'"n//99999": 5'): "is not a term",
+    with_law(b'"n": 5', b'"min(n,m)": 5'): "is not a term",
+    with_law(b'"n": 5', b'"n%0>0": 5'): "is not a term",
+    with_law(b'"n": 5', b'"import os": 5'): "is not a term",
+    with_law(b'"3/2"', b'"3/0"'): "line 6",
+    with_law(b'"3/2"', b'"1.5"'): "line 6",
+    with_law(b"[10]", b"[9]"): "out of order",
+    with_law(b"[20]", b"[2]"): "do not fit the sizes",
+    with_law(b"[20]", b"[20, 20]"): "do not fit the sizes",
+    with_law(b"[0]", b"[-1]"): "line 6",
+    with_law(b'"pieces": [', b'"other": ['): "line 6",
 }
 
 

@@ -38,6 +38,7 @@ nox.options.sessions = [
     "build",
     "bare",
     "site",
+    "browser",
     "native",
     "wheel-3.10",
     "wheel-3.13",
@@ -194,6 +195,40 @@ def site(session: nox.Session) -> None:
     install_wheel(session, "fuzz")
     session.install(*nox.project.dependency_groups(PROJECT, "site"))
     run_tests(session, "tests/docs/test_site.py", processes=1)
+
+
+BROWSER = {"chromium": "chromium", "chromedriver": "chromium-driver"}
+"""The programs that the browser tests start, with the Debian packages that have them."""
+
+
+@nox.session(requires=["build"])
+def browser(session: nox.Session) -> None:
+    """Try the HTML report in Chromium, which is installed if root runs this on Debian, and else has to be there."""
+    lack = lack_of_a_browser(session)
+    if lack:
+        session.skip(lack)
+    install_wheel(session, "fuzz")
+    session.install(*nox.project.dependency_groups(PROJECT, "browser"))
+    run_tests(session, "tests/reporting/test_browser.py", processes=1)
+
+
+def lack_of_a_browser(session: nox.Session) -> str | None:
+    """Install the programs of `BROWSER` that are not there. Return why some still are not; `None` if all are."""
+    missing = [program for program in BROWSER if not shutil.which(program)]
+    if not missing:
+        return None
+    packages = [BROWSER[program] for program in missing]
+    needs = f"needs {' and '.join(missing)} (Debian: apt-get install {' '.join(packages)})"
+    if os.geteuid() or not shutil.which("apt-get"):
+        return needs
+    apt = ("apt-get", "--quiet=2", "-o", "Acquire::Retries=1", "-o", "Acquire::http::Timeout=20")
+    unasked = {"DEBIAN_FRONTEND": "noninteractive"}
+    try:
+        session.run(*apt, "update", external=True)
+        session.run(*apt, "install", "--yes", "--no-install-recommends", *packages, external=True, env=unasked)
+    except CommandFailed:
+        return f"{needs}, and installing failed"
+    return None if all(map(shutil.which, missing)) else f"{needs}, which the installed packages do not have"
 
 
 @nox.session(python=python(13), requires=["build"])

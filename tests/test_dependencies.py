@@ -17,6 +17,7 @@ from packaging.requirements import Requirement
 
 import pytest_airssys_wasm
 from pytest_airssys_wasm.runtime.base import toml
+from support import debug_info
 
 PACKAGE = Path(pytest_airssys_wasm.__file__).parent
 MODULES = [path for path in PACKAGE.rglob("*.py") if "_data" not in path.parts]
@@ -24,7 +25,7 @@ MODULES = [path for path in PACKAGE.rglob("*.py") if "_data" not in path.parts]
 PROJECT = toml.loads((Path(__file__).parents[1] / "pyproject.toml").read_text("utf-8"))["project"]
 REQUIRED = [Requirement(text) for text in PROJECT["dependencies"]]
 EXTRAS = {extra: [Requirement(text) for text in texts] for extra, texts in PROJECT["optional-dependencies"].items()}
-COMES_WITH = {"_pytest": "pytest", "pluggy": "pytest", "markupsafe": "jinja2"}
+COMES_WITH = {"_pytest": "pytest", "elftools": "pyelftools", "pluggy": "pytest", "markupsafe": "jinja2"}
 """The imported packages that belong to a requirement of another name."""
 
 
@@ -71,6 +72,15 @@ def test_jinja2_escapes_and_is_strict_where_the_report_asks_for_it():
     assert environment.from_string("{{ text }}").render(text="<b>") == "&lt;b&gt;"
     with pytest.raises(UndefinedError):
         environment.from_string("{{ text }}").render()
+
+
+@pytest.mark.parametrize("version", [4, 5])
+def test_pyelftools_reads_sections_that_no_elf_file_has(version):
+    from pytest_airssys_wasm.isolation.source_line_worker import Dwarf
+
+    dwarf = Dwarf(debug_info.dwarf(version=version, inlined=7), [3, 7])
+    assert dwarf.lines() == {3: ("src/t.c", 11), 7: ("src/t.c", 21)}
+    assert dwarf.inlined(10) == {7: [("src/t.c", 30), ("src/t.c", 31)]}
 
 
 def test_filelock_gives_up_in_time_and_makes_a_private_file(tmp_path):

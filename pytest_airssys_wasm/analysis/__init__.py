@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pytest_airssys_wasm.analysis.backtraces import SourceLine, SourceLines, source_lines
     from pytest_airssys_wasm.analysis.blaming import Blame, blame
     from pytest_airssys_wasm.analysis.errors import CannotRepeat, NoLaw
     from pytest_airssys_wasm.analysis.fuel_profile import Profile, profile
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _MODULE_OF = {
     f"{name}": f"{__name__}.{module}"
     for module, names in {
+        "backtraces": ("SourceLine", "SourceLines", "source_lines"),
         "blaming": ("Blame", "blame"),
         "errors": ("CannotRepeat", "NoLaw"),
         "laws.cost_law": ("cost_law",),
@@ -39,11 +41,14 @@ __all__ = [
     "CostLaw",
     "NoLaw",
     "Profile",
+    "SourceLine",
+    "SourceLines",
     "TightestLimits",
     "WorstCase",
     "blame",
     "cost_law",
     "profile",
+    "source_lines",
     "tightest_limits",
     "worst_case",
 ]

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,14 +23,16 @@ from pytest_airssys_wasm.runtime.budget.limit_text import limit_text
 from pytest_airssys_wasm.runtime.errors import WasmError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from pytest_airssys_wasm.analysis.backtraces import SourceLine, SourceLineReader
     from pytest_airssys_wasm.runtime.base.usage import Usage
     from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
     from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
 SECTION = "WebAssembly"
 _MAX_FRAMES = 20
+_MAX_INLINED = 8
 _MAX_DENIALS = 5
 _MAX_NAME = 120
 _MAX_OUTPUT = 4_000
@@ -40,6 +43,7 @@ _RERUNS_OF_A_FAILURE_S = 3.0
 _RERUNS_S = 10.0
 """The time in seconds that all re-runs of a session may take together."""
 _RERUNS_SPENT_S = pytest.StashKey[float]()
+_SOURCE_LINES: pytest.StashKey[SourceLineReader] = pytest.StashKey()
 
 
 def add_section(item: pytest.Item, report: pytest.TestReport, raised: BaseException) -> None:
@@ -98,7 +102,10 @@ def _lines(item: pytest.Item, error: WasmError | None) -> Iterator[str]:
     store = item.stash.get(STORE, None)
     if error is not None and (error.call is not None or store is not None):
         yield from _error_lines(error, item.config, _origins(item, error))
+        # First what the guest says itself: an interpreter writes the traceback of its program to stderr, and the frames
+        # are those of the interpreter.
         yield from _output_lines(error.stdout, error.stderr)
+        yield from _frame_lines(error, item.config)
     elif store is not None:
         if store.usage is not None:
             yield "of the last execution:"
@@ -184,11 +191,29 @@ def _error_lines(error: WasmError, config: pytest.Config, origins: Mapping[str, 
     with telling(lambda mishap: found.append(f"unknown: it could not be run again: {mishap}")):
         found.extend(_blame(config, error))
     yield from (f"blame    {text}" for text in found)
-    if error.frames:
-        yield "guest frames, innermost first:"
-        yield from (f"  {_cut(str(frame))} at 0x{frame.offset:x}" for frame in error.frames[:_MAX_FRAMES])
-        if len(error.frames) > _MAX_FRAMES:
-            yield f"  … and {len(error.frames) - _MAX_FRAMES} more"
+
+
+def _frame_lines(error: WasmError, config: pytest.Config) -> Iterator[str]:
+    """Yield a line for each frame of the guest, with its source line where the guest has debugging information."""
+    if not error.frames:
+        return
+    lines: Sequence[SourceLine | None] = ()
+    obstacles: list[str] = []
+    with telling(obstacles.append):
+        from pytest_airssys_wasm.analysis.backtraces import SourceLineReader
+
+        found = config.stash.setdefault(_SOURCE_LINES, SourceLineReader()).lines_of(error)
+        lines = found.lines
+        obstacles += [printable(found.obstacle)] if found.obstacle else []
+    yield "guest frames, innermost first:"
+    for frame, line in zip_longest(error.frames[:_MAX_FRAMES], lines[:_MAX_FRAMES]):
+        place = f"0x{frame.offset:x}" if line is None else f"{_cut_before(str(line))} (0x{frame.offset:x})"
+        yield f"  {_cut(str(frame))} at {place}"
+        for caller in () if line is None else line.inlined_at[:_MAX_INLINED]:
+            yield f"    inlined at {_cut_before(str(caller))}"
+    if len(error.frames) > _MAX_FRAMES:
+        yield f"  … and {len(error.frames) - _MAX_FRAMES} more"
+    yield from (f"  lines unknown: {obstacle}" for obstacle in obstacles)
 
 
 def _usage_lines(usage: Usage | None, timeout_ms: float | None, origins: Mapping[str, str]) -> Iterator[str]:
@@ -232,6 +257,10 @@ def _text(written: bytes) -> str:
     if len(text) <= _MAX_OUTPUT:
         return text
     return f"… ({len(text) - _MAX_OUTPUT:,} characters before)\n{text[-_MAX_OUTPUT:]}"
+
+
+def _cut_before(path: str) -> str:
+    return path if len(path) <= _MAX_NAME else "…" + path[1 - _MAX_NAME :]
 
 
 def _cut(name: str) -> str:

@@ -49,6 +49,7 @@ _DECLARING = frozenset([1, 2, 3, 4, 5, 7])
 """The numbers of the sections from which the shape of a module is read."""
 _HOLDING = frozenset([2, 4, 5, 11])
 """The numbers of the sections from which the contents of a module are read."""
+_IMPORTING = frozenset([2])
 _DATA = 11
 _MOST_BYTES = 4 * 2**20
 """The maximum number of bytes of types, imports, exports and similar sections, which take seconds to read at most. Real
@@ -83,6 +84,13 @@ def read_contents(binary: memoryview) -> ModuleContents:
     sections = _Sections()
     sections.read(Reader(binary[8:]), _HOLDING)
     return sections.contents()
+
+
+def count_imported_functions(binary: memoryview) -> int:
+    """Return the number of functions that a core module imports. Raises the errors of `read_contents`."""
+    sections = _Sections()
+    sections.read(Reader(binary[8:]), _IMPORTING)
+    return sections.functions
 
 
 _OF_FEATURES = {
@@ -132,6 +140,11 @@ class _Sections:
                 if left_bytes < 0:
                     raise Malformed(f"its declarations take more than {_MOST_BYTES // 2**20} MiB")
                 self._readers[section](body)
+
+    @property
+    def functions(self) -> int:
+        """The number of functions that were read."""
+        return len(self._functions)
 
     def shape(self) -> ModuleShape:
         spaces = (self._functions, self._tables, self._memories, self._globals, self._tags)

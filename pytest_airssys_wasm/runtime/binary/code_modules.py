@@ -1,0 +1,123 @@
+"""The core modules of a binary as a debugger sees them: where their code lies, and which custom sections they have.
+
+wasmtime counts the offsets in a backtrace from the beginning of the binary, also in the modules of a component. DWARF
+counts them from the beginning of the content of the code section, and source maps from the beginning of the module.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pytest_airssys_wasm.runtime.binary.byte_reader import Malformed, Reader
+from pytest_airssys_wasm.runtime.binary.component_reader import COMPONENT_MAGIC, DEEPEST
+from pytest_airssys_wasm.runtime.binary.sections import count_imported_functions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_MODULE_MAGIC = b"\0asm\x01\0\0\0"
+_CUSTOM, _CODE = 0, 10
+_CORE_MODULE, _COMPONENT = 1, 4
+"""The numbers of the sections of a component that contain a module, and another component."""
+_FUNCTION_NAMES = 1
+"""The number of the part of the section `name` that has the names of functions."""
+_MOST_SECTIONS = 10_000
+"""The maximum number of custom sections of a module that are read. A debug build has about fifteen."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeModule:
+    """A core module with code, alone or inside a component. All positions are bytes of the whole binary."""
+
+    binary: memoryview
+    """The bytes of the module."""
+    start: int
+    """The position of the module's first byte."""
+    code: memoryview
+    """The content of the code section, without the section's number and size."""
+    code_start: int
+    """The position of the first byte of that content."""
+    custom: Mapping[str, memoryview]
+    """The content of the custom sections by their names."""
+
+    def contains(self, offset: int) -> bool:
+        """Return whether there is code of this module at a position."""
+        return self.code_start <= offset < self.code_start + len(self.code)
+
+    def function_at(self, offset: int) -> tuple[int, bytes | None] | None:
+        """Return the index of the function at a position, and its name in the section `name`; `None` if there is no
+        function. Raises the errors of a `Reader` for a section that is malformed.
+        """
+        reader = Reader(self.code)
+        for number in reader.each():
+            size = reader.number(32)
+            body_start = self.code_start + reader.at
+            reader.take(size)
+            if body_start <= offset < body_start + size:
+                index = count_imported_functions(self.binary) + number
+                return index, self._name_of(index)
+        return None
+
+    def _name_of(self, index: int) -> bytes | None:
+        names = self.custom.get("name")
+        if names is None:
+            return None
+        # A custom section may be malformed in a valid binary.
+        with suppress(Malformed, IndexError):
+            for part, body in Reader(names).sections():
+                if part != _FUNCTION_NAMES:
+                    continue
+                for _ in body.each():
+                    found, name = body.number(32), body.take(body.number(32))
+                    if found == index:
+                        return bytes(name)
+        return None
+
+
+def code_modules(binary: bytes) -> Iterator[CodeModule]:
+    """Yield the modules with code in a module or a component, nested ones included, in their order.
+
+    Stops without an error where the binary is malformed.
+    """
+    with suppress(Malformed, IndexError):
+        yield from _within(memoryview(binary), 0, 0)
+
+
+def _within(data: memoryview, start: int, depth: int) -> Iterator[CodeModule]:
+    magic = bytes(data[:8])
+    if magic == _MODULE_MAGIC:
+        found = _module(data, start)
+        if found is not None:
+            yield found
+    elif magic == COMPONENT_MAGIC and depth < DEEPEST:
+        for section, body_start, body in _sections(data, start):
+            if section in (_CORE_MODULE, _COMPONENT):
+                yield from _within(body, body_start, depth + 1)
+
+
+def _module(data: memoryview, start: int) -> CodeModule | None:
+    code: tuple[int, memoryview] | None = None
+    custom: dict[str, memoryview] = {}
+    for section, body_start, body in _sections(data, start):
+        if section == _CODE:
+            code = body_start, body
+        elif section == _CUSTOM and len(custom) < _MOST_SECTIONS:
+            with suppress(UnicodeDecodeError):
+                reader = Reader(body)
+                custom.setdefault(reader.name(), body[reader.at :])
+    if code is None:
+        return None
+    return CodeModule(binary=data, start=start, code=code[1], code_start=code[0], custom=custom)
+
+
+def _sections(data: memoryview, start: int) -> Iterator[tuple[int, int, memoryview]]:
+    """Yield number, position and content of each section of a module or a component that begins at `start`."""
+    reader = Reader(data)
+    reader.at = 8
+    while reader.at < len(data):
+        section = reader.byte()
+        size = reader.number(32)
+        body_start = start + reader.at
+        yield section, body_start, reader.take(size)

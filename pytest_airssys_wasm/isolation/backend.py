@@ -9,19 +9,23 @@ from __future__ import annotations
 
 import weakref
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.isolation.artefacts import Guests
 from pytest_airssys_wasm.isolation.codec import ValueCodec
 from pytest_airssys_wasm.isolation.host_side import HostCallServer, HostObjects, protocol_broken
+from pytest_airssys_wasm.isolation.plain_calls import compile_plain_call
+from pytest_airssys_wasm.isolation.plain_frames import plain_frames
 from pytest_airssys_wasm.isolation.pool import Lease, WorkerProcessPool
 from pytest_airssys_wasm.isolation.requests import Requests
+from pytest_airssys_wasm.protocol.envelope import worker_line_bytes
 from pytest_airssys_wasm.protocol.outcomes import outcome_of_end
 from pytest_airssys_wasm.runtime.base.originals import monotonic
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.base.usage import FuelMetrics, Usage
 from pytest_airssys_wasm.runtime.capi.guard import GuardRun
-from pytest_airssys_wasm.runtime.errors import RuntimeDied, WasmError, error_of
+from pytest_airssys_wasm.runtime.errors import RuntimeDied, UnfitHost, WasmError, error_of
 from pytest_airssys_wasm.runtime.execution.run import Stop
 from pytest_airssys_wasm.runtime.execution.verdict import host_failure, judge
 from pytest_airssys_wasm.runtime.guest.operations import (
@@ -31,11 +35,13 @@ from pytest_airssys_wasm.runtime.guest.operations import (
     Instantiate,
     Instantiated,
 )
+from pytest_airssys_wasm.runtime.guest.placement import may_run_here
 from pytest_airssys_wasm.runtime.guest.wit_component import WitComponent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pytest_airssys_wasm.isolation.pool import WorkerProcess
     from pytest_airssys_wasm.protocol.session_messages import EndAnswer, SessionAnswer
     from pytest_airssys_wasm.runtime.base.outcome import Outcome
     from pytest_airssys_wasm.runtime.execution.guest_threads import Job
@@ -44,6 +50,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.execution.run import Run
     from pytest_airssys_wasm.runtime.guest.backend import Backend, StoreSettings
     from pytest_airssys_wasm.runtime.guest.component import Component
+    from pytest_airssys_wasm.runtime.guest.direct_calls import Call, DirectUse
     from pytest_airssys_wasm.runtime.guest.operations import Operation, Runner
 
 _STREAMS = ("stdout", "stderr")
@@ -144,8 +151,39 @@ class WorkerBackend:
 
         return job
 
-    def direct_call(self, *_: Any) -> None:
-        return None
+    def direct_call(self, handle: InstanceHandle, name: str, use: DirectUse, general: Call) -> Call | None:
+        worker, limits, component = self._lease.worker, self._settings.limits, handle.component
+        if worker is None or self._settings.wasi is not None:
+            return None
+        if isinstance(component, WitComponent) and component.uses_resources:
+            return None
+        if not may_run_here(component, name, limits, limits.fuel):
+            return None
+        frames = plain_frames(component, name)
+        if frames is None or frames.moved_bytes > limits.transfer:
+            return None
+        settle = partial(self._settle, worker)
+        place = handle.raw, [*component.function_names()].index(name)
+        return compile_plain_call(name, frames, place, worker, limits, self._grace_s, use, general, settle)
+
+    def _settle(
+        self, worker: WorkerProcess, number: int, end: bytes | BaseException, operation: Operation, run: Run
+    ) -> None:
+        """Store the end of a plain call in a run: of one that was answered by a line, or has raised an exception.
+
+        Raises the exceptions that have nothing to do with the guest. As there is no outcome then, the process is ended.
+        """
+        self._outcome = None
+        try:
+            if isinstance(end, BaseException):
+                raise end
+            limits = self._settings.limits
+            answer = worker.read_answer(end, 1_000 * self._grace_s, worker_line_bytes(limits))
+            if answer.id != number:
+                raise protocol_broken(f"it answered call {answer.id}, and was asked call {number}")
+            self._take(answer, operation, run)
+        except (RuntimeDied, UnfitHost) as error:
+            run.error = error
 
     def stop(self) -> None:
         worker = self._lease.worker

@@ -14,7 +14,9 @@ import sys
 
 
 def main() -> None:
-    """Run the module that is the first argument; the second is a JSON object with `limits` and `path`."""
+    """Run the module that is the first argument; the second is a JSON object with `limits`, `path` and
+    the `arguments` of the module.
+    """
     module, order = sys.argv[1], json.loads(sys.argv[2])
     for name, limit in order["limits"].items():
         _limit(getattr(resource, name), limit)
@@ -22,7 +24,7 @@ def main() -> None:
     from pytest_airssys_wasm.isolation.network import refuse_network
 
     refuse_network()
-    del sys.argv[1:]
+    sys.argv[1:] = order["arguments"]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 from msgspec import structs
 
+from pytest_airssys_wasm.isolation.plain_pipe import PlainPipe
 from pytest_airssys_wasm.isolation.spawn import ChildLimits, cannot_start, lack_told, spawn, was_out_of_memory
 from pytest_airssys_wasm.protocol.answers import read_host_call, read_session_answer
 from pytest_airssys_wasm.protocol.envelope import WORKER_ROOM_BYTES, worker_line_bytes
@@ -21,7 +22,7 @@ from pytest_airssys_wasm.protocol.process_group import exited
 from pytest_airssys_wasm.protocol.session_messages import CloseRequest, LoadRequest
 from pytest_airssys_wasm.protocol.transcript import Transcript
 from pytest_airssys_wasm.runtime.base.originals import Empty, SimpleQueue, allocate_lock
-from pytest_airssys_wasm.runtime.budget.machine import is_short_of_addresses, no_memory
+from pytest_airssys_wasm.runtime.budget.machine import is_short_of_addresses, naming_lacks, no_memory
 from pytest_airssys_wasm.runtime.errors import RuntimeDied
 from pytest_airssys_wasm.runtime.store.exclusive_use import StoreUnusable
 
@@ -58,8 +59,23 @@ class WorkerProcess:
         self._memory_bytes = memory_bytes
         self._has_answered = False
         limits = ChildLimits(data_bytes=memory_bytes, open_files=_OPEN_FILES)
-        self._process = spawn(_MODULE, limits, line_bytes=WORKER_ROOM_BYTES, transcript=self._transcript)
-        self._numbers = count(1)
+        with naming_lacks():
+            self._pipe = PlainPipe(self._has_exited)
+        try:
+            self._process = spawn(
+                _MODULE,
+                limits,
+                line_bytes=WORKER_ROOM_BYTES,
+                transcript=self._transcript,
+                pipes=self._pipe.theirs,
+            )
+        except BaseException:
+            self._pipe.close()
+            raise
+        finally:
+            self._pipe.close_theirs()
+        self.numbers = count(1)
+        """The numbers of requests and plain calls."""
         self._loaded: set[GuestFiles] = set()
         self._pending: PendingRequest | None = None
 
@@ -94,7 +110,7 @@ class WorkerProcess:
 
         Raises `RuntimeDied` if there is no valid answer in time. The process is ended in this case.
         """
-        identifier = next(self._numbers)
+        identifier = next(self.numbers)
         line = msgspec.json.encode(structs.replace(request, id=identifier))
         try:
             pending = self._pending = self._process.begin(identifier, line, may_call=serve is not None)
@@ -107,6 +123,27 @@ class WorkerProcess:
             raise self._explained(died) from died.__cause__
         self._has_answered = True
         return answer
+
+    def call(self, frame: bytes, most_ms: float | None) -> bytes:
+        """Make a plain call, and return its answer, or the beginning of a line.
+
+        Raises `RuntimeDied` if there is no answer in time. The process is ended in this case.
+        """
+        answer = self._pipe.ask(frame, most_ms)
+        return answer or self._unanswered(answer, most_ms)
+
+    def read_answer(self, begun: bytes, most_ms: float | None, line_bytes: int) -> SessionAnswer:
+        """Return the answer to a plain call that is a line of at most `line_bytes` bytes and begins with `begun`.
+
+        Raises `RuntimeDied` if it does not come in time, or is not valid. The process is ended in this case.
+        """
+        line = bytearray(begun)
+        while not line.endswith(b"\n"):
+            if len(line) > line_bytes:
+                raise RuntimeDied(f"it wrote a line of more than {line_bytes:,} bytes", "garbage")
+            more = self._pipe.read(most_ms)
+            line += more or self._unanswered(more, most_ms)
+        return read_session_answer(bytes(line))
 
     def last_words(self, wait_s: float) -> SessionAnswer | None:
         """Return the answer to an abandoned request, or `None` if it does not arrive in time.
@@ -133,16 +170,32 @@ class WorkerProcess:
 
         This method does not wait for the answer, because the process answers before it reads the next request.
         """
-        identifier = next(self._numbers)
+        identifier = next(self.numbers)
         self._process.begin(identifier, msgspec.json.encode(CloseRequest(id=identifier, session=session)))
 
     def kill(self, why: RuntimeDied | None = None) -> None:
         """Kill the process without waiting for its end."""
         self._process.condemn(why or RuntimeDied("it was killed", "signal"))
 
+    def release(self) -> None:
+        """Close the pipes of plain calls, because no store uses the process any more."""
+        self._pipe.close()
+
     def join(self) -> None:
         """Kill the process, and wait for its end."""
         self._process.kill()
+
+    def _has_exited(self) -> bool:
+        return exited(self.process_id) is not None
+
+    def _unanswered(self, answer: bytes | None, most_ms: float | None) -> NoReturn:
+        """End the process, and raise the reason for which a plain call has no answer, which is `None` if it is late."""
+        if answer is None:
+            died = RuntimeDied(f"no answer in {(most_ms or 0) / 1_000:g} s", "silence")
+        else:
+            died = self._process.await_failure(next(self.numbers))
+        self.kill(died)
+        raise self._explained(died) from died.__cause__
 
     def _explained(self, died: RuntimeDied) -> RuntimeDied | UnfitHost:
         reason = died.reason
@@ -205,6 +258,7 @@ class WorkerProcessPool:
         except BaseException:  # a signal as well
             if worker is not None:
                 worker.kill()  # nobody would have it
+                worker.release()
             self._places.put(None)
             raise
 
@@ -220,12 +274,14 @@ class WorkerProcessPool:
                 self._idle.append(worker)
         if not is_kept:
             worker.kill()
+            worker.release()
         self._places.put(None)
 
     def close(self) -> None:
         """End the idle processes."""
         while (worker := self._next_idle()) is not None:
             worker.join()
+            worker.release()
 
     def kill(self) -> None:
         """End all processes, because this process is ending."""

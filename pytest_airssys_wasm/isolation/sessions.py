@@ -63,6 +63,8 @@ class Sessions:
         """The store and the instance of each session. The instance is missing after a failed instantiation, which the
         store outlives.
         """
+        self.plain_calls: dict[bytes, Callable[[bytes], bytes]] = {}
+        """The functions that answer plain calls, by session and export. They are made again after a session closed."""
         self.line_bytes = WORKER_ROOM_BYTES if is_worker else LINE_BYTES
         """The maximum length of a line that the driver reads at present, in bytes."""
 
@@ -77,7 +79,7 @@ class Sessions:
                 return SessionAnswer(id=request.id)
             case OpenRequest():
                 return self._answer_open(request, ask)
-        served, instance = self._session(request.session)
+        served, instance = self.session(request.session)
         with served.serving(ask):
             match request:
                 case CallRequest():
@@ -99,7 +101,8 @@ class Sessions:
             self._loaded[path, artefact] = component
         return component
 
-    def _session(self, number: int) -> tuple[ServedStore, InstanceHandle | None]:
+    def session(self, number: int) -> tuple[ServedStore, InstanceHandle | None]:
+        """Return the store and the instance of an open session. Raises `LookupError` for another number."""
         found = self._open.get(number)
         if found is None:
             raise LookupError(f"no session {number} is open")
@@ -108,7 +111,7 @@ class Sessions:
     def _answer_open(self, request: OpenRequest, ask: Ask) -> SessionAnswer:
         try:
             component = self._load(request.component, request.artefact)
-            served = self._new(request) if request.beside is None else self._session(request.beside)[0]
+            served = self._new(request) if request.beside is None else self.session(request.beside)[0]
         except WasmError as error:
             return SessionAnswer(id=request.id, end=end_answer(outcome_of(error)))
         number = next(self._numbers)
@@ -150,6 +153,7 @@ class Sessions:
         return ServedStore(store)
 
     def _close(self, served: ServedStore) -> None:
+        self.plain_calls.clear()
         with self._lock:
             self._open = {number: one for number, one in self._open.items() if one[0] is not served}
         served.close()
@@ -212,6 +216,11 @@ class ServedStore:
         outcome = outcome_of(error, self.store.usage if error is None else None)
         return value, end_answer(outcome, is_over=not self.store.is_usable, **self._new_output())
 
+    def answer_of(self, identifier: int, execute: Callable[[], Any]) -> SessionAnswer:
+        """Return the answer to a request, which tells the end of a function that runs an operation in the store."""
+        value, end = self.end_of(execute)
+        return _with_value(SessionAnswer(id=identifier, end=end), self, value)
+
     def close(self) -> None:
         """Release the store."""
         self.store.close()
@@ -230,8 +239,8 @@ def _answer_call(request: CallRequest, served: ServedStore, instance: InstanceHa
         raise LookupError(f"session {request.session} has no instance")
     served.objects.forget(request.forget)
     args = _decoded(served, instance.component, request.call, request.args)
-    value, end = served.run(CallExport(instance, request.call, args))
-    return _with_value(SessionAnswer(id=request.id, end=end), served, value)
+    call = CallExport(instance, request.call, args)
+    return served.answer_of(request.id, lambda: served.store.run(call))
 
 
 def _answer_drop(request: DropRequest, served: ServedStore) -> SessionAnswer:

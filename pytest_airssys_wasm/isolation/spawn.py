@@ -1,4 +1,4 @@
-"""The start of worker and compiler processes, which are spawned, never forked, and inherit only their three pipes.
+"""The start of worker and compiler processes, which are spawned, never forked, and inherit only their pipes.
 
 A child runs Python in isolated mode without `site`, so that environment variables, user folders and `.pth` files have
 no effect. The list of folders to import from begins with the standard library, so that a `json.py` in a folder of tests
@@ -21,6 +21,8 @@ from pytest_airssys_wasm.runtime.budget.machine import lack_of, no_thread
 from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidConfiguration, UnfitHost
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pytest_airssys_wasm.protocol.transcript import Transcript
     from pytest_airssys_wasm.runtime.errors import RuntimeDied
 
@@ -43,18 +45,23 @@ class ChildLimits:
     """The limit on the number of open files."""
 
 
-def spawn(module: str, limits: ChildLimits, *, line_bytes: int, transcript: Transcript) -> AdapterProcess:
+def spawn(
+    module: str, limits: ChildLimits, *, line_bytes: int, transcript: Transcript, pipes: Sequence[int] = ()
+) -> AdapterProcess:
     """Start a process that runs a module. The module has to obtain its pipes with `take_pipes`, and write lines.
+
+    The process also inherits the descriptors `pipes`, which are the arguments in its `sys.argv`.
 
     Raises `UnfitHost` if no process can be started.
     """
     try:
         return AdapterProcess(
-            _command(module, limits),
+            _command(module, limits, pipes),
             folder=Path("/"),
             environment={name: os.environ[name] for name in _LIBRARY_PATHS if name in os.environ},
             line_bytes=line_bytes,
             transcript=transcript,
+            inherited=pipes,
         )
     except (OSError, RuntimeError) as error:
         lack = lack_of(error)
@@ -122,13 +129,13 @@ def lack_told(transcript: Transcript) -> UnfitHost | None:
     return unfit
 
 
-def _command(module: str, limits: ChildLimits) -> tuple[str, ...]:
+def _command(module: str, limits: ChildLimits, pipes: Sequence[int]) -> tuple[str, ...]:
     if not sys.executable:
         raise InvalidConfiguration("isolation: sys.executable", NOTHING, "the path of the running Python")
     bounds = {"RLIMIT_DATA": limits.data_bytes, "RLIMIT_CORE": 0, "RLIMIT_NOFILE": limits.open_files}
     if limits.cpu_s is not None:
         bounds["RLIMIT_CPU"] = limits.cpu_s
-    order = json.dumps({"limits": bounds, "path": _path()})
+    order = json.dumps({"limits": bounds, "path": _path(), "arguments": [*map(str, pipes)]})
     options = ("-I", "-S", "-X", "utf8", *(("-B",) if sys.dont_write_bytecode else ()))
     return (sys.executable, *options, boot.__file__, module, order)
 

@@ -8,27 +8,39 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import IO
+from typing import IO, TYPE_CHECKING, Any
 
+from pytest_airssys_wasm.isolation.plain_server import STACK_BYTES, PlainServer
 from pytest_airssys_wasm.isolation.sessions import Sessions
 from pytest_airssys_wasm.isolation.spawn import tell_unfit
 from pytest_airssys_wasm.protocol.pipes import end_process_with, take_pipes
 from pytest_airssys_wasm.protocol.server import serve
+from pytest_airssys_wasm.runtime.base.originals import start_thread
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.engine import WasmEngine
 from pytest_airssys_wasm.runtime.errors import UnfitHost
 from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 _MODULE = '(module (func (export "f")))'
 _COMPONENT = """(component (core module $m (func (export "g"))) (core instance $i (instantiate $m))
   (func (export "g") (canon lift (core func $i "g"))))"""
 
 
-def serve_sessions(requests: IO[bytes], answers: IO[bytes]) -> None:
-    """Answer requests with an engine of this process until the end of the input."""
+def serve_sessions(requests: IO[bytes], answers: IO[bytes], plain_pipes: Sequence[int] = ()) -> None:
+    """Answer requests with an engine of this process until the end of the input.
+
+    `plain_pipes` are the descriptors from which plain calls are read and to which their answers are written.
+    """
     engine = WasmEngine()
     warm_up(engine)
-    serve(None, requests, answers, Sessions(engine, is_worker=True), threads=None)
+    sessions = Sessions(engine, is_worker=True)
+    if plain_pipes:
+        server = PlainServer(sessions)
+        start_thread(lambda: ending_if_unfit(server.serve, *plain_pipes), "airssys-wasm-plain", STACK_BYTES)
+    serve(None, requests, answers, sessions, threads=None)
 
 
 def warm_up(engine: WasmEngine) -> None:
@@ -42,12 +54,13 @@ def main() -> None:
     """Serve sessions on stdin and stdout."""
     requests, answers = take_pipes()
     end_process_with(requests)
-    serve_sessions(requests, answers)
+    serve_sessions(requests, answers, [*map(int, sys.argv[1:])])
 
 
-if __name__ == "__main__":
+def ending_if_unfit(work: Callable[..., object], *args: Any) -> None:
+    """Call a function, and end this process with a text on stderr if the machine lacks something, or memory."""
     try:
-        main()
+        work(*args)
     except UnfitHost as error:
         tell_unfit(error)
         os._exit(1)
@@ -56,3 +69,7 @@ if __name__ == "__main__":
         sys.stderr.write("MemoryError\n")
         sys.stderr.flush()
         os._exit(1)
+
+
+if __name__ == "__main__":
+    ending_if_unfit(main)

@@ -54,7 +54,8 @@ forever.
 class AdapterProcess:
     """A process that was started with `command`, in the environment of this process unless one is given.
 
-    Lines have at most `line_bytes` bytes. The transcript keeps the last lines, and the end of stderr.
+    Lines have at most `line_bytes` bytes. The transcript keeps the last lines, and the end of stderr. Of the
+    descriptors of this process, the other one inherits those in `inherited`.
 
     Raises `OSError` if the process cannot be started, and `RuntimeError` if no thread can be started to serve it.
     """
@@ -67,6 +68,7 @@ class AdapterProcess:
         line_bytes: int,
         transcript: Transcript,
         environment: Mapping[str, str] | None = None,
+        inherited: Sequence[int] = (),
     ) -> None:
         self._wake_in, self._wake_out = system.pipe()
         try:
@@ -79,6 +81,7 @@ class AdapterProcess:
                 stderr=subprocess.PIPE,
                 bufsize=0,
                 start_new_session=True,
+                pass_fds=inherited,
             )
         except BaseException:
             self._close_wakers()
@@ -168,6 +171,22 @@ class AdapterProcess:
             if line is None:
                 raise late
         return line
+
+    def await_failure(self, identifier: int) -> RuntimeDied:
+        """Return the reason for which a process that seems to have ended has failed, when it has ended.
+
+        `identifier` is a number that no request has. A process that lives on is ended.
+        """
+        try:
+            with self._lock:
+                if self._failure is not None or self._is_over:
+                    raise before_request(self._failure or RuntimeDied("it was closed", "status"))
+                pending = self._pending.expect(identifier)
+                self._wake()
+            self.await_line(pending, _LAST_WORDS_S)
+        except RuntimeDied as died:
+            return died
+        return RuntimeDied("it answered a request that there was not", "garbage")
 
     def allow(self, line_bytes: int) -> None:
         """Set the maximum length of further lines of the process, in bytes."""

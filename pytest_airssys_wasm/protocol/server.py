@@ -146,7 +146,7 @@ class Server:
         except Exception as error:
             if isinstance(error, (MemoryError, UnfitHost)) and self._requests is not None:
                 raise
-            self.refuse(identifier, _text_of(error))
+            self.refuse(identifier, refusal_text(error))
         else:
             self._write(answer)
 
@@ -193,6 +193,11 @@ class Server:
 
 def _at_once(function: Callable[..., object], *args: object) -> None:
     function(*args)
+
+
+def refusal_text(error: Exception) -> str:
+    """Return the text with which a request is refused that has raised this error."""
+    return _text_of(error)[:_ERROR_CHARACTERS]
 
 
 def _encoded(answer: Any) -> bytes:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import sys
 import time
 from pathlib import Path
 
+from pytest_airssys_wasm.isolation.plain_server import PlainServer
 from pytest_airssys_wasm.isolation.worker import serve_sessions
 from pytest_airssys_wasm.protocol.pipes import end_process_with, take_pipes
 
@@ -52,7 +54,24 @@ class Liar:
         self._answers.flush()
 
 
+def lie_in_frames():
+    """Make the answers to plain calls lies, too: `frame` is a function of the true one."""
+    answer = PlainServer.answer
+
+    def lie(self, frame):
+        found = answer(self, frame)
+        if LIE.exists():
+            told = json.loads(LIE.read_text())
+            if "exit" in told:
+                os._exit(told["exit"])
+            found = eval(told["frame"], {"true": found, "json": json, "struct": struct})
+        return found
+
+    PlainServer.answer = lie
+
+
 if __name__ == "__main__":
+    lie_in_frames()
     requests, answers = take_pipes()
     end_process_with(requests)
-    sys.exit(serve_sessions(requests, Liar(answers)))
+    sys.exit(serve_sessions(requests, Liar(answers), [*map(int, sys.argv[1:])]))

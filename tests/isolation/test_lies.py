@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_airssys_wasm import HostFunctions, ProcessIsolation, ResourceLimits, RuntimeDied, WasmEngine
+from pytest_airssys_wasm import HostFunctions, LimitedStore, ProcessIsolation, ResourceLimits, RuntimeDied, WasmEngine
 from pytest_airssys_wasm.isolation import pool
 
 LIMITS = ResourceLimits(memory="1 MiB", fuel=1_000, timeout_ms=2_000, output=100, transfer="64 KiB")
@@ -174,3 +174,45 @@ def test_what_is_right_is_believed(engine, host, tell):
     tell({"end": {"value": {**RIGHT, "text": "liar", "maybe": [True, "a"]}}, "answer": {}})
     value = engine.execute(engine.load(GUEST), "f", limits=LIMITS, host=host).value
     assert (value.text, value.maybe) == ("liar", (True, "a"))
+
+
+NUMBERS = """(module (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1))))"""
+# The fields of a frame: 0, the number, the fuel left, the beginning, the end, processor time, memory, growths; a value.
+FRAMES = {
+    "a-frame-too-short": "true[:-1]",
+    "a-frame-too-long": "true + b'x'",
+    "a-frame-of-another-call": "true[:8] + struct.pack('<Q', 4_711) + true[16:]",
+    "a-frame-with-more-fuel-than-the-budget": "true[:16] + struct.pack('<Q', 1_001) + true[24:]",
+    "a-frame-that-ends-before-it-begins": "true[:24] + true[32:40] + true[24:32] + true[40:]",
+    "a-frame-with-negative-time": "true[:40] + struct.pack('<q', -1) + true[48:]",
+    "a-frame-with-negative-memory": "true[:48] + struct.pack('<q', -1) + true[56:]",
+    "a-frame-with-negative-growths": "true[:56] + struct.pack('<q', -1) + true[64:]",
+    "a-line-that-is-no-json": "b'hello\\n'",
+    "a-line-of-another-call": """json.dumps({"id": 4_711}).encode() + b"\\n\"""",
+    "a-line-without-an-end": "b'{' + b'x' * 5_000_000",
+    "a-refusal": """json.dumps({"id": struct.unpack_from("<Q", true, 8)[0], "error": "no"}).encode() + b"\\n\"""",
+}
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        pytest.param(lie, id=name, marks=[] if name.endswith(("-call", "budget")) else pytest.mark.slow)
+        for name, lie in FRAMES.items()
+    ],
+)
+def test_a_lie_in_a_frame_is_told_and_the_next_store_works(engine, tell, lie):
+    guest = engine.load(NUMBERS)
+    with LimitedStore(engine, LIMITS) as store:
+        instance = store.instantiate(guest)
+        assert [instance.add(1, 2), instance.add(2, 2)] == [3, 4]
+        tell({"frame": lie})
+        with pytest.raises(RuntimeDied) as caught:
+            instance.add(1, 2)
+        assert caught.value.reason == ("refusal" if "error" in lie else "garbage"), caught.value
+        assert len(str(caught.value)) < 2_000
+        assert not store.is_usable
+    tell(None)
+    with LimitedStore(engine, LIMITS) as store:
+        instance = store.instantiate(guest)
+        assert [instance.add(1, 2), instance.add(2, 2)] == [3, 4]

@@ -22,7 +22,11 @@ from pytest_airssys_wasm.runtime.execution.run import GuestFailed
 from pytest_airssys_wasm.runtime.wit.types import Primitive
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pytest_airssys_wasm.runtime.binary.types import CoreFunction
+    from pytest_airssys_wasm.runtime.execution.run import Run
+    from pytest_airssys_wasm.runtime.guest.operations import Operation
     from pytest_airssys_wasm.runtime.guest.wit_component import WitExport
 
 Call = Callable[..., Any]
@@ -48,11 +52,17 @@ class DirectUse:
     """
     transfer_bytes: int | None
     """The limit on transferred bytes."""
+    finish: Callable[[str, tuple[Any, ...], float, Callable[[Operation, Run], object]], Callable[[], Any]]
+    """A function that takes the export, the arguments and the beginning, by `monotonic`, of a call that another process
+    has made, and the function that stores its end in a run. It returns the function that returns the value of the call
+    or raises its verdict.
+    """
 
 
 # Types that one `struct` both checks and writes, if the value has exactly this class: (class, format, padding).
-_CORE = {"i32": (int, "i12x"), "i64": (int, "q8x"), "f64": (float, "d8x")}
-_FORMATS = {
+CORE_FORMATS = {"i32": (int, "i", 12), "i64": (int, "q", 8), "f64": (float, "d", 8)}
+"""The class and the `struct` format of values of modules, and the padding behind them in 16 bytes."""
+FORMATS = {
     "bool": (bool, "?", 23),
     "s8": (int, "b", 23),
     "u8": (int, "B", 23),
@@ -64,19 +74,20 @@ _FORMATS = {
     "u64": (int, "Q", 16),
     "f64": (float, "d", 16),
 }
+"""The class and the `struct` format of values of components, and the padding behind them in a C value."""
 
 
 def compile_module_call(name: str, found: CoreFunction, function: Any, use: DirectUse, general: Call) -> Call | None:
     """Return the function that calls an export of a module; `None` if its types do not allow it."""
     params, results = found.params, found.results
     moved_bytes = 8 * (len(params) + len(results))
-    if any(type_ not in _CORE for type_ in (*params, *results)) or not _may_move(use, moved_bytes):
+    if any(type_ not in CORE_FORMATS for type_ in (*params, *results)) or not _may_move(use, moved_bytes):
         return None
     count = max(len(params), len(results))
     values = (c_char * (16 * max(1, count)))()
-    write = struct.Struct("<" + "".join(_CORE[type_][1] for type_ in params)).pack_into
-    read = struct.Struct("<" + "".join(_CORE[type_][1] for type_ in results)).unpack_from
-    classes = tuple(_CORE[type_][0] for type_ in params)
+    write = struct.Struct(_core_format(params)).pack_into
+    read = struct.Struct(_core_format(results)).unpack_from
+    classes = tuple(CORE_FORMATS[type_][0] for type_ in params)
     raw, claims, is_watched, note, fail = use.raw, use.claims, use.is_watched, use.note, use.fail
     at, function_at, values_at, run = raw.address, addressof(function), addressof(values), raw.run
     enter = raw.guard.module_call_anew
@@ -142,15 +153,15 @@ def plain_layout(export: WitExport) -> PlainLayout | None:
     both = [type_ for _, type_ in export.type.params]
     if export.type.result is not None:
         both.append(export.type.result)
-    names = [type_.name for type_ in both if isinstance(type_, Primitive) and type_.name in _FORMATS]
+    names = [type_.name for type_ in both if isinstance(type_, Primitive) and type_.name in FORMATS]
     if len(names) != len(both):
         return None
     params, results = names[: len(export.lower)], names[len(export.lower) :]
     return PlainLayout(
-        classes=tuple(_FORMATS[name][0] for name in params),
+        classes=tuple(FORMATS[name][0] for name in params),
         kinds=tuple(vals.KINDS[name] for name in params),
-        write=struct.Struct("<" + "".join(f"B7x{_FORMATS[name][1]}{_FORMATS[name][2]}x" for name in params)).pack_into,
-        read=struct.Struct(f"<{vals.PAYLOAD}x{''.join(_FORMATS[name][1] for name in results)}").unpack_from,
+        write=struct.Struct("<" + "".join(f"B7x{FORMATS[name][1]}{FORMATS[name][2]}x" for name in params)).pack_into,
+        read=struct.Struct(f"<{vals.PAYLOAD}x{''.join(FORMATS[name][1] for name in results)}").unpack_from,
     )
 
 
@@ -257,6 +268,10 @@ def _converting_call(name: str, export: WitExport, function: Any, use: DirectUse
 
 MOST_ARGUMENT_BYTES = 2**20
 """The bytes of arguments that a guest on the thread of its caller may be given."""
+
+
+def _core_format(types: Sequence[str]) -> str:
+    return "<" + "".join(f"{format_}{padding}x" for _, format_, padding in map(CORE_FORMATS.__getitem__, types))
 
 
 def _may_move(use: DirectUse, moved_bytes: int) -> bool:

@@ -12,17 +12,17 @@ from pytest_airssys_wasm.runtime.base.originals import monotonic
 from pytest_airssys_wasm.runtime.base.outcome import Finished
 from pytest_airssys_wasm.runtime.base.usage import Execution, Usage
 from pytest_airssys_wasm.runtime.budget.machine import naming_lacks
-from pytest_airssys_wasm.runtime.capi.guard import has_raised, restore_exception
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration, UnfitHost, WasmError, outcome_of
 from pytest_airssys_wasm.runtime.execution.clock import cancel, keep_time, wait_done
-from pytest_airssys_wasm.runtime.execution.run import Run, Stop, failed_run
+from pytest_airssys_wasm.runtime.execution.run import Run, Stop
 from pytest_airssys_wasm.runtime.guest.backend import StoreSettings
 from pytest_airssys_wasm.runtime.guest.component import check_name
 from pytest_airssys_wasm.runtime.guest.direct_calls import DirectUse
 from pytest_airssys_wasm.runtime.guest.in_process import InProcessBackend
 from pytest_airssys_wasm.runtime.guest.instance import Instance
-from pytest_airssys_wasm.runtime.guest.operations import CallExport, Instantiate, name_of
+from pytest_airssys_wasm.runtime.guest.operations import Instantiate, name_of
 from pytest_airssys_wasm.runtime.store.arguments import check_component, check_parts
+from pytest_airssys_wasm.runtime.store.direct_ends import DirectEnds
 from pytest_airssys_wasm.runtime.store.exclusive_use import ExclusiveUse
 from pytest_airssys_wasm.runtime.store.ledger import Ledger
 from pytest_airssys_wasm.runtime.store.repetition import call_of
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
-    from pytest_airssys_wasm.runtime.capi.guard import GuardRun
     from pytest_airssys_wasm.runtime.execution.awaiting.event_loop import OnLoop
     from pytest_airssys_wasm.runtime.execution.guest_threads import Job
     from pytest_airssys_wasm.runtime.guest.backend import Backend
@@ -267,46 +266,40 @@ class LimitedStore:
         state = "open" if self.is_usable else "not usable any more"
         return f"<store under {self.limits!r}, {state}>"
 
-    def direct_call(self, handle: InstanceHandle, name: str, general: Callable[..., Any]) -> Callable[..., Any] | None:
+    def direct_call(
+        self,
+        handle: InstanceHandle,
+        name: str,
+        general: Callable[..., Any],
+        note: Callable[[tuple[Any, int, int]], object] | None = None,
+    ) -> Callable[..., Any] | None:
         """Return a function that calls an export with as little as possible around it; `None` if there is none.
 
-        The export must have been called before. The function calls `general` where it cannot do the same.
+        The export must have been called before. The function calls `general` where it cannot do the same. With `note`,
+        the figures of its calls are given to that function, and `usage` and `total` do not know them.
         """
         if self.fuel_per == "store" or not self.is_usable:
             return None
-        engine = self.engine
+        engine, ends = self.engine, self._direct_ends()
         use = DirectUse(
             raw=None,
             claims=self._use.claims,
             is_watched=lambda: engine.on_execution is not None,
-            note=self._ledger.note,
-            fail=partial(self._fail, handle),
+            note=note or self._ledger.note,
+            fail=partial(ends.call_failed, handle),
+            finish=partial(ends.call_finished, handle),
             transfer_bytes=self.limits.transfer,
         )
         return self._backend.direct_call(handle, name, use, general)
 
-    def _fail(self, handle: InstanceHandle, name: str, args: tuple[Any, ...], *failure: Any) -> Callable[[], Any]:
-        return self._failed(CallExport(handle, name, args), self._backend.account, *failure)
-
     def conclude_failed(self, component: Component, function: str, args: tuple[Any, ...], failed: Failed) -> NoReturn:
         """Raise the verdict of a direct execution, or what a signal handler has raised."""
         operation = Instantiate(component, function, args)
-        self._failed(operation, failed.account, failed.error, failed.transfer_bytes, 0)()
+        self._direct_ends().failed(operation, failed.account, failed.error, failed.transfer_bytes, 0)()
         raise AssertionError(f"{name_of(operation)} has not failed")
 
-    def _failed(
-        self, operation: Operation, account: GuardRun, error: BaseException | None, moved_bytes: int, after_ns: int
-    ) -> Callable[[], Any]:
-        """Make the run of an operation that has failed, and return the function that raises its verdict.
-
-        Raises what a signal handler has raised.
-        """
-        run = failed_run(self.limits, account, error, moved_bytes=moved_bytes, after_ns=after_ns)
-        run.must_return = operation.function is not None and bool(operation.component.result_types(operation.function))
-        if has_raised(account):
-            self._ledger.add(self._backend.measure(run))
-            restore_exception(account)
-        return partial(self._conclude, operation, run)
+    def _direct_ends(self) -> DirectEnds:
+        return DirectEnds(self.limits, self._backend, self._ledger, self._end, self._conclude)
 
     def _open(self, operation: Operation) -> Run:
         check_component(operation.component, self.engine)

@@ -1,0 +1,86 @@
+"""The frames of plain calls, in which a worker process gets a call of numbers and answers it.
+
+A call is plain if its export takes and returns only numbers and bools, of a guest that cannot call out. It has two
+pipes of its own beside the lines of the protocol: a frame is one small piece of bytes, which is written and read at
+once. All other answers, such as those of guests that failed, are lines of the protocol.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from struct import Struct
+from typing import TYPE_CHECKING, Any
+
+from pytest_airssys_wasm.runtime.guest.direct_calls import CORE_FORMATS, FORMATS
+from pytest_airssys_wasm.runtime.wit.types import Primitive
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_airssys_wasm.runtime.guest.component import Component
+
+CALLED = Struct("<QQI")
+"""The beginning of a call: its number, the number of its session, and the index of its export."""
+CALLED_PLACE = slice(8, CALLED.size)
+"""The bytes of a call that name its session and its export."""
+FRAME_BYTES = 2_048
+"""The maximum size of a frame. The system writes and reads smaller ones as a whole."""
+_ANSWERED = "<B7xQQ5q"
+"""The beginning of an answer: 0, which no line begins with; the number of the call; the fuel that was left; the times
+of the beginning and of the end in nanoseconds, the processor time, the peak memory, and the denied growths.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlainFrames:
+    """The frames of the calls of one export, of which `struct` also checks that numbers are in the range of their
+    types.
+    """
+
+    classes: tuple[type, ...]
+    """The classes of the arguments. Only instances of exactly these can be packed."""
+    pack_call: Callable[..., bytes]
+    """A function that takes the fields of `CALLED` and the arguments. Raises `struct.error` for one out of range."""
+    unpack_call: Callable[[bytes], tuple[Any, ...]]
+    pack_answer: Callable[..., bytes]
+    """A function that takes the fields of an answer's beginning and the results."""
+    unpack_answer: Callable[[bytes], tuple[Any, ...]]
+    answer_bytes: int
+    """The size of an answer."""
+    results: int
+    """The number of results."""
+    moved_bytes: int
+    """The bytes that a call transfers."""
+
+
+def plain_frames(component: Component, function: str) -> PlainFrames | None:
+    """Return the frames of the calls of an export; `None` if it takes or returns something else than numbers."""
+    params, results = component.parameter_types(function), component.result_types(function)
+    found = component.check_call(function, len(params))
+    arguments, values = [[_format_of(type_) for type_ in types] for types in (params, results)]
+    if None in arguments or None in values:
+        return None
+    call = Struct(CALLED.format + "".join(one[1] for one in arguments if one))
+    answer = Struct(_ANSWERED + "".join(one[1] for one in values if one))
+    if max(call.size, answer.size) > FRAME_BYTES:
+        return None
+    is_module = component.kind == "module"
+    return PlainFrames(
+        classes=tuple(one[0] for one in arguments if one),
+        pack_call=call.pack,
+        unpack_call=call.unpack,
+        pack_answer=answer.pack,
+        unpack_answer=answer.unpack,
+        answer_bytes=answer.size,
+        results=len(results),
+        moved_bytes=8 * (len(params) + len(results)) if is_module else found.fixed_bytes,
+    )
+
+
+def _format_of(type_: Any) -> tuple[type, str] | None:
+    """Return the class and the `struct` format of the values of a type; `None` if they are not numbers."""
+    if isinstance(type_, str):
+        found: Any = CORE_FORMATS.get(type_)
+    else:
+        found = FORMATS.get(type_.name) if isinstance(type_, Primitive) else None
+    return None if found is None else found[:2]

@@ -1,0 +1,80 @@
+"""The ends of direct calls and executions that need a run: those that failed, or that another process has told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from pytest_airssys_wasm.runtime.capi.guard import has_raised, restore_exception
+from pytest_airssys_wasm.runtime.execution.run import Run, Stop, failed_run
+from pytest_airssys_wasm.runtime.guest.operations import CallExport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
+    from pytest_airssys_wasm.runtime.capi.guard import GuardRun
+    from pytest_airssys_wasm.runtime.guest.backend import Backend
+    from pytest_airssys_wasm.runtime.guest.operations import InstanceHandle, Operation
+    from pytest_airssys_wasm.runtime.store.ledger import Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class DirectEnds:
+    """The part of a store that ends direct calls. A store makes it when it is needed, so that it can be freed."""
+
+    _limits: ResourceLimits
+    _backend: Backend
+    _ledger: Ledger
+    _end: Callable[[Operation, Run], None]
+    _conclude: Callable[[Operation, Run], None]
+
+    def call_failed(
+        self, handle: InstanceHandle, name: str, args: tuple[Any, ...], *failure: Any
+    ) -> Callable[[], object]:
+        """Make the run of a call that has failed, and return the function that raises its verdict."""
+        return self.failed(CallExport(handle, name, args), self._backend.account, *failure)
+
+    def failed(
+        self, operation: Operation, account: GuardRun, error: BaseException | None, moved_bytes: int, after_ns: int
+    ) -> Callable[[], object]:
+        """Make the run of an operation that has failed, and return the function that raises its verdict.
+
+        Raises what a signal handler has raised.
+        """
+        run = failed_run(self._limits, account, error, moved_bytes=moved_bytes, after_ns=after_ns)
+        run.must_return = operation.function is not None and bool(operation.component.result_types(operation.function))
+        if has_raised(account):
+            self._ledger.add(self._backend.measure(run))
+            restore_exception(account)
+        return partial(self._conclude, operation, run)
+
+    def call_finished(
+        self,
+        handle: InstanceHandle,
+        name: str,
+        args: tuple[Any, ...],
+        began_at: float,
+        settle: Callable[[Operation, Run], object],
+    ) -> Callable[[], Any]:
+        """Make the run of a call that another process has made, and return the function that concludes it.
+
+        Raises the exceptions of `settle`, which have nothing to do with the guest.
+        """
+        operation, run = CallExport(handle, name, args), Run(self._limits, self._limits.fuel, self._backend.account)
+        run.started_at = began_at
+        try:
+            settle(operation, run)
+        except BaseException:
+            run.stop = Stop.CANCELLED
+            self._ledger.add(self._backend.measure(run))
+            raise
+        finally:
+            run.finish()
+            self._end(operation, run)
+        return partial(self._concluded, operation, run)
+
+    def _concluded(self, operation: Operation, run: Run) -> Any:
+        self._conclude(operation, run)
+        return run.value

@@ -1,0 +1,258 @@
+"""Calls of numbers take a short way to the process of their guest, and keep every promise of the long one."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from pytest_airssys_wasm import ExecutionTimeout, LimitedStore, RuntimeDied, StoreUnusable, WasmEngine
+from pytest_airssys_wasm.isolation.plain_frames import CALLED
+from pytest_airssys_wasm.isolation.plain_pipe import PlainPipe
+from pytest_airssys_wasm.isolation.plain_server import PlainServer
+from pytest_airssys_wasm.isolation.sessions import Sessions
+from pytest_airssys_wasm.protocol.limits import plain_limits
+from pytest_airssys_wasm.protocol.session_messages import CallRequest, CloseRequest, OpenRequest
+from runtime.guest.test_direct_calls import CALLS, CORE, WIT, limits, outcome
+from support.bombs import wait_for
+from support.descriptors import no_file_stays_open
+
+SLOW = ("trap", "loop", "grow", "far", "text")
+
+
+@pytest.fixture
+def frames(monkeypatch):
+    """The frames that were sent."""
+    sent, ask = [], PlainPipe.ask
+
+    def asked(self, frame, most_ms):
+        sent.append(frame)
+        return ask(self, frame, most_ms)
+
+    monkeypatch.setattr(PlainPipe, "ask", asked)
+    return sent
+
+
+@pytest.fixture
+def endless(processes):
+    """A function of an instance that was called before, and does not return if it is called with 0; and its store."""
+    with LimitedStore(processes, limits(fuel=None, timeout_ms=None)) as store:
+        instance = store.instantiate(processes.load(WIT))
+        instance.loop(1)
+        yield instance.loop, store
+
+
+def outcomes(engine, source, name, arguments):
+    """What calls of an export return and cost, one after the other in the same store."""
+    found = []
+    with LimitedStore(engine, limits()) as store:
+        instance = store.instantiate(engine.load(source))
+        for args in (arguments[0], *arguments):
+            found.append(outcome(partial(instance.call, name, *args), lambda _: store.usage))
+        found.append(store.total.fuel)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "arguments"),
+    [pytest.param(*call, marks=pytest.mark.slow) if call[1] in SLOW else call for call in CALLS],
+    ids=lambda value: value if isinstance(value, str) and len(value) < 9 else "",
+)
+def test_a_plain_call_ends_as_in_threads(processes, threads, source, name, arguments):
+    found = outcomes(processes, source, name, arguments)
+    assert found == outcomes(threads, source, name, arguments)
+
+
+def test_calls_of_numbers_are_frames_and_others_are_not(processes, frames):
+    with LimitedStore(processes, limits()) as store:
+        instance = store.instantiate(processes.load(WIT))
+        assert [instance.add(1, 2), instance.add(-1, 2), instance.add(2, 2)] == [3, 1, 4]
+        assert len(frames) == 2  # the first call shows that there is such a function
+        assert [instance.text("x"), instance.text("y")] == ["x", "y"]
+        assert len(frames) == 2
+        with pytest.raises(ValueError, match="s32"):
+            instance.add(2**31, 0)
+        assert len(frames) == 2
+        module = store.instantiate(processes.load(CORE))
+        assert [module.both(1), module.both(2)] == [(1, 7), (2, 7)]
+        assert [module.none(), module.none()] == [None, None]
+        assert len(frames) == 4
+
+
+@pytest.mark.slow
+def test_two_stores_by_turns_and_one_after_the_other_get_their_own_answers(processes):
+    for _ in range(2):
+        with LimitedStore(processes, limits()) as one, LimitedStore(processes, limits()) as other:
+            first, second = one.instantiate(processes.load(WIT)), other.instantiate(processes.load(CORE))
+            for number in range(3):
+                assert first.add(number, 1) == number + 1
+                assert second.ints(number, 2) == number + 2
+
+
+def test_each_plain_call_is_told_to_an_observer(processes, frames):
+    seen = []
+    with LimitedStore(processes, limits()) as store:
+        instance = store.instantiate(processes.load(WIT))
+        instance.add(1, 2)
+        processes.on_execution = seen.append
+        try:
+            instance.add(3, 4)
+        finally:
+            processes.on_execution = None
+    assert [str(finished.call) for finished in seen] == ["<call add(3, 4)>"]
+    assert frames == []
+
+
+def test_an_endless_call_ends_at_its_deadline_and_the_store_lives(processes):
+    with LimitedStore(processes, limits(fuel=None, timeout_ms=50)) as store:
+        instance = store.instantiate(processes.load(WIT))
+        instance.loop(1)
+        with pytest.raises(ExecutionTimeout) as caught:
+            instance.loop(0)
+        assert caught.value.usage.wall_ms >= 50
+        assert caught.value.call.export == "loop"
+        assert store.is_usable
+
+
+@pytest.mark.parametrize(
+    "error",
+    [KeyboardInterrupt, *(pytest.param(each, marks=pytest.mark.slow) for each in (TimeoutError, BrokenPipeError))],
+)
+def test_what_a_signal_handler_raises_ends_an_endless_call(endless, error):
+    loop, store = endless
+    process_id = store._backend._lease.worker.process_id
+
+    def handle(*_):
+        raise error("now")
+
+    before = signal.signal(signal.SIGALRM, handle)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        with pytest.raises(error, match="now"):
+            loop(0)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    with pytest.raises(StoreUnusable, match="its process has ended"):
+        loop(1)
+    wait_for(lambda: not Path(f"/proc/{process_id}").exists())
+
+
+@pytest.mark.slow
+def test_a_signal_handler_that_returns_lets_the_call_go_on(processes):
+    handled = []
+    with LimitedStore(processes, limits(fuel=None, timeout_ms=200)) as store:
+        instance = store.instantiate(processes.load(WIT))
+        instance.loop(1)
+        before = signal.signal(signal.SIGALRM, lambda *_: handled.append(1))
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
+            with pytest.raises(ExecutionTimeout):
+                instance.loop(0)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+        assert len(handled) > 1
+        assert store.is_usable
+
+
+def test_a_process_that_is_killed_in_the_middle_is_told(endless):
+    loop, store = endless
+    process_id, pipe = store._backend._lease.worker.process_id, store._backend._lease.worker._pipe
+    before = signal.signal(signal.SIGALRM, lambda *_: os.kill(process_id, signal.SIGKILL))
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        with pytest.raises(RuntimeDied, match="killed by SIGKILL") as caught:
+            loop(0)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert caught.value.reason == "signal"
+    assert not caught.value.usage.fuel.is_exact
+    assert not store.is_usable
+    assert (pipe._calls, pipe._answers) == (-1, -1)  # closed, although the function that used it is still there
+
+
+def test_a_process_that_was_killed_before_is_told(endless):
+    loop, store = endless
+    process_id = store._backend._lease.worker.process_id
+    os.kill(process_id, signal.SIGKILL)
+    with pytest.raises(RuntimeDied, match="SIGKILL"):
+        loop(1)
+    assert not store.is_usable
+
+
+@pytest.mark.slow
+def test_a_process_that_stands_still_is_ended_after_the_grace(processes):
+    with LimitedStore(processes, limits(timeout_ms=900)) as store:
+        instance = store.instantiate(processes.load(WIT))
+        instance.add(1, 2)
+        process_id = store._backend._lease.worker.process_id
+        os.kill(process_id, signal.SIGSTOP)
+        wait_for(lambda: Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0] == "T")
+        started = time.monotonic()
+        with pytest.raises(RuntimeDied, match=r"no answer in 1\.4 s") as caught:
+            instance.add(1, 2)
+        assert time.monotonic() - started >= 1.4
+    assert caught.value.reason == "silence"
+
+
+def test_a_forked_process_does_not_touch_the_pipes_of_its_parent(processes):
+    with LimitedStore(processes, limits()) as store:
+        instance = store.instantiate(processes.load(WIT))
+        instance.add(1, 2)
+        child = os.fork()
+        if child == 0:
+            try:
+                instance.add(1, 2)
+            except RuntimeDied:
+                os._exit(7)
+            os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+        assert instance.add(3, 4) == 7
+
+
+@pytest.mark.slow
+def test_no_pipe_stays_open(make_engine):
+    engine = make_engine()
+    guest = engine.load(WIT)
+    with no_file_stays_open():
+        with LimitedStore(engine, limits()) as store:
+            instance = store.instantiate(guest)
+            instance.add(1, 2)
+            instance.add(1, 2)
+        engine.close()
+
+
+@pytest.mark.slow
+def test_a_store_that_nobody_holds_gives_its_process_back(make_engine):
+    engine = make_engine()
+    process_ids = set()
+    for _ in range(3):
+        store = LimitedStore(engine, limits())
+        instance = store.instantiate(engine.load(WIT))
+        assert [instance.add(1, 2), instance.add(1, 3)] == [3, 4]
+        process_ids.add(store._backend._lease.worker.process_id)
+        del store, instance
+        gc.collect()
+    assert len(process_ids) == 1
+
+
+def test_a_closed_session_leaves_no_function_in_its_process(tmp_path):
+    (tmp_path / "guest.wat").write_text(CORE)
+    with WasmEngine() as engine:
+        sessions = Sessions(engine, is_worker=True)
+        server, wire = PlainServer(sessions), plain_limits(limits())
+        opened = sessions.answer(OpenRequest(id=1, component=str(tmp_path / "guest.wat"), limits=wire), None)
+        place = [*sessions.session(opened.session)[1].component.function_names()].index("none")
+        assert not server.answer(CALLED.pack(2, opened.session, place)).startswith(b"\0")  # it was never called before
+        sessions.plain_calls.clear()
+        sessions.answer(CallRequest(id=3, session=opened.session, call="none"), None)
+        assert server.answer(CALLED.pack(4, opened.session, place)).startswith(b"\0")
+        sessions.answer(CloseRequest(id=5, session=opened.session), None)
+        assert sessions.plain_calls == {}
+        assert b"no session" in server.answer(CALLED.pack(6, opened.session, place))

@@ -6,7 +6,15 @@ import random
 
 import pytest
 
-from pytest_airssys_wasm import ComponentTrapped, HostFunctions, OutOfFuel, ResourceLimits, UnknownExport, WasmError, analysis
+from pytest_airssys_wasm import (
+    ComponentTrapped,
+    HostFunctions,
+    OutOfFuel,
+    ResourceLimits,
+    UnknownExport,
+    WasmError,
+    analysis,
+)
 from support.checkout import ROOT
 from support.kernels import EDIT, MORE, ONE_SIZE, TWO_SIZES, N, function, module, times, unrolled, when
 

@@ -12,6 +12,7 @@ from pytest_airssys_wasm.analysis.tightest import bisect
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.base.printable import printable
 from pytest_airssys_wasm.runtime.budget.limits import MAX_U64
+from pytest_airssys_wasm.runtime.errors import WasmError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 NAMES = ("memory", "fuel")
 """The limits that are suggested, in the order of the search: the behaviour of a call may depend on its memory limit."""
+_REFUSALS = (WasmError, OSError, LookupError, TypeError, ValueError)
+"""The errors with which a history cannot even begin when the test is over: a granted folder is gone, an import is not
+served any more, an argument has become another value. Errors of host functions are the ends of their calls.
+"""
 _MOST_ROUNDS = 4
 _LAST = 100
 """The number that is added to the rank of a witness that is to be preferred last."""
@@ -38,6 +43,9 @@ class Found:
     """The call of that test that ends otherwise, in WAVE notation."""
     ending: str
     """How that call ends with one unit less."""
+    used: int
+    """The most that a call of that test used. Fuel is only checked now and then, so a call may use more than it needs.
+    """
     given: int | None
     """The limit of the test; `None` if it was unlimited."""
     rank: int
@@ -147,7 +155,7 @@ def _base_of(history: History) -> tuple[list[Rerun], str | None]:
                 again = f"{done.fuel:,} fuel and {done.peak_memory_bytes:,} bytes"
                 ends = f"{step.verdict} with {figures}, and when it was run again {done.verdict} with {again}"
                 return base, f"{name} ended {ends}"
-    except Exception as error:  # noqa: BLE001 the host and the grants of a test may raise any error when the test is over
+    except _REFUSALS as error:
         text = printable(str(error).partition("\n")[0])
         return base, f"it could not be run again: {type(error).__name__}: {text}"
     if len(base) < len(history.steps):
@@ -186,6 +194,10 @@ class _Subject:
             if now.ending != before.ending:
                 return (step, now), is_refused
         return None, is_refused
+
+    def used(self, name: str) -> int:
+        """Return the most that an execution used that returned."""
+        return max((_figure(done, name) for done in self.base if done.error is None), default=0)
 
     def given(self, name: str) -> int | None:
         """Return the limit under which the history was recorded."""
@@ -257,6 +269,7 @@ class _Search:
             test=step.test,
             call=step.text,
             ending=_words(now),
+            used=max(subject.used(name), value),
             given=subject.given(name),
             rank=subject.rank,
         )
@@ -267,6 +280,10 @@ class _Search:
             subject.first_change({name: self._values[name] - 1}) is not None
             for name, subject in self._witnesses.items()
         )
+
+
+def _figure(done: Rerun, name: str) -> int:
+    return done.fuel if name == "fuel" else done.peak_memory_bytes
 
 
 def _words(now: Rerun) -> str:

@@ -38,9 +38,9 @@ def check_worst_case(candidate: Candidate, export: str, plan: Plan) -> str:
                 worst = _search(guest, export, table_of(candidate).max_size, plan, measure)
         except CannotRepeat as error:
             return f"not searched: {error}"
+        candidate.tell(worst)
         if worst.verdict in _LIMITS:
             _raise_if_reached(candidate, guest, export, worst, plan)
-        candidate.tell(worst)
         notes.append(_note(guest, worst, measure))
     return f"{'; '.join(notes)}; seed {plan.seed}"
 

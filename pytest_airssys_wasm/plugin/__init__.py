@@ -45,6 +45,7 @@ __all__ = [
 
 _ENGINE, _ERRORS = "pytest_airssys_wasm.runtime.engine", "pytest_airssys_wasm.runtime.errors"
 _VALUES = "pytest_airssys_wasm.runtime.base.values"
+_PAIRS = "pytest_airssys_wasm.plugin.fuel_against_time"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -135,6 +136,29 @@ def pytest_configure_node(node: Any) -> None:  # a WorkerController of xdist, wh
     from pytest_airssys_wasm.plugin.stash import ROOT_FROM_START
 
     node.workerinput[ROOT_FROM_START] = os.path.relpath(node.config.rootpath, node.config.invocation_params.dir)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take from an xdist worker the limits that are to be judged when the session ends."""
+    from pytest_airssys_wasm.plugin.stash import LIMIT_PAIRS
+
+    output = getattr(node, "workeroutput", None) or {}  # a worker that crashed has none
+    if LIMIT_PAIRS in output:
+        from pytest_airssys_wasm.plugin.fuel_against_time import take_from_worker
+
+        take_from_worker(node.config, output)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say which fuel limits cannot be used up before their timeouts."""
+    if _PAIRS in sys.modules:
+        from pytest_airssys_wasm.plugin.fuel_against_time import lines_at_the_end
+        from pytest_airssys_wasm.plugin.report.mishaps import telling
+
+        with telling(lambda mishap: terminalreporter.line(f"wasm: the limits cannot be judged: {mishap}")):
+            for line in lines_at_the_end(config):
+                terminalreporter.line(line)
 
 
 class _Interruptions:

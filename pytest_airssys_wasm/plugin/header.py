@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from platformdirs import user_cache_path
 
+from pytest_airssys_wasm.plugin.fuel_against_time import session_lines
 from pytest_airssys_wasm.plugin.settings import DEFAULT, SETTINGS
 from pytest_airssys_wasm.runtime.budget.limit_text import WORDS, limit_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import pytest
 
     from pytest_airssys_wasm.plugin.settings import Given, Settings
@@ -25,7 +23,9 @@ def header_lines(config: pytest.Config) -> list[str]:
     folder = settings.wasm_cache_dir or user_cache_path("pytest-airssys-wasm", appauthor=False)
     isolation = f", isolation {settings.wasm_isolation}" if settings.wasm_isolation else ""
     lines = [f"wasm: wasmtime {version('wasmtime')}, {limits_text(settings)}{isolation}, cache {folder}"]
-    lines.extend(_speed_lines(settings))
+    limits, scale = _limits(settings), settings.wasm_timeout_scale
+    timeout_ms = limits["timeout_ms"].value
+    lines.extend(session_lines(config, limits["fuel"].value, None if timeout_ms is None else timeout_ms * scale))
     if settings.wasm_runtime is not None:
         from pytest_airssys_wasm.plugin import adapter
 
@@ -52,39 +52,3 @@ def _limits(settings: Settings) -> dict[str, Given]:
         **settings.limits(from_command_line=False),
         **settings.limits(from_command_line=True),
     }
-
-
-_LEAST_FUEL_PER_MS = 100_000
-"""The fuel per millisecond that every machine can use. If the limits need less, nothing is measured."""
-
-
-def _speed_lines(settings: Settings) -> Iterator[str]:
-    """Yield a line if a guest cannot use up the fuel limit of the session before its timeout.
-
-    Such a guest ends at the timeout on one machine, and with its fuel used up on another.
-    """
-    limits = _limits(settings)
-    fuel, timeout_ms = limits["fuel"].value, limits["timeout_ms"].value * settings.wasm_timeout_scale
-    if not timeout_ms or fuel <= _LEAST_FUEL_PER_MS * timeout_ms:
-        return
-    from pytest_airssys_wasm.analysis.speed import BULK, fuel_per_ms
-    from pytest_airssys_wasm.runtime.errors import WasmError
-
-    try:
-        speeds = fuel_per_ms()
-    except (OSError, WasmError):
-        return  # the tests will say what keeps guests from running here
-    fastest = max((speed for kind, speed in speeds.items() if kind != BULK), default=math.inf)
-    needed_ms = fuel / fastest
-    if needed_ms <= timeout_ms:
-        return
-    by_kind = ", ".join(f"{kind} {_two_digits(speed):,}" for kind, speed in speeds.items())
-    yield (
-        f"wasm: this machine takes about {_two_digits(needed_ms):,} ms or more for {limit_text('fuel', fuel)} fuel, so "
-        f"the timeout of {limit_text('timeout_ms', timeout_ms)} comes first (fuel per ms: {by_kind})"
-    )
-
-
-def _two_digits(number: float) -> int:
-    """Round to two significant digits, because further ones vary from run to run."""
-    return int(float(f"{number:.2g}"))

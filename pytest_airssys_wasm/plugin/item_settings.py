@@ -10,6 +10,7 @@ import pytest
 
 from pytest_airssys_wasm.plugin import markers
 from pytest_airssys_wasm.plugin.ceilings import check_ceilings
+from pytest_airssys_wasm.plugin.fuel_against_time import note_limits
 from pytest_airssys_wasm.plugin.settings import SETTINGS, Given
 from pytest_airssys_wasm.plugin.sources import find_folder, find_source
 from pytest_airssys_wasm.plugin.stash import OVERRULED, RUNNING
@@ -168,6 +169,7 @@ def _resolve(item: pytest.Item, marks: Marks) -> ItemSettings:
     try:
         config = item.config
         found = resolve_limits(item.nodeid, marks, config.stash[SETTINGS], manifest, config.rootpath)
+        note_limits(config, found.values, found.origins)
     except InvalidConfiguration as error:
         found = error
     return ItemSettings(marks=marks, source=source, limits=found)

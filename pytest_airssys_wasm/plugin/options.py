@@ -303,7 +303,8 @@ OPTIONS = (
     ),
     Option(
         key="wasm_summary",
-        help="Show at the end of the run how much of its limits each export used, as -v does.",
+        help="Show at the end of the run how much of its limits each export used, as -v does, and how long the fuel of "
+        "each limit lasts on this machine.",
     ),
     Option(
         key="wasm_fuel_snapshot",
@@ -338,8 +339,9 @@ OPTIONS = (
         metavar="FILE",
         parse=_parse_toml,
         help="Write to this TOML file the smallest limits of fuel and memory with which the tests of each component "
-        "end the same, and for each limit a test that ends otherwise with one unit less. All executions of the tests "
-        "are repeated at the end of the run.",
+        "end the same, and for each limit a test that ends otherwise with one unit less; also a timeout, the headroom, "
+        "and what --wasm-laws and --wasm-fuzz have found. All executions of the tests are repeated at the end of the "
+        "run.",
     ),
     Option(
         key="wasm_laws",

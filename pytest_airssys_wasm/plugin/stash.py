@@ -33,6 +33,8 @@ ROOT_FROM_START = "wasm_root_from_start"
 """The key, in the input of an xdist worker, of the path from the folder in which pytest was started to the root
 directory.
 """
+LIMIT_PAIRS = "airssys_wasm_limit_pairs"
+"""The key, in the output of an xdist worker, of the fuel limits and timeouts of its tests that are to be judged."""
 NOTE = "wasm_note"
 """The name of the user property that holds the note of a passing check."""
 OVERRULED = "wasm_overruled_limit"

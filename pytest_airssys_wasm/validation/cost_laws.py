@@ -76,8 +76,8 @@ class _Check:
             return f"no law: calls with small arguments end with {error.verdict}"
         for point in self._fresh(law):
             self._try(law, point)
-        shares = [share for direction in self._directions(law) if (share := self._share(law, direction))]
         self._candidate.tell(law)
+        shares = [share for direction in self._directions(law) if (share := self._share(law, direction))]
         cut = "" if law.is_complete else "; cut off"
         return f"{law.text}{cut}" + (f"; {shares[0]}" if shares else "")
 

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from pytest_airssys_wasm.analysis.limit_evidence import Evidence
 from pytest_airssys_wasm.runtime.base.figures import percent
 from pytest_airssys_wasm.runtime.base.printable import counted, printable
+from pytest_airssys_wasm.validation.limit_evidence_lines import (
+    headroom_lines,
+    law_lines,
+    needs_beyond,
+    timeout_lines,
+    worst_case_lines,
+)
 from pytest_airssys_wasm.validation.placeholders import toml_string
 
 if TYPE_CHECKING:
@@ -14,14 +22,15 @@ if TYPE_CHECKING:
 
     from pytest_airssys_wasm.analysis.suggestions import Found, Suggestion, Unrepeated
 
-FIRST_LINE = "# Written by pytest --wasm-suggest-limits. It is written anew each time."
+FIRST_LINE = "# Written by pytest --wasm-suggest-limits, which replaces this file."
 """The first line of the file, by which it is recognised before it is replaced."""
 KEYS = {"fuel": ("resources.cpu", "max_fuel"), "memory": ("resources.memory", "max_bytes")}
 """The table and the key of each limit in a manifest."""
 _HEAD = """
-# The smallest limits with which all that the tests of this run executed in each component ends the same.
-# All of it was executed again; the witness of a limit is a test that ends otherwise with one unit less.
-# Leave headroom where a component may change.
+# For each component: the lowest limits under which all calls of its tests end as they did in this run. The calls
+# were made again under these limits. For each limit there is a witness: a test with a call that ends differently
+# if the limit is one unit lower. `headroom` is the share of the present limit that no test needs; keep some if the
+# component may change. The timeout has a margin, because time depends on the machine.
 """
 _MOST_NAMED = 3
 _MOST_CHARACTERS = 300
@@ -37,6 +46,8 @@ class ComponentLimits:
     suggestion: Suggestion
     failed: Sequence[str] = ()
     """The tests of the component that failed."""
+    evidence: Evidence = field(default_factory=Evidence)
+    """The laws, the worst cases and the times of the component."""
 
     @property
     def refusals(self) -> dict[str, str]:
@@ -86,12 +97,18 @@ def _component(one: ComponentLimits, lowest_memory: int) -> Iterator[str]:
         group, key = KEYS[name]
         yield f"[{table}.{group}]"
         if name == "memory" and found.value < lowest_memory:
-            yield _comment(f"a Component.toml may declare {lowest_memory:,} at least (wasm_memory_range)")
+            yield _comment(f"a Component.toml must declare {lowest_memory:,} or more (wasm_memory_range)")
+        yield from map(_comment, needs_beyond(one.evidence, name, found))
         given = f"  # {percent(100 * found.value / found.given)} of {found.given:,}" if found.given else ""
         yield f"{key} = {found.value}{given}"
+        if name == "fuel":
+            yield from timeout_lines(one.evidence.longest)
     if suggested:
         yield f"[{table}.witness]"
         yield from _witnesses(suggested)
+        yield from headroom_lines(table, suggested, KEYS)
+        yield from worst_case_lines(table, one.evidence)
+        yield from law_lines(table, one.evidence)
 
 
 def _witnesses(suggested: Mapping[str, Found]) -> Iterator[str]:

@@ -7,6 +7,8 @@ from fractions import Fraction
 
 import pytest
 
+from pytest_airssys_wasm import ResourceLimits
+from pytest_airssys_wasm.analysis.laws.cost_law import cost_law
 from pytest_airssys_wasm.analysis.laws.difference import law_difference
 from pytest_airssys_wasm.analysis.laws.law import Law, Piece
 from pytest_airssys_wasm.analysis.laws.terms import Factor, Formula
@@ -140,3 +142,35 @@ def test_a_tolerance_is_compared_with_the_largest_share():
 def test_ranges_of_any_length_are_compared_in_a_bounded_time():
     difference = law_difference(law((0, 2**63, LINEAR)), law((0, 2**63, {**LINEAR, (N,): 54})))
     assert difference.fuel.most.point == (2**63,)
+
+
+_LOOP = """(block $done (loop $next (br_if $done (i32.ge_s (local.get {i}) (local.get {end}))) {body}
+  (local.set {i} (i32.add (local.get {i}) (i32.const 1))) (br $next)))"""
+_KERNEL = """(module (memory 1) (func (export "f") (param $n i32) (local $i i32) (local $j i32) {outside} {loops}))"""
+_SLOTS = ("outside", "outer", "inner")
+_COSTS = {
+    "$n": ({"1": 1}, {"n": 1}, {"n²": 1}),
+    "$i": ({"1": 1}, {"n": 1}, {"n": Fraction(-1, 2), "n²": Fraction(1, 2)}),
+}
+"""What an instruction outside, in the outer and in the inner loop costs, by the number of turns of the inner one."""
+
+
+@pytest.mark.parametrize("turns", _COSTS)
+def test_an_instruction_in_a_loop_moves_the_coefficient_of_the_loop_by_its_exact_cost(turns, engine):
+    limits = ResourceLimits(memory="1 MiB", fuel=10_000_000, timeout_ms=20_000)
+
+    def law_with(slot=None, count=0):
+        added = dict.fromkeys(_SLOTS, "") | {slot: "(drop (i32.const 7))" * count}
+        inner = _LOOP.format(i="$j", end=turns, body=added["inner"])
+        outer = _LOOP.format(i="$i", end="$n", body=f"(local.set $j (i32.const 0)) {added['outer']} {inner}")
+        guest = engine.load(_KERNEL.format(outside=added["outside"], loops=outer))
+        return cost_law(guest, "f", limits=limits, max_size=120, strict=True)
+
+    before = law_with()
+    for slot, costs in zip(_SLOTS, _COSTS[turns]):
+        for count in (1, 4):
+            difference = law_difference(before, law_with(slot, count))
+            widest = max(difference.fuel.ranges, key=lambda one: one.high[0] - one.low[0])
+            old, new = widest.before.coefficients(("n",)), widest.after.coefficients(("n",))
+            changes = {term: new[term] - old[term] for term in old if new[term] != old[term]}
+            assert changes == {term: cost * count for term, cost in costs.items()}

@@ -11,6 +11,7 @@ from pytest_airssys_wasm import HostFunctions, LimitedStore, OutOfFuel, Resource
 from pytest_airssys_wasm.analysis.histories import MOST_STEPS, History
 from pytest_airssys_wasm.analysis.suggestions import merged, suggest
 from pytest_airssys_wasm.runtime.engine import WasmEngine
+from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
 from pytest_airssys_wasm.runtime.store.repetition import repetition_of
 
 WAT = """(module (memory (export "memory") 1)
@@ -128,3 +129,20 @@ def test_a_change_of_an_argument_after_the_call_is_not_seen(engine):
         history.add("test", seen[0], first)
         items.clear()
         assert suggest([history]).found["fuel"].value > 150
+
+
+def test_a_history_that_cannot_even_begin_when_the_test_is_over_is_named(tmp_path):
+    seen = []
+    folder = tmp_path / "data"
+    folder.mkdir()
+    with WasmEngine(on_execution=seen.append) as watched:
+        wasi = Wasi(preopen={"/data": (folder, "ro")})
+        with LimitedStore(watched, LIMITS, wasi=wasi) as store:
+            store.instantiate(watched.load(WAT)).call("count", 5)
+        first = repetition_of(seen[0].call)
+        history = History.begun_by(first, tightens=BOTH)
+        for finished in seen:
+            history.add("test", finished, repetition_of(finished.call))
+        folder.rmdir()
+        (left,) = suggest([history]).unrepeated
+    assert left.reason.startswith("it could not be run again: InvalidConfiguration: wasi.preopen")

@@ -221,10 +221,10 @@ def _joined(ranges: Sequence[ChangedRange]) -> tuple[ChangedRange, ...]:
 
 def _points(low: Point, high: Point) -> Iterator[Point]:
     most = int(_MOST_POINTS ** (1 / max(1, len(low))))
-    yield from product(*(_spread(a, b, most) for a, b in zip(low, high)))
+    yield from product(*(spread(a, b, most) for a, b in zip(low, high)))
 
 
-def _spread(low: int, high: int, most: int) -> Sequence[int]:
+def spread(low: int, high: int, most: int = _MOST_POINTS) -> Sequence[int]:
     """Return the whole numbers of a range, or this many of them, spread evenly from one end to the other."""
     count = high - low + 1
     return range(low, high + 1) if count <= most else [low + index * (count - 1) // (most - 1) for index in range(most)]

@@ -9,6 +9,7 @@ from pytest_airssys_wasm.plugin.engine import the_engine
 from pytest_airssys_wasm.plugin.settings import SETTINGS
 from pytest_airssys_wasm.plugin.sources import load_component
 from pytest_airssys_wasm.runtime.base.printable import printable
+from pytest_airssys_wasm.runtime.errors import WasmError
 from pytest_airssys_wasm.validation.unfit import Blocked
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def law_checks(file: pytest.File, source: Source) -> Iterator[tuple[str, Check, 
 
     try:
         component = load_component(source, the_engine(file.config), file.config)
-    except Exception:  # noqa: BLE001 the check `loads` meets the same error, and reports it
+    except (OSError, WasmError):  # the check `loads` meets the same error, and reports it
         yield "law", _blocked, None
         return
     excluded = () if source.manifest is None else source.manifest.fuzz.exclude

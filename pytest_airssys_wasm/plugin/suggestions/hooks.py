@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 
+from pytest_airssys_wasm.analysis.limit_evidence import Evidence
 from pytest_airssys_wasm.analysis.suggestions import Suggestion, merged, suggest
 from pytest_airssys_wasm.plugin import engine
 from pytest_airssys_wasm.plugin.report.mishaps import telling
@@ -16,6 +18,7 @@ from pytest_airssys_wasm.reporting.write import replace_file
 from pytest_airssys_wasm.runtime.base.printable import counted, printable
 from pytest_airssys_wasm.runtime.base.regular_files import TEXT_BYTES, read_regular
 from pytest_airssys_wasm.runtime.manifest.loading import PLATFORM_RANGE
+from pytest_airssys_wasm.validation.limit_evidence_lines import timeout_text
 from pytest_airssys_wasm.validation.suggested_limits import FIRST_LINE, KEYS, ComponentLimits, render
 
 if TYPE_CHECKING:
@@ -33,6 +36,8 @@ class _Part(msgspec.Struct, kw_only=True):
 
     found: dict[str, Suggestion]
     """The limits, by the name of the component."""
+    evidence: dict[str, Evidence]
+    """The laws, worst cases and times, by the name of the component."""
     failed: dict[str, list[str]]
     """The tests that failed, by the name of their component."""
     mishaps: list[str]
@@ -76,7 +81,8 @@ def _part_of(recorder: Recorder) -> _Part:
             continue
         with telling(lambda mishap, name=name: mishaps.append(f"{name}: {mishap}")):  # type: ignore[misc]
             found[name] = suggest(histories)
-    return _Part(found=found, failed={name: sorted(tests) for name, tests in recorder.failed.items()}, mishaps=mishaps)
+    failed = {name: sorted(tests) for name, tests in recorder.failed.items()}
+    return _Part(found=found, evidence=recorder.evidence, failed=failed, mishaps=mishaps)
 
 
 class _Worker:
@@ -157,7 +163,9 @@ class SuggestionHooks:
             found = [part.found[name] for part in self._parts if name in part.found]
             if failed or any(one.steps or one.unrepeated or one.obstacle for one in found):
                 suggestion = merged(found) if found else Suggestion(found={})
-                yield ComponentLimits(name=name, suggestion=suggestion, failed=failed)
+                known = (part.evidence[name] for part in self._parts if name in part.evidence)
+                evidence = reduce(Evidence.plus, known, Evidence())
+                yield ComponentLimits(name=name, suggestion=suggestion, failed=failed, evidence=evidence)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Show the limits, and whether the file was written."""
@@ -169,6 +177,8 @@ class SuggestionHooks:
 
 def _lines(one: ComponentLimits) -> Iterator[str]:
     figures = [f"{KEYS[name][1]} = {found.value:,}" for name, found in one.suggested.items()]
+    if "fuel" in one.suggested:
+        figures.append(timeout_text(one.evidence.longest))
     yield f"{printable(one.name)}: {', '.join(figures) or 'nothing suggested'}"
     for name, reason in one.refusals.items():
         yield printable(f"  no {KEYS[name][1]}: {reason}")

@@ -10,17 +10,25 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_airssys_wasm.analysis.histories import History
+from pytest_airssys_wasm.analysis.laws.law import CostLaw
+from pytest_airssys_wasm.analysis.limit_evidence import Evidence
+from pytest_airssys_wasm.analysis.worst.search import WorstCase
 from pytest_airssys_wasm.plugin.item_settings import OriginatedLimits, settings_of
 from pytest_airssys_wasm.plugin.report.mishaps import telling
 from pytest_airssys_wasm.plugin.sources import in_utf_8
-from pytest_airssys_wasm.plugin.stash import KIND
+from pytest_airssys_wasm.plugin.stash import FINDINGS, KIND
+from pytest_airssys_wasm.runtime.base.exhaustive import assert_never
+from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 from pytest_airssys_wasm.runtime.store.repetition import repetition_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pytest_airssys_wasm.plugin.sources import Source
     from pytest_airssys_wasm.runtime.base.outcome import Finished
     from pytest_airssys_wasm.runtime.store.repetition import Repetition
+    from pytest_airssys_wasm.validation.candidate import Finding
 
 _TEST_ID = pytest.StashKey[str]()
 _LIMITS = frozenset(["fuel", "memory"])
@@ -38,6 +46,8 @@ class Recorder:
         self._known: dict[int, tuple[object, History | None]] = {}
         self.histories: dict[str, list[History]] = {}
         """The histories, by the path of the manifest, or of the binary if there is none."""
+        self.evidence: dict[str, Evidence] = {}
+        """The laws and worst cases that checks have found, and the times of the executions, by the same paths."""
         self.failed: dict[str, set[str]] = {}
         """The tests that failed, by the same paths."""
         self.mishaps: list[str] = []
@@ -55,6 +65,17 @@ class Recorder:
             history = self._known[key][1]
             if history is not None:
                 history.add(_name_of(item), finished, repetition)
+                self._take_time(item, finished, repetition)
+
+    def _take_time(self, item: pytest.Item, finished: Finished, repetition: Repetition) -> None:
+        usage, verdict = finished.outcome.usage, finished.outcome.verdict
+        source = settings_of(item).source
+        name = None if source is None else self._component(source)
+        if usage is None or name is None or verdict in (Verdict.TIMEOUT, Verdict.RUNTIME_DIED):
+            return
+        may_wait = any(True for _ in repetition.component.needed_from_host())
+        known = self.evidence.get(name, Evidence())
+        self.evidence[name] = known.with_execution(usage, _name_of(item), may_wait=may_wait)
 
     def _begun(self, item: pytest.Item, repetition: Repetition) -> History | None:
         """Return a new history for a store; `None` if its limits are not those of the test."""
@@ -97,15 +118,36 @@ class Recorder:
         self._item = item
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Note a test that has failed, for the component that it names."""
+        """Note a test that has failed, for the component that it names, and what a check has found.
+
+        A check that cannot be a witness, such as `law[<export>]`, makes no executions that are repeated, so nothing is
+        missing if it fails.
+        """
         item = self._item
-        if item is None or not report.failed:
+        if item is None:
+            return
+        findings = item.stash.get(FINDINGS, []) if report.when == "call" else []
+        is_failed = report.failed and _rank_of(item) is not None
+        if not is_failed and not findings:
             return
         with telling(self.mishaps.append), suppress(InvalidConfiguration):  # the manifest is wrong
             source = settings_of(item).source
             name = None if source is None else self._component(source)
-            if name is not None:
+            if name is not None and is_failed:
                 self.failed.setdefault(name, set()).add(_name_of(item))
+            if name is not None:
+                self._take_findings(name, findings)
+
+    def _take_findings(self, name: str, findings: Iterable[Finding]) -> None:
+        for finding in findings:
+            known = self.evidence.get(name, Evidence())
+            match finding:
+                case CostLaw():
+                    self.evidence[name] = known.with_law(finding)
+                case WorstCase():
+                    self.evidence[name] = known.with_worst_case(finding)
+                case _:
+                    assert_never(finding)
 
     def pytest_runtest_logfinish(self) -> None:
         """End the recording of a test."""

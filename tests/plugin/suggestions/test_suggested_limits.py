@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from pytest_airssys_wasm.runtime.base.toml import loads
@@ -65,8 +67,11 @@ def test_the_witnesses_fail_one_step_below_and_every_test_passes_at_the_limits(a
     fuel, memory = tables["resources"]["cpu"]["max_fuel"], tables["resources"]["memory"]["max_bytes"]
     assert tables["witness"] == {"max_fuel": COUNT_40, "max_bytes": GROWN}
     assert memory == 3 * 65_536
-    assert f"Component.toml: max_fuel = {fuel:,}, max_bytes = 196,608" in ran.text
-    assert "a Component.toml may declare 524,288 at least" in text
+    assert f"Component.toml: max_fuel = {fuel:,}, max_bytes = 196,608, timeout_ms = " in ran.text
+    assert tables["headroom"] == {"max_fuel": (10_000 - fuel) // 10 / 1_000, "max_bytes": 0.812}
+    assert re.search(r"^# 20 times the processor time of the longest execution: at most \d+ ms on this", text, re.M)
+    assert tables["resources"]["cpu"]["timeout_ms"] >= 100
+    assert "a Component.toml must declare 524,288 or more" in text
     at = author.run(f"--wasm-fuel={fuel}", f"--wasm-memory={memory}")
     assert at.code == 0, at.text
     below = [author.run(f"--wasm-fuel={fuel - 1}"), author.run(f"--wasm-memory={memory - 1}")]
@@ -190,3 +195,47 @@ def test_a_long_call_is_cut_and_its_end_is_still_told(author):
     _, text = written(author)
     assert "… ends with out-of-fuel\n" in text
     assert max(map(len, text.splitlines())) < 120
+
+
+SIZED = """(module (memory (export "memory") 1 9)
+  (func (export "loop") (param i32) (loop
+    (br_if 0 (i32.gt_s (local.tee 0 (i32.sub (local.get 0) (i32.const 1))) (i32.const 0))))))"""
+SIZED_MANIFEST = MANIFEST.partition("[[tests]]")[0].replace("kernels.wat", "sized.wat")
+
+
+@pytest.fixture
+def sized(project):
+    """A project with a component whose cost depends on a number, and a test that calls it with a small one."""
+    project.write(
+        sized_wat=SIZED,
+        Component_toml=SIZED_MANIFEST,
+        test_a="""
+            import pytest
+            @pytest.mark.component("sized.wat")
+            def test_loop(component): component.loop(10)""",
+    )
+    return project
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_laws_and_worst_cases_stand_beside_the_limits(sized, workers):
+    sized.path("Component.toml").write_text(SIZED_MANIFEST + '[fuzz.allow]\nloop = ["out-of-fuel"]\n')
+    ran = sized.run("--airssys-wasm", "--wasm-laws", "--wasm-fuzz=quick", OPTION, "-n", workers, "-k", "not fuzz", ".")
+    assert ran.code == 0, ran.text
+    found, text = written(sized)
+    tables = found["Component.toml"]
+    assert tables["law"]["loop"].startswith("fuel = ")
+    worst = tables["worst-case"]["loop"]
+    assert (worst["fuel"], worst["ended_by"]) == (10_000, "out-of-fuel")
+    assert worst["call"].startswith("loop(")
+    assert "# worst-case[loop] has found a call that uses 10,000 or more\n" in text
+    assert "# law[loop] uses more than the tests from n = 11 on (value of argument 0)\n" in text
+
+
+def test_a_law_that_reaches_the_limit_is_a_failure_and_the_limits_of_the_tests_are_suggested(sized):
+    sized.path("Component.toml").write_text(SIZED_MANIFEST + "[fuzz]\nmax_size = 4_000\n")
+    ran = sized.run("--airssys-wasm", "--wasm-laws", OPTION, ".")
+    assert ran.code == pytest.ExitCode.TESTS_FAILED
+    assert ran.results["Component.toml::law[loop]"] == "failed"
+    assert written(sized)[0]["Component.toml"]["witness"]["max_fuel"] == "test_a.py::test_loop"

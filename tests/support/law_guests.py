@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Any
 
-from pytest_airssys_wasm import ResourceLimits
+from pytest_airssys_wasm import ResourceLimits, Wasi
 
 if TYPE_CHECKING:
     from pytest_airssys_wasm import WasmEngine
@@ -42,7 +42,7 @@ def mismatches(engine: WasmEngine, guest: Component, export: str, law: CostLaw, 
     found = []
     for _ in range(points):
         sizes = {name: chance.randint(low, high) for name, (low, high) in law.ranges.items()}
-        usage = engine.execute(guest, export, *law.arguments(sizes), limits=LIMITS).usage
+        usage = engine.execute(guest, export, *law.arguments(sizes), limits=LIMITS, wasi=Wasi()).usage
         memory = usage.peak_memory_bytes if law.memory_text is None else law.peak_memory_bytes(sizes)
         if (usage.fuel.consumed, usage.peak_memory_bytes) != (law.fuel(sizes), memory):
             found.append(sizes)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-
 import pytest
 
 from pytest_airssys_wasm import (
@@ -16,21 +14,8 @@ from pytest_airssys_wasm import (
     analysis,
 )
 from support.checkout import ROOT
+from support.law_guests import GUESTS, LIMITS, mismatches
 from support.kernels import EDIT, MORE, ONE_SIZE, TWO_SIZES, N, function, module, times, unrolled, when
-
-LIMITS = ResourceLimits(memory="32 MiB", fuel=50_000_000, timeout_ms=20_000)
-GUESTS = {
-    "text": ("fixtures/guests/text-transform/text-transform.wasm", "transform", None),
-    "assemblyscript": ("fixtures/guests/as-transform/as-transform.wasm", "transform", None),
-    "words": ("fixtures/guests/word-count/word-count.wasm", "count", None),
-    "frequencies": ("fixtures/guests/word-count/word-count.wasm", "frequencies", None),
-    "average": ("fixtures/guests/word-count/word-count.wasm", "average", None),
-    "recursion": ("fixtures/guests/word-count/word-count.wasm", "descend", None),
-    "inventory": ("fixtures/guests/inventory/inventory.wasm", "demo:inventory/echo@1.0.0#blob", None),
-    "invoice": ("examples/rust/invoice.wasm", "total-of", None),
-    "blanks": ("examples/c/json-minify.wasm", "minify", lambda n: ("[" + " " * n + "]",)),
-    "digits": ("examples/c/json-minify.wasm", "minify", lambda n: ("[" + ",".join("1" * n) + "]",)),
-}
 
 
 @pytest.fixture
@@ -41,18 +26,6 @@ def law_of(engine):
         return analysis.cost_law(engine.load(source), export, limits=LIMITS, strict=True, **options)
 
     return find
-
-
-def mismatches(engine, guest, export, law, points):
-    chance = random.Random(repr(law.text))
-    found = []
-    for _ in range(points):
-        sizes = {name: chance.randint(low, high) for name, (low, high) in law.ranges.items()}
-        usage = engine.execute(guest, export, *law.arguments(sizes), limits=LIMITS).usage
-        memory = usage.peak_memory_bytes if law.memory_text is None else law.peak_memory_bytes(sizes)
-        if (usage.fuel.consumed, usage.peak_memory_bytes) != (law.fuel(sizes), memory):
-            found.append(sizes)
-    return found
 
 
 @pytest.mark.parametrize("points", [40, pytest.param(1_000, marks=pytest.mark.slow)])
@@ -148,6 +121,14 @@ def test_a_law_ends_where_calls_end_otherwise(engine, law_of):
     law = law_of(module(function(when("(i32.gt_s (local.get $n) (i32.const 700))", "unreachable", times(N, EDIT)))))
     assert law.ranges["n"][0] == 0
     assert 24 <= law.ranges["n"][1] <= 700
+
+
+def test_a_cost_that_is_constant_in_a_short_range_says_the_range(law_of):
+    # Fewer sizes than the search may run.
+    law = law_of(module(function(when("(i32.gt_s (local.get $n) (i32.const 30))", "unreachable", EDIT))))
+    assert law.ranges["n"][0] == 0
+    assert 24 <= law.ranges["n"][1] <= 30
+    assert law.fuel({"n": 0}) == law.fuel({"n": 24})
 
 
 @pytest.mark.parametrize("special", [45, 777, 3_001])

@@ -112,7 +112,8 @@ class _Search:
             for other, _, _ in varied:
                 inside[other] = min(sizes[other].high, _INSIDE)
             low, learnt = self._along(index, tuple(inside))
-            if _is_constant(learnt) and not learnt.reason:
+            is_whole = learnt.stretches != () and (low, learnt.stretches[-1].high) == (0, sizes[index].high)
+            if _is_constant(learnt) and not learnt.reason and (is_whole or len(sizes) > 1):
                 constant[index] = low, learnt.stretches[0].high
                 continue
             varied.append((index, learnt, low))
@@ -176,7 +177,7 @@ class _Search:
         if figures is None:
             assert self._first_error is not None
             raise self._first_error
-        while self._guest.runs < MOST_RUNS * len(ranges):
+        for _ in range(MOST_RUNS * len(ranges) - self._guest.runs):
             point = tuple(self._chance.randint(low, high) for low, high in ranges)
             if self._measure(point) != figures:
                 raise NoLaw("the cost depends on several sizes together, but on none of them alone")

@@ -1,0 +1,60 @@
+"""A slice of the evidence; `python tests/evidence/evidence.py` makes all of the trials."""
+
+from __future__ import annotations
+
+import random
+import sys
+from pathlib import Path
+
+import pytest
+
+from evidence import laws, profiles, snapshots
+from evidence.claim import Claim
+from evidence.evidence import CLAIMS, main
+from evidence.planted import EDITS, KERNELS, Project
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", [laws.coefficients, profiles.splits, profiles.slowdowns])
+def test_a_few_trials_show_no_fault(engine, make):
+    claim = make(engine, 3)
+    assert (claim.trials, claim.wrong) == (3, ())
+
+
+@pytest.mark.slow
+def test_a_few_points_contradict_no_law(engine):
+    for of_some in (laws.of_kernels, laws.of_guests):
+        assert of_some(engine, 2).wrong == ()
+
+
+@pytest.mark.slow
+def test_a_few_planted_changes_are_told_as_what_they_are():
+    assert snapshots.edits(4).wrong == ()
+
+
+@pytest.mark.slow
+def test_a_pair_of_runs_gives_no_false_alarm():
+    assert snapshots.pairs(1, [Path(sys.executable)]).wrong == ()
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_a_change_that_is_told_as_another_one_is_seen(name):
+    project = Project()
+    costs = dict.fromkeys(project.entries(*KERNELS), 1000)
+    planted = EDITS[name](project, costs, random.Random(1))
+    told = {key: (state, planted.more) for key, state in planted.expected.items()}
+    status = int(planted.is_to_fail)
+    assert planted.contradiction(told, status) == ""
+    assert planted.contradiction(told, 1 - status) != ""
+    assert planted.contradiction({**told, ("test_9.py::test_other", "f"): ("regressed", 1)}, status) != ""
+    if told:
+        assert planted.contradiction({}, status) != ""
+
+
+def test_a_claim_that_does_not_hold_makes_the_exit_status_1(monkeypatch, capsys):
+    def wrong(options):
+        yield Claim(text="snow is black", trials=3, wrong=("it is white",))
+
+    monkeypatch.setitem(CLAIMS, "splits", wrong)
+    assert main(["splits"]) == 1
+    assert "| snow is black | 3 | 1 |" in capsys.readouterr().out

@@ -1,4 +1,6 @@
-"""The planted guests come out of their sources byte for byte, and fuzzing finds the faults of the one that is too large to commit."""
+"""Guests with planted faults come out of their sources byte for byte, and the faults of those that are too large to commit
+are found.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from support import till_guest
 from support.checkout import ROOT
 
 pytestmark = pytest.mark.guests
@@ -59,3 +62,30 @@ def test_the_faults_of_a_guest_in_javascript_are_found(tools, tmp_path):
         "fuzz[last]",
         "fuzz[number]",
     }
+
+
+def built_till(language, tools, folder):
+    build = [sys.executable, till_guest.FOLDER / "build_till.py", language, folder / "built.wasm", "--tools", tools]
+    done = subprocess.run(build, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout[-3_000:] + done.stderr[-3_000:]
+    return folder / "built.wasm"
+
+
+@pytest.mark.parametrize("language", till_guest.COMMITTED)
+def test_the_same_guest_in_another_language_comes_out_byte_for_byte(language, tools, tmp_path):
+    if not shutil.which("npm"):
+        pytest.skip("not here: npm")
+    committed = till_guest.FOLDER / "till" / till_guest.COMMITTED[language]
+    assert built_till(language, tools, tmp_path).read_bytes() == committed.read_bytes()
+
+
+def test_each_of_six_faults_in_javascript_is_found_without_python(tools, tmp_path):
+    if not shutil.which("npm"):
+        pytest.skip("not here: npm")
+    till_guest.write(tmp_path, built_till("JavaScript", tools, tmp_path))
+    manifest = tmp_path / "Component.toml"
+    manifest.write_text(manifest.read_text().replace('"convert"]', '"convert", "init"]'))  # of the engine
+    command = [sys.executable, "-m", "pytest", "-rA", "-p", "no:cacheprovider", *till_guest.OPTIONS]
+    environment = {**os.environ, "COLUMNS": "200"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
+    till_guest.check(done.stdout)

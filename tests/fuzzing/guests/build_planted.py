@@ -23,13 +23,17 @@ TOO_LARGE = ("words",)
 STACK_BYTES = 65_536
 
 
-def build(name: str, scratch: Path, tools) -> bytes:
-    """Build one guest, and return its binary."""
+def build(name: str, scratch: Path, tools, *, source: Path | None = None, language: str | None = None) -> bytes:
+    """Build one guest, and return its binary.
+
+    The source is in the folder of its name here, and in its language, unless another folder and language are given.
+    """
+    language = language or LANGUAGES[name]
     workshop = importlib.import_module("build")
     run = importlib.import_module("toolchains").run
-    shop = workshop.Workshop(source=FOLDER / name, scratch=scratch, tools=tools)
+    shop = workshop.Workshop(source=source or FOLDER / name, scratch=scratch, tools=tools)
     module = scratch / f"{name}.wasm"
-    match LANGUAGES[name]:
+    match language:
         case "C":
             abi = FIXTURES / "abi" / "abi.c"
             return shop.component(

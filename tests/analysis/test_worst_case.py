@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pytest_airssys_wasm import HostFunctions, ResourceLimits, UnknownExport, Verdict, Wasi, WasmError, analysis
 from pytest_airssys_wasm.analysis.worst.growth import growth_of
 from pytest_airssys_wasm.analysis.worst.mutation import Mutator
-from pytest_airssys_wasm.analysis.worst.values import size_of
+from pytest_airssys_wasm.analysis.worst.values import shortened, size_of
 from pytest_airssys_wasm.fuzzing import values
 from pytest_airssys_wasm.runtime.binary.constants import Constants
 from pytest_airssys_wasm.runtime.wit.types import ListType, OptionType, Primitive
@@ -152,6 +152,37 @@ def test_without_time_it_is_not_complete(engine):
 def test_growth_is_named_and_linear_growth_is_never_called_worse(cost, growth):
     found = growth_of({n: cost(n) for n in range(17, 65)})
     assert found == growth or (growth is None and found in (None, "n"))
+
+
+def test_a_single_dear_part_of_the_largest_arguments_is_not_called_growth():
+    assert growth_of({n: 50 + 40 * n + (n * 7919) % 13 + 1_000 * (n > 40) for n in range(1, 65)}) == "n"
+    assert growth_of({n: 50 + 9 * n * n + (n * 7919) % 13 + 40_000 * (n > 40) for n in range(1, 65)}) == "n^2"
+
+
+def test_arguments_are_shortened_at_their_ends():
+    text, nested = Primitive("string"), ListType(Primitive("string"))
+    assert shortened(text, "  ä  !", 3) == "  "
+    assert shortened(nested, ["bb", "a"], 2) == []
+    assert shortened(nested, ["bb", "a", "c"], 5) == ["bb", "a"]
+
+
+def test_thinned_arguments_keep_their_ends_their_periods_and_the_proportions_of_their_runs():
+    text, nested = Primitive("string"), ListType(Primitive("string"))
+    assert shortened(text, "x" + " " * 62 + "!", 8, is_thinned=True) == "x" + " " * 6 + "!"
+    assert shortened(text, "[" * 32 + "]" * 32, 16, is_thinned=True) == "[" * 8 + "]" * 8
+    assert shortened(text, "ab" * 64, 64, is_thinned=True) == "ab" * 32
+    assert shortened(text, "ab", 1, is_thinned=True) == "a"
+    assert shortened(ListType(Primitive("u8")), [*range(100)], 4, is_thinned=True) == [0, 33, 66, 99]
+    assert shortened(nested, ["a", "bb", "c", "dd", "e"], 6, is_thinned=True) == ["a", "e"]
+
+
+@given(
+    TYPES.flatmap(lambda type_: st.tuples(st.just(type_), values(type_, max_size=8))), st.integers(0, 9), st.booleans()
+)
+@settings(max_examples=50)
+def test_a_shortened_value_fits_its_type(pair, size, is_thinned):
+    type_, value = pair
+    assert fits(shortened(type_, value, size, is_thinned=is_thinned), type_)
 
 
 def test_few_figures_have_no_growth():

@@ -22,6 +22,8 @@ def growth_of(costs: Mapping[int, int]) -> str | None:
 
     An exact formula decides, if there is one for the upper three quarters of the sizes. Otherwise the increments
     decide from a quarter of the largest size to its half, and from there to the whole: fixed costs do not matter then.
+    A single dear part of the largest arguments also makes the last increment large, so the increments of half the size
+    must not contradict.
     """
     if len(costs) < 3:
         return None
@@ -30,13 +32,20 @@ def growth_of(costs: Mapping[int, int]) -> str | None:
     degree = _degree({size: costs[size] for size in upper})
     if degree is not None:
         return _NAMES[degree]
-    quarter, half = (min(costs, key=lambda size: abs(size - largest // part)) for part in (4, 2))
-    if costs[largest] <= _CONSTANT * costs[quarter]:
+    if costs[largest] <= _CONSTANT * costs[min(costs, key=lambda size: abs(size - largest // 4))]:
         return "1"
-    first, second = costs[half] - costs[quarter], costs[largest] - costs[half]
-    if first <= 0 or not quarter < half < largest:
+    name = _by_increments(costs, largest)
+    before = _by_increments(costs, largest // 2)
+    return name if name is None or before is None else min(name, before, key=_NAMES.index)
+
+
+def _by_increments(costs: Mapping[int, int], largest: int) -> str | None:
+    """Return how the costs grow up to the size that is nearest to `largest`."""
+    quarter, half, whole = (min(costs, key=lambda size: abs(size - largest // part)) for part in (4, 2, 1))
+    first, second = costs[half] - costs[quarter], costs[whole] - costs[half]
+    if first <= 0 or not quarter < half < whole:
         return None
-    ratio = second / first * (half - quarter) / (largest - half) * 2
+    ratio = second / first * (half - quarter) / (whole - half) * 2
     return next((name for name, (low, high) in _RATIOS.items() if low <= ratio <= high), None)
 
 

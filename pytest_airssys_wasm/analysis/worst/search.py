@@ -305,7 +305,9 @@ class _Search:
             idle = 0 if self._guest.runs > before else idle + 1
 
     def _growth(self) -> str | None:
-        """Return how the cost of the dearest shape grows, or of the beginnings of the arguments that evolved."""
+        """Return how the cost of the dearest shape grows, or that of evolved arguments of which ever fewer pieces are
+        kept.
+        """
         if not any(map(has_size, self._types)) or self._max_size < 4:
             return None
         best = self._pool[0]
@@ -313,7 +315,8 @@ class _Search:
 
         def measure(size: int) -> bool:
             make = best.make
-            done = self._run(shortened_each(self._types, best.arguments, size) if make is None else make(size))
+            smaller = shortened_each(self._types, best.arguments, size, is_thinned=True) if make is None else make(size)
+            done = self._run(smaller)
             if done.error is None:
                 costs[size] = done.fuel if self._measure == "fuel" else done.peak_memory_bytes
             return done.error is None

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     """A WIT type, or the name of a core value type."""
 
 BYTES = ListType(Primitive("u8"))
+_LONGEST_PIECE = 8
+"""The length of the pieces of which thinned arguments are made."""
 _RANGES = {
     **{f"u{bits}": (0, 2**bits) for bits in (8, 16, 32, 64)},
     **{f"{sign}{bits}": (-(2 ** (bits - 1)), 2 ** (bits - 1)) for sign in "si" for bits in (8, 16, 32, 64)},
@@ -159,39 +161,67 @@ def lowered(type_: AnyType, given: Any) -> Any:
     return bytes(given) if type_ == BYTES else given
 
 
-def shortened(type_: AnyType, given: Any, size: int) -> Any:
-    """Return a value cut to a size, in elements of lists and bytes of texts, whose ends are removed.
+def shortened(type_: AnyType, given: Any, size: int, *, is_thinned: bool = False) -> Any:
+    """Return a value cut to a size, in elements of lists and bytes of texts.
 
+    The ends of lists and texts are removed; if the value `is_thinned`, pieces between the pieces that are kept.
     Variants, options and results stay as they are if they are in a list or alone.
     """
-    if size_of(type_, given) <= size:
+    whole = size_of(type_, given)
+    if whole <= size:
         return given
+    size = max(0, size)
     match type_:
         case Primitive():
-            return given.encode()[: max(0, size)].decode("utf-8", "ignore")
+            text = given.encode()
+            return b"".join(_pieces(text, size) if is_thinned else [text[:size]]).decode("utf-8", "ignore")
         case ListType(element):
-            if not has_size(element):
-                return given[: max(0, size)]
-            kept, left = [], size
-            for one in given:
-                left -= 1 + size_of(element, one)
-                if left < 0:
-                    break
-                kept.append(one)
-            return kept
+            if is_thinned:
+                given = [one for piece in _pieces(given, len(given) * size // whole) for one in piece]
+            return given[:size] if not has_size(element) else _fitting(element, given, size)
         case TupleType(elements):
-            return shortened_each(elements, given, size)
+            return shortened_each(elements, given, size, is_thinned=is_thinned)
         case RecordType(fields):
             names, types = [name for name, _ in fields], [one for _, one in fields]
-            return dict(zip(names, shortened_each(types, [given[name] for name in names], size)))
+            cut = shortened_each(types, [given[name] for name in names], size, is_thinned=is_thinned)
+            return dict(zip(names, cut))
         case _:
             return given
 
 
-def shortened_each(types: Sequence[AnyType], given: Sequence[Any], size: int) -> tuple[Any, ...]:
-    """Return several values, all cut in the same proportion if they are over a size together."""
+def _pieces(given: Any, size: int) -> list[Any]:
+    """Return evenly spaced pieces of a sequence with a size together, its beginning and its end among them: long runs
+    become shorter in proportion, and short periods stay.
+    """
+    piece = max(1, min(_LONGEST_PIECE, size // 4))
+    count, more = divmod(size, piece)
+    if count < 2:
+        return [given[:size]]
+    last = len(given) - piece - more
+    starts = [number * last // (count - 1) // piece * piece for number in range(count - 1)]
+    return [*(given[start : start + piece] for start in starts), given[last:]]
+
+
+def _fitting(element: AnyType, given: Sequence[Any], size: int) -> list[Any]:
+    """Return the first elements that have a size together."""
+    kept: list[Any] = []
+    for one in given:
+        size -= 1 + size_of(element, one)
+        if size < 0:
+            break
+        kept.append(one)
+    return kept
+
+
+def shortened_each(
+    types: Sequence[AnyType], given: Sequence[Any], size: int, *, is_thinned: bool = False
+) -> tuple[Any, ...]:
+    """Return several values, all cut in the same proportion if they are over a size together; see `shortened`."""
     sizes = [*map(size_of, types, given)]
     whole = sum(sizes)
     if whole <= size:
         return tuple(given)
-    return tuple(shortened(type_, one, size * own // whole) for type_, one, own in zip(types, given, sizes))
+    return tuple(
+        shortened(type_, one, size * own // whole, is_thinned=is_thinned)
+        for type_, one, own in zip(types, given, sizes)
+    )

@@ -14,8 +14,8 @@ from pytest_airssys_wasm import (
     analysis,
 )
 from support.checkout import ROOT
-from support.law_guests import GUESTS, LIMITS, mismatches
 from support.kernels import EDIT, MORE, ONE_SIZE, TWO_SIZES, N, function, module, times, unrolled, when
+from support.law_guests import GUESTS, LIMITS, mismatches
 
 
 @pytest.fixture

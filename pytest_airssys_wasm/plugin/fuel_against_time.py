@@ -112,7 +112,7 @@ def lines_at_the_end(config: pytest.Config) -> Iterator[str]:
     for pair, text in found[:_MOST_LINES]:
         yield printable(f"wasm: {text}; {counted(pair.items, 'check or test', 'checks and tests')}")
     if len(found) > _MOST_LINES:
-        yield f"wasm: the same for {counted(len(found) - _MOST_LINES, 'other pair')} of limits"
+        yield f"wasm: and {counted(len(found) - _MOST_LINES, 'other pair')} of fuel limit and timeout"
     if found:
         yield f"wasm: {_speeds_text(config)} on this machine"
 
@@ -126,7 +126,7 @@ def _text(config: pytest.Config, pair: _Pair) -> str | None:
         return None
     longest_ms = pair.fuel / min(speeds.values())
     timeout = f"the timeout of {_limit('timeout_ms', pair)}"
-    lasts = f"{_limit('fuel', pair)} fuel lasts for about {_two_digits(longest_ms)} ms at most"
+    lasts = f"{_limit('fuel', pair)} lasts for about {_two_digits(longest_ms)} ms at most"
     if _ROOM * longest_ms <= pair.timeout_ms:
         return f"{lasts}, so {timeout} only ends guests that wait"
     return f"{lasts}, so {timeout} may come first on a slower or busier machine"
@@ -140,7 +140,7 @@ def _timeout_first(config: pytest.Config, pair: _Pair) -> str | None:
     if needed_ms <= pair.timeout_ms:
         return None
     return (
-        f"this machine takes about {_two_digits(needed_ms)} ms or more for {_limit('fuel', pair)} fuel, so the timeout "
+        f"this machine takes about {_two_digits(needed_ms)} ms or more for {_limit('fuel', pair)}, so the timeout "
         f"of {_limit('timeout_ms', pair)} comes first"
     )
 
@@ -159,8 +159,11 @@ def _measured(config: pytest.Config) -> dict[str, float]:
 
 
 def _limit(name: str, pair: _Pair) -> str:
-    value, origin = (pair.fuel, pair.origins[0]) if name == "fuel" else (pair.timeout_ms, pair.origins[1])
-    return limit_text(name, value) + (f" ({origin})" if origin else "")
+    if name == "fuel":
+        text, origin = f"{limit_text(name, pair.fuel)} fuel", pair.origins[0]
+    else:
+        text, origin = limit_text(name, pair.timeout_ms), pair.origins[1]
+    return f"{text} ({origin})" if origin else text
 
 
 def _speeds_text(config: pytest.Config) -> str:

@@ -7,7 +7,22 @@ tuples, which take a tenth of the time of dataclasses to make, and their annotat
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pytest_airssys_wasm.plugin.option_values import (
+    parse_command,
+    parse_duration_ms,
+    parse_fuel,
+    parse_fuzz,
+    parse_memory_range,
+    parse_report,
+    parse_scale,
+    parse_seed,
+    parse_size,
+    parse_tolerance,
+    parse_toml,
+    refuse,
+)
 
 if TYPE_CHECKING:
     import pytest
@@ -39,81 +54,6 @@ class Option(NamedTuple):
         return "--" + self.key.replace("_", "-")
 
 
-class Command(NamedTuple):
-    """A command line, and the folder in which it is to be run."""
-
-    words: tuple[str, ...]
-    folder: Path = Path()
-
-    def __str__(self) -> str:
-        import shlex
-
-        return shlex.join(self.words)
-
-
-def refuse(where: str, value: Any, wanted: str) -> NoReturn:
-    """Raise the `InvalidConfiguration` for a value that should be what `wanted` says."""
-    from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
-
-    raise InvalidConfiguration(where, value, wanted) from None
-
-
-def _parse_fuel(value: Any, where: str) -> int:
-    from pytest_airssys_wasm.runtime.budget.limits import parse_fuel
-
-    return parse_fuel(value, where)
-
-
-def _parse_size(value: Any, where: str) -> int:
-    from pytest_airssys_wasm.runtime.budget.limits import parse_size
-
-    return parse_size(value, where)
-
-
-def _parse_duration_ms(value: Any, where: str) -> float:
-    from pytest_airssys_wasm.runtime.budget.limits import parse_duration_ms
-
-    return parse_duration_ms(value, where)
-
-
-def _parse_command(value: Any, where: str) -> Command:
-    """Parse a command line, which is split as in a shell."""
-    import shlex
-
-    try:
-        words = tuple(shlex.split(str(value)))
-    except ValueError as error:
-        refuse(where, value, f"a command line ({error})")
-    if not words or "\0" in str(value):
-        refuse(where, value, "a command line")
-    return Command(words=words)
-
-
-def _parse_memory_range(value: Any, where: str) -> tuple[int, int]:
-    """Parse a range of sizes such as `512 KiB..4 MiB`."""
-    from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
-    from pytest_airssys_wasm.runtime.manifest.loading import parse_memory_range
-
-    try:
-        return parse_memory_range(value)
-    except InvalidConfiguration as error:
-        raise InvalidConfiguration(where, value, error.wanted) from None
-
-
-_MOST_SCALE = 1_000
-
-
-def _parse_scale(value: Any, where: str) -> float:
-    """Read a positive number such as `4` or `2.5`."""
-    try:
-        scale = float(value)
-    except ValueError:
-        scale = float("nan")
-    if not 0 < scale <= _MOST_SCALE:  # not a number is neither
-        refuse(where, value, f"a positive number such as 4 or 2.5, at most {_MOST_SCALE:,}")
-    return scale
-
-
 def _parse_choice(*choices: str) -> Callable[[Any, str], str]:
     """Return a parser that accepts one of these words."""
 
@@ -125,43 +65,6 @@ def _parse_choice(*choices: str) -> Callable[[Any, str], str]:
     return parse
 
 
-_FUZZ_PROFILES = ("off", "quick", "ci", "nightly")
-
-
-def _parse_fuzz(value: Any, where: str) -> str:
-    """Parse a profile of fuzzing: `off`, `quick`, `ci` or `nightly`. All but `off` need the extra `fuzz`."""
-    if value not in _FUZZ_PROFILES:
-        refuse(where, value, "off, quick, ci or nightly")
-    if value != "off":
-        from pytest_airssys_wasm.plugin.extras import missing_extra
-
-        if missing := missing_extra("fuzz"):
-            refuse(where, value, f"off, because it {missing}")
-    return str(value)
-
-
-def _parse_seed(value: Any, where: str) -> int:
-    """Parse a seed, a whole number from 0 to 2**64 - 1."""
-    from pytest_airssys_wasm.runtime.budget.limits import parse_count
-
-    return parse_count(value, where)
-
-
-def _parse_tolerance(value: Any, where: str) -> Any:
-    from pytest_airssys_wasm.analysis.snapshots.tolerance import parse_tolerance
-
-    return parse_tolerance(value, where)
-
-
-def _parse_report(value: Any, where: str) -> Path:
-    """Parse the path of a report, whose suffix must name a format."""
-    from pytest_airssys_wasm.reporting.write import check_path
-
-    path = Path(value).expanduser()
-    check_path(path, where)
-    return path
-
-
 def _parse_path(wanted: str) -> Callable[[Any, str], Path]:
     """Return a parser of paths. Messages say with `wanted` what the path should lead to."""
 
@@ -171,14 +74,6 @@ def _parse_path(wanted: str) -> Callable[[Any, str], Path]:
         return Path(value).expanduser()
 
     return parse
-
-
-def _parse_toml(value: Any, where: str) -> Path:
-    """Parse the path of a TOML file to be written, which must not be a manifest."""
-    path = Path(value).expanduser()
-    if path.suffix != ".toml" or path.name in ("Component.toml", "pyproject.toml"):
-        refuse(where, value, "the path of a .toml file to be written, which is not a Component.toml")
-    return path
 
 
 OPTIONS = (
@@ -218,7 +113,7 @@ OPTIONS = (
     Option(
         key="wasm_runtime",
         metavar="CMD",
-        parse=_parse_command,
+        parse=parse_command,
         help="Run the conformance suite against the runtime for which this command starts an adapter "
         "(docs/protocol.md).",
     ),
@@ -239,34 +134,34 @@ OPTIONS = (
     Option(
         key="wasm_patience_ms",
         metavar="N",
-        parse=_parse_duration_ms,
+        parse=parse_duration_ms,
         help="The longest time in ms (3000, '3 s') to wait for the adapter's answer to one request, even where the "
         "timeouts of a case allow more. Useful for a runtime that is known to hang.",
     ),
     Option(
         key="wasm_fuel",
         metavar="N",
-        parse=_parse_fuel,
+        parse=parse_fuel,
         help="The fuel limit of each execution, unless a marker sets one. The ini value gives way to a Component.toml.",
     ),
     Option(
         key="wasm_memory",
         metavar="SIZE",
-        parse=_parse_size,
+        parse=parse_size,
         help="The memory limit of each store (1048576, '1 MiB'), unless a marker sets one. The ini value gives way to "
         "a Component.toml. There is no default.",
     ),
     Option(
         key="wasm_timeout_ms",
         metavar="N",
-        parse=_parse_duration_ms,
+        parse=parse_duration_ms,
         help="The wall-clock limit of each execution in ms (100, '2 s'), unless a marker sets one. The ini value "
         "gives way to a Component.toml.",
     ),
     Option(
         key="wasm_timeout_scale",
         metavar="X",
-        parse=_parse_scale,
+        parse=parse_scale,
         help="Multiply every wall-clock timeout by X, for slow or busy machines: those of tests, checks and "
         "conformance cases, of compilations and of adapters. Fuel and memory do not change, and "
         "ceilings apply to timeouts before they are multiplied.",
@@ -289,7 +184,7 @@ OPTIONS = (
         key="wasm_report",
         metavar="FILE",
         is_list=True,
-        parse=_parse_report,
+        parse=parse_report,
         help="Write a report of all executions to this file, in the format of its suffix: .json, .md or .html. "
         "Repeatable.",
     ),
@@ -316,7 +211,7 @@ OPTIONS = (
     Option(
         key="wasm_fuel_tolerance",
         metavar="PCT",
-        parse=_parse_tolerance,
+        parse=parse_tolerance,
         help="The share in percent (2 or 0.5) by which the costs of a test may exceed those of the snapshot, unless "
         "its marker fuel_snapshot sets one (default: 0).",
     ),
@@ -337,7 +232,7 @@ OPTIONS = (
     Option(
         key="wasm_suggest_limits",
         metavar="FILE",
-        parse=_parse_toml,
+        parse=parse_toml,
         help="Write to this TOML file the smallest limits of fuel and memory with which the tests of each component "
         "end the same, and for each limit a test that ends otherwise with one unit less; also a timeout, the headroom, "
         "and what --wasm-laws and --wasm-fuzz have found. All executions of the tests are repeated at the end of the "
@@ -352,7 +247,7 @@ OPTIONS = (
     Option(
         key="wasm_fuzz",
         metavar="off|quick|ci|nightly",
-        parse=_parse_fuzz,
+        parse=parse_fuzz,
         help="Fuzz every component that is validated: call its exports with generated arguments, with sequences of "
         "calls, and under generated limits. quick takes seconds, ci at most a minute a component, nightly ten "
         "minutes (default: off). Needs the extra fuzz.",
@@ -360,14 +255,14 @@ OPTIONS = (
     Option(
         key="wasm_fuzz_seed",
         metavar="N",
-        parse=_parse_seed,
+        parse=parse_seed,
         help="Choose the generated inputs by a number. Without it, quick and ci have the same inputs in "
         "every run, and nightly has new ones.",
     ),
     Option(
         key="wasm_memory_range",
         has_flag=False,
-        parse=_parse_memory_range,
+        parse=parse_memory_range,
         help="The smallest and the largest max_bytes that a Component.toml may declare (default: '512 KiB..4 MiB').",
     ),
     Option(
@@ -378,19 +273,19 @@ OPTIONS = (
     Option(
         key="wasm_max_fuel",
         has_flag=False,
-        parse=_parse_fuel,
+        parse=parse_fuel,
         help="The highest fuel limit that any test may have.",
     ),
     Option(
         key="wasm_max_memory",
         has_flag=False,
-        parse=_parse_size,
+        parse=parse_size,
         help="The highest memory limit that any test may have.",
     ),
     Option(
         key="wasm_max_timeout_ms",
         has_flag=False,
-        parse=_parse_duration_ms,
+        parse=parse_duration_ms,
         help="The longest timeout in ms that any test may have.",
     ),
 )

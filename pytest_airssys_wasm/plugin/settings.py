@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from pytest_airssys_wasm.plugin.options import OPTIONS, Command, Option, refuse
+from pytest_airssys_wasm.plugin.option_values import Command, refuse
+from pytest_airssys_wasm.plugin.options import OPTIONS, Option
 
 if TYPE_CHECKING:
     from fractions import Fraction

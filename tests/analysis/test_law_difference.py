@@ -114,7 +114,7 @@ def test_fewer_and_more_sizes_are_told_and_are_neither_dearer_nor_cheaper():
     assert difference_text(less) == "it holds for 0 ≤ n ≤ 1,000, and held for 0 ≤ n ≤ 4,096"
     without = law_difference(wide, law((0, 4096, LINEAR), memory=None))
     assert without.has_less
-    assert difference_text(without) == "it has no memory any more"
+    assert difference_text(without) == "it says nothing about memory any more"
 
 
 def test_a_change_of_one_size_is_told_by_its_figures_and_of_many_ranges_the_widest():

@@ -52,11 +52,11 @@ def author(guest):
 
 
 OF_THE_MANIFEST = (
-    "1,000,000,000,000,000 (max_fuel of Component.toml) fuel, so the timeout of 20,000 ms (timeout_ms of Component.toml) "
+    "1,000,000,000,000,000 fuel (max_fuel of Component.toml), so the timeout of 20,000 ms (timeout_ms of Component.toml) "
     "comes first; "
 )
 OF_THE_MARKERS = (
-    "7,000,000,000,000 (marker fuel) fuel, so the timeout of 30,000 ms (marker timeout_ms) comes first; 1 check or test"
+    "7,000,000,000,000 fuel (marker fuel), so the timeout of 30,000 ms (marker timeout_ms) comes first; 1 check or test"
 )
 
 
@@ -97,7 +97,7 @@ def test_the_summary_says_of_all_limits_which_of_them_comes_first(author):
         Component_toml=MANIFEST.format(fuel=100_000, timeout_ms=20_000), test_a=TESTS.partition("@pytest.mark")[0]
     )
     assert (
-        "\nwasm: 100,000 (max_fuel of Component.toml) fuel lasts for about 0.2 ms at most, so the timeout of 20,000 ms "
+        "\nwasm: 100,000 fuel (max_fuel of Component.toml) lasts for about 0.2 ms at most, so the timeout of 20,000 ms "
         "(timeout_ms of Component.toml) only ends guests that wait; 2 checks and tests\n"
     ) in author.run("--wasm-summary").text
     author.write(Component_toml=MANIFEST.format(fuel=5_000_000_000, timeout_ms=20_000))
@@ -119,7 +119,7 @@ def test_of_many_pairs_only_some_are_told(author):
     )
     ran = author.run()
     assert len(notes(ran)) == 5
-    assert "wasm: the same for 3 other pairs of limits" in ran.text
+    assert "wasm: and 3 other pairs of fuel limit and timeout" in ran.text
 
 
 def test_a_machine_that_cannot_be_measured_has_no_note(author):

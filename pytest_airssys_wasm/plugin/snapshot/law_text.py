@@ -42,7 +42,8 @@ def difference_text(difference: LawDifference) -> str:
         if before.ranges_text != after.ranges_text:
             parts.append(f"it holds for {after.ranges_text}, and held for {before.ranges_text}")
         if (before.memory_text is None) is not (after.memory_text is None):
-            parts.append("it has no memory any more" if after.memory_text is None else "it has the memory, too")
+            is_lost = after.memory_text is None
+            parts.append("it says nothing about memory any more" if is_lost else "it now has the memory, too")
     return printable("; ".join(parts) or "unchanged")
 
 

@@ -28,8 +28,8 @@ def test_a_few_points_contradict_no_law(engine):
 
 
 @pytest.mark.slow
-def test_a_few_planted_changes_are_told_as_what_they_are():
-    assert snapshots.edits(4).wrong == ()
+def test_a_few_planted_changes_are_told_as_what_they_are(forks):
+    assert snapshots.edits(4, forks).wrong == ()
 
 
 @pytest.mark.slow

@@ -131,7 +131,7 @@ def pairs(trials: int, pythons: Sequence[Path]) -> Claim:
         ]
         first: bytes | None = None
         for number in range(trials):
-            if number == trials // 2:
+            if number == (trials + 1) // 2:
                 stack.enter_context(busy_cores())
             for option, (python, options, is_shuffled) in zip(("update", "check"), chance.sample(ways, 2)):
                 if option == "update":

@@ -176,11 +176,6 @@ class _Trial:
     is_at_ceiling: bool
     """Whether a ceiling made the limit of the run lower, or left no room for a run."""
 
-    @property
-    def has_returned(self) -> bool:
-        """Whether the call returned."""
-        return self.done is not None and self.done.error is None
-
 
 class _Search:
     """The search for the limit that is to blame for one error."""
@@ -202,25 +197,40 @@ class _Search:
         """Return the limit, and what the call needs."""
         name = limit_of(self._error)
         trial = self._silent() if name is None else self._lifted(name)
-        done = None if trial is None else trial.done
-        stopped_by = None if done is None else first_host_call(done)
-        fields: dict[str, Any] = {"limit": None, "given": None, "tried": None, "timeout_ms": None, "needed": None}
-        if trial is not None:
-            fields["limit"], fields["given"] = trial.name, getattr(self._failed.limits, trial.name)
-        if trial is not None and trial.done is not None:
-            fields["tried"], fields["timeout_ms"] = getattr(trial.limits, trial.name), trial.limits.timeout_ms
-            fields["needed"] = self._needed(trial, trial.done) if trial.has_returned else None
-        return Blame(
-            **fields,
-            is_at_ceiling=trial is not None and trial.is_at_ceiling,
-            verdict=self._error.verdict if done is None else done.verdict,
-            first_host_call=stopped_by,
-            used_until_then=amount_used(done, trial.name) if done and trial and stopped_by else None,
+        found = Blame(
+            limit=None,
+            given=None,
+            tried=None,
+            is_at_ceiling=False,
+            timeout_ms=None,
+            needed=None,
+            verdict=self._error.verdict,
+            first_host_call=None,
+            used_until_then=None,
             fuel_at_trap=self._fuel_at_trap(),
             was_fuel_lost=self._was_fuel_lost,
-            slowed_by=self._slowed_by(done) if self._error.verdict is Verdict.TIMEOUT else None,
-            executions=self._failed.runs,
-            is_complete=self._is_complete,
+            slowed_by=self._slowed_by(None if trial is None else trial.done),
+            executions=0,
+            is_complete=True,
+        )
+        if trial is not None:
+            given = getattr(self._failed.limits, trial.name)
+            found = replace(found, limit=trial.name, given=given, is_at_ceiling=trial.is_at_ceiling)
+            if trial.done is not None:
+                found = self._tried(found, trial, trial.done)
+        return replace(found, executions=self._failed.runs, is_complete=self._is_complete)
+
+    def _tried(self, found: Blame, trial: _Trial, done: Rerun) -> Blame:
+        """Add what the run with the limit lifted has shown."""
+        stopped_by = first_host_call(done)
+        return replace(
+            found,
+            tried=getattr(trial.limits, trial.name),
+            timeout_ms=trial.limits.timeout_ms,
+            needed=self._needed(trial, done) if done.error is None else None,
+            verdict=done.verdict,
+            first_host_call=stopped_by,
+            used_until_then=None if stopped_by is None else amount_used(done, trial.name),
         )
 
     def _lifted(self, name: str) -> _Trial:
@@ -230,14 +240,17 @@ class _Search:
         if not is_more(limits, self._failed.limits, name):
             return _Trial(name=name, limits=limits, done=None, is_at_ceiling=True)
         limits = self._in_time(limits)
-        done = self._run(limits) if is_more(limits, self._failed.limits, name) else None
-        return _Trial(name=name, limits=limits, done=done, is_at_ceiling=is_at_ceiling)
+        if not is_more(limits, self._failed.limits, name):  # a timeout, and too little time for a longer one
+            self._is_complete = False
+            return _Trial(name=name, limits=limits, done=None, is_at_ceiling=False)
+        return _Trial(name=name, limits=limits, done=self._run(limits), is_at_ceiling=is_at_ceiling)
 
     def _silent(self) -> _Trial | None:
         """Return the run that returned without one limit, of a call that failed without naming one."""
         if self._error.verdict not in (Verdict.TRAP, Verdict.EXIT):
             return None
-        return next((trial for trial in map(self._lifted, _SILENT) if trial.has_returned), None)
+        trials = map(self._lifted, _SILENT)
+        return next((trial for trial in trials if trial.done is not None and trial.done.error is None), None)
 
     def _in_time(self, limits: ResourceLimits) -> ResourceLimits:
         """Return limits whose timeout is not after the end of the search."""
@@ -303,7 +316,7 @@ class _Search:
     def _slowed_by(self, again: Rerun | None) -> Literal["fuel", "host", "machine"] | None:
         """Return what took the time: the guest had the processor, or it waited for the host, or for the machine."""
         usage = self._error.usage
-        if usage is None:
+        if usage is None or self._error.verdict is not Verdict.TIMEOUT:
             return None
         if usage.host_ms > usage.wall_ms / 2:
             return "host"

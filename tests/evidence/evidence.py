@@ -22,6 +22,7 @@ if __name__ == "__main__":
 
 from evidence import laws, profiles, snapshots
 from pytest_airssys_wasm import WasmEngine
+from support.fork_server import Forks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -63,7 +64,9 @@ def _count(options: argparse.Namespace, trials: int) -> int:
 
 
 def _edits(options: argparse.Namespace) -> Iterator[Claim]:
-    yield snapshots.edits(_count(options, 200))
+    forks = Forks()
+    yield snapshots.edits(_count(options, 200), forks)
+    forks.close()
 
 
 def _pairs(options: argparse.Namespace) -> Iterator[Claim]:

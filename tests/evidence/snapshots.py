@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import random
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,9 +17,12 @@ from evidence.claim import Claim
 from evidence.planted import EDITS, Project
 from steadiness.steadiness import busy_cores
 from support.checkout import ROOT
+from support.fork_server import plain_environment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from support.fork_server import Forks
 
 NAME = ".fuel-snapshot.json"
 _LINE = re.compile(
@@ -35,10 +36,11 @@ def pytest_collection_modifyitems(items):
     if "SHUFFLED" in os.environ:
         random.Random(os.environ["SHUFFLED"]).shuffle(items)
 """
+_MOST_S = 300
 _WAYS = ("-n1", "--wasm-isolation=process", "shuffled", "")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Ran:
     """The end of a run of pytest."""
 
@@ -58,26 +60,19 @@ def _number(text: str) -> int:
     return int(text.replace(",", ""))
 
 
-def run(folder: Path, *arguments: str, python: Path = Path(sys.executable), shuffled: int | None = None) -> Ran:
-    """Run pytest in a folder."""
-    others = {"CI", "BUILD_NUMBER", "PYTEST_ADDOPTS"}
-    environment = {key: value for key, value in os.environ.items() if key not in others} | {"COLUMNS": "200"}
+def _arguments(*arguments: str) -> list[str]:
+    """Return the arguments for pytest, without plugins of others, which take a second to import in each process."""
+    return ["-pxdist", "-pairssys_wasm", "-pno:cacheprovider", *arguments]
+
+
+def _environment(shuffled: int | None) -> dict[str, str]:
+    more = {"COLUMNS": "200", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     if shuffled is not None:
-        environment["SHUFFLED"] = str(shuffled)
-    plugins = ("-pno:randomly", "-pno:asyncio", "-pno:cacheprovider")
-    done = subprocess.run(
-        [str(python), "-m", "pytest", *plugins, *arguments],
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    return Ran(status=done.returncode, text=done.stdout)
+        more["SHUFFLED"] = str(shuffled)
+    return {**plain_environment(), **more}
 
 
-def edits(trials: int) -> Claim:
+def edits(trials: int, forks: Forks) -> Claim:
     """Plant changes in a project whose costs were recorded, and compare what a check tells with what was changed."""
     wrong: list[str] = []
     with tempfile.TemporaryDirectory() as scratch:
@@ -85,6 +80,11 @@ def edits(trials: int) -> Claim:
         project = Project()
         project.write(recorded)
         recorded.joinpath("conftest.py").write_text(_CONFTEST)
+
+        def run(folder: Path, *arguments: str, shuffled: int | None = None) -> Ran:
+            environment = _environment(shuffled)
+            return Ran(*forks.run(_arguments(*arguments), cwd=folder, environment=environment, timeout_s=_MOST_S))
+
         ran = run(recorded, "--wasm-fuel-snapshot=update")
         if ran.status:
             return Claim(text="a project is recorded", trials=1, wrong=(ran.text,))
@@ -131,17 +131,22 @@ def pairs(trials: int, pythons: Sequence[Path]) -> Claim:
         ]
         first: bytes | None = None
         for number in range(trials):
-            if number == trials // 2:
+            if number == (trials + 1) // 2:
                 stack.enter_context(busy_cores())
             for option, (python, options, is_shuffled) in zip(("update", "check"), chance.sample(ways, 2)):
                 if option == "update":
                     folder.joinpath(NAME).unlink(missing_ok=True)
-                ran = run(
-                    folder,
-                    *("--airssys-wasm", "--wasm-conformance=never", ".", f"--wasm-fuel-snapshot={option}", *options),
-                    python=python,
-                    shuffled=number if is_shuffled else None,
+                arguments = ("--airssys-wasm", "--wasm-conformance=never", ".", *options)
+                done = subprocess.run(
+                    [str(python), "-m", "pytest", *_arguments(*arguments, f"--wasm-fuel-snapshot={option}")],
+                    cwd=folder,
+                    env=_environment(number if is_shuffled else None),
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    text=True,
+                    check=False,
                 )
+                ran = Ran(done.returncode, done.stdout)
                 way = f"{number}, {option} by {python} {' '.join(options)}{' shuffled' if is_shuffled else ''}"
                 content = folder.joinpath(NAME).read_bytes() if folder.joinpath(NAME).exists() else b""
                 first = first or content

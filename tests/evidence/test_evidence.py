@@ -12,6 +12,7 @@ from evidence import laws, profiles, snapshots
 from evidence.claim import Claim
 from evidence.evidence import CLAIMS, main
 from evidence.planted import EDITS, KERNELS, Project
+from support.kernels import EDIT, N, function, module, times
 
 
 @pytest.mark.slow
@@ -21,15 +22,23 @@ def test_a_few_trials_show_no_fault(engine, make):
     assert (claim.trials, claim.wrong) == (3, ())
 
 
-@pytest.mark.slow
-def test_a_few_points_contradict_no_law(engine):
-    for of_some in (laws.of_kernels, laws.of_guests):
-        assert of_some(engine, 2).wrong == ()
+def test_a_guest_without_a_law_is_counted(engine, tmp_path, monkeypatch):
+    guest = tmp_path / "chaos.wat"
+    mixed = f"(i32.mul {N} (i32.const 0x9E3779B1))"
+    guest.write_text(
+        module(
+            function(times(f"(i32.and (i32.xor {mixed} (i32.shr_u {mixed} (i32.const 13))) (i32.const 1023))", EDIT))
+        )
+    )
+    monkeypatch.setattr(laws, "GUESTS", {})
+    claim = laws.of_guests(engine, 1, [(guest, "f")])
+    assert len(claim.wrong) == 1
+    assert claim.wrong[0].startswith("chaos.wat f has no law: ")
 
 
 @pytest.mark.slow
-def test_a_few_planted_changes_are_told_as_what_they_are():
-    assert snapshots.edits(4).wrong == ()
+def test_a_few_planted_changes_are_told_as_what_they_are(forks):
+    assert snapshots.edits(4, forks).wrong == ()
 
 
 @pytest.mark.slow

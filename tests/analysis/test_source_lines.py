@@ -55,6 +55,12 @@ def test_functions_that_the_linker_removed_do_not_lend_their_lines(engine):
     assert texts(source_lines(error)) == ["src/t.c:11", "src/t.c:21"]
 
 
+@pytest.mark.parametrize(("rows", "lines"), [([(2, 10), (3, 0)], "10"), ([(1, 9), (2, 0)], None)])
+def test_code_that_the_compiler_added_has_the_line_before_it_in_the_same_function(engine, rows, lines):
+    error = trap_of(engine, debug_info.module(debug_info.dwarf(debug_info.rows([*rows, (6, 0), (7, 21)], 9))))
+    assert texts(source_lines(error)) == [lines and f"src/t.c:{lines}", "src/t.c:21"]
+
+
 def test_functions_that_are_imported_are_counted_and_names_may_be_missing(engine):
     host = HostFunctions()
     host.register("env#f", lambda: None)
@@ -126,7 +132,7 @@ def test_a_reader_has_one_budget_of_time_for_all_guests(engine):
 def test_information_that_is_too_large_is_not_read(monkeypatch):
     monkeypatch.setattr(reading, "MOST_BYTES", 10)
     with pytest.raises(UnknownLines, match="11 bytes of debugging information, and at most 10 are read"):
-        read_lines({".debug_line": b"x" * 11}, [1], time_s=1)
+        read_lines({".debug_line": b"x" * 11}, {1: 1}, time_s=1)
 
 
 def source_map(*places):

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from itertools import zip_longest
+from itertools import groupby, islice, zip_longest
 from typing import TYPE_CHECKING
 
 import pytest
@@ -206,9 +206,11 @@ def _frame_lines(error: WasmError, config: pytest.Config) -> Iterator[str]:
         lines = found.lines
         obstacles += [printable(found.obstacle)] if found.obstacle else []
     yield "guest frames, innermost first:"
-    for frame, line in zip_longest(error.frames[:_MAX_FRAMES], lines[:_MAX_FRAMES]):
+    shown = groupby(islice(zip_longest(error.frames, lines), _MAX_FRAMES))
+    for (frame, line), repeated in shown:
         place = f"0x{frame.offset:x}" if line is None else f"{_cut_before(str(line))} (0x{frame.offset:x})"
-        yield f"  {_cut(str(frame))} at {place}"
+        times = sum(1 for _ in repeated)
+        yield f"  {_cut(str(frame))} at {place}" + (f", {times} times" if times > 1 else "")
         for caller in () if line is None else line.inlined_at[:_MAX_INLINED]:
             yield f"    inlined at {_cut_before(str(caller))}"
     if len(error.frames) > _MAX_FRAMES:

@@ -50,6 +50,13 @@ def test_information_that_cannot_be_read_is_a_line_and_the_frames_stay(project):
     ), text
 
 
+def test_equal_frames_of_a_recursion_take_one_line_with_their_number(project):
+    code = '(func $run (export "run") (if (i32.eqz (i32.const 0)) (then (call $run))))'
+    write_guest(project, {}, code=code)
+    text = project.run("--wasm-fuel=100").text
+    assert re.search(r"innermost first:\n  m!run at 0x\w+\n  m!run at 0x\w+, \d\d times\n", text), text
+
+
 SAYING = r"""
   (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
   (memory (export "memory") 1)

@@ -35,6 +35,10 @@ _REMEDIES = {
 }
 
 
+_SAID = "read what the guest wrote to stderr before it trapped"
+"""The remedy for a trap after output to stderr, where languages write why a program ends."""
+
+
 class Unfit(Exception):
     """The error for a fault in the component, or in the declarations of its manifest."""
 
@@ -67,6 +71,8 @@ def remedy(error: WasmError, origins: Mapping[str, str]) -> str:
     if error.verdict in _LIMITS:
         limit, text = _LIMITS[error.verdict]
         return text.format(raise_it=raise_limit(limit, origins))
+    if error.verdict is Verdict.TRAP and error.stderr:
+        return _SAID
     return _REMEDIES[error.verdict]
 
 

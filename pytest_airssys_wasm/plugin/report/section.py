@@ -40,6 +40,10 @@ _LEAST_WAIT_MS = 5.0
 """The minimum time without a processor that is shown, in milliseconds. Every thread waits for some time."""
 _RERUNS_OF_A_FAILURE_S = 3.0
 """The time in seconds that re-runs may take that find out which limit is to blame for a failure."""
+_GROWTHS_OF_A_FAILURE_S = 1.0
+"""The time in seconds that re-runs may take that find the growths of memory before a failure."""
+_BAR = 16
+"""The number of characters of a bar that stands for the whole memory limit."""
 _RERUNS_S = 10.0
 """The time in seconds that all re-runs of a session may take together."""
 _RERUNS_SPENT_S = pytest.StashKey[float]()
@@ -102,6 +106,7 @@ def _lines(item: pytest.Item, error: WasmError | None) -> Iterator[str]:
     store = item.stash.get(STORE, None)
     if error is not None and (error.call is not None or store is not None):
         yield from _error_lines(error, item.config, _origins(item, error))
+        yield from _growth_lines(error, item.config)
         # First what the guest says itself: an interpreter writes the traceback of its program to stderr, and the frames
         # are those of the interpreter.
         yield from _output_lines(error.stdout, error.stderr)
@@ -191,6 +196,40 @@ def _error_lines(error: WasmError, config: pytest.Config, origins: Mapping[str, 
     with telling(lambda mishap: found.append(f"unknown: it could not be run again: {mishap}")):
         found.extend(_blame(config, error))
     yield from (f"blame    {text}" for text in found)
+
+
+def _growth_lines(error: WasmError, config: pytest.Config) -> Iterator[str]:
+    """Yield the growths of memory in a call of which the limit refused one, as bars up to the limit."""
+    usage, spent_s = error.usage, config.stash.get(_RERUNS_SPENT_S, 0.0)
+    if usage is None or error.call is None or not usage.denied_growths or spent_s >= _RERUNS_S:
+        return
+    from pytest_airssys_wasm.analysis.errors import CannotRepeat
+    from pytest_airssys_wasm.analysis.growths import memory_growths
+
+    started = monotonic()
+    try:
+        time_s = min(_GROWTHS_OF_A_FAILURE_S, _RERUNS_S - spent_s)
+        found = memory_growths(error, ceilings=config.stash[SETTINGS].ceilings, time_s=time_s)
+    except CannotRepeat:
+        return  # which the line `blame` has told
+    finally:
+        config.stash[_RERUNS_SPENT_S] = spent_s + monotonic() - started
+    yield f"growths of memory, up to the limit of {size(usage.memory_limit_bytes)}:"
+    yield _growth_line(found.initial_bytes, usage.memory_limit_bytes, "at first")
+    for growth in found.growths:
+        names = " < ".join(_cut(frame.function or "<unnamed>") for frame in growth.frames[:3])
+        where = f"with {growth.fuel:,} fuel" + (f", in {names}" if names else "")
+        if growth.memory_bytes is not None:
+            yield _growth_line(growth.memory_bytes, usage.memory_limit_bytes, where)
+        if growth.refused:
+            yield f"  {'refused' + f' {growth.refused:,} times' * (growth.refused > 1):<{_BAR + 12}} {where}"
+    if not found.is_complete:
+        yield "  … and more"
+
+
+def _growth_line(memory_bytes: int, limit_bytes: int, where: str) -> str:
+    bar = "█" * max(1, round(_BAR * memory_bytes / max(1, limit_bytes))) if memory_bytes else ""
+    return f"  {bar:<{_BAR}} {size(memory_bytes):>11} {where}"
 
 
 def _frame_lines(error: WasmError, config: pytest.Config) -> Iterator[str]:

@@ -88,6 +88,23 @@ def test_a_refused_growth_is_told(guest):
     assert "1 growth refused" in told
 
 
+def test_the_growths_before_a_refused_one_are_bars(guest):
+    guest.write(
+        test_a=HEAD
+        + """
+def test_refused(wasm_engine, wasm_limits):
+    wasm_engine.execute(wasm_engine.load("kernels.wat"), "must-grow", 100, limits=wasm_limits)
+"""
+    )
+    text = guest.run().text
+    assert re.search(
+        r"^growths of memory, up to the limit of 1 MiB:\n  █ +64 KiB at first\n"
+        r"  refused +with \d fuel, in .+\n(?:guest frames|rerun)",
+        text,
+        re.MULTILINE,
+    ), text
+
+
 def test_a_failed_assertion_shows_the_last_execution_and_what_the_guest_wrote(guest):
     guest.write(
         test_a=HEAD

@@ -199,7 +199,7 @@ def _error_lines(error: WasmError, config: pytest.Config, origins: Mapping[str, 
 
 
 def _growth_lines(error: WasmError, config: pytest.Config) -> Iterator[str]:
-    """Yield the growths of memory in a call of which the limit refused one, as bars up to the limit."""
+    """Yield the growths of memory in a call, as bars up to the limit, if the limit refused one after some others."""
     usage, spent_s = error.usage, config.stash.get(_RERUNS_SPENT_S, 0.0)
     if usage is None or error.call is None or not usage.denied_growths or spent_s >= _RERUNS_S:
         return
@@ -214,6 +214,8 @@ def _growth_lines(error: WasmError, config: pytest.Config) -> Iterator[str]:
         return  # which the line `blame` has told
     finally:
         config.stash[_RERUNS_SPENT_S] = spent_s + monotonic() - started
+    if all(growth.memory_bytes is None for growth in found.growths):
+        return
     yield f"growths of memory, up to the limit of {size(usage.memory_limit_bytes)}:"
     yield _growth_line(found.initial_bytes, usage.memory_limit_bytes, "at first")
     for growth in found.growths:

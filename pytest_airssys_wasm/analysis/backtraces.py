@@ -72,20 +72,23 @@ class SourceLineReader:
         All are `None` if the error is a copy, or if the guest has no debugging information.
         """
         repetition = repetition_of(error.call)
-        if repetition is None or not error.frames:
+        if repetition is None:
             return SourceLines(lines=(None,) * len(error.frames))
-        component = repetition.component
+        return self.lines_in(repetition.component, error.frames)
+
+    def lines_in(self, component: Component, frames: Sequence[Frame]) -> SourceLines:
+        """Return the source lines of frames of a guest. All are `None` if it has no debugging information."""
         known = self._known.setdefault(component, {})
-        if component not in self._obstacles:
-            unknown = [frame for frame in error.frames if frame.offset not in known]
+        unknown = [frame for frame in frames if frame.offset not in known]
+        if unknown and component not in self._obstacles:
             try:
-                known.update(self._read(component, unknown) if unknown else ())
+                known.update(self._read(component, unknown))
             except UnknownLines as obstacle:
                 self._obstacles[component] = str(obstacle)
             except UnfitHost as obstacle:
                 self._obstacles[component] = f"no process can be started to read it ({obstacle})"
         return SourceLines(
-            lines=tuple(known.get(frame.offset) for frame in error.frames), obstacle=self._obstacles.get(component)
+            lines=tuple(known.get(frame.offset) for frame in frames), obstacle=self._obstacles.get(component)
         )
 
     def _read(self, component: Component, frames: Sequence[Frame]) -> dict[int, SourceLine | None]:

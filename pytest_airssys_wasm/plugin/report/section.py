@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from pytest_airssys_wasm.analysis.backtraces import SourceLine, SourceLineReader
+    from pytest_airssys_wasm.analysis.growths import MemoryGrowths
+    from pytest_airssys_wasm.runtime.base.outcome import Frame
     from pytest_airssys_wasm.runtime.base.usage import Usage
     from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
     from pytest_airssys_wasm.runtime.store.store import LimitedStore
@@ -42,6 +44,8 @@ _RERUNS_OF_A_FAILURE_S = 3.0
 """The time in seconds that re-runs may take that find out which limit is to blame for a failure."""
 _GROWTHS_OF_A_FAILURE_S = 1.0
 """The time in seconds that re-runs may take that find the growths of memory before a failure."""
+_GROWTH_FRAMES = 3
+"""The number of functions that are shown of each growth of memory."""
 _BAR = 16
 """The number of characters of a bar that stands for the whole memory limit."""
 _RERUNS_S = 10.0
@@ -216,10 +220,11 @@ def _growth_lines(error: WasmError, config: pytest.Config) -> Iterator[str]:
         config.stash[_RERUNS_SPENT_S] = spent_s + monotonic() - started
     if all(growth.memory_bytes is None for growth in found.growths):
         return
+    functions = _functions_of(found, error, config)
     yield f"growths of memory, up to the limit of {size(usage.memory_limit_bytes)}:"
     yield _growth_line(found.initial_bytes, usage.memory_limit_bytes, "at first")
     for growth in found.growths:
-        names = " < ".join(_cut(frame.function or "<unnamed>") for frame in growth.frames[:3])
+        names = " < ".join(map(functions.__getitem__, growth.frames[:_GROWTH_FRAMES]))
         where = f"with {growth.fuel:,} fuel" + (f", in {names}" if names else "")
         if growth.memory_bytes is not None:
             yield _growth_line(growth.memory_bytes, usage.memory_limit_bytes, where)
@@ -227,6 +232,23 @@ def _growth_lines(error: WasmError, config: pytest.Config) -> Iterator[str]:
             yield f"  {'refused' + f' {growth.refused:,} times' * (growth.refused > 1):<{_BAR + 12}} {where}"
     if not found.is_complete:
         yield "  … and more"
+
+
+def _functions_of(found: MemoryGrowths, error: WasmError, config: pytest.Config) -> Mapping[Frame, str]:
+    """Return the name of the function of each frame, with its source line where that is known."""
+    from pytest_airssys_wasm.analysis.backtraces import SourceLineReader
+    from pytest_airssys_wasm.runtime.store.repetition import repetition_of
+
+    frames = [*dict.fromkeys(frame for growth in found.growths for frame in growth.frames[:_GROWTH_FRAMES])]
+    repetition = repetition_of(error.call)
+    lines: Sequence[SourceLine | None] = ()
+    if repetition is not None:
+        reader = config.stash.setdefault(_SOURCE_LINES, SourceLineReader())
+        lines = reader.lines_in(repetition.component, frames).lines
+    return {
+        frame: _cut(frame.function or "<unnamed>") + ("" if line is None else f" ({_cut_before(str(line))})")
+        for frame, line in zip_longest(frames, lines)
+    }
 
 
 def _growth_line(memory_bytes: int, limit_bytes: int, where: str) -> str:

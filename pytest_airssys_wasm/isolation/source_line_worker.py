@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Place = tuple[str, int]
     """The path of a source file as the compiler was given it, and a line from 1."""
 
-_UNUSED = frozenset([0, 0xFFFFFFFF, 0xFFFFFFFE])
+_UNUSED = frozenset([0, 0xFFFFFFFF, 0xFFFFFFFE, 2**64 - 1, 2**64 - 2])
 """The addresses that linkers give to functions that they removed. At 0 there is the number of functions, not code."""
 _NEEDED = ("info", "abbrev", "line")
 _DIGITS = {

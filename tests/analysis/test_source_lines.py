@@ -11,6 +11,7 @@ from pytest_airssys_wasm.analysis import backtraces
 from pytest_airssys_wasm.analysis.backtraces import SourceLineReader, source_lines
 from pytest_airssys_wasm.isolation import source_lines as reading
 from pytest_airssys_wasm.isolation.source_lines import UnknownLines, read_lines
+from pytest_airssys_wasm.runtime.errors import UnfitHost
 from support import debug_info
 
 LIMITS = ResourceLimits(fuel=1_000, memory="1 MiB", timeout_ms=20_000)
@@ -127,6 +128,16 @@ def test_a_reader_has_one_budget_of_time_for_all_guests(engine):
     reader = SourceLineReader(time_s=0)
     found = reader.lines_of(trap_of(engine, debug_info.module(debug_info.dwarf())))
     assert found.obstacle == "reading debugging information has taken too long in this session"
+
+
+def test_a_machine_that_cannot_start_a_process_costs_only_the_lines(engine, monkeypatch):
+    def unfit(*_, **__):
+        raise UnfitHost("threads", 1, "room for one more")
+
+    monkeypatch.setattr(reading, "spawn", unfit)
+    found = source_lines(trap_of(engine, debug_info.module(debug_info.dwarf())))
+    assert texts(found) == [None, None]
+    assert found.obstacle == "no process can be started to read it (threads: expected room for one more, got 1)"
 
 
 def test_information_that_is_too_large_is_not_read(monkeypatch):

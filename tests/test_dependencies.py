@@ -78,7 +78,7 @@ def test_jinja2_escapes_and_is_strict_where_the_report_asks_for_it():
 def test_pyelftools_reads_sections_that_no_elf_file_has(version):
     from pytest_airssys_wasm.isolation.source_line_worker import Dwarf
 
-    dwarf = Dwarf(debug_info.dwarf(version=version, inlined=7), [3, 7])
+    dwarf = Dwarf(debug_info.dwarf(version=version, inlined=7), {3: 2, 7: 6})
     assert dwarf.lines() == {3: ("src/t.c", 11), 7: ("src/t.c", 21)}
     assert dwarf.inlined(10) == {7: [("src/t.c", 30), ("src/t.c", 31)]}
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.analysis.blaming import Blame, blame
     from pytest_airssys_wasm.analysis.errors import CannotRepeat, NoLaw
     from pytest_airssys_wasm.analysis.fuel_profile import Profile, profile
+    from pytest_airssys_wasm.analysis.growths import MemoryGrowth, MemoryGrowths, memory_growths
     from pytest_airssys_wasm.analysis.laws.cost_law import cost_law
     from pytest_airssys_wasm.analysis.laws.law import CostLaw
     from pytest_airssys_wasm.analysis.tightest import TightestLimits, tightest_limits
@@ -26,6 +27,7 @@ _MODULE_OF = {
         "backtraces": ("SourceLine", "SourceLines", "source_lines"),
         "blaming": ("Blame", "blame"),
         "errors": ("CannotRepeat", "NoLaw"),
+        "growths": ("MemoryGrowth", "MemoryGrowths", "memory_growths"),
         "laws.cost_law": ("cost_law",),
         "laws.law": ("CostLaw",),
         "worst.search": ("WorstCase", "worst_case"),
@@ -39,6 +41,8 @@ __all__ = [
     "Blame",
     "CannotRepeat",
     "CostLaw",
+    "MemoryGrowth",
+    "MemoryGrowths",
     "NoLaw",
     "Profile",
     "SourceLine",
@@ -47,6 +51,7 @@ __all__ = [
     "WorstCase",
     "blame",
     "cost_law",
+    "memory_growths",
     "profile",
     "source_lines",
     "tightest_limits",

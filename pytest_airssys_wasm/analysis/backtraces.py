@@ -13,7 +13,7 @@ from pytest_airssys_wasm.runtime.base.originals import monotonic
 from pytest_airssys_wasm.runtime.base.printable import printable
 from pytest_airssys_wasm.runtime.base.regular_files import GUEST_BYTES, read_regular
 from pytest_airssys_wasm.runtime.binary.byte_reader import Malformed, Reader
-from pytest_airssys_wasm.runtime.binary.code_modules import CodeModule, code_modules
+from pytest_airssys_wasm.runtime.binary.code_modules import CodeFunction, CodeModule, code_modules
 from pytest_airssys_wasm.runtime.errors import UnfitHost
 from pytest_airssys_wasm.runtime.store.repetition import repetition_of
 
@@ -72,26 +72,30 @@ class SourceLineReader:
         All are `None` if the error is a copy, or if the guest has no debugging information.
         """
         repetition = repetition_of(error.call)
-        if repetition is None or not error.frames:
+        if repetition is None:
             return SourceLines(lines=(None,) * len(error.frames))
-        component = repetition.component
+        return self.lines_in(repetition.component, error.frames)
+
+    def lines_in(self, component: Component, frames: Sequence[Frame]) -> SourceLines:
+        """Return the source lines of frames of a guest. All are `None` if it has no debugging information."""
         known = self._known.setdefault(component, {})
-        if component not in self._obstacles:
-            unknown = [frame for frame in error.frames if frame.offset not in known]
+        unknown = [frame for frame in frames if frame.offset not in known]
+        if unknown and component not in self._obstacles:
             try:
-                known.update(self._read(component, unknown) if unknown else ())
+                known.update(self._read(component, unknown))
             except UnknownLines as obstacle:
                 self._obstacles[component] = str(obstacle)
             except UnfitHost as obstacle:
                 self._obstacles[component] = f"no process can be started to read it ({obstacle})"
         return SourceLines(
-            lines=tuple(known.get(frame.offset) for frame in error.frames), obstacle=self._obstacles.get(component)
+            lines=tuple(known.get(frame.offset) for frame in frames), obstacle=self._obstacles.get(component)
         )
 
     def _read(self, component: Component, frames: Sequence[Frame]) -> dict[int, SourceLine | None]:
         found: dict[int, SourceLine | None] = {frame.offset: None for frame in frames}
         for module in code_modules(_binary_of(component)):
-            offsets = sorted({frame.offset for frame in frames if _is_of(frame, module)})
+            functions = {frame.offset: _function_of(frame, module) for frame in frames}
+            offsets = {offset: function.start for offset, function in functions.items() if function is not None}
             if not offsets:
                 continue
             for sections, start in _debugging_information(module, component):
@@ -99,9 +103,8 @@ class SourceLineReader:
                     raise UnknownLines("reading debugging information has taken too long in this session")
                 began = monotonic()
                 try:
-                    lines = read_lines(
-                        sections, [offset - start for offset in offsets], time_s=min(MOST_S, self._left_s)
-                    )
+                    addresses = {offset - start: function_start - start for offset, function_start in offsets.items()}
+                    lines = read_lines(sections, addresses, time_s=min(MOST_S, self._left_s))
                 finally:
                     self._left_s -= monotonic() - began
                 for address, places in lines.items():
@@ -129,21 +132,23 @@ def _binary_of(component: Component) -> bytes:
         return b""
 
 
-def _is_of(frame: Frame, module: CodeModule) -> bool:
-    """Return whether a frame is in a module. A file may have been replaced since it was loaded, and frames of functions
-    that wasmtime generates belong to no module: then the function is another one, or has another name.
+def _function_of(frame: Frame, module: CodeModule) -> CodeFunction | None:
+    """Return the function of a frame; `None` if the frame is not in the module.
+
+    A file may have been replaced since it was loaded, and frames of functions that wasmtime generates belong to no
+    module. Then the function at the position of the frame is another one, or has another name.
     """
     if not module.contains(frame.offset):
-        return False
+        return None
     with suppress(Malformed, IndexError):
         function = module.function_at(frame.offset)
         if function is None:
-            return False
-        index, name = function
+            return None
         if frame.symbol is None:
-            return frame.function == f"<function {index}>"
-        return name is not None and name.decode("utf-8", "replace").startswith(frame.symbol.removesuffix("…"))
-    return False
+            return function if frame.function == f"<function {function.index}>" else None
+        name = "" if function.name is None else function.name.decode("utf-8", "replace")
+        return function if name.startswith(frame.symbol.removesuffix("…")) else None
+    return None
 
 
 def _debugging_information(

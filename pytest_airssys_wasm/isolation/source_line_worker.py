@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Place = tuple[str, int]
     """The path of a source file as the compiler was given it, and a line from 1."""
 
-_UNUSED = frozenset([0, 0xFFFFFFFF, 0xFFFFFFFE])
+_UNUSED = frozenset([0, 0xFFFFFFFF, 0xFFFFFFFE, 2**64 - 1, 2**64 - 2])
 """The addresses that linkers give to functions that they removed. At 0 there is the number of functions, not code."""
 _NEEDED = ("info", "abbrev", "line")
 _DIGITS = {
@@ -51,9 +51,9 @@ def main() -> None:
     order = json.loads(requests.readline())
     content = Path(order["source"]).read_bytes()
     sections = {name: content[at : at + size] for name, (at, size) in order["sections"].items()}
-    addresses = sorted(set(order["addresses"]))
+    addresses = dict(order["addresses"])
     dwarf = Dwarf(sections, addresses)
-    found = from_source_map(sections, addresses) if "source map" in sections else dwarf.lines()
+    found = from_source_map(sections, [*addresses]) if "source map" in sections else dwarf.lines()
     answer(_encoded(order["id"], ((at, [place]) for at, place in found.items())))
     order = json.loads(requests.readline())
     end_process_with(requests)
@@ -66,13 +66,15 @@ def _encoded(number: int, places: Iterable[tuple[int, Sequence[Place]]]) -> byte
 
 
 class Dwarf:
-    """The sections `.debug_*` of a module, and sorted addresses, relative to the content of the code section.
+    """The sections `.debug_*` of a module, and addresses with those of their functions, relative to the content of the
+    code section.
 
     Methods raise the errors of pyelftools for malformed sections.
     """
 
-    def __init__(self, sections: Mapping[str, bytes], addresses: Sequence[int]) -> None:
-        self._addresses = addresses
+    def __init__(self, sections: Mapping[str, bytes], addresses: Mapping[int, int]) -> None:
+        self._addresses = sorted(addresses)
+        self._function_of = addresses
         self._units: list[Any] = []
         self._has_lines = all(f".debug_{name}" in sections for name in _NEEDED)
         if self._has_lines:
@@ -89,7 +91,7 @@ class Dwarf:
             if program is None:
                 continue
             is_needed = False
-            for address, file, line in _rows(program, self._addresses):
+            for address, file, line in self._rows(program):
                 path = _path(program.header, file, _folder(top))
                 if path is not None:
                     is_needed |= address not in found
@@ -99,6 +101,26 @@ class Dwarf:
             if len(found) == len(self._addresses):
                 break
         return found
+
+    def _rows(self, program: Any) -> Iterator[tuple[int, int, int]]:
+        """Yield each address that a line program has a line for, with the number of the file and the line.
+
+        Code that the compiler has added has no line of its own: it gets the one before it in the same function.
+        """
+        before, last, is_used = None, None, False
+        for entry in program.get_entries():
+            state = entry.state
+            if state is None:
+                continue
+            if before is None:
+                is_used = state.address not in _UNUSED
+            elif is_used:
+                last = before if before.line else last
+                first, end = (bisect_left(self._addresses, one.address) for one in (before, state))
+                for address in self._addresses[first:end]:
+                    if last is not None and last.address >= self._function_of[address]:
+                        yield address, last.file, last.line
+            before, last = (None, None) if state.end_sequence else (state, last)
 
     def inlined(self, time_s: float) -> dict[int, list[Place]]:
         """Return the calls that were inlined at each address, innermost first, as far as they are found in this time.
@@ -159,22 +181,6 @@ def _dwarf(sections: Mapping[str, bytes]) -> DWARFInfo:
         if section is not None:
             given[name] = DebugSectionDescriptor(BytesIO(section), name, 0, len(section), 0)
     return DWARFInfo(DwarfConfig(little_endian=True, machine_arch="wasm", default_address_size=4), **given)
-
-
-def _rows(program: Any, addresses: Sequence[int]) -> Iterator[tuple[int, int, int]]:
-    """Yield each of the addresses that a line program has a line for, with the number of the file and the line."""
-    before, is_used = None, False
-    for entry in program.get_entries():
-        state = entry.state
-        if state is None:
-            continue
-        if before is None:
-            is_used = state.address not in _UNUSED
-        elif is_used and before.line:
-            first, last = bisect_left(addresses, before.address), bisect_left(addresses, state.address)
-            for address in addresses[first:last]:
-                yield address, before.file, before.line
-        before = None if state.end_sequence else state
 
 
 def _path(header: Any, number: int, folder: str) -> str | None:

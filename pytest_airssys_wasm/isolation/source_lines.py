@@ -17,7 +17,7 @@ from pytest_airssys_wasm.runtime.compile.scratch import ScratchFolder, explained
 from pytest_airssys_wasm.runtime.errors import RuntimeDied
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
 _MODULE = "pytest_airssys_wasm.isolation.source_line_worker"
 _LINE_BYTES = 2**20
@@ -41,14 +41,17 @@ _ANSWER = msgspec.json.Decoder(_Answer)
 
 
 def read_lines(
-    sections: Mapping[str, memoryview | bytes], addresses: Sequence[int], *, time_s: float
+    sections: Mapping[str, memoryview | bytes], addresses: Mapping[int, int], *, time_s: float
 ) -> dict[int, list[tuple[str, int]]]:
     """Return the file and the line of each address that has one, followed by those of the calls that the compiler has
     inlined there, innermost first, as far as these are found in the same time.
 
-    `sections` are those of DWARF by their names, with addresses relative to the content of the code section, or one
-    section `source map`, with addresses relative to the beginning of the module. Raises `UnknownLines` if they are too
-    large, malformed, or take more than `time_s` seconds to read, and `UnfitHost` if no process can be started.
+    `addresses` has the address at which the function begins, by each address in it. `sections` are those of DWARF by
+    their names, with addresses relative to the content of the code section, or one section `source map`, with addresses
+    relative to the beginning of the module.
+
+    Raises `UnknownLines` if the sections are too large, malformed, or take more than `time_s` seconds to read, and
+    `UnfitHost` if no process can be started.
     """
     size = sum(len(section) for section in sections.values())
     if size > MOST_BYTES:
@@ -62,7 +65,7 @@ def read_lines(
         source = folder / "sections"
         with explained():
             write_new(source, b"".join(sections.values()))
-        order = {"source": str(source), "sections": layout, "addresses": [*addresses]}
+        order = {"source": str(source), "sections": layout, "addresses": [*addresses.items()]}
         return _ask(order, time_s)
 
 

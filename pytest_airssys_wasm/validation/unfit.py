@@ -24,7 +24,7 @@ _LIMITS = {
 }
 _REMEDIES = {
     Verdict.RESOURCE_LIMIT: "use less of this resource: its limit is set by the platform, not by the manifest",
-    Verdict.TRAP: "look at the innermost guest frame, which trapped; build with function names to see them",
+    Verdict.TRAP: "look at the innermost guest frame, which trapped; build with debugging information to see its line",
     Verdict.EXIT: "return instead of exiting; the guest's stderr may contain the reason",
     Verdict.HOST_ERROR: "look at the traceback of the host function that the guest called",
     Verdict.RUNTIME_DIED: "give a guest that fills its process a lower memory limit; a crash is a fault of the "
@@ -33,6 +33,10 @@ _REMEDIES = {
     Verdict.INVALID_CONFIG: "correct the setting that the error names",
     Verdict.LINK_ERROR: "provide the import, or build against the interface version that the platform provides",
 }
+
+
+_SAID = "read what the guest wrote to stderr before it trapped"
+"""The remedy for a trap after output to stderr, where languages write why a program ends."""
 
 
 class Unfit(Exception):
@@ -67,6 +71,8 @@ def remedy(error: WasmError, origins: Mapping[str, str]) -> str:
     if error.verdict in _LIMITS:
         limit, text = _LIMITS[error.verdict]
         return text.format(raise_it=raise_limit(limit, origins))
+    if error.verdict is Verdict.TRAP and error.stderr:
+        return _SAID
     return _REMEDIES[error.verdict]
 
 

@@ -11,6 +11,7 @@ from pytest_airssys_wasm.analysis import backtraces
 from pytest_airssys_wasm.analysis.backtraces import SourceLineReader, source_lines
 from pytest_airssys_wasm.isolation import source_lines as reading
 from pytest_airssys_wasm.isolation.source_lines import UnknownLines, read_lines
+from pytest_airssys_wasm.runtime.errors import UnfitHost
 from support import debug_info
 
 LIMITS = ResourceLimits(fuel=1_000, memory="1 MiB", timeout_ms=20_000)
@@ -53,6 +54,12 @@ def test_functions_that_the_linker_removed_do_not_lend_their_lines(engine):
     kept = debug_info.rows(debug_info.ROWS, debug_info.END)
     error = trap_of(engine, debug_info.module(debug_info.dwarf(removed + kept)))
     assert texts(source_lines(error)) == ["src/t.c:11", "src/t.c:21"]
+
+
+@pytest.mark.parametrize(("rows", "lines"), [([(2, 10), (3, 0)], "10"), ([(1, 9), (2, 0)], None)])
+def test_code_that_the_compiler_added_has_the_line_before_it_in_the_same_function(engine, rows, lines):
+    error = trap_of(engine, debug_info.module(debug_info.dwarf(debug_info.rows([*rows, (6, 0), (7, 21)], 9))))
+    assert texts(source_lines(error)) == [lines and f"src/t.c:{lines}", "src/t.c:21"]
 
 
 def test_functions_that_are_imported_are_counted_and_names_may_be_missing(engine):
@@ -123,10 +130,20 @@ def test_a_reader_has_one_budget_of_time_for_all_guests(engine):
     assert found.obstacle == "reading debugging information has taken too long in this session"
 
 
+def test_a_machine_that_cannot_start_a_process_costs_only_the_lines(engine, monkeypatch):
+    def unfit(*_, **__):
+        raise UnfitHost("threads", 1, "room for one more")
+
+    monkeypatch.setattr(reading, "spawn", unfit)
+    found = source_lines(trap_of(engine, debug_info.module(debug_info.dwarf())))
+    assert texts(found) == [None, None]
+    assert found.obstacle == "no process can be started to read it (threads: expected room for one more, got 1)"
+
+
 def test_information_that_is_too_large_is_not_read(monkeypatch):
     monkeypatch.setattr(reading, "MOST_BYTES", 10)
     with pytest.raises(UnknownLines, match="11 bytes of debugging information, and at most 10 are read"):
-        read_lines({".debug_line": b"x" * 11}, [1], time_s=1)
+        read_lines({".debug_line": b"x" * 11}, {1: 1}, time_s=1)
 
 
 def source_map(*places):

@@ -9,10 +9,12 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+from pytest_airssys_wasm import ComponentTrapped, ResourceLimits, analysis
 from support import till_guest
 from support.checkout import ROOT
 
@@ -89,3 +91,27 @@ def test_each_of_six_faults_in_javascript_is_found_without_python(tools, tmp_pat
     environment = {**os.environ, "COLUMNS": "200"}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
     till_guest.check(done.stdout)
+
+
+TRAPPING = """function share(total: i32, people: i32): i32 {
+  return total / people;
+}
+
+export function split(total: i32, people: i32): i32 {
+  return share(total, people) + 1;
+}
+"""
+
+
+def test_frames_of_a_guest_in_assemblyscript_have_the_lines_of_its_source_map(tools, tmp_path, monkeypatch, engine):
+    if not shutil.which("npm"):
+        pytest.skip("not here: npm")
+    monkeypatch.syspath_prepend(str(ROOT / "fixtures" / "guests"))
+    compiler = import_module("toolchains").Tools(folder=tools).npm("assemblyscript") / "bin" / "asc.js"
+    (tmp_path / "split.ts").write_text(TRAPPING)
+    options = ["--debug", "--sourceMap", "--runtime", "stub", "-o", "split.wasm"]
+    subprocess.run(["node", compiler, "split.ts", *options], cwd=tmp_path, check=True, timeout=300)
+    limits = ResourceLimits(memory="1 MiB", fuel=1_000, timeout_ms=20_000)
+    with pytest.raises(ComponentTrapped) as trapped:
+        engine.execute(engine.load(tmp_path / "split.wasm"), "split", 10, 0, limits=limits)
+    assert [*map(str, analysis.source_lines(trapped.value).lines)] == ["split.ts:2", "split.ts:6"]

@@ -75,7 +75,7 @@ def line_program(program: bytes, *, version: int = 4, folder: str = "src", file:
 
 
 def dwarf(
-    program: bytes | None = None, *, version: int = 4, inlined: int | None = None, **names: str
+    program: bytes | None = None, *, version: int = 4, inlined: int | None = None, end: int = END, **names: str
 ) -> dict[str, bytes]:
     """The sections of one compilation unit, in the folder /home/me.
 
@@ -85,7 +85,7 @@ def dwarf(
     tag_of_unit = b"\1\x11" + bytes([1 if inlined is not None else 0]) + b"\x10\x17\x1b\x08\x11\1\x12\x06\0\0"
     tag_of_call = b"\2\x1d\1\x11\1\x12\x06\x58\x0b\x59\x0b\0\0"
     unit = (
-        b"\1" + (0).to_bytes(4, "little") + b"/home/me\0" + (1).to_bytes(4, "little") + (END - 1).to_bytes(4, "little")
+        b"\1" + (0).to_bytes(4, "little") + b"/home/me\0" + (1).to_bytes(4, "little") + (end - 1).to_bytes(4, "little")
     )
     if inlined is not None:
         where = inlined.to_bytes(4, "little") + (1).to_bytes(4, "little") + b"\1"

@@ -8,7 +8,7 @@ from itertools import count
 import pytest
 
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
-from pytest_airssys_wasm.runtime.errors import OutOfFuel, WasmError
+from pytest_airssys_wasm.runtime.errors import ComponentTrapped, OutOfFuel, WasmError
 from pytest_airssys_wasm.runtime.host.functions import HostFunctions
 from pytest_airssys_wasm.runtime.manifest.loading import load_manifest
 from pytest_airssys_wasm.validation.candidate import Candidate
@@ -316,3 +316,10 @@ def test_there_is_advice_for_every_verdict(verdict):
     error.verdict = verdict
     assert len(remedy(error, {})) > 20
     assert "above" not in remedy(error, {})
+
+
+def test_a_trap_of_a_guest_that_wrote_to_stderr_is_explained_there_and_not_by_its_frames():
+    error = ComponentTrapped("wasm trap: unreachable", "unreachable")
+    assert "innermost guest frame" in remedy(error, {})
+    error.stderr = b"thread panicked"
+    assert remedy(error, {}) == "read what the guest wrote to stderr before it trapped"

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from itertools import zip_longest
+from itertools import groupby, islice, zip_longest
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from pytest_airssys_wasm.analysis.backtraces import SourceLine, SourceLineReader
+    from pytest_airssys_wasm.analysis.growths import MemoryGrowths
+    from pytest_airssys_wasm.runtime.base.outcome import Frame
     from pytest_airssys_wasm.runtime.base.usage import Usage
     from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
     from pytest_airssys_wasm.runtime.store.store import LimitedStore
@@ -40,6 +42,12 @@ _LEAST_WAIT_MS = 5.0
 """The minimum time without a processor that is shown, in milliseconds. Every thread waits for some time."""
 _RERUNS_OF_A_FAILURE_S = 3.0
 """The time in seconds that re-runs may take that find out which limit is to blame for a failure."""
+_GROWTHS_OF_A_FAILURE_S = 1.0
+"""The time in seconds that re-runs may take that find the growths of memory before a failure."""
+_GROWTH_FRAMES = 3
+"""The number of functions that are shown of each growth of memory."""
+_BAR = 16
+"""The number of characters of a bar that stands for the whole memory limit."""
 _RERUNS_S = 10.0
 """The time in seconds that all re-runs of a session may take together."""
 _RERUNS_SPENT_S = pytest.StashKey[float]()
@@ -102,6 +110,7 @@ def _lines(item: pytest.Item, error: WasmError | None) -> Iterator[str]:
     store = item.stash.get(STORE, None)
     if error is not None and (error.call is not None or store is not None):
         yield from _error_lines(error, item.config, _origins(item, error))
+        yield from _growth_lines(error, item.config)
         # First what the guest says itself: an interpreter writes the traceback of its program to stderr, and the frames
         # are those of the interpreter.
         yield from _output_lines(error.stdout, error.stderr)
@@ -193,6 +202,60 @@ def _error_lines(error: WasmError, config: pytest.Config, origins: Mapping[str, 
     yield from (f"blame    {text}" for text in found)
 
 
+def _growth_lines(error: WasmError, config: pytest.Config) -> Iterator[str]:
+    """Yield the growths of memory in a call, as bars up to the limit, if the limit refused one after some others."""
+    usage, spent_s = error.usage, config.stash.get(_RERUNS_SPENT_S, 0.0)
+    if usage is None or error.call is None or not usage.denied_growths or spent_s >= _RERUNS_S:
+        return
+    from pytest_airssys_wasm.analysis.errors import CannotRepeat
+    from pytest_airssys_wasm.analysis.growths import memory_growths
+
+    started = monotonic()
+    try:
+        time_s = min(_GROWTHS_OF_A_FAILURE_S, _RERUNS_S - spent_s)
+        found = memory_growths(error, ceilings=config.stash[SETTINGS].ceilings, time_s=time_s)
+    except CannotRepeat:
+        return  # which the line `blame` has told
+    finally:
+        config.stash[_RERUNS_SPENT_S] = spent_s + monotonic() - started
+    if all(growth.memory_bytes is None for growth in found.growths):
+        return
+    functions = _functions_of(found, error, config)
+    yield f"growths of memory, up to the limit of {size(usage.memory_limit_bytes)}:"
+    yield _growth_line(found.initial_bytes, usage.memory_limit_bytes, "at first")
+    for growth in found.growths:
+        names = " < ".join(map(functions.__getitem__, growth.frames[:_GROWTH_FRAMES]))
+        where = f"with {growth.fuel:,} fuel" + (f", in {names}" if names else "")
+        if growth.memory_bytes is not None:
+            yield _growth_line(growth.memory_bytes, usage.memory_limit_bytes, where)
+        if growth.refused:
+            yield f"  {'refused' + f' {growth.refused:,} times' * (growth.refused > 1):<{_BAR + 12}} {where}"
+    if not found.is_complete:
+        yield "  … and more"
+
+
+def _functions_of(found: MemoryGrowths, error: WasmError, config: pytest.Config) -> Mapping[Frame, str]:
+    """Return the name of the function of each frame, with its source line where that is known."""
+    from pytest_airssys_wasm.analysis.backtraces import SourceLineReader
+    from pytest_airssys_wasm.runtime.store.repetition import repetition_of
+
+    frames = [*dict.fromkeys(frame for growth in found.growths for frame in growth.frames[:_GROWTH_FRAMES])]
+    repetition = repetition_of(error.call)
+    lines: Sequence[SourceLine | None] = ()
+    if repetition is not None:
+        reader = config.stash.setdefault(_SOURCE_LINES, SourceLineReader())
+        lines = reader.lines_in(repetition.component, frames).lines
+    return {
+        frame: _cut(frame.function or "<unnamed>") + ("" if line is None else f" ({_cut_before(str(line))})")
+        for frame, line in zip_longest(frames, lines)
+    }
+
+
+def _growth_line(memory_bytes: int, limit_bytes: int, where: str) -> str:
+    bar = "█" * max(1, round(_BAR * memory_bytes / max(1, limit_bytes))) if memory_bytes else ""
+    return f"  {bar:<{_BAR}} {size(memory_bytes):>11} {where}"
+
+
 def _frame_lines(error: WasmError, config: pytest.Config) -> Iterator[str]:
     """Yield a line for each frame of the guest, with its source line where the guest has debugging information."""
     if not error.frames:
@@ -206,9 +269,11 @@ def _frame_lines(error: WasmError, config: pytest.Config) -> Iterator[str]:
         lines = found.lines
         obstacles += [printable(found.obstacle)] if found.obstacle else []
     yield "guest frames, innermost first:"
-    for frame, line in zip_longest(error.frames[:_MAX_FRAMES], lines[:_MAX_FRAMES]):
+    shown = groupby(islice(zip_longest(error.frames, lines), _MAX_FRAMES))
+    for (frame, line), repeated in shown:
         place = f"0x{frame.offset:x}" if line is None else f"{_cut_before(str(line))} (0x{frame.offset:x})"
-        yield f"  {_cut(str(frame))} at {place}"
+        times = sum(1 for _ in repeated)
+        yield f"  {_cut(str(frame))} at {place}" + (f", {times} times" if times > 1 else "")
         for caller in () if line is None else line.inlined_at[:_MAX_INLINED]:
             yield f"    inlined at {_cut_before(str(caller))}"
     if len(error.frames) > _MAX_FRAMES:

@@ -28,6 +28,18 @@ _MOST_SECTIONS = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CodeFunction:
+    """A function in the code of a module."""
+
+    index: int
+    """The index of the function in its module; functions that are imported come first."""
+    name: bytes | None
+    """The name in the section `name`; `None` without one."""
+    start: int
+    """The position in the whole binary at which the body of the function begins."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CodeModule:
     """A core module with code, alone or inside a component. All positions are bytes of the whole binary."""
 
@@ -46,9 +58,10 @@ class CodeModule:
         """Return whether there is code of this module at a position."""
         return self.code_start <= offset < self.code_start + len(self.code)
 
-    def function_at(self, offset: int) -> tuple[int, bytes | None] | None:
-        """Return the index of the function at a position, and its name in the section `name`; `None` if there is no
-        function. Raises the errors of a `Reader` for a section that is malformed.
+    def function_at(self, offset: int) -> CodeFunction | None:
+        """Return the function at a position; `None` if there is none.
+
+        Raises the errors of a `Reader` for a section that is malformed.
         """
         reader = Reader(self.code)
         for number in reader.each():
@@ -57,7 +70,7 @@ class CodeModule:
             reader.take(size)
             if body_start <= offset < body_start + size:
                 index = count_imported_functions(self.binary) + number
-                return index, self._name_of(index)
+                return CodeFunction(index=index, name=self._name_of(index), start=body_start)
         return None
 
     def _name_of(self, index: int) -> bytes | None:

@@ -88,6 +88,22 @@ def test_a_refused_growth_is_told(guest):
     assert "1 growth refused" in told
 
 
+def test_the_growths_before_a_refused_one_are_bars(project):
+    project.write(
+        hoard_wat="""(module (memory 1)
+          (func $need (param i32) (if (i32.eq (memory.grow (local.get 0)) (i32.const -1)) (then unreachable)))
+          (func $run (export "run") (call $need (i32.const 7)) (call $need (i32.const 100))))""",
+        test_a=HEAD.replace("kernels", "hoard") + "\ndef test_memory(component):\n    component.run()\n",
+    )
+    assert re.search(
+        r"^growths of memory, up to the limit of 1 MiB:\n  █ +64 KiB at first\n"
+        r"  ████████ +512 KiB with \d+ fuel, in need < run\n"
+        r"  refused +with \d+ fuel, in need < run\nguest frames",
+        section(project.run()),
+        re.MULTILINE,
+    )
+
+
 def test_a_failed_assertion_shows_the_last_execution_and_what_the_guest_wrote(guest):
     guest.write(
         test_a=HEAD

@@ -50,6 +50,22 @@ def test_information_that_cannot_be_read_is_a_line_and_the_frames_stay(project):
     ), text
 
 
+def test_growths_of_memory_have_the_lines_of_the_functions_in_which_they_happen(project):
+    code = """(memory 1)
+      (func $need (param i32) (if (i32.eq (memory.grow (local.get 0)) (i32.const -1)) (then unreachable)))
+      (func $run (export "run") (call $need (i32.const 7)) (call $need (i32.const 100)))"""
+    write_guest(project, debug_info.dwarf(debug_info.rows([(2, 10), (16, 20)], 80), end=80), code=code)
+    text = project.run().text
+    assert re.search(r"512 KiB with \d+ fuel, in need \(src/t\.c:10\) < run \(src/t\.c:20\)\n", text), text
+
+
+def test_equal_frames_of_a_recursion_take_one_line_with_their_number(project):
+    code = '(func $run (export "run") (if (i32.eqz (i32.const 0)) (then (call $run))))'
+    write_guest(project, {}, code=code)
+    text = project.run("--wasm-fuel=100").text
+    assert re.search(r"innermost first:\n  m!run at 0x\w+\n  m!run at 0x\w+, \d\d times\n", text), text
+
+
 SAYING = r"""
   (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
   (memory (export "memory") 1)

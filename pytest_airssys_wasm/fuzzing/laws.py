@@ -17,17 +17,13 @@ is tested with guests of the suite; `--wasm-fuzz` tests the laws with the export
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass, field, replace
-from functools import partial, wraps
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from pytest_airssys_wasm.conformance.guests import source_text
-from pytest_airssys_wasm.conformance.loader import find_chapters
+from pytest_airssys_wasm.fuzzing.law_tests import AMPLE, LawTest, SubjectCall, run
 from pytest_airssys_wasm.fuzzing.pasteable import as_json
 from pytest_airssys_wasm.fuzzing.strategies import (
     fuels,
@@ -37,150 +33,26 @@ from pytest_airssys_wasm.fuzzing.strategies import (
     memory_sizes,
     resource_limits,
 )
-from pytest_airssys_wasm.fuzzing.trials import Guest
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
-from pytest_airssys_wasm.runtime.budget.limits import MAX_U64, Ceilings, ResourceLimits
-from pytest_airssys_wasm.runtime.errors import InvalidComponent, InvalidConfiguration, UnfitHost, WasmError
+from pytest_airssys_wasm.runtime.budget.limits import MAX_U64, ResourceLimits
+from pytest_airssys_wasm.runtime.errors import InvalidConfiguration, UnfitHost, WasmError
 from pytest_airssys_wasm.runtime.manifest.loading import parse_manifest
-from pytest_airssys_wasm.runtime.wave import write_call
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from hypothesis.strategies import SearchStrategy
-
-    from pytest_airssys_wasm.runtime.base.usage import Usage
-    from pytest_airssys_wasm.runtime.engine import WasmEngine
+    from collections.abc import Callable
 
 TOLERANCE_MS = 2_000
 """The tolerance of the law `ends-in-time` in milliseconds. It is wide, because the law only requires that the guest
 ends, even on a busy machine. The chapter `timeout` measures the accuracy.
 """
 
-_EXAMPLES = 60
-_CHAPTERS = ("fuel", "memory", "traps", "tables")
-"""The chapters of the suite whose guests are used to test the laws."""
-_AMPLE = ResourceLimits(memory=4 * 2**20, fuel=100_000, timeout_ms=5_000)
-"""The limits for runs that are compared with others. The timeout is for guests that wait for the host."""
 _PLACE = Path("Component.toml")
-_NO_CEILINGS = Ceilings()
-
-
 _LATE = (Verdict.TIMEOUT, Verdict.RUNTIME_DIED)
 """The verdicts that a busy machine may cause: a guest, or its process, was too slow."""
 
 
 def _late(verdict: Verdict) -> bool:
     return verdict in _LATE
-
-
-def _never() -> bool:
-    return False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
-    """A guest and one of its exports, with the strategy of its arguments."""
-
-    guest: Guest
-    function: str
-    arguments: SearchStrategy[tuple[Any, ...]]
-
-
-@dataclass(frozen=True, slots=True)
-class SubjectCall:
-    """A call that a law is tested with. Hypothesis shows it in WAVE."""
-
-    subject: Subject
-    args: tuple[Any, ...]
-
-    def __repr__(self) -> str:
-        component = self.subject.guest.component
-        mode = "" if self.subject.guest.engine.backends is None else " in a worker process"
-        return write_call(self.subject.function, self.args, component.parameter_types(self.subject.function)) + mode
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LawTest:
-    """The subjects with which a law is tested, and the effort."""
-
-    subjects: Sequence[Subject] = ()
-    examples: int = _EXAMPLES
-    seed: int | None = None
-    """The seed of the examples; `None` takes new ones, or in CI always the same."""
-    ceilings: Ceilings = _NO_CEILINGS
-    """The highest limits that may be tried."""
-    is_over: Callable[[], bool] = _never
-    """The function that returns whether the time is up, after which examples are passed over."""
-    tried: list[SubjectCall] = field(default_factory=list)
-    """The calls of the last example; after a failure, those of the smallest one."""
-
-    def calls(self) -> SearchStrategy[SubjectCall]:
-        """Return a strategy for calls of the subjects."""
-        return st.one_of([one.arguments.map(partial(SubjectCall, one)) for one in self.subjects])
-
-    def check(self, *strategies: SearchStrategy[Any], holds: Callable[..., None]) -> None:
-        """Call `holds` with examples. Raises its `AssertionError` for the smallest example that violates the law."""
-
-        @wraps(holds)  # Hypothesis shows the names of its parameters
-        def in_time(*args: Any, **named: Any) -> None:
-            if not self.is_over():
-                self.tried[:] = [one for one in (*args, *named.values()) if isinstance(one, SubjectCall)]
-                holds(*args, **named)
-
-        test = settings(
-            derandomize=self.seed is None and "CI" in os.environ,
-            max_examples=self.examples,
-            deadline=None,  # it would make the test depend on the clock
-            database=None,
-            suppress_health_check=list(HealthCheck),
-            phases=[Phase.generate, Phase.shrink],
-        )(given(*strategies)(in_time))
-        (test if self.seed is None else seed(self.seed)(test))()
-
-    def ample(self) -> ResourceLimits:
-        """Return the limits for runs that are compared with others."""
-        return self.ceilings.lower(_AMPLE)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunResult:
-    """The verdict, value, cost and output of one execution."""
-
-    verdict: Verdict
-    value: Any
-    """The value as JSON; `None` if the execution did not return."""
-    usage: Usage | None
-    output_bytes: int
-
-    @property
-    def behaviour(self) -> tuple[Any, ...]:
-        """The verdict, the value, and the fuel where it is exact."""
-        fuel = self.usage.fuel if self.usage is not None else None
-        return self.verdict, self.value, fuel.consumed if fuel is not None and fuel.is_exact else None
-
-    @property
-    def behaviour_text(self) -> str:
-        """The behaviour as text, which can be put into a set."""
-        return repr(self.behaviour)
-
-
-def run(call: SubjectCall, limits: ResourceLimits) -> RunResult:
-    """Instantiate and call once, as one execution.
-
-    Raises exceptions that do not stand for a verdict of the closed set, and `UnfitHost`.
-    """
-    guest = call.subject.guest
-    with guest.new_store(limits) as store:
-        verdict, value = Verdict.OK, None
-        try:
-            value = as_json(store.execute(guest.component, call.subject.function, *call.args).value)
-        except UnfitHost:
-            raise
-        except WasmError as error:
-            verdict = error.verdict
-        written = len(store.stdout) + len(store.stderr)
-        return RunResult(verdict=verdict, value=value, usage=store.usage, output_bytes=written)
 
 
 def closed_verdicts(test: LawTest) -> None:
@@ -200,7 +72,7 @@ def repeatable(test: LawTest) -> None:
     """Assert that equal runs, unless their timeout ends them, have the same verdict, value and fuel."""
 
     def holds(call: SubjectCall, limits: ResourceLimits, fuel: int) -> None:
-        ample = replace(limits, fuel=min(fuel, 100_000), timeout_ms=_AMPLE.timeout_ms)
+        ample = replace(limits, fuel=min(fuel, 100_000), timeout_ms=AMPLE.timeout_ms)
         one, other = (run(call, test.ceilings.lower(ample)) for _ in range(2))
         if not _late(one.verdict) and not _late(other.verdict):
             assert one.behaviour == other.behaviour
@@ -274,8 +146,8 @@ def more_never_hurts(test: LawTest) -> None:
     """
 
     def holds(call: SubjectCall, limits: ResourceLimits, name: str, factor: int) -> None:
-        fuel = _AMPLE.fuel if limits.fuel is None else min(limits.fuel, 100_000)
-        limits = test.ceilings.lower(replace(limits, timeout_ms=_AMPLE.timeout_ms, fuel=fuel))
+        fuel = AMPLE.fuel if limits.fuel is None else min(limits.fuel, 100_000)
+        limits = test.ceilings.lower(replace(limits, timeout_ms=AMPLE.timeout_ms, fuel=fuel))
         result = run(call, limits)
         if result.verdict is not Verdict.OK or result.usage is None or result.usage.denied_growths:
             return
@@ -390,30 +262,3 @@ LAWS: dict[str, Callable[[LawTest], None]] = {
     "manifests-round-trip": manifests_round_trip,
 }
 """The functions that test the laws, by the names of the laws."""
-
-
-def bundled_subjects(engine: WasmEngine, *, every: int = 1) -> list[Subject]:
-    """Return every export without parameters of the suite's guests that do not import anything from the host; with
-    `every`, only those of one guest in so many.
-    """
-    found: dict[tuple[str, str], Subject] = {}
-    for text in _bundled_guests()[::every]:
-        try:
-            component = engine.load(text)
-        except InvalidComponent:
-            continue  # its case may be about that
-        guest = Guest(engine=engine, component=component, limits=_AMPLE)
-        for name in component.function_names():
-            if not component.parameter_types(name):
-                found.setdefault((text, name), Subject(guest=guest, function=name, arguments=st.just(())))
-    return list(found.values())
-
-
-def _bundled_guests() -> list[str]:
-    texts: dict[str, None] = {}
-    for chapter in find_chapters():
-        for file in chapter.cases() if chapter.name in _CHAPTERS else ():
-            case = file.load()
-            if not case.imports and case.wasi is None and not case.actors:
-                texts[source_text(case.cast()[0], file.node_id)] = None
-    return list(texts)

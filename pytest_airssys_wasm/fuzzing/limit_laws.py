@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_airssys_wasm.fuzzing.export_check import guest_of, table_of
-from pytest_airssys_wasm.fuzzing.laws import OF_RUNS, LawTest, Subject, run
+from pytest_airssys_wasm.fuzzing.law_tests import LawTest, Subject, run
+from pytest_airssys_wasm.fuzzing.laws import OF_RUNS
 from pytest_airssys_wasm.fuzzing.trials import unrecorded
 from pytest_airssys_wasm.fuzzing.wit_values import all_values
 from pytest_airssys_wasm.runtime.base.originals import monotonic

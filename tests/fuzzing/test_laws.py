@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from pytest_airssys_wasm import ProcessIsolation, WasmEngine
 from pytest_airssys_wasm.fuzzing import laws
-from pytest_airssys_wasm.fuzzing.laws import LAWS, OF_RUNS, LawTest, Subject, bundled_subjects
+from pytest_airssys_wasm.fuzzing.bundled_subjects import bundled_subjects
+from pytest_airssys_wasm.fuzzing.law_tests import LawTest, Subject
+from pytest_airssys_wasm.fuzzing.laws import LAWS, OF_RUNS
 from pytest_airssys_wasm.fuzzing.strategies import manifests, resource_limits
 from pytest_airssys_wasm.fuzzing.trials import Guest
 from pytest_airssys_wasm.plugin.suite.laws import LAW_NAMES

@@ -16,7 +16,7 @@ from pytest_airssys_wasm.plugin.settings import SETTINGS
 from pytest_airssys_wasm.plugin.stash import KIND
 
 if TYPE_CHECKING:
-    from pytest_airssys_wasm.fuzzing.laws import Subject
+    from pytest_airssys_wasm.fuzzing.law_tests import Subject
 
 LAWS = "laws"
 
@@ -53,7 +53,8 @@ class LawItem(pytest.Item):
 
     def runtest(self) -> None:
         """Test the law. Raises `AssertionError` with the smallest example that violates the law."""
-        from pytest_airssys_wasm.fuzzing.laws import LAWS, LawTest
+        from pytest_airssys_wasm.fuzzing.law_tests import LawTest
+        from pytest_airssys_wasm.fuzzing.laws import LAWS
 
         settings = self.config.stash[SETTINGS]
         LAWS[self.name](LawTest(subjects=self._subjects(), seed=settings.wasm_fuzz_seed))
@@ -79,7 +80,7 @@ class LawItem(pytest.Item):
     def _subjects(self) -> list[Subject]:
         """Return the subjects in the mode of isolation of the session, and some in the other mode."""
         if _SUBJECTS not in self.config.stash:
-            from pytest_airssys_wasm.fuzzing.laws import bundled_subjects
+            from pytest_airssys_wasm.fuzzing.bundled_subjects import bundled_subjects
             from pytest_airssys_wasm.isolation.process_isolation import ProcessIsolation
 
             engine = the_engine(self.config)

@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import shutil
 import sys
 import tempfile
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
 FIXTURES = FOLDER.parents[2] / "fixtures" / "guests"
-LANGUAGES = {"parcels": "C", "orders": "Rust", "notes": "AssemblyScript", "words": "JavaScript"}
+LANGUAGES = {"parcels": "C", "orders": "Rust", "notes": "AssemblyScript", "words": "JavaScript", "teams": "Python"}
 """The guests and their languages."""
-TOO_LARGE = ("words",)
+TOO_LARGE = ("words", "teams")
 """The guests whose binaries are not committed."""
 STACK_BYTES = 65_536
 
@@ -56,6 +57,14 @@ def build(name: str, scratch: Path, tools, *, source: Path | None = None, langua
             flags = ["-O2", "--shrinkLevel", "1", "--runtime", "incremental", "--use", "abort=", "--debug"]
             run("node", asc, f"{name}.ts", *flags, "-o", module, cwd=shop.source)
             return shop.component(module, name).read_bytes()
+        case "Python":
+            # From a copy, because the interpreter leaves its byte code beside the source.
+            for file in (f"{name}.py", "world.wit"):
+                shutil.copy(shop.source / file, scratch)
+            script = ["-c", "import componentize_py, sys; sys.exit(componentize_py.script())"]
+            flags = ["-d", "world.wit", "-w", name, "componentize", name]
+            run(tools.python_with("componentize-py"), *script, *flags, "-o", module, cwd=scratch)
+            return module.read_bytes()
         case _:
             jco = tools.npm("@bytecodealliance/jco").parents[1] / ".bin" / "jco"
             flags = ["--backend", "quickjs", "--backend-qjs-disable-async", "-w", "world.wit", "-n", name]

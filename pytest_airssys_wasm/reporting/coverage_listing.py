@@ -33,6 +33,13 @@ class ListedBlock:
     text: str
     """Its first instructions, and how many more there are; empty if they are not listed."""
     is_reached: bool
+    source: tuple[str, int] | None = None
+    """The file and the line of the source at which it begins; `None` if they are not known."""
+
+    @property
+    def place(self) -> str:
+        """The file and the line in one printable line; empty if they are not known."""
+        return "" if self.source is None else printable(f"{self.source[0]}:{self.source[1]}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +63,13 @@ class ListedFunction:
         return tuple(block for block in self.blocks if not block.is_reached)
 
 
-def list_functions(coverage: Coverage, binary: bytes) -> tuple[ListedFunction, ...]:
-    """Return the functions of a guest with the text of their blocks, in the order of the binary."""
+def list_functions(
+    coverage: Coverage, binary: bytes, lines: Mapping[int, tuple[str, int]] | None = None
+) -> tuple[ListedFunction, ...]:
+    """Return the functions of a guest with the text of their blocks, in the order of the binary.
+
+    `lines` has the file and the line of the source at which blocks begin, by their offsets.
+    """
     names: dict[int, dict[int, str]] = {}
     for one in coverage.functions:
         names.setdefault(one.module, {})[one.index] = one.name
@@ -72,13 +84,18 @@ def list_functions(coverage: Coverage, binary: bytes) -> tuple[ListedFunction, .
             ListedFunction(
                 name=cut(one.name, _MOST_NAME) + mark,
                 place=f"{cut(module, _MOST_NAME)}, bytes 0x{one.offset:x} to 0x{one.end:x}",
-                blocks=tuple(_blocks(one, memoryview(binary) if left >= 0 else None, names[one.module])),
+                blocks=tuple(_blocks(one, memoryview(binary) if left >= 0 else None, names[one.module], lines or {})),
             )
         )
     return tuple(listed)
 
 
-def _blocks(function: CoveredFunction, binary: memoryview | None, names: Mapping[int, str]) -> Iterator[ListedBlock]:
+def _blocks(
+    function: CoveredFunction,
+    binary: memoryview | None,
+    names: Mapping[int, str],
+    lines: Mapping[int, tuple[str, int]],
+) -> Iterator[ListedBlock]:
     ends = (*function.blocks[1:], function.end)
     for offset, end in zip(function.blocks, ends):
         text = ""
@@ -86,7 +103,12 @@ def _blocks(function: CoveredFunction, binary: memoryview | None, names: Mapping
             texts, count = instruction_texts(binary, offset, end, names=names, most=_MOST_INSTRUCTIONS)
             more = f"; and {counted(count - len(texts), 'more instruction')}" if count > len(texts) else ""
             text = cut("; ".join(texts), _MOST_TEXT) + more
-        yield ListedBlock(offset=offset, text=printable(text), is_reached=offset in function.reached)
+        yield ListedBlock(
+            offset=offset,
+            text=printable(text),
+            is_reached=offset in function.reached,
+            source=lines.get(offset),
+        )
 
 
 def listing(guest: str, functions: tuple[ListedFunction, ...]) -> str:
@@ -94,7 +116,10 @@ def listing(guest: str, functions: tuple[ListedFunction, ...]) -> str:
     lines = [f";; {guest}: each line is a block, with the byte at which it begins in the guest."]
     for function in functions:
         lines += ["", f"func {function.name}  ;; {function.place}"]
-        lines += [f"  0x{block.offset:06x}  {block.text}".rstrip() for block in function.blocks]
+        lines += [
+            f"  0x{block.offset:06x}  {block.text}{f'  ;; {block.place}' if block.source else ''}".rstrip()
+            for block in function.blocks
+        ]
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -115,14 +140,45 @@ def lcov(source: str, functions: tuple[ListedFunction, ...]) -> str:
         lines.append(f"DA:{at},{count}")
         lines += [f"DA:{at + number},{int(block.is_reached)}" for number, block in enumerate(function.blocks, start=1)]
         at += len(function.blocks)
-    reached = sum(function.reached > 0 for function in functions)
+    return _record(source, names, counts, lines)
+
+
+def source_lcov(functions: tuple[ListedFunction, ...]) -> str:
+    """Return the coverage of the source as LCOV: of the lines at which blocks begin. Empty if no line is known.
+
+    A line counts 1 if any block that begins there was reached. Lines in the middle of blocks are left out.
+    """
+    names: dict[str, dict[str, tuple[int, int]]] = {}
+    lines: dict[str, dict[int, int]] = {}
+    for function in functions:
+        for number, block in enumerate(function.blocks):
+            if block.source is None:
+                continue
+            file, line = block.source
+            known = lines.setdefault(file, {})
+            known[line] = max(known.get(line, 0), int(block.is_reached))
+            if number == 0:
+                name = f"_{function.name}" if _NUMBER.match(function.name) else function.name
+                names.setdefault(file, {})[name] = line, int(function.reached > 0)
+    return "".join(
+        _record(
+            printable(file),
+            [f"FN:{line},{name}" for name, (line, _) in names.get(file, {}).items()],
+            [f"FNDA:{count},{name}" for name, (_, count) in names.get(file, {}).items()],
+            [f"DA:{line},{count}" for line, count in sorted(counts.items())],
+        )
+        for file, counts in sorted(lines.items())
+    )
+
+
+def _record(source: str, names: list[str], counts: list[str], lines: list[str]) -> str:
     text = [
         "TN:",
         f"SF:{source}",
         *names,
         *counts,
-        f"FNF:{len(functions)}",
-        f"FNH:{reached}",
+        f"FNF:{len(names)}",
+        f"FNH:{sum(count.startswith('FNDA:1,') for count in counts)}",
         *lines,
         f"LF:{len(lines)}",
         f"LH:{sum(line.endswith(',1') for line in lines)}",

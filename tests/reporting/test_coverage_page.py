@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 
 from pytest_airssys_wasm.reporting import coverage_listing, coverage_page
-from pytest_airssys_wasm.reporting.coverage_listing import lcov, list_functions, listing
+from pytest_airssys_wasm.reporting.coverage_listing import lcov, list_functions, listing, source_lcov
 from pytest_airssys_wasm.reporting.coverage_page import GuestOnPage, page
 from pytest_airssys_wasm.runtime.binary.coverage import Coverage, Unmeasured, covered
 from pytest_airssys_wasm.runtime.binary.probes import find_guest_blocks
@@ -127,3 +127,17 @@ def test_functions_of_the_same_name_are_told_apart_by_their_index():
     with WasmEngine() as engine:
         binary = engine.to_binary(text.encode(), "guest")[1]
     assert [one.name for one in list_functions(coverage(binary, found=bytes(2)), binary)] == ["a #0", "a #1"]
+
+
+def test_source_lines_are_a_record_of_their_own(binary):
+    found = coverage(binary)
+    offsets = [block for one in found.functions for block in one.blocks]
+    lines = dict(zip(offsets, [("src/a.c", 3), ("src/a.c", 4), ("src/a.c", 3), ("b\nSF:x.c", 9)]))
+    functions = list_functions(found, binary, lines)
+    assert "  ;; src/a.c:4" in listing("g", functions)
+    text = page([GuestOnPage(coverage=found, functions=functions, files=())])
+    assert "src/a.c:4" in text
+    records = source_lcov(functions).split("end_of_record\n")
+    assert [re.findall("^SF:.*", one, re.MULTILINE) for one in records] == [["SF:b\\nSF:x.c"], ["SF:src/a.c"], []]
+    assert re.findall("^(?:FNDA|DA):.*", records[1], re.MULTILINE)[-2:] == ["DA:3,1", "DA:4,0"]
+    assert source_lcov(list_functions(found, binary)) == ""

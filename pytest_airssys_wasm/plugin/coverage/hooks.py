@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
+from pytest_airssys_wasm.analysis.guest_coverage.block_lines import block_lines
 from pytest_airssys_wasm.plugin import engine
 from pytest_airssys_wasm.plugin.coverage.measuring import MeasuredGuest, Part, measure, merged
 from pytest_airssys_wasm.plugin.coverage.recording import Recorder
 from pytest_airssys_wasm.plugin.report.mishaps import telling
 from pytest_airssys_wasm.plugin.settings import SETTINGS
-from pytest_airssys_wasm.reporting.coverage_listing import lcov, list_functions, listing
+from pytest_airssys_wasm.reporting.coverage_listing import lcov, list_functions, listing, source_lcov
 from pytest_airssys_wasm.reporting.coverage_page import GuestOnPage, page
 from pytest_airssys_wasm.reporting.formatting import cut
 from pytest_airssys_wasm.reporting.write import replace_file
@@ -126,12 +127,17 @@ class CoverageHooks:
                 continue
             assert binary is not None
             stem = _stem(name, digest, stems)
-            functions = list_functions(found, binary)
-            files = (f"{stem}.txt", f"{stem}.info")
-            replace_file(self._folder / files[0], listing(name, functions))
-            replace_file(self._folder / files[1], lcov(files[0], functions))
-            shown.append(GuestOnPage(coverage=found, functions=functions, files=files))
+            lines = block_lines(found, binary)
+            functions = list_functions(found, binary, lines.lines)
+            files = {f"{stem}.txt": listing(name, functions), f"{stem}.info": lcov(f"{stem}.txt", functions)}
+            if lines.lines:
+                files[f"{stem}.sources.info"] = source_lcov(functions)
+            for file, text in files.items():
+                replace_file(self._folder / file, text)
+            shown.append(GuestOnPage(coverage=found, functions=functions, files=tuple(files)))
             self._told.extend((line, False) for line in _lines(found, where))
+            if lines.obstacle is not None:
+                self._tell(f"  source lines are missing: {lines.obstacle}")
         replace_file(self._folder / "index.html", page(shown, others))
         if not guests:
             self._tell("No test has run a guest.")

@@ -7,6 +7,8 @@ import re
 
 import pytest
 
+from support import debug_info
+
 GUEST = """(module (import "env" "log" (func $log (param i32)))
   (func $never (drop (i32.const 9)))
   (func $inner (param i32) (if (local.get 0) (then (drop (i32.const 1))) (else (drop (i32.const 2)))))
@@ -167,6 +169,23 @@ def test_checks_of_a_manifest_count(worker):
     ran = worker.run("--airssys-wasm", "--wasm-conformance=never", "--wasm-coverage=cov", "Component.toml")
     assert ran.code == 0, ran.text
     assert section(ran) == ["coverage: 2 of 5 functions, 4 of 8 blocks of guest.wat, see cov/index.html"]
+
+
+def test_source_lines_are_shown_and_written_if_the_guest_has_them(worker):
+    worker.path("lines.wasm").write_bytes(debug_info.module(debug_info.dwarf()))
+    worker.write(
+        test_a=HEAD
+        + """
+@pytest.mark.component("lines.wasm")
+def test_run(component):
+    with pytest.raises(Exception): component.run()
+"""
+    )
+    ran = worker.run("--wasm-coverage=cov")
+    assert ran.code == 0, ran.text
+    assert section(ran) == ["coverage: 2 of 2 functions, 2 of 2 blocks of lines.wasm, see cov/index.html"]
+    assert "SF:src/t.c" in worker.path("cov/lines.wasm.sources.info").read_text()
+    assert "call deep  ;; src/t.c:21" in worker.path("cov/lines.wasm.txt").read_text()
 
 
 def test_a_store_of_several_tests_is_measured_as_a_whole(worker):

@@ -15,6 +15,7 @@ from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.base.printable import printable
 from pytest_airssys_wasm.runtime.base.probes import ProbeFile
 from pytest_airssys_wasm.runtime.base.regular_files import write_new
+from pytest_airssys_wasm.runtime.binary.coverage import either
 from pytest_airssys_wasm.runtime.binary.probes import COUNTING_PROBE_FUEL, CannotInstrument, instrument
 from pytest_airssys_wasm.runtime.budget.limits import MAX_U64
 from pytest_airssys_wasm.runtime.compile.scratch import ScratchFolder, explained
@@ -105,7 +106,7 @@ class ProbedGuest:
         except Exception as error:  # noqa: BLE001 the host and the grants of a test may raise any error when it is over
             text = printable(str(error).partition("\n")[0])
             return Repeated(steps=0, reason=f"it could not be run again: {type(error).__name__}: {text}")
-        self.found = _either(self.found, found)
+        self.found = either(self.found, found)
         return Repeated(steps=len(steps), reason=reason, is_cut=is_cut)
 
     def _until_out_of_fuel(self, history: History, steps: Sequence[Step], run: _Run) -> tuple[bytes, bool]:
@@ -248,8 +249,3 @@ def _difference(steps: Sequence[Step], done: Sequence[Rerun], *, is_probed: bool
         if not is_probed and now.fuel != step.fuel:
             return f"{name} took {step.fuel:,} fuel, and when it was run again {now.fuel:,}"
     return None if len(done) == len(steps) else "it has steps after a failed instantiation"
-
-
-def _either(one: bytes, other: bytes) -> bytes:
-    """Return the bytes in which either of two has a bit set."""
-    return (int.from_bytes(one, "little") | int.from_bytes(other, "little")).to_bytes(len(one), "little")

@@ -9,8 +9,8 @@ import msgspec
 
 from pytest_airssys_wasm.analysis.guest_coverage.probed_guest import ProbedGuest
 from pytest_airssys_wasm.plugin.report.mishaps import telling
-from pytest_airssys_wasm.runtime.binary.coverage import Coverage, Unmeasured, covered, gathered
-from pytest_airssys_wasm.runtime.binary.probes import CannotInstrument, instrument
+from pytest_airssys_wasm.runtime.binary.coverage import Coverage, Unmeasured, covered, either, gathered
+from pytest_airssys_wasm.runtime.binary.probes import CannotInstrument, find_guest_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,16 +101,15 @@ def merged(parts: Sequence[MeasuredGuest], binary: bytes) -> Coverage | str:
     if obstacle is not None:
         return obstacle
     try:
-        made = instrument(binary)
+        blocks = find_guest_blocks(binary)
     except CannotInstrument as error:
         return str(error)
-    found = bytes(made.probes)
+    found = bytes(blocks.probes)
     for part in parts:
-        one = zlib.decompress(part.found)
-        found = bytes(a | b for a, b in zip(found, one)) if len(one) == len(found) else found
+        found = either(found, zlib.decompress(part.found))
     return Coverage(
         guest=parts[0].name,
-        functions=covered(made.functions, found),
+        functions=covered(blocks.functions, found),
         executions=sum(part.executions for part in parts),
         unmeasured=gathered(
             Unmeasured(reason=reason, executions=count, tests=tuple(tests))

@@ -113,6 +113,11 @@ def covered(functions: Iterable[ProbedFunction], found: bytes) -> tuple[CoveredF
     )
 
 
+def either(one: bytes, other: bytes) -> bytes:
+    """Return what either of two sequences of the same length has found, each with a byte for each probe."""
+    return (int.from_bytes(one, "little") | int.from_bytes(other, "little")).to_bytes(len(one), "little")
+
+
 def gathered(every: Iterable[Unmeasured]) -> tuple[Unmeasured, ...]:
     """Return one entry for each reason, sorted."""
     known: dict[str, Unmeasured] = {}

@@ -8,6 +8,7 @@ others and provide it: see `capi/probe_memories.py`. Three instructions are adde
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -88,25 +89,20 @@ def instrument(binary: bytes, *, is_counting: bool = False) -> Instrumented:
     are left out. Raises `CannotInstrument` for instructions that are not known, and for a guest that is
     too large.
     """
-    try:
+    with _explained():
         blocks = find_guest_blocks(binary)
         count_offset = -(-blocks.probes // _COUNT_BYTES) * _COUNT_BYTES
         pages = -(-(count_offset + _COUNT_BYTES) // PAGE_BYTES)
         most = next(most for most in range(pages, _MOST_PAGES + 1) if (pages, most) not in blocks.memories)
+        writer = _Writer(blocks.functions, pages, most, count_offset if is_counting else None)
         return Instrumented(
-            binary=_Writer(blocks.functions, pages, most, count_offset if is_counting else None).guest(
-                memoryview(binary)
-            ),
+            binary=writer.guest(memoryview(binary)),
             functions=blocks.functions,
             probes=blocks.probes,
             memory_bytes=pages * PAGE_BYTES,
             most_memory_bytes=most * PAGE_BYTES,
             count_offset=count_offset,
         )
-    except (Malformed, InvalidComponent, IndexError, UnicodeDecodeError, StopIteration) as error:
-        is_told = isinstance(error, (Malformed, InvalidComponent))
-        reason = printable(str(error)) if is_told else "it is malformed, or too large"
-        raise CannotInstrument(reason) from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,11 +118,23 @@ class GuestBlocks:
 def find_guest_blocks(binary: bytes) -> GuestBlocks:
     """Return the functions of a module or component with their blocks, those of all modules in it.
 
-    Raises `Malformed`, `IndexError` or `UnicodeDecodeError` for instructions that are not known.
+    Raises `CannotInstrument` for instructions that are not known, and for a guest that is too large.
     """
-    finder = _Finder()
-    finder.guest(memoryview(binary), 0, 0)
-    return GuestBlocks(functions=tuple(finder.functions), probes=finder.probes, memories=frozenset(finder.memories))
+    with _explained():
+        finder = _Finder()
+        finder.guest(memoryview(binary), 0, 0)
+        return GuestBlocks(functions=tuple(finder.functions), probes=finder.probes, memories=frozenset(finder.memories))
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Convert the errors of readers to `CannotInstrument`."""
+    try:
+        yield
+    except (Malformed, InvalidComponent) as error:
+        raise CannotInstrument(printable(str(error))) from None
+    except (IndexError, UnicodeDecodeError, StopIteration):
+        raise CannotInstrument("it is malformed, or too large") from None
 
 
 class _Finder:

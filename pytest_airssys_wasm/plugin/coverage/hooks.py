@@ -139,6 +139,9 @@ class CoverageHooks:
             if lines.obstacle is not None:
                 self._tell(f"  source lines are missing: {lines.obstacle}")
         replace_file(self._folder / "index.html", page(shown, others))
+        left_out = sum(part.left_out for part in self._parts)
+        if left_out:
+            self._tell(f"coverage: {counted(left_out, 'more guest')} not measured: there are too many")
         if not guests:
             self._tell("No test has run a guest.")
 

@@ -43,6 +43,8 @@ class Part(msgspec.Struct, kw_only=True):
 
     guests: list[MeasuredGuest]
     mishaps: list[str]
+    left_out: int = 0
+    """The number of guests that are too many to be measured."""
 
 
 def measure(recorder: Recorder) -> Part:
@@ -52,7 +54,7 @@ def measure(recorder: Recorder) -> Part:
     for recorded in recorder.guests.values():
         with telling(lambda mishap, name=recorded.name: mishaps.append(f"{name}: {mishap}")):  # type: ignore[misc]
             guests.append(_measured(recorded))
-    return Part(guests=guests, mishaps=mishaps)
+    return Part(guests=guests, mishaps=mishaps, left_out=len(recorder.left_out))
 
 
 def _measured(recorded: RecordedGuest) -> MeasuredGuest:

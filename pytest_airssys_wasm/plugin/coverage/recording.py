@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 MOST_HISTORIES = 5_000
 """The maximum number of stores of one guest whose executions are repeated."""
+MOST_GUESTS = 200
+"""The maximum number of guests that are measured."""
 _DIGITS = 8
 _TEST_ID = pytest.StashKey[str]()
 
@@ -71,6 +73,8 @@ class Recorder:
         self._guests: dict[int, tuple[Component, RecordedGuest]] = {}
         self.guests: dict[tuple[str, str], RecordedGuest] = {}
         """The guests, by name and digest."""
+        self.left_out: set[tuple[str, str]] = set()
+        """The guests that are too many to be measured, by name and digest."""
         self.mishaps: list[str] = []
         """The errors because of which something was not recorded, each in one line."""
 
@@ -99,6 +103,8 @@ class Recorder:
         if item.stash.get(KIND, None) in ("case", "law") or not isinstance(repetition.engine, WasmEngine):
             return None
         guest = self._guest(repetition.component, repetition.engine)
+        if guest is None:
+            return None
         too_many = f"its guest has run in more than {MOST_HISTORIES:,} stores"
         obstacle = too_many if len(guest.stores) >= MOST_HISTORIES else None
         history = History.begun_by(repetition, tightens=frozenset(), obstacle=obstacle)
@@ -106,7 +112,8 @@ class Recorder:
         guest.stores.append(recorded)
         return recorded
 
-    def _guest(self, component: Component, engine: WasmEngine) -> RecordedGuest:
+    def _guest(self, component: Component, engine: WasmEngine) -> RecordedGuest | None:
+        """Return the record of a guest; `None` if there are too many guests."""
         known = self._guests.get(id(component))
         if known is not None:
             return known[1]
@@ -120,6 +127,9 @@ class Recorder:
         path = None if component.path is None else Path(os.path.normpath(Path.cwd() / component.path))
         name = self._name(component, path, digest)
         guest = self.guests.get((name, digest))
+        if guest is None and len(self.guests) >= MOST_GUESTS:
+            self.left_out.add((name, digest))
+            return None
         if guest is None:
             guest = self.guests[name, digest] = RecordedGuest(
                 name=name,

@@ -222,6 +222,21 @@ def test_other(component): component.f()
     assert "other.wat" in worker.path("cov/index.html").read_text()
 
 
+def test_guests_beyond_a_number_are_counted(worker):
+    worker.write(
+        conftest="import pytest_airssys_wasm.plugin.coverage.recording as r; r.MOST_GUESTS = 1",
+        test_a=HEAD
+        + """
+def test_one(component): component.f(1)
+@pytest.mark.component('(module (func (export "f") (drop (i32.const 1))))')
+def test_two(component): component.f()
+""",
+    )
+    first, second = section(worker.run("--wasm-coverage=cov", "test_a.py"))
+    assert first.startswith("coverage: 2 of 5 functions")
+    assert second == "coverage: 1 more guest not measured: there are too many"
+
+
 def test_guests_of_the_same_name_have_their_own_files(worker):
     for folder in ("a", "b"):
         worker.path(f"{folder}/guest.wat").write_text(f'(module (func (export "{folder}") (drop (i32.const 1))))')

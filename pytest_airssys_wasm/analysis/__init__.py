@@ -16,16 +16,19 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.analysis.errors import CannotRepeat, NoLaw
     from pytest_airssys_wasm.analysis.fuel_profile import Profile, profile
     from pytest_airssys_wasm.analysis.growths import MemoryGrowth, MemoryGrowths, memory_growths
+    from pytest_airssys_wasm.analysis.guest_coverage.calls import coverage
     from pytest_airssys_wasm.analysis.laws.cost_law import cost_law
     from pytest_airssys_wasm.analysis.laws.law import CostLaw
     from pytest_airssys_wasm.analysis.tightest import TightestLimits, tightest_limits
     from pytest_airssys_wasm.analysis.worst.search import WorstCase, worst_case
+    from pytest_airssys_wasm.runtime.binary.coverage import Coverage, CoveredFunction, Unmeasured
 
 _MODULE_OF = {
     f"{name}": f"{__name__}.{module}"
     for module, names in {
         "backtraces": ("SourceLine", "SourceLines", "source_lines"),
         "blaming": ("Blame", "blame"),
+        "guest_coverage.calls": ("coverage",),
         "errors": ("CannotRepeat", "NoLaw"),
         "growths": ("MemoryGrowth", "MemoryGrowths", "memory_growths"),
         "laws.cost_law": ("cost_law",),
@@ -35,12 +38,14 @@ _MODULE_OF = {
         "fuel_profile": ("Profile", "profile"),
     }.items()
     for name in names
-}
+} | dict.fromkeys(["Coverage", "CoveredFunction", "Unmeasured"], "pytest_airssys_wasm.runtime.binary.coverage")
 
 __all__ = [
     "Blame",
     "CannotRepeat",
     "CostLaw",
+    "Coverage",
+    "CoveredFunction",
     "MemoryGrowth",
     "MemoryGrowths",
     "NoLaw",
@@ -48,9 +53,11 @@ __all__ = [
     "SourceLine",
     "SourceLines",
     "TightestLimits",
+    "Unmeasured",
     "WorstCase",
     "blame",
     "cost_law",
+    "coverage",
     "memory_growths",
     "profile",
     "source_lines",

@@ -111,7 +111,8 @@ class RepeatableGuest:
         """The number of runs so far."""
         self._engine = loaded_by
         self._host = host
-        self._wasi = wasi
+        self.wasi = wasi
+        """The grants of WASI."""
 
     def run(self, export: str, *args: Any, limits: ResourceLimits | None = None) -> Rerun:
         """Instantiate the guest in a fresh store, call an export, and return how that ended.
@@ -119,7 +120,7 @@ class RepeatableGuest:
         Raises the errors of `Instance.call` for a wrong name or wrong arguments, and `LinkError`.
         """
         self.runs += 1
-        with LimitedStore(self._engine, limits or self.limits, host=self._host, wasi=self._wasi).as_rerun() as store:
+        with LimitedStore(self._engine, limits or self.limits, host=self._host, wasi=self.wasi).as_rerun() as store:
             try:
                 done = store.execute(self.component, export, *args)
             except WasmError as error:

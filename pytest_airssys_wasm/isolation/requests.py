@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.isolation.codec import ValueCodec
     from pytest_airssys_wasm.isolation.host_side import HostObjects, Signature
     from pytest_airssys_wasm.protocol.session_messages import SessionRequest
+    from pytest_airssys_wasm.runtime.base.probes import ProbeFile
     from pytest_airssys_wasm.runtime.execution.run import Run
     from pytest_airssys_wasm.runtime.guest.backend import StoreSettings
     from pytest_airssys_wasm.runtime.guest.component import Component
@@ -87,6 +88,7 @@ class Requests:
             forget=forget,
             call=function,
             args=[] if function is None else self._args(component, function, operation.args, run),
+            probes=_plain(settings.probes),
         )
 
     def _args(self, component: Component, function: str, args: Sequence[Any], run: Run) -> list[Any]:
@@ -118,3 +120,7 @@ class Requests:
             for interface, name, item in flatten(component.imports)
             if isinstance(item, ResourceType) and host.find_resource(interface, name) is not None
         ]
+
+
+def _plain(probes: ProbeFile | None) -> tuple[str, int, int] | None:
+    return None if probes is None else (probes.path, probes.memory_bytes, probes.most_memory_bytes)

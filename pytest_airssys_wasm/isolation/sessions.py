@@ -26,6 +26,8 @@ from pytest_airssys_wasm.protocol.session_messages import (
 from pytest_airssys_wasm.runtime.base.exhaustive import assert_never
 from pytest_airssys_wasm.runtime.base.originals import allocate_lock
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
+from pytest_airssys_wasm.runtime.base.probes import ProbeFile
+from pytest_airssys_wasm.runtime.engine import ProbedEngine
 from pytest_airssys_wasm.runtime.errors import UnfitHost, WasmError, outcome_of
 from pytest_airssys_wasm.runtime.guest.operations import CallExport, Instantiate
 from pytest_airssys_wasm.runtime.store.exclusive_use import StoreUnusable
@@ -56,7 +58,8 @@ class Sessions:
         self._engine = engine
         self._most_open = most_open
         self._is_worker = is_worker
-        self._loaded: dict[tuple[str, str | None], Component] = {}
+        self._loaded: dict[tuple[WasmEngine, str, str | None], Component] = {}
+        self._probed: dict[ProbeFile, WasmEngine] = {}
         self._numbers = count(1)
         self._lock = allocate_lock()
         self._open: dict[int, tuple[ServedStore, InstanceHandle | None]] = {}
@@ -75,7 +78,7 @@ class Sessions:
         """
         match request:
             case LoadRequest():
-                self._load(request.component, request.artefact)
+                self._load(self._engine, request.component, request.artefact)
                 return SessionAnswer(id=request.id)
             case OpenRequest():
                 return self._answer_open(request, ask)
@@ -92,14 +95,24 @@ class Sessions:
                 case _:
                     assert_never(request)
 
-    def _load(self, path: str, artefact: str | None) -> Component:
+    def _load(self, engine: WasmEngine, path: str, artefact: str | None) -> Component:
         if not self._is_worker:
             artefact = None
-        component = self._loaded.get((path, artefact))
+        component = self._loaded.get((engine, path, artefact))
         if component is None:
-            component = self._engine.load(path) if artefact is None else self._engine.revive(Path(path), Path(artefact))
-            self._loaded[path, artefact] = component
+            component = engine.load(path) if artefact is None else engine.revive(Path(path), Path(artefact))
+            self._loaded[engine, path, artefact] = component
         return component
+
+    def _engine_for(self, request: OpenRequest) -> WasmEngine:
+        """Return the engine of a new store: an instrumented guest has one of its own."""
+        if request.probes is None or not self._is_worker:
+            return self._engine
+        path, memory_bytes, most_memory_bytes = request.probes
+        probes = ProbeFile(path=path, memory_bytes=memory_bytes, most_memory_bytes=most_memory_bytes)
+        if probes not in self._probed:
+            self._probed[probes] = ProbedEngine(probes)
+        return self._probed[probes]
 
     def session(self, number: int) -> tuple[ServedStore, InstanceHandle | None]:
         """Return the store and the instance of an open session. Raises `LookupError` for another number."""
@@ -110,8 +123,9 @@ class Sessions:
 
     def _answer_open(self, request: OpenRequest, ask: Ask) -> SessionAnswer:
         try:
-            component = self._load(request.component, request.artefact)
-            served = self._new(request) if request.beside is None else self.session(request.beside)[0]
+            engine = self._engine_for(request)
+            component = self._load(engine, request.component, request.artefact)
+            served = self._new(request, engine) if request.beside is None else self.session(request.beside)[0]
         except WasmError as error:
             return SessionAnswer(id=request.id, end=end_answer(outcome_of(error)))
         number = next(self._numbers)
@@ -140,12 +154,12 @@ class Sessions:
                 raise StoreUnusable(f"{self._most_open} sessions are open already: close some")
             self._open[number] = served, None
 
-    def _new(self, request: OpenRequest) -> ServedStore:
+    def _new(self, request: OpenRequest, engine: WasmEngine) -> ServedStore:
         limits = limits_from_wire(request.limits)
         if self._is_worker:
             self.line_bytes = worker_line_bytes(limits)
         store = LimitedStore(
-            self._engine,
+            engine,
             limits,
             wasi=None if request.wasi is None else wasi_from_wire(request.wasi),
             fuel_per="store" if request.fuel_per == "run" else "call",

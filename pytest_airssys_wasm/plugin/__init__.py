@@ -96,6 +96,10 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_airssys_wasm.plugin.profiles import hooks
 
         hooks.register(config)
+    if settings.wasm_coverage is not None and not config.option.collectonly:
+        from pytest_airssys_wasm.plugin.coverage import hooks as coverage_hooks
+
+        coverage_hooks.register(config)
     if settings.wasm_suggest_limits is not None and not config.option.collectonly:
         from pytest_airssys_wasm.plugin.suggestions import hooks as suggestion_hooks
 

@@ -230,6 +230,13 @@ OPTIONS = (
         "which an earlier run has written.",
     ),
     Option(
+        key="wasm_coverage",
+        metavar="DIR",
+        parse=_parse_path("a directory"),
+        help="Write to this directory which functions and blocks of each guest the tests reached: as an HTML page, and "
+        "as LCOV (.info) with a listing (.txt). All executions of the tests are repeated at the end of the run.",
+    ),
+    Option(
         key="wasm_suggest_limits",
         metavar="FILE",
         parse=parse_toml,

@@ -52,6 +52,7 @@ class Settings(NamedTuple):
     wasm_fuel_tolerance: "Fraction | None" = None
     wasm_profile: Path | None = None
     wasm_profile_against: Path | None = None
+    wasm_coverage: Path | None = None
     wasm_suggest_limits: Path | None = None
     wasm_laws: bool = False
     wasm_cache_dir: Path | None = None
@@ -139,6 +140,7 @@ def read_settings(config: pytest.Config) -> Settings:
         settings = _collect(config, given)
         if settings.wasm_expectations_update and settings.wasm_expectations is None:
             refuse("--wasm-expectations-update", "no file", "--wasm-expectations FILE beside it")
+        _check_folder(given["wasm_coverage"])
         _check_profile_folders(given["wasm_profile"], given["wasm_profile_against"])
     except ValueError as error:
         from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
@@ -171,10 +173,15 @@ def _given(config: pytest.Config, option: Option) -> Given | None:
     )
 
 
+def _check_folder(folder: Given | None) -> None:
+    """Raise `InvalidConfiguration` if something else than a directory is where one is to be made."""
+    if folder is not None and os.path.lexists(folder.value) and not folder.value.is_dir():
+        refuse(folder.where, str(folder.value), "a directory, which is made if it does not exist")
+
+
 def _check_profile_folders(profile: Given | None, against: Given | None) -> None:
     """Raise `InvalidConfiguration` unless `--wasm-profile` and `--wasm-profile-against` can be used."""
-    if profile is not None and os.path.lexists(profile.value) and not profile.value.is_dir():
-        refuse(profile.where, str(profile.value), "a directory, which is made if it does not exist")
+    _check_folder(profile)
     if against is not None and not against.value.is_dir():
         refuse(against.where, str(against.value), "an existing directory")
     if against is not None and profile is None:

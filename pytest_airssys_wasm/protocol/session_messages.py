@@ -48,6 +48,10 @@ class OpenRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fie
     """The guest resources that the driver no longer holds, without having dropped them."""
     call: str | None = None
     args: list[Any] = []
+    probes: tuple[str, int, int] | None = None
+    """The file in which the probes of an instrumented component are found, with the two sizes of its memory, as in a
+    `ProbeFile`. Only workers take it.
+    """
 
 
 class CallRequest(Struct, frozen=True, kw_only=True, tag_field="op", tag="call"):

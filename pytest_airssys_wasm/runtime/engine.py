@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from pytest_airssys_wasm.runtime.base.outcome import Finished
+    from pytest_airssys_wasm.runtime.base.probes import ProbeFile
     from pytest_airssys_wasm.runtime.base.usage import Execution
     from pytest_airssys_wasm.runtime.binary.formats import Kind
     from pytest_airssys_wasm.runtime.compile.cache import CompileCache
@@ -147,6 +148,7 @@ class WasmEngine(EngineCore):
     def _new(self, raw: Any, facts: GuestFacts, name: str, path: Path | None, manifest: Manifest | None) -> Component:
         known: dict[str, Any] = {"engine": self.raw, "raw": raw, "name": name, "path": path, "manifest": manifest}
         component = WitComponent(**known) if facts.shape is None else CoreModule(facts.shape, **known)
+        component.digest = facts.digest
         component.instance_bytes = facts.instance_bytes
         component.is_soon_interrupted = facts.is_soon_interrupted
         return component
@@ -258,6 +260,16 @@ class WasmEngine(EngineCore):
         cache = "no cache" if self.cache is None else f"cache {self.cache!r}"
         isolation = "" if self.isolation is None else f", {self.isolation!r}"
         return f"<engine with {cache}{isolation}>"
+
+
+class ProbedEngine(WasmEngine):
+    """An engine for one instrumented guest, whose probes write to a file."""
+
+    def __init__(
+        self, probes: ProbeFile, cache: CompileCache | None = None, *, isolation: Isolation | None = None
+    ) -> None:
+        self.probes = probes
+        super().__init__(cache, isolation=isolation)
 
 
 _MOST_PREPARED = 64

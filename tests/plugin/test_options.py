@@ -24,6 +24,7 @@ BAD = {
     "wasm_fuel_tolerance": ["-1", "a little", "nan", ""],
     "wasm_profile": [""],
     "wasm_profile_against": [""],
+    "wasm_coverage": [""],
     "wasm_suggest_limits": ["limits", "sub/Component.toml", ""],
     "wasm_laws": ["perhaps"],
     "wasm_fuzz": ["always", "CI", ""],

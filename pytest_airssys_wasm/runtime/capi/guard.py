@@ -12,12 +12,15 @@ import os
 from ctypes import CFUNCTYPE, PYFUNCTYPE, c_bool, c_char_p, c_int32, c_int64, c_size_t, c_uint64, c_void_p
 from functools import cache
 from struct import Struct
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wasmtime import _ffi
 
 from pytest_airssys_wasm.runtime.capi.guard_library import guard_library
 from pytest_airssys_wasm.runtime.errors import NOTHING, UnfitHost
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _VERSION = 1
 STACK_BYTES = 2**20
@@ -174,6 +177,13 @@ class Guard:
         self.stop = short("stop", None, pointer, c_int32)
         self.fuel = short("fuel", c_uint64, pointer)
         self.has_stack = short("has_stack", c_bool)
+        self.wrappers: dict[int, Callable[[int], None]] = {}
+        """The functions that change the memory creator of an engine before wasmtime gets it, by the address of the
+        engine's configuration. They are called with the address of the creator.
+        """
+        self._kept: list[object] = []
+        self._equipped: set[int] = set()
+        self._set_creator = CFUNCTYPE(None, pointer, pointer)(self._equip)
         self._check(library)
         self._begin()
 
@@ -188,14 +198,38 @@ class Guard:
             )
 
     def _begin(self) -> None:
+        of_wasmtime = {name: getattr(_ffi.dll, f"wasmtime_{name}") for name in _WASMTIME}
+        of_wasmtime["config_host_memory_creator_set"] = self._set_creator
         addresses = [
-            *(ctypes.cast(getattr(_ffi.dll, f"wasmtime_{name}"), c_void_p) for name in _WASMTIME),
+            *(ctypes.cast(function, c_void_p) for function in of_wasmtime.values()),
             *(ctypes.cast(getattr(ctypes.pythonapi, name), c_void_p) for name in _PYTHON),
         ]
         error = self._load((c_void_p * len(addresses))(*addresses), STACK_BYTES)
         if error:
             raise UnfitHost("the native guard", NOTHING, f"a lock of the system: {os.strerror(error)}")
         atexit.register(self.shutdown)
+
+    def _equip(self, config: int, creator: int) -> None:
+        """Give an engine its memory creator, for the guard."""
+        wrap = self.wrappers.get(config)
+        if wrap is not None:
+            wrap(creator)
+        _set_creator(config, creator)
+        self._equipped.add(config)
+
+    def was_equipped(self, config: int) -> bool:
+        """Return whether an engine was given its memory creator since the last question about it.
+
+        It was not if a signal handler has raised at that moment: without the creator, no memory limit would hold.
+        """
+        if config not in self._equipped:
+            return False
+        self._equipped.remove(config)
+        return True
+
+    def keep_alive(self, creator: object) -> None:
+        """Keep an object with callbacks until the process ends."""
+        self._kept.append(creator)
 
 
 @cache
@@ -220,6 +254,8 @@ def restore_exception(run: GuardRun) -> None:
         exception[0] = exception[1] = exception[2] = None
         _restore(*taken)
 
+
+_set_creator = PYFUNCTYPE(None, c_void_p, c_void_p)(("wasmtime_config_host_memory_creator_set", _ffi.dll))
 
 # Called with the GIL held; ctypes raises the exception that is set afterwards.
 _restore = PYFUNCTYPE(None, c_void_p, c_void_p, c_void_p)(("PyErr_Restore", ctypes.pythonapi))

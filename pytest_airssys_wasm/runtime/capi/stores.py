@@ -27,7 +27,7 @@ class Memories:
         """Install the creator in the engine that will be made from the `wasm_config_t` at the address `config`."""
         self._guard = guard()
         self._address = self._guard.memories_new(config)
-        if not self._address:
+        if not self._address or not self._guard.was_equipped(config):
             raise MemoryError
 
     @property

@@ -13,6 +13,7 @@ from pytest_airssys_wasm.runtime.compile.compiler import IsolatedCompiler
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pytest_airssys_wasm.runtime.base.probes import ProbeFile
     from pytest_airssys_wasm.runtime.base.usage import Usage
     from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
     from pytest_airssys_wasm.runtime.capi.guard import GuardRun
@@ -34,6 +35,8 @@ class StoreSettings:
     host: HostFunctions | None
     wasi: Wasi | None
     fuel_per: Literal["call", "store"]
+    probes: ProbeFile | None = None
+    """The file in which the probes of the guests are found, if these are instrumented."""
 
 
 class Backend(Protocol):

@@ -112,6 +112,8 @@ class Component(ABC):
         """The `EngineCore` that loaded the guest, for those who run it again without having the engine at hand."""
         self.binary: bytes | None = None
         """The binary of the guest, which is kept only if another process has to read it, or if no file has it."""
+        self.digest = ""
+        """The SHA-256 digest of the binary, in hexadecimal."""
         self.instance_bytes = 0
         """The bytes that an instance takes for globals, functions, tables and the like, approximately."""
         self.is_soon_interrupted = False

@@ -18,12 +18,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pytest_airssys_wasm.runtime.base.outcome import Finished
+    from pytest_airssys_wasm.runtime.base.probes import ProbeFile
     from pytest_airssys_wasm.runtime.execution.run import Run
     from pytest_airssys_wasm.runtime.guest.backend import BackendFactory
 
 
 class EngineCore:
     """The engine of wasmtime with its callbacks, the guest threads, and their current runs."""
+
+    probes: ProbeFile | None = None
+    """The file in which the probes of the only guest are found, if that is instrumented. Its guests run on guest
+    threads.
+    """
 
     def __init__(self, backends: BackendFactory | None, on_execution: Callable[[Finished], None] | None) -> None:
         self.backends = backends
@@ -36,7 +42,7 @@ class EngineCore:
         self.wakers = LoopWakers()
         self.callbacks = Callbacks()
         config = new_config()
-        self._memories = Memories(address(config))
+        self._memories = self._new_memories(address(config))
         self.raw = wasmtime.Engine(config)
         """The engine as an object of wasmtime."""
         self.address = address(self.raw)
@@ -45,6 +51,13 @@ class EngineCore:
         """The linker of modules without imports."""
         self.bare_component_linker = wasmtime.component.Linker(self.raw)
         """The linker of components without imports."""
+
+    def _new_memories(self, config: int) -> Memories:
+        if self.probes is None:
+            return Memories(config)
+        from pytest_airssys_wasm.runtime.capi.probe_memories import ProbeMemories
+
+        return ProbeMemories(config, self.probes)
 
     @property
     def live_memories(self) -> int:

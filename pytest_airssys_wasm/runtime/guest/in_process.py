@@ -146,6 +146,7 @@ class InProcessBackend:
         """Return whether the guest of an operation may run on the thread of its caller."""
         return (
             self.context.wasi is None
+            and self.context.engine.probes is None
             and may_run_here(operation.component, operation.function, self._limits, run.fuel_budget)
             and run.transfer.moved_bytes <= MOST_ARGUMENT_BYTES
             and bool(self.raw.guard.has_stack())

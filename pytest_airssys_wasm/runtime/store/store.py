@@ -89,7 +89,7 @@ class LimitedStore:
         self._ledger = Ledger(limits, is_shared=fuel_per == "store")
         self._executions = 0
         self._is_rerun = False
-        settings = StoreSettings(limits=limits, host=host, wasi=wasi, fuel_per=fuel_per)
+        settings = StoreSettings(limits=limits, host=host, wasi=wasi, fuel_per=fuel_per, probes=engine.probes)
         self._backend: Backend
         if engine.backends is None:
             self._backend = InProcessBackend(engine, settings, self)

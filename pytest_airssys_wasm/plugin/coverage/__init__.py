@@ -1,0 +1,1 @@
+"""The option `--wasm-coverage`: which functions and blocks of each guest the tests reach."""

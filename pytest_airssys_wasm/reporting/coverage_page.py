@@ -1,0 +1,88 @@
+"""The coverage of guests as one HTML page without other files, which needs no script."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from pytest_airssys_wasm.reporting.formatting import cut
+from pytest_airssys_wasm.reporting.html import inline_resource, source_of
+from pytest_airssys_wasm.runtime.base.figures import percent
+from pytest_airssys_wasm.runtime.base.printable import counted, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pytest_airssys_wasm.reporting.coverage_listing import ListedBlock, ListedFunction
+    from pytest_airssys_wasm.runtime.binary.coverage import Coverage
+
+MOST_FUNCTIONS = 1_000
+"""The number of functions of a guest that the page shows; those with the most missed blocks come first."""
+MOST_BLOCKS = 100
+"""The number of missed blocks of a function that the page shows."""
+MOST_BLOCKS_OF_ALL = 5_000
+"""The number of missed blocks of a guest that the page shows."""
+_MOST_TEXT = 400
+_MOST_TESTS = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuestOnPage:
+    """A guest with the text of its functions and its files."""
+
+    coverage: Coverage
+    functions: Sequence[ListedFunction]
+    files: tuple[str, ...]
+    """The names of the files with its listing and its LCOV data."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Row:
+    function: ListedFunction
+    shown: tuple[ListedBlock, ...]
+
+    @property
+    def left_out(self) -> int:
+        """The number of missed blocks that are not shown."""
+        return len(self.function.missed) - len(self.shown)
+
+    @property
+    def share(self) -> float:
+        """The share of the blocks that were reached, in percent."""
+        return 100 * self.function.reached / len(self.function.blocks)
+
+
+def page(guests: Sequence[GuestOnPage], uninstrumented: Sequence[tuple[str, str]] = ()) -> str:
+    """Return a page with all guests. `uninstrumented` has the names of the others, and the reasons."""
+    style = inline_resource("coverage.css")
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_finalize
+    )
+    return environment.from_string(inline_resource("coverage.html")).render(
+        guests=[(guest, _rows(guest.functions)) for guest in guests],
+        uninstrumented=uninstrumented,
+        counted=counted,
+        percent=percent,
+        most_tests=_MOST_TESTS,
+        style=Markup(style),
+        style_source=source_of(style),
+    )
+
+
+def _rows(functions: Sequence[ListedFunction]) -> list[_Row]:
+    ordered = sorted(functions, key=lambda one: (-len(one.missed), one.name))
+    left = MOST_BLOCKS_OF_ALL
+    rows = []
+    for function in ordered[:MOST_FUNCTIONS]:
+        shown = function.missed[: min(MOST_BLOCKS, left)]
+        left -= len(shown)
+        rows.append(_Row(function=function, shown=shown))
+    return rows
+
+
+def _finalize(value: Any) -> Any:
+    """Make a text printable. Jinja calls this function for every text of the page."""
+    return cut(printable(value), _MOST_TEXT) if type(value) is str else value

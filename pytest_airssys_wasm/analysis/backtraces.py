@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -94,11 +93,12 @@ class SourceLineReader:
     def _read(self, component: Component, frames: Sequence[Frame]) -> dict[int, SourceLine | None]:
         found: dict[int, SourceLine | None] = {frame.offset: None for frame in frames}
         for module in code_modules(_binary_of(component)):
-            functions = {frame.offset: _function_of(frame, module) for frame in frames}
-            offsets = {offset: function.start for offset, function in functions.items() if function is not None}
-            if not offsets:
+            if not any(module.contains(frame.offset) for frame in frames):
                 continue
             for sections, start in _debugging_information(module, component):
+                offsets = _starts_of_functions(module, frames)
+                if not offsets:
+                    break
                 if self._left_s <= 0:
                     raise UnknownLines("reading debugging information has taken too long in this session")
                 began = monotonic()
@@ -132,23 +132,28 @@ def _binary_of(component: Component) -> bytes:
         return b""
 
 
-def _function_of(frame: Frame, module: CodeModule) -> CodeFunction | None:
-    """Return the function of a frame; `None` if the frame is not in the module.
+def _starts_of_functions(module: CodeModule, frames: Sequence[Frame]) -> dict[int, int]:
+    """Return the positions at which the functions of frames begin, by the positions of the frames.
 
     A file may have been replaced since it was loaded, and frames of functions that wasmtime generates belong to no
-    module. Then the function at the position of the frame is another one, or has another name.
+    module. Then the function at the position of a frame is another one, or has another name, and is left out.
     """
-    if not module.contains(frame.offset):
-        return None
-    with suppress(Malformed, IndexError):
-        function = module.function_at(frame.offset)
-        if function is None:
-            return None
-        if frame.symbol is None:
-            return function if frame.function == f"<function {function.index}>" else None
-        name = "" if function.name is None else function.name.decode("utf-8", "replace")
-        return function if name.startswith(frame.symbol.removesuffix("…")) else None
-    return None
+    try:
+        functions = module.functions_at(frame.offset for frame in frames)
+    except (Malformed, IndexError):
+        return {}
+    return {
+        frame.offset: functions[frame.offset].start
+        for frame in frames
+        if frame.offset in functions and _is_in(frame, functions[frame.offset])
+    }
+
+
+def _is_in(frame: Frame, function: CodeFunction) -> bool:
+    if frame.symbol is None:
+        return frame.function == f"<function {function.index}>"
+    name = "" if function.name is None else function.name.decode("utf-8", "replace")
+    return name.startswith(frame.symbol.removesuffix("…"))
 
 
 def _debugging_information(

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 from hypothesis.database import InMemoryExampleDatabase
+from hypothesis.errors import Flaky
 
 from pytest_airssys_wasm import HostFunctions, OutOfFuel, ResourceLimits, Wasi
+from pytest_airssys_wasm.fuzzing import sequences
 from pytest_airssys_wasm.fuzzing.export_check import UnneededAllowance, check_export
 from pytest_airssys_wasm.fuzzing.limit_laws import check_limit_laws
 from pytest_airssys_wasm.fuzzing.search import Plan
@@ -274,3 +276,18 @@ def test_a_guest_that_cannot_be_repeated_is_not_searched(engine):
     note = check_worst_case(candidate(engine, planted.NOT_DETERMINISTIC, host=host), "stamp", plan(examples=20))
     assert note.startswith("not searched: ")
     assert "env#now" in note
+
+
+@pytest.mark.slow
+def test_sequences_go_on_after_a_round_in_which_the_guest_did_not_repeat_itself(engine, monkeypatch):
+    run, rounds = sequences.run_state_machine_as_test, count()
+
+    def flaky_at_first(machine, **options):
+        run(machine, **options)
+        if next(rounds) == 0:
+            raise Flaky("Inconsistent data generation!")
+
+    monkeypatch.setattr(sequences, "run_state_machine_as_test", flaky_at_first)
+    subject = candidate(engine, '(module (func (export "a") (param i32)))')
+    check_sequences(subject, plan(examples=150, time_s=20))
+    assert next(rounds) > 1

@@ -15,7 +15,7 @@ from pytest_airssys_wasm.runtime.binary.component_reader import COMPONENT_MAGIC,
 from pytest_airssys_wasm.runtime.binary.sections import count_imported_functions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Set
 
 _MODULE_MAGIC = b"\0asm\x01\0\0\0"
 _CUSTOM, _CODE = 0, 10
@@ -58,35 +58,44 @@ class CodeModule:
         """Return whether there is code of this module at a position."""
         return self.code_start <= offset < self.code_start + len(self.code)
 
-    def function_at(self, offset: int) -> CodeFunction | None:
-        """Return the function at a position; `None` if there is none.
+    def functions_at(self, offsets: Iterable[int]) -> dict[int, CodeFunction]:
+        """Return the functions at some positions, from one pass over the code. Other positions are left out.
 
         Raises the errors of a `Reader` for a section that is malformed.
         """
+        wanted = sorted(offset for offset in set(offsets) if self.contains(offset))
+        bodies: dict[int, tuple[int, int]] = {}
         reader = Reader(self.code)
-        for number in reader.each():
+        for number in reader.each() if wanted else ():
             size = reader.number(32)
-            body_start = self.code_start + reader.at
+            start = self.code_start + reader.at
             reader.take(size)
-            if body_start <= offset < body_start + size:
-                index = count_imported_functions(self.binary) + number
-                return CodeFunction(index=index, name=self._name_of(index), start=body_start)
-        return None
+            while wanted and wanted[0] < start + size:
+                offset = wanted.pop(0)
+                if offset >= start:
+                    bodies[offset] = number, start
+            if not wanted:
+                break
+        imported = count_imported_functions(self.binary) if bodies else 0
+        names = self._names_of({imported + number for number, _ in bodies.values()})
+        return {
+            offset: CodeFunction(index=imported + number, name=names.get(imported + number), start=start)
+            for offset, (number, start) in bodies.items()
+        }
 
-    def _name_of(self, index: int) -> bytes | None:
-        names = self.custom.get("name")
+    def _names_of(self, indices: Set[int]) -> dict[int, bytes]:
+        found: dict[int, bytes] = {}
+        names = self.custom.get("name") if indices else None
         if names is None:
-            return None
+            return found
         # A custom section may be malformed in a valid binary.
         with suppress(Malformed, IndexError):
             for part, body in Reader(names).sections():
-                if part != _FUNCTION_NAMES:
-                    continue
-                for _ in body.each():
-                    found, name = body.number(32), body.take(body.number(32))
-                    if found == index:
-                        return bytes(name)
-        return None
+                for _ in body.each() if part == _FUNCTION_NAMES else ():
+                    index, name = body.number(32), body.take(body.number(32))
+                    if index in indices:
+                        found[index] = bytes(name)
+        return found
 
 
 def code_modules(binary: bytes) -> Iterator[CodeModule]:

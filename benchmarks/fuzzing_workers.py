@@ -75,7 +75,10 @@ def compare(name: str, guest: Path, manifest: str, profile: str) -> None:
             f"{name:10} {workers or 1} {made:8,} examples, {each} s of processors ({elapsed_s:.1f} s elapsed)",
             flush=True,
         )
-    print(f"{name:10} x{times[0] / times[1]:.2f}", flush=True)
+    share = 100 * times[1] / sum(processor_s)
+    print(
+        f"{name:10} x{times[0] / times[1]:.2f}, and the busier worker had {share:.0f} % of the time of all", flush=True
+    )
 
 
 def main() -> None:

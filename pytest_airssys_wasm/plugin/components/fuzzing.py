@@ -69,15 +69,17 @@ class _Checks:
         reachable = [name for name in every if not is_excluded(name, table.exclude)]
         fuzzed = [name for name in callable_exports(component) if name in reachable]
         count = 2 * len(fuzzed) + bool(reachable) + bool(fuzzed)
-        for name in fuzzed:
-            plan = partial(self._plan, f"fuzz[{name}] {component.function_names()[name]}", count, profile.examples)
-            yield f"fuzz[{printable(name)}]", partial(_planned, check=partial(check_export, export=name), plan=plan)
-            plan = partial(self._plan, f"worst-case[{name}]", count, profile.worst)
-            check = partial(check_worst_case, export=name)
-            yield f"worst-case[{printable(name)}]", partial(_planned, check=check, plan=plan)
+        # The longest checks come first: xdist then divides them about evenly between its workers.
         if reachable:
             plan = partial(self._plan, "fuzz-sequence", count, profile.sequences)
             yield "fuzz-sequence", partial(_planned, check=check_sequences, plan=plan)
+        for name in fuzzed:
+            plan = partial(self._plan, f"fuzz[{name}] {component.function_names()[name]}", count, profile.examples)
+            yield f"fuzz[{printable(name)}]", partial(_planned, check=partial(check_export, export=name), plan=plan)
+        for name in fuzzed:
+            plan = partial(self._plan, f"worst-case[{name}]", count, profile.worst)
+            check = partial(check_worst_case, export=name)
+            yield f"worst-case[{printable(name)}]", partial(_planned, check=check, plan=plan)
         if fuzzed:
             plan = partial(self._plan, "fuzz-limits", count, profile.limits)
             ceilings = self.file.config.stash[SETTINGS].ceilings

@@ -42,6 +42,14 @@ def test_nothing_is_fuzzed_without_the_option(author):
     assert not any("fuzz" in check for check in checks(author.run("--airssys-wasm", ".")))
 
 
+def test_the_longest_checks_come_first_so_that_workers_share_them_evenly(project):
+    project.path("guest.wat").write_text(SOUND)
+    project.path("Component.toml").write_text(MANIFEST)
+    ran = project.run("--airssys-wasm", "--wasm-fuzz=quick", "--collect-only", "-q", "-k", "fuzz or worst-case", ".")
+    kinds = re.findall(r"^Component\.toml::([a-z-]+)", ran.text, re.MULTILINE)
+    assert kinds == ["fuzz-sequence", *["fuzz"] * 6, *["worst-case"] * 6, "fuzz-limits"]
+
+
 def test_a_fault_is_shown_with_what_to_paste_and_how_to_run_it_again(author):
     ran = fuzz(author, "--wasm-fuzz-seed=7", "-k", "fuzz[parse]")
     assert checks(ran) == {"fuzz[parse]": "failed"}

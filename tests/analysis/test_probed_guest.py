@@ -130,6 +130,16 @@ def test_a_search_for_the_end_of_the_fuel_that_would_take_too_long_is_told(engin
         assert 0 < sum(probed.found) < len(probed.found)
 
 
+def test_an_overflow_of_the_stack_is_told(engine):
+    text = '(module (func $f (export "f") (call $f) (drop (i32.const 1))))'
+    limits = ResourceLimits(memory="1 MiB", fuel=100_000_000, timeout_ms=20_000)
+    history, done = called(engine, engine.load(text), [("f",)], limits)
+    assert done[-1].error.kind == "stack-overflow"
+    with ProbedGuest(engine.to_binary(text.encode(), "deep")[1], engine) as probed:
+        repeated = probed.repeat(history)
+        assert (repeated.steps, repeated.reason, repeated.is_cut) == (2, None, True)
+
+
 def test_a_guest_that_goes_on_after_it_ran_out_of_fuel_is_measured_until_then(engine):
     component = engine.load(stairs(3))
     limits = ResourceLimits(memory="1 MiB", fuel=100, timeout_ms=20_000)

@@ -87,7 +87,7 @@ def test_what_is_not_measured_is_on_the_page(binary):
     plain = " ".join("".join(read(text).texts).split())
     assert "Not measured: 2 executions, because of a <reason>." in plain
     assert "test_19 and 5 more tests" in plain
-    assert "1 execution ran out of fuel" in plain
+    assert "1 execution ran out of fuel or stack" in plain
     assert "Not measured: it is <odd>." in plain
 
 

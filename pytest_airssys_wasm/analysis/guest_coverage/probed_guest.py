@@ -20,7 +20,7 @@ from pytest_airssys_wasm.runtime.binary.probes import COUNTING_PROBE_FUEL, Canno
 from pytest_airssys_wasm.runtime.budget.limits import MAX_U64
 from pytest_airssys_wasm.runtime.compile.scratch import ScratchFolder, explained
 from pytest_airssys_wasm.runtime.engine import ProbedEngine
-from pytest_airssys_wasm.runtime.errors import WasmError
+from pytest_airssys_wasm.runtime.errors import ComponentTrapped, WasmError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,7 +53,7 @@ class Repeated:
     reason: str | None = None
     """The reason why the others were not; `None` if all were repeated."""
     is_cut: bool = False
-    """Whether the last execution ran out of fuel, and its last blocks may be missing."""
+    """Whether an execution ran out of fuel or of stack, and it is not known exactly how far it got."""
 
 
 class ProbedGuest:
@@ -100,9 +100,10 @@ class ProbedGuest:
             different = _difference(steps, run.done, is_probed=True)
             if different is not None:
                 return Repeated(steps=0, reason=different)
-            found, is_cut = run.found, False
+            found, is_cut = run.found, any(map(_has_overflowed, run.done))
             if steps[-1].verdict is Verdict.OUT_OF_FUEL:
-                found, is_cut = self._until_out_of_fuel(history, steps, run)
+                found, is_unknown = self._until_out_of_fuel(history, steps, run)
+                is_cut |= is_unknown
         except Exception as error:  # noqa: BLE001 the host and the grants of a test may raise any error when it is over
             text = printable(str(error).partition("\n")[0])
             return Repeated(steps=0, reason=f"it could not be run again: {type(error).__name__}: {text}")
@@ -230,6 +231,11 @@ def _repeatable(steps: Sequence[Step]) -> tuple[Sequence[Step], str | None]:
         if step.verdict is Verdict.OUT_OF_FUEL and number + 1 < len(steps):
             return steps[: number + 1], "an execution before it in its store had run out of fuel"
     return steps, None
+
+
+def _has_overflowed(done: Rerun) -> bool:
+    """Return whether an execution ended with an overflow of the stack, whose depth may be another one with probes."""
+    return isinstance(done.error, ComponentTrapped) and done.error.kind == "stack-overflow"
 
 
 def _difference(steps: Sequence[Step], done: Sequence[Rerun], *, is_probed: bool) -> str | None:

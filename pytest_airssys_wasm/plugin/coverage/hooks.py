@@ -188,7 +188,7 @@ def _lines(found: Coverage, where: str) -> Iterator[str]:
     blocks = f"{found.reached_blocks:,} of {counted(found.blocks, 'block')}"
     yield f"coverage: {functions}, {blocks} of {cut(found.guest, _MOST_NAME)}, see {where}"
     if found.cut:
-        yield f"  {counted(found.cut, 'execution')} ran out of fuel: the last blocks that they reached may be missing"
+        yield f"  {counted(found.cut, 'execution')} ran out of fuel or stack: what they reached last is not sure"
     for one in found.unmeasured:
         tests = ", ".join(one.tests[:_MOST_TESTS])
         more = f" and {counted(len(one.tests) - _MOST_TESTS, 'more test')}" if len(one.tests) > _MOST_TESTS else ""

@@ -25,7 +25,7 @@ class CoveredFunction:
     index: int
     """The index of the function in its module."""
     offset: int
-    """The byte offset of its code in the guest."""
+    """The byte offset in the guest at which the function begins, with its local variables."""
     end: int
     """The byte offset behind its code."""
     blocks: tuple[int, ...]
@@ -71,8 +71,8 @@ class Coverage:
     unmeasured: tuple[Unmeasured, ...] = ()
     """The executions that were not repeated, sorted by reason."""
     cut: int = 0
-    """The number of repeated executions that ran out of fuel, and of which the last blocks may be missing: the probes
-    take fuel, too, so it is not known exactly how far such an execution got.
+    """The number of stores in which an execution ran out of fuel or of stack, and it is not known exactly how far it
+    got: the probes take some of both.
     """
 
     @property

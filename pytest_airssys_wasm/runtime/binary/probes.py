@@ -56,7 +56,7 @@ class ProbedFunction:
     name: str
     """The name of the function as it is in the binary, printable; empty if the binary does not contain it."""
     body: tuple[int, int]
-    """The byte offsets in the guest at which the instructions begin and end."""
+    """The byte offsets in the guest at which the function begins, with its local variables, and ends."""
     first_probe: int
     """The number of the probe of its first block. The others follow in the order of the code."""
     blocks: tuple[int, ...]
@@ -166,7 +166,7 @@ class _Finder:
                 self._code_bytes += len(body)
                 if self._code_bytes > MOST_CODE_BYTES:
                     raise Malformed(f"it has more than {MOST_CODE_BYTES >> 20} MiB of code")
-                for number, (first, end) in enumerate(_bodies(body)):
+                for number, (declarations, first, end) in enumerate(_bodies(body)):
                     blocks = find_blocks(body, first, end)
                     if blocks:
                         index = names.imported + number
@@ -177,7 +177,7 @@ class _Finder:
                                 module_name=names.module,
                                 index=index,
                                 name=names.functions.get(index, ""),
-                                body=(at + first, at + end),
+                                body=(at + declarations, at + end),
                                 first_probe=self.probes,
                                 blocks=tuple([at + one for one in blocks]),
                             )
@@ -231,9 +231,9 @@ class _Writer:
 
     def _code(self, body: memoryview, offset: int, prefix: bytes) -> bytes:
         parts = [bytes(body[: _length(body)])]
-        for declarations, first, end in _whole_bodies(body):
+        for declarations, _, end in _bodies(body):
             function = self._next
-            if function is None or function.body[0] != offset + first:  # one without blocks
+            if function is None or function.body[0] != offset + declarations:  # one without blocks
                 written = bytes(body[declarations:end])
             else:
                 pieces = []
@@ -257,12 +257,7 @@ def _sections(binary: memoryview) -> Iterator[tuple[int, int, memoryview]]:
         yield section, reader.at, reader.take(size)
 
 
-def _bodies(code: memoryview) -> Iterator[tuple[int, int]]:
-    """Yield where the instructions of each function begin and end."""
-    return ((first, end) for _, first, end in _whole_bodies(code))
-
-
-def _whole_bodies(code: memoryview) -> Iterator[tuple[int, int, int]]:
+def _bodies(code: memoryview) -> Iterator[tuple[int, int, int]]:
     """Yield where the declarations of local variables, the instructions, and the end of each function are."""
     reader = Reader(code)
     for _ in reader.each():

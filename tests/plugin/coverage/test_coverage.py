@@ -98,8 +98,8 @@ def test_the_session_is_the_same_with_and_without_the_option(worker):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "way",
-    [["-n", "2"], ["--wasm-isolation=process"], ["-n", "2", "--wasm-isolation=process"], ["-p", "no:randomly"]],
-    ids=["xdist", "process", "both", "plain"],
+    [["-n", "2"], ["--wasm-isolation=process"], ["-n", "2", "--wasm-isolation=process"]],
+    ids=["xdist", "process", "both"],
 )
 def test_coverage_is_the_same_however_the_tests_run(worker, way):
     worker.write(

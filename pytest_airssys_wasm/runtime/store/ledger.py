@@ -20,7 +20,7 @@ class Ledger:
         self._max_fuel = limits.fuel
         self._totals = UsageTotals(limits.fuel if is_shared else None)
         self._last: Usage | None = None
-        self._pending: list[tuple[Any, int, int]] = []
+        self._pending: list[tuple[Any, ...]] = []
 
     def add(self, usage: Usage) -> None:
         """Add the usage of an execution."""
@@ -28,8 +28,10 @@ class Ledger:
         self._totals.add(usage)
         self._last = usage
 
-    def note(self, entry: tuple[Any, int, int]) -> None:
-        """Add a call that has returned, by its figures, transferred bytes, and nanoseconds of conversion afterwards."""
+    def note(self, entry: tuple[Any, ...]) -> None:
+        """Add a call that has returned, by its figures, transferred bytes, and nanoseconds of conversion afterwards; if
+        host functions were called, also by the number of calls, and what they have denied.
+        """
         pending = self._pending
         pending.append(entry)
         if len(pending) > _MOST_PENDING:
@@ -53,7 +55,9 @@ class Ledger:
             self._last = usage = self._usage(*pending.pop(0))
             self._totals.add(usage)
 
-    def _usage(self, values: Any, transfer_bytes: int, after_ns: int) -> Usage:
+    def _usage(
+        self, values: Any, transfer_bytes: int, after_ns: int, host_calls: int = 0, denied: tuple[str, ...] = ()
+    ) -> Usage:
         figures = Figures(*values)
         return Usage(
             fuel=FuelMetrics(max_fuel=self._max_fuel, consumed=figures.fuel - figures.fuel_left),
@@ -62,6 +66,7 @@ class Ledger:
             peak_memory_bytes=figures.peak_bytes,
             memory_limit_bytes=figures.limit_bytes,
             denied_growths=figures.denied_growths,
-            host_calls=0,
+            host_calls=host_calls,
             transfer_bytes=transfer_bytes,
+            denied_capabilities=denied,
         )

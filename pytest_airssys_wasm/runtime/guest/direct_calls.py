@@ -219,7 +219,7 @@ def _converting_call(name: str, export: WitExport, function: Any, use: DirectUse
     enter, lowers, lift, fixed_bytes = raw.guard.component_call_anew, export.lower, export.lift, export.fixed_bytes
     count, has_result = len(lowers), export.lift is not None
     area_bytes, val_bytes = abi.VAL_BYTES * (count + 1), abi.VAL_BYTES
-    delete, most_bytes = vals.val_delete, MOST_ARGUMENT_BYTES
+    delete, most_bytes = vals.val_delete, MOST_ARGUMENT_BYTES if export.takes_lists else _MOST_TEXT_BYTES
 
     def is_late() -> bool:
         return bool(run.stop) or monotonic_ns() >= run.due_ns
@@ -274,6 +274,8 @@ def _converting_call(name: str, export: WitExport, function: Any, use: DirectUse
 
 MOST_ARGUMENT_BYTES = 2**20
 """The bytes of arguments that a guest on the thread of its caller may be given."""
+_MOST_TEXT_BYTES = 8 * 2**20
+"""The same if there are no lists in them, which wasmtime converts slowly, and so only text can be long."""
 
 
 def core_format(types: Sequence[str]) -> str:

@@ -23,6 +23,7 @@ from pytest_airssys_wasm import (
     current_execution,
 )
 from pytest_airssys_wasm.runtime.execution.desks import Desk
+from pytest_airssys_wasm.runtime.execution.run import Stop
 from pytest_airssys_wasm.runtime.guest import in_process
 from runtime.guest.test_direct_calls import CALLS, CORE, WIT, cost, limits, outcome
 from support.bombs import wait_for
@@ -269,6 +270,7 @@ def test_what_a_signal_handler_raises_ends_a_call_at_once(own_engine, desk_calls
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     assert len(desk_calls) == 1
+    assert desk_calls[0].stop is Stop.CANCELLED
     if where == "host":
         assert not store.is_usable
     goes_on.set()

@@ -184,7 +184,9 @@ def compile_desk_call(
                                 vals.val_delete(results)
                         after_ns = monotonic_ns() - began_ns
                         if failed is None and figures[4] + after_ns < account.due_ns:
-                            note((figures, transfer.moved_bytes, after_ns, run.host_calls, tuple(run.denied)))
+                            note(
+                                (figures, transfer.moved_bytes, after_ns, run.host_calls, run.host_s, tuple(run.denied))
+                            )
                             return value
                     _store_failure(run, error, failed, after_ns)
                     finished = ended(name, args, run)

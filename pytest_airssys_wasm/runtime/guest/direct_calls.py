@@ -44,7 +44,8 @@ class DirectUse:
     """A function that tells whether each execution has to be reported."""
     note: Callable[[tuple[Any, ...]], object]
     """A function that takes the figures of a call that has returned, the transferred bytes, and the nanoseconds that
-    converting the result took; if host functions were called, also the number of calls, and what they have denied.
+    converting the result took; if host functions were called, also the number of calls, their seconds, and what they
+    have denied.
     """
     fail: Callable[[str, tuple[Any, ...], BaseException | None, int, int], Callable[[], Any]]
     """A function that takes the export, the arguments, the error, the transferred bytes and the nanoseconds of a call

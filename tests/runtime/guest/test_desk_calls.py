@@ -155,6 +155,23 @@ def test_modules_with_host_functions_are_called_at_desks(engine, desk_calls):
     assert len(desk_calls) == 2
 
 
+def test_many_host_calls_add_up(engine):
+    store, instance = open_store(engine, lambda n: current_execution().deny(f"moon {n}") or n)
+    with store:
+        instantiated = store.total.fuel.consumed
+        instance.asks(0)
+        each = store.usage.fuel.consumed
+        for n in range(1, 1_500):
+            instance.asks(n)
+        total = store.total
+    assert total.fuel.consumed == instantiated + 1_500 * each
+    assert total.fuel.is_exact
+    assert total.host_calls == 1_500
+    assert total.transfer_bytes == 1_500 * 16
+    assert total.denied_capabilities == tuple(f"moon {n}" for n in range(64))
+    assert total.peak_memory_bytes == 65_536
+
+
 def test_what_a_host_function_raises_ends_the_call_and_is_the_cause(engine, desk_calls):
     def ask(n):
         if n == 7:

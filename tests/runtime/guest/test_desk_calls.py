@@ -313,6 +313,7 @@ def test_a_signal_handler_that_returns_lets_the_call_go_on(engine, desk_calls):
             signal.setitimer(signal.ITIMER_REAL, 0.02)
             with pytest.raises(ExecutionTimeout):
                 instance.loops(0)
+            signal.setitimer(signal.ITIMER_REAL, 0)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

@@ -106,17 +106,45 @@ class UsageTotals:
     def add(self, usage: Usage) -> None:
         """Add the usage of one more execution."""
         self._last = usage
-        self._fuel_consumed += usage.fuel.consumed
         self._is_exact = self._is_exact and usage.fuel.is_exact
-        self._wall_ms += usage.wall_ms
-        self._host_ms += usage.host_ms
-        self._cpu_ms = None if self._cpu_ms is None or usage.cpu_ms is None else self._cpu_ms + usage.cpu_ms
-        self._peak_memory_bytes = max(self._peak_memory_bytes, usage.peak_memory_bytes)
-        self._denied_growths += usage.denied_growths
-        self._host_calls += usage.host_calls
-        self._transfer_bytes += usage.transfer_bytes
+        self.add_figures(
+            usage.fuel.consumed,
+            usage.wall_ms,
+            usage.host_ms,
+            usage.cpu_ms,
+            usage.peak_memory_bytes,
+            usage.denied_growths,
+            usage.host_calls,
+            usage.transfer_bytes,
+        )
         if usage.denied_capabilities:
-            self._denied_capabilities = (*self._denied_capabilities, *usage.denied_capabilities)[:_MOST_DENIALS]
+            self.add_denied(usage.denied_capabilities)
+
+    def add_figures(
+        self,
+        fuel_consumed: int,
+        wall_ms: float,
+        host_ms: float,
+        cpu_ms: float | None,
+        peak_memory_bytes: int,
+        denied_growths: int,
+        host_calls: int,
+        transfer_bytes: int,
+    ) -> None:
+        """Add the figures of an execution, the last of which is added as a whole."""
+        self._fuel_consumed += fuel_consumed
+        self._wall_ms += wall_ms
+        self._host_ms += host_ms
+        self._cpu_ms = None if self._cpu_ms is None or cpu_ms is None else self._cpu_ms + cpu_ms
+        if peak_memory_bytes > self._peak_memory_bytes:
+            self._peak_memory_bytes = peak_memory_bytes
+        self._denied_growths += denied_growths
+        self._host_calls += host_calls
+        self._transfer_bytes += transfer_bytes
+
+    def add_denied(self, capabilities: tuple[str, ...]) -> None:
+        """Add the capabilities that an execution was not granted."""
+        self._denied_capabilities = (*self._denied_capabilities, *capabilities)[:_MOST_DENIALS]
 
     def usage(self) -> Usage | None:
         """Return the sums, with the highest peak memory; `None` before the first execution."""

@@ -12,6 +12,12 @@ _LARGE_BYTES = 2**20
 _HUGE_PAGES: int | None = getattr(mmap, "MADV_HUGEPAGE", None)
 
 
+# An ASCII string holds its own UTF-8, so nothing is made.
+_address_of = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)(
+    ("PyUnicode_AsUTF8AndSize", ctypes.pythonapi)
+)
+
+
 class Arena:
     """A bump allocator. Its allocations live as long as the arena, and are not initialized."""
 
@@ -29,6 +35,11 @@ class Arena:
             return self._grow(size_bytes)
         self._next = following
         return address
+
+    def borrow(self, text: str) -> int:
+        """Return the address of the bytes of a string that is ASCII, which lives as long as the arena."""
+        self._chunks.append(text)
+        return int(_address_of(text, None))
 
     def _grow(self, size_bytes: int) -> int:
         if size_bytes >= _LARGE_BYTES:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import ctypes
 import os
+import sys
 from ctypes import CFUNCTYPE, PYFUNCTYPE, c_bool, c_char_p, c_int32, c_int64, c_size_t, c_uint64, c_void_p
 from functools import cache
 from struct import Struct
@@ -22,7 +23,7 @@ from pytest_airssys_wasm.runtime.errors import NOTHING, UnfitHost
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_VERSION = 1
+_VERSION = 2
 STACK_BYTES = 2**20
 """The bytes of stack that a thread must have left to enter a guest: wasmtime's limit of 512 KiB, and room for Python's
 frames in host functions and signal handlers.
@@ -34,6 +35,9 @@ NO_STACK, NO_THREAD = 1, 2
 """The reasons for which an entry did not take place: the thread has too little stack left for a guest; the thread that
 keeps deadlines cannot be started.
 """
+
+HAS_DESKS = sys.platform == "linux"
+"""Whether the guard can have other threads call guests, for which it needs futexes."""
 
 _WASMTIME = (
     *("error_new", "trap_new_code", "engine_increment_epoch", "config_host_memory_creator_set", "store_new"),
@@ -116,6 +120,17 @@ class GuardRun(ctypes.Structure):
     )
 
 
+class GuardDesk(ctypes.Structure):
+    """The place where a thread that waits for calls is asked to make them: `guard_desk` in `native/guard.h`."""
+
+    is_module: int
+    """Whether the function of the next call is one of a module."""
+    error: int | None
+    """The error of the call that has ended."""
+
+    _fields_ = (("state", c_int32), ("is_module", c_int32), ("error", c_void_p), ("private", c_void_p * 6))
+
+
 READ_FIGURES = Struct("<i12xQQqqqq8xqq").unpack_from
 """The function that reads the `Figures` of a run."""
 
@@ -177,6 +192,12 @@ class Guard:
         self.stop = short("stop", None, pointer, c_int32)
         self.fuel = short("fuel", c_uint64, pointer)
         self.has_stack = short("has_stack", c_bool)
+        if HAS_DESKS:
+            self.desk_serve = long("desk_serve", c_bool, pointer)
+            self.desk_call = long("desk_call", c_int32, *[pointer] * 4, c_size_t, pointer, c_size_t)
+            self.desk_wait = long("desk_wait", c_int32, pointer, c_int64)
+            self.desk_give_up = short("desk_give_up", c_bool, pointer)
+            self.desk_close = short("desk_close", None, pointer)
         self.wrappers: dict[int, Callable[[int], None]] = {}
         """The functions that change the memory creator of an engine before wasmtime gets it, by the address of the
         engine's configuration. They are called with the address of the creator.

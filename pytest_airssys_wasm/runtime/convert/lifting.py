@@ -6,6 +6,7 @@ Python objects are created from them.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import lru_cache
 from math import isnan
 from struct import Struct
@@ -114,9 +115,17 @@ def _primitive(name: str) -> Lift:
             raise TypeError(f"values of type {name} have no Python value")
 
 
+_LONG_TEXT = 16 * 1024
+"""The number of bytes from which text is lifted without a copy if it is ASCII, as its beginning is."""
+_BEGINNING = 1_024
+
+
 def _string(address: int, transfer: Transfer) -> str:
     size, data = NAME.unpack_from(MEMORY, address + PAYLOAD)
     transfer.charge(size)
+    if size >= _LONG_TEXT and bytes(BYTES[data : data + _BEGINNING]).isascii():
+        with suppress(UnicodeDecodeError):
+            return str(BYTES[data : data + size], "ascii")
     encoded = bytes(BYTES[data : data + size])
     if not encoded.isascii():
         transfer.charge(3 * size)  # one character outside the BMP makes each one four bytes

@@ -170,7 +170,16 @@ def _char(value: Any, address: int, transfer: Transfer) -> None:
     _CHAR.pack_into(MEMORY, address, KINDS["char"], check_char(value))
 
 
+_LONG_TEXT = 16 * 1024
+"""The number of characters from which ASCII text is not copied before wasmtime copies it into the guest."""
+
+
 def _string(value: Any, address: int, transfer: Transfer) -> None:
+    if type(value) is str and len(value) >= _LONG_TEXT and value.isascii():
+        # Memory for copies is taken from the system and given back at each call, which takes longer than copying.
+        transfer.charge(len(value))
+        VECTOR.pack_into(MEMORY, address, KINDS["string"], len(value), transfer.borrow(value))
+        return
     encoded = check_string(value)
     transfer.charge(len(encoded))
     data = transfer.allocate(len(encoded))

@@ -94,13 +94,25 @@ class Transfer:
     It must be kept alive until the call that was given these values has returned.
     """
 
-    __slots__ = ("_limit_bytes", "_pause_at", "_stop", "allocate", "lift_resource", "lower_resource", "moved_bytes")
+    __slots__ = (
+        "_limit_bytes",
+        "_pause_at",
+        "_stop",
+        "allocate",
+        "borrow",
+        "lift_resource",
+        "lower_resource",
+        "moved_bytes",
+    )
 
     def __init__(self, limit_bytes: int | None, stop: Callable[[], bool] = _never) -> None:
         self.moved_bytes = 0
         """The bytes that were charged so far, in both directions."""
-        self.allocate: Callable[[int], int] = Arena().allocate
+        arena = Arena()
+        self.allocate: Callable[[int], int] = arena.allocate
         """A function `(size_bytes) -> address` of memory that lives as long as this object."""
+        self.borrow: Callable[[str], int] = arena.borrow
+        """A function that returns the address of the bytes of an ASCII string, which it keeps as long."""
         self.lift_resource: Callable[[int, OwnType | BorrowType], object] = _no_resources
         """A function that takes ownership of the `wasmtime_component_resource_any_t` at an address, and returns its
         Python value.

@@ -60,11 +60,16 @@ def keep_time(
         raise
 
 
-def cancel(run: Run, interrupt: Callable[[], None], grace_s: float = _INTERRUPTED_GRACE_S) -> bool:
+def cancel(
+    run: Run,
+    interrupt: Callable[[], None],
+    grace_s: float = _INTERRUPTED_GRACE_S,
+    wait: Callable[[Run, float | None], bool] = wait_done,
+) -> bool:
     """End a run whose caller no longer waits. Return whether its guest has returned."""
     run.stop = run.stop or Stop.CANCELLED
     run.wake = None
-    _end(run, grace_s, interrupt, wait_done)
+    _end(run, grace_s, interrupt, wait)
     return run.finished
 
 

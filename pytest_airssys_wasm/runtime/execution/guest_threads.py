@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pytest_airssys_wasm.runtime.base.originals import allocate_lock, start_thread, system
 from pytest_airssys_wasm.runtime.budget.machine import naming_lacks
+from pytest_airssys_wasm.runtime.execution.desks import Desks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,6 +68,8 @@ class GuestThreads:
     """The guest threads of an engine. Jobs run on idle threads; new threads are started if none is idle."""
 
     def __init__(self) -> None:
+        self.desks = Desks()
+        """The threads that make prepared calls."""
         self._begin()
 
     def _begin(self) -> None:
@@ -102,6 +105,7 @@ class GuestThreads:
 
     def close(self) -> None:
         """End the idle threads."""
+        self.desks.close()
         while self._idle:
             self._idle.pop().start(None)
 

@@ -42,9 +42,10 @@ class DirectUse:
     """The claims on the store, of which the first holds it."""
     is_watched: Callable[[], bool]
     """A function that tells whether each execution has to be reported."""
-    note: Callable[[tuple[Any, int, int]], object]
+    note: Callable[[tuple[Any, ...]], object]
     """A function that takes the figures of a call that has returned, the transferred bytes, and the nanoseconds that
-    converting the result took.
+    converting the result took; if host functions were called, also the number of calls, their seconds, and what they
+    have denied.
     """
     fail: Callable[[str, tuple[Any, ...], BaseException | None, int, int], Callable[[], Any]]
     """A function that takes the export, the arguments, the error, the transferred bytes and the nanoseconds of a call
@@ -57,6 +58,12 @@ class DirectUse:
     has made, and the function that stores its end in a run. It returns the function that returns the value of the call
     or raises its verdict.
     """
+    ended: Callable[[str, tuple[Any, ...], Run], Callable[[], Any]]
+    """A function that takes the export, the arguments and the run of a call that has failed. It returns the function
+    that raises its verdict.
+    """
+    interrupted: Callable[[str, tuple[Any, ...], Run], object]
+    """A function that takes the same for a call whose caller no longer waits, because a signal handler has raised."""
 
 
 # Types that one `struct` both checks and writes, if the value has exactly this class: (class, format, padding).
@@ -85,8 +92,8 @@ def compile_module_call(name: str, found: CoreFunction, function: Any, use: Dire
         return None
     count = max(len(params), len(results))
     values = (c_char * (16 * max(1, count)))()
-    write = struct.Struct(_core_format(params)).pack_into
-    read = struct.Struct(_core_format(results)).unpack_from
+    write = struct.Struct(core_format(params)).pack_into
+    read = struct.Struct(core_format(results)).unpack_from
     classes = tuple(CORE_FORMATS[type_][0] for type_ in params)
     raw, claims, is_watched, note, fail = use.raw, use.claims, use.is_watched, use.note, use.fail
     at, function_at, values_at, run = raw.address, addressof(function), addressof(values), raw.run
@@ -213,7 +220,7 @@ def _converting_call(name: str, export: WitExport, function: Any, use: DirectUse
     enter, lowers, lift, fixed_bytes = raw.guard.component_call_anew, export.lower, export.lift, export.fixed_bytes
     count, has_result = len(lowers), export.lift is not None
     area_bytes, val_bytes = abi.VAL_BYTES * (count + 1), abi.VAL_BYTES
-    delete, most_bytes = vals.val_delete, MOST_ARGUMENT_BYTES
+    delete, most_bytes = vals.val_delete, MOST_ARGUMENT_BYTES if export.takes_lists else _MOST_TEXT_BYTES
 
     def is_late() -> bool:
         return bool(run.stop) or monotonic_ns() >= run.due_ns
@@ -268,9 +275,12 @@ def _converting_call(name: str, export: WitExport, function: Any, use: DirectUse
 
 MOST_ARGUMENT_BYTES = 2**20
 """The bytes of arguments that a guest on the thread of its caller may be given."""
+_MOST_TEXT_BYTES = 8 * 2**20
+"""The same if there are no lists in them, which wasmtime converts slowly, and so only text can be long."""
 
 
-def _core_format(types: Sequence[str]) -> str:
+def core_format(types: Sequence[str]) -> str:
+    """Return the `struct` format of values of a module, each of which takes 16 bytes."""
     return "<" + "".join(f"{format_}{padding}x" for _, format_, padding in map(CORE_FORMATS.__getitem__, types))
 
 

@@ -20,9 +20,10 @@ from pytest_airssys_wasm.runtime.convert.lifting import compile_lift
 from pytest_airssys_wasm.runtime.convert.lowering import compile_lower
 from pytest_airssys_wasm.runtime.convert.transfer import fixed_size
 from pytest_airssys_wasm.runtime.errors import LinkError
+from pytest_airssys_wasm.runtime.guest.direct_calls import FORMATS
 from pytest_airssys_wasm.runtime.host.functions import HostCallStopped, serve_import
 from pytest_airssys_wasm.runtime.host.unmet_imports import WASI_P1, is_wasi, refusal
-from pytest_airssys_wasm.runtime.wit.types import FunctionType, ResourceType, value_types
+from pytest_airssys_wasm.runtime.wit.types import FunctionType, Primitive, ResourceType, value_types
 from pytest_airssys_wasm.runtime.wit.world import InterfaceType, full_name
 
 if TYPE_CHECKING:
@@ -126,10 +127,18 @@ def _serve_component(
         run.transfer.charge(fixed_bytes)
         return [lift(source + index * abi.VAL_BYTES, run.transfer) for index, lift in enumerate(lifts)]
 
+    is_number = isinstance(type_.result, Primitive) and type_.result.name in FORMATS
+
     def lower_result(value: Any, target: int, run: Run) -> None:
         if lower is None:
             if value is not None:
                 raise TypeError(f"it returned {value!r}, but has no result")
+            return
+        if is_number:  # the C value owns nothing, so wasmtime may have it as it is
+            try:
+                lower(value, target, run.transfer)
+            except Mismatch as error:
+                raise error.at("result")
             return
         own = run.transfer.allocate(abi.VAL_BYTES)
         resources.begin()

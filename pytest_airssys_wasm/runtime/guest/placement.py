@@ -1,10 +1,11 @@
-"""The decision whether a guest may run on the thread of its caller."""
+"""The decisions on which thread a guest may run: that of its caller, or one that waits for it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from pytest_airssys_wasm.runtime.budget.limits import MAX_U64
+from pytest_airssys_wasm.runtime.capi.guard import HAS_DESKS
 
 if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
@@ -29,3 +30,11 @@ def may_run_here(component: Component, function: str | None, limits: ResourceLim
         return False
     texts = 0 if function is None else component.text_results(function)
     return texts is not None and texts * limits.memory <= _MOST_TEXT_BYTES
+
+
+def may_use_desk(limits: ResourceLimits) -> bool:
+    """Return whether prepared calls of a guest without WASI may be made at a desk, if it may not run here.
+
+    A guest that has no time at all is stopped before it begins, which only the general way does.
+    """
+    return HAS_DESKS and limits.timeout_ms != 0

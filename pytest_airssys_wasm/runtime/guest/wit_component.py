@@ -51,6 +51,8 @@ class WitExport:
     """The bytes charged for each call, besides the content of its lists and strings."""
     texts: int | None
     """The greatest number of strings in the result; `None` if it contains lists, so that there is no limit."""
+    takes_lists: bool
+    """Whether there are lists in the parameters."""
 
 
 class WitComponent(Component):
@@ -172,6 +174,7 @@ class WitComponent(Component):
             lift=None if type_.result is None else compile_lift(type_.result),
             fixed_bytes=sum(map(fixed_size, value_types(type_))),
             texts=0 if type_.result is None else _texts(type_.result),
+            takes_lists=any(_texts(param) is None for _, param in type_.params),
         )
         self._exports[function] = found
         return found

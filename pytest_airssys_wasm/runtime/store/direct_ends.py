@@ -75,6 +75,17 @@ class DirectEnds:
             self._end(operation, run)
         return partial(self._concluded, operation, run)
 
+    def call_ended(self, handle: InstanceHandle, name: str, args: tuple[Any, ...], run: Run) -> Callable[[], Any]:
+        """Return the function that concludes a call that has failed, or whose guest is abandoned."""
+        operation = CallExport(handle, name, args)
+        self._end(operation, run)
+        return partial(self._concluded, operation, run)
+
+    def call_interrupted(self, handle: InstanceHandle, name: str, args: tuple[Any, ...], run: Run) -> None:
+        """Measure a call whose caller no longer waits, because a signal handler has raised."""
+        self._ledger.add(self._backend.measure(run))
+        self._end(CallExport(handle, name, args), run)
+
     def _concluded(self, operation: Operation, run: Run) -> Any:
         self._conclude(operation, run)
         return run.value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.runtime.base.usage import FuelMetrics, Usage, UsageTotals
@@ -20,7 +21,7 @@ class Ledger:
         self._max_fuel = limits.fuel
         self._totals = UsageTotals(limits.fuel if is_shared else None)
         self._last: Usage | None = None
-        self._pending: list[tuple[Any, int, int]] = []
+        self._pending: deque[tuple[Any, ...]] = deque()
 
     def add(self, usage: Usage) -> None:
         """Add the usage of an execution."""
@@ -28,8 +29,10 @@ class Ledger:
         self._totals.add(usage)
         self._last = usage
 
-    def note(self, entry: tuple[Any, int, int]) -> None:
-        """Add a call that has returned, by its figures, transferred bytes, and nanoseconds of conversion afterwards."""
+    def note(self, entry: tuple[Any, ...]) -> None:
+        """Add a call that has returned, by its figures, transferred bytes, and nanoseconds of conversion afterwards; if
+        host functions were called, also by the number of calls, their seconds, and what they have denied.
+        """
         pending = self._pending
         pending.append(entry)
         if len(pending) > _MOST_PENDING:
@@ -49,19 +52,54 @@ class Ledger:
 
     def _fold(self) -> None:
         pending = self._pending
-        while pending:
-            self._last = usage = self._usage(*pending.pop(0))
+        while len(pending) > 1:  # only the last one is needed as a record
+            self._add(*pending.popleft())
+        if pending:
+            self._last = usage = self._usage(*pending.popleft())
             self._totals.add(usage)
 
-    def _usage(self, values: Any, transfer_bytes: int, after_ns: int) -> Usage:
+    def _add(
+        self,
+        values: Any,
+        transfer_bytes: int,
+        after_ns: int,
+        host_calls: int = 0,
+        host_s: float = 0.0,
+        denied: tuple[str, ...] = (),
+    ) -> None:
+        _, fuel, fuel_left, started_ns, finished_ns, _, cpu_ns, peak_bytes, denied_growths = values  # as in `Figures`
+        self._totals.add_figures(
+            fuel - fuel_left,
+            (finished_ns - started_ns + after_ns) / 1e6,
+            1_000 * host_s,
+            (cpu_ns + after_ns) / 1e6,
+            peak_bytes,
+            denied_growths,
+            host_calls,
+            transfer_bytes,
+        )
+        if denied:
+            self._totals.add_denied(denied)
+
+    def _usage(
+        self,
+        values: Any,
+        transfer_bytes: int,
+        after_ns: int,
+        host_calls: int = 0,
+        host_s: float = 0.0,
+        denied: tuple[str, ...] = (),
+    ) -> Usage:
         figures = Figures(*values)
         return Usage(
             fuel=FuelMetrics(max_fuel=self._max_fuel, consumed=figures.fuel - figures.fuel_left),
             wall_ms=(figures.finished_ns - figures.started_ns + after_ns) / 1e6,
+            host_ms=1_000 * host_s,
             cpu_ms=(figures.cpu_ns + after_ns) / 1e6,
             peak_memory_bytes=figures.peak_bytes,
             memory_limit_bytes=figures.limit_bytes,
             denied_growths=figures.denied_growths,
-            host_calls=0,
+            host_calls=host_calls,
             transfer_bytes=transfer_bytes,
+            denied_capabilities=denied,
         )

@@ -271,7 +271,7 @@ class LimitedStore:
         handle: InstanceHandle,
         name: str,
         general: Callable[..., Any],
-        note: Callable[[tuple[Any, int, int]], object] | None = None,
+        note: Callable[[tuple[Any, ...]], object] | None = None,
     ) -> Callable[..., Any] | None:
         """Return a function that calls an export with as little as possible around it; `None` if there is none.
 
@@ -288,6 +288,8 @@ class LimitedStore:
             note=note or self._ledger.note,
             fail=partial(ends.call_failed, handle),
             finish=partial(ends.call_finished, handle),
+            ended=partial(ends.call_ended, handle),
+            interrupted=partial(ends.call_interrupted, handle),
             transfer_bytes=self.limits.transfer,
         )
         return self._backend.direct_call(handle, name, use, general)

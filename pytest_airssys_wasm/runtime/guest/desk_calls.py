@@ -1,0 +1,228 @@
+"""Calls at a desk, for which nearly everything is prepared once, of guests that may not run on their caller's thread.
+
+They are made as direct calls are, but on another thread, so that a guest that is blocked in a host function, or in the
+conversion of a list, can be abandoned at its deadline. Each has a run, which host functions ask for.
+"""
+
+from __future__ import annotations
+
+import struct
+from ctypes import addressof, c_char
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from pytest_airssys_wasm.runtime.base.originals import monotonic_ns
+from pytest_airssys_wasm.runtime.capi import abi, failures, vals
+from pytest_airssys_wasm.runtime.capi.guard import READ_FIGURES
+from pytest_airssys_wasm.runtime.execution.run import GuestFailed, Run, Stop
+from pytest_airssys_wasm.runtime.guest.direct_calls import CORE_FORMATS, core_format, plain_layout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pytest_airssys_wasm.runtime.binary.types import CoreFunction
+    from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
+    from pytest_airssys_wasm.runtime.capi.stores import RawStore
+    from pytest_airssys_wasm.runtime.convert.transfer import Transfer
+    from pytest_airssys_wasm.runtime.guest.direct_calls import Call, DirectUse
+    from pytest_airssys_wasm.runtime.guest.engine_core import EngineCore
+    from pytest_airssys_wasm.runtime.guest.wit_component import WitExport
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeskFunction:
+    """An export as it is called at a desk."""
+
+    is_module: bool
+    count: int
+    """The number of arguments."""
+    counts: tuple[int, int]
+    """The numbers of C values for arguments and for results."""
+    lower: Callable[[Sequence[Any], Transfer], tuple[int, int]]
+    """A function that returns the addresses of the arguments and of the results. Raises any error for arguments that
+    have to go the general way, which tells their places.
+    """
+    lift: Callable[[int, Transfer], Any]
+    """A function that returns the value at the address of the results."""
+    owns_results: bool
+    """Whether the C values of the results own memory, which has to be freed."""
+
+
+def module_function(found: CoreFunction) -> DeskFunction | None:
+    """Return an export of a module; `None` if its types do not allow that."""
+    params, results = found.params, found.results
+    if any(type_ not in CORE_FORMATS for type_ in (*params, *results)):
+        return None
+    count = max(len(params), len(results))
+    write = struct.Struct(core_format(params)).pack_into
+    read = struct.Struct(core_format(results)).unpack_from
+    classes = tuple(CORE_FORMATS[type_][0] for type_ in params)
+    values = (c_char * (16 * max(1, count)))()
+    at, moved_bytes, is_single = addressof(values), 8 * (len(params) + len(results)), len(results) == 1
+
+    def lower(args: Sequence[Any], transfer: Transfer) -> tuple[int, int]:
+        if tuple(map(type, args)) != classes:
+            raise TypeError
+        transfer.charge(moved_bytes)
+        write(values, 0, *args)
+        return at, at
+
+    def lift(_at: int, _transfer: Transfer) -> Any:
+        value = read(values)
+        return value[0] if is_single else value or None
+
+    return DeskFunction(
+        is_module=True, count=len(params), counts=(count, 0), lower=lower, lift=lift, owns_results=False
+    )
+
+
+def component_function(export: WitExport) -> DeskFunction:
+    """Return an export of a component."""
+    layout, lowers, fixed_bytes = plain_layout(export), export.lower, export.fixed_bytes
+    count, has_result, val_bytes = len(lowers), export.lift is not None, abi.VAL_BYTES
+    if layout is None:
+
+        def lower(args: Sequence[Any], transfer: Transfer) -> tuple[int, int]:
+            transfer.charge(fixed_bytes)
+            place = area = transfer.allocate(val_bytes * (count + 1))
+            for each, value in zip(lowers, args):
+                each(value, place, transfer)
+                place += val_bytes
+            return area, place
+
+        lift = export.lift or _nothing
+    else:
+        write, read, classes, kinds = layout.write, layout.read, layout.classes, layout.kinds
+        kept = (c_char * (val_bytes * (count + 1)))()
+        at, offset, flat = addressof(kept), val_bytes * count, chain.from_iterable
+
+        def lower(args: Sequence[Any], transfer: Transfer) -> tuple[int, int]:
+            if tuple(map(type, args)) != classes:
+                raise TypeError
+            transfer.charge(fixed_bytes)
+            write(kept, 0, *flat(zip(kinds, args)))
+            return at, at + offset
+
+        def lift(_at: int, _transfer: Transfer) -> Any:
+            return read(kept, offset)[0] if has_result else None
+
+    return DeskFunction(
+        is_module=False,
+        count=count,
+        counts=(count, int(has_result)),
+        lower=lower,
+        lift=lift,
+        owns_results=layout is None and has_result,
+    )
+
+
+def compile_desk_call(
+    name: str,
+    found: DeskFunction,
+    function: Any,
+    engine: EngineCore,
+    limits: ResourceLimits,
+    running: list[Run],
+    use: DirectUse,
+    general: Call,
+) -> Call:
+    """Return the function that calls an export at a desk of the engine."""
+    raw, claims, is_watched, note, ended, interrupted = (
+        *(use.raw, use.claims, use.is_watched, use.note),
+        *(use.ended, use.interrupted),
+    )
+    desks, runs, account, meter = engine.guest_threads.desks, engine.runs, raw.run, raw.fuel_left
+    count, lower, lift, is_module, owns_results = (
+        *(found.count, found.lower, found.lift),
+        *(found.is_module, found.owns_results),
+    )
+    at, function_at, (argument_count, result_count) = raw.address, addressof(function), found.counts
+
+    leave = partial(_leave, raw, engine, owns_results, (function, found))
+
+    def is_late() -> bool:
+        return bool(account.stop) or monotonic_ns() >= account.due_ns
+
+    def call(*args: Any) -> Any:
+        if is_watched() or len(args) != count:
+            return general(*args)
+        finished, claim = None, object()
+        try:
+            claims.append(claim)
+            if claims[0] is claim:
+                run = Run(limits, limits.fuel, account)
+                run.is_in_process, run.fuel_meter = True, meter
+                transfer = run.transfer
+                try:
+                    place, results = lower(args, transfer)
+                except Exception:  # noqa: BLE001 the general way raises it, with the place of the argument
+                    transfer.end()
+                else:
+                    desk = desks.take()
+                    running.append(run)
+                    try:
+                        entry = at, function_at, place, argument_count, results, result_count
+                        error = desk.call(run, runs, leave, entry, is_module)
+                    except BaseException:
+                        interrupted(name, args, run)
+                        raise
+                    finally:
+                        desks.put_back(desk)
+                    figures, failed, after_ns = READ_FIGURES(account), None, 0
+                    if not error and not figures[0]:
+                        running.clear()
+                        began_ns = monotonic_ns()
+                        transfer.stop_at(is_late)
+                        try:
+                            value = lift(results, transfer)
+                        except Exception as raised:  # noqa: BLE001 judged with all other errors
+                            failed = raised
+                        finally:
+                            if owns_results:
+                                vals.val_delete(results)
+                        after_ns = monotonic_ns() - began_ns
+                        if failed is None and figures[4] + after_ns < account.due_ns:
+                            note(
+                                (figures, transfer.moved_bytes, after_ns, run.host_calls, run.host_s, tuple(run.denied))
+                            )
+                            return value
+                    _store_failure(run, error, failed, after_ns)
+                    finished = ended(name, args, run)
+        finally:
+            if claim in claims:
+                claims.remove(claim)
+        return general(*args) if finished is None else finished()
+
+    return call
+
+
+def _store_failure(run: Run, error: int | None, failed: Exception | None, after_ns: int) -> None:
+    """Store in a run how it has failed: with an error of the guest, or of the conversion of its result, or late."""
+    if run.abandoned:
+        return
+    run.error = GuestFailed(failures.take(error)) if error else failed
+    run.fuel_left = run.account.fuel_left
+    run.after_ns = run.after_cpu_ns = after_ns
+    if run.finished_at is not None:
+        run.finished_at += after_ns / 1e9
+    if run.error is None and run.stop is None:
+        run.stop = Stop.TIMEOUT
+
+
+def _leave(
+    raw: RawStore, engine: EngineCore, owns_results: bool, _kept: Any, run: Run, results: int, error: int | None
+) -> None:
+    """Release the store of an abandoned run whose guest has returned."""
+    if error:
+        abi.error_delete(error)
+    elif owns_results:
+        vals.val_delete(results)
+    run.finish()
+    raw.delete()
+    engine.abandoned_guests.remove(run)
+
+
+def _nothing(_at: int, _transfer: Transfer) -> None:
+    return None

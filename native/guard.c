@@ -712,77 +712,77 @@ uint64_t guard_fuel(guard_run *run) {
   return run->fuel_left;
 }
 
-/* --- desks --------------------------------------------------------------------------------------------------------- */
+/* --- parked threads ------------------------------------------------------------------------------------------------ */
 
-enum { DESK_IDLE = 0, DESK_ASKED = 1, DESK_DONE = 2, DESK_GIVEN_UP = 3, DESK_CLOSED = 4 };
+enum { PARKED_IDLE = 0, PARKED_ASKED = 1, PARKED_DONE = 2, PARKED_GIVEN_UP = 3, PARKED_CLOSED = 4 };
 
 #ifdef __linux__
-/* Wait while the state of a desk is `state`. Return false if the time is over or a signal came. */
-static bool wait_while(guard_desk *desk, int32_t state, int64_t wait_ns) {
+/* Wait while the state of a parked thread is `state`. Return false if the time is over or a signal came. */
+static bool wait_while(guard_parked *parked, int32_t state, int64_t wait_ns) {
   struct timespec time = {(time_t)(wait_ns / 1000000000), (long)(wait_ns % 1000000000)};
-  return !syscall(SYS_futex, &desk->state, FUTEX_WAIT_PRIVATE, state, wait_ns == NEVER ? NULL : &time, NULL, 0) ||
+  return !syscall(SYS_futex, &parked->state, FUTEX_WAIT_PRIVATE, state, wait_ns == NEVER ? NULL : &time, NULL, 0) ||
          errno == EAGAIN;
 }
 
-/* Change the state of a desk, and wake the thread that waits for it. */
-static bool change_state(guard_desk *desk, int32_t from, int32_t to) {
-  if (!__atomic_compare_exchange_n(&desk->state, &from, to, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) return false;
-  syscall(SYS_futex, &desk->state, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+/* Change the state of a parked thread, and wake the thread that waits for it. */
+static bool change_state(guard_parked *parked, int32_t from, int32_t to) {
+  if (!__atomic_compare_exchange_n(&parked->state, &from, to, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) return false;
+  syscall(SYS_futex, &parked->state, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
   return true;
 }
 
-static int32_t state_of(guard_desk *desk) { return __atomic_load_n(&desk->state, __ATOMIC_ACQUIRE); }
+static int32_t state_of(guard_parked *parked) { return __atomic_load_n(&parked->state, __ATOMIC_ACQUIRE); }
 
-bool guard_desk_serve(guard_desk *desk) {
+bool guard_parked_serve(guard_parked *parked) {
   for (;;) {
-    int32_t state = state_of(desk);
-    if (state == DESK_CLOSED) return false;
-    if (state != DESK_ASKED) {
-      wait_while(desk, state, NEVER);
+    int32_t state = state_of(parked);
+    if (state == PARKED_CLOSED) return false;
+    if (state != PARKED_ASKED) {
+      wait_while(parked, state, NEVER);
       continue;
     }
-    desk->error = desk->is_module
-                      ? guard_module_call(desk->run, desk->function, desk->results, desk->count)
-                      : guard_component_call(desk->run, desk->function, desk->arguments, desk->count, desk->results,
-                                             desk->result_count);
-    if (!change_state(desk, DESK_ASKED, DESK_DONE)) return true;
+    parked->error = parked->is_module
+                      ? guard_module_call(parked->run, parked->function, parked->results, parked->count)
+                      : guard_component_call(parked->run, parked->function, parked->arguments, parked->count,
+                                             parked->results, parked->result_count);
+    if (!change_state(parked, PARKED_ASKED, PARKED_DONE)) return true;
   }
 }
 
-int32_t guard_desk_wait(guard_desk *desk, int64_t wait_ns) {
+int32_t guard_parked_wait(guard_parked *parked, int64_t wait_ns) {
   int64_t until_ns = wait_ns < 0 ? NEVER : later(now(), wait_ns);
-  while (state_of(desk) == DESK_ASKED) {
+  while (state_of(parked) == PARKED_ASKED) {
     int64_t left_ns = until_ns == NEVER ? NEVER : until_ns - now();
-    if (left_ns <= 0) return GUARD_DESK_LATE;
-    if (!wait_while(desk, DESK_ASKED, left_ns) && errno == EINTR) return GUARD_DESK_INTERRUPTED;
+    if (left_ns <= 0) return GUARD_PARKED_LATE;
+    if (!wait_while(parked, PARKED_ASKED, left_ns) && errno == EINTR) return GUARD_PARKED_INTERRUPTED;
   }
-  return GUARD_DESK_DONE;
+  return GUARD_PARKED_DONE;
 }
 
-int32_t guard_desk_call(guard_desk *desk, guard_run *run, void *function, const void *arguments, size_t count,
-                        void *results, size_t result_count) {
+int32_t guard_parked_call(guard_parked *parked, guard_run *run, void *function, const void *arguments, size_t count,
+                          void *results, size_t result_count) {
   STORE(run->due_ns, NEVER); /* until the run begins */
-  desk->run = run;
-  desk->function = function;
-  desk->arguments = arguments;
-  desk->count = count;
-  desk->results = results;
-  desk->result_count = result_count;
-  if (!change_state(desk, state_of(desk), DESK_ASKED)) return GUARD_DESK_LATE;
+  parked->run = run;
+  parked->function = function;
+  parked->arguments = arguments;
+  parked->count = count;
+  parked->results = results;
+  parked->result_count = result_count;
+  if (!change_state(parked, state_of(parked), PARKED_ASKED)) return GUARD_PARKED_LATE;
   int64_t wait_ns = run->timeout_ns;
   for (;;) {
-    int32_t ended = guard_desk_wait(desk, wait_ns);
-    if (ended != GUARD_DESK_LATE) return ended;
+    int32_t ended = guard_parked_wait(parked, wait_ns);
+    if (ended != GUARD_PARKED_LATE) return ended;
     /* It has begun later than it was asked for, or not yet: then it has all of its time. */
     int64_t due_ns = LOAD(run->due_ns);
     if (due_ns != NEVER) wait_ns = due_ns - now();
-    if (wait_ns <= 0) return GUARD_DESK_LATE;
+    if (wait_ns <= 0) return GUARD_PARKED_LATE;
   }
 }
 
-bool guard_desk_give_up(guard_desk *desk) { return change_state(desk, DESK_ASKED, DESK_GIVEN_UP); }
+bool guard_parked_give_up(guard_parked *parked) { return change_state(parked, PARKED_ASKED, PARKED_GIVEN_UP); }
 
-void guard_desk_close(guard_desk *desk) { change_state(desk, state_of(desk), DESK_CLOSED); }
+void guard_parked_close(guard_parked *parked) { change_state(parked, state_of(parked), PARKED_CLOSED); }
 #endif
 
 /* --- stores and the process ---------------------------------------------------------------------------------------- */

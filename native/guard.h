@@ -172,12 +172,12 @@ GUARD_API void *guard_component_call_anew(guard_run *run, void *function, const 
 GUARD_API void *guard_module_call_anew(guard_run *run, void *function, void *values, size_t count);
 GUARD_API void *guard_resource_drop(guard_run *run, void *resource);
 
-/* A desk: a thread on which guests are called, and the place where one other thread at a time asks for that. Neither
- * needs the GIL, except in host functions. The memory of this struct belongs to the caller, is zero at first, and must
- * live until `guard_desk_serve` has returned. There are no desks on systems without futexes. */
-typedef struct guard_desk {
+/* A parked thread: a thread on which guests are called, and the place where one other thread at a time asks for that.
+ * Neither needs the GIL, except in host functions. The memory of this struct belongs to the caller, is zero at first,
+ * and must live until `guard_parked_serve` has returned. There are no parked threads on systems without futexes. */
+typedef struct guard_parked {
   int32_t state;     /*  0: atomic */
-  int32_t is_module; /*  4: set by the caller before `guard_desk_call`: whether the function is one of a module */
+  int32_t is_module; /*  4: set by the caller before `guard_parked_call`: whether the function is one of a module */
   void *error;       /*  8: the error of the call that has ended */
   /* Private to the guard. */
   guard_run *run;
@@ -186,28 +186,28 @@ typedef struct guard_desk {
   size_t count;
   void *results;
   size_t result_count;
-} guard_desk;
+} guard_parked;
 
-/* The ends of a wait at a desk. */
+/* The ends of a wait on a parked thread. */
 enum {
-  GUARD_DESK_DONE = 0,
-  GUARD_DESK_INTERRUPTED = 1, /* a signal came */
-  GUARD_DESK_LATE = 2         /* the guest has not returned in time */
+  GUARD_PARKED_DONE = 0,
+  GUARD_PARKED_INTERRUPTED = 1, /* a signal came */
+  GUARD_PARKED_LATE = 2         /* the guest has not returned in time */
 };
 
-/* Make the calls that are asked for on this thread, until the desk is closed, or a call that was given up has returned:
- * then true is returned, and the desk cannot be used any more. */
-GUARD_API bool guard_desk_serve(guard_desk *desk);
-/* Have the desk make the first entry of a run, and wait for its end: to its deadline, or until this thread gets a
- * signal. For modules `results` are the values. */
-GUARD_API int32_t guard_desk_call(guard_desk *desk, guard_run *run, void *function, const void *arguments, size_t count,
-                                  void *results, size_t result_count);
+/* Park this thread: make the calls that are asked for here, until the thread is closed, or a call that was given up has
+ * returned: then true is returned, and the struct cannot be used any more. */
+GUARD_API bool guard_parked_serve(guard_parked *parked);
+/* Have the parked thread make the first entry of a run, and wait for its end: to its deadline, or until this thread
+ * gets a signal. For modules `results` are the values. */
+GUARD_API int32_t guard_parked_call(guard_parked *parked, guard_run *run, void *function, const void *arguments,
+                                    size_t count, void *results, size_t result_count);
 /* Wait again for the end of the call; `wait_ns` is negative for any time. */
-GUARD_API int32_t guard_desk_wait(guard_desk *desk, int64_t wait_ns);
+GUARD_API int32_t guard_parked_wait(guard_parked *parked, int64_t wait_ns);
 /* Give the call up, and return whether it has not ended before. */
-GUARD_API bool guard_desk_give_up(guard_desk *desk);
-/* Let `guard_desk_serve` return. No call may be open. */
-GUARD_API void guard_desk_close(guard_desk *desk);
+GUARD_API bool guard_parked_give_up(guard_parked *parked);
+/* Let `guard_parked_serve` return. No call may be open. */
+GUARD_API void guard_parked_close(guard_parked *parked);
 
 /* Whether this thread has enough stack left for an entry. */
 GUARD_API bool guard_has_stack(void);

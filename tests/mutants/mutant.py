@@ -81,7 +81,7 @@ def _on_the_general_way(plant: Plant) -> Plant:
     def planted(patch: pytest.MonkeyPatch) -> None:
         for module in (in_process, direct_executions):
             patch.setattr(module, "may_run_here", lambda *_: False)
-        patch.setattr(in_process, "may_use_desk", lambda *_: False)
+        patch.setattr(in_process, "may_use_parked_thread", lambda *_: False)
         plant(patch)
 
     return planted

@@ -819,92 +819,95 @@ TEST(a_guest_that_is_forked_goes_on_under_its_deadline) {
   delete_engine(engine);
 }
 
-/* --- desks --------------------------------------------------------------------------------------------------------- */
+/* --- parked threads ------------------------------------------------------------------------------------------------ */
 
-typedef struct desk_thread {
-  guard_desk desk;
+typedef struct parked_thread {
+  guard_parked place;
   job job;
   pthread_t thread;
   bool was_given_up;
-} desk_thread;
+} parked_thread;
 
-static void serve_desk(void *data) {
-  desk_thread *one = data;
-  one->was_given_up = guard_desk_serve(&one->desk);
+static void serve_parked(void *data) {
+  parked_thread *one = data;
+  one->was_given_up = guard_parked_serve(&one->place);
 }
 
-static desk_thread *open_desk(void) {
-  desk_thread *one = calloc(1, sizeof *one);
+static parked_thread *open_parked(void) {
+  parked_thread *one = calloc(1, sizeof *one);
   if (!one) abort();
-  one->job = (job){serve_desk, one};
+  one->job = (job){serve_parked, one};
   one->thread = start(&one->job, 0);
   return one;
 }
 
-/* Wait for the end of a desk's thread, and return whether its last call was given up. */
-static bool end_desk(desk_thread *one) {
+/* Wait for the end of a parked thread, and return whether its last call was given up. */
+static bool end_parked(parked_thread *one) {
   pthread_join(one->thread, NULL);
   bool was_given_up = one->was_given_up;
   free(one);
   return was_given_up;
 }
 
-static bool close_desk(desk_thread *one) {
-  guard_desk_close(&one->desk);
-  return end_desk(one);
+static bool close_parked(parked_thread *one) {
+  guard_parked_close(&one->place);
+  return end_parked(one);
 }
 
-static int32_t call_at(desk_thread *one, guard_run *run, const guest *other) {
-  return guard_desk_call(&one->desk, run, value_of(other), NULL, 0, NULL, 0);
+static int32_t call_at(parked_thread *one, guard_run *run, const guest *other) {
+  return guard_parked_call(&one->place, run, value_of(other), NULL, 0, NULL, 0);
 }
 
-TEST(a_call_at_a_desk_leaves_what_a_call_on_this_thread_leaves) {
+TEST(a_call_on_a_parked_thread_leaves_what_a_call_on_this_thread_leaves) {
   engine *engine = usual_engine();
   guard_run *run = open_store(engine);
-  desk_thread *desk = open_desk();
+  parked_thread *parked = open_parked();
   guest burns = {.run = burn_amount, .amount = 30}, traps = {.run = trap_with_amount, .amount = 3};
   module_function function = {&burns, 0};
   for (int i = 0; i < 200; i++) {
     prepare(run, i % 2 ? -1 : 3600 * 1000 * MS);
-    CHECK(call_at(desk, run, &burns) == GUARD_DESK_DONE && !desk->desk.error);
+    CHECK(call_at(parked, run, &burns) == GUARD_PARKED_DONE && !parked->place.error);
     CHECK(run->fuel_left == 970 && run->entries == 1 && run->finished_ns >= run->started_ns);
     prepare(run, -1);
-    CHECK(call_at(desk, run, &traps) == GUARD_DESK_DONE && trap_of(desk->desk.error) == 3);
+    CHECK(call_at(parked, run, &traps) == GUARD_PARKED_DONE && trap_of(parked->place.error) == 3);
   }
-  desk->desk.is_module = 1;
+  parked->place.is_module = 1;
   prepare(run, -1);
-  CHECK(guard_desk_call(&desk->desk, run, &function, NULL, 0, NULL, 0) == GUARD_DESK_DONE && !desk->desk.error);
+  CHECK(guard_parked_call(&parked->place, run, &function, NULL, 0, NULL, 0) == GUARD_PARKED_DONE);
+  CHECK(!parked->place.error);
   CHECK(run->fuel_left == 970);
-  CHECK(!close_desk(desk));
+  CHECK(!close_parked(parked));
   close_store(run);
   delete_engine(engine);
 }
 
-TEST(results_of_a_call_at_a_desk_are_values_that_own_nothing_before_it) {
+TEST(results_of_a_call_on_a_parked_thread_are_values_that_own_nothing_before_it) {
   engine *engine = usual_engine();
   guard_run *run = open_store(engine);
-  desk_thread *desk = open_desk();
+  parked_thread *parked = open_parked();
   unsigned char results[96];
   memset(results, 0xff, sizeof results);
   guest looks = {.run = see_results, .amount = 2};
-  CHECK(guard_desk_call(&desk->desk, run, &looks, NULL, 0, results, 2) == GUARD_DESK_DONE && !desk->desk.error);
+  CHECK(guard_parked_call(&parked->place, run, &looks, NULL, 0, results, 2) == GUARD_PARKED_DONE);
+  CHECK(!parked->place.error);
   CHECK(results[63] == 0 && results[64] == 0xff);
-  CHECK(!close_desk(desk));
+  CHECK(!close_parked(parked));
   close_store(run);
   delete_engine(engine);
 }
 
-TEST(an_endless_guest_at_a_desk_ends_at_its_deadline) {
+TEST(an_endless_guest_on_a_parked_thread_ends_at_its_deadline) {
   engine *engine = usual_engine();
   guard_run *run = open_store(engine);
-  desk_thread *desk = open_desk();
+  parked_thread *parked = open_parked();
   for (int64_t timeout = 0; timeout <= 20 * MS; timeout += 5 * MS) {
     prepare(run, timeout);
-    if (call_at(desk, run, &endless) != GUARD_DESK_DONE) CHECK(guard_desk_wait(&desk->desk, -1) == GUARD_DESK_DONE);
-    CHECK(trap_of(desk->desk.error) == INTERRUPTED);
+    if (call_at(parked, run, &endless) != GUARD_PARKED_DONE)
+      CHECK(guard_parked_wait(&parked->place, -1) == GUARD_PARKED_DONE);
+    CHECK(trap_of(parked->place.error) == INTERRUPTED);
     CHECK(run->stop == GUARD_TIMEOUT && run->finished_ns - run->started_ns >= timeout);
   }
-  CHECK(!close_desk(desk));
+  CHECK(!close_parked(parked));
   close_store(run);
   delete_engine(engine);
 }
@@ -912,33 +915,33 @@ TEST(an_endless_guest_at_a_desk_ends_at_its_deadline) {
 TEST(a_caller_waits_for_a_blocked_guest_to_the_deadline_and_as_long_as_it_then_likes) {
   engine *engine = usual_engine();
   guard_run *run = open_store(engine);
-  desk_thread *desk = open_desk();
+  parked_thread *parked = open_parked();
   guest waits = {.run = sleep_for_amount, .amount = 200 * MS};
   prepare(run, 2 * MS);
   int64_t before = clock_ns();
-  CHECK(call_at(desk, run, &waits) == GUARD_DESK_LATE && clock_ns() - before >= 2 * MS);
-  CHECK(guard_desk_wait(&desk->desk, 0) == GUARD_DESK_LATE);
-  CHECK(guard_desk_wait(&desk->desk, 1 * MS) == GUARD_DESK_LATE);
-  CHECK(guard_desk_wait(&desk->desk, -1) == GUARD_DESK_DONE);
-  CHECK(trap_of(desk->desk.error) == INTERRUPTED && run->stop == GUARD_TIMEOUT);
-  CHECK(!guard_desk_give_up(&desk->desk)); /* it has returned */
-  CHECK(!close_desk(desk));
+  CHECK(call_at(parked, run, &waits) == GUARD_PARKED_LATE && clock_ns() - before >= 2 * MS);
+  CHECK(guard_parked_wait(&parked->place, 0) == GUARD_PARKED_LATE);
+  CHECK(guard_parked_wait(&parked->place, 1 * MS) == GUARD_PARKED_LATE);
+  CHECK(guard_parked_wait(&parked->place, -1) == GUARD_PARKED_DONE);
+  CHECK(trap_of(parked->place.error) == INTERRUPTED && run->stop == GUARD_TIMEOUT);
+  CHECK(!guard_parked_give_up(&parked->place)); /* it has returned */
+  CHECK(!close_parked(parked));
   close_store(run);
   delete_engine(engine);
 }
 
-TEST(a_desk_ends_when_a_guest_that_was_given_up_returns) {
+TEST(a_parked_thread_ends_when_a_guest_that_was_given_up_returns) {
   engine *engine = usual_engine();
   guard_run *run = open_store(engine);
-  desk_thread *desk = open_desk();
+  parked_thread *parked = open_parked();
   guest waits = {.run = sleep_for_amount, .amount = 50 * MS};
   prepare(run, 1 * MS);
-  CHECK(call_at(desk, run, &waits) == GUARD_DESK_LATE);
-  CHECK(guard_desk_give_up(&desk->desk));
-  CHECK(!guard_desk_give_up(&desk->desk));
-  pthread_join(desk->thread, NULL);
-  CHECK(desk->was_given_up && trap_of(desk->desk.error) == INTERRUPTED);
-  free(desk);
+  CHECK(call_at(parked, run, &waits) == GUARD_PARKED_LATE);
+  CHECK(guard_parked_give_up(&parked->place));
+  CHECK(!guard_parked_give_up(&parked->place));
+  pthread_join(parked->thread, NULL);
+  CHECK(parked->was_given_up && trap_of(parked->place.error) == INTERRUPTED);
+  free(parked);
   close_store(run);
   delete_engine(engine);
 }
@@ -956,7 +959,7 @@ static void send_signals(void *data) {
 TEST(a_signal_ends_the_wait_of_a_caller_and_not_the_call) {
   engine *engine = usual_engine();
   guard_run *run = open_store(engine);
-  desk_thread *desk = open_desk();
+  parked_thread *parked = open_parked();
   guest waits = {.run = sleep_for_amount, .amount = 150 * MS};
   struct sigaction noting = {.sa_handler = note_signal}, before;
   CHECK(!sigaction(SIGUSR1, &noting, &before));
@@ -964,13 +967,13 @@ TEST(a_signal_ends_the_wait_of_a_caller_and_not_the_call) {
   job sends = {send_signals, &caller};
   pthread_t sender = start(&sends, 0);
   prepare(run, -1);
-  int32_t ended = call_at(desk, run, &waits);
-  CHECK(ended == GUARD_DESK_INTERRUPTED);
-  while (ended == GUARD_DESK_INTERRUPTED) ended = guard_desk_wait(&desk->desk, -1);
-  CHECK(ended == GUARD_DESK_DONE && !desk->desk.error && run->stop == GUARD_RUNNING);
+  int32_t ended = call_at(parked, run, &waits);
+  CHECK(ended == GUARD_PARKED_INTERRUPTED);
+  while (ended == GUARD_PARKED_INTERRUPTED) ended = guard_parked_wait(&parked->place, -1);
+  CHECK(ended == GUARD_PARKED_DONE && !parked->place.error && run->stop == GUARD_RUNNING);
   pthread_join(sender, NULL);
   CHECK(!sigaction(SIGUSR1, &before, NULL));
-  CHECK(!close_desk(desk));
+  CHECK(!close_parked(parked));
   close_store(run);
   delete_engine(engine);
 }
@@ -1020,11 +1023,11 @@ static const struct {
     NAMED(an_entry_whose_deadline_nobody_can_keep_is_refused),
     NAMED(deadlines_hold_again_after_a_shutdown),
     NAMED(a_guest_that_is_forked_goes_on_under_its_deadline),
-    NAMED(a_call_at_a_desk_leaves_what_a_call_on_this_thread_leaves),
-    NAMED(results_of_a_call_at_a_desk_are_values_that_own_nothing_before_it),
-    NAMED(an_endless_guest_at_a_desk_ends_at_its_deadline),
+    NAMED(a_call_on_a_parked_thread_leaves_what_a_call_on_this_thread_leaves),
+    NAMED(results_of_a_call_on_a_parked_thread_are_values_that_own_nothing_before_it),
+    NAMED(an_endless_guest_on_a_parked_thread_ends_at_its_deadline),
     NAMED(a_caller_waits_for_a_blocked_guest_to_the_deadline_and_as_long_as_it_then_likes),
-    NAMED(a_desk_ends_when_a_guest_that_was_given_up_returns),
+    NAMED(a_parked_thread_ends_when_a_guest_that_was_given_up_returns),
     NAMED(a_signal_ends_the_wait_of_a_caller_and_not_the_call),
 };
 

@@ -93,19 +93,19 @@ DEFECTS = {
         "",
         "a_guest_that_is_forked_goes_on_under_its_deadline",
     ),
-    "a-signal-does-not-end-the-wait-at-a-desk": (
-        "if (!wait_while(desk, DESK_ASKED, left_ns) && errno == EINTR) return GUARD_DESK_INTERRUPTED;",
-        "wait_while(desk, DESK_ASKED, left_ns);",
+    "a-signal-does-not-end-the-wait-on-a-parked-thread": (
+        "if (!wait_while(parked, PARKED_ASKED, left_ns) && errno == EINTR) return GUARD_PARKED_INTERRUPTED;",
+        "wait_while(parked, PARKED_ASKED, left_ns);",
         "a_signal_ends_the_wait_of_a_caller_and_not_the_call",
     ),
-    "a-caller-waits-at-a-desk-beyond-the-deadline": (
-        "if (left_ns <= 0) return GUARD_DESK_LATE;",
+    "a-caller-waits-on-a-parked-thread-beyond-the-deadline": (
+        "if (left_ns <= 0) return GUARD_PARKED_LATE;",
         "",
         "a_caller_waits_for_a_blocked_guest_to_the_deadline_and_as_long_as_it_then_likes",
     ),
     "a-call-that-was-given-up-cannot-be-told": (
-        "return change_state(desk, DESK_ASKED, DESK_GIVEN_UP);",
-        "return change_state(desk, state_of(desk), DESK_GIVEN_UP);",
+        "return change_state(parked, PARKED_ASKED, PARKED_GIVEN_UP);",
+        "return change_state(parked, state_of(parked), PARKED_GIVEN_UP);",
         "a_caller_waits_for_a_blocked_guest_to_the_deadline_and_as_long_as_it_then_likes",
     ),
 }

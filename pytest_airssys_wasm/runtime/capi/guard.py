@@ -36,7 +36,7 @@ NO_STACK, NO_THREAD = 1, 2
 keeps deadlines cannot be started.
 """
 
-HAS_DESKS = sys.platform == "linux"
+HAS_PARKED_THREADS = sys.platform == "linux"
 """Whether the guard can have other threads call guests, for which it needs futexes."""
 
 _WASMTIME = (
@@ -120,8 +120,8 @@ class GuardRun(ctypes.Structure):
     )
 
 
-class GuardDesk(ctypes.Structure):
-    """The place where a thread that waits for calls is asked to make them: `guard_desk` in `native/guard.h`."""
+class GuardParkedThread(ctypes.Structure):
+    """The place where a thread that waits for calls is asked to make them: `guard_parked` in `native/guard.h`."""
 
     is_module: int
     """Whether the function of the next call is one of a module."""
@@ -192,12 +192,12 @@ class Guard:
         self.stop = short("stop", None, pointer, c_int32)
         self.fuel = short("fuel", c_uint64, pointer)
         self.has_stack = short("has_stack", c_bool)
-        if HAS_DESKS:
-            self.desk_serve = long("desk_serve", c_bool, pointer)
-            self.desk_call = long("desk_call", c_int32, *[pointer] * 4, c_size_t, pointer, c_size_t)
-            self.desk_wait = long("desk_wait", c_int32, pointer, c_int64)
-            self.desk_give_up = short("desk_give_up", c_bool, pointer)
-            self.desk_close = short("desk_close", None, pointer)
+        if HAS_PARKED_THREADS:
+            self.parked_serve = long("parked_serve", c_bool, pointer)
+            self.parked_call = long("parked_call", c_int32, *[pointer] * 4, c_size_t, pointer, c_size_t)
+            self.parked_wait = long("parked_wait", c_int32, pointer, c_int64)
+            self.parked_give_up = short("parked_give_up", c_bool, pointer)
+            self.parked_close = short("parked_close", None, pointer)
         self.wrappers: dict[int, Callable[[int], None]] = {}
         """The functions that change the memory creator of an engine before wasmtime gets it, by the address of the
         engine's configuration. They are called with the address of the creator.

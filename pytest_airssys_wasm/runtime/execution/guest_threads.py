@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pytest_airssys_wasm.runtime.base.originals import allocate_lock, start_thread, system
 from pytest_airssys_wasm.runtime.budget.machine import naming_lacks
-from pytest_airssys_wasm.runtime.execution.desks import Desks
+from pytest_airssys_wasm.runtime.execution.parked_threads import ParkedThreads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,7 +68,7 @@ class GuestThreads:
     """The guest threads of an engine. Jobs run on idle threads; new threads are started if none is idle."""
 
     def __init__(self) -> None:
-        self.desks = Desks()
+        self.parked = ParkedThreads()
         """The threads that make prepared calls."""
         self._begin()
 
@@ -105,7 +105,7 @@ class GuestThreads:
 
     def close(self) -> None:
         """End the idle threads."""
-        self.desks.close()
+        self.parked.close()
         while self._idle:
             self._idle.pop().start(None)
 

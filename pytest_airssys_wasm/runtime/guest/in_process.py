@@ -22,7 +22,6 @@ from pytest_airssys_wasm.runtime.execution.run import GuestFailed
 from pytest_airssys_wasm.runtime.execution.verdict import judge, measure
 from pytest_airssys_wasm.runtime.guest import component_calls, module_calls
 from pytest_airssys_wasm.runtime.guest.core_module import CoreModule
-from pytest_airssys_wasm.runtime.guest.desk_calls import compile_desk_call, component_function, module_function
 from pytest_airssys_wasm.runtime.guest.direct_calls import (
     MOST_ARGUMENT_BYTES,
     compile_component_call,
@@ -35,7 +34,8 @@ from pytest_airssys_wasm.runtime.guest.operations import (
     Instantiate,
     Instantiated,
 )
-from pytest_airssys_wasm.runtime.guest.placement import may_run_here, may_use_desk
+from pytest_airssys_wasm.runtime.guest.parked_calls import compile_parked_call, component_function, module_function
+from pytest_airssys_wasm.runtime.guest.placement import may_run_here, may_use_parked_thread
 from pytest_airssys_wasm.runtime.guest.store_context import StoreContext, wasi_config
 from pytest_airssys_wasm.runtime.guest.wit_component import WitComponent
 
@@ -113,7 +113,7 @@ class InProcessBackend:
             return None
         use = replace(use, raw=self.raw)
         if not may_run_here(component, name, limits, limits.fuel):
-            return self._desk_call(handle, name, use, general) if may_use_desk(limits) else None
+            return self._parked_call(handle, name, use, general) if may_use_parked_thread(limits) else None
         match component:
             case CoreModule():
                 found = component.check_call(name, len(component.parameter_types(name)))
@@ -123,7 +123,7 @@ class InProcessBackend:
                 return compile_component_call(name, export, function, use, general)
         return None
 
-    def _desk_call(self, handle: InstanceHandle, name: str, use: DirectUse, general: Call) -> Call | None:
+    def _parked_call(self, handle: InstanceHandle, name: str, use: DirectUse, general: Call) -> Call | None:
         component, found = handle.component, None
         export = component.check_call(name, len(component.parameter_types(name)))
         match component:
@@ -134,7 +134,7 @@ class InProcessBackend:
         if found is None:
             return None
         engine, function = self.context.engine, handle.functions[name]
-        return compile_desk_call(name, found, function, engine, self._limits, self.running, use, general)
+        return compile_parked_call(name, found, function, engine, self._limits, self.running, use, general)
 
     def stop(self) -> None:
         """Do nothing: the guard interrupts a guest whose run is stopped."""

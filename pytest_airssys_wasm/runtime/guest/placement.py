@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_airssys_wasm.runtime.budget.limits import MAX_U64
-from pytest_airssys_wasm.runtime.capi.guard import HAS_DESKS
+from pytest_airssys_wasm.runtime.capi.guard import HAS_PARKED_THREADS
 
 if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
@@ -32,9 +32,9 @@ def may_run_here(component: Component, function: str | None, limits: ResourceLim
     return texts is not None and texts * limits.memory <= _MOST_TEXT_BYTES
 
 
-def may_use_desk(limits: ResourceLimits) -> bool:
-    """Return whether prepared calls of a guest without WASI may be made at a desk, if it may not run here.
+def may_use_parked_thread(limits: ResourceLimits) -> bool:
+    """Return whether prepared calls of a guest without WASI may be made on a parked thread, if it may not run here.
 
     A guest that has no time at all is stopped before it begins, which only the general way does.
     """
-    return HAS_DESKS and limits.timeout_ms != 0
+    return HAS_PARKED_THREADS and limits.timeout_ms != 0

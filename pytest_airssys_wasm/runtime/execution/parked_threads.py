@@ -1,7 +1,7 @@
-"""The desks of an engine: guest threads that wait in the native guard, and make calls without the GIL.
+"""The parked threads of an engine: guest threads that wait in the native guard, and make calls without the GIL.
 
-A call of a guest that may be blocked, for example in a host function, is made at a desk if everything about it was
-prepared before. The caller waits in the guard, too, so that neither thread waits for the GIL of the other.
+A call of a guest that may be blocked, for example in a host function, is made on a parked thread if everything about
+it was prepared before. The caller waits in the guard, too, so that neither thread waits for the GIL of the other.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pytest_airssys_wasm.runtime.base.originals import allocate_lock, get_ident, start_thread, system
 from pytest_airssys_wasm.runtime.budget.machine import naming_lacks
 from pytest_airssys_wasm.runtime.capi import abi
-from pytest_airssys_wasm.runtime.capi.guard import GuardDesk, guard
+from pytest_airssys_wasm.runtime.capi.guard import GuardParkedThread, guard
 from pytest_airssys_wasm.runtime.execution.clock import cancel, keep_time
 
 if TYPE_CHECKING:
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 _STACK_BYTES = 8 * 2**20
 """The size of the stack in bytes: enough for wasmtime's `max_wasm_stack` and Python's frames in host functions."""
 _IDLE = 8
-"""The maximum number of idle desks that are kept."""
+"""The maximum number of idle parked threads that are kept."""
 
 
-class Desk:
+class ParkedThread:
     """A thread that makes calls, and the place where one caller at a time asks for them."""
 
-    __slots__ = ("_address", "_desk", "_guard", "_on_return", "identity", "is_given_up")
+    __slots__ = ("_address", "_guard", "_on_return", "_shared", "identity", "is_given_up")
 
     def __init__(self) -> None:
         self._guard = guard()
-        self._desk = GuardDesk()
-        self._address = addressof(self._desk)
+        self._shared = GuardParkedThread()
+        self._address = addressof(self._shared)
         self._on_return: Callable[[int | None], object] | None = None
         self.identity = 0
         """The identity of the thread."""
@@ -47,7 +47,7 @@ class Desk:
         def serve() -> None:
             self.identity = get_ident()
             is_ready.release()
-            if self._guard.desk_serve(self._address):
+            if self._guard.parked_serve(self._address):
                 self._return()
 
         with naming_lacks():
@@ -64,38 +64,38 @@ class Desk:
     ) -> int | None:
         """Make a call, and return its error. If the guest is blocked at its deadline, `run` is abandoned.
 
-        `entry` is the arguments of `guard_desk_call`. Raises what a signal handler raises. `on_return` is called with
+        `entry` is the arguments of `guard_parked_call`. Raises what a signal handler raises. `on_return` is called with
         the run, the address of the results and the error when an abandoned guest has returned, on its thread.
         """
         run.thread = self.identity
         runs[self.identity] = run
-        desk = self._desk
-        desk.is_module, desk.error = is_module, None
+        shared = self._shared
+        shared.is_module, shared.error = is_module, None
         try:
-            if self._guard.desk_call(self._address, *entry):
+            if self._guard.parked_call(self._address, *entry):
                 keep_time(run, run.limits.timeout_ms, _nothing, self._wait)
             else:
                 run.finish()
         except BaseException:
             if not (run.finished or run.abandoned):
                 cancel(run, _nothing, wait=self._wait)
-            if run.finished and desk.error:
-                abi.error_delete(desk.error)
+            if run.finished and shared.error:
+                abi.error_delete(shared.error)
             raise
         finally:
             if run.finished or not run.abandon():
                 del runs[self.identity]
             else:
                 self._give_up(runs, partial(on_return, run, entry[4]))
-        return desk.error
+        return shared.error
 
     def close(self) -> None:
         """End the thread. No call may be open."""
-        self._guard.desk_close(self._address)
+        self._guard.parked_close(self._address)
 
     def _wait(self, run: Run, timeout_s: float | None) -> bool:
         """Wait until the call has ended, and return whether it has."""
-        if self._guard.desk_wait(self._address, -1 if timeout_s is None else int(max(0.0, timeout_s) * 1e9)):
+        if self._guard.parked_wait(self._address, -1 if timeout_s is None else int(max(0.0, timeout_s) * 1e9)):
             return False
         run.finish()
         return True
@@ -108,46 +108,46 @@ class Desk:
             on_return(error)
 
         self._on_return = returned
-        self.is_given_up = self._guard.desk_give_up(self._address)
+        self.is_given_up = self._guard.parked_give_up(self._address)
         if not self.is_given_up:
             self._return()  # the guest has returned in the meantime
 
     def _return(self) -> None:
         on_return, self._on_return = self._on_return, None
         assert on_return is not None
-        on_return(self._desk.error)
+        on_return(self._shared.error)
 
 
-class Desks:
-    """The idle desks of an engine."""
+class ParkedThreads:
+    """The idle parked threads of an engine."""
 
     def __init__(self) -> None:
         self._begin()
 
     def _begin(self) -> None:
-        self._idle: list[Desk] = []
+        self._idle: list[ParkedThread] = []
         self._process_id = system.os.getpid()
 
-    def take(self) -> Desk:
-        """Return a desk for one call. Raises `UnfitHost` if no thread can be started."""
+    def take(self) -> ParkedThread:
+        """Return a parked thread for one call. Raises `UnfitHost` if no thread can be started."""
         if self._process_id != system.os.getpid():
             self._begin()  # a forked process has none of the threads
         try:
             return self._idle.pop()
         except IndexError:
-            return Desk()
+            return ParkedThread()
 
-    def put_back(self, desk: Desk) -> None:
-        """Keep a desk for the next call, unless its thread has been left to an abandoned guest."""
-        if desk.is_given_up:
+    def put_back(self, thread: ParkedThread) -> None:
+        """Keep a parked thread for the next call, unless its thread has been left to an abandoned guest."""
+        if thread.is_given_up:
             return
         if len(self._idle) < _IDLE:
-            self._idle.append(desk)
+            self._idle.append(thread)
         else:
-            desk.close()
+            thread.close()
 
     def close(self) -> None:
-        """End the idle desks."""
+        """End the idle parked threads."""
         while self._idle:
             self._idle.pop().close()
 

@@ -1,4 +1,4 @@
-"""Calls at a desk keep the promises of guest threads, and give the same as calls on the general way."""
+"""Calls on a parked thread keep the promises of guest threads, and give the same as calls on the general way."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pytest_airssys_wasm import (
     WasmEngine,
     current_execution,
 )
-from pytest_airssys_wasm.runtime.execution.desks import Desk
+from pytest_airssys_wasm.runtime.execution.parked_threads import ParkedThread
 from pytest_airssys_wasm.runtime.execution.run import Stop
 from pytest_airssys_wasm.runtime.guest import in_process
 from runtime.guest.test_direct_calls import CALLS, CORE, WIT, cost, limits, outcome
@@ -67,15 +67,15 @@ def engine():
 
 
 @pytest.fixture
-def desk_calls(monkeypatch):
-    """The calls that were made at desks."""
-    made, call = [], Desk.call
+def parked_calls(monkeypatch):
+    """The calls that were made on parked threads."""
+    made, call = [], ParkedThread.call
 
     def called(self, run, *args, **named):
         made.append(run)
         return call(self, run, *args, **named)
 
-    monkeypatch.setattr(Desk, "call", called)
+    monkeypatch.setattr(ParkedThread, "call", called)
     return made
 
 
@@ -95,28 +95,28 @@ def open_store(engine, ask=lambda n: n + 1, tell=lambda text: None, **given):
     ids=lambda value: value if isinstance(value, str) and len(value) < 9 else "",
 )
 @pytest.mark.parametrize("given", [{}, {"transfer": 100}, {"fuel": None, "timeout_ms": None}])
-def test_a_call_at_a_desk_ends_as_one_on_the_general_way(
-    engine, monkeypatch, desk_calls, source, name, arguments, given
+def test_a_call_on_a_parked_thread_ends_as_one_on_the_general_way(
+    engine, monkeypatch, parked_calls, source, name, arguments, given
 ):
     monkeypatch.setattr(in_process, "may_run_here", lambda *_: False)
     if name == "loop" and given.get("timeout_ms", 0) is None:
         arguments = arguments[:1]
     found = {False: [], True: []}
     for args in arguments:
-        for at_desk, outcomes in found.items():
+        for is_parked, outcomes in found.items():
             with LimitedStore(engine, limits(**given)) as store:
-                if not at_desk:
+                if not is_parked:
                     store.direct_call = lambda *_: None
                 instance = store.instantiate(engine.load(source))
                 for each in (arguments[0], args):
                     outcomes.append(outcome(partial(instance.call, name, *each), lambda _, store=store: store.usage))
                 outcomes.append(cost(store.total))
     assert found[True] == found[False]
-    assert desk_calls or (name in ("narrow",) or given.get("transfer") == 100 or source == WIT)
+    assert parked_calls or (name in ("narrow",) or given.get("transfer") == 100 or source == WIT)
 
 
 @pytest.mark.parametrize("name", ["asks", "tells", "bytes"])
-def test_host_calls_at_a_desk_cost_what_they_cost_on_the_general_way(engine, desk_calls, name):
+def test_host_calls_on_a_parked_thread_cost_what_they_cost_on_the_general_way(engine, parked_calls, name):
     seen, found = [], []
     arguments = {"asks": [(1,), (2,), ("x",), (-1,)], "tells": [(0,), (5,), (70_000,)], "bytes": [(b"ab",), (b"",)]}[
         name
@@ -127,24 +127,24 @@ def test_host_calls_at_a_desk_cost_what_they_cost_on_the_general_way(engine, des
         current_execution().deny("moon")
         return n + 1
 
-    for at_desk in (False, True):
+    for is_parked in (False, True):
         store, instance = open_store(engine, ask, seen.append)
         with store:
-            if not at_desk:
+            if not is_parked:
                 store.direct_call = lambda *_: None
             for args in (arguments[0], *arguments):
                 call = partial(instance.call, name, *args)
                 found.append(
-                    (at_desk, outcome(call, lambda _, store=store: store.usage), store.usage.denied_capabilities)
+                    (is_parked, outcome(call, lambda _, store=store: store.usage), store.usage.denied_capabilities)
                 )
-            found.append((at_desk, cost(store.total)))
-        found.append((at_desk, [*seen]))
+            found.append((is_parked, cost(store.total)))
+        found.append((is_parked, [*seen]))
         seen.clear()
     assert [each[1:] for each in found if each[0]] == [each[1:] for each in found if not each[0]]
-    assert desk_calls
+    assert parked_calls
 
 
-def test_modules_with_host_functions_are_called_at_desks(engine, desk_calls):
+def test_modules_with_host_functions_are_called_on_parked_threads(engine, parked_calls):
     host = HostFunctions()
     host.register("env#ask", lambda n: n + 1)
     with LimitedStore(engine, limits(), host=host) as store:
@@ -152,7 +152,7 @@ def test_modules_with_host_functions_are_called_at_desks(engine, desk_calls):
         assert [instance.asks(n) for n in (1, 2, 3)] == [2, 3, 4]
         assert store.usage.host_calls == 1
         assert store.total.host_calls == 3
-    assert len(desk_calls) == 2
+    assert len(parked_calls) == 2
 
 
 def test_many_host_calls_add_up(engine):
@@ -172,7 +172,7 @@ def test_many_host_calls_add_up(engine):
     assert total.peak_memory_bytes == 65_536
 
 
-def test_what_a_host_function_raises_ends_the_call_and_is_the_cause(engine, desk_calls):
+def test_what_a_host_function_raises_ends_the_call_and_is_the_cause(engine, parked_calls):
     def ask(n):
         if n == 7:
             raise ValueError("seven")
@@ -186,10 +186,10 @@ def test_what_a_host_function_raises_ends_the_call_and_is_the_cause(engine, desk
         assert isinstance(caught.value.__cause__, ValueError)
         assert caught.value.usage.host_calls == 1
         assert caught.value.call.export == "asks"
-    assert len(desk_calls) == 1
+    assert len(parked_calls) == 1
 
 
-def test_a_host_function_may_use_other_stores_and_not_its_own(engine, desk_calls):
+def test_a_host_function_may_use_other_stores_and_not_its_own(engine, parked_calls):
     other, inner = open_store(engine, lambda n: 10 * n)
     refused = []
 
@@ -205,10 +205,10 @@ def test_a_host_function_may_use_other_stores_and_not_its_own(engine, desk_calls
         assert [instance.asks(n) for n in (1, 2, 3)] == [10, 20, 30]
     assert len(refused) == 3
     assert "may not call back" in refused[-1]
-    assert len(desk_calls) == 4
+    assert len(parked_calls) == 4
 
 
-def test_an_endless_guest_ends_at_its_deadline(engine, desk_calls):
+def test_an_endless_guest_ends_at_its_deadline(engine, parked_calls):
     store, instance = open_store(engine, fuel=None, timeout_ms=200)
     with store:
         instance.loops(1)
@@ -216,10 +216,10 @@ def test_an_endless_guest_ends_at_its_deadline(engine, desk_calls):
             instance.loops(0)
         assert caught.value.usage.wall_ms >= 200
         assert caught.value.usage.host_calls == 1
-    assert len(desk_calls) == 1
+    assert len(parked_calls) == 1
 
 
-def test_a_blocked_guest_is_abandoned_at_its_deadline_and_leaves_nothing(own_engine, desk_calls):
+def test_a_blocked_guest_is_abandoned_at_its_deadline_and_leaves_nothing(own_engine, parked_calls):
     engine, goes_on, is_in = own_engine, threading.Event(), threading.Event()
 
     def ask(n):
@@ -239,7 +239,7 @@ def test_a_blocked_guest_is_abandoned_at_its_deadline_and_leaves_nothing(own_eng
     assert len(engine.abandoned_guests) == 1
     with pytest.raises(StoreUnusable, match="abandoned"):
         instance.asks(0)
-    # Other guests are called meanwhile, at another desk.
+    # Other guests are called meanwhile, on another parked thread.
     other, second = open_store(engine)
     with other:
         assert [second.asks(n) for n in (1, 2)] == [2, 3]
@@ -248,11 +248,11 @@ def test_a_blocked_guest_is_abandoned_at_its_deadline_and_leaves_nothing(own_eng
     wait_for(lambda: engine.live_memories == 0)
     wait_for(lambda: threading.active_count() <= threads + 2)
     assert engine.runs == {}
-    assert len(desk_calls) == 2
+    assert len(parked_calls) == 2
 
 
 @pytest.mark.slow
-def test_too_many_blocked_guests_are_too_many_at_desks_too(own_engine):
+def test_too_many_blocked_guests_are_too_many_on_parked_threads_too(own_engine):
     engine, goes_on = own_engine, threading.Event()
     stores = [open_store(engine, lambda n: goes_on.wait(60) and n if n else n, timeout_ms=100) for _ in range(66)]
     for _, instance in stores:
@@ -269,7 +269,7 @@ def test_too_many_blocked_guests_are_too_many_at_desks_too(own_engine):
 
 
 @pytest.mark.parametrize("where", ["guest", "host"])
-def test_what_a_signal_handler_raises_ends_a_call_at_once(own_engine, desk_calls, where):
+def test_what_a_signal_handler_raises_ends_a_call_at_once(own_engine, parked_calls, where):
     engine, goes_on = own_engine, threading.Event()
     store, instance = open_store(engine, lambda n: goes_on.wait(60) and n if n == 5 else n, fuel=None, timeout_ms=None)
     instance.asks(1)
@@ -286,8 +286,8 @@ def test_what_a_signal_handler_raises_ends_a_call_at_once(own_engine, desk_calls
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    assert len(desk_calls) == 1
-    assert desk_calls[0].stop is Stop.CANCELLED
+    assert len(parked_calls) == 1
+    assert parked_calls[0].stop is Stop.CANCELLED
     if where == "host":
         assert not store.is_usable
     goes_on.set()
@@ -296,7 +296,7 @@ def test_what_a_signal_handler_raises_ends_a_call_at_once(own_engine, desk_calls
     wait_for(lambda: engine.live_memories == 0)
 
 
-def test_a_signal_handler_that_returns_lets_the_call_go_on(engine, desk_calls):
+def test_a_signal_handler_that_returns_lets_the_call_go_on(engine, parked_calls):
     handled = []
     store, instance = open_store(engine, fuel=None, timeout_ms=300)
     other, second = open_store(engine)
@@ -321,7 +321,7 @@ def test_a_signal_handler_that_returns_lets_the_call_go_on(engine, desk_calls):
     assert {*handled} == {2}
 
 
-def test_a_coroutine_that_serves_an_import_is_cancelled_at_the_deadline(engine, desk_calls):
+def test_a_coroutine_that_serves_an_import_is_cancelled_at_the_deadline(engine, parked_calls):
     import asyncio
 
     ended = []
@@ -341,10 +341,10 @@ def test_a_coroutine_that_serves_an_import_is_cancelled_at_the_deadline(engine, 
         with pytest.raises(ExecutionTimeout):
             instance.asks(60)
         wait_for(lambda: ended == [60])
-    assert len(desk_calls) == 2
+    assert len(parked_calls) == 2
 
 
-def test_calls_at_a_desk_keep_no_store_alive(own_engine):
+def test_calls_on_a_parked_thread_keep_no_store_alive(own_engine):
     engine = own_engine
     gc.collect()
     gc.disable()
@@ -359,7 +359,7 @@ def test_calls_at_a_desk_keep_no_store_alive(own_engine):
     assert engine.live_memories == 0
 
 
-def test_many_threads_call_at_desks_of_one_engine(engine):
+def test_many_threads_call_on_parked_threads_of_one_engine(engine):
     wrong = []
 
     def work(number):
@@ -375,7 +375,7 @@ def test_many_threads_call_at_desks_of_one_engine(engine):
     assert wrong == []
 
 
-def test_a_forked_process_has_desks_of_its_own(own_engine):
+def test_a_forked_process_has_parked_threads_of_its_own(own_engine):
     store, instance = open_store(own_engine)
     assert [instance.asks(n) for n in range(3)] == [1, 2, 3]
     child = os.fork()
@@ -396,18 +396,18 @@ def test_the_threads_of_an_engine_end_with_it():
     wait_for(lambda: threading.active_count() <= before)
 
 
-def test_guests_without_a_deadline_wait_as_long_as_it_takes(engine, desk_calls):
+def test_guests_without_a_deadline_wait_as_long_as_it_takes(engine, parked_calls):
     store, instance = open_store(engine, lambda n: time.sleep(n / 1_000) or n, timeout_ms=None)
     with store:
         assert [instance.asks(0), instance.asks(120)] == [0, 120]
         assert store.usage.wall_ms >= store.usage.host_ms >= 120
-    assert len(desk_calls) == 1
+    assert len(parked_calls) == 1
 
 
-def test_core_modules_are_called_at_desks_if_they_may_not_run_here(engine, monkeypatch, desk_calls):
+def test_core_modules_are_called_on_parked_threads_if_they_may_not_run_here(engine, monkeypatch, parked_calls):
     monkeypatch.setattr(in_process, "may_run_here", lambda *_: False)
     with LimitedStore(engine, limits()) as store:
         instance = store.instantiate(engine.load(CORE))
         assert [instance.both(n) for n in (1, 2)] == [(1, 7), (2, 7)]
         assert [instance.none() for _ in range(2)] == [None, None]
-    assert len(desk_calls) == 2
+    assert len(parked_calls) == 2

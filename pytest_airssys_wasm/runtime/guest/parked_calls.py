@@ -1,4 +1,4 @@
-"""Calls at a desk, for which nearly everything is prepared once, of guests that may not run on their caller's thread.
+"""Calls on a parked thread of guests that may not run on the thread of their caller: nearly everything is prepared once.
 
 They are made as direct calls are, but on another thread, so that a guest that is blocked in a host function, or in the
 conversion of a list, can be abandoned at its deadline. Each has a run, which host functions ask for.
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeskFunction:
-    """An export as it is called at a desk."""
+class ParkedFunction:
+    """An export as it is called on a parked thread."""
 
     is_module: bool
     count: int
@@ -50,7 +50,7 @@ class DeskFunction:
     """Whether the C values of the results own memory, which has to be freed."""
 
 
-def module_function(found: CoreFunction) -> DeskFunction | None:
+def module_function(found: CoreFunction) -> ParkedFunction | None:
     """Return an export of a module; `None` if its types do not allow that."""
     params, results = found.params, found.results
     if any(type_ not in CORE_FORMATS for type_ in (*params, *results)):
@@ -73,12 +73,12 @@ def module_function(found: CoreFunction) -> DeskFunction | None:
         value = read(values)
         return value[0] if is_single else value or None
 
-    return DeskFunction(
+    return ParkedFunction(
         is_module=True, count=len(params), counts=(count, 0), lower=lower, lift=lift, owns_results=False
     )
 
 
-def component_function(export: WitExport) -> DeskFunction:
+def component_function(export: WitExport) -> ParkedFunction:
     """Return an export of a component."""
     layout, lowers, fixed_bytes = plain_layout(export), export.lower, export.fixed_bytes
     count, has_result, val_bytes = len(lowers), export.lift is not None, abi.VAL_BYTES
@@ -108,7 +108,7 @@ def component_function(export: WitExport) -> DeskFunction:
         def lift(_at: int, _transfer: Transfer) -> Any:
             return read(kept, offset)[0] if has_result else None
 
-    return DeskFunction(
+    return ParkedFunction(
         is_module=False,
         count=count,
         counts=(count, int(has_result)),
@@ -118,9 +118,9 @@ def component_function(export: WitExport) -> DeskFunction:
     )
 
 
-def compile_desk_call(
+def compile_parked_call(
     name: str,
-    found: DeskFunction,
+    found: ParkedFunction,
     function: Any,
     engine: EngineCore,
     limits: ResourceLimits,
@@ -128,12 +128,12 @@ def compile_desk_call(
     use: DirectUse,
     general: Call,
 ) -> Call:
-    """Return the function that calls an export at a desk of the engine."""
+    """Return the function that calls an export on a parked thread of the engine."""
     raw, claims, is_watched, note, ended, interrupted = (
         *(use.raw, use.claims, use.is_watched, use.note),
         *(use.ended, use.interrupted),
     )
-    desks, runs, account, meter = engine.guest_threads.desks, engine.runs, raw.run, raw.fuel_left
+    parked, runs, account, meter = engine.guest_threads.parked, engine.runs, raw.run, raw.fuel_left
     count, lower, lift, is_module, owns_results = (
         *(found.count, found.lower, found.lift),
         *(found.is_module, found.owns_results),
@@ -160,16 +160,16 @@ def compile_desk_call(
                 except Exception:  # noqa: BLE001 the general way raises it, with the place of the argument
                     transfer.end()
                 else:
-                    desk = desks.take()
+                    thread = parked.take()
                     running.append(run)
                     try:
                         entry = at, function_at, place, argument_count, results, result_count
-                        error = desk.call(run, runs, leave, entry, is_module)
+                        error = thread.call(run, runs, leave, entry, is_module)
                     except BaseException:
                         interrupted(name, args, run)
                         raise
                     finally:
-                        desks.put_back(desk)
+                        parked.put_back(thread)
                     figures, failed, after_ns = READ_FIGURES(account), None, 0
                     if not error and not figures[0]:
                         running.clear()

@@ -1,4 +1,4 @@
-"""Calls on a parked thread of guests that may not run on the thread of their caller: nearly everything is prepared once.
+"""Calls on a parked thread of guests that may not run on their caller's thread: nearly everything is prepared once.
 
 They are made as direct calls are, but on another thread, so that a guest that is blocked in a host function, or in the
 conversion of a list, can be abandoned at its deadline. Each has a run, which host functions ask for.

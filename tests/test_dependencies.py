@@ -100,6 +100,7 @@ def test_platformdirs_follows_the_users_setting(tmp_path, monkeypatch):
     assert user_cache_path("x") == tmp_path / "x"
 
 
+@pytest.mark.slow
 def test_xdist_tells_its_workers_from_other_processes(tmp_path):
     (tmp_path / "test_a.py").write_text("def test_a(request): assert request.config.workerinput['workerid']")
     command = (sys.executable, "-m", "pytest", "-q", "-p", "no:asyncio", "-n", "1", str(tmp_path))
@@ -133,6 +134,7 @@ def test_hypothesis_shrinks_to_the_smallest_example():
     assert HealthCheck.too_slow in HealthCheck
 
 
+@pytest.mark.slow
 def test_every_package_that_is_imported_is_required():
     imported = {root for path in MODULES for root in imported_by(path)}
     foreign = imported - set(sys.stdlib_module_names) - {"pytest_airssys_wasm", "tomllib"}
@@ -140,11 +142,13 @@ def test_every_package_that_is_imported_is_required():
     assert {COMES_WITH.get(root, root) for root in foreign} - declared == set()
 
 
+@pytest.mark.slow
 def test_one_module_alone_imports_a_toml_parser():
     importers = {path for path in MODULES if {"tomli", "tomllib"} & imported_by(path)}
     assert importers == {PACKAGE / "runtime" / "base" / "toml.py"}
 
 
+@pytest.mark.slow
 def test_only_the_room_fuzzing_imports_hypothesis():
     importers = {path.parent for path in MODULES if "hypothesis" in imported_by(path)}
     assert importers == {PACKAGE / "fuzzing"}

@@ -72,12 +72,14 @@ def modules_of_a_run(folder: Path, *options: str) -> set[str]:
     return set(ran.stdout.rpartition("MODULES ")[2].split())
 
 
+@pytest.mark.slow
 def test_a_run_that_uses_nothing_of_the_plugin_loads_these_modules_and_no_others(tmp_path):
     """Each further module would be paid for by every run of pytest in the environment."""
     with_plugin = modules_of_a_run(tmp_path, "-p", "pytest_airssys_wasm.plugin")
     assert with_plugin - modules_of_a_run(tmp_path) == OF_EVERY_RUN
 
 
+@pytest.mark.slow
 def test_a_run_that_uses_nothing_of_the_plugin_shows_nothing_of_it(tmp_path):
     (tmp_path / "test_plain.py").write_text("def test_a(): pass")
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
@@ -85,6 +87,7 @@ def test_a_run_that_uses_nothing_of_the_plugin_shows_nothing_of_it(tmp_path):
     assert not [line for line in ran.stdout.splitlines() if "wasm" in line and not line.startswith("plugins: ")]
 
 
+@pytest.mark.slow
 def test_a_run_with_all_installed_plugins_loads_neither_wasmtime_nor_hypothesis(tmp_path):
     (tmp_path / "test_plain.py").write_text("def test_a(tmp_path): pass")
     # Some versions of hypothesis's own plugin load it when the run ends.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from pytest_airssys_wasm.adapter import _MOST_OPEN
 from support.session_client import GUEST, LIMITS, Client
 
@@ -39,6 +41,7 @@ def test_so_many_sessions_are_open_at_most(client):
     assert "session" in client.open()
 
 
+@pytest.mark.slow
 def test_an_endless_guest_ends_at_its_deadline_while_others_go_on(client):
     hostile = client.open(limits={**LIMITS, "timeout_ms": 2_000})["session"]
     other = client.open()["session"]
@@ -74,6 +77,7 @@ def test_guests_that_wait_for_a_driver_that_is_gone_end_at_once(tmp_path):
     assert client.adapter.returncode == 0
 
 
+@pytest.mark.slow
 def test_endless_guests_end_some_time_after_their_driver(tmp_path):
     guest = tmp_path / "guest.wat"
     guest.write_text(GUEST)

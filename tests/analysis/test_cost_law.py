@@ -95,6 +95,7 @@ def test_a_law_does_not_speak_of_other_sizes(law_of):
                 ask(sizes)
 
 
+@pytest.mark.slow
 def test_a_chaotic_cost_has_no_law(engine, law_of):
     mixed = "(i32.mul (local.get $n) (i32.const 0x9E3779B1))"
     scattered = times(f"(i32.and (i32.xor {mixed} (i32.shr_u {mixed} (i32.const 13))) (i32.const 1023))", EDIT)

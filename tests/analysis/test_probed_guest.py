@@ -79,6 +79,7 @@ def same_with_probes(engine, text, name, *, is_counted=True):
     return compared
 
 
+@pytest.mark.slow
 def test_random_modules_do_the_same_with_probes(engine):
     assert sum(same_with_probes(engine, random_module(seed), f"seed {seed}") for seed in range(12)) > 30
 

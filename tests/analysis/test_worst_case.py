@@ -176,6 +176,7 @@ def test_thinned_arguments_keep_their_ends_their_periods_and_the_proportions_of_
     assert shortened(nested, ["a", "bb", "c", "dd", "e"], 6, is_thinned=True) == ["a", "e"]
 
 
+@pytest.mark.slow
 @given(
     TYPES.flatmap(lambda type_: st.tuples(st.just(type_), values(type_, max_size=8))), st.integers(0, 9), st.booleans()
 )

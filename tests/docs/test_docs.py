@@ -111,6 +111,7 @@ def test_every_verdict_is_documented():
     assert [verdict for verdict in Verdict if f"`{verdict}`" not in text] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["reference", "features"])
 def test_a_printed_page_is_what_the_code_says(name):
     printed = subprocess.run([sys.executable, ROOT / "docs" / f"{name}.py"], capture_output=True, text=True)
@@ -129,6 +130,7 @@ def test_every_advisory_on_the_page_is_fixed_in_each_version_that_is_accepted():
     assert all(tuple(map(int, fixed.split("."))) <= tuple(map(int, least.split("."))) for fixed in listed)
 
 
+@pytest.mark.slow
 def test_the_failures_on_their_page_are_what_the_tool_prints(tmp_path):
     # A copy: pytest names files relative to the folder with the ini file.
     for name in ("docs", "examples", "fixtures"):

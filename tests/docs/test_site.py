@@ -64,6 +64,7 @@ class Elements(HTMLParser):
         self._within -= tag == "article"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_a_page_has_the_same_elements_as_where_commonmark_is_shown(page, site):
     at = page.relative_to(ROOT)
@@ -72,6 +73,7 @@ def test_a_page_has_the_same_elements_as_where_commonmark_is_shown(page, site):
     assert Elements(rendered.read_text("utf-8")).counts == Elements(f"<article>{commonmark}</article>").counts
 
 
+@pytest.mark.slow
 def test_what_leads_nowhere_fails_the_build(tmp_path):
     for name in READ:
         there = tmp_path / name

@@ -242,6 +242,7 @@ QUADRATIC = planted.component(
 """Costs fuel with the square of the size."""
 
 
+@pytest.mark.slow
 def test_arguments_that_reach_the_fuel_limit_fail_with_the_growth_of_the_cost(engine):
     limits = ResourceLimits(memory="1 MiB", fuel=30_000, timeout_ms=20_000)
     unfit = the_fault(check_worst_case, candidate(engine, QUADRATIC, limits=limits), "sort", plan(examples=200))
@@ -252,6 +253,7 @@ def test_arguments_that_reach_the_fuel_limit_fail_with_the_growth_of_the_cost(en
     check_worst_case(candidate(engine, QUADRATIC, limits=limits, fuzz=fuzz), "sort", plan(examples=200))
 
 
+@pytest.mark.slow
 def test_arguments_that_reach_the_fuel_limit_are_shrunk_and_the_growth_is_named(engine):
     limits = ResourceLimits(memory="1 MiB", fuel=30_000, timeout_ms=20_000)
     unfit = the_fault(check_worst_case, candidate(engine, QUADRATIC, limits=limits), "sort", plan(examples=200))

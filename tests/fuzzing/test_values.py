@@ -103,10 +103,12 @@ def test_floats_have_negative_zero_infinities_and_payloads_of_nan(type_):
     assert math.isnan(find(floats, lambda value: math.isnan(value) and not f64_bits(value) & 1 << 51))
 
 
+@pytest.mark.slow
 def test_lists_reach_the_whole_size():
     assert len(find(values(ListType(U32)), lambda value: len(value) == 64)) == 64
 
 
+@pytest.mark.slow
 @given(TYPES.flatmap(lambda type_: st.tuples(st.just(type_), values(type_))))
 @settings(max_examples=50)
 def test_each_value_fits_its_type_and_can_be_pasted(pair):
@@ -152,6 +154,7 @@ PLAIN = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("type_", "condition", "smallest"), PLAIN, ids=[str(type_)[:30] for type_, _, _ in PLAIN])
 def test_values_shrink_towards_small_plain_ones(type_, condition, smallest):
     assert find(values(type_), condition) == smallest

@@ -35,6 +35,7 @@ def resident_bytes():
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", [MODULE, COMPONENT], ids=["module", "component"])
 def test_a_guest_compiled_in_isolation_runs_as_any_other(make_engine, engine, source, scratch):
     isolated = make_engine()
@@ -139,6 +140,7 @@ def test_the_artefact_is_the_entry_of_the_cache(make_engine, tmp_path):
     plain.close()
 
 
+@pytest.mark.slow
 def test_what_could_not_be_compiled_leaves_nothing_in_the_cache(make_engine, tmp_path):
     engine = make_engine(ProcessIsolation(compile_memory_bytes="100 MiB"), CompileCache(tmp_path / "cache"))
     with pytest.raises(ResourceLimitExceeded):

@@ -58,6 +58,7 @@ def test_a_load_that_is_interrupted_leaves_no_process(make_engine, monkeypatch, 
     assert [*scratch.glob("pytest-airssys-wasm-*")] == []
 
 
+@pytest.mark.slow
 def test_a_compiler_ends_when_the_process_that_asked_is_gone(tmp_path):
     (tmp_path / "bomb.wasm").write_bytes(wasmtime.wat2wasm(nested_ifs().decode()))
     code = f"""

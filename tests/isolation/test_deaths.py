@@ -27,6 +27,7 @@ def guest(engine):
     return engine.load(GUEST)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("death", DEATHS, ids=lambda death: death.name.split(":")[0].replace(" ", "-"))
 def test_a_death_is_a_verdict_and_the_next_execution_works(engine, guest, death):
     host = host_that_strikes(engine, death)

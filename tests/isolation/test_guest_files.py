@@ -16,6 +16,7 @@ LIMITS = ResourceLimits(memory="1 MiB", timeout_ms=20_000)
 GUEST = '(module (func (export "f") (result i32) i32.const 42))'
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lost", ["folder", "binary", "artefact"])
 def test_files_that_somebody_removed_are_written_again(make_engine, scratch, lost):
     engine = make_engine()
@@ -34,6 +35,7 @@ def test_files_that_somebody_removed_are_written_again(make_engine, scratch, los
     assert [*scratch.iterdir()] == []
 
 
+@pytest.mark.slow
 def test_a_forked_process_that_ends_takes_no_files_from_its_parent(scratch):
     code = f"""
         import os

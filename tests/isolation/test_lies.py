@@ -124,6 +124,7 @@ FAST = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "lie",
     [pytest.param(lie, id=name, marks=[] if name in FAST else pytest.mark.slow) for name, lie in LIES.items()],
@@ -148,6 +149,7 @@ def test_what_could_be_a_fault_of_ours_is_kept_as_the_cause(engine, host, tell, 
     assert str(caught.value.__cause__) in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_value_where_there_is_none_is_garbage(engine, host, tell):
     tell({"end": {"value": 1}})
     with pytest.raises(RuntimeDied) as caught:
@@ -194,6 +196,7 @@ FRAMES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "lie",
     [

@@ -41,6 +41,7 @@ def guest(engine):
     return engine.load(GUEST)
 
 
+@pytest.mark.slow
 def test_the_event_loop_goes_on_while_a_process_is_started_and_its_guest_runs(guest):
     fresh = WasmEngine(isolation=ProcessIsolation())
     late = []
@@ -124,6 +125,7 @@ def test_a_store_that_nobody_holds_gives_its_process_back(engine, guest):
     assert engine.backends._pool._idle
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_used_again", [False, True])
 def test_a_process_that_is_interrupted_before_its_guest_runs_is_ended(monkeypatch, is_used_again):
     engine, workers = WasmEngine(isolation=ProcessIsolation()), []
@@ -144,6 +146,7 @@ def test_a_process_that_is_interrupted_before_its_guest_runs_is_ended(monkeypatc
     engine.close()
 
 
+@pytest.mark.slow
 def test_no_process_is_left_when_the_one_that_asked_is_gone(tmp_path):
     script = textwrap.dedent("""
         from pytest_airssys_wasm import *
@@ -179,6 +182,7 @@ def _is_alive(process_id):
         return False
 
 
+@pytest.mark.slow
 def test_a_process_that_had_many_guests_is_replaced_before_its_files_run_out(engine, guest, tmp_path):
     pool, files = engine.backends._pool, engine.backends._guests.files_of(guest)
     opened = []

@@ -66,6 +66,7 @@ def ran(script, *args, prefix=()):
     return done.stdout.splitlines()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["called", "awaited"])
 @pytest.mark.parametrize("mode", ["thread", pytest.param("process", marks=pytest.mark.slow)])
 def test_however_few_descriptors_are_left_the_lack_is_named(mode, way):

@@ -60,6 +60,7 @@ def mounted(*steps):
     return prefix
 
 
+@pytest.mark.slow
 def test_too_small_an_address_space_is_named():
     lines = ran("sh", "-c", 'ulimit -v 2000000; exec "$@"', "sh")
     assert len(lines) == 4, lines
@@ -86,11 +87,13 @@ def test_a_temporary_folder_whose_name_is_not_utf_8_is_named(tmp_path):
     assert [*folder.iterdir()] == []
 
 
+@pytest.mark.slow
 def test_a_temporary_folder_that_code_cannot_be_mapped_from_is_good_enough():
     lines = ran(*mounted("mount -t tmpfs -o noexec,size=60m none /mnt", "export TMPDIR=/mnt"))
     assert lines == ["42"] * 4
 
 
+@pytest.mark.slow
 def test_a_full_temporary_folder_is_named():
     lines = ran(*mounted("mount -t tmpfs -o size=24k none /mnt", "export TMPDIR=/mnt"))
     assert lines[:2] == ["42", "42"]
@@ -101,6 +104,7 @@ def test_a_full_temporary_folder_is_named():
     assert len(lines) == 4
 
 
+@pytest.mark.slow
 def test_without_proc_the_streams_of_guests_are_refused_by_name():
     lines = ran(*mounted("mount -t tmpfs none /proc"))
     assert lines[0] == "42"

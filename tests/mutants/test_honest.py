@@ -106,6 +106,7 @@ def test_no_case_blames_it(capability, name, monkeypatch, tmp_path):
     assert _blamed([capability], [case for case in ROWS[name].cases if case in CASES], tmp_path) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("capability", SILENT)
 def test_a_runtime_that_does_not_claim_to_tell_is_not_blamed_for_its_silence(capability, monkeypatch, tmp_path):
     answering(monkeypatch, SILENT[capability])

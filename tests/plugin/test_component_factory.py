@@ -82,6 +82,7 @@ def test_host_and_wasi(component_factory):
     )
 
 
+@pytest.mark.slow
 def test_the_weaker_limit_gives_way(guest):
     guest.write(Component_toml=LIMIT, pytest_ini="[pytest]\nwasm_fuel = 7\nwasm_max_fuel = 9_000\n")
     guest.write(

@@ -52,6 +52,7 @@ def compiled(cache):
     return {path.name for path in Path(cache).rglob("*.cwasm")}
 
 
+@pytest.mark.slow
 def test_another_interpreter_shares_the_cache_and_the_snapshot(spread, guest, second_python):
     assert spread("--wasm-fuel-snapshot=update").code == 0
     cache = guest.environment["XDG_CACHE_HOME"]

@@ -53,6 +53,7 @@ def run(project):
     return run
 
 
+@pytest.mark.slow
 def test_a_test_at_its_time_limit_fails_at_its_own_line_and_the_next_ones_run(run):
     ran, report = run(
         """
@@ -87,6 +88,7 @@ def test_a_test_at_its_time_limit_fails_at_its_own_line_and_the_next_ones_run(ru
     assert [one["export"] for one in report["executions"] if one["test"] == "test_it.py::test_spin"] == [None, "nop"]
 
 
+@pytest.mark.slow
 def test_ctrl_c_during_a_call_ends_the_session_as_pytest_does(run):
     ran, report = run(
         """
@@ -116,6 +118,7 @@ INTERRUPTED = """
     """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("isolation", ["thread", "process"])
 @pytest.mark.parametrize("what", ["started.spin()", "time.sleep(20)"])
 def test_ctrl_c_names_the_line_where_the_test_was(run, project, what, isolation):
@@ -127,6 +130,7 @@ def test_ctrl_c_names_the_line_where_the_test_was(run, project, what, isolation)
     assert "deadline.py" not in last
 
 
+@pytest.mark.slow
 def test_ctrl_c_shows_where_this_package_waited_when_the_full_trace_is_asked_for(run):
     ran, _ = run(INTERRUPTED.format("started.spin()"), "--full-trace")
     assert "def keep_time" in ran.text.partition("! KeyboardInterrupt !")[2]
@@ -159,6 +163,7 @@ def test_a_host_function_may_skip_fail_and_xfail_its_test(run):
     assert (ran.count("failed"), ran.count("skipped"), ran.count("xfailed")) == (1, 1, 1)
 
 
+@pytest.mark.slow
 def test_a_crashed_worker_takes_only_the_test_that_ran_in_it(run):
     ran, report = run(
         """

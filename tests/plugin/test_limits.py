@@ -315,6 +315,7 @@ def test_each_limit_of_a_manifest_over_its_ceiling_has_a_line(project):
     assert skipped.endswith("(the ceiling wasm_max_memory of the ini file), got 524288")
 
 
+@pytest.mark.slow
 def test_the_command_line_is_obeyed_and_each_test_that_it_touches_says_so(project):
     write_hungry(project)
     ran = project.run("--airssys-wasm", "--wasm-conformance=never", ".", "--wasm-memory=4 MiB", "--wasm-summary")
@@ -351,6 +352,7 @@ def test_all_wrong_markers_of_a_file_are_told_once(guest):
     assert "test_a.py::test_b: marker fuel: expected at most 10" in ran.text
 
 
+@pytest.mark.slow
 def test_the_scale_holds_for_tests_and_stands_in_what_reproduces_them(guest):
     guest.write(
         test_a="""

@@ -87,6 +87,7 @@ def test_a_marker_is_read_once_for_each_test(counted):
     assert told == dict.fromkeys(("read component", "read fuel", "read memory", "read timeout_ms", "read wasi"), 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [(), ("--wasm-isolation=process",)], ids=["thread", "process"])
 def test_a_component_and_its_manifest_are_loaded_once_for_checks_and_tests(counted, workers):
     counted.path("Component.toml").write_text(MANIFEST)

@@ -96,6 +96,7 @@ def test_a_wrong_marker_says_what_would_be_right(written, says):
     assert says in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_wrong_marker_is_a_collection_error_that_names_the_test(project):
     project.write(
         test_a="""

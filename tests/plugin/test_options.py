@@ -106,6 +106,7 @@ def test_a_session_limit_over_its_ceiling_is_a_usage_error(project, limit, asked
     assert f"(the ceiling wasm_max_{limit} of the ini file)" in ran.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", ["0", "2"])
 def test_a_marker_over_its_ceiling_is_a_usage_error(project, workers):
     project.write(
@@ -124,6 +125,7 @@ def test_a_marker_over_its_ceiling_is_a_usage_error(project, workers):
     assert "test_a.py::test_over: marker fuel: expected at most 10" in ran.text
 
 
+@pytest.mark.slow
 def test_the_platform_range_and_mandatory_cpu_limits_reach_the_manifest(guest):
     guest.write(
         Component_toml="""
@@ -149,6 +151,7 @@ def test_the_platform_range_and_mandatory_cpu_limits_reach_the_manifest(guest):
     assert "[resources.cpu]" in ran.text
 
 
+@pytest.mark.slow
 def test_the_cache_is_where_it_was_asked_for_and_can_be_cleared(guest):
     guest.write(
         test_a="""
@@ -205,6 +208,7 @@ def test_components_are_compiled_where_it_was_asked_for(project):
         assert re.search(r"^wasm: .*, isolation process, cache ", ran.text, re.M)
 
 
+@pytest.mark.slow
 def test_a_guest_that_exhausts_the_compiler_is_an_error_that_says_so(project):
     project.path("bomb.wat").write_text(f"(module (func (param i32) {'local.get 0 if ' * 100_000} {'end ' * 100_000}))")
     project.write(

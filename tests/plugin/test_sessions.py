@@ -67,6 +67,7 @@ def plain(project):
     return session
 
 
+@pytest.mark.slow
 def test_the_records_tell_what_pytest_tells(plain):
     assert plain.told == {test: "skipped" if outcome == "xfailed" else outcome for test, outcome in plain.in_order}
     transforms = [one for one in plain.executions.elements() if json.loads(one)["export"] == "transform"]
@@ -86,6 +87,7 @@ def slow(argument):
     return pytest.param(argument, marks=pytest.mark.slow)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -115,6 +117,7 @@ def test_each_worker_runs_everything_with_dist_each(project, plain):
     assert session.told == plain.told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [(), slow(("-n2",))], ids=["here", "workers"])
 def test_last_failed_runs_exactly_what_failed(project, plain, workers):
     Session(project, "--cache-clear", *workers)
@@ -127,6 +130,7 @@ def test_last_failed_runs_exactly_what_failed(project, plain, workers):
         assert first.outcomes == plain.outcomes
 
 
+@pytest.mark.slow
 def test_stepwise_goes_on_at_the_check_that_failed(project):
     arguments = ("--sw", "-p", "no:randomly", "text/Component.toml", "--deselect=conformance")
     stopped = Session(project, "--cache-clear", *arguments)
@@ -144,6 +148,7 @@ def test_x_stops_at_the_first_failure(project, plain):
     assert session.told == {test: plain.told[test] for test, _ in session.in_order}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "selected"),
     [
@@ -163,6 +168,7 @@ def test_checks_are_selected_as_tests_are(project, plain, arguments, selected):
     assert session.told == {test: plain.told[test] for test in selected}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [(), slow(("-n2",))], ids=["here", "workers"])
 def test_named_binaries_outside_the_rootdir_have_node_ids_of_their_own(project, tmp_path, workers):
     sound, broken = tmp_path / "guest.wasm", tmp_path / "größer, aber kaputt" / "guest.wasm"
@@ -217,6 +223,7 @@ def test_collecting_runs_nothing(project, plain):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", ["", slow("-n2 --reruns=1 -o junit_family=xunit1")])
 def test_junit_has_the_sums_of_each_test_once(project, plain, arguments):
     session = Session(project, "--junitxml=out.xml", *arguments.split())

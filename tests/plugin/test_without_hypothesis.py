@@ -54,6 +54,7 @@ def bare(project):
     return project
 
 
+@pytest.mark.slow
 def test_the_laws_are_skipped_with_the_name_of_the_extra(bare):
     ran = bare.run("--airssys-wasm", "conformance/laws")
     assert ran.code == pytest.ExitCode.OK
@@ -61,6 +62,7 @@ def test_the_laws_are_skipped_with_the_name_of_the_extra(bare):
     assert re.search(rf"^SKIPPED \[10\] .*{re.escape(NEEDS)}$", ran.text, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_fuzzing_is_a_usage_error_that_names_the_extra(bare):
     ran = bare.run("--airssys-wasm", "--wasm-fuzz=quick", ".")
     assert ran.code == pytest.ExitCode.USAGE_ERROR
@@ -68,6 +70,7 @@ def test_fuzzing_is_a_usage_error_that_names_the_extra(bare):
     assert bare.run("--airssys-wasm", "--wasm-fuzz=off", "conformance/laws").code == pytest.ExitCode.OK
 
 
+@pytest.mark.slow
 def test_cases_and_checks_run_as_ever(bare):
     bare.path("guest.wat").write_text('(module (memory 1) (func (export "one") (result i32) i32.const 1))')
     bare.write(
@@ -85,6 +88,7 @@ def test_cases_and_checks_run_as_ever(bare):
     assert ran.count("passed") > 5
 
 
+@pytest.mark.slow
 def test_a_test_with_a_component_runs_as_ever(bare):
     bare.write(
         test_a="""
@@ -99,6 +103,7 @@ def test_a_test_with_a_component_runs_as_ever(bare):
     assert bare.run("-v").results == {"test_a.py::test_one": "passed"}
 
 
+@pytest.mark.slow
 def test_collecting_the_suite_imports_neither_hypothesis_nor_the_package_of_the_laws(tmp_path):
     command = (sys.executable, "-X", "importtime", "-m", "pytest", "--collect-only", "-q", "-p", "no:hypothesispytest")
     done = subprocess.run(

@@ -264,6 +264,7 @@ def replaced(draw, whole):
     return whole
 
 
+@pytest.mark.slow
 @given(TYPES.flatmap(lambda type_: st.tuples(st.just(type_), json_of(type_))))
 def test_what_arrives_is_refused_with_the_words_of_a_call(pair):
     type_, json = pair

@@ -100,6 +100,7 @@ def test_more_cases_than_anyone_reads_are_counted(monkeypatch):
     assert text.endswith("… and 2 more cases.\n")
 
 
+@pytest.mark.slow
 @given(st.dictionaries(names, reports, min_size=2, max_size=3))
 def test_no_name_breaks_a_line_a_cell_or_a_tag(given_reports):
     text = side_by_side.render(compare(given_reports))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 
 from pytest_airssys_wasm.reporting.anchors import Anchors
@@ -46,6 +47,7 @@ def test_an_unlimited_budget_has_a_figure_and_no_bar():
     assert (one.fuel.percent, one.fuel.figure) == (None, "≥100 of unlimited")
 
 
+@pytest.mark.slow
 @given(reports)
 def test_every_call_is_counted_and_every_bar_fits(written):
     found = by_component(written, 1_000)

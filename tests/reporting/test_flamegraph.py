@@ -83,6 +83,7 @@ def test_the_page_needs_nothing_else():
     assert len(svg.findall("svg")) == len(flamegraph.boxes(STACKS)) == 5
 
 
+@pytest.mark.slow
 def test_a_page_of_many_functions_is_bounded():
     stacks = {("main", f"f{number}"): 1 + number % 7 for number in range(20_000)}
     text = page(stacks)

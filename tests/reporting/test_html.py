@@ -69,6 +69,7 @@ def test_a_hostile_name_adds_no_element_and_no_attribute(name):
     assert shape == [(tag, sorted(attributes)) for tag, attributes in PLAIN.elements]
 
 
+@pytest.mark.slow
 @given(reports)
 @settings(max_examples=40)
 def test_whatever_the_names_are_the_page_is_whole_and_printable(written):
@@ -148,6 +149,7 @@ def test_a_chapter_without_failures_is_one_row():
     assert "Loops end." not in page.text("span")
 
 
+@pytest.mark.slow
 def test_a_huge_session_makes_a_page_that_a_browser_can_show():
     tests = [outcome(test=f"t{n}", outcome="failed" if n % 50 == 0 else "passed") for n in range(MOST_TESTS + 500)]
     executions = [execution(test=f"t{n % 2_500}", export=f"e{n % (MOST_ROWS + 3)}") for n in range(20_000)]
@@ -171,6 +173,7 @@ def test_bars_are_by_component_and_export_and_lead_to_the_test():
     assert set(links) <= set(ids)
 
 
+@pytest.mark.slow
 @given(reports)
 @settings(max_examples=20)
 def test_ids_are_unique_and_every_link_has_its_target(written):

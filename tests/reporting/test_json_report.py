@@ -21,6 +21,7 @@ def has_surrogates(text):
     return any("\ud800" <= character <= "\udfff" for character in text)
 
 
+@pytest.mark.slow
 @given(reports)
 def test_what_is_written_is_read_back(written):
     text = json_report.render(written)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from hypothesis import given
 
 from pytest_airssys_wasm.reporting.markdown import MOST_FAILED, MOST_ROWS, escape, render
@@ -39,6 +40,7 @@ def test_escaped_text_has_no_meaning_and_reads_as_itself(text):
     assert unescaped(escaped) == printable(text)
 
 
+@pytest.mark.slow
 @given(reports)
 def test_no_name_breaks_a_line_a_cell_or_a_tag(written):
     lines = render(written).splitlines()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 
 from pytest_airssys_wasm.reporting.plots import BINS, MOST_LANES, plots
 from support.records import execution, report, reports
 
 
+@pytest.mark.slow
 @given(reports)
 def test_everything_drawn_lies_within_the_plot(written):
     drawn = plots(written)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,12 +26,14 @@ def test_components_come_in_order_and_instantiations_first():
     ]
 
 
+@pytest.mark.slow
 @given(st.lists(executions, max_size=8), st.randoms())
 def test_the_order_of_the_calls_does_not_matter(records, generator):
     shuffled = generator.sample(records, len(records))
     assert by_export(shuffled) == by_export(records)
 
 
+@pytest.mark.slow
 @given(st.lists(executions, max_size=8))
 def test_every_call_is_counted_once(records):
     rows = by_export(records)

@@ -75,6 +75,7 @@ def test_many_verdicts_take_more_lines():
     assert " ".join(shown).startswith("ok 1, host-error 1, out-of-fuel 1, out-of-memory 1, resource-limit 1")
 
 
+@pytest.mark.slow
 @given(st.lists(executions, max_size=6), st.integers(72, 240))
 def test_whatever_the_names_are_each_line_is_printable_and_fits(records, columns):
     for line in table(*records, columns=columns):
@@ -82,6 +83,7 @@ def test_whatever_the_names_are_each_line_is_printable_and_fits(records, columns
         assert width(line) <= columns
 
 
+@pytest.mark.slow
 @given(st.lists(executions, min_size=1, max_size=6))
 def test_each_row_has_its_line(records):
     rows = by_export(records)

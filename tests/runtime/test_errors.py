@@ -125,6 +125,7 @@ def raising(request):
     engine.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("function", "kind"),
     [

@@ -22,6 +22,7 @@ from pytest_airssys_wasm.validation.placeholders import NoPlaceholder, placehold
 from support.wave_values import TYPES, fits
 
 
+@pytest.mark.slow
 @given(TYPES)
 def test_a_placeholder_is_toml_and_fits_its_type(type_):
     try:

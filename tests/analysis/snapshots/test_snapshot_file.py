@@ -76,17 +76,20 @@ snapshots = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(snapshots)
 def test_a_snapshot_is_read_as_it_was_written(snapshot):
     assert decode(encode(snapshot), "x") == snapshot
 
 
+@pytest.mark.slow
 @given(laws)
 def test_a_law_is_read_as_it_was_written(law):
     snapshot = replace(SNAPSHOT, entries={EntryKey("t", "law", "f"): law, ADD: COST})
     assert decode(encode(snapshot), "x") == snapshot
 
 
+@pytest.mark.slow
 @given(snapshots, st.randoms())
 def test_the_bytes_do_not_depend_on_the_order_of_the_tests(snapshot, random):
     entries, guests = list(snapshot.entries.items()), list(snapshot.guests.items())

@@ -47,10 +47,12 @@ def checks(ran):
     return {node.partition("::")[2]: outcome for node, outcome in ran.results.items()}
 
 
+@pytest.mark.slow
 def test_without_the_option_there_are_no_laws(author):
     assert not any("law" in check for check in checks(author.run("--airssys-wasm", ".")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", ["0", "1"])
 def test_laws_are_notes_and_what_has_none_says_why(author, workers):
     ran = laws(author, "-n", workers)

@@ -89,6 +89,7 @@ def test_a_manifest_that_is_not_a_file_of_its_folder_is_never_passed_over(projec
     assert "secret of" not in ran.text
 
 
+@pytest.mark.slow
 def test_a_binary_may_be_anywhere_below_the_root_directory(project):
     """Cargo workspaces build there."""
     project.path("target/guest.wat").write_text(PLAIN)
@@ -121,6 +122,7 @@ def test_a_path_that_the_command_line_names_may_lead_anywhere(project, tmp_path)
     assert validate(project, str(other)).code == 0
 
 
+@pytest.mark.slow
 def test_files_that_options_and_markers_name_are_bounded_too(project):
     project.path("guest.wat").write_text(PLAIN)
     os.mkfifo(project.path("pipe.toml"))

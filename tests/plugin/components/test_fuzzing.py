@@ -147,6 +147,7 @@ def test_thousands_of_executions_are_not_in_the_report(author):
     assert "laws of limits, 5 examples each" in ran.text
 
 
+@pytest.mark.slow
 def test_a_binary_without_a_manifest_is_fuzzed_under_the_limits_of_the_command_line(author):
     author.path("Component.toml").unlink()
     ran = author.run("--wasm-component=guest.wat", "--wasm-memory=1 MiB", "--wasm-fuzz=ci", "-k", "fuzz[parse]")

@@ -54,6 +54,7 @@ def uncommented(text):
     return head + "\n".join(line.removeprefix("# ") if not line.startswith("#   ") else line for line in lines)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wat", [PLAIN, TYPED, CLOCK, ODD], ids=["plain", "typed", "wasi", "odd"])
 def test_the_new_manifest_passes_every_check_and_so_do_its_first_tests(project, wat):
     ran = init(project, "guest", wat)
@@ -105,6 +106,7 @@ def test_wasi_is_linked_where_it_is_imported(project):
     assert "[wasi]" not in project.path("other/Component.toml").read_text()
 
 
+@pytest.mark.slow
 def test_more_memory_than_is_allowed_is_written_and_told(project):
     ran = init(project, "guest", LARGE)
     assert "it takes 18.75 MiB of memory, more than the 4 MiB that are allowed" in ran.text
@@ -115,6 +117,7 @@ def test_more_memory_than_is_allowed_is_written_and_told(project):
     assert set(project.run("--airssys-wasm", "guest").results.values()) == {"passed"}
 
 
+@pytest.mark.slow
 def test_a_resource_is_left_to_python(project):
     ran = init(project, "guest", COUNTER)
     assert "1 import to be registered in Python" in ran.text

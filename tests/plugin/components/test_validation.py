@@ -76,6 +76,7 @@ def test_a_wrong_manifest_fails_the_check_manifest_and_nothing_else_is_said(auth
     assert "Component.toml" in told
 
 
+@pytest.mark.slow
 def test_an_import_that_nothing_provides_is_named_with_its_type_and_blocks_the_rest(author):
     author.path("conftest.py").unlink()
     ran = validate(author)
@@ -101,6 +102,7 @@ def test_a_blocked_check_fails_where_the_one_that_blocks_it_does_not_run(author)
     assert "not checked, because loads fails: there is no file" in ran.text
 
 
+@pytest.mark.slow
 def test_a_failing_check_shows_what_to_do_and_the_command_that_repeats_it_alone(author):
     author.path("Component.toml").write_text(HEAD + entry("one of two", "half", "returns = 6", "[15]"))
     ran = validate(author)
@@ -117,6 +119,7 @@ def test_a_failing_check_shows_what_to_do_and_the_command_that_repeats_it_alone(
     assert len(again.results) == 1
 
 
+@pytest.mark.slow
 def test_a_binary_is_validated_without_a_manifest_when_it_is_named(project):
     shutil.copy(FIXTURES / "guests/text-transform/text-transform.wasm", project.path("bin/it.wasm"))
     ran = project.run("--wasm-component", "bin/it.wasm", "--wasm-memory", "1 MiB")
@@ -134,6 +137,7 @@ def test_a_binary_without_any_memory_limit_fails_the_check_limits(project):
     assert found["limits"] == "no memory limit is given, and there is no default"
 
 
+@pytest.mark.slow
 def test_a_named_binary_with_a_manifest_is_validated_once_under_the_manifests_name(author):
     ran = author.run("--wasm-component", "guest.wat", "--airssys-wasm", "--wasm-conformance=never")
     assert ran.count("passed") == len(CHECKS) + 2

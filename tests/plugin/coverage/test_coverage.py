@@ -73,6 +73,7 @@ def test_the_coverage_of_a_guest_is_told_and_written(worker):
     assert "SF:guest.wat.txt" in worker.path("made/cov/guest.wat.info").read_text()
 
 
+@pytest.mark.slow
 def test_without_the_option_nothing_is_recorded_and_without_guests_it_is_said(worker):
     assert "WebAssembly coverage" not in worker.run("-v").text
     assert section(worker.run("--wasm-coverage=cov", "test_b.py")) == ["No test has run a guest."]
@@ -81,6 +82,7 @@ def test_without_the_option_nothing_is_recorded_and_without_guests_it_is_said(wo
     assert not worker.path("other").exists()
 
 
+@pytest.mark.slow
 def test_the_session_is_the_same_with_and_without_the_option(worker):
     worker.run("--wasm-fuel-snapshot=update")
     snapshot = worker.path(".fuel-snapshot.json").read_bytes()
@@ -120,6 +122,7 @@ def test_text(component): component.f()
     assert section(there) == [line.replace("one/", "two/") for line in section(here)]
 
 
+@pytest.mark.slow
 def test_what_cannot_be_repeated_is_counted_and_named(worker):
     worker.write(
         guest_wat=GUEST,
@@ -171,6 +174,7 @@ def test_checks_of_a_manifest_count(worker):
     assert section(ran) == ["coverage: 2 of 5 functions, 4 of 8 blocks of guest.wat, see cov/index.html"]
 
 
+@pytest.mark.slow
 def test_source_lines_are_shown_and_written_if_the_guest_has_them(worker):
     worker.path("lines.wasm").write_bytes(debug_info.module(debug_info.dwarf()))
     worker.write(
@@ -237,6 +241,7 @@ def test_two(component): component.f()
     assert second == "coverage: 1 more guest not measured: there are too many"
 
 
+@pytest.mark.slow
 def test_guests_of_the_same_name_have_their_own_files(worker):
     for folder in ("a", "b"):
         worker.path(f"{folder}/guest.wat").write_text(f'(module (func (export "{folder}") (drop (i32.const 1))))')

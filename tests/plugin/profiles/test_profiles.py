@@ -67,6 +67,7 @@ def folded(project, folder, test, *, difference=False):
     return {stack: int(fuel) for stack, _, fuel in lines}
 
 
+@pytest.mark.slow
 def test_the_dearest_call_of_each_test_is_profiled_in_three_formats(worker):
     ran = worker.run("--wasm-profile=made/prof")
     assert ran.code == 0, ran.text
@@ -83,6 +84,7 @@ def test_the_dearest_call_of_each_test_is_profiled_in_three_formats(worker):
     assert list(told)[-1] == "3 profiles in made/prof, each as .folded, .speedscope.json and .html"
 
 
+@pytest.mark.slow
 def test_without_the_option_nothing_is_profiled_and_without_guests_it_is_said(worker):
     assert "WebAssembly profiles" not in worker.run("-v").text
     assert list(section(worker.run("--wasm-profile=prof", "test_b.py"))) == ["No test has called a guest."]
@@ -147,6 +149,7 @@ def test_state(component):
     assert list(told)[-1].endswith("; 2 calls without a profile")
 
 
+@pytest.mark.slow
 def test_generated_arguments_are_not_profiled(worker):
     worker.write(
         test_c=HEAD
@@ -160,6 +163,7 @@ def test_any(component, n): component.work(n)
     assert list(section(worker.run("--wasm-profile=prof", "test_c.py"))) == ["No test has called a guest."]
 
 
+@pytest.mark.slow
 def test_entries_of_manifests_are_profiled_and_other_checks_are_not(worker):
     worker.path("stubbed.wat").write_text(
         WORK.replace("(module", '(module (import "env" "times" (func $times (result i32)))').replace(
@@ -221,6 +225,7 @@ class Tags(HTMLParser):
         self.found.add(tag)
 
 
+@pytest.mark.slow
 def test_a_guest_cannot_write_the_page_or_the_terminal(worker):
     name = "<img src=x onerror=alert(1)>;</script>\\1b[2J\\nx"
     worker.path("work.wat").write_text(WORK.replace("$inner", f'$"{name}"'))
@@ -235,6 +240,7 @@ def test_a_guest_cannot_write_the_page_or_the_terminal(worker):
     assert {stack.count(";") for stack in folded(worker, "prof", "test_a.py-test_work")} == {0, 1, 2}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("against", ["old", "new"])
 def test_a_difference_sums_to_the_unit(worker, against):
     worker.run("--wasm-profile=old")
@@ -276,6 +282,7 @@ def test_an_earlier_profile_that_cannot_be_used_is_told(worker):
     assert [name for name in files(worker, "new") if "test_work" in name and ".difference" in name] == []
 
 
+@pytest.mark.slow
 def test_wrong_directories_are_usage_errors(worker):
     worker.path("file").write_text("mine")
     for arguments, message in (
@@ -291,6 +298,7 @@ def test_wrong_directories_are_usage_errors(worker):
     assert worker.path("file").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_a_directory_that_cannot_be_written_is_told_and_fails_nothing(worker):
     worker.write(
         test_c=HEAD
@@ -307,6 +315,7 @@ def test_work(component):
     assert "not profiled: the profile could not be written: " in section(ran)["test_c.py::test_work"][0]
 
 
+@pytest.mark.slow
 def test_a_fixture_with_another_file_system_does_not_swallow_the_files(worker):
     worker.write(
         test_c=HEAD
@@ -336,6 +345,7 @@ def test_reports_and_snapshots_do_not_see_the_repeated_calls(worker):
     ]
 
 
+@pytest.mark.slow
 def test_the_last_attempt_at_a_test_counts(worker):
     worker.write(
         test_c=HEAD

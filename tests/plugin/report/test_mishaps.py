@@ -85,6 +85,7 @@ def test_what_was_written_before_a_mishap_is_kept(guest):
     assert "rerun    pytest" in text
 
 
+@pytest.mark.slow
 def test_exit_and_interruptions_still_end_the_session(guest):
     guest.write(
         test_a=FAILING,
@@ -204,6 +205,7 @@ def test_another_file_system_under_os_is_not_seen(guest, mode, fixtures):
     assert text.count("blame    ") == 2
 
 
+@pytest.mark.slow
 def test_no_duration_is_of_a_clock_that_a_test_has_set(guest):
     guest.write(
         test_a=FAILING.replace(

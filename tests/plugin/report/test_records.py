@@ -40,6 +40,7 @@ def executions(data):
     return sorted((one["test"].partition("::")[2], one["export"] or "", one["verdict"]) for one in data["executions"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", ORDERS)
 def test_each_execution_is_recorded_once_wherever_it_ran(guest, arguments):
     guest.write(test_a=TESTS)
@@ -66,6 +67,7 @@ def test_each_execution_is_recorded_once_wherever_it_ran(guest, arguments):
     assert outcomes["test_counts"][1].startswith("pytest_airssys_wasm.OutOfFuel: the fuel budget of 100")
 
 
+@pytest.mark.slow
 def test_the_summary_is_quiet_unless_asked_for(guest):
     guest.write(test_a=TESTS)
     assert "WebAssembly executions" not in guest.run().text

@@ -37,6 +37,7 @@ def test_differences_are_in_the_terminal_and_in_both_reports(recorded, workers):
     assert "101 fuel (+50, +98.0 %)" in recorded.path("x.html").read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_a_partial_run_tells_nothing_of_the_tests_that_it_left_out(recorded):
     ran = recorded.run("--wasm-report-against=old.json", "test_a.py::test_other")
     assert ran.code == 0
@@ -45,6 +46,7 @@ def test_a_partial_run_tells_nothing_of_the_tests_that_it_left_out(recorded):
     assert "outcome" not in ran.text
 
 
+@pytest.mark.slow
 def test_the_report_may_replace_the_one_that_it_is_compared_with(recorded):
     options = ("--wasm-report=old.json", "--wasm-report-against=old.json")
     assert "1 test with another outcome, 1 cost differs" in recorded.run(*options).text

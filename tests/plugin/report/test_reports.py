@@ -33,6 +33,7 @@ def test_the_header_names_version_limits_and_cache(project):
     )
 
 
+@pytest.mark.slow
 def test_a_limit_failure_shows_limit_use_share_verdict_frames_and_command(guest):
     guest.write(
         test_a=HEAD
@@ -214,6 +215,7 @@ def test_host(component):
     assert "/pytest_airssys_wasm/" not in text
 
 
+@pytest.mark.slow
 def test_the_command_that_reproduces_a_test_works_where_pytest_was_started(guest):
     guest.write(pytest_ini="[pytest]\n", test_a=HEAD + "\ndef test_boom(component):\n    component.boom()\n")
     below = guest.folder / "below"

@@ -26,6 +26,7 @@ def write_guest(project, sections, code=debug_info.WAT_CODE):
     project.path("guest.wasm").write_bytes(debug_info.module(sections, code=code))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("isolation", ["thread", pytest.param("process", marks=pytest.mark.slow)])
 def test_the_frames_of_a_failure_have_their_lines_in_the_terminal_and_in_every_report(project, isolation):
     write_guest(project, debug_info.dwarf(inlined=7))
@@ -50,6 +51,7 @@ def test_information_that_cannot_be_read_is_a_line_and_the_frames_stay(project):
     ), text
 
 
+@pytest.mark.slow
 def test_growths_of_memory_have_the_lines_of_the_functions_in_which_they_happen(project):
     code = """(memory 1)
       (func $need (param i32) (if (i32.eq (memory.grow (local.get 0)) (i32.const -1)) (then unreachable)))

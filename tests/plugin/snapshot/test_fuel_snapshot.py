@@ -62,6 +62,7 @@ def test_without_a_file_everything_is_new_and_the_check_fails(guest):
     assert not guest.path(NAME).exists()
 
 
+@pytest.mark.slow
 def test_an_equal_run_passes_and_says_so(recorded):
     before = content(recorded)
     for option in ("check", "update"):
@@ -72,6 +73,7 @@ def test_an_equal_run_passes_and_says_so(recorded):
     assert [one for one in recorded.folder.iterdir() if ".part" in one.name] == []
 
 
+@pytest.mark.slow
 def test_without_the_option_nothing_is_compared(recorded):
     edit(
         recorded, "kernels.wat", "local.get 0 local.get 1 i32.add)", "i32.const 0 drop local.get 0 local.get 1 i32.add)"
@@ -101,12 +103,14 @@ def test_one_unit_more_has_regressed_and_fails_and_an_update_accepts_it(recorded
     assert told(recorded.run("--wasm-fuel-snapshot=check")) == {}
 
 
+@pytest.mark.slow
 def test_less_is_told_and_passes(recorded):
     edit(recorded, "kernels.wat", "local.get 0 local.get 1 i32.add)", "i32.const 3)")
     ran = recorded.run("--wasm-fuel-snapshot=check")
     assert (ran.code, told(ran)) == (0, {("test_a.py::test_add", "add"): "improved"})
 
 
+@pytest.mark.slow
 def test_more_memory_has_regressed(recorded):
     edit(recorded, "kernels.wat", "local.get 0 memory.grow)", "local.get 0 memory.grow i32.const 1 memory.grow drop)")
     ran = recorded.run("--wasm-fuel-snapshot=check", "--wasm-fuel-tolerance=49 %", "test_b.py")
@@ -114,6 +118,7 @@ def test_more_memory_has_regressed(recorded):
     assert "memory 128 KiB → 192 KiB (+64 KiB)" in ran.text
 
 
+@pytest.mark.slow
 def test_a_tolerance_of_the_run_or_of_a_test_lets_costs_grow(recorded):
     edit(recorded, "test_a.py", "n): component.count(n)", "n): component.count(n + 1)")
     counted = {("test_a.py::test_count[1]", "count"): "regressed", ("test_a.py::test_count[20]", "count"): "tolerated"}
@@ -150,6 +155,7 @@ def test_added_removed_and_renamed_tests_are_a_stale_snapshot(recorded):
     assert told(recorded.run("--wasm-fuel-snapshot=check")) == {}
 
 
+@pytest.mark.slow
 def test_the_tests_of_a_file_that_is_gone_are_removed_where_its_folder_was_collected(recorded):
     recorded.path("test_b.py").unlink()
     assert told(recorded.run("--wasm-fuel-snapshot=check", "test_a.py")) == {}
@@ -187,6 +193,7 @@ def test_a_part_of_the_run_neither_loses_nor_blames_the_rest(recorded, selection
     assert "(-v lists them)" in ran.text
 
 
+@pytest.mark.slow
 def test_a_node_id_does_not_blame_the_tests_that_its_file_has_lost(recorded):
     edit(recorded, "test_a.py", "[1, 20]", "[1]")
     ran = recorded.run("--wasm-fuel-snapshot=check", "-v", "test_a.py::test_add")
@@ -216,6 +223,7 @@ def test_failures_are_not_costs_and_nothing_is_written_after_one(recorded):
     assert (ran.code, content(recorded)) == (0, before)
 
 
+@pytest.mark.slow
 def test_the_last_failures_do_not_blame_the_tests_that_their_file_has_lost(recorded):
     edit(recorded, "test_a.py", "[1, 20]", "[1]")
     edit(recorded, "test_a.py", "== 3", "== 4")
@@ -225,6 +233,7 @@ def test_the_last_failures_do_not_blame_the_tests_that_their_file_has_lost(recor
     assert (ran.code, ran.count("passed"), set(told(ran).values())) == (0, 1, {"not-run"}), ran.text
 
 
+@pytest.mark.slow
 def test_a_file_that_cannot_be_collected_has_not_lost_its_tests(recorded):
     recorded.write(test_a="import pytest\npytest.skip('not here', allow_module_level=True)")
     ran = recorded.run("--wasm-fuel-snapshot=check", "-v")
@@ -282,6 +291,7 @@ def test_a_file_that_cannot_be_read_is_a_usage_error_that_names_it(guest, option
     assert "99" in guest.path(NAME).read_text()
 
 
+@pytest.mark.slow
 def test_set_up_generated_tests_and_lower_bounds_do_not_count_and_sections_count_once(guest):
     guest.write(
         test_a="""
@@ -372,6 +382,7 @@ def test_the_tests_of_a_manifest_are_in_the_snapshot_but_its_checks_are_not(gues
     }
 
 
+@pytest.mark.slow
 def test_another_attempt_and_subtests_count_once(guest):
     guest.write(
         test_a="""

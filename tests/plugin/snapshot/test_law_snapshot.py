@@ -65,6 +65,7 @@ def author(project):
     return author
 
 
+@pytest.mark.slow
 def test_laws_are_recorded_exactly_and_one_a_line(author):
     laws = [one for one in json.loads(author.content) if one["line"] == "law"]
     assert [one["test"] for one in laws] == [LINEAR, PLAIN]
@@ -78,6 +79,7 @@ def test_laws_are_recorded_exactly_and_one_a_line(author):
     assert "2 unchanged" in ran.text
 
 
+@pytest.mark.slow
 def test_a_dearer_law_fails_its_check_and_says_what_has_become_dearer(author):
     author.edit("(loop\n", "(loop (i32.store (i32.const 0) (local.get 0))\n")
     ran, told = author.run("check", "--wasm-report=x.md")
@@ -161,6 +163,7 @@ def test_a_part_of_the_run_keeps_the_other_laws(author, select):
     assert laws == [line for line in before.splitlines() if b'"law"' in line]
 
 
+@pytest.mark.slow
 def test_without_the_option_laws_did_not_run(author):
     before = author.content
     ran = author.project.run("--airssys-wasm", "--wasm-fuel-snapshot=check", "-v", ".")

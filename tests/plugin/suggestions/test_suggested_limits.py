@@ -59,6 +59,7 @@ def written(project):
     return loads(text), text
 
 
+@pytest.mark.slow
 def test_the_witnesses_fail_one_step_below_and_every_test_passes_at_the_limits(author):
     ran = author.run("--airssys-wasm", OPTION, ".")
     assert ran.code == 0, ran.text
@@ -114,6 +115,7 @@ def test_nothing_is_suggested_for_a_component_with_a_failing_test(author):
     assert "Component.toml: nothing suggested" in ran.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", ["0", "1"])
 def test_what_cannot_be_repeated_is_named_and_keeps_a_limit_out_only_if_it_needs_more(project, workers):
     project.write(
@@ -144,6 +146,7 @@ def test_what_cannot_be_repeated_is_named_and_keeps_a_limit_out_only_if_it_needs
     assert "imports shop#price: calls of host functions are repeated only if" in text
 
 
+@pytest.mark.slow
 def test_a_run_that_is_stopped_writes_nothing(author):
     author.write(test_b="def test_wrong(): assert False\ndef test_right(): pass")
     ran = author.run("-x", OPTION, "test_b.py", "test_a.py")
@@ -233,6 +236,7 @@ def test_laws_and_worst_cases_stand_beside_the_limits(sized, workers):
     assert "# law[loop] uses more than the tests from n = 11 on (value of argument 0)\n" in text
 
 
+@pytest.mark.slow
 def test_a_law_that_reaches_the_limit_is_a_failure_and_the_limits_of_the_tests_are_suggested(sized):
     sized.path("Component.toml").write_text(SIZED_MANIFEST + "[fuzz]\nmax_size = 4_000\n")
     ran = sized.run("--airssys-wasm", "--wasm-laws", OPTION, ".")

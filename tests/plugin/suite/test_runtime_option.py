@@ -52,6 +52,7 @@ def expect(project, text):
     return "--wasm-expectations=known.toml"
 
 
+@pytest.mark.slow
 def test_the_suite_runs_on_the_foreign_runtime_and_the_laws_do_not(odd):
     ran = odd.run(ODD)
     assert ran.results == {ADDS: "passed", TRAPS: "failed", WRONG: "failed", UNREADABLE: "failed"}
@@ -62,6 +63,7 @@ def test_the_suite_runs_on_the_foreign_runtime_and_the_laws_do_not(odd):
     assert "Traceback" not in ran.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", ["0", pytest.param("2", marks=pytest.mark.slow)])
 def test_cases_about_what_a_runtime_does_not_name_do_not_read_like_failures(odd, workers):
     ran = odd.run(ODD, "-n", workers, "-q")
@@ -79,12 +81,14 @@ def test_of_the_bundled_runtime_no_such_line_is_shown(suite):
     assert "for which it names all capabilities" not in suite.run("--airssys-wasm", ADDS).text
 
 
+@pytest.mark.slow
 def test_the_bundled_runtime_is_its_own_adapter(suite):
     ran = suite.run(BUNDLED, "--airssys-wasm", ADDS, TRAPS, WRONG)
     assert ran.results == {ADDS: "passed", TRAPS: "passed", WRONG: "failed"}
     assert "step 1 (add): value: expected 3, got 2" in ran.text
 
 
+@pytest.mark.slow
 def test_a_failing_case_shows_what_the_adapter_was_asked_wrote_and_said(odd):
     text = odd.run(ODD, TRAPS).text
     for line in (
@@ -128,6 +132,7 @@ def test_without_workers_one_process_serves_the_session(odd):
     assert len(processes(odd)) == 1
 
 
+@pytest.mark.slow
 def test_the_ini_file_says_which_runtime_but_not_that_the_suite_runs(odd):
     odd.write(
         pytest_ini=f"[pytest]\nwasm_runtime = {sys.executable} odd.py\n",
@@ -217,6 +222,7 @@ def test_a_known_failure_names_its_finding_as_closely_as_it_likes(odd, pin):
     assert odd.run(ODD, known_of(odd, (WRONG, pin)), WRONG).results == {WRONG: "xfail"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pin", ["step 1: value = 4", "step 2: value = 2", "step 1: verdict", "fuel_consumed"])
 def test_another_finding_of_a_known_failure_still_fails(odd, pin):
     ran = odd.run(ODD, known_of(odd, (WRONG, pin), reason="it cannot count"), WRONG)
@@ -238,6 +244,7 @@ def test_no_other_finding_stands_for_the_death_of_a_runtime(odd, pin, sometimes)
     assert "got 'runtime-died'" in ran.text
 
 
+@pytest.mark.slow
 def test_a_runtime_that_dies_of_each_request_has_no_known_failures(odd):
     known = known_of(odd, (ADDS, "step 1: value = 3"), (WRONG, OFF_BY_ONE))
     odd.path("odd.py").write_text(dedent(ODD_ADAPTER).replace('["call"] == "boom"', '["call"]'))
@@ -256,6 +263,7 @@ def test_a_case_that_cannot_be_read_is_no_known_failure(odd):
     assert odd.run(ODD, known_of(odd, (UNREADABLE, "verdict")), UNREADABLE).results == {UNREADABLE: "failed"}
 
 
+@pytest.mark.slow
 def test_known_failures_of_the_bundled_runtime_count_too(suite):
     known = known_of(suite, (WRONG, OFF_BY_ONE), reason="one and one are two")
     assert suite.run("--airssys-wasm", known, WRONG).results == {WRONG: "xfail"}
@@ -264,6 +272,7 @@ def test_known_failures_of_the_bundled_runtime_count_too(suite):
 UPDATE = "--wasm-expectations-update"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", ["0", pytest.param("2", marks=pytest.mark.slow)])
 def test_a_list_is_written_from_a_run(odd, workers):
     known = "--wasm-expectations=new/known.toml"
@@ -280,6 +289,7 @@ def test_a_list_is_written_from_a_run(odd, workers):
     assert (again.code, again.results) == (0, ran.results)
 
 
+@pytest.mark.slow
 def test_an_update_keeps_reasons_comments_and_what_did_not_run(odd):
     text = (
         "# Why it fails.\n#     pytest …\n\n"
@@ -333,6 +343,7 @@ def test_a_wrong_file_of_known_failures_is_a_usage_error(suite, text, told):
     assert "Traceback" not in ran.text
 
 
+@pytest.mark.slow
 def test_components_are_validated_on_the_bundled_runtime(odd):
     odd.path("kernels.wat").write_text('(module (func (export "f")))')
     ran = odd.run(ODD, ADDS, "--wasm-component=kernels.wat")

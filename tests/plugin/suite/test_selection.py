@@ -44,16 +44,19 @@ def ran(project, *arguments):
     return {node_id: outcome for node_id, outcome in done.results.items() if not checks.search(node_id)}
 
 
+@pytest.mark.slow
 def test_without_paths_the_suite_and_everything_below_the_folder_run(both):
     assert ran(both) == {**SUITE, **OWN, **ELSEWHERE}
 
 
+@pytest.mark.slow
 def test_a_path_runs_what_is_below_it_and_nothing_else(both):
     assert ran(both, "own") == OWN
     assert ran(both, "own/Component.toml::loads") == {"own/Component.toml::loads": "passed"}
     assert ran(both, ".") == {**OWN, **ELSEWHERE}
 
 
+@pytest.mark.slow
 def test_the_testpaths_of_the_ini_file_are_not_path_arguments(both):
     both.write(pytest_ini="[pytest]\ntestpaths = own\n")
     assert ran(both) == {**SUITE, **OWN}
@@ -72,6 +75,7 @@ def test_always_adds_the_suite_to_paths(both):
     assert both.run("--wasm-conformance=always", "other").results == {**SUITE, **ELSEWHERE}
 
 
+@pytest.mark.slow
 def test_never_leaves_the_suite_out(both):
     assert ran(both, "--wasm-conformance=never") == {**OWN, **ELSEWHERE}
     done = both.run("--airssys-wasm", "--wasm-conformance=never", "conformance/alpha")
@@ -79,6 +83,7 @@ def test_never_leaves_the_suite_out(both):
     assert "ERROR: conformance/alpha is a part of the suite, which --wasm-conformance=never leaves out" in done.text
 
 
+@pytest.mark.slow
 def test_the_ini_file_can_say_never_and_the_command_line_overrules_it(both):
     both.write(pytest_ini="[pytest]\nwasm_conformance = never\n")
     assert ran(both) == {**OWN, **ELSEWHERE}
@@ -99,6 +104,7 @@ def test_a_folder_with_chapters_names_the_suite_although_it_is_another_copy(both
     assert ran(both, "conformance/alpha/adds-up.toml") == {"conformance/alpha/adds-up": "passed"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [(), ("-n", "1")], ids=["alone", "xdist"])
 def test_a_run_of_a_path_does_not_read_the_suite(both, workers):
     both.path("conftest.py").write_text(
@@ -109,6 +115,7 @@ def test_a_run_of_a_path_does_not_read_the_suite(both, workers):
     assert ran(both, "own", *workers) == OWN
 
 
+@pytest.mark.slow
 def test_a_chapter_takes_one_line_of_the_terminal(both):
     both.path("own/Component.toml").unlink()
     lines = both.run("--airssys-wasm").text.splitlines()
@@ -127,6 +134,7 @@ def test_verbose_names_every_case(both):
     assert "conformance/alpha/adds-up PASSED" in text
 
 
+@pytest.mark.slow
 def test_a_binary_without_a_manifest_gets_an_empty_wasi_when_asked(project):
     project.path("clock.wat").write_text(
         '(module (import "wasi_snapshot_preview1" "sched_yield" (func (result i32))) (memory (export "memory") 1))'

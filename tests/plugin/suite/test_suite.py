@@ -33,17 +33,20 @@ def test_the_suite_runs_in_a_folder_without_tests(suite):
     assert "collected 7 items" in ran.text
 
 
+@pytest.mark.slow
 def test_the_ini_file_can_ask_for_the_suite(suite):
     suite.write(pytest_ini="[pytest]\nairssys_wasm = true\n")
     assert suite.run().results == ENDINGS
 
 
+@pytest.mark.slow
 def test_the_projects_own_tests_run_beside_it(suite):
     suite.write(test_own="def test_own(): pass")
     assert suite.run("--airssys-wasm").results == {"test_own.py::test_own": "passed", **ENDINGS}
     assert suite.run("--airssys-wasm", "test_own.py").results == {"test_own.py::test_own": "passed"}
 
 
+@pytest.mark.slow
 def test_a_failure_is_told_from_data(suite):
     text = suite.run("--airssys-wasm").text
     for line in (
@@ -60,6 +63,7 @@ def test_a_failure_is_told_from_data(suite):
     assert "plugin/items.py" not in text
 
 
+@pytest.mark.slow
 def test_a_broken_law_is_told_with_its_smallest_example(suite):
     text = suite.run("--airssys-wasm", BROKEN).text
     for line in ("No number is greater than nine", "number=10", f"--airssys-wasm {BROKEN}"):
@@ -75,6 +79,7 @@ def test_two_workers_give_the_same_verdicts(suite):
     assert suite.run("--airssys-wasm", "-n", "2", ADDS, WRONG).results == {ADDS: "passed", WRONG: "failed"}
 
 
+@pytest.mark.slow
 def test_a_worker_is_dealt_some_of_each_chapter(suite):
     suite.write(test_own="def test_own(): pass")
     text = suite.run("--airssys-wasm", "-n", "1", "-v").text
@@ -84,6 +89,7 @@ def test_a_worker_is_dealt_some_of_each_chapter(suite):
     assert places == sorted(places)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -119,6 +125,7 @@ def test_cases_are_selected_as_tests_are(suite, arguments, expected):
     assert suite.run("--airssys-wasm", *arguments).results == expected
 
 
+@pytest.mark.slow
 def test_from_a_subfolder_the_ids_that_pytest_shows_select_too(suite):
     suite.write(pytest_ini="[pytest]\n")
     below = suite.folder / "below"
@@ -136,6 +143,7 @@ def test_an_unknown_case_is_a_usage_error_that_names_the_near_ones(suite):
         assert f"ERROR: there is no conformance case or chapter {argument}; did you mean conformance/alpha" in ran.text
 
 
+@pytest.mark.slow
 def test_a_folder_of_the_same_name_stays_the_projects_own(suite):
     suite.path("conformance/test_own.py").write_text("def test_own(): pass")
     ran = suite.run("--airssys-wasm", "conformance/test_own.py::test_own", "-m", "not conformance")
@@ -143,6 +151,7 @@ def test_a_folder_of_the_same_name_stays_the_projects_own(suite):
     assert "conformance/test_own.py::test_own" in suite.run("--airssys-wasm", "conformance").results
 
 
+@pytest.mark.slow
 def test_last_failed_comes_back_alone_or_first(suite):
     suite.write(test_own="def test_own(): assert 1 == 2", test_fine="def test_fine(): pass")
     suite.run("--airssys-wasm")
@@ -154,6 +163,7 @@ def test_last_failed_comes_back_alone_or_first(suite):
     assert first.index(f"{WRONG} FAILED") < first.index(f"{ADDS} PASSED")
 
 
+@pytest.mark.slow
 def test_collect_only_lists_the_node_ids(suite):
     listed = suite.run("--airssys-wasm", "--collect-only", "-q").text.splitlines()
     assert listed[:7] == sorted([*ENDINGS, SKIPPED], key=listed.index)
@@ -162,6 +172,7 @@ def test_collect_only_lists_the_node_ids(suite):
     assert "<CaseItem adds-up>" in tree
 
 
+@pytest.mark.slow
 def test_junit_has_every_case(suite):
     suite.run("--airssys-wasm", "--junitxml=out.xml")
     cases = ElementTree.parse(suite.folder / "out.xml").findall(".//testcase")

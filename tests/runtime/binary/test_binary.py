@@ -178,6 +178,7 @@ def test_two_thousand_damaged_binaries_load_or_are_invalid_components(engine):
     assert outcomes["loaded"] > 10
 
 
+@pytest.mark.slow
 def test_damaged_modules_that_load_also_run_to_a_verdict():
     # In a process of its own: what is tried here is that it survives.
     script = """

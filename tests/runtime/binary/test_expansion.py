@@ -128,6 +128,7 @@ def test_globals_and_functions_of_a_store_are_bounded(monkeypatch, kind):
         assert caught.value.usage.fuel.consumed == 0
 
 
+@pytest.mark.slow
 def test_three_hundred_thousand_globals_in_sixty_instances_are_refused_before_they_are_made():
     instances = "(core instance (instantiate $m))" * 60
     engine = WasmEngine()

@@ -129,6 +129,7 @@ GUESTS = modules().map(lambda text: f"(module {text})") | components().map(lambd
 SLOW = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=150)
 
 
+@pytest.mark.slow
 @SLOW
 @given(GUESTS)
 def test_wasmtime_agrees_about_made_guests(engine, text):
@@ -164,6 +165,7 @@ def damaged(draw):
     return bytes(binary)
 
 
+@pytest.mark.slow
 @settings(SLOW, max_examples=600)
 @given(damaged() | st.binary(max_size=100).map(lambda noise: b"\0asm\x0d\0\x01\0" + noise) | st.binary())
 def test_damaged_binaries_are_read_or_refused_and_read_wherever_wasmtime_loads_them(engine, binary):

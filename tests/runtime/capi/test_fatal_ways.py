@@ -93,6 +93,7 @@ def test_an_exception_that_is_no_error_inside_a_host_function(raised):
     assert out.splitlines()[1].startswith(("OutOfFuel", "ComponentTrapped"))
 
 
+@pytest.mark.slow
 def test_pytest_fail_inside_a_host_function():
     out = tried(
         """

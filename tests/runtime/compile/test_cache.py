@@ -155,6 +155,7 @@ def test_clearing_leaves_loaded_guests_usable(cache):
     engine.close()
 
 
+@pytest.mark.slow
 def test_processes_that_start_together_compile_once(tmp_path):
     script = """
 import sys, time

@@ -65,6 +65,7 @@ def calls(engine, source, host=None):
     return lambda name, *args: engine.execute(guest, name, *args, limits=LIMITS, host=host).value
 
 
+@pytest.mark.slow
 def test_a_module_gets_and_gives_every_bit(either_engine):
     host = HostFunctions()
     host.register("env#pass", lambda one, two: (one, two))

@@ -131,6 +131,7 @@ def busy_thread():
         thread.join()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_main", [True, False])
 def test_a_deadline_needs_no_gil(engine, is_main):
     guest, walls = engine.load(SPIN), []

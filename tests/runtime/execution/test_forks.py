@@ -120,6 +120,7 @@ WORKS = {
 }
 
 
+@pytest.mark.slow
 def test_a_forked_process_runs_guests_on_threads_or_is_told_why_it_cannot(tmp_path):
     results = ran("thread", tmp_path)
     assert {key: results[key] for key in WORKS} == WORKS

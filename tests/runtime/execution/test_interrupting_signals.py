@@ -157,6 +157,7 @@ def test_many_alarms_in_short_calls_neither_crash_nor_get_lost(engine):
         assert instance.swap(1) == 0
 
 
+@pytest.mark.slow
 def test_asyncio_interrupts_a_guest_that_blocks_its_loop_at_the_second_ctrl_c():
     done = script(
         """
@@ -208,6 +209,7 @@ def test_a_handler_of_an_event_loop_is_called_after_the_guest(engine):
     asyncio.run(main())
 
 
+@pytest.mark.slow
 def test_pytest_timeout_ends_a_guest_by_its_signal(tmp_path):
     pytest.importorskip("pytest_timeout")
     (tmp_path / "test_it.py").write_text(

@@ -5,6 +5,8 @@ Each promise was tried with the guard broken: the child believes in its parent's
 
 from __future__ import annotations
 
+import pytest
+
 from support.spinning_guest import script
 
 
@@ -80,6 +82,7 @@ def test_a_guest_that_is_forked_by_a_signal_handler_keeps_its_deadline_in_both_p
     assert done.stdout == "late 10\n", done.stderr
 
 
+@pytest.mark.slow
 def test_other_programs_are_started_beside_guests():
     done = script(
         """

@@ -71,6 +71,7 @@ def instance(either_engine):
         yield store.instantiate(either_engine.load(GUEST))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("args", [("wrong",), (2**32,), (None,)])
 def test_a_handle_stays_where_another_argument_does_not_fit(instance, args):
     handle = instance.make()

@@ -236,6 +236,7 @@ repeat = 0
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [

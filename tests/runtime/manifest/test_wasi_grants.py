@@ -53,6 +53,7 @@ def test_a_directory_whose_name_is_not_utf_8_cannot_be_granted(tmp_path):
         Wasi(preopen={"/a": (folder, "ro")})
 
 
+@pytest.mark.slow
 def test_a_directory_that_is_gone_is_not_a_fault_of_the_guest(either_engine, tmp_path):
     folder = tmp_path / "granted"
     folder.mkdir()

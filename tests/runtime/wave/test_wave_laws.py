@@ -6,6 +6,7 @@ and what is written shows on any terminal as it is.
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -14,6 +15,7 @@ from support.wave_reader import Reader, plain
 from support.wave_values import ANYTHING, F64, FITTING, TYPES, fits
 
 
+@pytest.mark.slow
 @given(FITTING)
 @example((F64, -0.0))
 def test_what_can_be_passed_is_written_in_full_and_reads_back(pair):
@@ -25,6 +27,7 @@ def test_what_can_be_passed_is_written_in_full_and_reads_back(pair):
     assert repr(plain(read, type_)) == repr(plain(value, type_))
 
 
+@pytest.mark.slow
 @given(TYPES, ANYTHING)
 @example(F64, 2**53 + 1)
 def test_what_cannot_be_passed_is_marked(type_, value):

@@ -173,6 +173,7 @@ def test_options_nested_ninety_deep_are_read_and_converted(engine):
     assert type_ == U32
 
 
+@pytest.mark.slow
 def test_a_type_that_repeats_its_parts_beyond_measure_is_refused(engine):
     types = " ".join(nested(18, "tuple $t{0} $t{0}", "tuple u8 u8"))
     component = engine.load(f'(component {types} (import "f" (func (param "x" $t17))))')

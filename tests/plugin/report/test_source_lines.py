@@ -27,7 +27,7 @@ def write_guest(project, sections, code=debug_info.WAT_CODE):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("isolation", ["thread", pytest.param("process", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("isolation", ["thread", "process"])
 def test_the_frames_of_a_failure_have_their_lines_in_the_terminal_and_in_every_report(project, isolation):
     write_guest(project, debug_info.dwarf(inlined=7))
     reports = ["--junit-xml=j.xml", *(f"--wasm-report=r.{kind}" for kind in ("json", "md", "html"))]

@@ -64,7 +64,7 @@ def test_the_suite_runs_on_the_foreign_runtime_and_the_laws_do_not(odd):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", ["0", pytest.param("2", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("workers", ["0", "2"])
 def test_cases_about_what_a_runtime_does_not_name_do_not_read_like_failures(odd, workers):
     ran = odd.run(ODD, "-n", workers, "-q")
     assert "odd-runtime 7.1 passed 1 of the 4 cases for which it names all capabilities (3 failed)." in ran.text
@@ -273,7 +273,7 @@ UPDATE = "--wasm-expectations-update"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", ["0", pytest.param("2", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("workers", ["0", "2"])
 def test_a_list_is_written_from_a_run(odd, workers):
     known = "--wasm-expectations=new/known.toml"
     ran = odd.run(ODD, known, UPDATE, ADDS, TRAPS, WRONG, "-n", workers)

@@ -23,6 +23,7 @@ from pytest_airssys_wasm.validation.exports import callable_exports
 from pytest_airssys_wasm.validation.steps import check_entry
 from pytest_airssys_wasm.validation.unfit import Blocked, Unfit
 from support import planted_guests as planted
+from support.seeds import SEEDS
 
 LIMITS = ResourceLimits(memory="1 MiB", timeout_ms=20_000)
 HEAD = '[component]\nname = "a"\nversion = "1"\n[resources.memory]\nmax_bytes = 1048576\n'
@@ -125,7 +126,7 @@ def test_a_resource_that_is_dropped_twice_is_found_with_the_shortest_sequence(en
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_a_sound_guest_is_not_accused(engine, seed):
     subject = candidate(engine, planted.SOUND)
     for export in callable_exports(subject.load()):
@@ -136,7 +137,7 @@ def test_a_sound_guest_is_not_accused(engine, seed):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_a_sound_guest_is_not_accused_by_sequences_and_laws(engine, seed):
     subject = candidate(engine, planted.SOUND)
     assert "seed" in check_sequences(subject, plan(examples=20, seed=seed, time_s=5))

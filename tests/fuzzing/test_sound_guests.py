@@ -15,6 +15,7 @@ from pytest_airssys_wasm.runtime.manifest.loading import parse_manifest
 from pytest_airssys_wasm.validation.candidate import Candidate
 from pytest_airssys_wasm.validation.exports import callable_exports, is_excluded
 from support.checkout import EXAMPLES, GUESTS
+from support.seeds import SEEDS
 
 SOUND = {
     # C: each type of values through a compiler's own structs, and a resource. The interface `broken` is to be accused.
@@ -57,7 +58,7 @@ def test_there_are_twenty_sound_exports(engine):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_sound_exports_are_not_accused(engine, seed):
     for candidate in candidates(engine):
         for export in exports_of(candidate):
@@ -65,7 +66,7 @@ def test_sound_exports_are_not_accused(engine, seed):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_sound_guests_are_not_accused_of_leaks_or_of_what_they_cost(engine, seed):
     for candidate in candidates(engine):
         assert f"seed {seed}" in check_sequences(candidate, plan(seed, 10, time_s=1))

@@ -55,7 +55,8 @@ except OSError:
     pass
 for free in range(FREE):
     ended(lambda: anew(mode, is_awaited, wasi))
-    os.close(held.pop())
+    for _ in range(1 + is_awaited):  # the waker of each of these engines stays with the loop
+        os.close(held.pop())
 """
 
 
@@ -70,7 +71,7 @@ def ran(script, *args, prefix=()):
 @pytest.mark.parametrize("way", ["called", "awaited"])
 @pytest.mark.parametrize("mode", ["thread", pytest.param("process", marks=pytest.mark.slow)])
 def test_however_few_descriptors_are_left_the_lack_is_named(mode, way):
-    number = 30
+    number = 40
     lines = ran(SCRIPT + LEAVE.replace("FREE", str(number)), mode, way)
     assert len(lines) == number
     assert lines[-1] == "42"

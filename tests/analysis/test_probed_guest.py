@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from pytest_airssys_wasm import ProcessIsolation, ResourceLimits, Verdict, Wasi, WasmEngine
 from pytest_airssys_wasm.analysis.guest_coverage import probed_guest
 from pytest_airssys_wasm.analysis.guest_coverage.probed_guest import ProbedGuest, _Build
+from pytest_airssys_wasm.conformance.loader import data_folder
 from pytest_airssys_wasm.runtime.base import toml
 from pytest_airssys_wasm.runtime.binary.probes import COUNTING_PROBE_FUEL, PROBE_FUEL, CannotInstrument
 from support.probed import called
 from support.random_modules import random_module
 
 LIMITS = ResourceLimits(memory="2 MiB", fuel=300_000, timeout_ms=20_000)
-CASES = Path(__file__).parents[2] / "conformance"
+CASES = data_folder("conformance")
 ARGUMENTS = {"i32": 3, "i64": -5, "f32": 1.5, "f64": float("nan"), "string": "hi", "list<u8>": b"321", "bool": True}
 ARGUMENTS |= dict.fromkeys(["u8", "u16", "u32", "u64", "s8", "s16", "s32", "s64"], 5)
 # Each turn takes another branch.

@@ -326,7 +326,7 @@ def guests(session: nox.Session) -> None:
 def matrix(session: nox.Session) -> None:
     """Try a conviction of each planted defect, and one by each case."""
     install_wheel(session, "test")
-    run_tests(session, "-m", "matrix")
+    run_tests(session, "-m", "matrix", processes=1)
 
 
 # By hand and in jobs of their own

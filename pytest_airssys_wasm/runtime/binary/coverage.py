@@ -31,7 +31,7 @@ class CoveredFunction:
     blocks: tuple[int, ...]
     """The byte offset in the guest at which each basic block begins, in the order of the code."""
     reached: frozenset[int]
-    """Those of these offsets whose blocks were reached: their first instruction was executed."""
+    """The offsets of the basic blocks that were reached: their first instruction was executed."""
 
     @property
     def is_reached(self) -> bool:

@@ -276,7 +276,9 @@ def _converting_call(name: str, export: WitExport, function: Any, use: DirectUse
 MOST_ARGUMENT_BYTES = 2**20
 """The bytes of arguments that a guest on the thread of its caller may be given."""
 _MOST_TEXT_BYTES = 8 * 2**20
-"""The same if there are no lists in them, which wasmtime converts slowly, and so only text can be long."""
+"""The bytes of arguments without lists that a guest on the thread of its caller may be given. Only text can be long in
+them, and wasmtime converts text quickly.
+"""
 
 
 def core_format(types: Sequence[str]) -> str:

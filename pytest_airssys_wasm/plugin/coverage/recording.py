@@ -5,15 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass, field
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING
-
-import pytest
 
 from pytest_airssys_wasm.analysis.guest_coverage.calls import binary_of
 from pytest_airssys_wasm.analysis.histories import History
 from pytest_airssys_wasm.plugin.report.mishaps import telling
-from pytest_airssys_wasm.plugin.sources import in_utf_8
+from pytest_airssys_wasm.plugin.running_item import RunningItem, collected_id, path_from
 from pytest_airssys_wasm.plugin.stash import KIND
 from pytest_airssys_wasm.runtime.base.printable import printable
 from pytest_airssys_wasm.runtime.binary.probes import CannotInstrument
@@ -21,6 +19,8 @@ from pytest_airssys_wasm.runtime.engine import WasmEngine
 from pytest_airssys_wasm.runtime.store.repetition import repetition_of
 
 if TYPE_CHECKING:
+    import pytest
+
     from pytest_airssys_wasm.runtime.base.outcome import Finished
     from pytest_airssys_wasm.runtime.guest.component import Component
     from pytest_airssys_wasm.runtime.store.repetition import Repetition
@@ -30,7 +30,6 @@ MOST_HISTORIES = 5_000
 MOST_GUESTS = 200
 """The maximum number of guests that are measured."""
 _DIGITS = 8
-_TEST_ID = pytest.StashKey[str]()
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -60,7 +59,7 @@ class RecordedGuest:
     stores: list[RecordedStore] = field(default_factory=list)
 
 
-class Recorder:
+class Recorder(RunningItem):
     """A plugin that keeps the histories of the stores of each guest.
 
     Cases and laws of the conformance suite are left out: their guests are those of this package.
@@ -68,7 +67,6 @@ class Recorder:
 
     def __init__(self, config: pytest.Config) -> None:
         self._root = config.rootpath
-        self._item: pytest.Item | None = None
         self._stores: dict[int, tuple[object, RecordedStore | None]] = {}
         self._guests: dict[int, tuple[Component, RecordedGuest]] = {}
         self.guests: dict[tuple[str, str], RecordedGuest] = {}
@@ -92,7 +90,7 @@ class Recorder:
             if recorded is None or usage is None:
                 return
             recorded.executions += 1
-            test = _name_of(item)
+            test = printable(collected_id(item))
             recorded.tests.add(test)
             if usage.fuel.max_fuel != repetition.limits.fuel:
                 recorded.history.is_shared_budget = True
@@ -145,23 +143,4 @@ class Recorder:
     def _name(self, component: Component, path: Path | None, digest: str) -> str:
         if path is None:
             return f"{component.name.strip('<>')}-{digest[:_DIGITS]}"
-        relative = PurePath(os.path.relpath(path, self._root))
-        return printable(in_utf_8((path if relative.parts[:1] == ("..",) else relative).as_posix()))
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_itemcollected(self, item: pytest.Item) -> None:
-        """Remember the node id with which an item was collected, because xdist may append the name of a group."""
-        item.stash[_TEST_ID] = item.nodeid
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Begin to record a test."""
-        self._item = item
-
-    def pytest_runtest_logfinish(self) -> None:
-        """End the recording of a test."""
-        self._item = None
-
-
-def _name_of(item: pytest.Item) -> str:
-    return printable(in_utf_8(item.stash.get(_TEST_ID, item.nodeid)))
+        return printable(path_from(self._root, path))

@@ -11,6 +11,7 @@ import pytest
 from pytest_airssys_wasm.analysis.snapshots.model import Cost, EntryKey
 from pytest_airssys_wasm.plugin import markers
 from pytest_airssys_wasm.plugin.report.mishaps import telling
+from pytest_airssys_wasm.plugin.running_item import CollectedIds, collected_id
 from pytest_airssys_wasm.plugin.snapshot.sections import sections_of
 from pytest_airssys_wasm.plugin.sources import in_utf_8
 from pytest_airssys_wasm.plugin.stash import KIND
@@ -24,11 +25,9 @@ COSTS = "airssys_wasm_costs"
 """The attribute of a report that holds the costs of a test that has passed, as plain data."""
 MISHAPS = "WebAssembly fuel snapshot, not recorded"
 """The section of a report about costs that could not be recorded."""
-TEST_ID = pytest.StashKey[str]()
-"""The node id with which an item was collected. xdist may add the name of a group to the node id afterwards."""
 
 
-class Recorder:
+class Recorder(CollectedIds):
     """A plugin that sums up the executions of each test, and puts the sums on its report.
 
     Only the call of a test counts, without its fixtures: those of a class, module or session run in whichever test
@@ -71,11 +70,6 @@ class Recorder:
         if self._sections.current is not None:
             return EntryKey(test, "section", in_utf_8(self._sections.current))
         return EntryKey(test, "export", export)
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_itemcollected(self, item: pytest.Item) -> None:
-        """Remember the node id with which an item was collected."""
-        item.stash[TEST_ID] = item.nodeid
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item) -> None:
@@ -128,7 +122,7 @@ def id_of(item: pytest.Item) -> str | None:
     """Return the node id of a test, by which the snapshot names it; `None` for a test outside of the root directory,
     whose node id differs between machines.
     """
-    test = in_utf_8(item.stash.get(TEST_ID, item.nodeid))
+    test = collected_id(item)
     return None if test.startswith(("/", "../")) else test
 
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING
-
-import pytest
 
 from pytest_airssys_wasm.analysis.histories import History
 from pytest_airssys_wasm.analysis.laws.law import CostLaw
@@ -15,7 +12,7 @@ from pytest_airssys_wasm.analysis.limit_evidence import Evidence
 from pytest_airssys_wasm.analysis.worst.search import WorstCase
 from pytest_airssys_wasm.plugin.item_settings import OriginatedLimits, settings_of
 from pytest_airssys_wasm.plugin.report.mishaps import telling
-from pytest_airssys_wasm.plugin.sources import in_utf_8
+from pytest_airssys_wasm.plugin.running_item import RunningItem, collected_id, path_from
 from pytest_airssys_wasm.plugin.stash import FINDINGS, KIND
 from pytest_airssys_wasm.runtime.base.exhaustive import assert_never
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
@@ -25,16 +22,17 @@ from pytest_airssys_wasm.runtime.store.repetition import repetition_of
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    import pytest
+
     from pytest_airssys_wasm.plugin.sources import Source
     from pytest_airssys_wasm.runtime.base.outcome import Finished
     from pytest_airssys_wasm.runtime.store.repetition import Repetition
     from pytest_airssys_wasm.validation.candidate import Finding
 
-_TEST_ID = pytest.StashKey[str]()
 _LIMITS = frozenset(["fuel", "memory"])
 
 
-class Recorder:
+class Recorder(RunningItem):
     """A plugin that keeps the histories of the stores of each component, and the names of the tests that failed.
 
     Only stores with the limits of their test are recorded. The limits of other stores do not come from a manifest.
@@ -42,7 +40,6 @@ class Recorder:
 
     def __init__(self, config: pytest.Config) -> None:
         self._root = config.rootpath
-        self._item: pytest.Item | None = None
         self._known: dict[int, tuple[object, History | None]] = {}
         self.histories: dict[str, list[History]] = {}
         """The histories, by the path of the manifest, or of the binary if there is none."""
@@ -64,7 +61,7 @@ class Recorder:
                 self._known[key] = repetition.store, self._begun(item, repetition)
             history = self._known[key][1]
             if history is not None:
-                history.add(_name_of(item), finished, repetition)
+                history.add(collected_id(item), finished, repetition)
                 self._take_time(item, finished, repetition)
 
     def _take_time(self, item: pytest.Item, finished: Finished, repetition: Repetition) -> None:
@@ -75,7 +72,7 @@ class Recorder:
             return
         may_wait = any(True for _ in repetition.component.needed_from_host())
         known = self.evidence.get(name, Evidence())
-        self.evidence[name] = known.with_execution(usage, _name_of(item), may_wait=may_wait)
+        self.evidence[name] = known.with_execution(usage, collected_id(item), may_wait=may_wait)
 
     def _begun(self, item: pytest.Item, repetition: Repetition) -> History | None:
         """Return a new history for a store; `None` if its limits are not those of the test."""
@@ -104,18 +101,7 @@ class Recorder:
         path = source.content if source.manifest is None else source.manifest.path
         if not isinstance(path, Path):
             return None
-        relative = PurePath(os.path.relpath(path, self._root))
-        return in_utf_8((path if relative.parts[:1] == ("..",) else relative).as_posix())
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_itemcollected(self, item: pytest.Item) -> None:
-        """Remember the node id with which an item was collected, because xdist may append the name of a group."""
-        item.stash[_TEST_ID] = item.nodeid
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Begin to record a test."""
-        self._item = item
+        return path_from(self._root, path)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Note a test that has failed, for the component that it names, and what a check has found.
@@ -134,7 +120,7 @@ class Recorder:
             source = settings_of(item).source
             name = None if source is None else self._component(source)
             if name is not None and is_failed:
-                self.failed.setdefault(name, set()).add(_name_of(item))
+                self.failed.setdefault(name, set()).add(collected_id(item))
             if name is not None:
                 self._take_findings(name, findings)
 
@@ -149,10 +135,6 @@ class Recorder:
                 case _:
                     assert_never(finding)
 
-    def pytest_runtest_logfinish(self) -> None:
-        """End the recording of a test."""
-        self._item = None
-
 
 def _rank_of(item: pytest.Item) -> int | None:
     """Return the rank of an item as a witness: tests come first, then `[[tests]]` entries, then the instantiation.
@@ -165,7 +147,3 @@ def _rank_of(item: pytest.Item) -> int | None:
     if kind == "check" and item.name.startswith("tests["):
         return 1
     return 2 if kind == "check" and item.name == "instantiates" else None
-
-
-def _name_of(item: pytest.Item) -> str:
-    return in_utf_8(item.stash.get(_TEST_ID, item.nodeid))

@@ -10,6 +10,7 @@ import atexit
 import hashlib
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -40,7 +41,6 @@ nox.options.sessions = [
     "site",
     "browser",
     "native",
-    "wheel-3.10",
     "wheel-3.13",
     "suite",
     "guests",
@@ -55,12 +55,6 @@ atexit.register(shutil.rmtree, SCRATCH, ignore_errors=True)
 PIP_CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"), "pip")
 LOWEST_PYTHON = 10
 PYENV = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
-PLUGIN_AT_WORK = [
-    "tests/plugin/suite/test_suite.py",
-    "tests/plugin/test_fixtures.py",
-    "tests/plugin/test_markers.py",
-    "tests/plugin/report/test_reports.py",
-]
 EVERYTHING_FAST_AND_SLOW = ["-m", "not guests and not matrix"]
 
 
@@ -141,8 +135,9 @@ def install_wheel(session: nox.Session, extras: str = "", *, constraints: Path |
 
 @nox.session(venv_backend="none")
 def readme(session: nox.Session) -> None:
-    """Run the two commands of README.md, as a reader copies them, in a clone."""
+    """Run the two commands of README.md, as a reader copies them, in a clone, with the oldest Python as `python3`."""
     prepare(session)
+    session.env["PATH"] = f"{folder_with_python3(python(LOWEST_PYTHON))}{os.pathsep}{os.environ['PATH']}"
     clone = SCRATCH / "clone"
     session.run("git", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(clone), external=True)
     commands = commands_of_readme()
@@ -151,6 +146,17 @@ def readme(session: nox.Session) -> None:
     with session.chdir(clone):
         for command in commands:
             try_failures_again(session, clone / ".pytest_cache", partial(run_in_bash, session, command))
+
+
+def folder_with_python3(interpreter: str) -> Path:
+    """Return a folder in which the command `python3` starts this interpreter."""
+    folder = SCRATCH / "bin"
+    folder.mkdir()
+    command = folder / "python3"
+    # A link would not do: Python looks for its library beside the link.
+    command.write_text(f'#!/bin/sh\nexec {shlex.quote(interpreter)} "$@"\n')
+    command.chmod(0o755)
+    return folder
 
 
 def run_in_bash(session: nox.Session, command: str, *arguments: str) -> None:
@@ -182,9 +188,9 @@ def build(session: nox.Session) -> None:
     session.run("python", "-m", "build", "--wheel", "--outdir", str(SCRATCH / "dist"), ".")
 
 
-@nox.session(requires=["build"])
+@nox.session(python=python(LOWEST_PYTHON), requires=["build"])
 def bare(session: nox.Session) -> None:
-    """Try the wheel without any extra: a chapter of the suite passes, and the laws are skipped."""
+    """Try the wheel without any extra on the oldest Python: a chapter of the suite passes, and laws are skipped."""
     install_wheel(session)
     session.run("pytest", "--airssys-wasm", "-q", "-p", "no:cacheprovider", "conformance/fuel", "conformance/laws")
 
@@ -245,13 +251,6 @@ def zig() -> str:
     """Return the requirement that brings zig, with its version."""
     listed = PROJECT["project"]["optional-dependencies"]["guests"]
     return next(requirement for requirement in listed if requirement.startswith("ziglang"))
-
-
-@nox.session(name="wheel-3.10", python=python(LOWEST_PYTHON), requires=["build"])
-def wheel_on_the_lowest_python(session: nox.Session) -> None:
-    """Run the tests that depend on the version of Python, on 3.10: the runtime, and the plugin at work."""
-    install_wheel(session, "test")
-    run_tests(session, "tests/runtime", *PLUGIN_AT_WORK)
 
 
 @nox.session(name="wheel-3.13", python=python(13), requires=["build"])
@@ -482,7 +481,14 @@ def install_and_try(session: nox.Session, distribution: Path) -> None:
 # The bounds of every dependency
 
 ASSUMPTIONS = "tests/test_dependencies.py"
-TRIED_AT_THE_BOUNDS = [ASSUMPTIONS, "tests/runtime", "tests/plugin/test_running_item.py", *PLUGIN_AT_WORK]
+PLUGIN_AT_WORK = [
+    "tests/plugin/suite/test_suite.py",
+    "tests/plugin/test_fixtures.py",
+    "tests/plugin/test_markers.py",
+    "tests/plugin/test_running_item.py",
+    "tests/plugin/report/test_reports.py",
+]
+TRIED_AT_THE_BOUNDS = [ASSUMPTIONS, "tests/runtime", *PLUGIN_AT_WORK]
 
 
 def requirements() -> dict[str, Requirement]:

@@ -6,6 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from mutants import matrix, record
+from mutants.kills import Kills
 from mutants.proof import Proof
 from mutants.record import Record, Row
 
@@ -72,3 +76,20 @@ def test_an_unknown_mutant_is_not_taken_for_the_sound_runtime():
     ran = subprocess.run(asked, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     assert ran.returncode == 1
     assert "there is no mutant 'no_timeout'" in ran.stderr
+
+
+@pytest.mark.parametrize("findings", [{}, {"fuel/a": "expected ok, got a trap"}])
+def test_the_sound_runtime_must_pass_what_mutants_are_killed_by(monkeypatch, capsys, findings):
+    """The mutants are not tried here: each counts as killed."""
+    tried = []
+
+    def find_kills(name, cases):
+        tried.extend(cases)
+        return Kills(name=name, findings=findings, quick=None, took_s=0.0)
+
+    monkeypatch.setattr(matrix, "find_kills", find_kills)
+    monkeypatch.setattr(matrix, "survived", lambda name, cases: [])
+    known = record.read()
+    assert matrix.check(known, jobs=1) is (not findings)
+    assert {*tried} == {*known.cases}
+    assert ("sound, fuel/a: expected ok, got a trap" in capsys.readouterr().out) is bool(findings)

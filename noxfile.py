@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 nox.needs_version = ">=2025.2.9"
-nox.options.default_venv_backend = "venv"
 nox.options.sessions = [
     "readme",
     "lint",
@@ -93,6 +92,7 @@ def prepare(session: nox.Session) -> None:
         CI="true",  # property tests are repeatable
         XDG_CACHE_HOME=str(SCRATCH / "cache"),
         PIP_CACHE_DIR=str(PIP_CACHE),
+        PIP_NO_COMPILE="1",  # most of what is installed is never imported
         PYTHONDONTWRITEBYTECODE=None,  # hundreds of processes would compile the same again
     )
 
@@ -174,6 +174,7 @@ def commands_of_readme() -> list[str]:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Style, format, types and the direction of imports."""
+    prepare(session)
     session.install("-e", ".[test]", *nox.project.dependency_groups(PROJECT, "lint"))
     session.run("ruff", "check", "--no-cache", ".")
     session.run("ruff", "format", "--check", "--no-cache", ".")
@@ -184,6 +185,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def build(session: nox.Session) -> None:
     """Build the wheel, which the sessions below install."""
+    prepare(session)
     session.install("build")
     session.run("python", "-m", "build", "--wheel", "--outdir", str(SCRATCH / "dist"), ".")
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
+from pytest_airssys_wasm.conformance import runner
 from pytest_airssys_wasm.conformance.adapter import AdapterRuntime, Patience
 from pytest_airssys_wasm.conformance.model import Case
 from pytest_airssys_wasm.conformance.runner import ActorPass, Observation
@@ -59,6 +60,13 @@ def observed() -> Callable[..., Observation]:
 def scripted() -> type[ScriptedRuntime]:
     """A runtime that answers from a script."""
     return ScriptedRuntime
+
+
+@pytest.fixture
+def no_guests(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Leave the guests of cases unwritten: a runtime that answers from a script does not read them."""
+    monkeypatch.setattr(runner, "text_file", lambda *_: tmp_path / "unwritten.wat")
+    monkeypatch.setattr(runner, "translated", lambda *_: tmp_path / "unwritten.wasm")
 
 
 @pytest.fixture

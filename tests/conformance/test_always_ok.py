@@ -26,6 +26,7 @@ RUNTIMES = {
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_guests")
 @pytest.mark.parametrize("name", RUNTIMES)
 def test_a_runtime_that_always_answers_ok_passes_no_case(name, scripted, answer, tmp_path, monkeypatch):
     monkeypatch.setattr("pytest_airssys_wasm.conformance.measure.sleep", lambda _: None)

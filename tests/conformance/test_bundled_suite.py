@@ -24,6 +24,7 @@ def test_the_suite_covers_what_it_promises():
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_guests")
 @pytest.mark.parametrize("node_id", CASES)
 def test_a_case_convicts_runtimes_that_always_say_the_same(node_id, scripted, answer, tmp_path):
     indifferent = {

@@ -27,7 +27,7 @@ class ScriptedRuntime:
         return HelloAnswer(id=0, runtime="scripted", version="1", capabilities=self.capabilities)
 
     def temporary_folder(self) -> AbstractContextManager[Path]:
-        return nullcontext(Path())
+        return nullcontext(Path("nothing-is-here"))
 
     def process_ids(self) -> tuple[int, ...]:
         return (1,)

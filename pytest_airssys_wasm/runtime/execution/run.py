@@ -88,6 +88,7 @@ class Run:
         "in_host",
         "is_direct",
         "is_in_process",
+        "leave_caller",
         "limits",
         "loop",
         "may_block",
@@ -128,6 +129,8 @@ class Run:
         """Whether wasmtime itself may block the guest, in functions of WASI."""
         self.loop: asyncio.AbstractEventLoop | None = None
         """The event loop of the coroutine that waits for the run; `None` if there is none."""
+        self.leave_caller: Callable[[], object] | None = None
+        """The function that sends the thread of the event loop back to its loop, if it may be waiting for the guest."""
         self.stop_host: Callable[[], object] | None = None
         """The function that cancels the coroutine that serves an import; `None` if no such coroutine is running."""
         self.exit_status: int | None = None

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pytest_airssys_wasm.runtime.base.originals import monotonic, start_thread
 from pytest_airssys_wasm.runtime.budget.machine import naming_lacks
 from pytest_airssys_wasm.runtime.execution.awaiting.immediate_future import ImmediateFuture
+from pytest_airssys_wasm.runtime.execution.awaiting.loop_turn import NextTurn
 from pytest_airssys_wasm.runtime.execution.awaiting.reusable_timer import ReusableTimer
 from pytest_airssys_wasm.runtime.execution.clock import NUDGE_S, cancel
 from pytest_airssys_wasm.runtime.execution.open_files import TICK_S
@@ -41,18 +42,32 @@ class OnLoop:
 
     def __init__(self, wakers: LoopWakers) -> None:
         try:
-            self._loop = asyncio.get_running_loop()
+            self.loop = asyncio.get_running_loop()
         except RuntimeError:
             raise RuntimeError("no asyncio event loop is running; guests can be awaited only with asyncio") from None
         with naming_lacks():
-            self._waker = wakers.waker_of(self._loop)
+            self._waker = wakers.waker_of(self.loop)
         self._timekeeper = wakers.timekeeper
         # The loop keeps it. A store is held by the thread of its guest, and must not hold the task that waits.
         self._timer: weakref.ref[ReusableTimer] | None = None
 
     def is_running(self) -> bool:
         """Return whether the loop of this object is running on this thread."""
-        return asyncio._get_running_loop() is self._loop
+        return asyncio._get_running_loop() is self.loop
+
+    async def wait(self, run: Run, timeout_ms: float | None) -> None:
+        """Wait for a run without output whose guest may have returned already, and stop it at its deadline."""
+        clock = self.clock(run, _nothing, None)
+        if not run.finished:
+            await clock.keep_time(timeout_ms)
+
+    def has_waited_long(self) -> bool:
+        """Return whether the running task should let the loop go on, although it need not wait."""
+        return self._waker.turn.is_over(self.loop)
+
+    def next_turn(self) -> NextTurn:
+        """Return an awaitable that lets the loop go on."""
+        return NextTurn()
 
     async def off_the_loop(self, work: Callable[[T], object], argument: T) -> None:
         """Do blocking work on another thread, and raise its error. If the caller is cancelled, the work continues."""
@@ -70,7 +85,11 @@ class OnLoop:
         if timer is None:
             timer = ReusableTimer(self._timekeeper, self._waker)
             self._timer = weakref.ref(timer)
-        return LoopClock(run, interrupt, output, open_files, self._loop, timer, self._waker)
+        return LoopClock(run, interrupt, output, open_files, self.loop, timer, self._waker)
+
+
+def _nothing() -> None:
+    pass
 
 
 async def off_the_loop(work: Callable[..., T], /, *args: Any, **named: Any) -> T:
@@ -207,6 +226,8 @@ def wait_for(coroutine: Coroutine[Any, Any, Any], run: Run) -> Any:
     """
     if run.loop is None:
         return asyncio.run(_on_own_loop(coroutine, run))
+    if run.leave_caller is not None:
+        run.leave_caller()
     # It runs in a copy of this thread's context, in which `current_execution` finds the run.
     future = asyncio.run_coroutine_threadsafe(coroutine, run.loop)
     return _cancellable(run, future.cancel, lambda: _result(future))

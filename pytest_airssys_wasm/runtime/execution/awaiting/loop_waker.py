@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from pytest_airssys_wasm.runtime.base.originals import monotonic, system
 from pytest_airssys_wasm.runtime.execution.awaiting.immediate_future import ImmediateFuture
+from pytest_airssys_wasm.runtime.execution.awaiting.loop_turn import LoopTurn
 from pytest_airssys_wasm.runtime.execution.awaiting.timekeeper import Timekeeper
 
 if TYPE_CHECKING:
@@ -34,9 +35,11 @@ class LoopWaker:
     garbage-collected.
     """
 
-    __slots__ = ("__weakref__", "_descriptor", "_due", "_kept")
+    __slots__ = ("__weakref__", "_descriptor", "_due", "_kept", "turn")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.turn = LoopTurn()
+        """The current turn of the loop."""
         self._due: deque[weakref.ref[Resolvable]] = deque()
         self._descriptor = system.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)
         # At the end of the process a guest's thread may still ring, and must not find a descriptor of somebody else.

@@ -981,6 +981,15 @@ TEST(a_signal_ends_the_wait_of_a_caller_and_not_the_call) {
   delete_engine(engine);
 }
 
+/* Wait until the test has seen that the call was left, or for ten seconds. */
+static void *wait_for_release(store *one, const guest *self, void *values, size_t count) {
+  (void)one, (void)values, (void)count;
+  atomic_bool *is_released = self->pointer;
+  int64_t until = clock_ns() + 10000 * MS;
+  while (!*is_released && clock_ns() < until) sleep_ns(MS / 10);
+  return NULL;
+}
+
 static int32_t ask_at(parked_thread *one, guard_run *run, const guest *other, int64_t wait_ns) {
   return guard_parked_ask(&one->place, run, value_of(other), NULL, 0, NULL, 0, wait_ns);
 }
@@ -1013,11 +1022,14 @@ TEST(a_call_that_takes_longer_than_the_wait_is_left_to_its_thread_which_tells_it
   engine *engine = usual_engine();
   guard_run *run = open_store(engine);
   parked_thread *parked = open_parked();
-  guest waits = {.run = sleep_for_amount, .amount = 20 * MS}, burns = {.run = burn_amount, .amount = 30};
+  atomic_bool is_released = false;
+  guest waits = {.run = wait_for_release, .pointer = &is_released}, burns = {.run = burn_amount, .amount = 30};
   for (int i = 0; i < 4; i++) {
+    is_released = false;
     prepare(run, -1);
     CHECK(ask_at(parked, run, &waits, i * MS) == GUARD_PARKED_LEFT);
     CHECK(guard_parked_wait(&parked->place, -1) == GUARD_PARKED_LEFT); /* at once */
+    is_released = true;
     wait_for_told(parked, i + 1);
     CHECK(!parked->place.error && run->finished_ns && run->stop == GUARD_RUNNING);
     CHECK(guard_parked_wait(&parked->place, -1) == GUARD_PARKED_LEFT);
@@ -1076,7 +1088,8 @@ TEST(a_signal_leaves_a_call_that_was_asked_for_to_its_thread) {
   engine *engine = usual_engine();
   guard_run *run = open_store(engine);
   parked_thread *parked = open_parked();
-  guest waits = {.run = sleep_for_amount, .amount = 150 * MS};
+  atomic_bool is_released = false;
+  guest waits = {.run = wait_for_release, .pointer = &is_released};
   struct sigaction noting = {.sa_handler = note_signal}, before;
   CHECK(!sigaction(SIGUSR1, &noting, &before));
   pthread_t caller = pthread_self();
@@ -1084,6 +1097,7 @@ TEST(a_signal_leaves_a_call_that_was_asked_for_to_its_thread) {
   pthread_t sender = start(&sends, 0);
   prepare(run, -1);
   CHECK(ask_at(parked, run, &waits, 3600 * 1000 * MS) == GUARD_PARKED_LEFT);
+  is_released = true;
   wait_for_told(parked, 1);
   CHECK(run->stop == GUARD_RUNNING);
   pthread_join(sender, NULL);

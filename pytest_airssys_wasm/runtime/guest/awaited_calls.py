@@ -59,7 +59,8 @@ def compile_awaited_call(
             claims.append(claim)
             if claims[0] is claim:
                 run = Run(limits, limits.fuel, account)
-                run.is_in_process, run.fuel_meter, run.loop = True, meter, on_loop.loop
+                run.is_in_process, run.fuel_meter = True, meter
+                on_loop.adopt(run)
                 try:
                     place, results = lower(args, run.transfer)
                 except Exception:  # noqa: BLE001 the general way raises it, with the place of the argument

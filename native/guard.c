@@ -766,7 +766,8 @@ int32_t guard_parked_wait(guard_parked *parked, int64_t wait_ns) {
     if (left_ns <= 0) return GUARD_PARKED_LATE;
     if (!wait_while(parked, PARKED_ASKED, left_ns) && errno == EINTR) return GUARD_PARKED_INTERRUPTED;
   }
-  return state_of(parked) == PARKED_DONE ? GUARD_PARKED_DONE : GUARD_PARKED_LEFT;
+  int32_t state = state_of(parked);
+  return state == PARKED_LEFT || state == PARKED_TOLD ? GUARD_PARKED_LEFT : GUARD_PARKED_DONE;
 }
 
 /* Ask the parked thread for a call. */

@@ -176,7 +176,7 @@ GUARD_API void *guard_resource_drop(guard_run *run, void *resource);
  * Neither needs the GIL, except in host functions. The memory of this struct belongs to the caller, is zero at first,
  * and must live until `guard_parked_serve` has returned. There are no parked threads on systems without futexes. */
 typedef struct guard_parked {
-  int32_t state;     /*  0: atomic */
+  int32_t state;     /*  0: atomic. The caller may set it to 0 while no call is open */
   int32_t is_module; /*  4: set by the caller before `guard_parked_call`: whether the function is one of a module */
   void *error;       /*  8: the error of the call that has ended */
   /* Private to the guard. */
@@ -215,7 +215,8 @@ GUARD_API int32_t guard_parked_ask(guard_parked *parked, guard_run *run, void *f
                                    size_t count, void *results, size_t result_count, int64_t wait_ns);
 /* End the wait of `guard_parked_ask`, on the thread of the guest. Does nothing if it has ended. */
 GUARD_API void guard_parked_leave(guard_parked *parked);
-/* Wait again for the end of the call; `wait_ns` is negative for any time. */
+/* Wait again for the end of the call; `wait_ns` is negative for any time. If the caller has set `state` to 0 and no call
+ * was asked for since, this returns GUARD_PARKED_DONE. */
 GUARD_API int32_t guard_parked_wait(guard_parked *parked, int64_t wait_ns);
 /* Give the call up, and return whether it has not ended before. */
 GUARD_API bool guard_parked_give_up(guard_parked *parked);

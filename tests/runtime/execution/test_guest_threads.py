@@ -71,12 +71,24 @@ def test_threads_beyond_those_that_are_kept_take_the_next_jobs(monkeypatch):
 
 def test_a_thread_that_is_chosen_as_it_is_about_to_end_takes_the_job(monkeypatch):
     monkeypatch.setattr(workers, "_LINGER_S", 0.0)
+    told = []
+
+    class Idle(list):
+        """The idle threads, of which one is chosen for a job just before it leaves."""
+
+        def remove(self, thread):
+            if not told:
+                self.clear()
+                thread.start(lambda: told.append("done"))
+            super().remove(thread)
+
     monkeypatch.setattr(workers, "_IDLE", 0)
-    pool, told = GuestThreads(), queue.Queue()
-    for number in range(2_000):
-        pool.run(lambda number=number: told.put(number))
-        assert told.get(timeout=20) == number
-    wait_for(lambda: pool._idle == [])
+    idle = Idle()
+    thread = workers._GuestThread(idle)
+    thread.start(lambda: None)
+    thread.serve()
+    assert told == ["done"]
+    assert idle == []
 
 
 def test_who_lets_a_job_go_ahead_comes_back_when_it_has_begun(monkeypatch):

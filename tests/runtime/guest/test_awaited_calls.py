@@ -5,7 +5,6 @@ way.
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import gc
 import os
 import signal
@@ -22,6 +21,7 @@ from pytest_airssys_wasm import (
     WasmEngine,
     current_execution,
 )
+from pytest_airssys_wasm.runtime.capi.guard import guard
 from pytest_airssys_wasm.runtime.execution.awaiting import loop_turn
 from pytest_airssys_wasm.runtime.execution.awaiting.event_loop import LoopClock
 from pytest_airssys_wasm.runtime.execution.parked_threads import ParkedThread
@@ -246,8 +246,8 @@ def test_an_endless_guest_ends_at_its_deadline(engine, asked):
 
 
 def test_a_coroutine_that_serves_an_import_runs_on_the_loop_of_the_call(engine, asked, monkeypatch):
-    monkeypatch.setattr(awaited_calls, "_MOMENT_NS", HOUR_NS)  # the guest sends the loop back
-    name, loops = contextvars.ContextVar("name"), []
+    monkeypatch.setattr(awaited_calls, "_MOMENT_NS", 30 * 10**9)
+    loops, began = [], time.monotonic()
 
     async def ask(n):
         loops.append(asyncio.get_running_loop())
@@ -258,13 +258,13 @@ def test_a_coroutine_that_serves_an_import_runs_on_the_loop_of_the_call(engine, 
 
     async def calls():
         loops.append(asyncio.get_running_loop())
-        name.set("task")
         return [await instance.call_async("asks", n) for n in range(3)]
 
     with store:
         assert asyncio.run(calls()) == [1, 2, 3]
     assert len({*loops}) == 1
     assert asked == [False, False]
+    assert time.monotonic() - began < 30  # the guest has sent the loop back
 
 
 def test_many_awaited_calls_at_once_end_with_their_own_results(engine):
@@ -367,7 +367,7 @@ def test_a_blocked_guest_is_abandoned_at_its_deadline_and_leaves_nothing(own_eng
         return n
 
     _, instance = open_store(engine, ask, fuel=None, timeout_ms=200)
-    threads = threading.active_count()
+    before = {*threading.enumerate()}
 
     async def calls():
         await instance.call_async("asks", 0)
@@ -377,12 +377,13 @@ def test_a_blocked_guest_is_abandoned_at_its_deadline_and_leaves_nothing(own_eng
         asyncio.run(calls())
     assert is_in.is_set()
     assert len(engine.abandoned_guests) == 1
+    (thread,) = {engine.runs[each.ident].thread for each in threading.enumerate() if each.ident in engine.runs}
     with pytest.raises(StoreUnusable, match="abandoned"):
         instance.asks(0)
     goes_on.set()
     wait_for(lambda: len(engine.abandoned_guests) == 0)
     wait_for(lambda: engine.live_memories == 0)
-    wait_for(lambda: threading.active_count() <= threads + 2)
+    wait_for(lambda: thread not in {each.ident for each in threading.enumerate() if each not in before})
     assert engine.runs == {}
     assert engine.guest_threads.parked._idle == []
     assert asked == [False]
@@ -452,13 +453,45 @@ def test_what_a_signal_handler_raises_while_the_loop_waits_ends_the_guest(own_en
     assert engine.runs == {}
 
 
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("is_awaited", [False, True], ids=["called", "awaited"])
+def test_what_a_signal_handler_raises_beside_the_wait_ends_the_call(own_engine, monkeypatch, when, is_awaited):
+    monkeypatch.setattr(awaited_calls, "_MOMENT_NS", HOUR_NS)
+    engine, name = own_engine, "parked_ask" if is_awaited else "parked_call"
+    store, instance = open_store(engine)
+    wait = getattr(guard(), name)
+
+    def interrupted(*args):
+        if when == "after":
+            wait(*args)
+        raise KeyboardInterrupt
+
+    async def calls():
+        await instance.call_async("asks", 1)
+        await instance.call_async("asks", 1)
+
+    instance.asks(1)
+    asyncio.run(calls())
+    with monkeypatch.context() as patch:
+        patch.setattr(guard(), name, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            asyncio.run(instance.call_async("asks", 2)) if is_awaited else instance.asks(2)
+    assert engine.runs == {}
+    assert store.is_usable
+    assert [instance.asks(n) for n in range(3)] == [1, 2, 3]
+    assert len(engine.guest_threads.parked._idle) == 1
+    store.close()
+
+
 def test_a_call_that_ends_before_its_clock_is_made_is_not_waited_for(engine, monkeypatch):
     monkeypatch.setattr(awaited_calls, "_MOMENT_NS", 0)
-    store, instance = open_store(engine)
+    goes_on = threading.Event()
+    store, instance = open_store(engine, lambda n: n if n == 1 else goes_on.wait(20) and n + 1)
     waited, ask, keep_time = [], ParkedThread.ask, LoopClock.keep_time
 
     def asking(self, run, *args):
         has_ended = ask(self, run, *args)
+        goes_on.set()
         wait_for(lambda: run.finished)
         return has_ended
 
@@ -489,6 +522,7 @@ def test_awaited_calls_keep_no_store_alive(own_engine, moment):
             return [await instance.call_async("asks", n) for n in range(3)]
 
         assert asyncio.run(calls(instance)) == [1, 2, 3]
+        assert [thread._on_end for thread in engine.guest_threads.parked._idle] == [None]
         gone = weakref.ref(store)
         del store, instance
         wait_for(lambda: gone() is None)
@@ -527,6 +561,7 @@ def test_a_forked_process_awaits_calls_on_parked_threads_of_its_own(own_engine):
     assert asyncio.run(calls()) == [1, 2, 3]
     child = os.fork()
     if child == 0:
+        signal.alarm(20)  # ends it if it waits for a thread that it has not got
         os._exit(7 if asyncio.run(calls()) == [1, 2, 3] else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
     assert asyncio.run(calls()) == [1, 2, 3]

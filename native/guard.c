@@ -714,7 +714,16 @@ uint64_t guard_fuel(guard_run *run) {
 
 /* --- parked threads ------------------------------------------------------------------------------------------------ */
 
-enum { PARKED_IDLE = 0, PARKED_ASKED = 1, PARKED_DONE = 2, PARKED_GIVEN_UP = 3, PARKED_CLOSED = 4 };
+/* PARKED_LEFT: the caller of the call does not wait here. PARKED_TOLD: such a call has ended. */
+enum {
+  PARKED_IDLE = 0,
+  PARKED_ASKED = 1,
+  PARKED_DONE = 2,
+  PARKED_GIVEN_UP = 3,
+  PARKED_CLOSED = 4,
+  PARKED_LEFT = 5,
+  PARKED_TOLD = 6
+};
 
 #ifdef __linux__
 /* Wait while the state of a parked thread is `state`. Return false if the time is over or a signal came. */
@@ -733,11 +742,11 @@ static bool change_state(guard_parked *parked, int32_t from, int32_t to) {
 
 static int32_t state_of(guard_parked *parked) { return __atomic_load_n(&parked->state, __ATOMIC_ACQUIRE); }
 
-bool guard_parked_serve(guard_parked *parked) {
+int32_t guard_parked_serve(guard_parked *parked) {
   for (;;) {
     int32_t state = state_of(parked);
-    if (state == PARKED_CLOSED) return false;
-    if (state != PARKED_ASKED) {
+    if (state == PARKED_CLOSED) return GUARD_SERVED_CLOSED;
+    if (state != PARKED_ASKED && state != PARKED_LEFT) {
       wait_while(parked, state, NEVER);
       continue;
     }
@@ -745,7 +754,8 @@ bool guard_parked_serve(guard_parked *parked) {
                       ? guard_module_call(parked->run, parked->function, parked->results, parked->count)
                       : guard_component_call(parked->run, parked->function, parked->arguments, parked->count,
                                              parked->results, parked->result_count);
-    if (!change_state(parked, PARKED_ASKED, PARKED_DONE)) return true;
+    if (change_state(parked, PARKED_ASKED, PARKED_DONE)) continue;
+    return change_state(parked, PARKED_LEFT, PARKED_TOLD) ? GUARD_SERVED_LEFT : GUARD_SERVED_GIVEN_UP;
   }
 }
 
@@ -756,11 +766,13 @@ int32_t guard_parked_wait(guard_parked *parked, int64_t wait_ns) {
     if (left_ns <= 0) return GUARD_PARKED_LATE;
     if (!wait_while(parked, PARKED_ASKED, left_ns) && errno == EINTR) return GUARD_PARKED_INTERRUPTED;
   }
-  return GUARD_PARKED_DONE;
+  int32_t state = state_of(parked);
+  return state == PARKED_LEFT || state == PARKED_TOLD ? GUARD_PARKED_LEFT : GUARD_PARKED_DONE;
 }
 
-int32_t guard_parked_call(guard_parked *parked, guard_run *run, void *function, const void *arguments, size_t count,
-                          void *results, size_t result_count) {
+/* Ask the parked thread for a call. */
+static void ask(guard_parked *parked, guard_run *run, void *function, const void *arguments, size_t count,
+                void *results, size_t result_count) {
   STORE(run->due_ns, NEVER); /* until the run begins */
   parked->run = run;
   parked->function = function;
@@ -768,7 +780,13 @@ int32_t guard_parked_call(guard_parked *parked, guard_run *run, void *function, 
   parked->count = count;
   parked->results = results;
   parked->result_count = result_count;
-  if (!change_state(parked, state_of(parked), PARKED_ASKED)) return GUARD_PARKED_LATE;
+  /* Between two calls, nobody else changes the state. */
+  change_state(parked, state_of(parked), PARKED_ASKED);
+}
+
+int32_t guard_parked_call(guard_parked *parked, guard_run *run, void *function, const void *arguments, size_t count,
+                          void *results, size_t result_count) {
+  ask(parked, run, function, arguments, count, results, result_count);
   int64_t wait_ns = run->timeout_ns;
   for (;;) {
     int32_t ended = guard_parked_wait(parked, wait_ns);
@@ -779,6 +797,16 @@ int32_t guard_parked_call(guard_parked *parked, guard_run *run, void *function, 
     if (wait_ns <= 0) return GUARD_PARKED_LATE;
   }
 }
+
+int32_t guard_parked_ask(guard_parked *parked, guard_run *run, void *function, const void *arguments, size_t count,
+                         void *results, size_t result_count, int64_t wait_ns) {
+  ask(parked, run, function, arguments, count, results, result_count);
+  if (guard_parked_wait(parked, wait_ns) == GUARD_PARKED_DONE) return GUARD_PARKED_DONE;
+  guard_parked_leave(parked);
+  return state_of(parked) == PARKED_DONE ? GUARD_PARKED_DONE : GUARD_PARKED_LEFT;
+}
+
+void guard_parked_leave(guard_parked *parked) { change_state(parked, PARKED_ASKED, PARKED_LEFT); }
 
 bool guard_parked_give_up(guard_parked *parked) { return change_state(parked, PARKED_ASKED, PARKED_GIVEN_UP); }
 

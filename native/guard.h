@@ -25,7 +25,7 @@ extern "C" {
 #define GUARD_API __attribute__((visibility("default")))
 
 /* The version of everything in this file. Python refuses a library of another version. */
-#define GUARD_VERSION 2
+#define GUARD_VERSION 3
 
 /* The reasons for which a run is stopped. The first one counts. */
 enum {
@@ -176,7 +176,7 @@ GUARD_API void *guard_resource_drop(guard_run *run, void *resource);
  * Neither needs the GIL, except in host functions. The memory of this struct belongs to the caller, is zero at first,
  * and must live until `guard_parked_serve` has returned. There are no parked threads on systems without futexes. */
 typedef struct guard_parked {
-  int32_t state;     /*  0: atomic */
+  int32_t state;     /*  0: atomic. The caller may set it to 0 while no call is open */
   int32_t is_module; /*  4: set by the caller before `guard_parked_call`: whether the function is one of a module */
   void *error;       /*  8: the error of the call that has ended */
   /* Private to the guard. */
@@ -192,17 +192,31 @@ typedef struct guard_parked {
 enum {
   GUARD_PARKED_DONE = 0,
   GUARD_PARKED_INTERRUPTED = 1, /* a signal came */
-  GUARD_PARKED_LATE = 2         /* the guest has not returned in time */
+  GUARD_PARKED_LATE = 2,        /* the guest has not returned in time */
+  GUARD_PARKED_LEFT = 3         /* nobody waits here any more: the parked thread tells that the call has ended */
 };
 
-/* Park this thread: make the calls that are asked for here, until the thread is closed, or a call that was given up has
- * returned: then true is returned, and the struct cannot be used any more. */
-GUARD_API bool guard_parked_serve(guard_parked *parked);
+/* The reasons for which `guard_parked_serve` returns. */
+enum {
+  GUARD_SERVED_CLOSED = 0,
+  GUARD_SERVED_GIVEN_UP = 1, /* a call that was given up has returned. The struct cannot be used any more */
+  GUARD_SERVED_LEFT = 2      /* a call has ended for which nobody waits here. The thread may be parked again */
+};
+
+/* Park this thread: make the calls that are asked for here, until one of the reasons above. */
+GUARD_API int32_t guard_parked_serve(guard_parked *parked);
 /* Have the parked thread make the first entry of a run, and wait for its end: to its deadline, or until this thread
  * gets a signal. For modules `results` are the values. */
 GUARD_API int32_t guard_parked_call(guard_parked *parked, guard_run *run, void *function, const void *arguments,
                                     size_t count, void *results, size_t result_count);
-/* Wait again for the end of the call; `wait_ns` is negative for any time. */
+/* Ask for the same, wait for the end for `wait_ns` at most, and then leave the call to the parked thread. Returns
+ * GUARD_PARKED_DONE or GUARD_PARKED_LEFT. */
+GUARD_API int32_t guard_parked_ask(guard_parked *parked, guard_run *run, void *function, const void *arguments,
+                                   size_t count, void *results, size_t result_count, int64_t wait_ns);
+/* End the wait of `guard_parked_ask`, on the thread of the guest. Does nothing if it has ended. */
+GUARD_API void guard_parked_leave(guard_parked *parked);
+/* Wait again for the end of the call; `wait_ns` is negative for any time. If the caller has set `state` to 0 and no call
+ * was asked for since, this returns GUARD_PARKED_DONE. */
 GUARD_API int32_t guard_parked_wait(guard_parked *parked, int64_t wait_ns);
 /* Give the call up, and return whether it has not ended before. */
 GUARD_API bool guard_parked_give_up(guard_parked *parked);

@@ -166,6 +166,9 @@ class WorkerBackend:
         place = handle.raw, [*component.function_names()].index(name)
         return compile_plain_call(name, frames, place, worker, limits, self._grace_s, use, general, settle)
 
+    def awaited_call(self, *_: object) -> None:
+        """Return `None`: the thread of a guest waits for the process."""
+
     def _settle(
         self, worker: WorkerProcess, number: int, end: bytes | BaseException, operation: Operation, run: Run
     ) -> None:

@@ -826,11 +826,14 @@ typedef struct parked_thread {
   job job;
   pthread_t thread;
   bool was_given_up;
+  atomic_int told; /* the calls whose end the thread has told */
 } parked_thread;
 
 static void serve_parked(void *data) {
   parked_thread *one = data;
-  one->was_given_up = guard_parked_serve(&one->place);
+  int32_t reason;
+  while ((reason = guard_parked_serve(&one->place)) == GUARD_SERVED_LEFT) one->told++;
+  one->was_given_up = reason == GUARD_SERVED_GIVEN_UP;
 }
 
 static parked_thread *open_parked(void) {
@@ -978,6 +981,132 @@ TEST(a_signal_ends_the_wait_of_a_caller_and_not_the_call) {
   delete_engine(engine);
 }
 
+/* Wait until the test has seen that the call was left, or for ten seconds. */
+static void *wait_for_release(store *one, const guest *self, void *values, size_t count) {
+  (void)one, (void)values, (void)count;
+  atomic_bool *is_released = self->pointer;
+  int64_t until = clock_ns() + 10000 * MS;
+  while (!*is_released && clock_ns() < until) sleep_ns(MS / 10);
+  return NULL;
+}
+
+static int32_t ask_at(parked_thread *one, guard_run *run, const guest *other, int64_t wait_ns) {
+  return guard_parked_ask(&one->place, run, value_of(other), NULL, 0, NULL, 0, wait_ns);
+}
+
+static void wait_for_told(parked_thread *one, int count) {
+  int64_t until = clock_ns() + 10000 * MS;
+  while (one->told < count) {
+    CHECK(clock_ns() < until);
+    sleep_ns(MS / 10);
+  }
+}
+
+TEST(a_call_that_ends_within_the_wait_is_told_to_its_caller) {
+  engine *engine = usual_engine();
+  guard_run *run = open_store(engine);
+  parked_thread *parked = open_parked();
+  guest burns = {.run = burn_amount, .amount = 30};
+  for (int i = 0; i < 200; i++) {
+    prepare(run, 3600 * 1000 * MS);
+    CHECK(ask_at(parked, run, &burns, 3600 * 1000 * MS) == GUARD_PARKED_DONE && !parked->place.error);
+    CHECK(guard_parked_wait(&parked->place, -1) == GUARD_PARKED_DONE);
+    CHECK(run->fuel_left == 970 && run->entries == 1);
+  }
+  CHECK(!close_parked(parked));
+  close_store(run);
+  delete_engine(engine);
+}
+
+TEST(a_call_that_takes_longer_than_the_wait_is_left_to_its_thread_which_tells_its_end) {
+  engine *engine = usual_engine();
+  guard_run *run = open_store(engine);
+  parked_thread *parked = open_parked();
+  atomic_bool is_released = false;
+  guest waits = {.run = wait_for_release, .pointer = &is_released}, burns = {.run = burn_amount, .amount = 30};
+  for (int i = 0; i < 4; i++) {
+    is_released = false;
+    prepare(run, -1);
+    CHECK(ask_at(parked, run, &waits, i * MS) == GUARD_PARKED_LEFT);
+    CHECK(guard_parked_wait(&parked->place, -1) == GUARD_PARKED_LEFT); /* at once */
+    is_released = true;
+    wait_for_told(parked, i + 1);
+    CHECK(!parked->place.error && run->finished_ns && run->stop == GUARD_RUNNING);
+    CHECK(guard_parked_wait(&parked->place, -1) == GUARD_PARKED_LEFT);
+    CHECK(!guard_parked_give_up(&parked->place));
+  }
+  /* The same thread takes calls of callers that wait. */
+  prepare(run, -1);
+  CHECK(call_at(parked, run, &burns) == GUARD_PARKED_DONE && parked->told == 4);
+  CHECK(!close_parked(parked));
+  close_store(run);
+  delete_engine(engine);
+}
+
+TEST(short_calls_that_nobody_waits_for_are_told_too) {
+  engine *engine = usual_engine();
+  guard_run *run = open_store(engine);
+  parked_thread *parked = open_parked();
+  guest burns = {.run = burn_amount, .amount = 30};
+  for (int i = 0, told = 0; i < 500; i++) {
+    prepare(run, -1);
+    if (ask_at(parked, run, &burns, 0) == GUARD_PARKED_LEFT) wait_for_told(parked, ++told);
+    CHECK(parked->told == told && run->finished_ns && run->fuel_left == 970);
+  }
+  CHECK(!close_parked(parked));
+  close_store(run);
+  delete_engine(engine);
+}
+
+static void *send_caller_away(store *one, const guest *self, void *values, size_t count) {
+  (void)one, (void)values, (void)count;
+  parked_thread *parked = self->pointer;
+  guard_parked_leave(&parked->place);
+  guard_parked_leave(&parked->place); /* does nothing */
+  sleep_ns(self->amount);
+  return NULL;
+}
+
+TEST(a_host_function_can_send_the_caller_away) {
+  engine *engine = usual_engine();
+  guard_run *run = open_store(engine);
+  parked_thread *parked = open_parked();
+  guest leaves = {.run = send_caller_away, .amount = 20 * MS, .pointer = parked};
+  prepare(run, -1);
+  CHECK(ask_at(parked, run, &leaves, 3600 * 1000 * MS) == GUARD_PARKED_LEFT);
+  wait_for_told(parked, 1);
+  prepare(run, -1);
+  leaves.amount = 0; /* the guest may have returned before the caller is awake */
+  CHECK(ask_at(parked, run, &leaves, 3600 * 1000 * MS) == GUARD_PARKED_LEFT);
+  wait_for_told(parked, 2);
+  CHECK(!close_parked(parked));
+  close_store(run);
+  delete_engine(engine);
+}
+
+TEST(a_signal_leaves_a_call_that_was_asked_for_to_its_thread) {
+  engine *engine = usual_engine();
+  guard_run *run = open_store(engine);
+  parked_thread *parked = open_parked();
+  atomic_bool is_released = false;
+  guest waits = {.run = wait_for_release, .pointer = &is_released};
+  struct sigaction noting = {.sa_handler = note_signal}, before;
+  CHECK(!sigaction(SIGUSR1, &noting, &before));
+  pthread_t caller = pthread_self();
+  job sends = {send_signals, &caller};
+  pthread_t sender = start(&sends, 0);
+  prepare(run, -1);
+  CHECK(ask_at(parked, run, &waits, 3600 * 1000 * MS) == GUARD_PARKED_LEFT);
+  is_released = true;
+  wait_for_told(parked, 1);
+  CHECK(run->stop == GUARD_RUNNING);
+  pthread_join(sender, NULL);
+  CHECK(!sigaction(SIGUSR1, &before, NULL));
+  CHECK(!close_parked(parked));
+  close_store(run);
+  delete_engine(engine);
+}
+
 /* --- the program --------------------------------------------------------------------------------------------------- */
 
 #define NAMED(test) {#test, test}
@@ -1029,6 +1158,11 @@ static const struct {
     NAMED(a_caller_waits_for_a_blocked_guest_to_the_deadline_and_as_long_as_it_then_likes),
     NAMED(a_parked_thread_ends_when_a_guest_that_was_given_up_returns),
     NAMED(a_signal_ends_the_wait_of_a_caller_and_not_the_call),
+    NAMED(a_call_that_ends_within_the_wait_is_told_to_its_caller),
+    NAMED(a_call_that_takes_longer_than_the_wait_is_left_to_its_thread_which_tells_its_end),
+    NAMED(short_calls_that_nobody_waits_for_are_told_too),
+    NAMED(a_host_function_can_send_the_caller_away),
+    NAMED(a_signal_leaves_a_call_that_was_asked_for_to_its_thread),
 };
 
 int main(int count, char **arguments) {

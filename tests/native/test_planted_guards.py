@@ -108,6 +108,32 @@ DEFECTS = {
         "return change_state(parked, state_of(parked), PARKED_GIVEN_UP);",
         "a_caller_waits_for_a_blocked_guest_to_the_deadline_and_as_long_as_it_then_likes",
     ),
+    "a-call-that-ends-late-is-not-left-to-its-thread": (
+        "  guard_parked_leave(parked);\n  return state_of",
+        "  return state_of",
+        "a_call_that_takes_longer_than_the_wait_is_left_to_its_thread_which_tells_its_end",
+    ),
+    "the-end-of-a-call-is-not-told": (
+        "return change_state(parked, PARKED_LEFT, PARKED_TOLD) ? GUARD_SERVED_LEFT : GUARD_SERVED_GIVEN_UP;",
+        "if (!change_state(parked, PARKED_LEFT, PARKED_TOLD)) return GUARD_SERVED_GIVEN_UP;",
+        "a_call_that_takes_longer_than_the_wait_is_left_to_its_thread_which_tells_its_end",
+    ),
+    "a-call-whose-caller-has-gone-before-it-begins-is-not-made": (
+        "if (state != PARKED_ASKED && state != PARKED_LEFT) {",
+        "if (state != PARKED_ASKED) {",
+        "short_calls_that_nobody_waits_for_are_told_too",
+    ),
+    "a-caller-is-not-sent-away": (
+        "void guard_parked_leave(guard_parked *parked) { change_state(parked, PARKED_ASKED, PARKED_LEFT); }",
+        "void guard_parked_leave(guard_parked *parked) {\n"
+        "  if (current != parked->run) change_state(parked, PARKED_ASKED, PARKED_LEFT);\n}",
+        "a_host_function_can_send_the_caller_away",
+    ),
+    "a-signal-does-not-end-the-wait-of-a-caller-that-will-leave": (
+        "if (guard_parked_wait(parked, wait_ns) == GUARD_PARKED_DONE) return GUARD_PARKED_DONE;",
+        "while (guard_parked_wait(parked, wait_ns) == GUARD_PARKED_INTERRUPTED) continue;",
+        "a_signal_leaves_a_call_that_was_asked_for_to_its_thread",
+    ),
 }
 FOUND_BY_SANITIZERS = {
     "the-stop-is-not-atomic": (

@@ -23,7 +23,7 @@ from pytest_airssys_wasm.runtime.errors import NOTHING, UnfitHost
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_VERSION = 2
+_VERSION = 3
 STACK_BYTES = 2**20
 """The bytes of stack that a thread must have left to enter a guest: wasmtime's limit of 512 KiB, and room for Python's
 frames in host functions and signal handlers.
@@ -35,6 +35,11 @@ NO_STACK, NO_THREAD = 1, 2
 """The reasons for which an entry did not take place: the thread has too little stack left for a guest; the thread that
 keeps deadlines cannot be started.
 """
+
+PARKED_DONE, PARKED_LEFT = 0, 3
+"""The ends of a wait on a parked thread: the call has ended; nobody waits there any more, and the thread will tell."""
+SERVED_CLOSED = 0
+"""The reason for which a thread is no longer parked if it was closed; otherwise it has to tell the end of a call."""
 
 HAS_PARKED_THREADS = sys.platform == "linux"
 """Whether the guard can have other threads call guests, for which it needs futexes."""
@@ -123,6 +128,8 @@ class GuardRun(ctypes.Structure):
 class GuardParkedThread(ctypes.Structure):
     """The place where a thread that waits for calls is asked to make them: `guard_parked` in `native/guard.h`."""
 
+    state: int
+    """The state of the thread. Between two calls it may be set to 0: no call was asked for."""
     is_module: int
     """Whether the function of the next call is one of a module."""
     error: int | None
@@ -193,8 +200,10 @@ class Guard:
         self.fuel = short("fuel", c_uint64, pointer)
         self.has_stack = short("has_stack", c_bool)
         if HAS_PARKED_THREADS:
-            self.parked_serve = long("parked_serve", c_bool, pointer)
+            self.parked_serve = long("parked_serve", c_int32, pointer)
             self.parked_call = long("parked_call", c_int32, *[pointer] * 4, c_size_t, pointer, c_size_t)
+            self.parked_ask = long("parked_ask", c_int32, *[pointer] * 4, c_size_t, pointer, c_size_t, c_int64)
+            self.parked_leave = short("parked_leave", None, pointer)
             self.parked_wait = long("parked_wait", c_int32, pointer, c_int64)
             self.parked_give_up = short("parked_give_up", c_bool, pointer)
             self.parked_close = short("parked_close", None, pointer)

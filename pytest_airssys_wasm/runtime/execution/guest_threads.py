@@ -24,7 +24,12 @@ _STACK_BYTES = 8 * 2**20
 """The size of the stack in bytes: enough for wasmtime's `max_wasm_stack` and Python's own frames."""
 
 _IDLE = 8
-"""The maximum number of idle threads that are kept. Further threads end after their job."""
+"""The maximum number of idle threads that are kept."""
+
+_LINGER_S = 1.0
+"""The time in seconds for which further threads wait for a job before they end. A thousand threads that are started for
+a thousand guests at once cost more than all else about these guests.
+"""
 
 _WAKE_UP_S = 0.0001
 """The maximum time in seconds to wait for a thread to wake up. It is sufficient if a core is free, and negligible if
@@ -48,20 +53,28 @@ class _GuestThread:
         self._wake.release()
 
     def serve(self) -> None:
-        is_needed = True
-        while is_needed:
-            self._wake.acquire()
+        is_kept = True
+        while self._is_woken(is_kept):
             job, self._job = self._job, None
             if job is None:
                 return
             farewell = job()
             del job  # a waiting thread must not keep the last store alive
-            is_needed = len(self._idle) < _IDLE
-            if is_needed:
-                self._idle.append(self)
+            is_kept = len(self._idle) < _IDLE
+            self._idle.append(self)
             if farewell is not None:
                 farewell()
             del farewell
+
+    def _is_woken(self, is_kept: bool) -> bool:
+        """Wait for a job, and return False if the thread is to end without any."""
+        if self._wake.acquire(timeout=-1 if is_kept else _LINGER_S):
+            return True
+        try:
+            self._idle.remove(self)
+        except ValueError:  # it was chosen for a job at this moment
+            return self._wake.acquire()
+        return False
 
 
 class GuestThreads:

@@ -1,7 +1,8 @@
 """The parked threads of an engine: guest threads that wait in the native guard, and make calls without the GIL.
 
-A call of a guest that may be blocked, for example in a host function, is made on a parked thread if everything about
-it was prepared before. The caller waits in the guard, too, so that neither thread waits for the GIL of the other.
+A call of a guest that may be blocked, for example in a host function, or that is awaited, is made on a parked thread if
+everything about it was prepared before. The caller waits in the guard, too, so that neither thread waits for the GIL of
+the other. The thread of an event loop waits there only for a moment, and then for the waker of its loop.
 """
 
 from __future__ import annotations
@@ -13,13 +14,23 @@ from typing import TYPE_CHECKING
 from pytest_airssys_wasm.runtime.base.originals import allocate_lock, get_ident, start_thread, system
 from pytest_airssys_wasm.runtime.budget.machine import naming_lacks
 from pytest_airssys_wasm.runtime.capi import abi
-from pytest_airssys_wasm.runtime.capi.guard import GuardParkedThread, guard
-from pytest_airssys_wasm.runtime.execution.clock import cancel, keep_time
+from pytest_airssys_wasm.runtime.capi.guard import (
+    PARKED_DONE,
+    PARKED_LEFT,
+    SERVED_CLOSED,
+    GuardParkedThread,
+    guard,
+)
+from pytest_airssys_wasm.runtime.execution.clock import cancel, keep_time, wait_done
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TypeAlias
 
     from pytest_airssys_wasm.runtime.execution.run import Run
+
+    Entry: TypeAlias = tuple[int, int, int, int, int, int]
+    """The arguments of `guard_parked_call`, of which the fifth is the address of the results."""
 
 _STACK_BYTES = 8 * 2**20
 """The size of the stack in bytes: enough for wasmtime's `max_wasm_stack` and Python's frames in host functions."""
@@ -30,13 +41,14 @@ _IDLE = 8
 class ParkedThread:
     """A thread that makes calls, and the place where one caller at a time asks for them."""
 
-    __slots__ = ("_address", "_guard", "_on_return", "_shared", "identity", "is_given_up")
+    __slots__ = ("_address", "_guard", "_leave", "_on_end", "_shared", "identity", "is_given_up")
 
     def __init__(self) -> None:
         self._guard = guard()
         self._shared = GuardParkedThread()
         self._address = addressof(self._shared)
-        self._on_return: Callable[[int | None], object] | None = None
+        self._on_end: Callable[[int | None], bool] | None = None
+        self._leave = partial(self._guard.parked_leave, self._address)
         self.identity = 0
         """The identity of the thread."""
         self.is_given_up = False
@@ -47,8 +59,9 @@ class ParkedThread:
         def serve() -> None:
             self.identity = get_ident()
             is_ready.release()
-            if self._guard.parked_serve(self._address):
-                self._return()
+            while self._guard.parked_serve(self._address) != SERVED_CLOSED:
+                if not self._tell_end():
+                    return
 
         with naming_lacks():
             start_thread(serve, "airssys-wasm-guest", _STACK_BYTES)
@@ -59,18 +72,15 @@ class ParkedThread:
         run: Run,
         runs: dict[int, Run],
         on_return: Callable[[Run, int, int | None], object],
-        entry: tuple[int, int, int, int, int, int],
+        entry: Entry,
         is_module: bool,
     ) -> int | None:
         """Make a call, and return its error. If the guest is blocked at its deadline, `run` is abandoned.
 
-        `entry` is the arguments of `guard_parked_call`. Raises what a signal handler raises. `on_return` is called with
-        the run, the address of the results and the error when an abandoned guest has returned, on its thread.
+        Raises what a signal handler raises. `on_return` is called with the run, the address of the results and the
+        error when an abandoned guest has returned, on its thread.
         """
-        run.thread = self.identity
-        runs[self.identity] = run
-        shared = self._shared
-        shared.is_module, shared.error = is_module, None
+        shared = self._prepare(run, runs, is_module)
         try:
             if self._guard.parked_call(self._address, *entry):
                 keep_time(run, run.limits.timeout_ms, _nothing, self._wait)
@@ -89,33 +99,84 @@ class ParkedThread:
                 self._give_up(runs, partial(on_return, run, entry[4]))
         return shared.error
 
+    def ask(
+        self,
+        run: Run,
+        runs: dict[int, Run],
+        on_end: Callable[[Run, int, int | None], bool],
+        entry: Entry,
+        is_module: bool,
+        wait_ns: int,
+    ) -> bool:
+        """Make a call, wait for its end for `wait_ns` nanoseconds, and return whether it has ended.
+
+        If it has, its error is `error`. Otherwise `on_end` is called with the run, the address of the results and the
+        error when it has, on the thread of the guest. It finishes the run, and returns False if the run was abandoned.
+        Then the thread ends. Raises what a signal handler raises.
+        """
+        shared = self._prepare(run, runs, is_module)
+        run.leave_caller = self._leave
+        self._on_end = partial(on_end, run, entry[4])
+        try:
+            if self._guard.parked_ask(self._address, *entry, wait_ns) == PARKED_LEFT:
+                return False
+            run.finish()
+        except BaseException:
+            if not (run.finished or run.abandoned):
+                cancel(run, _nothing, wait=self._wait)
+            if run.finished and shared.error:
+                abi.error_delete(shared.error)
+            raise
+        finally:
+            if run.finished:
+                self._on_end = None
+                runs.pop(self.identity, None)
+        return True
+
+    @property
+    def error(self) -> int | None:
+        """The address of the error of the call that has ended; `None` if it has returned."""
+        return self._shared.error
+
     def close(self) -> None:
         """End the thread. No call may be open."""
         self._guard.parked_close(self._address)
 
     def _wait(self, run: Run, timeout_s: float | None) -> bool:
         """Wait until the call has ended, and return whether it has."""
-        if self._guard.parked_wait(self._address, -1 if timeout_s is None else int(max(0.0, timeout_s) * 1e9)):
-            return False
-        run.finish()
-        return True
+        end = self._guard.parked_wait(self._address, -1 if timeout_s is None else int(max(0.0, timeout_s) * 1e9))
+        if end == PARKED_LEFT:
+            return wait_done(run, timeout_s)
+        if end == PARKED_DONE:
+            run.finish()
+        return run.finished
+
+    def _prepare(self, run: Run, runs: dict[int, Run], is_module: bool) -> GuardParkedThread:
+        run.thread = self.identity
+        runs[self.identity] = run
+        shared = self._shared
+        shared.state, shared.is_module, shared.error = 0, is_module, None
+        return shared
 
     def _give_up(self, runs: dict[int, Run], on_return: Callable[[int | None], object]) -> None:
         """Leave an abandoned call to the thread."""
 
-        def returned(error: int | None) -> None:
+        def returned(error: int | None) -> bool:
             del runs[self.identity]
             on_return(error)
+            return False
 
-        self._on_return = returned
+        self._on_end = returned
         self.is_given_up = self._guard.parked_give_up(self._address)
         if not self.is_given_up:
-            self._return()  # the guest has returned in the meantime
+            self._tell_end()  # the guest has returned in the meantime
 
-    def _return(self) -> None:
-        on_return, self._on_return = self._on_return, None
-        assert on_return is not None
-        on_return(self._shared.error)
+    def _tell_end(self) -> bool:
+        """Tell that a call has ended for which nobody waits in the guard, and return whether another may follow."""
+        on_end, self._on_end = self._on_end, None
+        error, self._shared.error = self._shared.error, None
+        assert on_end is not None
+        return on_end(error)
 
 
 class ParkedThreads:

@@ -20,7 +20,7 @@ from pytest_airssys_wasm.runtime.convert.transfer import Transfer
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
     from pytest_airssys_wasm.runtime.capi.failures import Failure
@@ -88,10 +88,12 @@ class Run:
         "in_host",
         "is_direct",
         "is_in_process",
+        "leave_caller",
         "limits",
         "loop",
         "may_block",
         "must_return",
+        "new_host_coroutine",
         "stop_host",
         "thread",
         "transfer",
@@ -128,6 +130,10 @@ class Run:
         """Whether wasmtime itself may block the guest, in functions of WASI."""
         self.loop: asyncio.AbstractEventLoop | None = None
         """The event loop of the coroutine that waits for the run; `None` if there is none."""
+        self.new_host_coroutine: Callable[[Coroutine[Any, Any, Any]], Any] | None = None
+        """The function that makes a `HostCoroutine` of that loop."""
+        self.leave_caller: Callable[[], object] | None = None
+        """The function that sends the thread of the event loop back to its loop, if it may be waiting for the guest."""
         self.stop_host: Callable[[], object] | None = None
         """The function that cancels the coroutine that serves an import; `None` if no such coroutine is running."""
         self.exit_status: int | None = None

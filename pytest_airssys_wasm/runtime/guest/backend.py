@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 from pytest_airssys_wasm.runtime.compile.compiler import IsolatedCompiler
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from pytest_airssys_wasm.runtime.base.probes import ProbeFile
     from pytest_airssys_wasm.runtime.base.usage import Usage
     from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
     from pytest_airssys_wasm.runtime.capi.guard import GuardRun
+    from pytest_airssys_wasm.runtime.execution.awaiting.event_loop import OnLoop
     from pytest_airssys_wasm.runtime.execution.guest_threads import Job
     from pytest_airssys_wasm.runtime.execution.open_files import OpenFiles
     from pytest_airssys_wasm.runtime.execution.output import CapturedOutput
@@ -77,6 +78,19 @@ class Backend(Protocol):
         self, handle: InstanceHandle, name: str, use: DirectUse, general: Callable[..., Any]
     ) -> Callable[..., Any] | None:
         """Return a function that calls an export directly, or `general`; `None` if that is not possible."""
+
+    def awaited_call(
+        self,
+        handle: InstanceHandle,
+        name: str,
+        use: DirectUse,
+        on_this_loop: Callable[[], OnLoop],
+        general: Callable[..., Awaitable[Any]],
+    ) -> Callable[..., Awaitable[Any]] | None:
+        """Return a coroutine function that calls an export faster than `general`; `None` if that is not possible.
+
+        `on_this_loop` returns the part of the store that belongs to the running event loop.
+        """
 
     def stop(self) -> None:
         """Make the guests check `run.stop`. This method is called repeatedly until the guest ends."""

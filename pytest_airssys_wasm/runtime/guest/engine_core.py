@@ -11,7 +11,7 @@ from pytest_airssys_wasm.runtime.capi.callbacks import Callbacks
 from pytest_airssys_wasm.runtime.capi.stores import Memories, address
 from pytest_airssys_wasm.runtime.compile.wasmtime_config import new_config
 from pytest_airssys_wasm.runtime.execution.abandoned_guests import AbandonedGuests
-from pytest_airssys_wasm.runtime.execution.awaiting.loop_waker import LoopWakers
+from pytest_airssys_wasm.runtime.execution.awaiting.loop_waker import loop_wakers
 from pytest_airssys_wasm.runtime.execution.guest_threads import GuestThreads
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class EngineCore:
         """The current run of each guest thread, by thread identifier."""
         self.guest_threads = GuestThreads()
         self.abandoned_guests = AbandonedGuests()
-        self.wakers = LoopWakers()
+        self.wakers = loop_wakers()
         self.callbacks = Callbacks()
         config = new_config()
         self._memories = self._new_memories(address(config))

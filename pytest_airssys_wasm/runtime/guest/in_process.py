@@ -21,6 +21,7 @@ from pytest_airssys_wasm.runtime.execution.output import CapturedOutput
 from pytest_airssys_wasm.runtime.execution.run import GuestFailed
 from pytest_airssys_wasm.runtime.execution.verdict import judge, measure
 from pytest_airssys_wasm.runtime.guest import component_calls, module_calls
+from pytest_airssys_wasm.runtime.guest.awaited_calls import compile_awaited_call
 from pytest_airssys_wasm.runtime.guest.core_module import CoreModule
 from pytest_airssys_wasm.runtime.guest.direct_calls import (
     MOST_ARGUMENT_BYTES,
@@ -40,9 +41,10 @@ from pytest_airssys_wasm.runtime.guest.store_context import StoreContext, wasi_c
 from pytest_airssys_wasm.runtime.guest.wit_component import WitComponent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from pytest_airssys_wasm.runtime.base.usage import Usage
+    from pytest_airssys_wasm.runtime.execution.awaiting.event_loop import OnLoop
     from pytest_airssys_wasm.runtime.execution.guest_threads import Job
     from pytest_airssys_wasm.runtime.execution.run import Run
     from pytest_airssys_wasm.runtime.guest.backend import StoreSettings
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.guest.direct_calls import Call, DirectUse
     from pytest_airssys_wasm.runtime.guest.engine_core import EngineCore
     from pytest_airssys_wasm.runtime.guest.operations import Operation, PreparedCall, Runner
+    from pytest_airssys_wasm.runtime.guest.parked_calls import ParkedFunction
 
 T = TypeVar("T")
 
@@ -123,14 +126,26 @@ class InProcessBackend:
                 return compile_component_call(name, export, function, use, general)
         return None
 
+    def awaited_call(
+        self,
+        handle: InstanceHandle,
+        name: str,
+        use: DirectUse,
+        on_this_loop: Callable[[], OnLoop],
+        general: Callable[..., Awaitable[Any]],
+    ) -> Callable[..., Awaitable[Any]] | None:
+        if name not in handle.functions or self.context.wasi is not None or not may_use_parked_thread(self._limits):
+            return None
+        found = _parked_function(handle.component, name)
+        if found is None:
+            return None
+        engine, function, use = self.context.engine, handle.functions[name], replace(use, raw=self.raw)
+        return compile_awaited_call(
+            name, found, function, engine, self._limits, self.running, use, on_this_loop, general
+        )
+
     def _parked_call(self, handle: InstanceHandle, name: str, use: DirectUse, general: Call) -> Call | None:
-        component, found = handle.component, None
-        export = component.check_call(name, len(component.parameter_types(name)))
-        match component:
-            case CoreModule():
-                found = module_function(export)
-            case WitComponent() if not component.uses_resources and not _COMMAND.fullmatch(name):
-                found = component_function(export)
+        found = _parked_function(handle.component, name)
         if found is None:
             return None
         engine, function = self.context.engine, handle.functions[name]
@@ -202,6 +217,17 @@ class InProcessBackend:
             return Instantiated(handle, call(handle, run, linker))
 
         return enter
+
+
+def _parked_function(component: Component, name: str) -> ParkedFunction | None:
+    """Return an export as it is called on a parked thread; `None` if that is not possible."""
+    export = component.check_call(name, len(component.parameter_types(name)))
+    match component:
+        case CoreModule():
+            return module_function(export)
+        case WitComponent() if not component.uses_resources and not _COMMAND.fullmatch(name):
+            return component_function(export)
+    return None
 
 
 def _refuse_instance(needed_bytes: int, _run: Run) -> Instantiated:

@@ -12,7 +12,7 @@ from pytest_airssys_wasm.runtime.guest.resource_class import ResourceClass
 from pytest_airssys_wasm.runtime.wit.world import full_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from types import TracebackType
 
     from typing_extensions import Self
@@ -136,7 +136,7 @@ class Interface:
 class Function:
     """An exported function, which can be called. pytest shows its `repr` in failing assertions."""
 
-    __slots__ = ("_call", "_handle", "_name", "_store")
+    __slots__ = ("_await", "_call", "_handle", "_name", "_store")
 
     # It knows the store and not the instance, which keeps it: so they are freed as soon as nobody uses them.
     def __init__(self, store: Runner, handle: InstanceHandle, name: str) -> None:
@@ -144,6 +144,7 @@ class Function:
         self._handle = handle
         self._name = name
         self._call: Callable[..., Any] | None = None
+        self._await: Callable[..., Awaitable[Any]] | None = None
 
     def __call__(self, /, *args: Any, **named: Any) -> Any:
         """Call the function; the same as `Instance.call`."""
@@ -161,7 +162,12 @@ class Function:
         """Call the function without blocking the running event loop; the same as `Instance.call_async`."""
         if named:
             args = in_order(self._handle.component, self._name, args, named)
-        return await self._store.run_async(CallExport(self._handle, self._name, args))
+        if self._await is not None:
+            return await self._await(*args)
+        general = partial(_call_async, self._store, self._handle, self._name)
+        value = await general(*args)
+        self._await = self._store.awaited_call(self._handle, self._name, general) or general
+        return value
 
     def __repr__(self) -> str:
         return f"<{self._name} of {self._handle.component!r}>"
@@ -169,6 +175,10 @@ class Function:
 
 def _call(store: Runner, handle: InstanceHandle, name: str, *args: Any) -> Any:
     return store.run(CallExport(handle, name, args))
+
+
+async def _call_async(store: Runner, handle: InstanceHandle, name: str, *args: Any) -> Any:
+    return await store.run_async(CallExport(handle, name, args))
 
 
 def _attribute(instance: Instance, interface: str, attribute: str) -> Function | ResourceClass:

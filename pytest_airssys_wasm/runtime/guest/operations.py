@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from pytest_airssys_wasm.runtime.base.printable import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from pytest_airssys_wasm.runtime.base.usage import Usage
     from pytest_airssys_wasm.runtime.execution.run import Run
@@ -124,6 +124,11 @@ class Runner(Protocol):
 
     def direct_call(self, handle: InstanceHandle, name: str, general: Callable[..., Any]) -> Callable[..., Any] | None:
         """Return a function that calls an export that was called before, or `general`; `None` if there is none."""
+
+    def awaited_call(
+        self, handle: InstanceHandle, name: str, general: Callable[..., Awaitable[Any]]
+    ) -> Callable[..., Awaitable[Any]] | None:
+        """Return a coroutine function that calls an export that was called before; `None` if only `general` can."""
 
     def run(self, operation: Operation) -> Any:
         """Run an operation as one execution, and return its result or raise the error with which it ended."""

@@ -129,21 +129,12 @@ def compile_parked_call(
     general: Call,
 ) -> Call:
     """Return the function that calls an export on a parked thread of the engine."""
-    raw, claims, is_watched, note, ended, interrupted = (
-        *(use.raw, use.claims, use.is_watched, use.note),
-        *(use.ended, use.interrupted),
-    )
+    raw, claims, is_watched, ended, interrupted = use.raw, use.claims, use.is_watched, use.ended, use.interrupted
     parked, runs, account, meter = engine.guest_threads.parked, engine.runs, raw.run, raw.fuel_left
-    count, lower, lift, is_module, owns_results = (
-        *(found.count, found.lower, found.lift),
-        *(found.is_module, found.owns_results),
-    )
+    count, lower, is_module = found.count, found.lower, found.is_module
     at, function_at, (argument_count, result_count) = raw.address, addressof(function), found.counts
-
-    leave = partial(_leave, raw, engine, owns_results, (function, found))
-
-    def is_late() -> bool:
-        return bool(account.stop) or monotonic_ns() >= account.due_ns
+    take = compile_taking(found, use, running)
+    leave = partial(_leave, raw, engine, found.owns_results, (function, found))
 
     def call(*args: Any) -> Any:
         if is_watched() or len(args) != count:
@@ -170,25 +161,8 @@ def compile_parked_call(
                         raise
                     finally:
                         parked.put_back(thread)
-                    figures, failed, after_ns = READ_FIGURES(account), None, 0
-                    if not error and not figures[0]:
-                        running.clear()
-                        began_ns = monotonic_ns()
-                        transfer.stop_at(is_late)
-                        try:
-                            value = lift(results, transfer)
-                        except Exception as raised:  # noqa: BLE001 judged with all other errors
-                            failed = raised
-                        finally:
-                            if owns_results:
-                                vals.val_delete(results)
-                        after_ns = monotonic_ns() - began_ns
-                        if failed is None and figures[4] + after_ns < account.due_ns:
-                            note(
-                                (figures, transfer.moved_bytes, after_ns, run.host_calls, run.host_s, tuple(run.denied))
-                            )
-                            return value
-                    _store_failure(run, error, failed, after_ns)
+                    if take(run, results, error):
+                        return run.value
                     finished = ended(name, args, run)
         finally:
             if claim in claims:
@@ -196,6 +170,40 @@ def compile_parked_call(
         return general(*args) if finished is None else finished()
 
     return call
+
+
+def compile_taking(found: ParkedFunction, use: DirectUse, running: list[Run]) -> Callable[[Run, int, int | None], bool]:
+    """Return the function that stores in a run what its call has returned, and notes what it has cost.
+
+    That function takes the run, the address of the results, and the error. If the call has failed, it returns False,
+    and the run holds how.
+    """
+    account, note, lift, owns_results = use.raw.run, use.note, found.lift, found.owns_results
+
+    def is_late() -> bool:
+        return bool(account.stop) or monotonic_ns() >= account.due_ns
+
+    def take(run: Run, results: int, error: int | None) -> bool:
+        figures, failed, after_ns, transfer = READ_FIGURES(account), None, 0, run.transfer
+        if not error and not figures[0]:
+            running.clear()
+            began_ns = monotonic_ns()
+            transfer.stop_at(is_late)
+            try:
+                run.value = lift(results, transfer)
+            except Exception as raised:  # noqa: BLE001 judged with all other errors
+                failed = raised
+            finally:
+                if owns_results:
+                    vals.val_delete(results)
+            after_ns = monotonic_ns() - began_ns
+            if failed is None and figures[4] + after_ns < account.due_ns:
+                note((figures, transfer.moved_bytes, after_ns, run.host_calls, run.host_s, tuple(run.denied)))
+                return True
+        _store_failure(run, error, failed, after_ns)
+        return False
+
+    return take
 
 
 def _store_failure(run: Run, error: int | None, failed: Exception | None, after_ns: int) -> None:

@@ -29,7 +29,7 @@ from pytest_airssys_wasm.runtime.base.values import Err, Ok, Record, Variant
 from pytest_airssys_wasm.runtime.budget.limits import parse_size
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 from pytest_airssys_wasm.runtime.execution.awaiting.event_loop import off_the_loop
-from pytest_airssys_wasm.runtime.execution.awaiting.loop_waker import LoopWakers
+from pytest_airssys_wasm.runtime.execution.awaiting.loop_waker import LoopWakers, loop_wakers
 from pytest_airssys_wasm.runtime.execution.host_call_context import current_execution
 from pytest_airssys_wasm.runtime.host.functions import serves_only
 from pytest_airssys_wasm.runtime.wit.types import FunctionType, ListType, Primitive, RecordType, ResultType, VariantType
@@ -174,7 +174,7 @@ class ReferenceFunctions:
 
     @cached_property
     def _wakers(self) -> LoopWakers:
-        return LoopWakers()
+        return loop_wakers()
 
     @cached_property
     def _certificates(self) -> ssl.SSLContext:

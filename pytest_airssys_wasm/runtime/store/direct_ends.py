@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.runtime.capi.guard import has_raised, restore_exception
 from pytest_airssys_wasm.runtime.execution.run import Run, Stop, failed_run
+from pytest_airssys_wasm.runtime.guest.direct_calls import DirectUse
 from pytest_airssys_wasm.runtime.guest.operations import CallExport
 
 if TYPE_CHECKING:
@@ -29,6 +30,26 @@ class DirectEnds:
     _ledger: Ledger
     _end: Callable[[Operation, Run], None]
     _conclude: Callable[[Operation, Run], None]
+
+    def use_of(
+        self,
+        handle: InstanceHandle,
+        claims: list[object],
+        is_watched: Callable[[], bool],
+        note: Callable[[tuple[Any, ...]], object],
+    ) -> DirectUse:
+        """Return the store as direct calls of an instance see it."""
+        return DirectUse(
+            raw=None,
+            claims=claims,
+            is_watched=is_watched,
+            note=note,
+            fail=partial(self.call_failed, handle),
+            finish=partial(self.call_finished, handle),
+            ended=partial(self.call_ended, handle),
+            interrupted=partial(self.call_interrupted, handle),
+            transfer_bytes=self._limits.transfer,
+        )
 
     def call_failed(
         self, handle: InstanceHandle, name: str, args: tuple[Any, ...], *failure: Any

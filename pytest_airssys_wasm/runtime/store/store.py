@@ -5,7 +5,6 @@ deadline.
 from __future__ import annotations
 
 import weakref
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from pytest_airssys_wasm.runtime.base.originals import monotonic
@@ -17,7 +16,6 @@ from pytest_airssys_wasm.runtime.execution.clock import cancel, keep_time, wait_
 from pytest_airssys_wasm.runtime.execution.run import Run, Stop
 from pytest_airssys_wasm.runtime.guest.backend import StoreSettings
 from pytest_airssys_wasm.runtime.guest.component import check_name
-from pytest_airssys_wasm.runtime.guest.direct_calls import DirectUse
 from pytest_airssys_wasm.runtime.guest.in_process import InProcessBackend
 from pytest_airssys_wasm.runtime.guest.instance import Instance
 from pytest_airssys_wasm.runtime.guest.operations import Instantiate, name_of
@@ -28,7 +26,7 @@ from pytest_airssys_wasm.runtime.store.ledger import Ledger
 from pytest_airssys_wasm.runtime.store.repetition import call_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from types import TracebackType
 
     from typing_extensions import Self
@@ -38,6 +36,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.execution.guest_threads import Job
     from pytest_airssys_wasm.runtime.guest.backend import Backend
     from pytest_airssys_wasm.runtime.guest.component import Component
+    from pytest_airssys_wasm.runtime.guest.direct_calls import DirectUse
     from pytest_airssys_wasm.runtime.guest.direct_executions import Failed
     from pytest_airssys_wasm.runtime.guest.engine_core import EngineCore
     from pytest_airssys_wasm.runtime.guest.operations import InstanceHandle, Instantiated, Operation
@@ -280,19 +279,26 @@ class LimitedStore:
         """
         if self.fuel_per == "store" or not self.is_usable:
             return None
-        engine, ends = self.engine, self._direct_ends()
-        use = DirectUse(
-            raw=None,
-            claims=self._use.claims,
-            is_watched=lambda: engine.on_execution is not None,
-            note=note or self._ledger.note,
-            fail=partial(ends.call_failed, handle),
-            finish=partial(ends.call_finished, handle),
-            ended=partial(ends.call_ended, handle),
-            interrupted=partial(ends.call_interrupted, handle),
-            transfer_bytes=self.limits.transfer,
+        return self._backend.direct_call(handle, name, self._direct_use(handle, note), general)
+
+    def awaited_call(
+        self, handle: InstanceHandle, name: str, general: Callable[..., Awaitable[Any]]
+    ) -> Callable[..., Awaitable[Any]] | None:
+        """Return a coroutine function that calls an export with as little as possible around it; `None` if there is
+        none.
+
+        The export must have been called before. The function calls `general` where it cannot do the same.
+        """
+        if self.fuel_per == "store" or not self.is_usable:
+            return None
+        use = self._direct_use(handle, None)
+        return self._backend.awaited_call(handle, name, use, self._on_this_loop, general)
+
+    def _direct_use(self, handle: InstanceHandle, note: Callable[[tuple[Any, ...]], object] | None) -> DirectUse:
+        engine = self.engine
+        return self._direct_ends().use_of(
+            handle, self._use.claims, lambda: engine.on_execution is not None, note or self._ledger.note
         )
-        return self._backend.direct_call(handle, name, use, general)
 
     def conclude_failed(self, component: Component, function: str, args: tuple[Any, ...], failed: Failed) -> NoReturn:
         """Raise the verdict of a direct execution, or what a signal handler has raised."""

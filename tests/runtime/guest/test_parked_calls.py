@@ -380,6 +380,7 @@ def test_a_forked_process_has_parked_threads_of_its_own(own_engine):
     assert [instance.asks(n) for n in range(3)] == [1, 2, 3]
     child = os.fork()
     if child == 0:
+        signal.alarm(20)  # ends it if it waits for a thread that it has not got
         os._exit(7 if [instance.asks(n) for n in range(3)] == [1, 2, 3] else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
     assert instance.asks(1) == 2

@@ -8,7 +8,6 @@ the caller is not a coroutine, it runs on a new loop on the guest's thread.
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import weakref
 from contextlib import suppress
 from functools import partial
@@ -16,7 +15,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_airssys_wasm.runtime.base.originals import monotonic, start_thread
 from pytest_airssys_wasm.runtime.budget.machine import naming_lacks
+from pytest_airssys_wasm.runtime.execution.awaiting.host_coroutines import HostCoroutine
 from pytest_airssys_wasm.runtime.execution.awaiting.immediate_future import ImmediateFuture
+from pytest_airssys_wasm.runtime.execution.awaiting.loop_turn import NextTurn
 from pytest_airssys_wasm.runtime.execution.awaiting.reusable_timer import ReusableTimer
 from pytest_airssys_wasm.runtime.execution.clock import NUDGE_S, cancel
 from pytest_airssys_wasm.runtime.execution.open_files import TICK_S
@@ -47,12 +48,31 @@ class OnLoop:
         with naming_lacks():
             self._waker = wakers.waker_of(self._loop)
         self._timekeeper = wakers.timekeeper
+        self._new_host_coroutine = partial(HostCoroutine, self._loop, self._waker)
         # The loop keeps it. A store is held by the thread of its guest, and must not hold the task that waits.
         self._timer: weakref.ref[ReusableTimer] | None = None
 
     def is_running(self) -> bool:
         """Return whether the loop of this object is running on this thread."""
         return asyncio._get_running_loop() is self._loop
+
+    async def wait(self, run: Run, timeout_ms: float | None) -> None:
+        """Wait for a run without output whose guest may have returned already, and stop it at its deadline."""
+        clock = self.clock(run, _nothing, None)
+        if not run.finished:
+            await clock.keep_time(timeout_ms)
+
+    def has_waited_long(self) -> bool:
+        """Return whether the running task should let the loop go on, although it need not wait."""
+        return self._waker.turn.is_over(self._loop)
+
+    def next_turn(self) -> NextTurn:
+        """Return an awaitable that lets the loop go on."""
+        return NextTurn()
+
+    def adopt(self, run: Run) -> None:
+        """Let the coroutines that serve the imports of a run be run by this loop."""
+        run.loop, run.new_host_coroutine = self._loop, self._new_host_coroutine
 
     async def off_the_loop(self, work: Callable[[T], object], argument: T) -> None:
         """Do blocking work on another thread, and raise its error. If the caller is cancelled, the work continues."""
@@ -66,11 +86,16 @@ class OnLoop:
         open_files: OpenFiles | None = None,
     ) -> LoopClock:
         """Create the clock of the next run, before its guest starts."""
+        self.adopt(run)
         timer = None if self._timer is None else self._timer()
         if timer is None:
             timer = ReusableTimer(self._timekeeper, self._waker)
             self._timer = weakref.ref(timer)
         return LoopClock(run, interrupt, output, open_files, self._loop, timer, self._waker)
+
+
+def _nothing() -> None:
+    pass
 
 
 async def off_the_loop(work: Callable[..., T], /, *args: Any, **named: Any) -> T:
@@ -121,7 +146,7 @@ class LoopClock:
         self._interrupt = interrupt
         self._output = output
         self._open_files = open_files
-        self._loop = run.loop = loop
+        self._loop = loop
         self._timer = timer
         self._through = ImmediateFuture(loop)
         # Holds no clock: the thread would keep the waiting task alive, and a task that is collected ends its guest.
@@ -207,9 +232,17 @@ def wait_for(coroutine: Coroutine[Any, Any, Any], run: Run) -> Any:
     """
     if run.loop is None:
         return asyncio.run(_on_own_loop(coroutine, run))
-    # It runs in a copy of this thread's context, in which `current_execution` finds the run.
-    future = asyncio.run_coroutine_threadsafe(coroutine, run.loop)
-    return _cancellable(run, future.cancel, lambda: _result(future))
+    if run.leave_caller is not None:
+        run.leave_caller()
+    assert run.new_host_coroutine is not None
+    served = run.new_host_coroutine(coroutine)
+    run.stop_host = served.stop
+    try:
+        if run.is_stopped():
+            served.stop()
+        return served.result()
+    finally:
+        run.stop_host = None
 
 
 async def _on_own_loop(coroutine: Coroutine[Any, Any, Any], run: Run) -> Any:
@@ -227,20 +260,3 @@ async def _on_own_loop(coroutine: Coroutine[Any, Any, Any], run: Run) -> Any:
         return await task
     finally:
         run.stop_host = None
-
-
-def _cancellable(run: Run, stop: Callable[[], object], wait: Callable[[], Any]) -> Any:
-    run.stop_host = stop
-    try:
-        if run.is_stopped():
-            stop()
-        return wait()
-    finally:
-        run.stop_host = None
-
-
-def _result(future: concurrent.futures.Future[Any]) -> Any:
-    try:
-        return future.result()
-    except concurrent.futures.CancelledError:
-        raise asyncio.CancelledError from None

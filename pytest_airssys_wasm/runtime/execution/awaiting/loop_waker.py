@@ -11,12 +11,15 @@ import weakref
 from collections import deque
 from contextlib import suppress
 from contextvars import Context
+from functools import cache
 from os import EFD_CLOEXEC, EFD_NONBLOCK
 from typing import TYPE_CHECKING
 
 from pytest_airssys_wasm.runtime.base.originals import monotonic, system
 from pytest_airssys_wasm.runtime.execution.awaiting.immediate_future import ImmediateFuture
+from pytest_airssys_wasm.runtime.execution.awaiting.loop_turn import LoopTurn
 from pytest_airssys_wasm.runtime.execution.awaiting.timekeeper import Timekeeper
+from pytest_airssys_wasm.runtime.execution.awaiting.turnstile import Turnstile
 
 if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.execution.awaiting.timekeeper import Resolvable
@@ -34,9 +37,15 @@ class LoopWaker:
     garbage-collected.
     """
 
-    __slots__ = ("__weakref__", "_descriptor", "_due", "_kept")
+    __slots__ = ("__weakref__", "_descriptor", "_due", "_is_rung", "_kept", "turn", "turnstile")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.turn = LoopTurn()
+        """The current turn of the loop."""
+        self.turnstile = Turnstile()
+        """The place where guests wait whose coroutines have ended on the loop."""
+        self._is_rung = False
+        """Whether the loop will call `_answer`, or is in it."""
         self._due: deque[weakref.ref[Resolvable]] = deque()
         self._descriptor = system.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)
         # At the end of the process a guest's thread may still ring, and must not find a descriptor of somebody else.
@@ -49,7 +58,8 @@ class LoopWaker:
     def wake(self, waiting: weakref.ref[Resolvable]) -> None:
         """Let the loop resolve this object, if it still exists. On a closed loop this does nothing."""
         self._due.append(waiting)
-        system.eventfd_write(self._descriptor, 1)
+        if not self._is_rung:
+            self._ring()
 
     def keep(self, timer: object) -> None:
         """Let the loop keep a timer, and everything that the timer references, until `forget` is called or the loop is
@@ -72,13 +82,23 @@ class LoopWaker:
         finally:
             with suppress(BlockingIOError):  # a task that went on has run this loop within itself, which has read it
                 system.eventfd_read(self._descriptor)
+            self._is_rung = False
             # Those that came meanwhile; and where a task has ended the loop's turn (SystemExit), the others.
             if self._due:
-                system.eventfd_write(self._descriptor, 1)
+                self._ring()
+
+    def _ring(self) -> None:
+        # Noted before: afterwards, the loop may have answered already.
+        try:
+            self._is_rung = True
+            system.eventfd_write(self._descriptor, 1)
+        except BaseException:  # of a signal handler
+            self._is_rung = False
+            raise
 
 
 class LoopWakers:
-    """The wakers of the event loops on which the stores of an engine are awaited.
+    """The wakers of event loops, one for each loop on which stores are awaited.
 
     This class is used on the threads of all these loops.
     """
@@ -116,3 +136,9 @@ class LoopWakers:
             loop = reference()
             if loop is not None and loop.is_closed():
                 self._wakers.pop(loop, None)
+
+
+@cache
+def loop_wakers() -> LoopWakers:
+    """Return the wakers of this process, which all engines share, so that a loop has one waker."""
+    return LoopWakers()

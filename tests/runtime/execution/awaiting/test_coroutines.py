@@ -10,7 +10,8 @@ import pytest
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.capi.guard import GuardRun
 from pytest_airssys_wasm.runtime.errors import ExecutionTimeout, HostFunctionError
-from pytest_airssys_wasm.runtime.execution.awaiting.event_loop import wait_for
+from pytest_airssys_wasm.runtime.execution.awaiting.event_loop import OnLoop, wait_for
+from pytest_airssys_wasm.runtime.execution.awaiting.loop_waker import LoopWakers
 from pytest_airssys_wasm.runtime.execution.host_call_context import current_execution
 from pytest_airssys_wasm.runtime.execution.run import Run, Stop
 from pytest_airssys_wasm.runtime.host.functions import HostFunctions
@@ -115,7 +116,7 @@ def serve(request):
             return error
 
     async def on_the_loop(coroutine, run):
-        run.loop = asyncio.get_running_loop()
+        OnLoop(LoopWakers()).adopt(run)
         return await asyncio.to_thread(ended, coroutine, run)
 
     if request.param == "a loop of its own":

@@ -16,6 +16,9 @@ from pytest_airssys_wasm.runtime.host.functions import HostFunctions
 from pytest_airssys_wasm.runtime.wave import write_call
 from pytest_airssys_wasm.runtime.wit.types import FunctionType
 from pytest_airssys_wasm.runtime.wit.world import functions
+from pytest_airssys_wasm.validation.misfits import misfit_of
+from pytest_airssys_wasm.validation.placeholders import NoPlaceholder, placeholder
+from pytest_airssys_wasm.validation.stub_errors import NoAnswer, StubFailed
 from pytest_airssys_wasm.validation.unfit import Unfit
 
 if TYPE_CHECKING:
@@ -26,14 +29,6 @@ if TYPE_CHECKING:
 
 _MOST_LISTED = 20
 """The most imports that a remedy lists."""
-
-
-class StubFailed(Exception):
-    """The error that a stub raises because its manifest says `fails`."""
-
-
-class NoAnswer(Exception):
-    """The error of a stub that has no answer for a call. The message prints the call."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -160,6 +155,23 @@ def _check(one: _Served) -> None:
             raise Unfit(f"{where}: the function has no result, got {any_answer.returns!r}", "leave out returns")
         if number and one.results and any_answer.returns is UNSET and any_answer.fails is UNSET:
             raise Unfit(f"{where}: it says neither returns nor fails", "write returns with a value, or fails")
+        if any_answer.returns is not UNSET and one.results:
+            _check_type(where, any_answer.returns, one.results)
+
+
+def _check_type(where: str, written: Any, types: tuple[Any, ...]) -> None:
+    """Raise `Unfit` unless a written answer fits the types of the results of an import."""
+    type_ = types[0] if len(types) == 1 else f"({', '.join(map(str, types))})"
+    try:
+        misfit = misfit_of(_decoded(written, types), types)
+    except (TypeError, ValueError) as error:
+        misfit = str(error)
+    if misfit is not None:
+        try:
+            example = f", such as returns = {placeholder(type_)}"
+        except NoPlaceholder:
+            example = ""
+        raise Unfit(f"{where}: returns: {misfit}", f"write a value of type {type_}{example}")
 
 
 def _imports(name: str, known: Iterable[str]) -> str:

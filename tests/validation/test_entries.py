@@ -211,21 +211,18 @@ def test_a_function_registered_in_python_wins_over_a_stub_and_the_check_says_so(
         ("name = 'shop#log'\nreturns = 3", "shop#log: the function has no result, got 3; to do: leave out returns"),
         ("name = 'shop#price'\nwhen = [{ args = [], returns = 3 }]", "when 1: it takes 1 argument, got 0"),
         ("name = 'shop#price'\nwhen = [{ args = [1] }]", "when 1: it says neither returns nor fails"),
+        (
+            "name = 'shop#price'\nreturns = 'dear'",
+            "[[imports]] shop#price: returns: value[0]: expected i32, got 'dear'; to do: write a value of type i32, "
+            "such as returns = 0",
+        ),
+        ("name = 'shop#price'\nwhen = [{ args = [1], returns = 2.5 }]", "shop#price, when 1: returns: "),
     ],
 )
 def test_a_stub_that_does_not_fit_the_guest_fails_the_check_imports_and_blocks_entries(checked, stub, said):
     told = checked(f"[[imports]]\n{stub}\n" + entry('{ call = "clear" }'), checks=("imports",))
     assert said in told["imports"]
     assert told["it"].startswith("not checked, because imports fails: [[imports]]")
-
-
-def test_a_stub_with_a_value_of_another_type_is_told_by_the_call(checked):
-    told = checked(
-        "[[imports]]\nname='shop#log'\n[[imports]]\nname='shop#price'\nreturns='x'\n"
-        + entry('{ call = "add", args = [1] }')
-    )
-    assert "ended with host-error" in told
-    assert "i32" in told
 
 
 def test_deterministic_makes_the_steps_under_their_stubs(checked):

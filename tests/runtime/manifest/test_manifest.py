@@ -78,14 +78,17 @@ ENTRY = "[[tests]]\nname = 'x'\ncall = 'y'\n"
         ),
         (
             MINIMAL.replace("1048576", '"1"'),
-            r":5: \[resources.memory\] max_bytes: expected from 524288 to 4194304 bytes, got '1'",
+            r":5: \[resources.memory\] max_bytes: expected from 512 KiB to 4 MiB, got '1'",
         ),
         (
             MINIMAL.replace("1048576", '"1 Mo"'),
             "max_bytes: expected a size such as 1048576, 512 KiB or 1 MiB, got '1 Mo'",
         ),
-        (MINIMAL.replace("1048576", "524287"), r"from 524288 to 4194304 bytes, got 524287"),
-        (MINIMAL.replace("1048576", "4194305"), r"from 524288 to 4194304 bytes.*got 4194305"),
+        (MINIMAL.replace("1048576", "524287"), r"from 512 KiB to 4 MiB, got 524287"),
+        (
+            MINIMAL.replace("1048576", "4194305"),
+            r"from 512 KiB to 4 MiB; .*`wasm_memory_range = 512 KiB..8 MiB`.*got 4194305",
+        ),
         (MINIMAL.replace("1048576", "true"), "expected a size in bytes such as 1048576, or '1 MiB', got True"),
         (MINIMAL.replace('"a"', '""'), r"\[component\] name: expected a printable string that is not empty"),
         (MINIMAL.replace('version = "0.1.0"\n', ""), r"\[component\] version: expected a value"),

@@ -86,7 +86,7 @@ def checked(either_engine, tmp_path):
             except Blocked as blocked:
                 told[name] = str(blocked)
             except Unfit as unfit:
-                told[name] = "; to do: ".join([unfit.reason, unfit.remedy])
+                told[name] = "; to do: ".join([unfit.reason, "\n".join([unfit.remedy, *unfit.details])])
         return told if len(told) > 1 else next(iter(told.values()))
 
     return check
@@ -109,7 +109,7 @@ def test_steps_are_made_in_one_instance(checked):
 def test_a_wrong_result_names_its_step(checked):
     steps = '{ call = "add", args = [1] }, { call = "add", args = [2], returns = 100 }'
     told = checked(PRICES + entry(steps))
-    assert told == "step 2 of 2: add(2) returned 350, expected 100; to do: correct the component, or the entry"
+    assert told.startswith("step 2 of 2: add(2) returned 350, expected 100; to do: correct the component, or the entry")
 
 
 def test_a_step_without_an_expectation_has_to_return(checked):
@@ -163,6 +163,15 @@ def test_a_stub_answers_by_arguments_or_with_its_default(checked):
         PRICES + entry('{ call = "add", args = [1], returns = 250 }, { call = "add", args = [9], returns = 350 }')
     )
     assert told.startswith("2 steps")
+
+
+def test_a_wrong_result_shows_what_the_stubs_answered_in_that_call(checked):
+    steps = '{ call = "add", args = [2] }, { call = "add", args = [1], returns = 300 }'
+    told = checked(PRICES + entry(steps))
+    assert told == (
+        "step 2 of 2: add(1) returned 350, expected 300; to do: correct the component, or the entry\n"
+        "the stubs answered:\n  shop#price(1) = 250"
+    )
 
 
 def test_a_stub_that_fails_ends_with_host_error(checked):

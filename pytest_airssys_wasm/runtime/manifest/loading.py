@@ -139,7 +139,8 @@ def _memory(table: MemoryTable | None, memory_range: tuple[int, int], problems: 
         if max_bytes > high:
             hint = (
                 f"; to allow it, write `{widened_range(low, max_bytes)}` into the section [pytest] of pytest.ini "
-                "(in Python: WasmEngine(memory_range=…)); C toolchains reserve large stacks: link with -Wl,-z,stack-size=65536"
+                "(in Python: WasmEngine(memory_range=…)); C toolchains reserve large stacks: link with "
+                "-Wl,-z,stack-size=65536"
             )
         problems.add(keys, table.max_bytes, f"from {exact_size(low)} to {exact_size(high)}{hint}")
     return None

@@ -9,7 +9,7 @@ import msgspec
 from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
 from hypothesis.errors import Flaky
 
-from pytest_airssys_wasm.runtime.base.originals import monotonic
+from pytest_airssys_wasm.fuzzing.stopwatch import BUSY_SHARE, Stopwatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,7 +38,7 @@ class Plan:
     examples: int | None
     """The maximum number of examples; `None` goes on until the time is up."""
     time_s: float
-    """The time in seconds after which no further example is made."""
+    """The time of a `Stopwatch` in seconds after which no further example is made."""
     shrink_s: float
     """The time in seconds that the search for a smaller example may take."""
     seed: int
@@ -46,6 +46,10 @@ class Plan:
     """The database of Hypothesis in which examples with faults are kept."""
     key: bytes = b""
     """The key of the examples in the database."""
+
+    def stopwatch(self) -> Stopwatch:
+        """Return the clock of a search. With the profile `nightly` it counts all the time that passes."""
+        return Stopwatch(share=1 if self.profile == "nightly" else BUSY_SHARE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,24 +82,25 @@ class Search(Generic[T]):
     found: Found[T] | None = None
     passed: list[T] = field(default_factory=list)
     """Examples without a fault, for further use."""
-    begun_at: float = field(default_factory=monotonic)
-    ends_at: float = 0.0
+    clock: Stopwatch = field(init=False)
+    ends_at: float = field(init=False)
     """The time of the clock at which the current part of the search ends."""
 
     def __post_init__(self) -> None:
-        self.ends_at = self.begun_at + self.plan.time_s
+        self.clock = self.plan.stopwatch()
+        self.ends_at = self.plan.time_s
 
     def is_over(self) -> bool:
         """Return whether the time of the current part of the search is up."""
-        return monotonic() >= self.ends_at
+        return self.clock.seconds() >= self.ends_at
 
     def left_s(self) -> float:
         """Return the seconds that are left for the current part of the search; negative when they are over."""
-        return self.ends_at - monotonic()
+        return self.ends_at - self.clock.seconds()
 
     def allow_shrinking(self) -> None:
         """Begin the search for a smaller example, for which there is separate time."""
-        self.ends_at = monotonic() + self.plan.shrink_s
+        self.ends_at = self.clock.seconds() + self.plan.shrink_s
 
     def replay(self, encoded: Iterator[bytes], read: Callable[[Any], T | None]) -> Found[T] | None:
         """Try the examples of earlier runs. `read` returns `None` for one that is not an example any more.

@@ -111,7 +111,7 @@ def _explore(sequences: _Sequences, search: Search[CallSequence]) -> Found[CallS
     """Make new sequences, until one shows a fault."""
     plan, passed = search.plan, _Passed()
     ends_at = search.ends_at
-    search.ends_at = search.begun_at + plan.time_s * (1 - _GROWTH_SHARE)
+    search.ends_at = plan.time_s * (1 - _GROWTH_SHARE)
     machine = _machine(sequences, search, passed)
     most, round_ = plan.examples, 0
     while search.found is None and not search.is_over() and (most is None or search.examples < most):

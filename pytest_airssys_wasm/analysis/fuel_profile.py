@@ -113,13 +113,14 @@ def _difference_of(one: Profile, other: Profile) -> str:
     """Return the title of a difference. Calls that only differ behind the cut are told apart by their fuel."""
     titles = [_short(profile.title) for profile in (one, other)]
     if titles[0] == titles[1]:
-        titles = [f"{title} with {profile.total:,} fuel" for title, profile in zip(titles, (one, other))]
+        begin = _short(one.title, _MOST_TITLE // 2)
+        titles = [f"{begin} with {profile.total:,} fuel" for profile in (one, other)]
     return " minus ".join(titles)
 
 
-def _short(title: str) -> str:
+def _short(title: str, most: int = _MOST_TITLE) -> str:
     """Return a title, shortened if there would be no room for another one beside it."""
-    return title if len(title) <= _MOST_TITLE else title[: _MOST_TITLE - 1] + "…"
+    return title if len(title) <= most else title[: most - 1] + "…"
 
 
 def profile(

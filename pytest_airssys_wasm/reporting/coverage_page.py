@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
-
-from pytest_airssys_wasm.reporting.formatting import cut
-from pytest_airssys_wasm.reporting.html import inline_resource, source_of
+from pytest_airssys_wasm.reporting.page import render_page
 from pytest_airssys_wasm.runtime.base.figures import percent
-from pytest_airssys_wasm.runtime.base.printable import counted, printable
+from pytest_airssys_wasm.runtime.base.printable import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,19 +53,14 @@ class _Row:
 
 def page(guests: Sequence[GuestOnPage], uninstrumented: Sequence[tuple[str, str]] = ()) -> str:
     """Return a page with all guests. `uninstrumented` has the names of the others, and the reasons."""
-    style = inline_resource("coverage.css")
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_finalize
-    )
-    return environment.from_string(inline_resource("coverage.html")).render(
-        guests=[(guest, _rows(guest.functions)) for guest in guests],
-        uninstrumented=uninstrumented,
-        counted=counted,
-        percent=percent,
-        most_tests=_MOST_TESTS,
-        style=Markup(style),
-        style_source=source_of(style),
-    )
+    content = {
+        "guests": [(guest, _rows(guest.functions)) for guest in guests],
+        "uninstrumented": uninstrumented,
+        "counted": counted,
+        "percent": percent,
+        "most_tests": _MOST_TESTS,
+    }
+    return render_page("coverage", content, most_text=_MOST_TEXT)
 
 
 def _rows(functions: Sequence[ListedFunction]) -> list[_Row]:
@@ -81,8 +72,3 @@ def _rows(functions: Sequence[ListedFunction]) -> list[_Row]:
         left -= len(shown)
         rows.append(_Row(function=function, shown=shown))
     return rows
-
-
-def _finalize(value: Any) -> Any:
-    """Make a text printable. Jinja calls this function for every text of the page."""
-    return cut(printable(value), _MOST_TEXT) if type(value) is str else value

@@ -9,17 +9,12 @@ import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from zlib import crc32
 
-from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
-
-from pytest_airssys_wasm.reporting.formatting import cut
-from pytest_airssys_wasm.reporting.html import inline_resource, source_of
+from pytest_airssys_wasm.reporting.page import render_page
 from pytest_airssys_wasm.reporting.write import replace_file
 from pytest_airssys_wasm.runtime.base.figures import percent
-from pytest_airssys_wasm.runtime.base.printable import printable
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
 if TYPE_CHECKING:
@@ -180,31 +175,23 @@ def _laid_out(node: _Node, start: int, depth: int, whole: int, is_difference: bo
 
 def page(stacks: Stacks, *, title: str, total: int, samples: int, is_difference: bool = False) -> str:
     """Return a flame graph with a table of the functions, as one HTML page."""
-    script, style = inline_resource("flamegraph.js"), inline_resource("flamegraph.css")
     found = boxes(stacks, is_difference=is_difference)
     rows = _rows(stacks)
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_finalize
-    )
-    return environment.from_string(inline_resource("flamegraph.html")).render(
-        title=title,
-        total=total,
-        samples=samples,
-        is_difference=is_difference,
-        more=sum(fuel for fuel in stacks.values() if fuel > 0),
-        less=sum(fuel for fuel in stacks.values() if fuel < 0),
-        boxes=found,
-        left_out=_count(stacks) - len(found),
-        depth=1 + max((box.depth for box in found), default=0),
-        rows=rows[:_MOST_ROWS],
-        share=lambda fuel: percent(100 * fuel / total if total else 0),
-        rows_left_out=max(0, len(rows) - _MOST_ROWS),
-        # Trusted text of this package: the browser runs these two and nothing else.
-        script=Markup(script),
-        style=Markup(style),
-        script_source=source_of(script),
-        style_source=source_of(style),
-    )
+    content = {
+        "title": title,
+        "total": total,
+        "samples": samples,
+        "is_difference": is_difference,
+        "more": sum(fuel for fuel in stacks.values() if fuel > 0),
+        "less": sum(fuel for fuel in stacks.values() if fuel < 0),
+        "boxes": found,
+        "left_out": _count(stacks) - len(found),
+        "depth": 1 + max((box.depth for box in found), default=0),
+        "rows": rows[:_MOST_ROWS],
+        "share": lambda fuel: percent(100 * fuel / total if total else 0),
+        "rows_left_out": max(0, len(rows) - _MOST_ROWS),
+    }
+    return render_page("flamegraph", content, most_text=_MOST_NAME)
 
 
 def _count(stacks: Stacks) -> int:
@@ -223,8 +210,3 @@ def _rows(stacks: Stacks) -> list[tuple[str, int, int]]:
         ((name, own.get(name, 0), fuel) for name, fuel in whole.items()),
         key=lambda row: (-abs(row[1]), -abs(row[2]), row[0]),
     )
-
-
-def _finalize(value: Any) -> Any:
-    """Make a text printable. Jinja calls this function for every text of the page."""
-    return cut(printable(value), _MOST_NAME) if type(value) is str else value

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-from base64 import b64encode
 from collections import defaultdict
 from dataclasses import asdict, dataclass
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
-
-from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
 
 from pytest_airssys_wasm.reporting import formatting
 from pytest_airssys_wasm.reporting.anchors import Anchors
@@ -18,6 +12,7 @@ from pytest_airssys_wasm.reporting.changes import costs_more
 from pytest_airssys_wasm.reporting.components import by_component
 from pytest_airssys_wasm.reporting.costs import cost_texts
 from pytest_airssys_wasm.reporting.formatting import cut
+from pytest_airssys_wasm.reporting.page import render_page
 from pytest_airssys_wasm.reporting.plots import plots
 from pytest_airssys_wasm.reporting.summaries import (
     CATEGORIES,
@@ -35,7 +30,7 @@ from pytest_airssys_wasm.runtime.base.figures import measured_ms, percent, size
 from pytest_airssys_wasm.runtime.base.printable import counted, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from pytest_airssys_wasm.reporting.changes import Changes
     from pytest_airssys_wasm.reporting.comparison import CaseOutcome
@@ -50,6 +45,23 @@ MOST_EXECUTIONS = 2_000
 MOST_EXECUTIONS_OF_A_TEST = 8
 _MOST_NAME = 160
 _MOST_TEXT = 2_000
+
+_FILTERS: dict[str, Callable[..., Any]] = {
+    "count": formatting.count,
+    "counted": counted,
+    "size": size,
+    "milliseconds": measured_ms,
+    "percent": percent,
+    "name": lambda text: cut(printable(text), _MOST_NAME),
+    "fuel_used_percent": fuel_used_percent,
+    "memory_used_percent": memory_used_percent,
+    "fuel_limits": formatting.fuel_limits,
+    "memory_limits": formatting.memory_limits,
+    "verdicts": formatting.verdicts,
+    "cost_texts": lambda difference: list(cost_texts(difference.costs)),
+    "costs_more": costs_more,
+    "fuel": lambda amount, is_exact: formatting.fuel(amount, is_exact=is_exact),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,44 +96,35 @@ def render(report: Report, changes: Changes | None = None) -> str:
 
     If there are very many tests, exports or executions, some are left out, and the page says how many.
     """
-    script, style = inline_resource("report.js"), inline_resource("report.css")
     summaries = by_export(report.executions)
     components = by_component(report, MOST_BARS)
     folded = list(_folded(report))
     chapters = {one.node_id for one in folded}
     unfolded = [test for test in report.tests if chapter_of(test) not in chapters]
-    return (
-        _environment()
-        .from_string(inline_resource("template.html"))
-        .render(
-            session=report.session,
-            counts=count_categories(report.tests),
-            categories=CATEGORIES,
-            **_changes(changes),
-            entries=list(_entries(report, unfolded)),
-            folded=folded,
-            tests_left_out=max(0, len(unfolded) - MOST_TESTS),
-            executions=len(report.executions),
-            summaries=summaries[:MOST_ROWS],
-            summaries_left_out=max(0, len(summaries) - MOST_ROWS),
-            has_refusals=any(one.refused_calls for one in summaries),
-            refused_note=formatting.REFUSED,
-            has_lower_bounds=any(one.lower_bounds for one in summaries),
-            chapters=by_chapter(report),
-            components=components,
-            bars_left_out=max(0, len(summaries) - MOST_BARS),
-            drawn={(row.summary.component, row.summary.export) for one in components for row in one.exports},
-            anchor=Anchors.of,
-            new_anchor=Anchors().give,
-            shown_tests={one.test for one in failed_first(unfolded)[:MOST_TESTS]},
-            plots=asdict(plots(report)),
-            # Trusted text of this package: the browser runs these two and nothing else.
-            script=Markup(script),
-            style=Markup(style),
-            script_source=source_of(script),
-            style_source=source_of(style),
-        )
-    )
+    content = {
+        "session": report.session,
+        "counts": count_categories(report.tests),
+        "categories": CATEGORIES,
+        **_changes(changes),
+        "entries": list(_entries(report, unfolded)),
+        "folded": folded,
+        "tests_left_out": max(0, len(unfolded) - MOST_TESTS),
+        "executions": len(report.executions),
+        "summaries": summaries[:MOST_ROWS],
+        "summaries_left_out": max(0, len(summaries) - MOST_ROWS),
+        "has_refusals": any(one.refused_calls for one in summaries),
+        "refused_note": formatting.REFUSED,
+        "has_lower_bounds": any(one.lower_bounds for one in summaries),
+        "chapters": by_chapter(report),
+        "components": components,
+        "bars_left_out": max(0, len(summaries) - MOST_BARS),
+        "drawn": {(row.summary.component, row.summary.export) for one in components for row in one.exports},
+        "anchor": Anchors.of,
+        "new_anchor": Anchors().give,
+        "shown_tests": {one.test for one in failed_first(unfolded)[:MOST_TESTS]},
+        "plots": asdict(plots(report)),
+    }
+    return render_page("report", content, most_text=_MOST_TEXT, filters=_FILTERS)
 
 
 def _changes(changes: Changes | None) -> dict[str, Any]:
@@ -135,44 +138,6 @@ def _changes(changes: Changes | None) -> dict[str, Any]:
         "cost_changes": changes.costs[:MOST_CHANGES],
         "changes_left_out": left_out,
     }
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_finalize
-    )
-    environment.filters |= {
-        "count": formatting.count,
-        "counted": counted,
-        "size": size,
-        "milliseconds": measured_ms,
-        "percent": percent,
-        "name": lambda text: cut(printable(text), _MOST_NAME),
-        "fuel_used_percent": fuel_used_percent,
-        "memory_used_percent": memory_used_percent,
-        "fuel_limits": formatting.fuel_limits,
-        "memory_limits": formatting.memory_limits,
-        "verdicts": formatting.verdicts,
-        "cost_texts": lambda difference: list(cost_texts(difference.costs)),
-        "costs_more": costs_more,
-        "fuel": lambda amount, is_exact: formatting.fuel(amount, is_exact=is_exact),
-    }
-    return environment
-
-
-def _finalize(value: Any) -> Any:
-    """Make a text printable. Jinja calls this function for every text of the page."""
-    return cut(printable(value), _MOST_TEXT) if type(value) is str else value
-
-
-def inline_resource(name: str) -> str:
-    """Return the text of a file of this folder, such as a script that a page contains."""
-    return files(__package__).joinpath(name).read_text(encoding="utf-8")
-
-
-def source_of(text: str) -> Markup:
-    """Return the source expression that allows an inline script or style in a content security policy."""
-    return Markup(f"'sha256-{b64encode(hashlib.sha256(text.encode()).digest()).decode()}'")
 
 
 def _folded(report: Report) -> Iterator[_Chapter]:

@@ -10,7 +10,7 @@ from hypothesis.database import InMemoryExampleDatabase
 from hypothesis.errors import Flaky
 
 from pytest_airssys_wasm import HostFunctions, OutOfFuel, ResourceLimits, Wasi
-from pytest_airssys_wasm.fuzzing import sequences
+from pytest_airssys_wasm.fuzzing import search, sequences
 from pytest_airssys_wasm.fuzzing.export_check import UnneededAllowance, check_export
 from pytest_airssys_wasm.fuzzing.limit_laws import check_limit_laws
 from pytest_airssys_wasm.fuzzing.search import Plan
@@ -44,7 +44,9 @@ def candidate(engine, text, *, host=None, wasi=None, fuzz="", limits=LIMITS):
 
 def plan(**changes):
     """That of the profile `ci`, with less time for what is small."""
-    return Plan(**{"profile": "ci", "examples": 1_000, "time_s": 60, "shrink_s": 60, "seed": 0, **changes})
+    return Plan(
+        **{"profile": "ci", "examples": 1_000, "time_s": 60, "shrink_s": 60, "seed": 0, "is_guided": True, **changes}
+    )
 
 
 def the_fault(check, *args, **more):
@@ -85,6 +87,22 @@ def test_the_failure_shows_an_entry_and_a_python_test_to_paste(engine):
     assert "from pytest_airssys_wasm import Variant" in text
     assert "component.call('weigh', Variant('damaged', 2))" in text
     assert '[fuzz.allow] "weigh" = ["trap:memory-out-of-bounds"]' in unfit.remedy
+
+
+def test_a_call_that_could_not_be_shrunk_in_time_is_told(engine):
+    unfit = the_fault(check_export, candidate(engine, planted.RARE_STRING), "parse", plan(shrink_s=0))
+    assert unfit.details[0].endswith("; the search for a smaller one was cut off after 0 s")
+
+
+def test_the_time_of_a_search_is_that_of_the_processor(engine, monkeypatch):
+    day, used = [0.0], [0.0]
+    monkeypatch.setattr(search, "monotonic", lambda: day[0])
+    monkeypatch.setattr(search, "process_time", lambda: used[0])
+    clock = search.clock_of(engine)
+    day[0], used[0] = 2.0, 1.0
+    assert clock() == 1.0
+    day[0] = 9.0  # the machine is very busy, or the guest waits
+    assert clock() == 3.0
 
 
 def test_a_value_that_depends_on_a_host_function_is_found(engine):

@@ -1,5 +1,6 @@
-"""A comparison of the executions per second of processor time of `fuzz[<export>]`, guided as with the profile `ci`, with the same loop by hand: wasmtime-py and
-Hypothesis, a fresh store and instance for each example, with limits on fuel and memory.
+"""A comparison of the executions per second of processor time of `fuzz[<export>]`, guided as with the profile `ci`, with
+the same loop by hand: wasmtime-py and Hypothesis, a fresh store and instance for each example, with limits on fuel and
+memory.
 
     python benchmarks/fuzzing.py
 """

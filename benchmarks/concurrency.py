@@ -1,19 +1,24 @@
 """The claims about guests that do not end by themselves, and about many guests: `python benchmarks/concurrency.py`.
 
-With a name (heartbeat, thousand, cancellation, overhead, blocked) only that figure.
+With a name (heartbeat, thousand, cancellation, overhead, threads, blocked) only that figure.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from alternation import lower_quartile
+from by_hand import COUNT
 
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.engine import WasmEngine
@@ -22,7 +27,7 @@ from pytest_airssys_wasm.runtime.host.functions import HostFunctions
 from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterator, Sequence
 
     from pytest_airssys_wasm.runtime.guest.instance import Instance
 
@@ -207,6 +212,65 @@ def overhead(bench: Bench) -> None:
     )
 
 
+def threads(bench: Bench) -> None:
+    """Measure the throughput of two threads that call guests of a certain length, relative to that of one thread.
+
+    The measured work is a burst of a few milliseconds, which runs before all other work of the machine if the system
+    allows that.
+    """
+    stores = [LimitedStore(bench.engine, bench.limits(), host=HostFunctions()) for _ in range(2)]
+    counting = [store.instantiate(bench.engine.load(COUNT)) for store in stores]
+    in_a_millisecond = rounds_of_a_millisecond(counting[0])
+    for work_us in (0, 5, 20, 50, 100, 200, 500, 1_000):
+        rounds = max(1, in_a_millisecond * work_us // 1_000)
+        times = max(5, int(4_000 / (work_us + 5)))
+        found: dict[int, list[float]] = {1: [], 2: []}
+        for _ in range(15):
+            for number, took_s in found.items():
+                took_s.append(burst(counting[:number], rounds, times) / times)
+                time.sleep(0.05)
+        one_s, two_s = (lower_quartile(took_s) for took_s in found.values())
+        print(
+            f"calls of {one_s * 1e6:7.1f} us with {work_us:5} us of guest work: two threads make "
+            f"{2 * one_s / two_s:.2f} times as many as one"
+        )
+
+
+def burst(instances: Sequence[Instance], rounds: int, times: int) -> float:
+    """Return the seconds in which each instance is called so often, each on a thread of its own."""
+    begin, took_s = threading.Barrier(len(instances)), []
+
+    def call(instance: Instance) -> None:
+        instance.count(1)
+        with first_of_all():
+            begin.wait()
+            began = time.perf_counter()
+            for _ in range(times):
+                instance.count(rounds)
+            took_s.append(time.perf_counter() - began)
+
+    calling = [threading.Thread(target=call, args=(instance,)) for instance in instances]
+    for thread in calling:
+        thread.start()
+    for thread in calling:
+        thread.join()
+    return max(took_s)
+
+
+@contextmanager
+def first_of_all() -> Iterator[None]:
+    """Run this thread before all other work of the machine, if the system allows that."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    except PermissionError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+
 def blocked(_bench: Bench) -> None:
     """Test runs whose guests never come back, against the same runs with guests that do."""
     for isolation in ("thread", "process"):
@@ -244,7 +308,7 @@ def pytest_run(text: str, isolation: str) -> float:
     return took_s
 
 
-FIGURES = {one.__name__: one for one in (heartbeat, thousand, cancellation, overhead, blocked)}
+FIGURES = {one.__name__: one for one in (heartbeat, thousand, cancellation, overhead, threads, blocked)}
 
 
 def main() -> None:

@@ -69,7 +69,7 @@ class Profile:
             stack: self.stacks.get(stack, 0) - other.stacks.get(stack, 0) for stack in {**self.stacks, **other.stacks}
         }
         return Profile(
-            title=self.title if self.title == other.title else f"{_short(self.title)} minus {_short(other.title)}",
+            title=self.title if self.title == other.title else _difference_of(self, other),
             total=self.total - other.total,
             stacks={stack: fuel for stack, fuel in stacks.items() if fuel},
             samples=min(self.samples, other.samples),
@@ -109,9 +109,18 @@ class Profile:
         )
 
 
-def _short(title: str) -> str:
+def _difference_of(one: Profile, other: Profile) -> str:
+    """Return the title of a difference. Calls that only differ behind the cut are told apart by their fuel."""
+    titles = [_short(profile.title) for profile in (one, other)]
+    if titles[0] == titles[1]:
+        begin = _short(one.title, _MOST_TITLE // 2)
+        titles = [f"{begin} with {profile.total:,} fuel" for profile in (one, other)]
+    return " minus ".join(titles)
+
+
+def _short(title: str, most: int = _MOST_TITLE) -> str:
     """Return a title, shortened if there would be no room for another one beside it."""
-    return title if len(title) <= _MOST_TITLE else title[: _MOST_TITLE - 1] + "…"
+    return title if len(title) <= most else title[: most - 1] + "…"
 
 
 def profile(

@@ -36,7 +36,9 @@ class Found:
     """A limit with its witness."""
 
     value: int
-    """The smallest limit with which all tests end the same."""
+    """The smallest limit with which all tests end the same, with the other limit as it was, and with that of this
+    suggestion.
+    """
     test: str
     """The test that ends otherwise with one unit less."""
     call: str
@@ -225,7 +227,7 @@ class _Search:
                 # At first only the dearest are run. The others are checked when all are tried.
                 self._tighten(name, is_quick=number == 0)
             tried = [subject.compare(self._values) for subject in self._subjects]
-            if any(change for change, _ in tried):
+            if any(change for change, _ in tried) or not self._suffice_alone():
                 continue
             found = {name: self._found(name) for name in self._witnesses}
             if all(found.values()):
@@ -255,12 +257,31 @@ class _Search:
             self._values[name] = least
 
     def _holds(self, subject: _Subject, name: str, value: int) -> bool:
-        return subject.first_change({**self._values, name: value}) is None
+        return self._change(subject, name, value) is None
+
+    def _change(self, subject: _Subject, name: str, value: int) -> tuple[Step, Rerun] | None:
+        """Return the first step that ends otherwise with a value of one limit, and how; `None` if all end the same.
+
+        It has to suffice while the other limit is as it was, too: with more memory a call that is to run out of it
+        needs more fuel until then.
+        """
+        changed = subject.first_change({name: value})
+        return changed or (
+            subject.first_change({**self._values, name: value}) if self._values.keys() - {name} else None
+        )
+
+    def _suffice_alone(self) -> bool:
+        return all(
+            subject.first_change({name: value}) is None
+            for subject in self._subjects
+            for name, value in self._values.items()
+            if len(subject.limits(self._values)) > 1
+        )
 
     def _found(self, name: str) -> Found | None:
         """Return a limit with its witness; `None` if the witness ends the same with one unit less."""
         subject, value = self._witnesses[name], self._values[name]
-        changed = subject.first_change({**self._values, name: value - 1})
+        changed = self._change(subject, name, value - 1)
         if changed is None:
             return None
         step, now = changed

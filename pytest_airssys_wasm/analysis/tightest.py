@@ -7,8 +7,10 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
+from pytest_airssys_wasm.analysis.errors import CannotRepeat
 from pytest_airssys_wasm.analysis.repeatable import Deadline, RepeatableGuest
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
+from pytest_airssys_wasm.runtime.base.printable import printable
 from pytest_airssys_wasm.runtime.budget.limits import MAX_U64, ResourceLimits
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 from pytest_airssys_wasm.runtime.wave import write_call
@@ -80,8 +82,9 @@ def tightest_limits(
     `engine.execute` with the instantiation of the guest. Fuel, memory, transfer, output and all counts are tightened,
     starting from `limits`; the timeout stays.
 
-    Raises `CannotRepeat`, `InvalidConfiguration` for a list without calls, the errors of `execute` for wrong names and
-    arguments, and the `WasmError` of a call that one of the given limits ends, since it has no end of its own.
+    Raises `CannotRepeat`, also for a guest that varies, `InvalidConfiguration` for a list without calls, the errors of
+    `execute` for wrong names and arguments, and the `WasmError` of a call that one of the given limits ends, since it
+    has no end of its own.
     """
     deadline = Deadline(time_s)
     guest = RepeatableGuest(component, limits=limits, host=host, wasi=wasi)
@@ -103,6 +106,12 @@ class _Search:
         for done in self._first:
             if done.error is not None and done.verdict in _ENDED_BY_A_LIMIT:
                 raise done.error
+        for (export, args), done in zip(calls, self._first):
+            again = guest.run_to_its_end(export, *args)
+            if (again.ending, again.fuel, again.peak_memory_bytes) != (done.ending, done.fuel, done.peak_memory_bytes):
+                raise CannotRepeat(
+                    f"{printable(export)} used {done.fuel:,} fuel, and in the next run {again.fuel:,}: it varies"
+                )
         self._limits = guest.limits
         self._witnesses: dict[str, int] = {}
 

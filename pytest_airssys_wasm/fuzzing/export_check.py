@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_airssys_wasm.fuzzing.guidance import guided
 from pytest_airssys_wasm.fuzzing.minimising import minimise
 from pytest_airssys_wasm.fuzzing.pasteable import as_json, as_python, as_toml, python_call, python_imports, quoted
-from pytest_airssys_wasm.fuzzing.search import Search, clock_of, known_examples
+from pytest_airssys_wasm.fuzzing.search import Search, known_examples
 from pytest_airssys_wasm.fuzzing.trials import Finding, Guest, call_text, judge, probe, unrecorded
 from pytest_airssys_wasm.fuzzing.varying import Variations
 from pytest_airssys_wasm.fuzzing.wit_values import all_values
@@ -70,7 +70,6 @@ def check_export(candidate: Candidate, export: str, plan: Plan) -> str:
             vary=variations.of,
             probe=probed,
             pick=trials.pick if trials else None,
-            clock=clock_of(guest.engine),
         )
         read = partial(_read, types=types)
         found = search.replay(known_examples(plan), read)

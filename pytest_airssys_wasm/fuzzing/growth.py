@@ -6,9 +6,9 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from pytest_airssys_wasm.fuzzing.steps import Player, Step, fault_of
+from pytest_airssys_wasm.fuzzing.stopwatch import Stopwatch
 from pytest_airssys_wasm.fuzzing.trials import Finding, Guest
 from pytest_airssys_wasm.runtime.base.figures import size
-from pytest_airssys_wasm.runtime.base.originals import monotonic
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 
 if TYPE_CHECKING:
@@ -35,12 +35,12 @@ def find_growth(
     """
     player = Player(guest)
     sizes: list[int] = []
-    begun_at = monotonic()
+    clock = Stopwatch()
     try:
         while len(sizes) < _MOST_REPETITIONS:
             is_suspected = bool(sizes) and sizes[-1] > sizes[0]
             allowed_s = max(time_s, _SUSPECTED_S) if is_suspected else time_s
-            if len(sizes) >= _LEAST_REPETITIONS and monotonic() - begun_at > allowed_s:
+            if len(sizes) >= _LEAST_REPETITIONS and clock.seconds() > allowed_s:
                 break
             for step in steps:
                 found = fault_of(player.play(step), allowed(step.export))

@@ -9,7 +9,6 @@ from pytest_airssys_wasm.fuzzing.law_tests import LawTest, Subject, run
 from pytest_airssys_wasm.fuzzing.laws import OF_RUNS
 from pytest_airssys_wasm.fuzzing.trials import unrecorded
 from pytest_airssys_wasm.fuzzing.wit_values import all_values
-from pytest_airssys_wasm.runtime.base.originals import monotonic
 from pytest_airssys_wasm.runtime.base.printable import counted
 from pytest_airssys_wasm.runtime.guest.constants import constants_of
 from pytest_airssys_wasm.validation.exports import callable_exports, is_excluded
@@ -34,13 +33,13 @@ def check_limit_laws(candidate: Candidate, plan: Plan, ceilings: Ceilings) -> st
     """
     with candidate.instantiated():
         pass  # an earlier check reports the reason
-    ends_at = monotonic() + plan.time_s
+    clock = plan.stopwatch()
     test = LawTest(
         subjects=[*_subjects(candidate)],
         examples=plan.examples or 1,
         seed=plan.seed,
         ceilings=ceilings,
-        is_over=lambda: monotonic() >= ends_at,
+        is_over=lambda: clock.seconds() >= plan.time_s,
     )
     tested = 0
     with unrecorded(candidate.engine):

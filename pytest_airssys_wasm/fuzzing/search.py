@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import msgspec
 from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
 
-from pytest_airssys_wasm.runtime.base.originals import monotonic, process_time
+from pytest_airssys_wasm.fuzzing.stopwatch import BUSY_SHARE, Stopwatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
     from pytest_airssys_wasm.fuzzing.trials import Finding
-    from pytest_airssys_wasm.runtime.engine import WasmEngine
 
 T = TypeVar("T")
 
@@ -28,8 +27,6 @@ _VARIATIONS = 32
 """The number of variations of each example."""
 _MOST_STEPS = 4
 """The maximum number of steps between an example that was picked and a variation of it."""
-_MOST_STRETCH = 3
-"""How many times as long as its processor time a search may take."""
 _MOST_ENTRY_BYTES = 2**20
 _MOST_ENTRIES = 256
 
@@ -43,7 +40,7 @@ class Plan:
     examples: int | None
     """The maximum number of examples; `None` goes on until the time is up."""
     time_s: float
-    """The time in seconds after which no further example is made."""
+    """The time of a `Stopwatch` in seconds after which no further example is made."""
     shrink_s: float
     """The time in seconds that the search for a smaller example may take."""
     seed: int
@@ -53,6 +50,10 @@ class Plan:
     """The database of Hypothesis in which examples with faults are kept."""
     key: bytes = b""
     """The key of the examples in the database."""
+
+    def stopwatch(self) -> Stopwatch:
+        """Return the clock of a search. With the profile `nightly` it counts all the time that passes."""
+        return Stopwatch(share=1 if self.profile == "nightly" else BUSY_SHARE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,27 +90,25 @@ class Search(Generic[T]):
     found: Found[T] | None = None
     passed: list[T] = field(default_factory=list)
     """Examples without a fault, for further use."""
-    clock: Callable[[], float] = monotonic
-    """The clock of the plan's times, in seconds."""
-    begun_at: float = field(init=False)
-    ends_at: float = 0.0
+    clock: Stopwatch = field(init=False)
+    ends_at: float = field(init=False)
     """The time of the clock at which the current part of the search ends."""
 
     def __post_init__(self) -> None:
-        self.begun_at = self.clock()
-        self.ends_at = self.begun_at + self.plan.time_s
+        self.clock = self.plan.stopwatch()
+        self.ends_at = self.plan.time_s
 
     def is_over(self) -> bool:
         """Return whether the time of the current part of the search is up."""
-        return self.clock() >= self.ends_at
+        return self.clock.seconds() >= self.ends_at
 
     def left_s(self) -> float:
         """Return the seconds that are left for the current part of the search; negative when they are over."""
-        return self.ends_at - self.clock()
+        return self.ends_at - self.clock.seconds()
 
     def allow_shrinking(self) -> None:
         """Begin the search for a smaller example, for which there is separate time."""
-        self.ends_at = self.clock() + self.plan.shrink_s
+        self.ends_at = self.clock.seconds() + self.plan.shrink_s
 
     def replay(self, encoded: Iterator[bytes], read: Callable[[Any], T | None]) -> Found[T] | None:
         """Try the examples of earlier runs. `read` returns `None` for one that is not an example any more.
@@ -202,19 +201,6 @@ class Search(Generic[T]):
         """Write the example that was found to the database, as JSON."""
         if self.plan.database is not None:
             self.plan.database.save(self.plan.key, msgspec.json.encode(encoded))
-
-
-def clock_of(engine: WasmEngine) -> Callable[[], float]:
-    """Return the clock of searches in guests of this engine, in seconds.
-
-    It counts the processor time of this process, so a search beside other work is as thorough as on an idle machine. It
-    goes at least a third as fast as the time of day. Worker processes have their own processor time, so with them the
-    clock is the time of day.
-    """
-    if engine.isolation is not None:
-        return monotonic
-    begun_at, used_s = monotonic(), process_time()
-    return lambda: max(process_time() - used_s, (monotonic() - begun_at) / _MOST_STRETCH)
 
 
 class _Faulty(Exception):

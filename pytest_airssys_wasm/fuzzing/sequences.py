@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 from pytest_airssys_wasm.fuzzing.export_check import found_line, guest_of, note_of, table_of, unneeded
 from pytest_airssys_wasm.fuzzing.growth import find_growth
 from pytest_airssys_wasm.fuzzing.minimising import neighbours
-from pytest_airssys_wasm.fuzzing.search import Found, Search, clock_of, known_examples
+from pytest_airssys_wasm.fuzzing.search import Found, Search, known_examples
 from pytest_airssys_wasm.fuzzing.step_texts import encoded_steps, read_steps, sequence_lines, sequence_text
 from pytest_airssys_wasm.fuzzing.steps import CallSequence, Player, Step, fault_of, play, without
 from pytest_airssys_wasm.fuzzing.trials import try_call, unrecorded
@@ -60,7 +60,7 @@ def check_sequences(candidate: Candidate, plan: Plan) -> str:
     guest, table = guest_of(candidate), table_of(candidate)
     names = [one for one in reachable_exports(guest.component) if not is_excluded(one, table.exclude)]
     sequences = _Sequences(guest=guest, table=table, needed=set(), names=names)
-    search = Search[CallSequence](plan=plan, judge=sequences.judge, clock=clock_of(guest.engine))
+    search = Search[CallSequence](plan=plan, judge=sequences.judge)
     with unrecorded(guest.engine):
         found = search.replay(known_examples(plan), lambda entry: read_steps(entry, guest.component))
         if found is None:
@@ -112,7 +112,7 @@ def _explore(sequences: _Sequences, search: Search[CallSequence]) -> Found[CallS
     """Make new sequences, until one shows a fault."""
     plan, passed = search.plan, _Passed()
     ends_at = search.ends_at
-    search.ends_at = search.begun_at + plan.time_s * (1 - _GROWTH_SHARE)
+    search.ends_at = plan.time_s * (1 - _GROWTH_SHARE)
     machine = _machine(sequences, search, passed)
     most, round_ = plan.examples, 0
     while search.found is None and not search.is_over() and (most is None or search.examples < most):

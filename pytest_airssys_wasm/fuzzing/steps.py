@@ -265,7 +265,7 @@ def fault_of(trial: Trial | None, allowed: frozenset[str], before: str = "") -> 
     """Return the fault that the end of a step shows, if any."""
     if trial is None or trial.error is None or not allowed.isdisjoint(trial.kinds):
         return None
-    return Finding(kind=trial.kinds[-1], sentence=f"{before}ended with {trial.words}", error=trial.error)
+    return Finding(kind=trial.kinds[-1], sentence=f"{before}{trial.ending}", error=trial.error)
 
 
 def without(steps: Sequence[Step], removed: Sequence[Step]) -> tuple[Step, ...]:

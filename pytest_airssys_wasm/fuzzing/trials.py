@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.fuzzing.pasteable import as_json
-from pytest_airssys_wasm.protocol.primitive_codec import Passage
-from pytest_airssys_wasm.protocol.value_codec import codec_of
 from pytest_airssys_wasm.protocol.values import decode
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
-from pytest_airssys_wasm.runtime.base.values import Mismatch
+from pytest_airssys_wasm.runtime.base.printable import printable
 from pytest_airssys_wasm.runtime.errors import ComponentTrapped, OutOfMemory, UnfitHost, WasmError
 from pytest_airssys_wasm.runtime.store.store import LimitedStore
 from pytest_airssys_wasm.runtime.wave import write_call, write_value
+from pytest_airssys_wasm.validation.misfits import misfit_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
 _LATE_SHARE = 0.5
 """The share of its timeout that a guest must have had of a processor for its timeout to count."""
 _TRIES = 3
-_UNCHARGED = Passage(lambda _bytes: None, lambda: None, lambda value, _type: str(value))
-"""The context in which results are checked against their types: they have been charged already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +78,14 @@ class Trial:
         kinds = self.kinds
         return f"{kinds[0]} ({kinds[1].partition(':')[2]})" if len(kinds) > 1 else kinds[0]
 
+    @property
+    def ending(self) -> str:
+        """The clause of a message about a call that did not return: `ended with trap (unreachable)`."""
+        if self.verdict is not Verdict.HOST_ERROR:
+            return f"ended with {self.words}"
+        # The frames of the guest show neither which host function failed, nor why.
+        return f"ended with {self.words}: {printable(str(self.error).partition(chr(10))[0])}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
@@ -115,13 +120,7 @@ def try_call(guest: Guest, export: str, args: Sequence[Any], limits: ResourceLim
 
 def _misfit(component: Component, export: str, result: Any) -> str | None:
     types = component.result_types(export) if component.kind == "component" else ()
-    if not types:
-        return None
-    try:
-        codec_of(types[0]).encode(result, _UNCHARGED)
-    except Mismatch as mismatch:
-        return str(mismatch)
-    return None
+    return misfit_of(result, types) if types else None
 
 
 def probe(guest: Guest, export: str, args: Sequence[Any], allowed: Collection[str], needed: set[str]) -> Finding | None:
@@ -171,7 +170,7 @@ def _is_slow(guest: Guest, export: str, args: Sequence[Any], trial: Trial) -> bo
 
 def _ended(trial: Trial) -> Finding:
     before = "" if trial.was_called else "could not be called: instantiation "
-    return Finding(kind=trial.kinds[-1], sentence=f"{before}ended with {trial.words}", error=trial.error)
+    return Finding(kind=trial.kinds[-1], sentence=f"{before}{trial.ending}", error=trial.error)
 
 
 def _alone(guest: Guest, export: str, trial: Trial) -> Finding | None:

@@ -13,6 +13,23 @@
   };
   const places = new Map(boxes.map((box) => [box, place(box)]));
   const SLACK = 1e-8;
+  const LEAST_LABEL = 3;
+
+  // A name is cut to the characters that its box has room for; of fewer than three nobody could guess it.
+  const names = new Map(boxes.map((box) => [box, box.querySelector("text").textContent]));
+  const character = boxes.length ? boxes[0].querySelector("text").getComputedTextLength() / names.get(boxes[0]).length : 0;
+  const label = () => {
+    const wide = graph.getBoundingClientRect().width;
+    if (!wide || !(character > 0)) {
+      return;
+    }
+    for (const box of boxes) {
+      const name = names.get(box);
+      const room = Math.floor(((parseFloat(box.getAttribute("width")) / 100) * wide - 6) / character);
+      const cut = room < LEAST_LABEL ? "" : `${name.slice(0, room - 1)}…`;
+      box.querySelector("text").textContent = name.length <= room ? name : cut;
+    }
+  };
 
   const zoom = (to) => {
     const { start, end, depth } = to ? places.get(to) : { start: 0, end: 1, depth: -1 };
@@ -28,6 +45,7 @@
       box.setAttribute("width", `${100 * share}%`);
     }
     reset.disabled = !to;
+    label();
   };
 
   const describe = (box) => {
@@ -78,7 +96,7 @@
     const wanted = search.value.trim().toLowerCase();
     let count = 0;
     for (const box of boxes) {
-      const isMatch = wanted !== "" && box.querySelector("text").textContent.toLowerCase().includes(wanted);
+      const isMatch = wanted !== "" && names.get(box).toLowerCase().includes(wanted);
       box.classList.toggle("match", isMatch);
       count += isMatch ? 1 : 0;
     }
@@ -87,6 +105,8 @@
   });
   document.getElementById("tools").addEventListener("submit", (event) => event.preventDefault());
   document.getElementById("tools").hidden = false;
+  addEventListener("resize", label);
+  label();
   if (boxes.length) {
     boxes[0].setAttribute("tabindex", "0");
   }

@@ -18,6 +18,7 @@ from markupsafe import Markup
 from pytest_airssys_wasm.reporting.formatting import cut
 from pytest_airssys_wasm.reporting.html import inline_resource, source_of
 from pytest_airssys_wasm.reporting.write import replace_file
+from pytest_airssys_wasm.runtime.base.figures import percent
 from pytest_airssys_wasm.runtime.base.printable import printable
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
@@ -196,6 +197,7 @@ def page(stacks: Stacks, *, title: str, total: int, samples: int, is_difference:
         left_out=_count(stacks) - len(found),
         depth=1 + max((box.depth for box in found), default=0),
         rows=rows[:_MOST_ROWS],
+        share=lambda fuel: percent(100 * fuel / total if total else 0),
         rows_left_out=max(0, len(rows) - _MOST_ROWS),
         # Trusted text of this package: the browser runs these two and nothing else.
         script=Markup(script),

@@ -16,7 +16,6 @@ from pytest_airssys_wasm.runtime.guest.component import UnknownExport
 from pytest_airssys_wasm.runtime.manifest.entries import saved_name
 from pytest_airssys_wasm.runtime.wave import write_call, write_value
 from pytest_airssys_wasm.runtime.wit.handles import has_handle
-from pytest_airssys_wasm.validation.stubs import NoAnswer, StubFailed
 from pytest_airssys_wasm.validation.unfit import Unfit, remedy
 
 if TYPE_CHECKING:
@@ -177,14 +176,14 @@ def judge(planned: PlannedCall, result: CallResult, step: ManifestStep, origins:
         expected = planned.encoded(step.returns)
         wanted = f"expected {planned.result_text(expected)}"
         if error is not None:
-            raise Unfit(f"{planned.text} {outcome_text(planned, result)}; {wanted}", _remedy(error, origins)) from error
+            raise Unfit(f"{planned.text} {outcome_text(planned, result)}; {wanted}", remedy(error, origins)) from error
         if not wire.same(expected, result.value):
             raise Unfit(
                 f"{planned.text} {outcome_text(planned, result)}, {wanted}", "correct the component, or the entry"
             )
     elif error is not None and step.verdict is UNSET and step.trap is UNSET:
         said = f"{planned.text} {outcome_text(planned, result)}; expected that it returns"
-        raise Unfit(said, _remedy(error, origins)) from error
+        raise Unfit(said, remedy(error, origins)) from error
     elif step.verdict is not UNSET or step.trap is not UNSET:
         _compare_verdict(planned, result, step)
     if step.max_fuel is not UNSET and result.usage.fuel.consumed > step.max_fuel:
@@ -192,14 +191,6 @@ def judge(planned: PlannedCall, result: CallResult, step: ManifestStep, origins:
             f"{planned.text} used {result.usage.fuel.consumed:,} fuel, max_fuel is {step.max_fuel:,}",
             "make the call cheaper, or raise max_fuel of this entry",
         )
-
-
-def _remedy(error: WasmError, origins: Mapping[str, str]) -> str:
-    if isinstance(error.__cause__, NoAnswer):
-        return "write the answer into the [[imports]] of this name: returns, or when with these arguments"
-    if isinstance(error.__cause__, StubFailed):
-        return "handle the failure of the import, or expect it: verdict = 'host-error'"
-    return remedy(error, origins)
 
 
 def _compare_verdict(planned: PlannedCall, result: CallResult, step: ManifestStep) -> None:

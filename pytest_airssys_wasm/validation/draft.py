@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pytest_airssys_wasm.runtime.base.figures import measured_ms, size
+from pytest_airssys_wasm.runtime.base.figures import exact_size, measured_ms, size, widened_range
 from pytest_airssys_wasm.runtime.base.printable import counted, is_printable, printable
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.errors import UnfitHost, WasmError
@@ -19,7 +19,7 @@ from pytest_airssys_wasm.validation.placeholders import NoPlaceholder, placehold
 from pytest_airssys_wasm.validation.stubs import imported_functions, serve_stubs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from pytest_airssys_wasm.runtime.base.usage import Usage
     from pytest_airssys_wasm.runtime.engine import WasmEngine
@@ -86,6 +86,7 @@ class _Writer:
             self._resources(usage),
             *(["\n".join(self._wasi_table())] if self._wasi else []),
             *written,
+            *self._fuzz(),
             "\n".join(self._tests()),
         ]
         return Draft(text="\n\n".join(parts) + "\n", remarks=tuple(self._remarks))
@@ -112,18 +113,21 @@ class _Writer:
                 ]
             )
         peak = usage.peak_memory_bytes
-        memory = max(low, min(_TIMES * _in_pages(peak), max(high, peak)))
+        wanted = _TIMES * _in_pages(peak)
+        # A guest that does not fit into the range needs another one, which may as well have room for its calls.
+        memory = max(low, min(wanted, high) if peak <= high else wanted)
         if memory > high:
             self._remarks.append(
-                f"it takes {size(peak)} of memory, more than the {size(high)} that are allowed: reserve less (C "
-                "toolchains: link with -Wl,-z,stack-size=65536), or widen the ini value wasm_memory_range"
+                f"it takes {size(peak)} of memory, more than the {size(high)} that are allowed: write "
+                f"`{widened_range(low, memory)}` into the section [pytest] of pytest.ini, or reserve less (C "
+                "toolchains: link with -Wl,-z,stack-size=65536)"
             )
         fuel = _rounded_up(_TIMES * usage.fuel.consumed + ResourceLimits.DEFAULT_FUEL)
         timeout_ms = max(ResourceLimits.DEFAULT_TIMEOUT_MS, _rounded_up(_TIME_TIMES * usage.wall_ms))
         return "\n".join(
             [
                 "[resources.memory]",
-                f"# the instantiation took {size(peak)}; calls may need more",
+                f"# the instantiation took {size(peak)}; the rest is for calls",
                 f"max_bytes = {_size(memory)}",
                 "",
                 "[resources.cpu]",
@@ -204,7 +208,9 @@ class _Writer:
     def _tests(self) -> Iterator[str]:
         """Write a comment with a test for each export that can be called with values of TOML."""
         names = self._component.function_names()
-        tests = [lines for name, type_ in names.items() if (lines := list(self._test(name, type_)))]
+        of_authors = [(name, type_) for name, type_ in names.items() if not _is_of_toolchain(name, type_)]
+        tests = [lines for name, type_ in of_authors if (lines := list(self._test(name, type_)))]
+        tests += [lines for name in names if (lines := list(self._resource(name, names)))]
         if not tests:
             yield "# It exports no function that can be called with values of TOML: docs/manifest.md#tests"
             return
@@ -235,6 +241,54 @@ class _Writer:
         expected = f"  # or returns = {results[0]}" if len(results) == 1 else ""
         yield f'# verdict = "ok"{expected}'
 
+    def _resource(self, constructor: str, names: Mapping[str, str]) -> Iterator[str]:
+        """Write a comment with a test that makes a resource and calls its methods, for the name of a constructor."""
+        interface, mark, function = constructor.partition("[constructor]")
+        if not mark or not is_printable(constructor):
+            return
+        begins = f"{interface}[method]{function}."
+        steps, listed = [], [_comment(f"{constructor}: {names[constructor]}")]
+        for name in (constructor, *(one for one in names if one.startswith(begins))):
+            types = list(self._component.parameter_types(name))[name != constructor :]  # without `self`
+            try:
+                args = [placeholder(one) for one in types]
+            except NoPlaceholder:
+                continue
+            if name == constructor:
+                call = f'args = [{", ".join(args)}], save = "it"'
+            else:
+                listed.append(_comment(f"{name}: {names[name]}"))
+                call = f"args = [{', '.join([_IT, *args])}]"
+            steps.append(f"# {{ call = {toml_string(name)}, {call} }},")
+        if not steps or "save = " not in steps[0]:
+            return
+        yield from listed
+        yield "# [[tests]]"
+        yield f"# name = {toml_string(f'{interface}{function} is made and used')}"
+        yield "# steps = ["
+        yield from steps
+        yield "# ]"
+
+    def _fuzz(self) -> Iterator[str]:
+        """Write the table that leaves functions of toolchains out of fuzzing, if there are any."""
+        names = self._component.function_names()
+        found = [toml_string(name) for name, type_ in names.items() if _is_of_toolchain(name, type_)]
+        if found:
+            its = "a function" if len(found) == 1 else "functions"
+            yield f"# {its} of the toolchain, not of the author\n[fuzz]\nexclude = [{', '.join(found)}]"
+
+
+_IT = '{ saved = "it" }'
+_OF_TOOLCHAINS = {
+    "exports#init": "func(app-name: string, symbols: ",  # componentize-py
+    "init": "func(shim: string, script: string, ",  # componentize-qjs, the backend `quickjs` of jco
+}
+"""The functions that toolchains call while they build a component, and leave in it: the beginnings of their types."""
+
+
+def _is_of_toolchain(name: str, type_: str) -> bool:
+    return name in _OF_TOOLCHAINS and type_.startswith(_OF_TOOLCHAINS[name])
+
 
 def _comment(text: str) -> str:
     text = printable(text)
@@ -253,7 +307,5 @@ def _rounded_up(number: float) -> int:
 
 def _size(count_bytes: int) -> str:
     """Return a size in TOML, with the largest unit that divides it."""
-    units = ((unit, bytes_) for unit, bytes_ in (("MiB", 2**20), ("KiB", 2**10)) if count_bytes % bytes_ == 0)
-    for unit, bytes_ in units:
-        return f'"{count_bytes // bytes_} {unit}"'
-    return str(count_bytes)
+    written = exact_size(count_bytes)
+    return written if written.isdecimal() else f'"{written}"'

@@ -119,12 +119,15 @@ class _Entry:
         return f"{self._note()}{refusals(denied)}{self._stubs.note()}"
 
     def _repeat(self, repetition: int) -> None:
+        self._stubs.forget_answers()
         for number, (planned, result) in enumerate(play(self._instance, self._steps)):
             step = self._steps[number]
             try:
                 judge(planned, result, step, self._origins)
             except Unfit as unfit:
-                raise Unfit(self._where(number) + unfit.reason, unfit.remedy, unfit.details) from unfit.__cause__
+                details = [*unfit.details, *self._stubs.answer_lines()]
+                raise Unfit(self._where(number) + unfit.reason, unfit.remedy, details) from unfit.__cause__
+            self._stubs.forget_answers()
             self._fuel += result.usage.fuel.consumed
             self._denied_growths += result.usage.denied_growths
             self._last = outcome_text(planned, result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,12 @@ from pytest_airssys_wasm.runtime.base.printable import counted
 from pytest_airssys_wasm.runtime.binary.types import CoreFunction
 from pytest_airssys_wasm.runtime.guest.component import similar_names
 from pytest_airssys_wasm.runtime.host.functions import HostFunctions
-from pytest_airssys_wasm.runtime.wave import write_call
+from pytest_airssys_wasm.runtime.wave import write_call, write_value
 from pytest_airssys_wasm.runtime.wit.types import FunctionType
 from pytest_airssys_wasm.runtime.wit.world import functions
+from pytest_airssys_wasm.validation.misfits import misfit_of
+from pytest_airssys_wasm.validation.placeholders import NoPlaceholder, placeholder
+from pytest_airssys_wasm.validation.stub_errors import NoAnswer, StubFailed
 from pytest_airssys_wasm.validation.unfit import Unfit
 
 if TYPE_CHECKING:
@@ -26,14 +30,8 @@ if TYPE_CHECKING:
 
 _MOST_LISTED = 20
 """The most imports that a remedy lists."""
-
-
-class StubFailed(Exception):
-    """The error that a stub raises because its manifest says `fails`."""
-
-
-class NoAnswer(Exception):
-    """The error of a stub that has no answer for a call. The message prints the call."""
+_MOST_ANSWERS = 5
+"""The most answers that a failure lists."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,6 +41,8 @@ class _Served:
     stub: ImportStub
     params: tuple[Any, ...]
     results: tuple[Any, ...]
+    answers: deque[tuple[_Served, tuple[Any, ...], Any]]
+    """The last answers of all stubs: who answered, the arguments, and the value."""
     calls: int = 0
 
     def __call__(self, *args: Any) -> Any:
@@ -54,9 +54,16 @@ class _Served:
             raise NoAnswer(f"the stub has no answer for {call}")
         if answer.fails is not UNSET:
             raise StubFailed(answer.fails)
-        if answer.returns is UNSET:
-            return None
-        return _decoded(answer.returns, self.results)
+        value = None if answer.returns is UNSET else _decoded(answer.returns, self.results)
+        if self.results:
+            self.answers.append((self, args, value))
+        return value
+
+    def line(self, args: tuple[Any, ...], value: Any) -> str:
+        """Return the line of a message about an answer."""
+        call = write_call(self.stub.name, args, self.params)
+        values = value if len(self.results) > 1 else (value,)
+        return f"{call} = {', '.join(map(write_value, values, self.results))}"
 
     def _answer(self, args: list[Any]) -> StubAnswer | ImportStub | None:
         for one in self.stub.when:
@@ -76,6 +83,17 @@ class ServedStubs:
     overruled: tuple[str, ...] = ()
     """The names of stubs that are not used, because a function is registered for the import."""
     _served: tuple[_Served, ...] = field(default=())
+    _answers: deque[tuple[_Served, tuple[Any, ...], Any]] = field(default_factory=deque)
+
+    def forget_answers(self) -> None:
+        """Begin a new call, whose answers `answer_lines` returns."""
+        self._answers.clear()
+
+    def answer_lines(self) -> list[str]:
+        """Return the lines of a message about the last answers of stubs to the guest since `forget_answers`."""
+        if not self._answers:
+            return []
+        return ["the stubs answered:", *(f"  {served.line(args, value)}" for served, args, value in self._answers)]
 
     def counts(self) -> dict[str, int]:
         """Return the number of calls of each stub so far, by its name."""
@@ -107,10 +125,11 @@ def serve_stubs(component: Component, host: HostFunctions, stubs: Sequence[Impor
     known = imported_functions(component)
     own = HostFunctions()
     overruled, served = [], []
+    answers: deque[tuple[_Served, tuple[Any, ...], Any]] = deque(maxlen=_MOST_ANSWERS)
     for stub in {stub.name: stub for stub in reversed(stubs)}.values():  # the first of a name
         if stub.name not in known:
             raise Unfit(f"[[imports]] names {stub.name}, which it does not import", _imports(stub.name, known))
-        one = _Served(stub=stub, params=known[stub.name][0], results=known[stub.name][1])
+        one = _Served(stub=stub, params=known[stub.name][0], results=known[stub.name][1], answers=answers)
         _check(one)
         interface, _, name = stub.name.rpartition("#")
         if host.find(interface, name) is not None:
@@ -118,7 +137,7 @@ def serve_stubs(component: Component, host: HostFunctions, stubs: Sequence[Impor
         else:
             own.register(stub.name, one, repeatable=True)
             served.append(one)
-    return ServedStubs(host=own.merged(host), overruled=tuple(overruled), _served=tuple(served))
+    return ServedStubs(host=own.merged(host), overruled=tuple(overruled), _served=tuple(served), _answers=answers)
 
 
 def imported_functions(component: Component) -> dict[str, tuple[tuple[Any, ...], tuple[Any, ...]]]:
@@ -160,6 +179,23 @@ def _check(one: _Served) -> None:
             raise Unfit(f"{where}: the function has no result, got {any_answer.returns!r}", "leave out returns")
         if number and one.results and any_answer.returns is UNSET and any_answer.fails is UNSET:
             raise Unfit(f"{where}: it says neither returns nor fails", "write returns with a value, or fails")
+        if any_answer.returns is not UNSET and one.results:
+            _check_type(where, any_answer.returns, one.results)
+
+
+def _check_type(where: str, written: Any, types: tuple[Any, ...]) -> None:
+    """Raise `Unfit` unless a written answer fits the types of the results of an import."""
+    type_ = types[0] if len(types) == 1 else f"({', '.join(map(str, types))})"
+    try:
+        misfit = misfit_of(_decoded(written, types), types)
+    except (TypeError, ValueError) as error:
+        misfit = str(error)
+    if misfit is not None:
+        try:
+            example = f", such as returns = {placeholder(type_)}"
+        except NoPlaceholder:
+            example = ""
+        raise Unfit(f"{where}: returns: {misfit}", f"write a value of type {type_}{example}")
 
 
 def _imports(name: str, known: Iterable[str]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
+from pytest_airssys_wasm.validation.stub_errors import NoAnswer, StubFailed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,6 +38,9 @@ _REMEDIES = {
 
 _SAID = "read what the guest wrote to stderr before it trapped"
 """The remedy for a trap after output to stderr, where languages write why a program ends."""
+_NO_ANSWER = (
+    "write the answer into the [[imports]] of this name: returns for every call, or when for calls with these arguments"
+)
 
 
 class Unfit(Exception):
@@ -73,6 +77,10 @@ def remedy(error: WasmError, origins: Mapping[str, str]) -> str:
         return text.format(raise_it=raise_limit(limit, origins))
     if error.verdict is Verdict.TRAP and error.stderr:
         return _SAID
+    if isinstance(error.__cause__, NoAnswer):
+        return _NO_ANSWER
+    if isinstance(error.__cause__, StubFailed):
+        return "handle the failure of the import, or expect it: verdict = 'host-error'"
     return _REMEDIES[error.verdict]
 
 

@@ -141,6 +141,17 @@ def test_an_exception_at_a_number_of_the_code_is_seen(engine, law_of, special):
     assert law.fuel({"n": special}) == fuel == law.fuel({"n": special - 1}) + 13 + 5 * 6
 
 
+@pytest.mark.parametrize("every", [37, 97, 250])
+def test_a_law_ends_before_an_exception_comes_again(engine, law_of, every):
+    source = module(function(times(N, EDIT) + when(f"(i32.eqz (i32.rem_u {N} (i32.const {every})))", "", MORE)))
+    law = law_of(source)
+    assert law.ranges == {"n": (0, 2 * every - 1)}
+    assert f"{2 * every} on, some sizes cost something else at regular distances" in law.limit_reached
+    guest = engine.load(source)
+    for n in range(0, 2 * every, 5):
+        assert engine.execute(guest, "f", n, limits=LIMITS).usage.fuel.consumed == law.fuel({"n": n})
+
+
 def test_a_law_keeps_the_limits(engine):
     limits = ResourceLimits(memory="1 MiB", fuel=10_000, timeout_ms=20_000)
     guest = engine.load(module(function(ONE_SIZE["count"])))

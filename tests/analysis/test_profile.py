@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -93,6 +94,9 @@ def test_differences_sum_to_the_difference(engine):
     assert difference.title == "f(900) minus f(500)"
     long = replace(more, title="f(" + "9" * 500 + ")").minus(replace(less, title="f(" + "5" * 500 + ")")).title
     assert "… minus f(555" in long
+    alike = [replace(one, title="f(" + "9" * 500 + end) for one, end in ((more, "1)"), (less, "2)"))]
+    titles = re.findall(r"…( with [\d,]+ fuel)", alike[0].minus(alike[1]).title)
+    assert titles == [f" with {one.total:,} fuel" for one in alike]
     assert len(long) < 160  # which a page shows whole
     assert less.minus(more).stacks == {stack: -fuel for stack, fuel in difference.stacks.items()}
     assert more.minus(more).stacks == {}

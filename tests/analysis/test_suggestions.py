@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 
-from pytest_airssys_wasm import HostFunctions, LimitedStore, OutOfFuel, ResourceLimits
+from pytest_airssys_wasm import ComponentTrapped, HostFunctions, LimitedStore, OutOfFuel, OutOfMemory, ResourceLimits
 from pytest_airssys_wasm.analysis.histories import MOST_STEPS, History
 from pytest_airssys_wasm.analysis.suggestions import merged, suggest
 from pytest_airssys_wasm.runtime.engine import WasmEngine
@@ -40,7 +40,7 @@ def recorded():
                 with LimitedStore(engine, limits, host=host) as store:
                     instance = store.instantiate(component)
                     for name, *args in calls:
-                        with suppress(OutOfFuel):
+                        with suppress(OutOfFuel, ComponentTrapped, OutOfMemory):
                             instance.call(name, *args)
                 first = repetition_of(seen[0].call)
                 histories.append(History.begun_by(first, tightens=BOTH))
@@ -101,6 +101,25 @@ def test_a_guest_that_does_with_less_memory_is_given_what_ends_the_same(recorded
     # Without the growth it counts to 3 instead, and ends the same: memory and fuel were tried together.
     assert found["memory"].value == 65_536
     assert found["fuel"].value > 10
+
+
+def test_a_limit_suffices_while_the_other_one_is_as_it_was(recorded):
+    wat = """(module (memory (export "memory") 1)
+      (func (export "hoard") (local i32)
+        (loop
+          (if (i32.eq (memory.grow (i32.const 1)) (i32.const -1)) (then unreachable))
+          (br_if 0 (i32.lt_u (local.tee 0 (i32.add (local.get 0) (i32.const 1))) (i32.const 100))))))"""
+    (history,) = recorded([("hoard",)], wat=wat)
+    found = suggest([history]).found
+    # With as little memory as that it traps at once, with 1 MiB after some calls.
+    assert found["memory"].value == 65_536
+
+    def endings(**limits):
+        return [done.ending for done in history.replay(**limits)]
+
+    before, fuel = endings(), found["fuel"].value
+    assert endings(fuel=fuel) == endings(fuel=fuel, memory=65_536) == endings(memory=65_536) == before
+    assert endings(fuel=fuel - 1) != before
 
 
 def test_a_very_long_history_keeps_its_figures_only(recorded):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import pickle
 from dataclasses import replace
 
 import pytest
 
-from pytest_airssys_wasm import OutOfFuel, ResourceLimits, UnknownExport, Wasi, WasmError, analysis
+from pytest_airssys_wasm import HostFunctions, OutOfFuel, ResourceLimits, UnknownExport, Wasi, WasmError, analysis
 from pytest_airssys_wasm.analysis.repeatable import RepeatableGuest
 from support.checkout import ROOT
 from support.kernels import EDIT, N, function, module, times
@@ -109,6 +110,16 @@ def test_wrong_calls_are_refused(engine):
         analysis.tightest_limits(guest, [("g",)], limits=LIMITS)
     with pytest.raises(analysis.CannotRepeat):
         analysis.tightest_limits(engine.load(SAYING), [("say", 1)], limits=LIMITS, wasi=Wasi(inherit=True))
+
+
+def test_a_guest_that_varies_has_no_limits(engine):
+    guest = engine.load(f"""(module (import "env" "next" (func $next (result i32)))
+      (func (export "f") (local $n i32) (local $i i32) (local $s i32)
+        (local.set $n (call $next)) {times(N, EDIT)}))""")
+    numbers, host = itertools.count(1), HostFunctions()
+    host.register("env#next", lambda: next(numbers), repeatable=True)
+    with pytest.raises(analysis.CannotRepeat, match=r"f used \d+ fuel, and in the next run \d+: it varies"):
+        analysis.tightest_limits(guest, [("f",)], limits=LIMITS, host=host)
 
 
 def test_without_time_they_are_not_complete(engine):

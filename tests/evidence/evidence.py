@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from evidence import laws, profiles, snapshots
+from evidence import laws, limits, profiles, snapshots
 from pytest_airssys_wasm import WasmEngine
 from support.fork_server import Forks
 
@@ -39,7 +39,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--python", action="append", type=Path, help="an interpreter that has this package, for pairs of runs"
     )
     parser.add_argument(
-        "--guest", action="append", nargs=2, metavar=("FILE", "EXPORT"), help="a guest more, whose law is tried"
+        "--guest",
+        action="append",
+        nargs=2,
+        metavar=("FILE", "EXPORT"),
+        help="a guest more, whose law and limits are tried",
     )
     options = parser.parse_args(arguments)
     unknown = [*set(options.claims) - {*CLAIMS}]
@@ -84,6 +88,11 @@ def _coefficients(options: argparse.Namespace) -> Iterator[Claim]:
     yield laws.coefficients(WasmEngine(), _count(options, 100))
 
 
+def _limits(options: argparse.Namespace) -> Iterator[Claim]:
+    more = [(Path(file), export) for file, export in options.guest or ()]
+    yield limits.tightest(WasmEngine(), _count(options, 10), more)
+
+
 def _splits(options: argparse.Namespace) -> Iterator[Claim]:
     yield profiles.splits(WasmEngine(), _count(options, 20))
 
@@ -97,6 +106,7 @@ CLAIMS: dict[str, Callable[[argparse.Namespace], Iterator[Claim]]] = {
     "pairs": _pairs,
     "laws": _laws,
     "coefficients": _coefficients,
+    "limits": _limits,
     "splits": _splits,
     "slowdowns": _slowdowns,
 }

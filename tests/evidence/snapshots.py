@@ -136,7 +136,9 @@ def pairs(trials: int, pythons: Sequence[Path]) -> Claim:
             for option, (python, options, is_shuffled) in zip(("update", "check"), chance.sample(ways, 2)):
                 if option == "update":
                     folder.joinpath(NAME).unlink(missing_ok=True)
-                arguments = ("--airssys-wasm", "--wasm-conformance=never", ".", *options)
+                # Costs are compared here, and not the speed of a busy machine.
+                patient = "--wasm-timeout-scale=50"
+                arguments = ("--airssys-wasm", "--wasm-conformance=never", patient, ".", *options)
                 done = subprocess.run(
                     [str(python), "-m", "pytest", *_arguments(*arguments, f"--wasm-fuel-snapshot={option}")],
                     cwd=folder,

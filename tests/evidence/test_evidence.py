@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from evidence import laws, profiles, snapshots
+from evidence import laws, limits, profiles, snapshots
 from evidence.claim import Claim
 from evidence.evidence import CLAIMS, main
 from evidence.planted import EDITS, KERNELS, Project
@@ -34,6 +34,40 @@ def test_a_guest_without_a_law_is_counted(engine, tmp_path, monkeypatch):
     claim = laws.of_guests(engine, 1, [(guest, "f")])
     assert len(claim.wrong) == 1
     assert claim.wrong[0].startswith("chaos.wat f has no law: ")
+
+
+def _with(**changed):
+    """Return a search for the tightest limits whose result is wrong."""
+    search = limits.analysis.tightest_limits
+
+    def wrong(*args, **options):
+        found = search(*args, **options)
+        for name, change in changed.items():
+            object.__setattr__(found, name, change(getattr(found, name)))
+        return found
+
+    return wrong
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({}, []),
+        ({"fuel": lambda fuel: fuel - 1}, ["some call ends otherwise under"]),
+        ({"memory": lambda memory: memory + 65_537}, ["changes nothing, but the witness is wasi:cli"]),
+        ({"witnesses": lambda _: {}}, ["the witness is None"]),
+    ],
+    ids=["right", "too low", "too high", "without witnesses"],
+)
+def test_limits_that_are_not_the_tightest_are_counted(engine, monkeypatch, changed, said):
+    name = "C, a command"
+    monkeypatch.setattr(limits, "GUESTS", {name: limits.GUESTS[name]})
+    monkeypatch.setattr(limits.analysis, "tightest_limits", _with(**changed))
+    claim = limits.tightest(engine, 1)
+    assert claim.trials > 4
+    assert bool(claim.wrong) == bool(said)
+    for text in said:
+        assert any(text in one for one in claim.wrong), claim.wrong
 
 
 @pytest.mark.slow

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis.database import InMemoryExampleDatabase
 from hypothesis.errors import Flaky
 
 from pytest_airssys_wasm import HostFunctions, OutOfFuel, ResourceLimits, Wasi
-from pytest_airssys_wasm.fuzzing import search, sequences
+from pytest_airssys_wasm.fuzzing import sequences
 from pytest_airssys_wasm.fuzzing.export_check import UnneededAllowance, check_export
 from pytest_airssys_wasm.fuzzing.limit_laws import check_limit_laws
-from pytest_airssys_wasm.fuzzing.search import Plan
+from pytest_airssys_wasm.fuzzing.search import Plan, Search
 from pytest_airssys_wasm.fuzzing.sequences import check_sequences
 from pytest_airssys_wasm.fuzzing.worst_cases import check_worst_case
+from pytest_airssys_wasm.runtime.base import originals
 from pytest_airssys_wasm.runtime.budget.limits import Ceilings
 from pytest_airssys_wasm.runtime.manifest.loading import parse_manifest
 from pytest_airssys_wasm.validation.candidate import Candidate
@@ -40,6 +42,10 @@ def candidate(engine, text, *, host=None, wasi=None, fuzz="", limits=LIMITS):
         host=host or HostFunctions(),
         wasi=wasi,
     )
+
+
+BUYER = """(module (import "shop" "price" (func $price (param i32) (result i32)))
+  (func (export "buy") (param i32) (result i32) (call $price (local.get 0))))"""
 
 
 def plan(**changes):
@@ -70,6 +76,56 @@ FOUND = {
 }
 
 
+@pytest.fixture
+def machine(monkeypatch):
+    """A machine whose clocks the test sets."""
+    clocks = SimpleNamespace(process_time=5.0, monotonic=100.0)
+    for name in vars(clocks):
+        monkeypatch.setattr(originals, name, lambda name=name: getattr(clocks, name))
+    return clocks
+
+
+def test_a_busy_machine_does_not_shorten_a_search_and_a_waiting_guest_does_not_prolong_it_without_end(machine):
+    search = Search(plan=plan(time_s=10), judge=lambda _: None)
+    machine.monotonic += 20
+    machine.process_time += 9
+    assert not search.is_over()
+    machine.process_time += 1
+    assert search.is_over()
+    waiting = Search(plan=plan(time_s=10), judge=lambda _: None)
+    machine.monotonic += 39
+    assert not waiting.is_over()
+    machine.monotonic += 1
+    assert waiting.is_over()
+
+
+def test_a_search_through_the_night_ends_when_its_time_has_passed(machine):
+    search = Search(plan=plan(profile="nightly", examples=None, time_s=10), judge=lambda _: None)
+    machine.monotonic += 10
+    assert search.is_over()
+
+
+def test_a_host_function_that_fails_is_named_with_its_error(engine):
+    def price(item):
+        raise LookupError("no such item")
+
+    host = HostFunctions()
+    host.register("shop#price", price, repeatable=True)
+    unfit = the_fault(check_export, candidate(engine, BUYER, host=host), "buy", plan(examples=5))
+    assert unfit.reason == (
+        "buy(0) ended with host-error: the host function shop#price raised LookupError: no such item"
+    )
+
+
+def test_a_stub_without_an_answer_is_named_with_its_call_and_the_remedy(engine):
+    stubs = "[[imports]]\nname = 'shop#price'\nwhen = [{ args = [3], returns = 7 }]\n"
+    unfit = the_fault(check_export, candidate(engine, BUYER, fuzz=stubs), "buy", plan(examples=5))
+    assert unfit.reason.endswith(": the stub has no answer for shop#price(0)")
+    assert unfit.remedy.startswith(
+        "write the answer into the [[imports]] of this name: returns for every call, or when"
+    )
+
+
 @pytest.mark.parametrize(
     "fault", [pytest.param(one, marks=pytest.mark.slow) if "list" in one else one for one in FOUND]
 )
@@ -92,17 +148,6 @@ def test_the_failure_shows_an_entry_and_a_python_test_to_paste(engine):
 def test_a_call_that_could_not_be_shrunk_in_time_is_told(engine):
     unfit = the_fault(check_export, candidate(engine, planted.RARE_STRING), "parse", plan(shrink_s=0))
     assert unfit.details[0].endswith("; the search for a smaller one was cut off after 0 s")
-
-
-def test_the_time_of_a_search_is_that_of_the_processor(engine, monkeypatch):
-    day, used = [0.0], [0.0]
-    monkeypatch.setattr(search, "monotonic", lambda: day[0])
-    monkeypatch.setattr(search, "process_time", lambda: used[0])
-    clock = search.clock_of(engine)
-    day[0], used[0] = 2.0, 1.0
-    assert clock() == 1.0
-    day[0] = 9.0  # the machine is very busy, or the guest waits
-    assert clock() == 3.0
 
 
 def test_a_value_that_depends_on_a_host_function_is_found(engine):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -29,7 +30,7 @@ def build(folder, begins):
     (command,) = re.findall(rf"^({re.escape(begins)} .*)$", TEXT, re.MULTILINE)
     program, *arguments = command.split()
     here = Path(sys.executable).parent
-    words = [sys.executable if program == "python" else str(here / program), *arguments]
+    words = [sys.executable if program == "python" else shutil.which(program, path=here) or program, *arguments]
     subprocess.run(words, cwd=folder, check=True, timeout=300)
 
 
@@ -48,6 +49,17 @@ def run_pytest(folder, *arguments):
 def test_the_guest_in_c(page):
     build(page, "python -m ziglang cc")
     assert "14 passed" in run_pytest(page, "--airssys-wasm", ".")
+
+
+def test_the_guest_in_javascript(page):
+    if not shutil.which("npm"):
+        pytest.skip("not here: npm")
+    for begins in ("npm install", "npx jco componentize"):
+        build(page, begins)
+    manifest = page / "Component.toml"
+    manifest.write_text(manifest.read_text().replace("512 KiB", "3 MiB").replace(", max_fuel = 200", ""))
+    (page / "test_cart.py").unlink()  # it limits the fuel of the guest in C
+    assert "9 passed" in run_pytest(page, "--airssys-wasm", ".")
 
 
 def test_the_guest_in_python_with_the_needs_that_wasm_init_finds(page):

@@ -158,7 +158,8 @@ def check(known: Record, jobs: int) -> bool:
     with ThreadPoolExecutor(1) as beside:
         sound = beside.submit(find_kills, SOUND, _in_order({case for cases in asked.values() for case in cases}))
         for _ in range(_ROUNDS):
-            proof.add(asked, _survived(asked, jobs))
+            # The mutants that take longest come first, so that none of them is left alone at the end.
+            proof.add(asked, _survived({name: asked[name] for name in sorted(asked, key=_is_quick)}, jobs))
             asked = proof.asked()
     wrong = sound.result().findings
     print("".join(f"sound, {case}: {finding}\n" for case, finding in wrong.items()), end="")
@@ -198,10 +199,8 @@ def renew(known: Record, jobs: int) -> Record:
 
 def _survived(asked: Mapping[str, Sequence[str]], jobs: int) -> dict[str, list[str]]:
     """Return the cases of these that each mutant survives."""
-    # The mutants that take longest come first, so that none of them is left alone at the end.
-    names = sorted(asked, key=_is_quick)
     with ThreadPoolExecutor(jobs) as threads:
-        return dict(zip(names, threads.map(survived, names, map(asked.__getitem__, names))))
+        return dict(zip(asked, threads.map(survived, asked, asked.values())))
 
 
 if __name__ == "__main__":

@@ -144,7 +144,7 @@ def test_the_platform_range_and_mandatory_cpu_limits_reach_the_manifest(guest):
     )
     ran = guest.run()
     assert ran.results == {"test_a.py::test_a": "error"}
-    assert "[resources.memory] max_bytes: expected from 524288 to 4194304 bytes" in ran.text
+    assert "[resources.memory] max_bytes: expected from 512 KiB to 4 MiB" in ran.text
     assert guest.run("-o", "wasm_memory_range=1 MiB..8 MiB").results == {"test_a.py::test_a": "passed"}
     ran = guest.run("-o", "wasm_memory_range=1 MiB..8 MiB", "-o", "wasm_require_cpu_limits=true")
     assert ran.results == {"test_a.py::test_a": "error"}

@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 
+from pytest_airssys_wasm.reporting import flamegraph
 from pytest_airssys_wasm.reporting.anchors import Anchors
 from pytest_airssys_wasm.reporting.changes import changes_since
 from pytest_airssys_wasm.reporting.html import render
@@ -196,3 +197,20 @@ def luminance(colour):
     shares = [int(number) / 255 for number in re.findall(r"\d+", colour)[:3]]
     linear = [one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in shares]
     return sum(weight * one for weight, one in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def test_names_in_a_flame_graph_are_cut_to_their_boxes_and_come_back_with_room(browser, tmp_path):
+    long = "a_function_with_a_very_long_name"
+    stacks = {("main", long): 12, ("main", "narrow"): 1, ("main", "rest"): 87}
+    (tmp_path / "profile.html").write_text(flamegraph.page(stacks, title="f", total=100, samples=400), "utf-8")
+    browser.set_window_size(1000, 700)
+    browser.get((tmp_path / "profile.html").as_uri())
+    assert browser.get_log("browser") == []
+    script = "return Array.from(document.querySelectorAll('.box'), (e) => [e.getAttribute('aria-label'), e.querySelector('text').textContent])"
+    labels = {name.partition(":")[0]: text for name, text in browser.execute_script(script)}
+    assert (labels["main"], labels["narrow"], labels["rest"]) == ("main", "", "rest")
+    assert labels[long].endswith("…")
+    assert long.startswith(labels[long][:-1])
+    box = f"document.querySelector('[aria-label^={long}]')"
+    browser.execute_script(f"{box}.dispatchEvent(new MouseEvent('click', {{bubbles: true}}))")
+    assert browser.execute_script(f"return {box}.querySelector('text').textContent") == long

@@ -75,6 +75,12 @@ def test_a_difference_is_coloured_by_its_sign():
     assert "<strong>+61</strong>" in page(DIFFERENCE, is_difference=True)
 
 
+def test_the_table_of_a_profile_shows_the_share_of_each_function():
+    (row,) = re.findall(r"<tr><td><code>inner</code>.*", page())
+    assert re.findall(r"<td>([^<]*)</td>", row) == ["950", "95 %", "950"]
+    assert "share" not in page(DIFFERENCE, is_difference=True).partition("<h2>")[2].partition("<script>")[0]
+
+
 def test_the_page_needs_nothing_else():
     text = page()
     assert "default-src 'none'" in text

@@ -30,6 +30,8 @@ GUESTS: dict[str, tuple[str, str, Any]] = {
     "route": ("tests/fuzzing/guests/parcels/parcels.wasm", "route", None),
     "squeeze": ("tests/fuzzing/guests/parcels/parcels.wasm", "squeeze", None),
     "remember": ("tests/fuzzing/guests/parcels/parcels.wasm", "remember", None),
+    "note": ("tests/fuzzing/guests/notes/notes.wasm", "push", None),
+    "price": ("tests/fuzzing/guests/orders/orders.wasm", "price", None),
 }
 """Exports of guests in C, Rust and AssemblyScript: the path, the name, and the function that makes arguments; `None` if
 they are made by their types.

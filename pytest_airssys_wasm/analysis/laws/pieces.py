@@ -113,12 +113,18 @@ def learn(samples: Samples, low: int, high: int, chance: random.Random) -> Learn
     samples.kept_back = 0
     predicted: Counter[int] = Counter()
     while stretches:
-        refuted, is_sure = _refute(samples, stretches, predicted, chance)
+        refuted, size, is_sure = _refute(samples, stretches, predicted, chance)
         if refuted is None:
             if not is_sure:
                 stretches = _certain(samples, stretches, predicted)
                 reason = reason or "no more runs may be made"
             break
+        if size in _multiples(stretches) and size > stretches[refuted].low:
+            cut = stretches[refuted]
+            del stretches[refuted:], predicted[cut.low]
+            stretches.append(Stretch(low=cut.low, high=size - 1, formulas=cut.formulas))
+            reason = f"from {size:,} on, some sizes cost something else at regular distances"
+            continue
         begin = stretches[refuted].low
         for one in stretches[refuted:]:
             del predicted[one.low]
@@ -134,22 +140,29 @@ def learn(samples: Samples, low: int, high: int, chance: random.Random) -> Learn
 
 def _refute(
     samples: Samples, stretches: Sequence[Stretch], predicted: Counter[int], chance: random.Random
-) -> tuple[int | None, bool]:
-    """Spend the remaining runs on fresh points. Return the index of a piece whose formula fails, and whether each piece
-    has predicted enough points, which are counted in `predicted` by the beginnings of the pieces.
+) -> tuple[int | None, int, bool]:
+    """Spend the remaining runs on fresh points. Return the index of a piece whose formula fails, the size at which it
+    fails, and whether each piece has predicted enough points, which are counted in `predicted` by the beginnings of the
+    pieces.
     """
     low, high = stretches[0].low, stretches[-1].high
     lacking = [*_lacking(samples, stretches, predicted, chance)]
-    for x in chain(samples.suspects, lacking, _fresh(low, high, chance)):
+    for x in chain(samples.suspects, lacking, _multiples(stretches), _fresh(low, high, chance)):
         if not samples.left:
             break
         if x in samples.known or not low <= x <= high:
             continue
         index = next(i for i, one in enumerate(stretches) if one.low <= x <= one.high)
         if samples.at(x) != stretches[index].predict(x):
-            return index, False
+            return index, x, False
         predicted[stretches[index].low] += 1
-    return None, all(_is_certain(samples, one, predicted) for one in stretches)
+    return None, 0, all(_is_certain(samples, one, predicted) for one in stretches)
+
+
+def _multiples(stretches: Sequence[Stretch]) -> list[int]:
+    """Return multiples of single sizes that have a figure of their own: a guest may do something at every 97th size."""
+    singles = [one.low for one in stretches if one.low == one.high and one.low > _MOST_SINGLE]
+    return [times * size for size in singles for times in (2, 3)]
 
 
 def _lacking(

@@ -10,6 +10,7 @@ import errno
 import json
 from contextlib import suppress
 from os import O_CLOEXEC, O_CREAT, O_EXCL, O_WRONLY
+from stat import S_IMODE, S_IWGRP, S_IWOTH, S_IWUSR
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -218,8 +219,11 @@ def _cost_line(key: EntryKey, cost: Cost) -> dict[str, Any]:
 def write_snapshot(path: Path, snapshot: Snapshot) -> bool:
     """Write a snapshot to a file, which has its old or its new content at any time. Return whether it has changed.
 
-    Raises `OSError` if the file cannot be written.
+    If `path` is a symbolic link, the file to which it leads is written. A file that exists keeps its permissions.
+
+    Raises `OSError` if the file cannot be written, or may not be written by anybody.
     """
+    path = path.parent / system.os.path.realpath(path)  # a link would be replaced by a file otherwise
     content = encode(snapshot)
     with suppress(OSError):
         if read_regular(path, TEXT_BYTES) == content:
@@ -227,12 +231,18 @@ def write_snapshot(path: Path, snapshot: Snapshot) -> bool:
     part = path.with_name(f"{path.name}.{system.os.getpid()}.part")
     if len(content) > TEXT_BYTES:
         raise OSError(errno.EFBIG, f"it would have {len(content):,} bytes, and at most {TEXT_BYTES:,} are read")
+    mode = _mode(path)
+    if mode is not None and not mode & _WRITABLE:
+        raise PermissionError(errno.EACCES, "it is read-only", str(path))
     with suppress(FileNotFoundError):
         system.os.unlink(part)  # of a process with this number that was killed
     try:
         # Not the mode of `write_new`: others who check out a project read its files, as the umask says.
         descriptor = system.os.open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
         with system.io.open(descriptor, "wb") as file:
+            if mode is not None:
+                with suppress(OSError):  # not every file system has permissions
+                    system.os.fchmod(file.fileno(), mode)
             file.write(content)
             file.flush()
             system.os.fsync(file.fileno())
@@ -242,3 +252,14 @@ def write_snapshot(path: Path, snapshot: Snapshot) -> bool:
             system.os.unlink(part)
         raise
     return True
+
+
+_WRITABLE = S_IWUSR | S_IWGRP | S_IWOTH
+
+
+def _mode(path: Path) -> int | None:
+    """Return the permissions of a file; `None` if there is none."""
+    try:
+        return S_IMODE(system.os.stat(path).st_mode)
+    except FileNotFoundError:
+        return None

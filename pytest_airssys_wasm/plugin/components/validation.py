@@ -244,7 +244,7 @@ def _runner(check: Check, source: Source) -> Callable[..., None]:
 def _refusal(error: InvalidConfiguration, path: Path) -> Callable[[], None]:
     def run() -> None:
         first, *others = str(error).replace(f"{path.parent}{os.sep}", "").split("\n")
-        raise Unfit(first, "correct it; docs/manifest.md shows a complete manifest", others)
+        raise Unfit(first, "correct it as the message says; docs/manifest.md shows a complete manifest", others)
 
     return run
 

@@ -19,7 +19,7 @@ from pytest_airssys_wasm.plugin.snapshot.laws import LAW, LawRecorder, law_of
 from pytest_airssys_wasm.plugin.snapshot.lines import cause_lines, change_lines, not_run_line, total_line
 from pytest_airssys_wasm.plugin.snapshot.recording import COSTS, Recorder
 from pytest_airssys_wasm.plugin.stash import COST_CHANGES
-from pytest_airssys_wasm.runtime.base.printable import counted
+from pytest_airssys_wasm.runtime.base.printable import counted, printable
 from pytest_airssys_wasm.runtime.base.regular_files import GUEST_BYTES, read_regular
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 FILE_NAME = ".fuel-snapshot.json"
 """The name of the snapshot in the root directory."""
 _SECTION = "WebAssembly fuel snapshot"
+_MOST_NAMED = 5
 
 
 def register(config: pytest.Config) -> None:
@@ -70,6 +71,7 @@ class SnapshotHooks:
         self._entries: dict[EntryKey, Entry] = {}
         self._reasons: dict[str, str] = {}
         self._passed: set[str] = set()
+        self._ambiguous: set[str] = set()
         self._tolerances: dict[str, Fraction] = {}
         self._comparison: Comparison | None = None
         self._told: list[tuple[str, bool]] = []
@@ -83,6 +85,9 @@ class SnapshotHooks:
         if found is None or not report.passed or hasattr(report, "context"):
             return  # a subtest has a part of the costs
         test, tolerance, entries = found
+        if entries is None:
+            self._ambiguous.add(test)
+            return
         self._passed.add(test)
         if tolerance is not None:
             self._tolerances[test] = Fraction(tolerance)
@@ -110,9 +115,16 @@ class SnapshotHooks:
 
         The run fails if they do not agree.
         """
-        if not self._entries and self._before is None and not self._is_update:
+        if not self._entries and not self._ambiguous and self._before is None and not self._is_update:
             return  # a run without guests, in a project without any
         failed = exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED) or session.testsfailed > 0
+        if self._ambiguous:
+            names = ", ".join(map(printable, sorted(self._ambiguous)[:_MOST_NAMED]))
+            more = len(self._ambiguous) - _MOST_NAMED
+            self._tell(
+                f"not recorded: several tests have the same name, {names}{f' and {more:,} more' if more > 0 else ''}. "
+                "Give their parameters other ids."
+            )
         is_right = False
         with telling(lambda mishap: self._told.append((f"it could not be compared: {mishap}", True))):
             is_right = self._conclude(failed=failed)

@@ -41,6 +41,15 @@ class Recorder(CollectedIds):
         self._costs: dict[EntryKey, Cost] = {}
         self._inexact: set[EntryKey] = set()
         self._mishaps: list[str] = []
+        self._namesakes: dict[str, list[pytest.Item]] = {}
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_itemcollected(self, item: pytest.Item) -> None:
+        """Remember the items of each node id. Stacked parametrisations may give several tests the same one."""
+        super().pytest_itemcollected(item)
+        known = self._namesakes.setdefault(collected_id(item), [])
+        if item not in known:
+            known.append(item)
 
     def see(self, finished: Finished) -> None:
         """Add an execution that has ended to the costs of the test that is running."""
@@ -95,7 +104,11 @@ class Recorder(CollectedIds):
         return report
 
     def _plain(self, item: pytest.Item, test: str) -> tuple[Any, ...]:
-        """Return the costs as plain data, because that is what xdist carries."""
+        """Return the costs as plain data, because that is what xdist carries; without entries for a test whose name
+        others have, too.
+        """
+        if self._costs and len(self._namesakes.get(test, ())) > 1:
+            return test, None, None
         tolerance = markers.of_item(item, bare_ones=False).fuel_tolerance
         entries = [
             (*key[1:], cost.fuel, cost.peak_memory_bytes, cost.executions, cost.guests)

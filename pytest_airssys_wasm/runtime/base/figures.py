@@ -13,6 +13,20 @@ def size(count_bytes: float) -> str:
     return f"{count_bytes:,} B"
 
 
+def exact_size(count_bytes: int) -> str:
+    """Write a size in the largest unit that divides it, as limits are written: `1536 KiB`, `1000`."""
+    for unit, unit_bytes in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if count_bytes and count_bytes % unit_bytes == 0:
+            return f"{count_bytes // unit_bytes} {unit}"
+    return str(count_bytes)
+
+
+def widened_range(low_bytes: int, needed_bytes: int) -> str:
+    """Write the setting of the ini file that allows a memory limit of `needed_bytes`; its end is a power of two."""
+    high_bytes = 1 << (needed_bytes - 1).bit_length()
+    return f"wasm_memory_range = {exact_size(low_bytes)}..{exact_size(high_bytes)}"
+
+
 def milliseconds(time_ms: float) -> str:
     """Write a time in milliseconds as it was given, without the unit and with thousands separators: `1,500`, `2.5`."""
     return f"{time_ms:,.3f}".rstrip("0").rstrip(".") if time_ms >= 0.001 else f"{time_ms:g}"

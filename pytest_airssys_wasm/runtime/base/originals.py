@@ -68,7 +68,6 @@ monotonic_ns = time.monotonic_ns
 time_ns = time.time_ns
 """The time of day in nanoseconds since 1970, for comparisons with the times of files, and for reports."""
 process_time = time.process_time
-"""The processor time of all threads of this process, in seconds."""
 thread_time_ns = time.thread_time_ns
 """The processor time of the calling thread, in nanoseconds."""
 clock_gettime, pthread_getcpuclockid = time.clock_gettime, time.pthread_getcpuclockid

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.manifest.model import ImportStub, ManifestStep, ManifestTest, StubAnswer
     from pytest_airssys_wasm.runtime.manifest.positions import Keys
 
-MOST_CALLS = 10_000
+MOST_CALLS = 50_000
 """The most calls of an entry: its steps times its repetitions."""
 _OF_STEPS = ("returns", "verdict", "trap", "max_fuel")
 

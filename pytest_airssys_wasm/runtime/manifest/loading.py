@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Literal
 
 from pytest_airssys_wasm.runtime.base import toml
+from pytest_airssys_wasm.runtime.base.figures import exact_size, widened_range
 from pytest_airssys_wasm.runtime.base.printable import is_printable
 from pytest_airssys_wasm.runtime.base.regular_files import MANIFEST_BYTES, read_regular
 from pytest_airssys_wasm.runtime.budget.limits import parse_count, parse_duration_ms, parse_size
@@ -137,10 +138,11 @@ def _memory(table: MemoryTable | None, memory_range: tuple[int, int], problems: 
         hint = ""
         if max_bytes > high:
             hint = (
-                "; C toolchains reserve large stacks: link with -Wl,-z,stack-size=65536, "
-                "or widen the ini value wasm_memory_range (in Python: WasmEngine(memory_range=…))"
+                f"; to allow it, write `{widened_range(low, max_bytes)}` into the section [pytest] of pytest.ini "
+                "(in Python: WasmEngine(memory_range=…)); C toolchains reserve large stacks: link with "
+                "-Wl,-z,stack-size=65536"
             )
-        problems.add(keys, table.max_bytes, f"from {low} to {high} bytes{hint}")
+        problems.add(keys, table.max_bytes, f"from {exact_size(low)} to {exact_size(high)}{hint}")
     return None
 
 

@@ -94,7 +94,7 @@ class ManifestTest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     steps: list[ManifestStep] = []
     """The calls that are made one after the other in one instance, instead of `call`."""
     repeat: int = 1
-    """The number of times that all steps are made in the same instance; at most 10,000 calls in all."""
+    """The number of times that all steps are made in the same instance; at most 50,000 calls in all."""
     max_growth: int | str | msgspec.UnsetType = msgspec.UNSET
     """The bytes of memory that may be added after the first repetition, such as `0` or `"64 KiB"`; left out, growth is
     shown and not judged."""

@@ -238,6 +238,31 @@ def test_what_others_may_read_is_decided_by_the_umask(tmp_path):
     assert path.stat().st_mode & 0o777 == 0o644
 
 
+def test_the_file_to_which_a_link_leads_is_written(tmp_path):
+    target, path = tmp_path / "elsewhere" / "costs.json", tmp_path / "snapshot.json"
+    target.parent.mkdir()
+    path.symlink_to("elsewhere/costs.json")
+    assert write_snapshot(path, replace(SNAPSHOT, entries={}))
+    assert write_snapshot(path, SNAPSHOT)
+    assert path.is_symlink()
+    assert read_snapshot(target) == SNAPSHOT
+    assert [target] == [*target.parent.iterdir()]
+
+
+def test_a_file_keeps_its_permissions_and_one_that_is_read_only_is_not_replaced(tmp_path):
+    path = tmp_path / "snapshot.json"
+    write_snapshot(path, SNAPSHOT)
+    path.chmod(0o664)
+    assert write_snapshot(path, replace(SNAPSHOT, entries={}))
+    assert path.stat().st_mode & 0o777 == 0o664
+    path.chmod(0o444)
+    before = path.read_bytes()
+    with pytest.raises(PermissionError, match="it is read-only"):
+        write_snapshot(path, SNAPSHOT)
+    assert path.read_bytes() == before
+    assert not write_snapshot(path, replace(SNAPSHOT, entries={}))
+
+
 @pytest.mark.parametrize(
     ("text", "share"), [("2 %", 0.02), ("2%", 0.02), ("0.5", 0.005), (3, 0.03), (0, 0), ("0 %", 0)]
 )

@@ -78,7 +78,7 @@ def test_limits_are_measured_from_the_instantiation(project):
     assert written["resources"]["memory"]["max_bytes"] == "512 KiB"
     assert written["resources"]["cpu"]["max_fuel"] % 1_000_000 == 0
     assert written["resources"]["cpu"]["max_fuel"] > 1_000_000
-    assert "# the instantiation took 128 KiB; calls may need more" in text
+    assert "# the instantiation took 128 KiB; the rest is for calls" in text
 
 
 def test_imports_become_stubs_with_values_of_their_types(project):
@@ -97,6 +97,49 @@ def test_imports_become_stubs_with_values_of_their_types(project):
     assert "#   demo:shop/prices@1.0.0#log: func(text: string)" in text
 
 
+OWNED = """(component
+  (type $bag (resource (rep i32)))
+  (core func $new (canon resource.new $bag))
+  (core module $m (import "" "new" (func $new (param i32) (result i32)))
+    (func (export "make") (param i32) (result i32) (call $new (local.get 0)))
+    (func (export "put") (param i32 i32) (result i32) local.get 1))
+  (core instance $i (instantiate $m (with "" (instance (export "new" (func $new))))))
+  (export $named "bag" (type $bag))
+  (func (export "[constructor]bag") (param "size" u32) (result (own $named)) (canon lift (core func $i "make")))
+  (func (export "[method]bag.put") (param "self" (borrow $named)) (param "item" u32) (result u32)
+    (canon lift (core func $i "put"))))"""
+
+
+TOOLED = """(component
+  (core module $m (memory (export "memory") 1)
+    (func (export "init") (param i32 i32 i32 i32 i32))
+    (func (export "realloc") (param i32 i32 i32 i32) (result i32) i32.const 8))
+  (core instance $i (instantiate $m))
+  (func (export "init") (param "shim" string) (param "script" string) (param "gc" bool)
+    (canon lift (core func $i "init") (memory (core memory $i "memory")) (realloc (core func $i "realloc")))))"""
+
+
+def test_a_resource_of_the_guest_has_a_first_test_with_its_methods(project):
+    init(project, "guest", OWNED)
+    manifest = project.path("guest/Component.toml")
+    manifest.write_text(uncommented(manifest.read_text()))
+    (test,) = toml.loads(manifest.read_text())["tests"]
+    assert test["steps"] == [
+        {"call": "[constructor]bag", "args": [0], "save": "it"},
+        {"call": "[method]bag.put", "args": [{"saved": "it"}, 0]},
+    ]
+    assert set(project.run("--airssys-wasm", "guest").results.values()) == {"passed"}
+
+
+def test_a_function_of_the_toolchain_has_no_test_and_is_not_fuzzed(project):
+    init(project, "guest", TOOLED)
+    text = project.path("guest/Component.toml").read_text()
+    assert toml.loads(text)["fuzz"] == {"exclude": ["init"]}
+    assert 'call = "init"' not in text
+    init(project, "other", TOOLED.replace('"shim"', '"text"'))
+    assert 'call = "init"' in project.path("other/Component.toml").read_text()
+
+
 def test_wasi_is_linked_where_it_is_imported(project):
     init(project, "guest", CLOCK)
     text = project.path("guest/Component.toml").read_text()
@@ -111,9 +154,10 @@ def test_more_memory_than_is_allowed_is_written_and_told(project):
     ran = init(project, "guest", LARGE)
     assert "it takes 18.75 MiB of memory, more than the 4 MiB that are allowed" in ran.text
     assert toml.loads(project.path("guest/Component.toml").read_text())["resources"]["memory"] == {
-        "max_bytes": "19200 KiB"
+        "max_bytes": "38400 KiB"
     }
-    project.write(pytest_ini="[pytest]\nwasm_memory_range = 64 KiB..32 MiB\n")
+    assert "write `wasm_memory_range = 512 KiB..64 MiB` into the section [pytest] of pytest.ini" in ran.text
+    project.write(pytest_ini="[pytest]\nwasm_memory_range = 512 KiB..64 MiB\n")
     assert set(project.run("--airssys-wasm", "guest").results.values()) == {"passed"}
 
 

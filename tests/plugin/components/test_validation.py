@@ -60,7 +60,7 @@ def test_a_sound_component_passes_every_check_and_its_own_tests(author):
     [
         (HEAD.replace("max_bytes = 1048576", ""), "memory has no default"),
         (HEAD.replace("max_bytes", "max_byte"), "did you mean max_bytes?"),
-        (HEAD.replace("1048576", "5_000_000"), "from 524288 to 4194304 bytes"),
+        (HEAD.replace("1048576", "5_000_000"), "from 512 KiB to 4 MiB"),
         (HEAD.replace("1048576", "[1]"), "expected a size in bytes such as 1048576, or '1 MiB', got [1]"),
         (HEAD + "[resources.disk]\n", "disk: expected a known key"),
         (HEAD + entry("x", "half", "verdict = 'fine'"), "expected one of ok, out-of-fuel"),

@@ -416,6 +416,27 @@ def test_another_attempt_and_subtests_count_once(guest):
     }
 
 
+def test_tests_with_the_same_name_are_not_recorded_in_any_order_and_said_to_be_so(guest):
+    guest.write(
+        conftest="def pytest_collection_modifyitems(items, config): config.option.verbose > 0 and items.reverse()",
+        test_a="""
+            import pytest
+            pytestmark = [pytest.mark.component("kernels.wat"), pytest.mark.memory("1 MiB")]
+            @pytest.mark.parametrize("n", [pytest.param(5, id="a"), pytest.param(50, id="c-a")])
+            @pytest.mark.parametrize("m", [pytest.param(1, id="b-c"), pytest.param(2, id="b")])
+            def test_count(component, n, m): component.count(n + m)
+        """,
+    )
+    ran = guest.run("--wasm-fuel-snapshot=update")
+    assert ran.code == 0, ran.text
+    clash = "not recorded: several tests have the same name, test_a.py::test_count[b-c-a]."
+    assert clash in ran.text
+    assert {test for test, _ in told(ran)} == {"test_a.py::test_count[b-a]", "test_a.py::test_count[b-c-c-a]"}
+    for options in ([], ["-v"], ["-n", "1"]):
+        ran = guest.run("--wasm-fuel-snapshot=check", *options)
+        assert (ran.code, told(ran), clash in ran.text) == (0, {}, True), ran.text
+
+
 def test_a_project_without_guests_is_not_told_of_snapshots(project):
     project.write(test_a="def test_a(): pass")
     ran = project.run("--wasm-fuel-snapshot=check")

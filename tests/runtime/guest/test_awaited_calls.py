@@ -415,13 +415,19 @@ def test_a_parked_thread_is_used_again_after_a_call_was_left_to_it(own_engine, m
 @pytest.mark.parametrize("where", ["guest", "host"])
 def test_what_a_signal_handler_raises_while_the_loop_waits_ends_the_guest(own_engine, monkeypatch, where):
     monkeypatch.setattr(awaited_calls, "_MOMENT_NS", HOUR_NS)
-    engine, goes_on, runs = own_engine, threading.Event(), []
-    store, instance = open_store(engine, lambda n: goes_on.wait(60) and n if n == 5 else n, fuel=None, timeout_ms=None)
-    ask = ParkedThread.ask
+    engine, goes_on, is_armed, runs = own_engine, threading.Event(), threading.Event(), []
+    asking_thread = ParkedThread.ask
+
+    def ask(n):
+        if is_armed.is_set():
+            signal.setitimer(signal.ITIMER_REAL, 0.02)
+        return goes_on.wait(60) and n if n == 5 else n
+
+    store, instance = open_store(engine, ask, fuel=None, timeout_ms=None)
 
     def asking(self, run, *args):
         runs.append(run)
-        return ask(self, run, *args)
+        return asking_thread(self, run, *args)
 
     monkeypatch.setattr(ParkedThread, "ask", asking)
 
@@ -432,7 +438,7 @@ def test_what_a_signal_handler_raises_while_the_loop_waits_ends_the_guest(own_en
         await instance.call_async("asks", 1)
         await instance.call_async("loops", 1)
         signal.signal(signal.SIGALRM, handle)
-        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        is_armed.set()
         await (instance.call_async("loops", 0) if where == "guest" else instance.call_async("asks", 5))
 
     before = signal.getsignal(signal.SIGALRM)

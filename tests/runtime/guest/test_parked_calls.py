@@ -270,8 +270,14 @@ def test_too_many_blocked_guests_are_too_many_on_parked_threads_too(own_engine):
 
 @pytest.mark.parametrize("where", ["guest", "host"])
 def test_what_a_signal_handler_raises_ends_a_call_at_once(own_engine, parked_calls, where):
-    engine, goes_on = own_engine, threading.Event()
-    store, instance = open_store(engine, lambda n: goes_on.wait(60) and n if n == 5 else n, fuel=None, timeout_ms=None)
+    engine, goes_on, is_armed = own_engine, threading.Event(), threading.Event()
+
+    def ask(n):
+        if is_armed.is_set():
+            signal.setitimer(signal.ITIMER_REAL, 0.02)
+        return goes_on.wait(60) and n if n == 5 else n
+
+    store, instance = open_store(engine, ask, fuel=None, timeout_ms=None)
     instance.asks(1)
     instance.loops(1)
 
@@ -280,7 +286,7 @@ def test_what_a_signal_handler_raises_ends_a_call_at_once(own_engine, parked_cal
 
     before = signal.signal(signal.SIGALRM, handle)
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        is_armed.set()
         with pytest.raises(KeyboardInterrupt):
             instance.loops(0) if where == "guest" else instance.asks(5)
     finally:

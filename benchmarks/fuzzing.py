@@ -1,5 +1,6 @@
-"""A comparison of the executions per second of processor time of `fuzz[<export>]` with the same loop by hand: wasmtime-py and
-Hypothesis, a fresh store and instance for each example, with limits on fuel and memory.
+"""A comparison of the executions per second of processor time of `fuzz[<export>]`, guided as with the profile `ci`, with
+the same loop by hand: wasmtime-py and Hypothesis, a fresh store and instance for each example, with limits on fuel and
+memory.
 
     python benchmarks/fuzzing.py
 """
@@ -19,10 +20,10 @@ from hypothesis import strategies as st
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from pytest_airssys_wasm import ResourceLimits, WasmEngine
-from pytest_airssys_wasm.fuzzing import trials
 from pytest_airssys_wasm.fuzzing.exports import constants_of
+from pytest_airssys_wasm.fuzzing.guidance import guided
 from pytest_airssys_wasm.fuzzing.search import Plan, Search
-from pytest_airssys_wasm.fuzzing.trials import Guest, judge, probe
+from pytest_airssys_wasm.fuzzing.trials import Finding, Guest, judge
 from pytest_airssys_wasm.fuzzing.varying import Variations
 from pytest_airssys_wasm.fuzzing.wit_values import all_values
 from support.planted_guests import SOUND
@@ -35,20 +36,33 @@ BY_HAND = {"size": st.tuples(st.text(max_size=64)), "quotient": st.tuples(NUMBER
 
 def fuzzed(guest: Guest, export: str) -> float:
     """Return the executions per second of the check."""
-    made, try_call = [], trials.try_call
-    trials.try_call = lambda *args, **more: (made.append(1), try_call(*args, **more))[1]
+    made = 0
     types, constants = guest.component.parameter_types(export), constants_of(guest.component)
+    trials = guided(guest)
+    assert trials is not None
+
+    def judged(args: tuple[object, ...]) -> Finding | None:
+        nonlocal made
+        made += 2
+        return judge(guest, export, args, (), set())
+
+    def probed(args: tuple[object, ...]) -> Finding | None:
+        nonlocal made
+        made += 1
+        return trials.probe(export, args, (), set())
+
     search = Search(
         plan=Plan(profile="ci", examples=EXAMPLES, time_s=1_000, shrink_s=1, seed=0),
-        judge=lambda args: judge(guest, export, args, (), set()),
-        probe=lambda args: probe(guest, export, args, (), set()),
+        judge=judged,
+        probe=probed,
         vary=Variations(types, constants=constants, max_size=64, random=Random(0)).of,
+        pick=trials.pick,
     )
     started = time.process_time()
     search.generate(all_values(types, constants=constants))
     elapsed_s = time.process_time() - started
-    trials.try_call = try_call
-    return len(made) / elapsed_s
+    trials.close()
+    return made / elapsed_s
 
 
 def by_hand(export: str) -> float:

@@ -10,7 +10,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from pytest_airssys_wasm import Record, ResourceLimits, WasmEngine
-from pytest_airssys_wasm.analysis.guest_coverage.probed_guest import _Build
+from pytest_airssys_wasm.analysis.guest_coverage.probed_build import ProbedBuild
 from support.probed import called
 
 ROOT = Path(__file__).parent.parent
@@ -33,7 +33,7 @@ def line(engine: WasmEngine, name: str, source: Path | str, export: str, args: t
     component = engine.load(source)
     content = source.encode() if isinstance(source, str) else source.read_bytes()
     history, done = called(engine, component, [(export, *args)], LIMITS)
-    build = _Build(engine.to_binary(content, name)[1], engine, is_counting=False)
+    build = ProbedBuild(engine.to_binary(content, name)[1], engine, is_counting=False)
     probed = build.run(history, history.steps).done
     build.close()
     assert [one.ending for one in probed] == [one.ending for one in done]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import nullcontext
 from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from pytest_airssys_wasm.fuzzing.guidance import guided
 from pytest_airssys_wasm.fuzzing.minimising import minimise
 from pytest_airssys_wasm.fuzzing.pasteable import as_json, as_python, as_toml, python_call, python_imports, quoted
 from pytest_airssys_wasm.fuzzing.search import Search, known_examples
@@ -54,24 +56,34 @@ def check_export(candidate: Candidate, export: str, plan: Plan) -> str:
     def tried(args: tuple[Any, ...]) -> Finding | None:
         return judge(guest, export, args, allowed, needed)
 
-    def probed(args: tuple[Any, ...]) -> Finding | None:
-        return probe(guest, export, args, allowed, needed)
-
     constants = constants_of(guest.component)
     variations = Variations(types, constants=constants, max_size=table.max_size, random=Random(plan.seed))
-    search = Search[tuple[Any, ...]](plan=plan, judge=tried, vary=variations.of, probe=probed)
-    with unrecorded(guest.engine):
+    trials = guided(guest) if plan.is_guided and types else None
+    with unrecorded(guest.engine), trials or nullcontext():
+
+        def probed(args: tuple[Any, ...]) -> Finding | None:
+            return (trials.probe if trials else partial(probe, guest))(export, args, allowed, needed)
+
+        search = Search[tuple[Any, ...]](
+            plan=plan,
+            judge=tried,
+            vary=variations.of,
+            probe=probed,
+            pick=trials.pick if trials else None,
+        )
         read = partial(_read, types=types)
         found = search.replay(known_examples(plan), read)
         if found is None:
             found = search.generate(all_values(types, max_size=table.max_size, constants=constants))
         if found is not None:
+            search.allow_shrinking()
             minimise(found.example, types, search.fails, search.is_over)
+            search.is_cut = search.is_over()
             found = search.found
     if found is not None:
         search.keep({"args": [as_json(one) for one in found.example]})
         raise _unfit(candidate, guest, export, found, search)
-    return note_of(search, needed, unneeded(table, [export], needed))
+    return note_of(search, needed, unneeded(table, [export], needed), trials.note if trials else None)
 
 
 def guest_of(candidate: Candidate) -> Guest:
@@ -101,9 +113,11 @@ def unneeded(table: FuzzTable, exports: Sequence[str], needed: set[str]) -> list
     ]
 
 
-def note_of(search: Search[Any], needed: set[str], not_needed: Sequence[str]) -> str:
-    """Return the note of a search that found nothing."""
+def note_of(search: Search[Any], needed: set[str], not_needed: Sequence[str], reached: str | None = None) -> str:
+    """Return the note of a search that found nothing; `reached` are the blocks that a guided one has reached."""
     parts = [f"{counted(search.examples, 'example')}, seed {search.plan.seed}"]
+    if reached:
+        parts.append(reached)
     if search.is_cut:
         parts.append(f"cut off after {search.plan.time_s:.0f} s")
     if needed:
@@ -139,9 +153,11 @@ def _unfit(candidate: Candidate, guest: Guest, export: str, found: Found[Any], s
 
 def found_line(search: Search[Any]) -> str:
     """Return the line that says how an example was found, and how to find it again."""
+    plan = search.plan
+    cut = f"; the search for a smaller one was cut off after {plan.shrink_s:g} s" if search.is_cut else ""
     if search.is_known:
-        return "found by an example that an earlier run has kept"
-    return f"found among {counted(search.examples, 'example')} (profile {search.plan.profile}, seed {search.plan.seed})"
+        return f"found by an example that an earlier run has kept{cut}"
+    return f"found among {counted(search.examples, 'example')} (profile {plan.profile}, seed {plan.seed}){cut}"
 
 
 def entry_lines(export: str, args: Sequence[Any]) -> list[str]:

@@ -1,7 +1,8 @@
 """The search for the smallest arguments that still show a fault.
 
-Hypothesis has shrunk them before, as far as its choices allow: an example that came from a list of edges or from the
-constants of a guest has no smaller neighbours there. This search works on the values by their types.
+Hypothesis shrinks as far as its choices allow: an example that came from a list of edges or from the constants of a
+guest has no smaller neighbours there, and a variation is not an example of Hypothesis at all. This search works on the
+values by their types.
 """
 
 from __future__ import annotations

@@ -42,14 +42,32 @@ class Profile:
     """The time in seconds for the search for a smaller example."""
     is_repeatable: bool
     """Whether each run has the same examples, unless a seed is given."""
+    is_guided: bool
+    """Whether searches are guided by the blocks that their examples reach."""
 
 
 PROFILES = {
     "quick": Profile(
-        examples=50, sequences=20, limits=5, worst=200, time_s=5, least_s=0.2, shrink_s=5, is_repeatable=True
+        examples=50,
+        sequences=20,
+        limits=5,
+        worst=200,
+        time_s=5,
+        least_s=0.2,
+        shrink_s=5,
+        is_repeatable=True,
+        is_guided=False,
     ),
     "ci": Profile(
-        examples=1_000, sequences=200, limits=30, worst=2_000, time_s=50, least_s=0.5, shrink_s=10, is_repeatable=True
+        examples=1_000,
+        sequences=200,
+        limits=30,
+        worst=2_000,
+        time_s=50,
+        least_s=0.5,
+        shrink_s=10,
+        is_repeatable=True,
+        is_guided=True,
     ),
     "nightly": Profile(
         examples=None,
@@ -60,6 +78,7 @@ PROFILES = {
         least_s=10,
         shrink_s=60,
         is_repeatable=False,
+        is_guided=True,
     ),
 }
 """The profiles by their names."""
@@ -80,6 +99,7 @@ def new_plan(name: str, key: str, *, checks: int, examples: int | None, seed: in
         time_s=max(profile.least_s, profile.time_s / checks),
         shrink_s=profile.shrink_s,
         seed=seed,
+        is_guided=profile.is_guided,
         database=_database(root),
         key=f"pytest-airssys-wasm 1 {key}".encode(),
     )

@@ -1,13 +1,13 @@
-"""The search for an example with a fault: known examples first, then new ones from Hypothesis, then smaller ones."""
+"""The search for an example with a fault: known examples first, then new ones from Hypothesis with variations."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
-from hypothesis.errors import Flaky
 
 from pytest_airssys_wasm.fuzzing.stopwatch import BUSY_SHARE, Stopwatch
 
@@ -25,6 +25,8 @@ _ROUND = 100
 """The number of examples after which Hypothesis begins anew: with other random numbers, and from the edges."""
 _VARIATIONS = 32
 """The number of variations of each example."""
+_MOST_STEPS = 4
+"""The maximum number of steps between an example that was picked and a variation of it."""
 _MOST_ENTRY_BYTES = 2**20
 _MOST_ENTRIES = 256
 
@@ -42,6 +44,8 @@ class Plan:
     shrink_s: float
     """The time in seconds that the search for a smaller example may take."""
     seed: int
+    is_guided: bool = False
+    """Whether the search is guided by the blocks of the guest that its examples reach."""
     database: ExampleDatabase | None = None
     """The database of Hypothesis in which examples with faults are kept."""
     key: bytes = b""
@@ -71,6 +75,10 @@ class Search(Generic[T]):
     """The function that makes a variation of an example, which takes much less time than a new one."""
     probe: Callable[[T], Finding | None] | None = None
     """The function that tries a variation, where that is to be cheaper than `judge`."""
+    pick: Callable[[], T | None] | None = None
+    """The function that returns an example which is worth varying further, or `None`. Every second variation is then
+    one of such an example.
+    """
     examples: int = 0
     """The number of examples that were tried, variations included."""
     draws: int = 0
@@ -78,7 +86,7 @@ class Search(Generic[T]):
     is_known: bool = False
     """Whether an example of an earlier run has shown the fault."""
     is_cut: bool = False
-    """Whether the time was up before all examples were tried."""
+    """Whether the time was up before all examples were tried, or before an example with a fault was shrunk."""
     found: Found[T] | None = None
     passed: list[T] = field(default_factory=list)
     """Examples without a fault, for further use."""
@@ -117,7 +125,7 @@ class Search(Generic[T]):
         return None
 
     def generate(self, strategy: SearchStrategy[T]) -> Found[T] | None:
-        """Try examples of a strategy, until one shows a fault, which is then shrunk."""
+        """Try examples of a strategy, until one shows a fault."""
         most = self.plan.examples
         round_ = 0
         while self.found is None and not self.is_over() and (most is None or self.draws < most):
@@ -130,34 +138,35 @@ class Search(Generic[T]):
         self.is_cut = self.found is None and self.is_over()
         return self.found
 
-    def _try_variations(self, example: T) -> bool:
-        """Try variations of an example, and variations of them. Return whether one shows a fault."""
+    def _try_variations(self, example: T) -> None:
+        """Try variations of an example, and variations of them, and of picked examples, until one shows a fault."""
         if self.vary is None:
-            return False
-        judge = self.judge
+            return
+        judge = self.probe or self.judge
         for number in range(_VARIATIONS):
-            varied = self.vary(example)
+            picked = self.pick() if self.pick is not None and number % 2 else None
+            varied = self.vary(example if picked is None else picked)
+            if picked is not None:
+                for _ in range(number // 2 % _MOST_STEPS):
+                    varied = self.vary(varied)
+            elif number & 2:
+                example = varied
             if self.is_over():
-                return False
+                return
             self.examples += 1
-            finding = (self.probe or judge)(varied)
+            finding = judge(varied)
             if finding is not None:
                 self.found = Found(example=varied, finding=finding)
-                return True
-            if number % 2:
-                example = varied
-        return False
+                return
 
     def _round(self, strategy: SearchStrategy[T], count: int, seed_: int) -> None:
-        is_varied: list[bool] = []
-
         @seed(seed_)
         @settings(
             max_examples=count,
             database=None,
             deadline=None,
             derandomize=False,
-            phases=[Phase.generate, Phase.shrink],
+            phases=[Phase.generate],  # what is found is shrunk by its type, which takes less time
             suppress_health_check=[*HealthCheck],
             report_multiple_bugs=False,
             print_blob=False,
@@ -165,24 +174,15 @@ class Search(Generic[T]):
         )
         @given(strategy)
         def run(example: T) -> None:
-            if self.is_over() or is_varied:
-                return
-            is_first = self.found is None
-            self.draws += is_first
-            if self._try(example) is not None:
-                if is_first:
-                    self.allow_shrinking()
+            if self.found is None and not self.is_over():
+                self.draws += 1
+                if self._try(example) is None:
+                    self._try_variations(example)
+            if self.found is not None:  # also when Hypothesis makes the last example again
                 raise _Faulty
-            # Hypothesis did not choose the variation, so it cannot shrink it.
-            if is_first and self._try_variations(example):
-                is_varied.append(True)
-                self.allow_shrinking()
 
-        try:
+        with suppress(_Faulty):
             run()
-        except (_Faulty, Flaky):  # the latter if the time for shrinking was up, or the guest is not deterministic
-            if self.found is None:
-                raise
 
     def _try(self, example: T) -> Finding | None:
         """Try an example. After the first fault, only faults of the same kind count."""
@@ -204,7 +204,7 @@ class Search(Generic[T]):
 
 
 class _Faulty(Exception):
-    """The internal error for an example with a fault, by which Hypothesis knows that it is to be shrunk."""
+    """The internal error by which Hypothesis knows that no further examples are needed."""
 
 
 def known_examples(plan: Plan) -> Iterator[bytes]:

@@ -69,6 +69,7 @@ def check_sequences(candidate: Candidate, plan: Plan) -> str:
             found = _repeat(sequences, search)
         if found is not None:
             _minimise(found, guest, search)
+            search.is_cut = search.is_over()
             found = search.found
     if found is not None:
         search.keep(encoded_steps(found.example))

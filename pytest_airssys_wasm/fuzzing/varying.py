@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.wit.types import WitType
 
 
+_MOST_NUMERALS = 64
+"""The number of the guest's integers that are also written as texts."""
+
+
 class Variations:
     """The variations of the arguments of one export, whose sizes are at most `max_size` in all."""
 
@@ -41,7 +45,9 @@ class Variations:
         self._integers = constants.integers
         self._floats = constants.floats
         self._bytes = constants.texts
-        self._texts = (*TEXTS, *(text for one in constants.texts if (text := one.decode(errors="ignore"))))
+        known = (text for one in constants.texts if (text := one.decode(errors="ignore")))
+        # A program that reads numbers compares them with those in its code.
+        self._texts = (*TEXTS, *known, *map(str, constants.integers[:_MOST_NUMERALS]))
         self._max_size = max_size
         self._random = random
 
@@ -89,7 +95,7 @@ class Variations:
 
     def _integer(self, value: int, name: str) -> int:
         low, high = INTEGERS[name]
-        match self._random.randrange(5):
+        match self._random.randrange(6):
             case 0 if self._integers:
                 value = self._random.choice(self._integers) + self._random.randrange(-1, 2)
             case 1:
@@ -98,6 +104,8 @@ class Variations:
                 value = -value
             case 3:
                 value = self._random.choice((low, high, 0, 1))
+            case 4:
+                value = self._random.getrandbits(self._random.choice((8, int(name[1:]))))
             case _:
                 value += self._random.randrange(-9, 10)
         return (value - low) % (high - low + 1) + low
@@ -128,7 +136,9 @@ class Variations:
             case 2:
                 return value[:until] + value[at:]
             case _:
-                return value[:at] + self._random.choice(CHARACTERS) + value[at + 1 :]
+                is_plain = self._random.randrange(2)
+                one = chr(self._random.randrange(0x20, 0x7F)) if is_plain else self._random.choice(CHARACTERS)
+                return value[:at] + one + value[at + 1 :]
 
     def _sequence(self, elements: list[Any], element: WitType, known: Sequence[bytes]) -> list[Any]:
         at = self._random.randrange(len(elements) + 1)
@@ -143,7 +153,8 @@ class Variations:
             case 3:
                 first = simplest(element)
                 return [*elements[:at], *(first or ()), *elements[at:]]
-        if at < len(elements):
+        if elements:
+            at = min(at, len(elements) - 1)
             elements[at] = self._vary(elements[at], element)
         return elements
 

@@ -173,7 +173,9 @@ class _Makers:
             case TupleType(elements):
                 return st.tuples(*map(self.of, elements))
             case RecordType(fields):
-                return st.fixed_dictionaries({name: self.of(field) for name, field in fields})
+                names = [name for name, _ in fields]
+                # Not fixed_dictionaries, which has them in any order.
+                return st.tuples(*(self.of(field) for _, field in fields)).map(lambda parts: dict(zip(names, parts)))
             case VariantType(cases):
                 return st.one_of([self._case(name, payload) for name, payload in cases])
             case EnumType(names):

@@ -8,7 +8,8 @@ import pytest
 
 from pytest_airssys_wasm import ProcessIsolation, ResourceLimits, Verdict, Wasi, WasmEngine
 from pytest_airssys_wasm.analysis.guest_coverage import probed_guest
-from pytest_airssys_wasm.analysis.guest_coverage.probed_guest import ProbedGuest, _Build
+from pytest_airssys_wasm.analysis.guest_coverage.probed_build import ProbedBuild
+from pytest_airssys_wasm.analysis.guest_coverage.probed_guest import ProbedGuest
 from pytest_airssys_wasm.conformance.loader import data_folder
 from pytest_airssys_wasm.runtime.base import toml
 from pytest_airssys_wasm.runtime.binary.probes import COUNTING_PROBE_FUEL, PROBE_FUEL, CannotInstrument
@@ -52,7 +53,8 @@ def same_with_probes(engine, text, name, *, is_counted=True):
         return 0
     _, binary = engine.to_binary(text.encode(), name)
     builds = [
-        _Build(binary, engine, is_counting=is_counting) for is_counting in ((False, True) if is_counted else (False,))
+        ProbedBuild(binary, engine, is_counting=is_counting)
+        for is_counting in ((False, True) if is_counted else (False,))
     ]
     compared = 0
     try:

@@ -50,7 +50,9 @@ BUYER = """(module (import "shop" "price" (func $price (param i32) (result i32))
 
 def plan(**changes):
     """That of the profile `ci`, with less time for what is small."""
-    return Plan(**{"profile": "ci", "examples": 1_000, "time_s": 60, "shrink_s": 60, "seed": 0, **changes})
+    return Plan(
+        **{"profile": "ci", "examples": 1_000, "time_s": 60, "shrink_s": 60, "seed": 0, "is_guided": True, **changes}
+    )
 
 
 def the_fault(check, *args, **more):
@@ -141,6 +143,11 @@ def test_the_failure_shows_an_entry_and_a_python_test_to_paste(engine):
     assert "from pytest_airssys_wasm import Variant" in text
     assert "component.call('weigh', Variant('damaged', 2))" in text
     assert '[fuzz.allow] "weigh" = ["trap:memory-out-of-bounds"]' in unfit.remedy
+
+
+def test_a_call_that_could_not_be_shrunk_in_time_is_told(engine):
+    unfit = the_fault(check_export, candidate(engine, planted.RARE_STRING), "parse", plan(shrink_s=0))
+    assert unfit.details[0].endswith("; the search for a smaller one was cut off after 0 s")
 
 
 def test_a_value_that_depends_on_a_host_function_is_found(engine):

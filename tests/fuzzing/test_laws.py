@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import count
 
 import pytest
 from hypothesis import find
 from hypothesis import strategies as st
 
-from pytest_airssys_wasm import ProcessIsolation, WasmEngine
+from pytest_airssys_wasm import HostFunctions, ProcessIsolation, WasmEngine
 from pytest_airssys_wasm.fuzzing import laws
 from pytest_airssys_wasm.fuzzing.bundled_subjects import bundled_subjects
-from pytest_airssys_wasm.fuzzing.law_tests import LawTest, Subject
+from pytest_airssys_wasm.fuzzing.law_tests import AMPLE, LawTest, Subject
 from pytest_airssys_wasm.fuzzing.laws import LAWS, OF_RUNS
 from pytest_airssys_wasm.fuzzing.strategies import manifests, resource_limits
 from pytest_airssys_wasm.fuzzing.trials import Guest
 from pytest_airssys_wasm.plugin.suite.laws import LAW_NAMES
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.budget.limits import Ceilings, ResourceLimits
+from support.planted_guests import NOT_DETERMINISTIC
 
 pytestmark = pytest.mark.slow
 
@@ -169,3 +171,11 @@ def test_the_laws_are_tried_on_the_guests_of_the_suite(engine):
     subjects = bundled_subjects(engine)
     assert len(subjects) > 50
     assert 0 < len(bundled_subjects(engine, every=8)) < len(subjects)
+
+
+@pytest.mark.parametrize("law", ["repeatable", "one-fuel-threshold", "breaches-stay-inside"])
+def test_a_call_that_differs_by_what_it_imports_is_not_held_against_the_limits(engine, law):
+    host, ticks = HostFunctions(), count()
+    host.register("env#now", lambda: next(ticks))
+    guest = Guest(engine=engine, component=engine.load(NOT_DETERMINISTIC), limits=AMPLE, host=host)
+    LAWS[law](LawTest(subjects=[Subject(guest=guest, function="stamp", arguments=st.just((1001,)))], examples=3))

@@ -137,6 +137,12 @@ def test_the_arguments_of_a_call_share_one_size(args):
     assert size_of(args) <= 7
 
 
+@settings(max_examples=20)
+@given(values(RecordType((("quantity", Primitive("u16")), ("price", Primitive("u32")), ("code", Primitive("string"))))))
+def test_records_have_their_fields_in_the_order_of_their_type(value):
+    assert [*value] == ["quantity", "price", "code"]
+
+
 def test_a_size_of_zero_leaves_only_what_is_empty():
     assert find(values(DEEP, max_size=0), lambda value: True) == []
     with pytest.raises(NoSuchExample):

@@ -7,20 +7,15 @@ higher; they take no memory of the guest's limit.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from pytest_airssys_wasm.analysis.guest_coverage.probed_build import ProbedBuild
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.base.printable import printable
-from pytest_airssys_wasm.runtime.base.probes import ProbeFile
-from pytest_airssys_wasm.runtime.base.regular_files import write_new
 from pytest_airssys_wasm.runtime.binary.coverage import either
-from pytest_airssys_wasm.runtime.binary.probes import COUNTING_PROBE_FUEL, CannotInstrument, instrument
-from pytest_airssys_wasm.runtime.budget.limits import MAX_U64
-from pytest_airssys_wasm.runtime.compile.scratch import ScratchFolder, explained
-from pytest_airssys_wasm.runtime.engine import ProbedEngine
-from pytest_airssys_wasm.runtime.errors import ComponentTrapped, WasmError
+from pytest_airssys_wasm.runtime.binary.probes import COUNTING_PROBE_FUEL
+from pytest_airssys_wasm.runtime.errors import ComponentTrapped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,20 +23,13 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from pytest_airssys_wasm.analysis.guest_coverage.probed_build import ProbedRun
     from pytest_airssys_wasm.analysis.histories import History, Step
     from pytest_airssys_wasm.analysis.repeatable import Rerun
     from pytest_airssys_wasm.runtime.engine import WasmEngine
 
-_FACTOR, _COUNTING_FACTOR, _ADDEND = 8, 20, 1_000
-"""What a probed guest may take for a unit of fuel, with probes that do not count and that do, and beyond that. Every
-block has an instruction that takes fuel, or is the last one of a call, which takes some; so with probes of 3 units the
-factor is at most 7, and with 9 units 19.
-"""
 _MOST_FUEL = 2_000_000_000
 """The fuel that may be spent to find how far an execution got until it ran out of fuel."""
-_MOST_CHARACTERS = 300
-_ROOM_MEMORIES = 10_000
-"""The number of memories that a store may have for probes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +53,8 @@ class ProbedGuest:
     def __init__(self, binary: bytes, engine: WasmEngine) -> None:
         self._binary = binary
         self._engine = engine
-        self._build = _Build(binary, engine, is_counting=False)
-        self._counting: _Build | None = None
+        self._build = ProbedBuild(binary, engine, is_counting=False)
+        self._counting: ProbedBuild | None = None
         self.functions = self._build.functions
         """The functions with their blocks."""
         self.found = bytes(self._build.probes)
@@ -110,7 +98,7 @@ class ProbedGuest:
         self.found = either(self.found, found)
         return Repeated(steps=len(steps), reason=reason, is_cut=is_cut)
 
-    def _until_out_of_fuel(self, history: History, steps: Sequence[Step], run: _Run) -> tuple[bytes, bool]:
+    def _until_out_of_fuel(self, history: History, steps: Sequence[Step], run: ProbedRun) -> tuple[bytes, bool]:
         """Return what was reached by steps of which the last ran out of fuel, and whether some of it may be missing.
 
         `run` had more fuel than is needed to get as far as in the test. With the fuel of the test, the guest does not
@@ -121,12 +109,12 @@ class ProbedGuest:
         if least.found == run.found:
             return run.found, False
         if self._counting is None:
-            self._counting = _Build(self._binary, self._engine, is_counting=True)
+            self._counting = ProbedBuild(self._binary, self._engine, is_counting=True)
         exact = _counted_until_out_of_fuel(self._counting, history, steps)
         return (least.found, True) if exact is None else (exact, False)
 
 
-def _counted_until_out_of_fuel(build: _Build, history: History, steps: Sequence[Step]) -> bytes | None:
+def _counted_until_out_of_fuel(build: ProbedBuild, history: History, steps: Sequence[Step]) -> bytes | None:
     """Return what was reached by steps of which the last ran out of fuel; `None` if that would take too long.
 
     Call the places at which wasmtime looks at the fuel P1, P2 and so on; c(P) is the fuel that the guest has used up to
@@ -154,75 +142,6 @@ def _counted_until_out_of_fuel(build: _Build, history: History, steps: Sequence[
         left -= budget + spent
         budget = needed
     return None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Run:
-    """The steps of a history as they ended with probes."""
-
-    done: Sequence[Rerun]
-    found: bytes
-    """A byte for each probe: 1 if it was reached."""
-    passed: int
-    """The number of probes that were passed, of a build that counts them."""
-
-
-class _Build:
-    """A guest that was instrumented, with the engine and the file of its probes."""
-
-    def __init__(self, binary: bytes, engine: WasmEngine, *, is_counting: bool) -> None:
-        made = instrument(binary, is_counting=is_counting)
-        self.functions = made.functions
-        self.probes = made.probes
-        self._factor = _COUNTING_FACTOR if is_counting else _FACTOR
-        self._count_offset = made.count_offset
-        self._memory_bytes = made.memory_bytes
-        self._scratch = ScratchFolder("probes")
-        path = self._scratch.path / "probes"
-        with explained():
-            write_new(path, bytes(made.memory_bytes))
-            self._file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        probes = ProbeFile(path=str(path), memory_bytes=made.memory_bytes, most_memory_bytes=made.most_memory_bytes)
-        self._engine = ProbedEngine(probes, engine.cache, isolation=engine.isolation)
-        try:
-            self._component = self._engine.load(made.binary)
-        except WasmError as error:
-            self.close()
-            reason = printable(" ".join(str(error).split()))[:_MOST_CHARACTERS]
-            raise CannotInstrument(f"with probes it cannot be loaded: {reason}") from None
-
-    def close(self) -> None:
-        """Remove the file of the probes, and end the engine."""
-        self._engine.close()
-        os.close(self._file)
-        self._scratch.remove()
-
-    def run(self, history: History, steps: Sequence[Step], budget: int | None = None) -> _Run:
-        """Execute steps of a history with probes.
-
-        With a budget, all of them share it; otherwise each has more than it needs to get as far as in the test.
-        """
-        known = history.repetition
-        assert known is not None
-        most = self._factor * max(step.fuel for step in steps) + _ADDEND
-        limits = replace(
-            history.limits,
-            fuel=min(most if budget is None else budget, MAX_U64),
-            memories=history.limits.memories + _ROOM_MEMORIES,
-        )
-        probed = replace(
-            history,
-            component=self._component,
-            limits=limits,
-            repetition=replace(known, engine=self._engine, component=self._component),
-            is_shared_budget=budget is not None,
-            steps=[*steps],
-        )
-        os.pwrite(self._file, bytes(self._memory_bytes), 0)
-        done = [*probed.replay()]
-        content = os.pread(self._file, self._memory_bytes, 0)
-        passed = int.from_bytes(content[self._count_offset : self._count_offset + 8], "little")
-        return _Run(done=done, found=content[: self.probes], passed=passed)
 
 
 def _repeatable(steps: Sequence[Step]) -> tuple[Sequence[Step], str | None]:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pytest_airssys_wasm.runtime.base.figures import size
 from pytest_airssys_wasm.runtime.base.printable import printable
 from pytest_airssys_wasm.runtime.binary.byte_reader import Malformed, Reader
 from pytest_airssys_wasm.runtime.binary.code_blocks import find_blocks
@@ -82,7 +83,7 @@ class Instrumented:
     """
 
 
-def instrument(binary: bytes, *, is_counting: bool = False) -> Instrumented:
+def instrument(binary: bytes, *, is_counting: bool = False, most_code_bytes: int = MOST_CODE_BYTES) -> Instrumented:
     """Return a valid module or component with a probe in each basic block, which is otherwise the same.
 
     With `is_counting` the probes also count how often any of them is passed. Custom sections other than that of names
@@ -90,7 +91,7 @@ def instrument(binary: bytes, *, is_counting: bool = False) -> Instrumented:
     too large.
     """
     with _explained():
-        blocks = find_guest_blocks(binary)
+        blocks = find_guest_blocks(binary, most_code_bytes)
         count_offset = -(-blocks.probes // _COUNT_BYTES) * _COUNT_BYTES
         pages = -(-(count_offset + _COUNT_BYTES) // PAGE_BYTES)
         most = next(most for most in range(pages, _MOST_PAGES + 1) if (pages, most) not in blocks.memories)
@@ -115,13 +116,13 @@ class GuestBlocks:
     """The minimum and maximum size in pages of every memory in the guest."""
 
 
-def find_guest_blocks(binary: bytes) -> GuestBlocks:
+def find_guest_blocks(binary: bytes, most_code_bytes: int = MOST_CODE_BYTES) -> GuestBlocks:
     """Return the functions of a module or component with their blocks, those of all modules in it.
 
     Raises `CannotInstrument` for instructions that are not known, and for a guest that is too large.
     """
     with _explained():
-        finder = _Finder()
+        finder = _Finder(most_code_bytes)
         finder.guest(memoryview(binary), 0, 0)
         return GuestBlocks(functions=tuple(finder.functions), probes=finder.probes, memories=frozenset(finder.memories))
 
@@ -140,7 +141,8 @@ def _explained() -> Iterator[None]:
 class _Finder:
     """The blocks that were found so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_code_bytes: int) -> None:
+        self._most_code_bytes = most_code_bytes
         self.functions: list[ProbedFunction] = []
         self.probes = 0
         self.memories: set[tuple[int, int | None]] = set()
@@ -164,8 +166,8 @@ class _Finder:
         for section, start, body in _sections(binary):
             if section == _CODE:
                 self._code_bytes += len(body)
-                if self._code_bytes > MOST_CODE_BYTES:
-                    raise Malformed(f"it has more than {MOST_CODE_BYTES >> 20} MiB of code")
+                if self._code_bytes > self._most_code_bytes:
+                    raise Malformed(f"it has more than {size(self._most_code_bytes)} of code")
                 for number, (declarations, first, end) in enumerate(_bodies(body)):
                     blocks = find_blocks(body, first, end)
                     if blocks:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_airssys_wasm.runtime.binary import probes
 from pytest_airssys_wasm.runtime.binary.probes import CannotInstrument, find_guest_blocks, instrument
 from pytest_airssys_wasm.runtime.binary.sections import read_contents
 from pytest_airssys_wasm.runtime.engine import WasmEngine
@@ -101,7 +100,7 @@ def test_a_guest_that_cannot_be_instrumented_is_named_a_reason(binary, reason):
         instrument(binary)
 
 
-def test_code_without_end_is_not_read(engine, monkeypatch):
-    monkeypatch.setattr(probes, "MOST_CODE_BYTES", 10)
-    with pytest.raises(CannotInstrument, match="more than 0 MiB of code"):
-        instrument(binary_of(engine, "(module (func" + " (drop (i32.const 1))" * 9 + "))"))
+def test_code_without_end_is_not_read(engine):
+    binary = binary_of(engine, "(module (func" + " (drop (i32.const 1))" * 9 + "))")
+    with pytest.raises(CannotInstrument, match="more than 10 B of code"):
+        instrument(binary, most_code_bytes=10)

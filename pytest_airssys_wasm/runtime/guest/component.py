@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     import wasmtime
 
+    from pytest_airssys_wasm.runtime.capi.memory_images import MemoryImage
     from pytest_airssys_wasm.runtime.host.functions import HostFunctions
     from pytest_airssys_wasm.runtime.host.unmet_imports import UnmetImport
     from pytest_airssys_wasm.runtime.manifest.model import Manifest
@@ -102,6 +103,8 @@ class Component(ABC):
         """The wasmtime engine that compiled the guest. Only stores of that engine can run it."""
         self.raw = raw
         """The compiled guest as an object of wasmtime."""
+        self.image: MemoryImage | None = None
+        """The image of the only memory that it belongs to; `None` if the guest has none."""
         self.name = name
         """The name of the file from which the guest was loaded, or `<bytes>` or `<text>`."""
         self.path = path
@@ -223,6 +226,11 @@ class Component(ABC):
 
         Raises `UnknownExport`.
         """
+
+    @property
+    def image_address(self) -> int | None:
+        """The address of the guest's image, which an entry that instantiates the guest has to find in its run."""
+        return None if self.image is None else self.image.address
 
     def __repr__(self) -> str:
         return f"<{self.kind} {self.name}>"

@@ -39,6 +39,7 @@ def instantiate(
     if component.uses_resources:
         context.resources.attach(run, component, None)
     handle, store = InstanceHandle(component, (c_char * 16)()), context.raw
+    store.run.image = component.image_address
     error = store.guard.component_instantiate(store.address, address(linker), address(component.raw), handle.raw)
     if error:
         raise GuestFailed(failures.take(error))
@@ -86,6 +87,7 @@ def prepare(
             error = store.guard.component_call(store.address, entered, area, count, result, has_result)
         else:
             entered = handle.functions[function] = (c_char * 32)()
+            store.run.image = component.image_address
             error = store.guard.component_execute(
                 store.address,
                 address(linker),

@@ -75,7 +75,8 @@ def compile_execution(
     write, read, classes, kinds = layout.write, layout.read, layout.classes, layout.kinds
     max_fuel, memory_bytes, timeout_ms = limits.fuel, min(limits.memory, MOST), limits.timeout_ms
 
-    kept_alive = (counts, export)  # whose addresses are used
+    image_at = component.image_address
+    kept_alive = (counts, export, component.image)  # whose addresses are used
 
     def execute(args: tuple[Any, ...], _: object = kept_alive) -> Execution | Failed | None:
         if tuple(map(type, args)) != classes:
@@ -85,7 +86,7 @@ def compile_execution(
             write(area, 0, *flat(zip(kinds, args)))
         except struct.error:  # out of the range of its type
             return None
-        run = GuardRun(limit_bytes=memory_bytes)
+        run = GuardRun(limit_bytes=memory_bytes, image=image_at)
         begin_run(run, fuel, timeout_ms)
         area_at = addressof(area)
         error = enter(

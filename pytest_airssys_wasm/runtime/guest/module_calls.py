@@ -36,6 +36,7 @@ def link(module: CoreModule, context: StoreContext) -> wasmtime.Linker:
 def instantiate(module: CoreModule, linker: wasmtime.Linker, context: StoreContext, run: Run) -> InstanceHandle:
     """Instantiate a module, and initialize a reactor, on the thread of its guest."""
     handle, store = InstanceHandle(module, (c_char * 16)()), context.raw
+    store.run.image = module.image_address
     error = store.guard.module_instantiate(store.address, address(linker), address(module.raw), handle.raw)
     if error:
         raise GuestFailed(failures.take(error))
@@ -64,6 +65,7 @@ def prepare(module: CoreModule, function: str, args: Sequence[Any], run: Run, co
         else:
             entered, encoded = (c_char * 16)(), function.encode()
             handle.functions[function] = entered
+            store.run.image = module.image_address
             error = store.guard.module_execute(
                 store.address,
                 address(linker),

@@ -1,0 +1,54 @@
+"""The images of memories, as the native guard maps them into the memories of guests."""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pytest_airssys_wasm.runtime.capi.guard import guard
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImagePlace:
+    """The memory that an image belongs to, and its place in there."""
+
+    size_bytes: int
+    """The size of the image, in bytes."""
+    offset: int
+    """The address in the memory at which the image begins."""
+    memory_bytes: int
+    """The initial size of the memory, in bytes. No other memory of the guest has this size."""
+    units: int
+    """The units of fuel that the execution pays which gets the image."""
+
+
+class MemoryImage:
+    """The first content of one memory of a guest. It must live as long as the guest may be instantiated."""
+
+    def __init__(self, address: int | None) -> None:
+        if not address:
+            raise MemoryError
+        self.address: int = address
+        """The address of the `guard_image`."""
+        weakref.finalize(self, guard().image_delete, address).atexit = False
+
+    @classmethod
+    def of_bytes(cls, content: bytes, place: ImagePlace) -> Self:
+        """Return an image with this content. Raises `MemoryError` if the machine refuses it."""
+        return cls(guard().image_new(-1, 0, content, place.size_bytes, *_where(place)))
+
+    @classmethod
+    def of_file(cls, descriptor: int, position: int, place: ImagePlace) -> Self:
+        """Return an image with the content of an open file from `position` on, which may be closed afterwards.
+
+        Raises `MemoryError` if the machine refuses it.
+        """
+        return cls(guard().image_new(descriptor, position, None, place.size_bytes, *_where(place)))
+
+
+def _where(place: ImagePlace) -> tuple[int, int, int]:
+    return place.offset, place.memory_bytes, place.units

@@ -148,10 +148,12 @@ class _Image(Structure):
     )
 
 
-def _lay_image(run: Any, mapping: Mapping) -> None:
-    """Copy the image of the guest that is instantiated, if it belongs to this memory."""
-    if not run.image:
+def _lay_image(engine: Any, mapping: Mapping) -> None:
+    """Copy the image of the guest that is instantiated on this thread, if it belongs to this memory."""
+    running = engine.runs.get(get_ident())
+    if running is None or not running.account.image:
         return
+    run = running.account
     image = _Image.from_address(run.image)
     if image.memory_bytes == mapping.size_bytes:
         run.image = None
@@ -202,7 +204,7 @@ class PythonMemories:
             return failures.new_error("the host cannot reserve memory")
         identity = next(self._ids)
         self.mappings[identity] = mapping
-        _lay_image(account.run, mapping)
+        _lay_image(self._engine, mapping)
         (c_void_p * 4).from_address(out)[:] = [identity, *self._addresses]
         return None
 

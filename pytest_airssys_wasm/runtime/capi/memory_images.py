@@ -50,5 +50,10 @@ class MemoryImage:
         return cls(guard().image_new(descriptor, position, None, place.size_bytes, *_where(place)))
 
 
+def image_address(image: MemoryImage | None) -> int | None:
+    """Return the address that a run has to have when a guest with this image is instantiated."""
+    return None if image is None else image.address
+
+
 def _where(place: ImagePlace) -> tuple[int, int, int]:
     return place.offset, place.memory_bytes, place.units

@@ -104,7 +104,7 @@ class Component(ABC):
         self.raw = raw
         """The compiled guest as an object of wasmtime."""
         self.image: MemoryImage | None = None
-        """The image of the only memory that it belongs to; `None` if the guest has none."""
+        """The image with which the memory of the guest begins; `None` if wasmtime copies the data of the guest."""
         self.name = name
         """The name of the file from which the guest was loaded, or `<bytes>` or `<text>`."""
         self.path = path
@@ -226,11 +226,6 @@ class Component(ABC):
 
         Raises `UnknownExport`.
         """
-
-    @property
-    def image_address(self) -> int | None:
-        """The address of the guest's image, which an entry that instantiates the guest has to find in its run."""
-        return None if self.image is None else self.image.address
 
     def __repr__(self) -> str:
         return f"<{self.kind} {self.name}>"

@@ -458,7 +458,6 @@ static int new_file(const char *bytes, size_t size) {
 static void keep_file(guard_image *image, int file) {
   struct stat status;
   bool is_apt = !(image->offset % page_bytes) && !((uint64_t)image->position % page_bytes) && !fstat(file, &status);
-  image->file = -1;
   if (is_apt && __atomic_add_fetch(&open_images, 1, __ATOMIC_RELAXED) <= OPEN_IMAGES) {
     image->file = file;
     image->device = status.st_dev;
@@ -474,17 +473,12 @@ guard_image *guard_image_new(int32_t file, int64_t position, const void *bytes, 
   guard_image *image = calloc(1, sizeof *image);
   if (!image) return NULL;
   *image = (guard_image){.size = size, .offset = offset, .memory_bytes = memory_bytes, .units = units, .file = -1};
-  int own = -1;
-  if (file < 0)
-    own = new_file(bytes, size);
-  else {
-    own = fcntl(file, F_DUPFD_CLOEXEC, 3);
-    image->position = position;
-  }
-  void *mapped = own < 0 ? MAP_FAILED : mmap(NULL, size, PROT_READ, MAP_PRIVATE, own, (off_t)image->position);
+  if (file >= 0) image->position = position;
+  int own = file < 0 ? new_file(bytes, size) : fcntl(file, F_DUPFD_CLOEXEC, 3), source = file < 0 ? own : file;
+  void *mapped = source < 0 ? MAP_FAILED : mmap(NULL, size, PROT_READ, MAP_PRIVATE, source, (off_t)image->position);
   if (mapped != MAP_FAILED) {
     image->bytes = mapped;
-    keep_file(image, own);
+    if (own >= 0) keep_file(image, own);
     return image;
   }
   if (own >= 0) close(own);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -862,6 +863,30 @@ TEST(images_beyond_those_that_keep_a_file_open_are_copied) {
   delete_engine(engine);
 }
 
+TEST(an_image_is_copied_if_there_are_no_more_descriptors) {
+  engine *engine = usual_engine();
+  struct rlimit before, none;
+  int file = new_file();
+  guard_image *first = new_image(file, 0);
+  CHECK(!getrlimit(RLIMIT_NOFILE, &before));
+  none = before;
+  none.rlim_cur = 0;
+  CHECK(!setrlimit(RLIMIT_NOFILE, &none));
+  guard_image *of_file = new_image(file, 0), *of_bytes = new_image(-1, 0);
+  CHECK(!setrlimit(RLIMIT_NOFILE, &before));
+  const guard_image *images[] = {first, of_file, of_bytes};
+  for (size_t i = 0; i < 3; i++) {
+    guard_run *run = open_with_image(engine, images[i]);
+    CHECK(has_image(run, 0));
+    close_store(run);
+  }
+  guard_image_delete(first);
+  guard_image_delete(of_file);
+  guard_image_delete(of_bytes);
+  close(file);
+  delete_engine(engine);
+}
+
 TEST(an_image_that_is_not_there_is_refused) {
   int file = new_file();
   CHECK(!guard_image_new(file, 1, NULL, PAGE, 0, PAGE, 0)); /* not the beginning of a page */
@@ -1406,6 +1431,7 @@ static const struct {
     NAMED(an_image_whose_descriptor_somebody_closed_or_gave_to_another_file_is_copied),
     NAMED(the_bytes_of_an_image_cannot_be_changed),
     NAMED(images_beyond_those_that_keep_a_file_open_are_copied),
+    NAMED(an_image_is_copied_if_there_are_no_more_descriptors),
     NAMED(an_image_that_is_not_there_is_refused),
     NAMED(a_handler_that_raises_ends_the_guest_of_the_main_thread),
     NAMED(a_handler_that_returns_lets_the_guest_go_on),

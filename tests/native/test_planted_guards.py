@@ -118,6 +118,11 @@ DEFECTS = {
         "if (false) fcntl(file, F_ADD_SEALS,",
         "the_bytes_of_an_image_cannot_be_changed",
     ),
+    "an-image-needs-a-descriptor-of-its-own": (
+        "source = file < 0 ? own : file;",
+        "source = own;",
+        "an_image_is_copied_if_there_are_no_more_descriptors",
+    ),
     "images-keep-any-number-of-files-open": (
         "__atomic_add_fetch(&open_images, 1, __ATOMIC_RELAXED) <= OPEN_IMAGES",
         "__atomic_add_fetch(&open_images, 1, __ATOMIC_RELAXED)",

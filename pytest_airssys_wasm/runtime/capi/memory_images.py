@@ -6,6 +6,7 @@ import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pytest_airssys_wasm.runtime.budget.machine import no_memory
 from pytest_airssys_wasm.runtime.capi.guard import guard
 
 if TYPE_CHECKING:
@@ -31,21 +32,21 @@ class MemoryImage:
 
     def __init__(self, address: int | None) -> None:
         if not address:
-            raise MemoryError
+            raise no_memory()
         self.address: int = address
         """The address of the `guard_image`."""
         weakref.finalize(self, guard().image_delete, address).atexit = False
 
     @classmethod
     def of_bytes(cls, content: bytes, place: ImagePlace) -> Self:
-        """Return an image with this content. Raises `MemoryError` if the machine refuses it."""
+        """Return an image with this content. Raises `UnfitHost` if the machine refuses it."""
         return cls(guard().image_new(-1, 0, content, place.size_bytes, *_where(place)))
 
     @classmethod
     def of_file(cls, descriptor: int, position: int, place: ImagePlace) -> Self:
         """Return an image with the content of an open file from `position` on, which may be closed afterwards.
 
-        Raises `MemoryError` if the machine refuses it.
+        Raises `UnfitHost` if the machine refuses it.
         """
         return cls(guard().image_new(descriptor, position, None, place.size_bytes, *_where(place)))
 

@@ -66,7 +66,7 @@ def add_image(artefact: Path, data: DataImage) -> None:
 def load_artefact(kind: Kind, engine: wasmtime.Engine, artefact: Path) -> CompiledGuest:
     """Return the compiled guest in a file.
 
-    Raises `ValueError` if the file is not an artefact, and `MemoryError` if the machine has no memory for its image.
+    Raises `ValueError` if the file is not an artefact, and `UnfitHost` if the machine has no memory for its image.
     """
     try:
         try:

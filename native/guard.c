@@ -745,6 +745,12 @@ static void *enter(guard_run *run) {
   return NULL;
 }
 
+/* Enter guest code that instantiates nothing. An image may have been left behind by somebody who did not get to enter. */
+static void *enter_call(guard_run *run) {
+  run->image = NULL;
+  return enter(run);
+}
+
 static void leave(guard_run *run) {
   run->cpu_ns += read_clock(CLOCK_THREAD_CPUTIME_ID) - run->entered_cpu_ns;
   table.get_fuel(run->context, &run->fuel_left);
@@ -769,7 +775,7 @@ void *guard_component_instantiate(guard_run *run, void *linker, void *component,
 
 void *guard_component_call(guard_run *run, void *function, const void *arguments, size_t count, void *results,
                            size_t result_count) {
-  void *error = enter(run);
+  void *error = enter_call(run);
   if (error) return error;
   /* Values that own nothing, as wasmtime wants them. Without results, the address may be NULL. */
   if (result_count) memset(results, 0, VALUE_BYTES * result_count);
@@ -805,7 +811,7 @@ void *guard_module_instantiate(guard_run *run, void *linker, void *module, void 
 
 void *guard_module_call(guard_run *run, void *function, void *values, size_t count) {
   void *trap = NULL;
-  void *error = enter(run);
+  void *error = enter_call(run);
   if (error) return error;
   error = table.module_call(run->context, function, values, count,
                                                                              &trap);
@@ -855,7 +861,7 @@ void *guard_module_call_anew(guard_run *run, void *function, void *values, size_
 }
 
 void *guard_resource_drop(guard_run *run, void *resource) {
-  void *error = enter(run);
+  void *error = enter_call(run);
   if (error) return error;
   error = table.resource_drop(run->context, resource);
   leave(run);

@@ -676,7 +676,7 @@ TEST(an_image_is_the_first_content_of_the_memory_of_its_size_and_of_no_other) {
   guest several = {.run = make_several};
   size_t size;
   run->image = image;
-  CHECK(!call(run, &several));
+  CHECK(!instantiate(run, &several));
   CHECK(has_image(run, 2) && is_zero(memory_of(store_of(run), 1, &size), PAGE));
   CHECK(is_zero(memory_of(store_of(run), 3, &size), 4 * PAGE));
   CHECK(run->used == (int64_t)(9 * PAGE) && run->peak == run->used && run->fuel_left == 993 && !run->image);
@@ -685,14 +685,22 @@ TEST(an_image_is_the_first_content_of_the_memory_of_its_size_and_of_no_other) {
   delete_engine(engine);
 }
 
-TEST(an_image_that_no_memory_wanted_is_not_for_the_next_entry) {
+static void *make_one(store *one, const guest *self, void *values, size_t count) {
+  (void)self, (void)values, (void)count;
+  return new_memory(one, 4 * PAGE);
+}
+
+TEST(an_image_is_only_for_the_entry_that_instantiates_its_guest) {
   engine *engine = usual_engine();
   guard_image *image = new_image(-1, 7);
   guard_run *run = open_store(engine);
   size_t size;
   run->image = image;
-  CHECK(!call(run, &idle) && !instantiate(run, &four_pages));
+  CHECK(!instantiate(run, &idle) && !instantiate(run, &four_pages));
   CHECK(is_zero(memory_of(store_of(run), 0, &size), 4 * PAGE) && run->fuel_left == 1000);
+  guest makes = {.run = make_one};
+  run->image = image;
+  CHECK(!call(run, &makes) && !run->image && is_zero(memory_of(store_of(run), 1, &size), 4 * PAGE));
   close_store(run);
   guard_image_delete(image);
   delete_engine(engine);
@@ -771,7 +779,7 @@ TEST(an_image_costs_its_units_and_not_more_than_there_are) {
     /* A run that is stopped ends before anything is copied. */
     guest stops = {.run = see_charge, .amount = 1, .pointer = run = open_store(engine)};
     run->image = image;
-    CHECK(!call(run, &stops) && run->fuel_left == 1000);
+    CHECK(!instantiate(run, &stops) && run->fuel_left == 1000);
     close_store(run);
     guard_image_delete(image);
   }
@@ -795,7 +803,7 @@ TEST(what_an_image_cost_is_given_back_if_its_memory_does_not_outlive_the_entry) 
     guard_run *run = open_store(engine);
     guest drops = {.run = drop_and_see, .amount = units, .pointer = run};
     run->image = image;
-    CHECK(!call(run, &drops) && run->fuel_left == 1000 && run->used == 0);
+    CHECK(!instantiate(run, &drops) && run->fuel_left == 1000 && run->used == 0);
     close_store(run);
     guard_image_delete(image);
   }
@@ -1422,7 +1430,7 @@ static const struct {
     NAMED(what_a_memory_gains_reads_as_zero_and_what_it_had_stays),
     NAMED(a_moved_mapping_is_not_given_to_a_memory_with_another_reservation),
     NAMED(an_image_is_the_first_content_of_the_memory_of_its_size_and_of_no_other),
-    NAMED(an_image_that_no_memory_wanted_is_not_for_the_next_entry),
+    NAMED(an_image_is_only_for_the_entry_that_instantiates_its_guest),
     NAMED(an_image_is_mapped_and_no_guest_sees_what_another_writes_into_it),
     NAMED(an_image_does_not_stay_in_a_mapping_that_is_used_again),
     NAMED(a_memory_with_an_image_grows_like_any_other),

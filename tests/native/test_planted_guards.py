@@ -71,7 +71,12 @@ DEFECTS = {
     "an-image-waits-for-the-next-entry": (
         "  run->image = NULL;\n  pthread_mutex_lock(&lock);",
         "  pthread_mutex_lock(&lock);",
-        "an_image_that_no_memory_wanted_is_not_for_the_next_entry",
+        "an_image_is_only_for_the_entry_that_instantiates_its_guest",
+    ),
+    "an-image-waits-for-a-call": (
+        "  run->image = NULL;\n  return enter(run);",
+        "  return enter(run);",
+        "an_image_is_only_for_the_entry_that_instantiates_its_guest",
     ),
     "an-image-is-always-copied": (
         "  if (has_file(image)) {\n    if (mmap",

@@ -122,7 +122,7 @@ typedef struct guard_run {
   struct guard_run *outer; /* 176: the run that this one interrupts on the same thread */
   struct guard_run *next;  /* 184: the list of all running runs */
   struct guard_run **link; /* 192 */
-  /* Set by the caller before an entry that instantiates a guest. Each entry ends with NULL here. */
+  /* Set by the caller before an entry that instantiates a guest. Each entry that takes place ends with NULL here. */
   const guard_image *image; /* 200: of that guest, or NULL */
 } guard_run;
 

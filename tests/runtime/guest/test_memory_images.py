@@ -10,7 +10,13 @@ import pytest
 from pytest_airssys_wasm import CompileCache, HostFunctions, LimitedStore, ResourceLimits, WasmEngine
 from pytest_airssys_wasm.runtime.binary.data_images import LEAST_BYTES
 from pytest_airssys_wasm.runtime.compile import artefacts, compiler
-from pytest_airssys_wasm.runtime.errors import ExecutionTimeout, InvalidComponent, OutOfFuel, ResourceLimitExceeded, WasmError
+from pytest_airssys_wasm.runtime.errors import (
+    ExecutionTimeout,
+    InvalidComponent,
+    OutOfFuel,
+    ResourceLimitExceeded,
+    WasmError,
+)
 
 MUCH = "abcdefgh" * (LEAST_BYTES // 8)
 DATA = f'(data (i32.const 70000) "{MUCH}") (data (i32.const 70003) "XY") (data (i32.const 8) "end")'

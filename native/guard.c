@@ -419,7 +419,7 @@ static mapping *find_mapping(size_t size, size_t reserved, size_t guarded) {
 /* --- images of memories -------------------------------------------------------------------------------------------- */
 
 struct guard_image {
-  const char *bytes; /* a private mapping, or allocated memory if it `is_copy` */
+  const char *bytes; /* a private mapping, or allocated memory if it `is_copy`; Python reads this field */
   size_t size;
   size_t offset;
   size_t memory_bytes;

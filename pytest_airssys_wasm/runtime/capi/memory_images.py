@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from ctypes import c_void_p, string_at
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -30,17 +31,18 @@ class ImagePlace:
 class MemoryImage:
     """The first content of one memory of a guest. It must live as long as the guest may be instantiated."""
 
-    def __init__(self, address: int | None) -> None:
+    def __init__(self, address: int | None, place: ImagePlace) -> None:
         if not address:
             raise no_memory()
         self.address: int = address
         """The address of the `guard_image`."""
+        self.place = place
         weakref.finalize(self, guard().image_delete, address).atexit = False
 
     @classmethod
     def of_bytes(cls, content: bytes, place: ImagePlace) -> Self:
         """Return an image with this content. Raises `UnfitHost` if the machine refuses it."""
-        return cls(guard().image_new(-1, 0, content, place.size_bytes, *_where(place)))
+        return cls(guard().image_new(-1, 0, content, place.size_bytes, *_where(place)), place)
 
     @classmethod
     def of_file(cls, descriptor: int, position: int, place: ImagePlace) -> Self:
@@ -48,7 +50,13 @@ class MemoryImage:
 
         Raises `UnfitHost` if the machine refuses it.
         """
-        return cls(guard().image_new(descriptor, position, None, place.size_bytes, *_where(place)))
+        return cls(guard().image_new(descriptor, position, None, place.size_bytes, *_where(place)), place)
+
+    @property
+    def content(self) -> bytes:
+        """The bytes of the image."""
+        # The first field of a `guard_image` is the address of its bytes.
+        return string_at(c_void_p.from_address(self.address).value or 0, self.place.size_bytes)
 
 
 def image_address(image: MemoryImage | None) -> int | None:

@@ -54,13 +54,20 @@ def place_of(data: DataImage) -> ImagePlace:
     )
 
 
-def add_image(artefact: Path, data: DataImage) -> None:
+def write_artefact(compiled: CompiledGuest, artefact: Path) -> None:
+    """Write a guest that was compiled in this process to a file. Raises `OSError`."""
+    artefact.write_bytes(compiled.raw.serialize())
+    if compiled.image is not None:
+        add_image(artefact, compiled.image.content, compiled.image.place)
+
+
+def add_image(artefact: Path, content: bytes, place: ImagePlace) -> None:
     """Write the image of a guest behind that which wasmtime has compiled. Raises `OSError`."""
     with system.io.open(artefact, "r+b") as file:
         end = file.seek(0, 2)
-        file.write(_PLACE.pack(len(data.content), data.offset, data.memory_bytes, data.units))
+        file.write(_PLACE.pack(place.size_bytes, place.offset, place.memory_bytes, place.units))
         file.seek(_position(end))
-        file.write(data.content)
+        file.write(content)
 
 
 def load_artefact(kind: Kind, engine: wasmtime.Engine, artefact: Path) -> CompiledGuest:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import wasmtime
 import wasmtime.component
@@ -16,7 +17,14 @@ from pytest_airssys_wasm.runtime.budget.machine import check_threads
 from pytest_airssys_wasm.runtime.budget.native_threads import COMPILING
 from pytest_airssys_wasm.runtime.capi import abi
 from pytest_airssys_wasm.runtime.capi.memory_images import MemoryImage
-from pytest_airssys_wasm.runtime.compile.artefacts import CompiledGuest, add_image, class_of, load_artefact, place_of
+from pytest_airssys_wasm.runtime.compile.artefacts import (
+    CompiledGuest,
+    add_image,
+    class_of,
+    load_artefact,
+    place_of,
+    write_artefact,
+)
 from pytest_airssys_wasm.runtime.compile.scratch import ScratchFolder, explained
 from pytest_airssys_wasm.runtime.compile.wasmtime_config import fingerprint, with_feature
 from pytest_airssys_wasm.runtime.errors import InvalidComponent, RuntimeDied
@@ -29,6 +37,8 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.binary.facts import GuestFacts
     from pytest_airssys_wasm.runtime.binary.formats import Kind
     from pytest_airssys_wasm.runtime.compile.cache import CompileCache
+
+T = TypeVar("T")
 
 _HARMLESS_TEXT_BYTES = 2**18
 """The size in bytes up to which text is always translated in this process, because that takes milliseconds, whatever
@@ -90,42 +100,22 @@ class Compiler:
         """
         kind = facts.kind
         isolation = self._isolation
-        images: list[DataImage] = []
-
-        def with_image(compile_: Callable[[bytes], Any]) -> Any:
-            """Compile the binary without the data that are in an image, if it has one."""
-            image = find_image(binary)
-            if image is not None:
-                try:
-                    made = compile_(image.binary)
-                except InvalidComponent:
-                    return compile_(binary)  # the error is about the binary that was given
-                images.append(image)
-                return made
-            return compile_(binary)
-
         if isolation is None:
 
             def compile_here() -> CompiledGuest:
-                raw = with_image(lambda taken: self._compile_here(kind, taken, name))
-                return CompiledGuest(
-                    raw=raw, image=next((MemoryImage.of_bytes(one.content, place_of(one)) for one in images), None)
-                )
+                raw, data = _compile_without_data(binary, lambda taken: self._compile_here(kind, taken, name))
+                image = None if data is None else MemoryImage.of_bytes(data.content, place_of(data))
+                return CompiledGuest(raw=raw, image=image)
 
-            def save(compiled: CompiledGuest, path: Path) -> None:
-                path.write_bytes(compiled.raw.serialize())
-                for one in images:
-                    add_image(path, one)
-
-            return self._fetch(facts, name, compile_here, save)
+            return self._fetch(facts, name, compile_here, write_artefact)
         with ScratchFolder("compile") as folder:
             artefact = folder / "artefact"
 
             def compile_isolated() -> CompiledGuest:
-                with_image(lambda taken: isolation.compile(kind, taken, name, artefact))
-                with explained():
-                    for one in images:
-                        add_image(artefact, one)
+                _, data = _compile_without_data(binary, lambda taken: isolation.compile(kind, taken, name, artefact))
+                if data is not None:
+                    with explained():
+                        add_image(artefact, data.content, place_of(data))
                 try:
                     return self.map(kind, artefact)  # a mapping remains usable when its file is removed
                 except ValueError as error:
@@ -171,3 +161,16 @@ class Compiler:
     def map(self, kind: Kind, artefact: Path) -> CompiledGuest:
         """Return the compiled guest of an artefact. Raises `ValueError` for a file that is not one."""
         return load_artefact(kind, self._engine, artefact)
+
+
+def _compile_without_data(binary: bytes, compile_: Callable[[bytes], T]) -> tuple[T, DataImage | None]:
+    """Compile a binary without the data that are in its image, and return the result and the image.
+
+    If there is no image, or if wasmtime refuses the binary without these data, the binary is compiled as it is, and any
+    error is about that.
+    """
+    image = find_image(binary)
+    if image is not None:
+        with suppress(InvalidComponent):
+            return compile_(image.binary), image
+    return compile_(binary), None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import mmap
 from dataclasses import dataclass
+from os import O_CLOEXEC, O_RDONLY
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
@@ -89,21 +90,24 @@ def load_artefact(kind: Kind, engine: wasmtime.Engine, artefact: Path) -> Compil
 
 
 def _load_image(artefact: Path) -> MemoryImage | None:
-    with system.io.open(artefact, "rb", buffering=0) as file:
-        magic, headers_at, header_bytes, headers = _ELF.unpack(file.read(_ELF.size))
-        end, size_bytes = headers_at + header_bytes * headers, file.seek(0, 2)
+    descriptor = system.os.open(artefact, O_RDONLY | O_CLOEXEC)
+    try:
+        header = system.os.pread(descriptor, _ELF.size, 0)
+        magic, headers_at, header_bytes, headers = _ELF.unpack(header)
+        end, size_bytes = headers_at + header_bytes * headers, system.os.fstat(descriptor).st_size
         if magic != b"\x7fELF" or size_bytes < end:
             raise ValueError("not an ELF file")
         if size_bytes == end:
             return None
-        file.seek(end)
-        found = file.read(_PLACE.size)
+        found = system.os.pread(descriptor, _PLACE.size, end)
         if len(found) < _PLACE.size:
             raise ValueError("not an image")
         place = ImagePlace(**dict(zip(("size_bytes", "offset", "memory_bytes", "units"), _PLACE.unpack(found))))
         if _position(end) + place.size_bytes != size_bytes or place.offset + place.size_bytes > place.memory_bytes:
             raise ValueError("not an image")
-        return MemoryImage.of_file(file.fileno(), _position(end), place)
+        return MemoryImage.of_file(descriptor, _position(end), place)
+    finally:
+        system.os.close(descriptor)
 
 
 def _position(end: int) -> int:

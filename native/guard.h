@@ -25,7 +25,7 @@ extern "C" {
 #define GUARD_API __attribute__((visibility("default")))
 
 /* The version of everything in this file. Python refuses a library of another version. */
-#define GUARD_VERSION 3
+#define GUARD_VERSION 4
 
 /* The reasons for which a run is stopped. The first one counts. */
 enum {

@@ -23,7 +23,7 @@ from pytest_airssys_wasm.runtime.errors import NOTHING, UnfitHost
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_VERSION = 3
+_VERSION = 4
 STACK_BYTES = 2**20
 """The bytes of stack that a thread must have left to enter a guest: wasmtime's limit of 512 KiB, and room for Python's
 frames in host functions and signal handlers.

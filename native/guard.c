@@ -1,6 +1,6 @@
 /* The native guard. guard.h says what it is for, and docs/decisions/native-guard.md why it is written in C. */
 #if defined(__linux__) && !defined(_GNU_SOURCE)
-#define _GNU_SOURCE /* pthread_getattr_np, memfd_create */
+#define _GNU_SOURCE /* pthread_getattr_np, F_ADD_SEALS */
 #endif
 
 #include "guard.h"
@@ -32,6 +32,13 @@
 /* The mappings that are kept for reuse, and how large their memories may have been. */
 #define KEPT_MAPPINGS 16
 #define KEPT_BYTES ((size_t)1 << 20)
+#ifdef __linux__
+#define MEMORY_FILE_FLAGS 3u /* MFD_CLOEXEC | MFD_ALLOW_SEALING */
+#define ALL_SEALS 0xf        /* F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE */
+#ifndef F_ADD_SEALS
+#define F_ADD_SEALS 1033
+#endif
+#endif
 /* The images that keep a file open. The memories of all others are filled by copying. */
 #define OPEN_IMAGES 64
 
@@ -436,7 +443,8 @@ static int open_images;
 /* Return a new file without a name that has these bytes and cannot be changed; -1 if there is none. */
 static int new_file(const char *bytes, size_t size) {
 #ifdef __linux__
-  int file = memfd_create("airssys-image", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  /* The C libraries for which wheels are built are older than the function. */
+  int file = (int)syscall(SYS_memfd_create, "airssys-image", MEMORY_FILE_FLAGS);
   size_t written = 0;
   while (file >= 0 && written < size) {
     ssize_t more = write(file, bytes + written, size - written);
@@ -446,7 +454,7 @@ static int new_file(const char *bytes, size_t size) {
       return -1;
     }
   }
-  if (file >= 0) fcntl(file, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+  if (file >= 0) fcntl(file, F_ADD_SEALS, ALL_SEALS);
   return file;
 #else
   (void)bytes, (void)size;

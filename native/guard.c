@@ -1,11 +1,12 @@
 /* The native guard. guard.h says what it is for, and docs/decisions/native-guard.md why it is written in C. */
 #if defined(__linux__) && !defined(_GNU_SOURCE)
-#define _GNU_SOURCE /* pthread_getattr_np */
+#define _GNU_SOURCE /* pthread_getattr_np, F_ADD_SEALS */
 #endif
 
 #include "guard.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -14,6 +15,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #ifdef __linux__
 #include <linux/futex.h>
 #include <sys/syscall.h>
@@ -30,6 +32,15 @@
 /* The mappings that are kept for reuse, and how large their memories may have been. */
 #define KEPT_MAPPINGS 16
 #define KEPT_BYTES ((size_t)1 << 20)
+#ifdef __linux__
+#define MEMORY_FILE_FLAGS 3u /* MFD_CLOEXEC | MFD_ALLOW_SEALING */
+#define ALL_SEALS 0xf        /* F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE */
+#ifndef F_ADD_SEALS
+#define F_ADD_SEALS 1033
+#endif
+#endif
+/* The images that keep a file open. The memories of all others are filled by copying. */
+#define OPEN_IMAGES 64
 
 #define TRAP_INTERRUPT 10
 #define UPDATE_DEADLINE_CONTINUE 0
@@ -248,6 +259,7 @@ typedef struct mapping {
   size_t opened;   /* accessible bytes: `size` in whole pages */
   size_t reserved; /* bytes that it may grow to in place */
   size_t guarded;
+  uint64_t charged; /* units of fuel that were paid for its image */
   bool is_kept_later; /* whether it may be reused */
   struct mapping *next;
 } mapping;
@@ -411,6 +423,142 @@ static mapping *find_mapping(size_t size, size_t reserved, size_t guarded) {
   return new_mapping(size, reserved, guarded);
 }
 
+/* --- images of memories -------------------------------------------------------------------------------------------- */
+
+struct guard_image {
+  const char *bytes; /* a private mapping, or allocated memory if it `is_copy`; Python reads this field */
+  size_t size;
+  size_t offset;
+  size_t memory_bytes;
+  uint64_t units;
+  int64_t position;
+  int file; /* or -1 */
+  bool is_copy;
+  dev_t device; /* the identity of the file: somebody may close the descriptor, and open another file with its number */
+  ino_t inode;
+};
+
+static int open_images;
+
+/* Return a new file without a name that has these bytes and cannot be changed; -1 if there is none. */
+static int new_file(const char *bytes, size_t size) {
+#ifdef __linux__
+  /* The C libraries for which wheels are built are older than the function. */
+  int file = (int)syscall(SYS_memfd_create, "airssys-image", MEMORY_FILE_FLAGS);
+  size_t written = 0;
+  while (file >= 0 && written < size) {
+    ssize_t more = write(file, bytes + written, size - written);
+    if (more > 0) written += (size_t)more;
+    if (!more || (more < 0 && errno != EINTR)) {
+      close(file);
+      return -1;
+    }
+  }
+  if (file >= 0) fcntl(file, F_ADD_SEALS, ALL_SEALS);
+  return file;
+#else
+  (void)bytes, (void)size;
+  return -1;
+#endif
+}
+
+/* Keep the file of an image, if it can be mapped to the right place and few others are kept. Otherwise close it. */
+static void keep_file(guard_image *image, int file) {
+  struct stat status;
+  bool is_apt = !(image->offset % page_bytes) && !((uint64_t)image->position % page_bytes) && !fstat(file, &status);
+  if (is_apt && __atomic_add_fetch(&open_images, 1, __ATOMIC_RELAXED) <= OPEN_IMAGES) {
+    image->file = file;
+    image->device = status.st_dev;
+    image->inode = status.st_ino;
+    return;
+  }
+  if (is_apt) __atomic_sub_fetch(&open_images, 1, __ATOMIC_RELAXED);
+  close(file);
+}
+
+guard_image *guard_image_new(int32_t file, int64_t position, const void *bytes, size_t size, size_t offset,
+                             size_t memory_bytes, uint64_t units) {
+  guard_image *image = calloc(1, sizeof *image);
+  if (!image) return NULL;
+  *image = (guard_image){.size = size, .offset = offset, .memory_bytes = memory_bytes, .units = units, .file = -1};
+  if (file >= 0) image->position = position;
+  int own = file < 0 ? new_file(bytes, size) : fcntl(file, F_DUPFD_CLOEXEC, 3), source = file < 0 ? own : file;
+  void *mapped = source < 0 ? MAP_FAILED : mmap(NULL, size, PROT_READ, MAP_PRIVATE, source, (off_t)image->position);
+  if (mapped != MAP_FAILED) {
+    image->bytes = mapped;
+    if (own >= 0) keep_file(image, own);
+    return image;
+  }
+  if (own >= 0) close(own);
+  char *copy = file < 0 ? malloc(size) : NULL;
+  if (!copy) {
+    free(image);
+    return NULL;
+  }
+  memcpy(copy, bytes, size);
+  image->bytes = copy;
+  image->is_copy = true;
+  return image;
+}
+
+/* Return whether the file of an image is still open, and the same. */
+static bool has_file(const guard_image *image) {
+  struct stat status;
+  return image->file >= 0 && !fstat(image->file, &status) && status.st_dev == image->device &&
+         status.st_ino == image->inode;
+}
+
+void guard_image_delete(guard_image *image) {
+  if (!image) return;
+  if (image->file >= 0) {
+    if (has_file(image)) close(image->file);
+    __atomic_sub_fetch(&open_images, 1, __ATOMIC_RELAXED);
+  }
+  if (image->is_copy)
+    free((void *)(uintptr_t)image->bytes);
+  else
+    munmap((void *)(uintptr_t)image->bytes, image->size);
+  free(image);
+}
+
+/* Give a new memory its first content, and return whether it has it. The pages of a file are mapped so that nothing of
+ * what the guest writes gets into the file. */
+static bool lay(const guard_image *image, mapping *map) {
+  char *place = map->base + image->offset;
+  int flags = MAP_PRIVATE | MAP_FIXED, protection = PROT_READ | PROT_WRITE;
+#ifdef MAP_NORESERVE
+  flags |= MAP_NORESERVE;
+#endif
+  if (has_file(image)) {
+    if (mmap(place, image->size, protection, flags, image->file, (off_t)image->position) != MAP_FAILED) return true;
+    /* The system may have unmapped the place before it refused. */
+    if (mmap(place, image->size, protection, flags | MAP_ANON, -1, 0) == MAP_FAILED) return false;
+  }
+  memcpy(place, image->bytes, image->size);
+  return true;
+}
+
+/* Have a run pay for an image what wasmtime would have charged for copying it, a moment later and as one piece with all
+ * else that it does before any code of the guest. A run that is stopped does not get there. */
+static void charge_for_image(guard_run *run, const guard_image *image, mapping *map) {
+  uint64_t fuel = 0;
+  if (stopped(run) != GUARD_RUNNING) return;
+  table.get_fuel(run->context, &fuel);
+  map->charged = fuel < image->units ? fuel : image->units;
+  table.set_fuel(run->context, fuel - map->charged);
+}
+
+/* Give back what was paid for the image of a memory whose instance was not completed. Otherwise the memory exists until
+ * its store is deleted, which is not done during an entry of that store. */
+static void refund_image(const mapping *map) {
+  uint64_t fuel = 0;
+  if (!map->charged || map->owner != current) return;
+  table.get_fuel(map->owner->context, &fuel);
+  table.set_fuel(map->owner->context, fuel + map->charged);
+}
+
+/* --- memories, as wasmtime sees them ------------------------------------------------------------------------------- */
+
 static uint8_t *get_memory(void *env, size_t *size, size_t *capacity) {
   const mapping *map = env;
   *size = map->size;
@@ -453,15 +601,18 @@ static void *grow_memory(void *env, size_t size) {
 static void drop_memory(void *env) {
   mapping *map = env;
   give_back(map->owner, map->size);
+  refund_image(map);
   __atomic_fetch_sub(&map->home->live, 1, __ATOMIC_RELAXED);
   map->owner = NULL;
   map->home = NULL;
+  map->charged = 0;
   if (!keep_mapping(map)) destroy(map);
 }
 
 static void *new_memory(void *env, const void *type, size_t minimum, size_t maximum, size_t reserved, size_t guarded,
                         linear_memory *memory) {
   guard_run *run = current;
+  const guard_image *image = NULL;
   (void)type, (void)maximum;
   if (!run) return refusal("a memory was created outside of an execution");
   if (!take(run, minimum)) {
@@ -471,9 +622,20 @@ static void *new_memory(void *env, const void *type, size_t minimum, size_t maxi
   }
   reserved = whole_pages(reserved > minimum ? reserved : minimum);
   mapping *map = find_mapping(minimum, reserved, guarded);
+  /* No other memory of its guest has this initial size, and the heap of the garbage collector begins empty. */
+  if (run->image && run->image->memory_bytes == minimum) image = run->image;
+  if (map && image && !lay(image, map)) {
+    destroy(map);
+    map = NULL;
+  }
   if (!map) {
     take_back(run, minimum);
     return refused_by_host();
+  }
+  if (image) {
+    run->image = NULL;
+    map->is_kept_later = false; /* its pages would read as the image again, and not as zero */
+    charge_for_image(run, image, map);
   }
   map->owner = run;
   map->home = env;
@@ -591,10 +753,17 @@ static void *enter(guard_run *run) {
   return NULL;
 }
 
+/* Enter guest code that instantiates nothing. An image may have been left behind by somebody who did not get to enter. */
+static void *enter_call(guard_run *run) {
+  run->image = NULL;
+  return enter(run);
+}
+
 static void leave(guard_run *run) {
   run->cpu_ns += read_clock(CLOCK_THREAD_CPUTIME_ID) - run->entered_cpu_ns;
   table.get_fuel(run->context, &run->fuel_left);
   current = run->outer;
+  run->image = NULL;
   pthread_mutex_lock(&lock);
   *run->link = run->next;
   if (run->next) run->next->link = run->link;
@@ -614,7 +783,7 @@ void *guard_component_instantiate(guard_run *run, void *linker, void *component,
 
 void *guard_component_call(guard_run *run, void *function, const void *arguments, size_t count, void *results,
                            size_t result_count) {
-  void *error = enter(run);
+  void *error = enter_call(run);
   if (error) return error;
   /* Values that own nothing, as wasmtime wants them. Without results, the address may be NULL. */
   if (result_count) memset(results, 0, VALUE_BYTES * result_count);
@@ -650,7 +819,7 @@ void *guard_module_instantiate(guard_run *run, void *linker, void *module, void 
 
 void *guard_module_call(guard_run *run, void *function, void *values, size_t count) {
   void *trap = NULL;
-  void *error = enter(run);
+  void *error = enter_call(run);
   if (error) return error;
   error = table.module_call(run->context, function, values, count,
                                                                              &trap);
@@ -700,7 +869,7 @@ void *guard_module_call_anew(guard_run *run, void *function, void *values, size_
 }
 
 void *guard_resource_drop(guard_run *run, void *resource) {
-  void *error = enter(run);
+  void *error = enter_call(run);
   if (error) return error;
   error = table.resource_drop(run->context, resource);
   leave(run);

@@ -25,7 +25,7 @@ extern "C" {
 #define GUARD_API __attribute__((visibility("default")))
 
 /* The version of everything in this file. Python refuses a library of another version. */
-#define GUARD_VERSION 3
+#define GUARD_VERSION 4
 
 /* The reasons for which a run is stopped. The first one counts. */
 enum {
@@ -80,11 +80,15 @@ typedef struct guard_table {
   int (*is_initialized)(void);                                   /* Py_IsInitialized */
 } guard_table;
 
+/* The first content of one memory of a guest, which is mapped when that memory is made instead of being copied. */
+typedef struct guard_image guard_image;
+
 /* A store, its memory account, and its current or last run.
  *
  * The memory of this struct belongs to the caller, is zero at first, aligned to 8 bytes, and must live until
  * `guard_store_delete` has returned. The caller writes the fields of the first group between runs, to begin a new one:
- * `stop`, `entries`, `started_ns` and `finished_ns` are 0 then, and `fuel_left` is `fuel`. Everything else is only read.
+ * `stop`, `entries`, `started_ns` and `finished_ns` are 0 then, and `fuel_left` is `fuel`. It also writes `image` before
+ * each entry that instantiates a guest. Everything else is only read.
  */
 typedef struct guard_run {
   /* Set by the caller before each run, as one piece. */
@@ -118,6 +122,8 @@ typedef struct guard_run {
   struct guard_run *outer; /* 176: the run that this one interrupts on the same thread */
   struct guard_run *next;  /* 184: the list of all running runs */
   struct guard_run **link; /* 192 */
+  /* Set by the caller before an entry that instantiates a guest. Each entry that takes place ends with NULL here. */
+  const guard_image *image; /* 200: of that guest, or NULL */
 } guard_run;
 
 /* The memories of one engine. */
@@ -140,6 +146,14 @@ GUARD_API guard_memories *guard_memories_new(void *config);
 
 /* The number of existing memories of an engine. */
 GUARD_API int64_t guard_memories_live(const guard_memories *memories);
+
+/* Make an image of `size` bytes, which begin at `offset` in the only memory of the guest whose initial size is
+ * `memory_bytes`. Its bytes are in an open file at `position`, which is duplicated, or else at the address `bytes`, which
+ * are copied. Whoever gets the image pays `units` of fuel, as for a copy. Returns NULL if the machine refuses it. */
+GUARD_API guard_image *guard_image_new(int32_t file, int64_t position, const void *bytes, size_t size, size_t offset,
+                                       size_t memory_bytes, uint64_t units);
+/* Free an image, which may be NULL. Memories that have it keep their content. No entry may be about to use it. */
+GUARD_API void guard_image_delete(guard_image *image);
 
 /* Make a store. Negative counts mean no limit. */
 GUARD_API void guard_store_new(guard_run *run, void *engine, int64_t table_elements, int64_t instances, int64_t tables,

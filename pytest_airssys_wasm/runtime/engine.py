@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.base.probes import ProbeFile
     from pytest_airssys_wasm.runtime.base.usage import Execution
     from pytest_airssys_wasm.runtime.binary.formats import Kind
+    from pytest_airssys_wasm.runtime.compile.artefacts import CompiledGuest
     from pytest_airssys_wasm.runtime.compile.cache import CompileCache
     from pytest_airssys_wasm.runtime.execution.guest_threads import GuestThreads
     from pytest_airssys_wasm.runtime.guest.backend import BackendFactory
@@ -105,10 +106,10 @@ class WasmEngine(EngineCore):
         cache = self.cache
         if cache is not None and self.isolation is None:  # with an isolation, the worker processes need the binary
             facts = cache.facts(path, WASMTIME_VERSION)
-            raw = None if facts is None else self.compiler.recall(facts)
-            if facts is not None and raw is not None:
+            recalled = None if facts is None else self.compiler.recall(facts)
+            if facts is not None and recalled is not None:
                 manifest = manifest or _manifest_beside(path, self._memory_range)
-                component = self._new(raw, facts, path.name, path, manifest)
+                component = self._new(recalled, facts, path.name, path, manifest)
                 component.loaded_by = self
                 component.load_ms, component.was_compiled = (monotonic() - started) * 1_000, False
                 return component
@@ -137,17 +138,21 @@ class WasmEngine(EngineCore):
         started = monotonic()
         kind, binary = self.compiler.to_binary(content, name)
         facts = known or read_facts(kind, binary, name)
-        raw, was_compiled = self.compiler.compile(binary, facts, name)
-        component = self._new(raw, facts, name, path, manifest)
+        compiled, was_compiled = self.compiler.compile(binary, facts, name)
+        component = self._new(compiled, facts, name, path, manifest)
         component.loaded_by = self
         component.load_ms, component.was_compiled = (monotonic() - started) * 1_000, was_compiled
         if self.isolation is not None or path is None:
             component.binary = binary
         return component, facts
 
-    def _new(self, raw: Any, facts: GuestFacts, name: str, path: Path | None, manifest: Manifest | None) -> Component:
-        known: dict[str, Any] = {"engine": self.raw, "raw": raw, "name": name, "path": path, "manifest": manifest}
+    def _new(
+        self, compiled: CompiledGuest, facts: GuestFacts, name: str, path: Path | None, manifest: Manifest | None
+    ) -> Component:
+        known: dict[str, Any] = {"engine": self.raw, "raw": compiled.raw, "name": name, "path": path}
+        known["manifest"] = manifest
         component = WitComponent(**known) if facts.shape is None else CoreModule(facts.shape, **known)
+        component.image = compiled.image
         component.digest = facts.digest
         component.instance_bytes = facts.instance_bytes
         component.is_soon_interrupted = facts.is_soon_interrupted

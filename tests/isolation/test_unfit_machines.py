@@ -203,7 +203,7 @@ def test_an_artefact_that_may_not_be_mapped_is_read(tmp_path, engine, monkeypatc
             raise refused
 
     monkeypatch.setattr(artefacts, "class_of", lambda kind: Refusing)
-    assert artefacts.load_artefact("module", engine.raw, Path(path)).exports
+    assert artefacts.load_artefact("module", engine.raw, Path(path)).raw.exports
     path.write_bytes(b"damaged")
     with pytest.raises(ValueError, match=r"\S"):
         artefacts.load_artefact("module", engine.raw, path)

@@ -7,7 +7,20 @@ from __future__ import annotations
 
 import mmap
 import sys
-from ctypes import CDLL, CFUNCTYPE, PYFUNCTYPE, c_int, c_long, c_size_t, c_uint64, c_void_p, cast, memmove
+from ctypes import (
+    CDLL,
+    CFUNCTYPE,
+    PYFUNCTYPE,
+    Structure,
+    addressof,
+    c_int,
+    c_long,
+    c_size_t,
+    c_uint64,
+    c_void_p,
+    cast,
+    memmove,
+)
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +28,7 @@ from mutants.mutant import around
 from pytest_airssys_wasm.runtime.base.originals import get_ident
 from pytest_airssys_wasm.runtime.capi import failures
 from pytest_airssys_wasm.runtime.capi.abi import short
+from pytest_airssys_wasm.runtime.capi.guard import guard as native_guard
 from pytest_airssys_wasm.runtime.guest import engine_core
 
 if TYPE_CHECKING:
@@ -122,6 +136,32 @@ class Mapping:
         _munmap(self.base, max(PAGE_BYTES, self.reserved_bytes + self.guard_bytes))
 
 
+class _Image(Structure):
+    """The first fields of a `guard_image`."""
+
+    _fields_ = (
+        ("content", c_void_p),
+        ("size_bytes", c_size_t),
+        ("offset", c_size_t),
+        ("memory_bytes", c_size_t),
+        ("units", c_uint64),
+    )
+
+
+def _lay_image(engine: Any, mapping: Mapping) -> None:
+    """Copy the image of the guest that is instantiated on this thread, if it belongs to this memory."""
+    running = engine.runs.get(get_ident())
+    if running is None or not running.account.image:
+        return
+    run = running.account
+    image = _Image.from_address(run.image)
+    if image.memory_bytes == mapping.size_bytes:
+        run.image = None
+        memmove(mapping.base + image.offset, image.content, image.size_bytes)
+        fuel = native_guard().fuel(addressof(run))
+        set_fuel(run.context, fuel - min(fuel, image.units))
+
+
 def _whole_pages(size_bytes: int) -> int:
     return -(-size_bytes // PAGE_BYTES) * PAGE_BYTES
 
@@ -164,6 +204,7 @@ class PythonMemories:
             return failures.new_error("the host cannot reserve memory")
         identity = next(self._ids)
         self.mappings[identity] = mapping
+        _lay_image(self._engine, mapping)
         (c_void_p * 4).from_address(out)[:] = [identity, *self._addresses]
         return None
 

@@ -128,6 +128,35 @@ static void check_books(const books *one) {
   CHECK(run->started_ns <= run->finished_ns && run->cpu_ns >= 0);
 }
 
+/* --- images of memories -------------------------------------------------------------------------------------------- */
+
+#define IMAGES 8 /* one for memories of each size that is made */
+#define IMAGE_BYTE 0x77
+static guard_image *images[IMAGES];
+static uint64_t units_of(size_t size) { return size / PAGE * 100; }
+
+static void make_images(void) {
+  static uint8_t bytes[PAGE * IMAGES];
+  for (size_t page = 0; page < IMAGES; page++) bytes[page * PAGE + PAGE / 4] = IMAGE_BYTE;
+  for (size_t size = PAGE; size < PAGE * IMAGES; size += PAGE) {
+    images[size / PAGE] = guard_image_new(-1, 0, bytes, size, 0, size, units_of(size));
+    CHECK(images[size / PAGE]);
+  }
+}
+
+/* Check that a memory has the content of its image, or none, and what the run has paid for it. */
+static void check_image(books *one, size_t memory, bool is_there) {
+  size_t size;
+  const uint8_t *bytes = memory_of(one->run->store, memory, &size);
+  for (size_t at = 0; at < size; at += PAGE) CHECK(bytes[at + PAGE / 4] == (is_there ? IMAGE_BYTE : 0));
+  uint64_t fuel = guard_fuel(one->run), units = units_of(size);
+  if (!is_there) return;
+  CHECK(!one->run->image);
+  /* A run that is stopped does not pay, and the fourth thread may have stopped this one just before. */
+  CHECK(fuel == one->fuel - (one->fuel < units ? one->fuel : units) || fuel == one->fuel);
+  one->fuel = fuel;
+}
+
 /* --- guests -------------------------------------------------------------------------------------------------------- */
 
 static void enter_store(player *player, books *one);
@@ -135,6 +164,8 @@ static void enter_store(player *player, books *one);
 static void try_new_memory(player *player, books *one) {
   if (one->memories == MOST_MEMORIES) return;
   size_t size = PAGE * below(&player->chance, 8);
+  bool has_image = size && below(&player->chance, 2);
+  one->run->image = has_image ? images[size / PAGE] : NULL;
   bool is_refused = dispose(new_memory(one->run->store, size));
   CHECK(is_refused == !has_room(one, size));
   if (is_refused) {
@@ -143,6 +174,7 @@ static void try_new_memory(player *player, books *one) {
   }
   charge(one, size);
   one->sizes[one->memories] = size;
+  check_image(one, one->memories, has_image);
   mark(one, one->memories++, 0);
 }
 
@@ -350,8 +382,10 @@ int main(int count, char **arguments) {
   if (count != 3) return 2;
   uint64_t first = strtoull(arguments[1], NULL, 10), seeds = strtoull(arguments[2], NULL, 10);
   CHECK(!load_guard(NEEDED_STACK));
+  make_images();
   for (uint64_t seed = first; seed < first + seeds; seed++) try_seed(seed);
   guard_shutdown();
+  for (size_t i = 0; i < IMAGES; i++) guard_image_delete(images[i]);
   printf("%" PRIu64 " passed\n", seeds);
   return 0;
 }

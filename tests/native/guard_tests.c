@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -615,6 +616,292 @@ TEST(a_moved_mapping_is_not_given_to_a_memory_with_another_reservation) {
   delete_engine(large);
 }
 
+/* --- images of memories -------------------------------------------------------------------------------------------- */
+
+#define IMAGE_SIZE (2 * PAGE)
+
+/* Return an image of two pages in the middle of a memory of four, whose bytes are 1, in an open file or in none. */
+static guard_image *new_image(int file, uint64_t units) {
+  static uint8_t bytes[IMAGE_SIZE];
+  memset(bytes, 1, sizeof bytes);
+  if (file >= 0 && pwrite(file, bytes, sizeof bytes, (off_t)PAGE) != (ssize_t)sizeof bytes) abort();
+  guard_image *made = guard_image_new(file, PAGE, file < 0 ? bytes : NULL, IMAGE_SIZE, PAGE, 4 * PAGE, units);
+  memset(bytes, 2, sizeof bytes); /* the image has bytes of its own */
+  CHECK(made);
+  return made;
+}
+
+static int new_file(void) {
+  FILE *file = tmpfile();
+  if (!file) abort();
+  int own = dup(fileno(file));
+  fclose(file);
+  return own;
+}
+
+static bool are_all(const uint8_t *bytes, size_t size, uint8_t value) {
+  for (size_t i = 0; i < size; i++)
+    if (bytes[i] != value) return false;
+  return true;
+}
+
+static bool has_image(const guard_run *run, size_t memory) {
+  size_t size;
+  const uint8_t *bytes = memory_of(store_of(run), memory, &size);
+  return size >= 4 * PAGE && is_zero(bytes, PAGE) && are_all(bytes + PAGE, IMAGE_SIZE, 1) &&
+         is_zero(bytes + 3 * PAGE, size - 3 * PAGE) && !is_readable(bytes + size);
+}
+
+static const guest four_pages = {.minimum = 4 * PAGE, .memory_count = 1};
+
+/* Make a store with one memory that has an image. */
+static guard_run *open_with_image(engine *engine, const guard_image *image) {
+  guard_run *run = open_store(engine);
+  run->image = image;
+  CHECK(!instantiate(run, &four_pages));
+  return run;
+}
+
+static void *make_several(store *one, const guest *self, void *values, size_t count) {
+  (void)self, (void)values, (void)count;
+  const size_t sizes[] = {0, PAGE, 4 * PAGE, 4 * PAGE};
+  for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) CHECK(!new_memory(one, sizes[i]));
+  return NULL;
+}
+
+TEST(an_image_is_the_first_content_of_the_memory_of_its_size_and_of_no_other) {
+  engine *engine = usual_engine();
+  guard_image *image = new_image(-1, 7);
+  guard_run *run = open_store(engine);
+  guest several = {.run = make_several};
+  size_t size;
+  run->image = image;
+  CHECK(!instantiate(run, &several));
+  CHECK(has_image(run, 2) && is_zero(memory_of(store_of(run), 1, &size), PAGE));
+  CHECK(is_zero(memory_of(store_of(run), 3, &size), 4 * PAGE));
+  CHECK(run->used == (int64_t)(9 * PAGE) && run->peak == run->used && run->fuel_left == 993 && !run->image);
+  close_store(run);
+  guard_image_delete(image);
+  delete_engine(engine);
+}
+
+static void *make_one(store *one, const guest *self, void *values, size_t count) {
+  (void)self, (void)values, (void)count;
+  return new_memory(one, 4 * PAGE);
+}
+
+TEST(an_image_is_only_for_the_entry_that_instantiates_its_guest) {
+  engine *engine = usual_engine();
+  guard_image *image = new_image(-1, 7);
+  guard_run *run = open_store(engine);
+  size_t size;
+  run->image = image;
+  CHECK(!instantiate(run, &idle) && !instantiate(run, &four_pages));
+  CHECK(is_zero(memory_of(store_of(run), 0, &size), 4 * PAGE) && run->fuel_left == 1000);
+  guest makes = {.run = make_one};
+  run->image = image;
+  CHECK(!call(run, &makes) && !run->image && is_zero(memory_of(store_of(run), 1, &size), 4 * PAGE));
+  close_store(run);
+  guard_image_delete(image);
+  delete_engine(engine);
+}
+
+TEST(an_image_is_mapped_and_no_guest_sees_what_another_writes_into_it) {
+  for (int has_file = 0; has_file < 2; has_file++) {
+    engine *engine = usual_engine();
+    int file = has_file ? new_file() : -1;
+    guard_image *image = new_image(file, 0);
+    guard_run *one = open_with_image(engine, image), *two = open_with_image(engine, image);
+    size_t size;
+    CHECK(has_image(one, 0) && has_image(two, 0));
+    memset(memory_of(store_of(one), 0, &size), 3, 4 * PAGE);
+    CHECK(has_image(two, 0));
+    close_store(one);
+    one = open_with_image(engine, image);
+    CHECK(has_image(one, 0));
+    close_store(one);
+    if (has_file) { /* what is mapped follows the file until a guest writes */
+      CHECK(pwrite(file, "x", 1, (off_t)(2 * PAGE)) == 1 && memory_of(store_of(two), 0, &size)[2 * PAGE] == 'x');
+      close(file);
+    }
+    guard_image_delete(image);
+    CHECK(are_all(memory_of(store_of(two), 0, &size) + PAGE, PAGE, 1)); /* it stays with those who have it */
+    close_store(two);
+    delete_engine(engine);
+  }
+}
+
+TEST(an_image_does_not_stay_in_a_mapping_that_is_used_again) {
+  engine *engine = usual_engine();
+  guard_image *image = new_image(-1, 0);
+  for (int i = 0; i < 3; i++) {
+    guard_run *run = open_with_image(engine, image);
+    close_store(run);
+    run = open_store(engine);
+    size_t size;
+    CHECK(!instantiate(run, &four_pages) && is_zero(memory_of(store_of(run), 0, &size), 4 * PAGE));
+    close_store(run);
+  }
+  guard_image_delete(image);
+  delete_engine(engine);
+}
+
+TEST(a_memory_with_an_image_grows_like_any_other) {
+  for (size_t reserved = PAGE; reserved <= 64 * PAGE; reserved *= 64) { /* moved, and in place */
+    engine *engine = new_engine(reserved, PAGE);
+    guard_image *image = new_image(-1, 0);
+    guard_run *run = open_with_image(engine, image);
+    bool has_grown = false;
+    guest grows = {.run = grow_by_amount, .amount = (int64_t)(12 * PAGE), .pointer = &has_grown};
+    CHECK(!call(run, &grows) && has_grown && has_image(run, 0) && run->used == (int64_t)(16 * PAGE));
+    CHECK(!call(run, &grows) && !has_grown && run->denied == 1);
+    close_store(run);
+    guard_image_delete(image);
+    delete_engine(engine);
+  }
+}
+
+static void *see_charge(store *one, const guest *self, void *values, size_t count) {
+  (void)values, (void)count;
+  if (self->amount) guard_stop(self->pointer, GUARD_CANCELLED);
+  CHECK(!new_memory(one, 4 * PAGE));
+  return NULL;
+}
+
+TEST(an_image_costs_its_units_and_not_more_than_there_are) {
+  engine *engine = usual_engine();
+  const uint64_t units[] = {0, 1, 999, 1000, 1001, UINT64_MAX}, left[] = {1000, 999, 1, 0, 0, 0};
+  for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
+    guard_image *image = new_image(-1, units[i]);
+    guard_run *run = open_with_image(engine, image);
+    CHECK(run->fuel_left == left[i] && has_image(run, 0));
+    close_store(run);
+    /* A run that is stopped ends before anything is copied. */
+    guest stops = {.run = see_charge, .amount = 1, .pointer = run = open_store(engine)};
+    run->image = image;
+    CHECK(!instantiate(run, &stops) && run->fuel_left == 1000);
+    close_store(run);
+    guard_image_delete(image);
+  }
+  delete_engine(engine);
+}
+
+static void *drop_and_see(store *one, const guest *self, void *values, size_t count) {
+  (void)values, (void)count;
+  const guard_run *run = self->pointer;
+  CHECK(!new_memory(one, 4 * PAGE));
+  CHECK(one->fuel == (self->amount < 1000 ? 1000 - (uint64_t)self->amount : 0) && run->used == (int64_t)(4 * PAGE));
+  linear_memory dropped = one->memories[--one->memory_count];
+  dropped.finalizer(dropped.env);
+  return NULL;
+}
+
+TEST(what_an_image_cost_is_given_back_if_its_memory_does_not_outlive_the_entry) {
+  engine *engine = usual_engine();
+  for (int64_t units = 7; units < 20000; units *= 1000) {
+    guard_image *image = new_image(-1, (uint64_t)units);
+    guard_run *run = open_store(engine);
+    guest drops = {.run = drop_and_see, .amount = units, .pointer = run};
+    run->image = image;
+    CHECK(!instantiate(run, &drops) && run->fuel_left == 1000 && run->used == 0);
+    close_store(run);
+    guard_image_delete(image);
+  }
+  delete_engine(engine);
+}
+
+/* Return the descriptor that is opened next. */
+static int next_descriptor(void) {
+  int next = dup(0);
+  if (next < 0) abort();
+  close(next);
+  return next;
+}
+
+TEST(an_image_whose_descriptor_somebody_closed_or_gave_to_another_file_is_copied) {
+  for (int exchanged = 0; exchanged < 2; exchanged++) {
+    engine *engine = usual_engine();
+    int other = new_file(), descriptor = next_descriptor();
+    CHECK(pwrite(other, "no image", 8, (off_t)PAGE) == 8);
+    guard_image *image = new_image(-1, 0);
+    if (exchanged)
+      CHECK(dup2(other, descriptor) == descriptor);
+    else
+      CHECK(!close(descriptor));
+    guard_run *one = open_with_image(engine, image), *two = open_with_image(engine, image);
+    CHECK(has_image(one, 0) && has_image(two, 0));
+    close_store(one);
+    close_store(two);
+    guard_image_delete(image);
+    if (exchanged) CHECK(!close(descriptor)); /* it is not the guard's to close */
+    close(other);
+    delete_engine(engine);
+  }
+}
+
+TEST(the_bytes_of_an_image_cannot_be_changed) {
+#ifdef __linux__
+  int descriptor = next_descriptor();
+  guard_image *image = new_image(-1, 0);
+  CHECK(write(descriptor, "x", 1) < 0 && errno == EPERM);
+  CHECK(ftruncate(descriptor, 0) < 0 && errno == EPERM);
+  guard_image_delete(image);
+#endif
+}
+
+TEST(images_beyond_those_that_keep_a_file_open_are_copied) {
+  engine *engine = usual_engine();
+  guard_image *images[70];
+  const int count = sizeof images / sizeof *images;
+  for (int i = 0; i < count; i++) images[i] = new_image(-1, 0);
+  int last = next_descriptor();
+  guard_image *more = new_image(-1, 0);
+  CHECK(next_descriptor() == last);
+  guard_run *run = open_with_image(engine, more), *other = open_with_image(engine, images[0]);
+  CHECK(has_image(run, 0) && has_image(other, 0));
+  close_store(run);
+  close_store(other);
+  guard_image_delete(more);
+  for (int i = 0; i < count; i++) guard_image_delete(images[i]);
+  last = next_descriptor();
+  more = new_image(-1, 0);
+  CHECK(next_descriptor() != last);
+  guard_image_delete(more);
+  guard_image_delete(NULL);
+  delete_engine(engine);
+}
+
+TEST(an_image_is_copied_if_there_are_no_more_descriptors) {
+  engine *engine = usual_engine();
+  struct rlimit before, none;
+  int file = new_file();
+  guard_image *first = new_image(file, 0);
+  CHECK(!getrlimit(RLIMIT_NOFILE, &before));
+  none = before;
+  none.rlim_cur = 0;
+  CHECK(!setrlimit(RLIMIT_NOFILE, &none));
+  guard_image *of_file = new_image(file, 0), *of_bytes = new_image(-1, 0);
+  CHECK(!setrlimit(RLIMIT_NOFILE, &before));
+  const guard_image *images[] = {first, of_file, of_bytes};
+  for (size_t i = 0; i < 3; i++) {
+    guard_run *run = open_with_image(engine, images[i]);
+    CHECK(has_image(run, 0));
+    close_store(run);
+  }
+  guard_image_delete(first);
+  guard_image_delete(of_file);
+  guard_image_delete(of_bytes);
+  close(file);
+  delete_engine(engine);
+}
+
+TEST(an_image_that_is_not_there_is_refused) {
+  int file = new_file();
+  CHECK(!guard_image_new(file, 1, NULL, PAGE, 0, PAGE, 0)); /* not the beginning of a page */
+  close(file);
+  CHECK(!guard_image_new(file, 0, NULL, PAGE, 0, PAGE, 0));
+}
+
 /* --- signals ------------------------------------------------------------------------------------------------------- */
 
 static void reset_python(void) {
@@ -1142,6 +1429,18 @@ static const struct {
     NAMED(memories_read_as_zero_and_end_where_their_size_ends_also_if_their_mapping_is_used_again),
     NAMED(what_a_memory_gains_reads_as_zero_and_what_it_had_stays),
     NAMED(a_moved_mapping_is_not_given_to_a_memory_with_another_reservation),
+    NAMED(an_image_is_the_first_content_of_the_memory_of_its_size_and_of_no_other),
+    NAMED(an_image_is_only_for_the_entry_that_instantiates_its_guest),
+    NAMED(an_image_is_mapped_and_no_guest_sees_what_another_writes_into_it),
+    NAMED(an_image_does_not_stay_in_a_mapping_that_is_used_again),
+    NAMED(a_memory_with_an_image_grows_like_any_other),
+    NAMED(an_image_costs_its_units_and_not_more_than_there_are),
+    NAMED(what_an_image_cost_is_given_back_if_its_memory_does_not_outlive_the_entry),
+    NAMED(an_image_whose_descriptor_somebody_closed_or_gave_to_another_file_is_copied),
+    NAMED(the_bytes_of_an_image_cannot_be_changed),
+    NAMED(images_beyond_those_that_keep_a_file_open_are_copied),
+    NAMED(an_image_is_copied_if_there_are_no_more_descriptors),
+    NAMED(an_image_that_is_not_there_is_refused),
     NAMED(a_handler_that_raises_ends_the_guest_of_the_main_thread),
     NAMED(a_handler_that_returns_lets_the_guest_go_on),
     NAMED(a_handler_may_run_a_guest_of_another_store),

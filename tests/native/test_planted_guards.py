@@ -58,6 +58,81 @@ DEFECTS = {
         "",
         "what_a_memory_gains_reads_as_zero_and_what_it_had_stays",
     ),
+    "an-image-goes-to-any-memory": (
+        "if (run->image && run->image->memory_bytes == minimum)",
+        "if (run->image)",
+        "an_image_is_the_first_content_of_the_memory_of_its_size_and_of_no_other",
+    ),
+    "an-image-goes-to-every-memory-of-its-size": (
+        "    run->image = NULL;\n    map->is_kept_later",
+        "    map->is_kept_later",
+        "an_image_is_the_first_content_of_the_memory_of_its_size_and_of_no_other",
+    ),
+    "an-image-waits-for-the-next-entry": (
+        "  run->image = NULL;\n  pthread_mutex_lock(&lock);",
+        "  pthread_mutex_lock(&lock);",
+        "an_image_is_only_for_the_entry_that_instantiates_its_guest",
+    ),
+    "an-image-waits-for-a-call": (
+        "  run->image = NULL;\n  return enter(run);",
+        "  return enter(run);",
+        "an_image_is_only_for_the_entry_that_instantiates_its_guest",
+    ),
+    "an-image-is-always-copied": (
+        "  if (has_file(image)) {\n    if (mmap",
+        "  if (false) {\n    if (mmap",
+        "an_image_is_mapped_and_no_guest_sees_what_another_writes_into_it",
+    ),
+    "an-image-is-shared-by-its-guests": (
+        "int flags = MAP_PRIVATE | MAP_FIXED, protection = PROT_READ | PROT_WRITE;",
+        "int flags = MAP_SHARED | MAP_FIXED, protection = PROT_READ | PROT_WRITE;",
+        "an_image_is_mapped_and_no_guest_sees_what_another_writes_into_it",
+    ),
+    "a-mapping-with-an-image-is-used-again": (
+        "map->is_kept_later = false; /*",
+        "/*",
+        "an_image_does_not_stay_in_a_mapping_that_is_used_again",
+    ),
+    "an-image-is-free": (
+        "    charge_for_image(run, image, map);",
+        "",
+        "an_image_costs_its_units_and_not_more_than_there_are",
+    ),
+    "an-image-costs-more-than-there-is": (
+        "map->charged = fuel < image->units ? fuel : image->units;",
+        "map->charged = image->units;",
+        "an_image_costs_its_units_and_not_more_than_there_are",
+    ),
+    "a-run-that-is-stopped-pays-for-an-image": (
+        "  if (stopped(run) != GUARD_RUNNING) return;\n  table.get_fuel",
+        "  table.get_fuel",
+        "an_image_costs_its_units_and_not_more_than_there_are",
+    ),
+    "what-an-image-cost-is-not-given-back": (
+        "  refund_image(map);\n",
+        "",
+        "what_an_image_cost_is_given_back_if_its_memory_does_not_outlive_the_entry",
+    ),
+    "an-image-is-whatever-its-descriptor-leads-to": (
+        " && status.st_dev == image->device &&\n         status.st_ino == image->inode;",
+        ";",
+        "an_image_whose_descriptor_somebody_closed_or_gave_to_another_file_is_copied",
+    ),
+    "images-can-be-changed": (
+        "if (file >= 0) fcntl(file, F_ADD_SEALS,",
+        "if (false) fcntl(file, F_ADD_SEALS,",
+        "the_bytes_of_an_image_cannot_be_changed",
+    ),
+    "an-image-needs-a-descriptor-of-its-own": (
+        "source = file < 0 ? own : file;",
+        "source = own;",
+        "an_image_is_copied_if_there_are_no_more_descriptors",
+    ),
+    "images-keep-any-number-of-files-open": (
+        "__atomic_add_fetch(&open_images, 1, __ATOMIC_RELAXED) <= OPEN_IMAGES",
+        "__atomic_add_fetch(&open_images, 1, __ATOMIC_RELAXED)",
+        "images_beyond_those_that_keep_a_file_open_are_copied",
+    ),
     "a-timeout-begins-with-each-entry": (
         "if (!run->entries) begin(run, time_ns);",
         "begin(run, time_ns);",

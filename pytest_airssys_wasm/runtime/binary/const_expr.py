@@ -69,3 +69,31 @@ def _pass_over(code: int, reader: Reader) -> None:
             raise Malformed(f"unknown instruction 0x{code:02x} in a constant expression")
         for _ in range(numbers):
             reader.number(32)
+
+
+_PLAIN_NUMBERS = {0x23: 32, 0xD2: 32}
+"""The bits of the number that follows a plain instruction: global.get, ref.func."""
+
+
+def read_plain_const_expr(reader: Reader) -> int | None:
+    """Read a constant expression that cannot fail, because it does not allocate.
+
+    Returns the value of an expression that is one `i32.const`, modulo 2**32, and `None` for any other. Raises
+    `Malformed` for instructions that allocate or are not known.
+    """
+    first = None
+    for count in range(_MOST_INSTRUCTIONS):
+        code = reader.byte()
+        if code == _END:
+            return first if count == 1 else None
+        if code == 0x41:
+            first = reader.signed(32) % 2**32
+        elif code == 0x42:
+            reader.signed(64)
+        elif code in _PLAIN_NUMBERS:
+            reader.number(_PLAIN_NUMBERS[code])
+        elif code not in _ARITHMETIC and code not in (0x43, 0x44, 0xD0, 0xFD):
+            raise Malformed(f"instruction 0x{code:02x} in a constant expression")
+        elif code not in _ARITHMETIC:
+            _pass_over(code, reader)
+    raise Malformed(f"a constant expression of more than {_MOST_INSTRUCTIONS:,} instructions")

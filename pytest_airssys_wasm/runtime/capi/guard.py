@@ -23,7 +23,7 @@ from pytest_airssys_wasm.runtime.errors import NOTHING, UnfitHost
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_VERSION = 3
+_VERSION = 4
 STACK_BYTES = 2**20
 """The bytes of stack that a thread must have left to enter a guest: wasmtime's limit of 512 KiB, and room for Python's
 frames in host functions and signal handlers.
@@ -96,6 +96,8 @@ class GuardRun(ctypes.Structure):
     """The processor time of the guest's thread at the last entry."""
     cpu_clock: int
     """The clock of that time."""
+    image: int | None
+    """The address of the image of a guest, which is set before an entry that instantiates the guest."""
 
     _fields_ = (
         ("stop", c_int32),
@@ -122,6 +124,7 @@ class GuardRun(ctypes.Structure):
         ("cpu_clock", c_int32),
         ("private", c_int32),
         ("lists", c_void_p * 3),
+        ("image", c_void_p),
     )
 
 
@@ -183,6 +186,8 @@ class Guard:
         self.shutdown = long("shutdown", None)
         self.memories_new = short("memories_new", pointer, pointer)
         self.memories_live = short("memories_live", c_int64, pointer)
+        self.image_new = long("image_new", pointer, c_int32, c_int64, pointer, *[c_size_t] * 3, c_uint64)
+        self.image_delete = short("image_delete", None, pointer)
         self.store_new = short("store_new", None, pointer, pointer, *[c_int64] * 4)
         # Deleting a store unmaps its memories and may run host destructors.
         self.store_delete = long("store_delete", None, pointer)

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import wasmtime
 import wasmtime.component
 
 from pytest_airssys_wasm.runtime.base.originals import system
+from pytest_airssys_wasm.runtime.binary.data_images import find_image
 from pytest_airssys_wasm.runtime.binary.formats import brief, to_binary
 from pytest_airssys_wasm.runtime.budget.machine import check_threads
 from pytest_airssys_wasm.runtime.budget.native_threads import COMPILING
 from pytest_airssys_wasm.runtime.capi import abi
-from pytest_airssys_wasm.runtime.compile.artefacts import class_of, load_artefact
-from pytest_airssys_wasm.runtime.compile.scratch import ScratchFolder
+from pytest_airssys_wasm.runtime.capi.memory_images import MemoryImage
+from pytest_airssys_wasm.runtime.compile.artefacts import (
+    CompiledGuest,
+    add_image,
+    class_of,
+    load_artefact,
+    place_of,
+    write_artefact,
+)
+from pytest_airssys_wasm.runtime.compile.scratch import ScratchFolder, explained
 from pytest_airssys_wasm.runtime.compile.wasmtime_config import fingerprint, with_feature
 from pytest_airssys_wasm.runtime.errors import InvalidComponent, RuntimeDied
 
@@ -23,9 +33,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from pytest_airssys_wasm.runtime.binary.data_images import DataImage
     from pytest_airssys_wasm.runtime.binary.facts import GuestFacts
     from pytest_airssys_wasm.runtime.binary.formats import Kind
     from pytest_airssys_wasm.runtime.compile.cache import CompileCache
+
+T = TypeVar("T")
 
 _HARMLESS_TEXT_BYTES = 2**18
 """The size in bytes up to which text is always translated in this process, because that takes milliseconds, whatever
@@ -70,8 +83,8 @@ class Compiler:
             return to_binary(source, name)
         return to_binary(source, name, self._isolation.translate)
 
-    def recall(self, facts: GuestFacts) -> Any:
-        """Return wasmtime's object of a guest from the cache, if its entry has not changed since it was last read.
+    def recall(self, facts: GuestFacts) -> CompiledGuest | None:
+        """Return a compiled guest from the cache, if its entry has not changed since it was last read.
 
         Otherwise returns `None`.
         """
@@ -79,8 +92,8 @@ class Compiler:
             return None
         return self._cache.recall(self._key_of(facts), partial(self.map, facts.kind))
 
-    def compile(self, binary: bytes, facts: GuestFacts, name: str) -> tuple[Any, bool]:
-        """Return wasmtime's object of a guest, and whether it was compiled now.
+    def compile(self, binary: bytes, facts: GuestFacts, name: str) -> tuple[CompiledGuest, bool]:
+        """Return the compiled guest, and whether it was compiled now.
 
         Raises `InvalidComponent`, and `UnfitHost` if the machine cannot compile; in isolation also
         `ResourceLimitExceeded` and `RuntimeDied`.
@@ -89,23 +102,20 @@ class Compiler:
         isolation = self._isolation
         if isolation is None:
 
-            def compile_here() -> Any:
-                COMPILING.need()
-                if not self._has_compiled:
-                    # wasmtime starts a thread for each processor, and without them it would abort the process.
-                    check_threads(len(system.os.sched_getaffinity(0)))
-                    self._has_compiled = True
-                try:
-                    return class_of(kind)(self._engine, binary)
-                except wasmtime.WasmtimeError as error:
-                    raise InvalidComponent(f"{name}: {with_feature(brief(error))}") from None
+            def compile_here() -> CompiledGuest:
+                raw, data = _compile_without_data(binary, lambda taken: self._compile_here(kind, taken, name))
+                image = None if data is None else MemoryImage.of_bytes(data.content, place_of(data))
+                return CompiledGuest(raw=raw, image=image)
 
-            return self._fetch(facts, name, compile_here, lambda raw, path: path.write_bytes(raw.serialize()))
+            return self._fetch(facts, name, compile_here, write_artefact)
         with ScratchFolder("compile") as folder:
             artefact = folder / "artefact"
 
-            def compile_isolated() -> Any:
-                isolation.compile(kind, binary, name, artefact)
+            def compile_isolated() -> CompiledGuest:
+                _, data = _compile_without_data(binary, lambda taken: isolation.compile(kind, taken, name, artefact))
+                if data is not None:
+                    with explained():
+                        add_image(artefact, data.content, place_of(data))
                 try:
                     return self.map(kind, artefact)  # a mapping remains usable when its file is removed
                 except ValueError as error:
@@ -115,28 +125,52 @@ class Compiler:
 
             return self._fetch(facts, name, compile_isolated, lambda _, path: shutil.copyfile(artefact, path))
 
+    def _compile_here(self, kind: Kind, binary: bytes, name: str) -> Any:
+        COMPILING.need()
+        if not self._has_compiled:
+            # wasmtime starts a thread for each processor, and without them it would abort the process.
+            check_threads(len(system.os.sched_getaffinity(0)))
+            self._has_compiled = True
+        try:
+            return class_of(kind)(self._engine, binary)
+        except wasmtime.WasmtimeError as error:
+            raise InvalidComponent(f"{name}: {with_feature(brief(error))}") from None
+
     def _fetch(
         self,
         facts: GuestFacts,
         name: str,
-        compile_: Callable[[], Any],
-        save: Callable[[Any, Path], object],
-    ) -> tuple[Any, bool]:
+        compile_: Callable[[], CompiledGuest],
+        save: Callable[[CompiledGuest, Path], object],
+    ) -> tuple[CompiledGuest, bool]:
         if self._cache is None:
             return compile_(), True
         compiled = []
 
-        def compile_noted() -> Any:
+        def compile_noted() -> CompiledGuest:
             compiled.append(True)
             return compile_()
 
         load = partial(self.map, facts.kind)
-        raw = self._cache.fetch(self._key_of(facts), name, facts.size_bytes, load, compile_noted, save)
-        return raw, bool(compiled)
+        found = self._cache.fetch(self._key_of(facts), name, facts.size_bytes, load, compile_noted, save)
+        return found, bool(compiled)
 
     def _key_of(self, facts: GuestFacts) -> str:
         return f"{facts.digest[:40]}-{self._settings}"
 
-    def map(self, kind: Kind, artefact: Path) -> Any:
-        """Return wasmtime's object of an artefact. Raises `ValueError` for a file that is not one."""
+    def map(self, kind: Kind, artefact: Path) -> CompiledGuest:
+        """Return the compiled guest of an artefact. Raises `ValueError` for a file that is not one."""
         return load_artefact(kind, self._engine, artefact)
+
+
+def _compile_without_data(binary: bytes, compile_: Callable[[bytes], T]) -> tuple[T, DataImage | None]:
+    """Compile a binary without the data that are in its image, and return the result and the image.
+
+    If there is no image, or if wasmtime refuses the binary without these data, the binary is compiled as it is, and any
+    error is about that.
+    """
+    image = find_image(binary)
+    if image is not None:
+        with suppress(InvalidComponent):
+            return compile_(image.binary), image
+    return compile_(binary), None

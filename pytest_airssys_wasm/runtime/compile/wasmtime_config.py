@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import wasmtime
 
+from pytest_airssys_wasm.runtime.binary.data_images import REVISION
 from pytest_airssys_wasm.runtime.capi import abi
 from pytest_airssys_wasm.runtime.capi.stores import address
 
@@ -99,7 +100,7 @@ SETTINGS: dict[str, bool] = {
     # Equal runs are equal, on every machine.
     "cranelift_nan_canonicalization": True,
     "wasm_relaxed_simd_deterministic": True,
-    # With copy-on-write images a host memory creator aborts the process.
+    # With wasmtime's copy-on-write images a host memory creator aborts the process. Large guests have images of ours.
     "memory_init_cow": False,
     **{feature.setting: feature.is_on for feature in FEATURES},
 }
@@ -122,5 +123,6 @@ def with_feature(message: str) -> str:
 
 def fingerprint() -> str:
     """Return a digest of everything on which an artefact depends, except its source and wasmtime's version."""
-    text = ";".join([platform.machine(), platform.system(), *(f"{k}={v}" for k, v in sorted(SETTINGS.items()))])
+    settings = (f"{k}={v}" for k, v in sorted(SETTINGS.items()))
+    text = ";".join([platform.machine(), platform.system(), f"images={REVISION}", *settings])
     return hashlib.sha256(text.encode()).hexdigest()[:16]

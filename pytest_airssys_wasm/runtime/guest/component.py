@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     import wasmtime
 
+    from pytest_airssys_wasm.runtime.capi.memory_images import MemoryImage
     from pytest_airssys_wasm.runtime.host.functions import HostFunctions
     from pytest_airssys_wasm.runtime.host.unmet_imports import UnmetImport
     from pytest_airssys_wasm.runtime.manifest.model import Manifest
@@ -102,6 +103,8 @@ class Component(ABC):
         """The wasmtime engine that compiled the guest. Only stores of that engine can run it."""
         self.raw = raw
         """The compiled guest as an object of wasmtime."""
+        self.image: MemoryImage | None = None
+        """The image with which the memory of the guest begins; `None` if wasmtime copies the data of the guest."""
         self.name = name
         """The name of the file from which the guest was loaded, or `<bytes>` or `<text>`."""
         self.path = path

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.runtime.base.values import Mismatch
 from pytest_airssys_wasm.runtime.capi import abi, failures, vals
+from pytest_airssys_wasm.runtime.capi.memory_images import image_address
 from pytest_airssys_wasm.runtime.capi.stores import address
 from pytest_airssys_wasm.runtime.execution.run import GuestFailed
 from pytest_airssys_wasm.runtime.guest.component import UnknownExport
@@ -39,6 +40,7 @@ def instantiate(
     if component.uses_resources:
         context.resources.attach(run, component, None)
     handle, store = InstanceHandle(component, (c_char * 16)()), context.raw
+    store.run.image = image_address(component.image)
     error = store.guard.component_instantiate(store.address, address(linker), address(component.raw), handle.raw)
     if error:
         raise GuestFailed(failures.take(error))
@@ -86,6 +88,7 @@ def prepare(
             error = store.guard.component_call(store.address, entered, area, count, result, has_result)
         else:
             entered = handle.functions[function] = (c_char * 32)()
+            store.run.image = image_address(component.image)
             error = store.guard.component_execute(
                 store.address,
                 address(linker),

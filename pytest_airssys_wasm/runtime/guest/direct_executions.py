@@ -16,6 +16,7 @@ from pytest_airssys_wasm.runtime.base.usage import Execution, FuelMetrics, Usage
 from pytest_airssys_wasm.runtime.budget.limits import MAX_U64
 from pytest_airssys_wasm.runtime.capi import abi, failures
 from pytest_airssys_wasm.runtime.capi.guard import NO_STACK, READ_FIGURES, GuardRun, begin_run, guard
+from pytest_airssys_wasm.runtime.capi.memory_images import image_address
 from pytest_airssys_wasm.runtime.capi.stores import MOST, address
 from pytest_airssys_wasm.runtime.execution.run import GuestFailed
 from pytest_airssys_wasm.runtime.guest.direct_calls import plain_layout
@@ -75,7 +76,8 @@ def compile_execution(
     write, read, classes, kinds = layout.write, layout.read, layout.classes, layout.kinds
     max_fuel, memory_bytes, timeout_ms = limits.fuel, min(limits.memory, MOST), limits.timeout_ms
 
-    kept_alive = (counts, export)  # whose addresses are used
+    image_at = image_address(component.image)
+    kept_alive = (counts, export, component.image)  # whose addresses are used
 
     def execute(args: tuple[Any, ...], _: object = kept_alive) -> Execution | Failed | None:
         if tuple(map(type, args)) != classes:
@@ -85,7 +87,7 @@ def compile_execution(
             write(area, 0, *flat(zip(kinds, args)))
         except struct.error:  # out of the range of its type
             return None
-        run = GuardRun(limit_bytes=memory_bytes)
+        run = GuardRun(limit_bytes=memory_bytes, image=image_at)
         begin_run(run, fuel, timeout_ms)
         area_at = addressof(area)
         error = enter(

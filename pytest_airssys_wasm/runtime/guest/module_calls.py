@@ -6,6 +6,7 @@ from ctypes import c_char
 from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.runtime.capi import abi, failures
+from pytest_airssys_wasm.runtime.capi.memory_images import image_address
 from pytest_airssys_wasm.runtime.capi.stores import address
 from pytest_airssys_wasm.runtime.convert import core_values
 from pytest_airssys_wasm.runtime.execution.run import GuestFailed
@@ -36,6 +37,7 @@ def link(module: CoreModule, context: StoreContext) -> wasmtime.Linker:
 def instantiate(module: CoreModule, linker: wasmtime.Linker, context: StoreContext, run: Run) -> InstanceHandle:
     """Instantiate a module, and initialize a reactor, on the thread of its guest."""
     handle, store = InstanceHandle(module, (c_char * 16)()), context.raw
+    store.run.image = image_address(module.image)
     error = store.guard.module_instantiate(store.address, address(linker), address(module.raw), handle.raw)
     if error:
         raise GuestFailed(failures.take(error))
@@ -64,6 +66,7 @@ def prepare(module: CoreModule, function: str, args: Sequence[Any], run: Run, co
         else:
             entered, encoded = (c_char * 16)(), function.encode()
             handle.functions[function] = entered
+            store.run.image = image_address(module.image)
             error = store.guard.module_execute(
                 store.address,
                 address(linker),

@@ -27,7 +27,6 @@ from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 from typing import TYPE_CHECKING, TypeVar
 
-from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
 from pytest_airssys_wasm.runtime.base.originals import allocate_lock, is_true_os, monotonic, start_thread
@@ -274,6 +273,9 @@ class CompileCache:
 
     @contextmanager
     def _alone(self, key: str, name: str, size_bytes: int) -> Iterator[None]:
+        # Loads asyncio, too. Processes whose guests are all in the cache do not need it.
+        from filelock import FileLock, Timeout
+
         path = self.directory / f"{key}.lock"
         _remove_foreign(path)
         lock = FileLock(path, mode=0o600)

@@ -33,6 +33,8 @@ name = "guest"
 version = "0.1.0"
 [resources.memory]
 max_bytes = "1 MiB"
+[resources.cpu]
+timeout_seconds = 60
 [[tests]]
 name = "adds"
 call = "add"

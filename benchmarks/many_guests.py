@@ -112,7 +112,7 @@ def measure(name: str, folder: Path, scratch: Path, *options: str) -> None:
     for line in resident.read_text().splitlines():
         items, *mib = line.split()
         figures = " ".join(f"{one:>7}" for one in mib)
-        print(f"{name:32}{items:>8}{took_s:9.1f}{cpu_s:9.1f}   {figures}{disk_mib:10.0f}", flush=True)
+        print(f"{name:32}{items:>8}{took_s:9.1f}{cpu_s:9.1f}   {figures}{disk_mib:15.0f}", flush=True)
 
 
 def main() -> None:
@@ -123,7 +123,7 @@ def main() -> None:
     parser.add_argument("--report", action="store_true", help="write reports in JSON, HTML and JUnit XML, too")
     parser.add_argument("names", nargs="*", help="a part of the names of the rows that are measured")
     given = parser.parse_args()
-    print(f"{'':32}{'tests':>8}{'s':>9}{'CPU s':>9}   RSS in MiB at 10 %, 50 %, end{'cache MiB':>8}")
+    print(f"{'':32}{'tests':>8}{'s':>9}{'CPU s':>9}   RSS in MiB at 10 %, 50 %, end  cache MiB")
     with tempfile.TemporaryDirectory() as place:
         folder, scratch = Path(place) / "guests", Path(place) / "scratch"
         folder.mkdir()

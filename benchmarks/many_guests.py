@@ -77,7 +77,7 @@ def pytest_collection_finish(session):
 
 def pytest_sessionfinish(session):
     if MARKS:
-        line = " ".join(str(mib) for _, mib in sorted(MARKS.items()))
+        line = " ".join(str(MARKS[number] or "-") for number in sorted(MARKS))
         with Path(os.environ["RESIDENT"]).open("a") as file:
             file.write(f"{len(session.items)} {line}\\n")
 """

@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 
 _PLUGIN = ("-p", "pytest_airssys_wasm.plugin")
 _IDLE = "def test_it(): assert True\n"
+_MARKED = """@pytest.mark.{0}("1 MiB")
+@pytest.mark.{1}(100{3})
+@pytest.mark.{2}(100)
+def test_{3}(): pass
+"""
 _OURS = f'''
 import pytest
 
@@ -39,6 +44,8 @@ def test_it(component):
     assert component.add(1, 2) == 3
 '''
 _BY_HAND = f'''
+from threading import Timer
+
 import wasmtime
 from wasmtime import component as wc
 
@@ -49,9 +56,12 @@ def test_it():
     store = wasmtime.Store(engine)
     store.set_limits(2**20, 20_000, 64, 16, 16)
     store.set_fuel(1_000_000)
-    store.set_epoch_deadline(10**6)
+    store.set_epoch_deadline(1)
+    deadline = Timer(0.1, engine.increment_epoch)
+    deadline.start()
     instance = wc.Linker(engine).instantiate(store, wc.Component(engine, """{ADD}"""))
     assert instance.get_func(store, "add")(store, 1, 2) == 3
+    deadline.cancel()
     store.get_fuel()
 '''
 
@@ -106,15 +116,28 @@ def marked_tests(session: Session) -> dict[str, Repeat]:
     """Collect tests with three markers each, beside as many tests without any."""
     number = 10 if session.is_quick else 1_000
     plain = "".join(f"def test_{n}(): pass\n" for n in range(number))
-    marked = "import pytest\n" + "".join(
-        f'@pytest.mark.memory("1 MiB")\n@pytest.mark.fuel({1_000 + n})\n@pytest.mark.timeout_ms(100)\n'
-        f"def test_{n}(): pass\n"
-        for n in range(number)
-    )
+    marked = "import pytest\n" + "".join(_MARKED.format("memory", "fuel", "timeout_ms", n) for n in range(number))
     sides = {"ours": marked, "other": plain}
     return {
         side: _pytest(_written(session.folder / f"collected-{side}", text), "--collect-only", "-qq", *_PLUGIN)
         for side, text in sides.items()
+    }
+
+
+def foreign_markers(session: Session) -> dict[str, Repeat]:
+    """Collect tests with three markers each, beside as many tests with three markers of nobody, without the plugin."""
+    number = 10 if session.is_quick else 1_000
+    ours = "".join(_MARKED.format("memory", "fuel", "timeout_ms", n) for n in range(number))
+    others = "".join(_MARKED.format("one", "other", "third", n) for n in range(number))
+    ini = "[pytest]\nmarkers =\n  one: of nobody\n  other: of nobody\n  third: of nobody\n"
+    folders = [
+        _written(session.folder / f"marks-{side}", "import pytest\n" + text)
+        for side, text in (("a", ours), ("b", others))
+    ]
+    (folders[1] / "pytest.ini").write_text(ini)
+    return {
+        "ours": _pytest(folders[0], "--collect-only", "-qq", *_PLUGIN),
+        "other": _pytest(folders[1], "--collect-only", "-qq"),
     }
 
 
@@ -153,6 +176,7 @@ RUNS = (
     ("two threads", 0.625, "one thread", two_threads),
     ("idle plugin", 1.03, "pytest without it", idle_plugin),
     ("1,000 marked tests collected", 1.15, "1,000 plain ones", marked_tests),
+    ("1,000 tests with three markers each", 1.05, "foreign markers, no plugin", foreign_markers),
     ("component test, end to end", 1.1, "by hand, in pytest", component_test),
 )
 """The rows: name, ratio to be reached, what it is compared with, and the function that prepares both sides."""

@@ -28,6 +28,7 @@ ROWS = [
     "two threads",
     "idle plugin",
     "1,000 marked tests collected",
+    "1,000 tests with three markers each",
     "component test, end to end",
 ]
 
@@ -50,3 +51,11 @@ def test_each_row_of_the_table_of_ratios_can_be_measured():
     found = rows_of()
     assert [name for name, *_ in found] == ROWS
     assert all(float(ratio) > 0 and float(most) > 0 for _, ratio, most in found)
+
+
+@pytest.mark.slow
+def test_a_session_with_many_guests_can_be_measured():
+    command = [sys.executable, "benchmarks/many_guests.py", "--guests", "10"]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert len(re.findall(r"^\S.+?  +\d+ ", ran.stdout, re.MULTILINE)) == 4, ran.stdout

@@ -33,6 +33,29 @@ def test_importing_loads_nothing_heavy(module):
     assert not [package for package in HEAVY if loaded(text, package)]
 
 
+RUNS_A_GUEST = """
+import sys
+from pytest_airssys_wasm.plugin import preload
+from pytest_airssys_wasm import CompileCache, ResourceLimits, WasmEngine
+
+for name in (*preload._GUESTS, *preload._FAILURES):
+    __import__(f"pytest_airssys_wasm.{name}")
+engine = WasmEngine(CompileCache(sys.argv[1]))
+guest = engine.load('(module (func (export "one") (result i32) (i32.const 1)))')
+assert engine.execute(guest, "one", limits=ResourceLimits(memory=0)).value == 1
+print(guest.was_compiled, "asyncio" in sys.modules, "filelock" in sys.modules)
+"""
+
+
+@pytest.mark.slow
+def test_only_who_compiles_loads_filelock_and_only_who_awaits_loads_asyncio(tmp_path):
+    command = [sys.executable, "-c", RUNS_A_GUEST, str(tmp_path / "cache")]
+    compiled, cached = (subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2))
+    assert compiled.startswith("True ")
+    assert compiled.endswith(" True\n")
+    assert cached == "False False False\n"
+
+
 IDLE = """
 import pytest
 

@@ -46,6 +46,7 @@ __all__ = [
 _ENGINE, _ERRORS = "pytest_airssys_wasm.runtime.engine", "pytest_airssys_wasm.runtime.errors"
 _VALUES = "pytest_airssys_wasm.runtime.base.values"
 _PAIRS = "pytest_airssys_wasm.plugin.fuel_against_time"
+_STASH = "pytest_airssys_wasm.plugin.stash"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -263,8 +264,19 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Shorten the traceback of a failure to the frames of the test, and add a section with the limits and the usage of
-    the guest.
+    the guest. After the last report of the test, release its store.
     """
+    made = yield from _told(item, call)
+    if call.when == "teardown" and _STASH in sys.modules:
+        from pytest_airssys_wasm.plugin.stash import STORE
+
+        # Items stay until the session ends, and each store takes some kilobytes.
+        if STORE in item.stash:
+            del item.stash[STORE]
+    return made
+
+
+def _told(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     if call.excinfo is None:
         made = yield
         if item.user_properties:  # there are remarks among them

@@ -195,7 +195,12 @@ def of_item(item: pytest.Item, *, bare_ones: bool = True) -> Marks:
     Markers without any arguments are left out unless `bare_ones` is set. Raises `InvalidConfiguration` for a wrong
     marker, even if a closer marker overrides it.
     """
-    ours = tuple(mark for mark in item.iter_markers() if mark.name in NAMES and (bare_ones or mark.args or mark.kwargs))
+    ours = tuple(
+        mark
+        for node in item.iter_parents()  # as `item.iter_markers` does, which takes twice as long
+        for mark in node.own_markers
+        if mark.name in NAMES and (bare_ones or mark.args or mark.kwargs)
+    )
     known = item.stash.get(_MARKS, None)
     if known is None or list(map(id, known.read_from)) != list(map(id, ours)):
         known = item.stash[_MARKS] = read_all(ours)

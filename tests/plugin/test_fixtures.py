@@ -130,6 +130,28 @@ def test_closed(wasm_engine):
     )
 
 
+def test_no_store_stays_in_memory_after_its_test(guest):
+    """Items stay until the session ends, and there may be thousands of them."""
+    passes(
+        guest,
+        test_a=HEAD
+        + """
+import gc, weakref
+
+STORES = []
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_used(component, limited_store, n):
+    assert component.add(n, 1) == n + 1
+    STORES.append(weakref.ref(limited_store))
+
+def test_gone():
+    gc.collect()
+    assert [store() for store in STORES] == [None] * 3
+""",
+    )
+
+
 def test_the_engine_is_one_for_the_session(guest):
     passes(
         guest,

@@ -22,7 +22,7 @@ from pytest_airssys_wasm.validation import WITHOUT_LIMITS
 from pytest_airssys_wasm.validation.unfit import Blocked, Unfit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from pytest_airssys_wasm.runtime.engine import WasmEngine
     from pytest_airssys_wasm.runtime.host.functions import HostFunctions
@@ -129,9 +129,15 @@ class _Agreement:
     passed, and the run would succeed although nothing was checked.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, items: Iterable[pytest.Item]) -> None:
+        # Sessions may have tens of thousands of checks, and each that is blocked asks for another one.
+        self._all = {(item.file_id, item.name) for item in items if isinstance(item, CheckItem)}
         self._passed: set[tuple[str, str]] = set()
         self._blocking: dict[tuple[str, str], str] = {}
+
+    def includes(self, item: CheckItem, check: str) -> bool:
+        """Return whether the check of this name also runs in this session, for the same file."""
+        return (item.file_id, check) in self._all
 
     def passes(self, item: CheckItem) -> str | None:
         """Note that a check passed. Return the reason for which it failed before, if it did."""
@@ -202,13 +208,15 @@ class CheckItem(pytest.Function):
     @property
     def agrees(self) -> _Agreement:
         """The outcomes of checks in this session, which must not contradict each other."""
-        return self.config.stash.setdefault(_AGREEMENT, _Agreement())
+        if _AGREEMENT not in self.config.stash:
+            self.config.stash[_AGREEMENT] = _Agreement(self.session.items)
+        return self.config.stash[_AGREEMENT]
 
     def fails_elsewhere(self, check: str) -> bool:
         """Return whether the check of this name also runs in this session, so that it reports the failure that blocks
         this check.
         """
-        return any(item.parent is self.parent and item.name == check for item in self.session.items)
+        return self.agrees.includes(self, check)
 
 
 def _flags(file: pytest.File) -> tuple[str, ...]:

@@ -5,8 +5,9 @@ Validation is left to wasmtime.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
+
+from msgspec import Struct
 
 from pytest_airssys_wasm.runtime.binary.byte_reader import Malformed, Reader
 
@@ -22,23 +23,20 @@ COMPONENT = 0x04
 INSTANCE = 0x05
 
 
-@dataclass(frozen=True, slots=True)
-class ModuleDefinition:
+class ModuleDefinition(Struct, frozen=True):
     """A core module that is defined inside a component."""
 
     data: memoryview
 
 
-@dataclass(frozen=True, slots=True)
-class ComponentDefinition:
+class ComponentDefinition(Struct, frozen=True):
     """A component that is defined inside another component."""
 
     definitions: tuple[Definition, ...] | None
     """The definitions in the component; `None` if it is nested too deeply to be read."""
 
 
-@dataclass(frozen=True, slots=True)
-class CoreInstance:
+class CoreInstance(Struct, frozen=True):
     """A core instance."""
 
     module: int | None
@@ -46,8 +44,7 @@ class CoreInstance:
     arguments: int
 
 
-@dataclass(frozen=True, slots=True)
-class NamedItem:
+class NamedItem(Struct, frozen=True):
     """A named argument or export, with its sort and its index in the index space of that sort."""
 
     name: bytes
@@ -55,8 +52,7 @@ class NamedItem:
     index: int
 
 
-@dataclass(frozen=True, slots=True)
-class ComponentInstance:
+class ComponentInstance(Struct, frozen=True):
     """An instance of a component, or an instance that consists of other items."""
 
     component: int | None
@@ -65,8 +61,7 @@ class ComponentInstance:
     """The arguments of the instantiation, or the exports of the instance."""
 
 
-@dataclass(frozen=True, slots=True)
-class OuterAlias:
+class OuterAlias(Struct, frozen=True):
     """An item of an enclosing component."""
 
     sort: int
@@ -74,8 +69,7 @@ class OuterAlias:
     index: int
 
 
-@dataclass(frozen=True, slots=True)
-class ExportAlias:
+class ExportAlias(Struct, frozen=True):
     """An export of an instance."""
 
     sort: int
@@ -85,37 +79,32 @@ class ExportAlias:
     """Whether the instance is a core instance."""
 
 
-@dataclass(frozen=True, slots=True)
-class Import:
+class Import(Struct, frozen=True):
     """An import of the component."""
 
     name: bytes
     sort: int
 
 
-@dataclass(frozen=True, slots=True)
-class Export:
+class Export(Struct, frozen=True):
     """An export of the component, which is also a new item."""
 
     item: NamedItem
 
 
-@dataclass(frozen=True, slots=True)
-class TypeDefinitions:
+class TypeDefinitions(Struct, frozen=True):
     """A number of types."""
 
     number: int
 
 
-@dataclass(frozen=True, slots=True)
-class CanonicalFunctions:
+class CanonicalFunctions(Struct, frozen=True):
     """A number of functions that lift and lower, or that are built in."""
 
     number: int
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
+class Unknown(Struct, frozen=True):
     """The rest of a component, in an encoding that is newer than this reader."""
 
 

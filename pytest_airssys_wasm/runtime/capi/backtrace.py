@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _HEAD = b"error while executing at wasm backtrace:\n"
-_MANGLED = re.compile(rb"_{1,4}[ZR]")
-_LEGACY_HASH = re.compile(r"::h[0-9a-f]{16}$")
-_CRATE_HASH = re.compile(r"(?<=\w)\[[0-9a-f]{1,16}\]")
+_MANGLED = rb"_{1,4}[ZR]"
+_LEGACY_HASH = r"::h[0-9a-f]{16}$"
+_CRATE_HASH = r"(?<=\w)\[[0-9a-f]{1,16}\]"
 
 
 class NamedFrame(NamedTuple):
@@ -42,7 +42,7 @@ def demangle(text: bytes, frames: Sequence[NamedFrame], *, is_whole: bool) -> li
 
 def _readable(symbol: bytes, printed: bytes | None) -> str:
     # Every short name is a mangled type to wasmtime: `a` would be called `signed char`.
-    name = printed if printed is not None and _MANGLED.match(symbol) else symbol
+    name = printed if printed is not None and re.match(_MANGLED, symbol) else symbol
     return _without_hashes(_decoded(name), _decoded(symbol))
 
 
@@ -76,5 +76,5 @@ def _decoded(name: bytes) -> str:
 
 def _without_hashes(name: str, symbol: str) -> str:
     if symbol.startswith(("_R", "__R")) and name != symbol:
-        return _CRATE_HASH.sub("", name)
-    return _LEGACY_HASH.sub("", name)
+        return re.sub(_CRATE_HASH, "", name)
+    return re.sub(_LEGACY_HASH, "", name)

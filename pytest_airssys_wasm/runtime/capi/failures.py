@@ -23,10 +23,9 @@ _TEXT_BYTES = 64 * 1024
 _FRAMES = 64
 _CAUSES = "Caused by:\n"
 _MOST_CAUSES = 32
-_LINKING = re.compile(
-    r"component imports \w+(?: \w+)? `(?P<item>[^`]*)`"
-    r"|(?:unknown import: |incompatible import type for )`(?P<module>.*?)::(?P<name>.*?)`",
-    re.DOTALL,
+_LINKING = (
+    r"(?s)component imports \w+(?: \w+)? `(?P<item>[^`]*)`"
+    r"|(?:unknown import: |incompatible import type for )`(?P<module>.*?)::(?P<name>.*?)`"
 )
 """The beginning of wasmtime's errors about linking. The names in them are the guest's, and may contain anything."""
 _NAME_CHARACTERS = 200
@@ -98,7 +97,7 @@ def _unlinked(message: str) -> str | None:
     Only the beginning of a message is read: it is the outermost error, and names of the guest may follow. The message
     of an error in guest code begins with a backtrace.
     """
-    match = _LINKING.match(message)
+    match = re.match(_LINKING, message)
     if match is None:
         return None
     found = match["item"] or f"{match['module']}#{match['name']}"

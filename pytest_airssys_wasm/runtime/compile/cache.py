@@ -27,7 +27,6 @@ from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 from typing import TYPE_CHECKING, TypeVar
 
-from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
 from pytest_airssys_wasm.runtime.base.originals import allocate_lock, is_true_os, monotonic, start_thread
@@ -156,8 +155,9 @@ class CompileCache:
         found = self._load(self._entries.seen(key), load)
         if found is not None:
             return found
-        with self._alone(key, name, size_bytes):
-            found = self._load(self._entries.found(key), load)
+        with self._alone(key, name, size_bytes) as is_first:
+            # Listing the folder takes longer than a compilation once it has thousands of entries.
+            found = None if is_first else self._load(self._entries.found(key), load)
             if found is None:
                 found = self._compile(name, size_bytes, compile_)
                 self._store(key, partial(save, found))
@@ -273,22 +273,33 @@ class CompileCache:
             part.unlink(missing_ok=True)
 
     @contextmanager
-    def _alone(self, key: str, name: str, size_bytes: int) -> Iterator[None]:
+    def _alone(self, key: str, name: str, size_bytes: int) -> Iterator[bool]:
+        """Keep other processes from compiling the guest for `key` during the block.
+
+        Yields whether no other process has done so, as far as the file of the lock tells, which remains for weeks.
+        """
+        # Loads asyncio, too. Processes whose guests are all in the cache do not need it.
+        from filelock import FileLock, Timeout
+
         path = self.directory / f"{key}.lock"
         _remove_foreign(path)
+        is_first = _creates(path)
         lock = FileLock(path, mode=0o600)
         started = monotonic()
+        wait_s = 0.0
         while True:
             try:
-                lock.acquire(timeout=_TICK_S)
+                lock.acquire(timeout=wait_s)
                 break
             except Timeout:  # the holder compiles; if it dies, the system frees the lock
-                self._tell(name, size_bytes, started)
+                if wait_s:
+                    self._tell(name, size_bytes, started)
+                is_first, wait_s = False, _TICK_S
             except (OSError, NotImplementedError) as error:
                 self._warn(f"the compile cache {self.directory}: {error}")  # then each process compiles for itself
                 break
         try:
-            yield
+            yield is_first
         finally:
             lock.release()
 
@@ -321,6 +332,15 @@ class CompileCache:
         if self.on_progress is not None:
             elapsed_s = monotonic() - started
             self.on_progress(CompileProgress(name=name, size_bytes=size_bytes, elapsed_s=elapsed_s))
+
+
+def _creates(lock: Path) -> bool:
+    """Create the file of a lock, and return whether it did not exist."""
+    try:
+        os.close(os.open(lock, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+    except OSError:  # one that keeps the lock from being taken is raised, and told, when it is taken
+        return False
+    return True
 
 
 def _remove_foreign(lock: Path) -> None:

@@ -36,47 +36,46 @@ from pytest_airssys_wasm.runtime.execution.run import GuestFailed, Run, Stop
 if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.capi.failures import Failure
 
-# Causes that carry no trap code: (how the innermost cause begins or reads, resource that ran out).
+# Causes that carry no trap code: (pattern of the beginning of the innermost cause, resource that ran out). Patterns are
+# compiled when they are first needed, which most sessions never do.
 _RESOURCES = (
-    (re.compile(r"resource limit exceeded: memory count"), "memories"),
-    (re.compile(r"resource limit exceeded: table count"), "tables"),
-    (re.compile(r"resource limit exceeded: instance count"), "instances"),
-    (re.compile(r"table minimum size of \d+ elements exceeds table limits"), "table-elements"),
-    (re.compile(r"too much data is being copied between the host and the guest"), "host-transfer"),
+    (r"resource limit exceeded: memory count", "memories"),
+    (r"resource limit exceeded: table count", "tables"),
+    (r"resource limit exceeded: instance count", "instances"),
+    (r"table minimum size of \d+ elements exceeds table limits", "table-elements"),
+    (r"too much data is being copied between the host and the guest", "host-transfer"),
     (
-        re.compile(
-            r"cannot allocate another handle|resource table has no free keys|table has no free keys|too many handles"
-        ),
+        r"cannot allocate another handle|resource table has no free keys|table has no free keys|too many handles",
         "handles",
     ),
 )
 # A size beyond all addresses is refused before the account is asked.
-_TOO_LARGE = re.compile(r"memory minimum size of \d+ pages exceeds memory limits")
+_TOO_LARGE = r"memory minimum size of \d+ pages exceeds memory limits"
 # The same for traps, with the name of the trap code that the same fault has elsewhere.
 _TRAPS = (
-    (re.compile(r"thrown Wasm exception"), "uncaught-exception"),
-    (re.compile(r"GC heap out of memory"), "allocation-too-large"),
-    (re.compile(r"string pointer/length out of bounds"), "string-out-of-bounds"),
-    (re.compile(r"realloc return: beyond end of memory"), "memory-out-of-bounds"),
-    (re.compile(r"realloc return: result not aligned"), "unaligned-pointer"),
-    (re.compile(r"borrow handles still remain"), "borrow-not-returned"),
-    (re.compile(r"cannot remove owned resource while borrowed"), "resource-lent"),
-    (re.compile(r"list pointer/length out of bounds"), "list-out-of-bounds"),
+    (r"thrown Wasm exception", "uncaught-exception"),
+    (r"GC heap out of memory", "allocation-too-large"),
+    (r"string pointer/length out of bounds", "string-out-of-bounds"),
+    (r"realloc return: beyond end of memory", "memory-out-of-bounds"),
+    (r"realloc return: result not aligned", "unaligned-pointer"),
+    (r"borrow handles still remain", "borrow-not-returned"),
+    (r"cannot remove owned resource while borrowed", "resource-lent"),
+    (r"list pointer/length out of bounds", "list-out-of-bounds"),
     (
-        re.compile(r"pointer (out of bounds|size overflow)|Pointer out of bounds: |Pointer overflow"),
+        r"pointer (out of bounds|size overflow)|Pointer out of bounds: |Pointer overflow",
         "memory-out-of-bounds",
     ),
-    (re.compile(r".*pointer (is )?not aligned|unaligned pointer|Pointer not aligned to "), "unaligned-pointer"),
+    (r".*pointer (is )?not aligned|unaligned pointer|Pointer not aligned to ", "unaligned-pointer"),
     (
-        re.compile(r"discriminant \d+ out of range|invalid variant discriminant|invalid \w+ discriminant"),
+        r"discriminant \d+ out of range|invalid variant discriminant|invalid \w+ discriminant",
         "invalid-discriminant",
     ),
-    (re.compile(r"converted integer out of range for `char`|invalid `?char"), "invalid-char"),
-    (re.compile(r"invalid utf-?(8|16)|incomplete utf-8|unpaired surrogate"), "invalid-string-encoding"),
-    (re.compile(r"cannot enter component instance"), "cannot-enter-component"),
-    (re.compile(r"cannot leave component instance"), "cannot-leave-component"),
+    (r"converted integer out of range for `char`|invalid `?char", "invalid-char"),
+    (r"invalid utf-?(8|16)|incomplete utf-8|unpaired surrogate", "invalid-string-encoding"),
+    (r"cannot enter component instance", "cannot-enter-component"),
+    (r"cannot leave component instance", "cannot-leave-component"),
     (
-        re.compile(
+        (
             r"unknown handle index|handle index \d+|index (\d+ )?is not an? |resource|cannot lift own resource"
             r"|host(-owned)? resource|mismatched resource types"
         ),
@@ -84,7 +83,7 @@ _TRAPS = (
     ),
     # What WASI does not accept: of preview 1, then of preview 2.
     (
-        re.compile(
+        (
             r"missing required memory export|number too (small|large) to fit|out of range integral type conversion"
             r"|Invalid (enum|flag) value |requested len \d+ exceeds limit|sock_\w+ unsupported|empty poll list"
             r"|Buffer too large for |cannot write more zeroes than |write (not permitted|exceeded|beyond)"
@@ -219,10 +218,10 @@ def _verdict(run: Run) -> BaseException | None:
             ),
             _trap(failure),
         )
-    if kind is None and _TOO_LARGE.match(failure.cause):
+    if kind is None and re.match(_TOO_LARGE, failure.cause):
         return _caused_by(OutOfMemory(failure.cause), _trap(failure))
     for pattern, resource in _RESOURCES:
-        if kind is None and pattern.match(failure.cause):
+        if kind is None and re.match(pattern, failure.cause):
             return ResourceLimitExceeded(failure.cause, resource)
     return _trap(failure)
 
@@ -244,7 +243,7 @@ def host_failure(name: str, raised: BaseException) -> BaseException:
 
 
 def _trap(failure: Failure) -> ComponentTrapped:
-    kind = failure.kind or next((name for pattern, name in _TRAPS if pattern.match(failure.cause)), "unknown")
+    kind = failure.kind or next((name for pattern, name in _TRAPS if re.match(pattern, failure.cause)), "unknown")
     return ComponentTrapped(failure.cause, kind)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import wasmtime
@@ -11,7 +12,6 @@ from pytest_airssys_wasm.runtime.capi.callbacks import Callbacks
 from pytest_airssys_wasm.runtime.capi.stores import Memories, address
 from pytest_airssys_wasm.runtime.compile.wasmtime_config import new_config
 from pytest_airssys_wasm.runtime.execution.abandoned_guests import AbandonedGuests
-from pytest_airssys_wasm.runtime.execution.awaiting.loop_waker import loop_wakers
 from pytest_airssys_wasm.runtime.execution.guest_threads import GuestThreads
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from pytest_airssys_wasm.runtime.base.outcome import Finished
     from pytest_airssys_wasm.runtime.base.probes import ProbeFile
+    from pytest_airssys_wasm.runtime.execution.awaiting.loop_waker import LoopWakers
     from pytest_airssys_wasm.runtime.execution.run import Run
     from pytest_airssys_wasm.runtime.guest.backend import BackendFactory
 
@@ -39,7 +40,6 @@ class EngineCore:
         """The current run of each guest thread, by thread identifier."""
         self.guest_threads = GuestThreads()
         self.abandoned_guests = AbandonedGuests()
-        self.wakers = loop_wakers()
         self.callbacks = Callbacks()
         config = new_config()
         self._memories = self._new_memories(address(config))
@@ -51,6 +51,14 @@ class EngineCore:
         """The linker of modules without imports."""
         self.bare_component_linker = wasmtime.component.Linker(self.raw)
         """The linker of components without imports."""
+
+    @cached_property
+    def wakers(self) -> LoopWakers:
+        """The wakers of the event loops on which the stores of this engine are awaited."""
+        # Loads asyncio, for those who have a loop.
+        from pytest_airssys_wasm.runtime.execution.awaiting.loop_waker import loop_wakers
+
+        return loop_wakers()
 
     def _new_memories(self, config: int) -> Memories:
         if self.probes is None:

@@ -25,9 +25,7 @@ C = TypeVar("C", bound=type)
 V = TypeVar("V")
 
 _SERVED_TYPE = "__airssys_wasm_type__"
-_VERSIONED = re.compile(
-    r"(?P<name>[^@#]+)@(?P<major>\d{1,9})\.(?P<minor>\d{1,9})\.(?P<patch>\d{1,9})(\+[\w.-]+)?(?P<inner>(#.*)?)"
-)
+_VERSIONED = r"(?P<name>[^@#]+)@(?P<major>\d{1,9})\.(?P<minor>\d{1,9})\.(?P<patch>\d{1,9})(\+[\w.-]+)?(?P<inner>(#.*)?)"
 """The name of an interface with a version that is not a pre-release, perhaps with an instance inside of it."""
 
 
@@ -307,7 +305,7 @@ def _served(registered: Mapping[str, V], interface: str, name: str) -> V | None:
 
 def _version(interface: str) -> tuple[str, tuple[int, int, int]] | None:
     """Return the name that compatible versions of an interface share, and the version; `None` without any."""
-    match = _VERSIONED.fullmatch(interface)
+    match = re.fullmatch(_VERSIONED, interface)
     if match is None:
         return None
     major, minor, patch = (int(match[part]) for part in ("major", "minor", "patch"))

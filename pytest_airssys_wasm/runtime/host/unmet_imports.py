@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 WASI_P1 = "wasi_snapshot_preview1"
 """The name of the module from which WASI preview 1 is imported."""
-_WASI_P2 = re.compile(r"wasi:(cli|clocks|filesystem|io|random|sockets)/[\w-]+@0\.2\.\d+")
+_WASI_P2 = r"wasi:(cli|clocks|filesystem|io|random|sockets)/[\w-]+@0\.2\.\d+"
 """The interfaces that `wasmtime.component.Linker.add_wasip2` provides. They also serve imports of older patch
 versions.
 """
@@ -34,7 +34,7 @@ WASI_NOT_GRANTED = "WASI is not granted: wasi=Wasi() in Python, [wasi] in Compon
 
 _MOST_TYPE = 120
 """The maximum number of characters of a type in a list of imports."""
-_MEMBERS = re.compile(r"\{(?!…\})[^{}]*(?:\{…\}[^{}]*)*\}")
+_MEMBERS = r"\{(?!…\})[^{}]*(?:\{…\}[^{}]*)*\}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +61,7 @@ class UnmetImport:
 
 def is_wasi(interface: str) -> bool:
     """Return whether wasmtime itself can provide this interface."""
-    return _WASI_P2.fullmatch(interface) is not None
+    return re.fullmatch(_WASI_P2, interface) is not None
 
 
 def unmet_wit_imports(
@@ -163,7 +163,7 @@ def _short(type_text: str) -> str:
         # The innermost first, until no braces are left but those with an ellipsis.
         collapsed, times = type_text, 1
         while times:
-            collapsed, times = _MEMBERS.subn("{…}", collapsed)
+            collapsed, times = re.subn(_MEMBERS, "{…}", collapsed)
         type_text = collapsed
     return type_text if len(type_text) <= _MOST_TYPE else f"{type_text[: _MOST_TYPE - 1]}…"
 

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pytest_airssys_wasm.runtime.base.exhaustive import assert_never
 
@@ -15,79 +16,67 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class _Spelled:
-    __slots__ = ()
-
+class _Spelled(Struct, frozen=True):
     def __str__(self) -> str:
         return spell(self)  # type: ignore[arg-type] # only the classes of WitType derive from this
 
 
-@dataclass(frozen=True, slots=True)
-class Primitive(_Spelled):
+class Primitive(_Spelled, frozen=True):
     """A primitive type, given by its name: `bool`, `s8` … `u64`, `f32`, `f64`, `char`, `string`, `error-context`."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class ListType(_Spelled):
+class ListType(_Spelled, frozen=True):
     """The type `list<element>`."""
 
     element: WitType
 
 
-@dataclass(frozen=True, slots=True)
-class TupleType(_Spelled):
+class TupleType(_Spelled, frozen=True):
     """The type `tuple<elements>`."""
 
     elements: tuple[WitType, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class RecordType(_Spelled):
+class RecordType(_Spelled, frozen=True):
     """The type `record { name: type }`."""
 
     fields: tuple[tuple[str, WitType], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class VariantType(_Spelled):
+class VariantType(_Spelled, frozen=True):
     """The type `variant { case, case(payload) }`."""
 
     cases: tuple[tuple[str, WitType | None], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class EnumType(_Spelled):
+class EnumType(_Spelled, frozen=True):
     """The type `enum { case }`."""
 
     cases: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class FlagsType(_Spelled):
+class FlagsType(_Spelled, frozen=True):
     """The type `flags { name }`."""
 
     names: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class OptionType(_Spelled):
+class OptionType(_Spelled, frozen=True):
     """The type `option<payload>`."""
 
     payload: WitType
 
 
-@dataclass(frozen=True, slots=True)
-class ResultType(_Spelled):
+class ResultType(_Spelled, frozen=True):
     """The type `result<ok, err>`; `ok` or `err` is `None` if that case has no payload."""
 
     ok: WitType | None
     err: WitType | None
 
 
-@dataclass(frozen=True, slots=True)
-class ResourceType:
+class ResourceType(Struct, frozen=True):
     """A resource, to which handles are passed.
 
     Resources of the same name are distinguished by their numbers within the world.
@@ -100,29 +89,25 @@ class ResourceType:
         return identifier(self.name)
 
 
-@dataclass(frozen=True, slots=True)
-class OwnType(_Spelled):
+class OwnType(_Spelled, frozen=True):
     """The type `own<resource>` of an owned handle."""
 
     resource: ResourceType
 
 
-@dataclass(frozen=True, slots=True)
-class BorrowType(_Spelled):
+class BorrowType(_Spelled, frozen=True):
     """The type `borrow<resource>` of a handle that is lent for the duration of a call."""
 
     resource: ResourceType
 
 
-@dataclass(frozen=True, slots=True)
-class FutureType(_Spelled):
+class FutureType(_Spelled, frozen=True):
     """The type `future<payload>`, which has no Python value."""
 
     payload: WitType | None
 
 
-@dataclass(frozen=True, slots=True)
-class StreamType(_Spelled):
+class StreamType(_Spelled, frozen=True):
     """The type `stream<payload>`, which has no Python value."""
 
     payload: WitType | None
@@ -146,8 +131,7 @@ WitType = (
 """The type of a value."""
 
 
-@dataclass(frozen=True, slots=True)
-class FunctionType:
+class FunctionType(Struct, frozen=True):
     """The type `func(name: type) -> result`; `result` is `None` for a function without a result."""
 
     params: tuple[tuple[str, WitType], ...]

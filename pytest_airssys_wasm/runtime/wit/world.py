@@ -93,7 +93,7 @@ def functions(level: Mapping[str, Item]) -> dict[str, FunctionType]:
 # The first place of each resource and each type that WIT defines by name: its interface ("" for the world), its name.
 _Homes = dict["ResourceType | WitType", tuple[str, str]]
 
-_INTERFACE_NAME = re.compile(r"[^<>=/]+:[^<>=/]+/[^<>=/]+")
+_INTERFACE_NAME = r"[^<>=/]+:[^<>=/]+/[^<>=/]+"
 
 
 def _world(world: World) -> Iterator[str]:
@@ -102,7 +102,7 @@ def _world(world: World) -> Iterator[str]:
     interfaces = {
         name: InterfaceType({**_items(world.imports.get(name)), **_items(world.exports.get(name))})
         for name, item in both.items()
-        if isinstance(item, InterfaceType) and _INTERFACE_NAME.fullmatch(name)
+        if isinstance(item, InterfaceType) and re.fullmatch(_INTERFACE_NAME, name)
     }
     homes: _Homes = {}
     for level in (world.imports, world.exports):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import warnings
+from pathlib import Path
 
 import pytest
 
@@ -174,6 +175,19 @@ CompileCache(Path(sys.argv[1])).fetch("k", "n", 1, lambda path: path.read_bytes(
     outputs = [process.communicate(timeout=60)[0] for process in processes]
     assert [process.returncode for process in processes] == [0] * 4
     assert "".join(outputs).count("compiled") == 1
+
+
+def test_the_folder_is_not_listed_for_each_guest_that_is_compiled(cache, monkeypatch):
+    """It may have thousands of entries, and listing it takes longer than compiling a small guest."""
+    Counted(cache).fetch("first")
+    listed = []
+    monkeypatch.setattr(Path, "glob", lambda path, pattern: listed.append(pattern) or iter(()))
+    for key in ("second", "third"):
+        assert Counted(cache).fetch(key) == b"artefact"
+    assert not listed
+    (cache.directory / "fourth.lock").touch()  # another process has compiled it, or is about to
+    assert Counted(cache).fetch("fourth") == b"artefact"
+    assert listed == ["fourth.*.cwasm"]
 
 
 def test_what_killed_processes_left_goes_after_a_while(cache):

@@ -364,8 +364,8 @@ class LimitedStore:
         if over is not None:
             self._release.detach()
             self._use.end(over)
-        elif self.fuel_per == "store" and run.fuel_budget is not None:
-            self._fuel_left = run.fuel_left
+        elif self.fuel_per == "store" and run.fuel_budget is not None and run.fuel_left is not None:
+            self._fuel_left = run.fuel_left  # of a run that was refused there is none
         if not run.abandoned:
             run.settle()
 

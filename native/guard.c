@@ -640,6 +640,8 @@ static void *new_memory(void *env, const void *type, size_t minimum, size_t maxi
   map->owner = run;
   map->home = env;
   map->size = minimum;
+  run->memory = map;
+  run->memories++;
   __atomic_fetch_add(&map->home->live, 1, __ATOMIC_RELAXED);
   memory->env = map;
   memory->get = get_memory;
@@ -776,6 +778,8 @@ static void leave(guard_run *run) {
 void *guard_component_instantiate(guard_run *run, void *linker, void *component, void *instance) {
   void *error = enter(run);
   if (error) return error;
+  run->memory = NULL;
+  run->memories = 0;
   error = table.component_instantiate(linker, run->context, component, instance);
   leave(run);
   return error;
@@ -881,6 +885,264 @@ uint64_t guard_fuel(guard_run *run) {
   return run->fuel_left;
 }
 
+/* --- scalar lifts -------------------------------------------------------------------------------------------------- */
+
+/* What wasmtime lets lifting one result cost: the bytes of its texts and of the names of its fields, and the size of its
+ * `Val` for each element of a list or tuple and each field. tests/runtime/lift/test_transfer_of_lifts.py finds both. */
+#define MOST_LIFTED ((uint64_t)128 << 20)
+#define VAL_BYTES 48
+#define KIND_U32 6 /* WASMTIME_COMPONENT_U32 */
+
+static void put_u32(void *values, size_t slot, uint32_t number) {
+  char *value = (char *)values + VALUE_BYTES * slot;
+  memset(value, 0, VALUE_BYTES);
+  *value = KIND_U32;
+  memcpy(value + 8, &number, sizeof number);
+}
+
+static uint32_t get_u32(const void *at) {
+  uint32_t number;
+  memcpy(&number, at, sizeof number);
+  return number;
+}
+
+/* Call a scalar lift with one number as its result, or without. */
+static void *call_scalar(guard_run *run, void *function, const void *values, size_t count, uint32_t *result) {
+  char value[VALUE_BYTES] = {0};
+  void *error = table.component_call(function, run->context, values, count, value, result != NULL);
+  if (!error && result) *result = get_u32(value + 8);
+  return error;
+}
+
+/* Return the error of a result or an allocation that is not valid, for which wasmtime lets nothing enter the store any
+ * more. A guest without fuel traps where a function begins, which has the same effect, and no other. */
+static void *fail(guard_run *run, const guard_lifted *lifted, const void *arguments, const char *text) {
+  char value[VALUE_BYTES] = {0};
+  uint64_t left = 0;
+  table.get_fuel(run->context, &left);
+  table.set_fuel(run->context, 0);
+  void *trap = table.component_call(lifted->call, run->context, arguments, (size_t)lifted->values, value,
+                                    lifted->result != GUARD_NO_RESULT);
+  if (trap) table.error_delete(trap);
+  table.set_fuel(run->context, left);
+  return refusal(text);
+}
+
+static bool is_within(const mapping *map, uint64_t at, uint64_t size) {
+  return at <= map->size && size <= map->size - at;
+}
+
+/* Copy a text or list into the memory of the guest: `LowerContext::realloc`, and the copy after it. Returns NULL, or
+ * what is wrong; then `error` may be that of the guest. */
+static const char *copy_in(guard_run *run, const guard_lifted *lifted, const guard_block *block, void *arguments,
+                           void **error) {
+  const mapping *map = lifted->memory;
+  char values[4 * VALUE_BYTES];
+  uint32_t at;
+  put_u32(values, 0, 0);
+  put_u32(values, 1, 0);
+  put_u32(values, 2, (uint32_t)block->alignment);
+  put_u32(values, 3, (uint32_t)block->size);
+  *error = call_scalar(run, lifted->reallocate, values, 4, &at);
+  if (*error) return NULL;
+  if (at % (uint32_t)block->alignment) return "realloc return: result not aligned";
+  if (!is_within(map, at, block->size)) return "realloc return: beyond end of memory";
+  if (block->size) memcpy(map->base + at, block->source, block->size);
+  put_u32(arguments, (size_t)block->slot, at);
+  put_u32(arguments, (size_t)block->slot + 1, (uint32_t)block->length);
+  return NULL;
+}
+
+/* Return the bytes of a character of UTF-8 by its first byte; 1 if it is not one that others follow. */
+static size_t width_of(uint8_t first) {
+  if (first >= 0xc2 && first <= 0xdf) return 2;
+  if (first >= 0xe0 && first <= 0xef) return 3;
+  return first >= 0xf0 && first <= 0xf4 ? 4 : 1;
+}
+
+static bool is_continuation(uint8_t byte) { return (byte & 0xc0) == 0x80; }
+
+/* Return where the text is not UTF-8, or its size. `wrong` is then how many bytes are wrong; 0 if it ends too early.
+ * The rules are those of `core::str::from_utf8` in Rust. */
+static size_t valid_up_to(const uint8_t *text, size_t size, int *wrong) {
+  size_t at = 0;
+  *wrong = 0;
+  while (at < size) {
+    uint64_t eight;
+    while (size - at >= 8 && (memcpy(&eight, text + at, 8), !(eight & UINT64_C(0x8080808080808080)))) at += 8;
+    if (at == size) break;
+    uint8_t first = text[at];
+    if (first < 0x80) {
+      at++;
+      continue;
+    }
+    size_t width = width_of(first);
+    if (width == 1) return *wrong = 1, at;
+    if (size - at < 2) return at;
+    uint8_t low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
+    uint8_t high = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
+    if (text[at + 1] < low || text[at + 1] > high) return *wrong = 1, at;
+    for (size_t i = 2; i < width; i++) {
+      if (size - at <= i) return at;
+      if (!is_continuation(text[at + i])) return *wrong = (int)i, at;
+    }
+    at += width;
+  }
+  return size;
+}
+
+static bool is_char(uint32_t code) { return code < 0xd800 || (code > 0xdfff && code < 0x110000); }
+
+static const char *const NO_CHAR = "converted integer out of range for `char`";
+
+/* A result that is checked. */
+typedef struct lifting {
+  const mapping *map;
+  uint64_t left;  /* what wasmtime would still let it cost */
+  uint64_t total; /* the bytes of its copies */
+  char text[96];  /* room for what is wrong */
+} lifting;
+
+static uint64_t whole_words(uint64_t size) { return (size + 7) & ~(uint64_t)7; }
+
+/* Charge what wasmtime does before it makes a value. Returns NULL, or what is wrong. */
+static const char *charge(lifting *state, uint64_t cost) {
+  if (cost > state->left)
+    return "too much data is being copied between the host and the guest: fuel allocated for hostcalls has been "
+           "exhausted";
+  state->left -= cost;
+  return NULL;
+}
+
+/* Check a text: `WasmStr::new`, and the conversion after it. */
+static const char *check_text(lifting *state, uint32_t at, uint32_t length) {
+  if (!is_within(state->map, at, length)) return "string pointer/length out of bounds of memory";
+  const char *wrong = charge(state, length);
+  if (wrong) return wrong;
+  int wrong_bytes;
+  size_t valid = valid_up_to((const uint8_t *)state->map->base + at, length, &wrong_bytes);
+  if (valid == length) return NULL;
+  if (wrong_bytes)
+    snprintf(state->text, sizeof state->text, "invalid utf-8 sequence of %d bytes from index %zu", wrong_bytes, valid);
+  else
+    snprintf(state->text, sizeof state->text, "incomplete utf-8 byte sequence from index %zu", valid);
+  return state->text;
+}
+
+static const char *check_parts(lifting *state, const guard_part *parts, int32_t count, const char *area);
+
+/* Check a list: `load_list`. */
+static const char *check_list(lifting *state, const guard_part *part, uint32_t at, uint32_t length) {
+  uint64_t size = (uint64_t)length * (uint64_t)part->size;
+  if (!is_within(state->map, at, size)) return "list pointer/length out of bounds of memory";
+  const char *wrong = charge(state, (uint64_t)length * VAL_BYTES);
+  if (wrong) return wrong;
+  if (at % (uint32_t)part->alignment) return "list pointer is not aligned";
+  if (!part->inner) return charge(state, (uint64_t)length * (uint64_t)part->element_cost);
+  const char *element = state->map->base + at;
+  for (uint32_t i = 0; i < length && !wrong; i++, element += part->size)
+    wrong = check_parts(state, part + 1, part->inner, element);
+  return wrong;
+}
+
+/* Check the parts of a result or of an element of a list: `Val::load`. Returns NULL, or what is wrong. */
+static const char *check_parts(lifting *state, const guard_part *parts, int32_t count, const char *area) {
+  for (const guard_part *part = parts; part < parts + count; part += 1 + part->inner) {
+    const char *at = area + part->offset, *wrong = charge(state, (uint64_t)part->cost);
+    if (wrong) return wrong;
+    if (part->kind == GUARD_CHAR && !is_char(get_u32(at))) return NO_CHAR;
+    if (part->kind == GUARD_TEXT) wrong = check_text(state, get_u32(at), get_u32(at + 4));
+    if (part->kind == GUARD_LIST) wrong = check_list(state, part, get_u32(at), get_u32(at + 4));
+    if (wrong) return wrong;
+    if (part->kind >= GUARD_TEXT) state->total += whole_words((uint64_t)get_u32(at + 4) * (uint64_t)part->size);
+  }
+  return NULL;
+}
+
+/* Check a result in the memory of the guest, and copy it out: `Func::load_results`, for types whose parts are numbers,
+ * texts, and lists without pointers. Returns NULL, or what is wrong. */
+static const char *copy_out(guard_run *run, const guard_lifted *lifted, lifting *state, uint32_t at,
+                            uint64_t *results) {
+  const mapping *map = state->map = lifted->memory;
+  uint64_t size = (uint64_t)lifted->size;
+  if (at % (uint32_t)lifted->alignment) return "return pointer not aligned";
+  if (!is_within(map, at, size)) return "pointer out of bounds of memory";
+  const char *area = map->base + at;
+  state->left = MOST_LIFTED;
+  state->total = whole_words(size);
+  const char *wrong = check_parts(state, lifted->parts, lifted->part_count, area);
+  if (wrong) return wrong;
+  char *copy = malloc(state->total);
+  if (!copy) {
+    STORE(run->host_refused, 1);
+    return "the host cannot reserve memory";
+  }
+  memcpy(copy, area, size);
+  *results++ = (uint64_t)(uintptr_t)copy;
+  const guard_part *end = lifted->parts + lifted->part_count;
+  for (const guard_part *part = lifted->parts; part < end; part += 1 + part->inner) {
+    if (part->kind < GUARD_TEXT) continue;
+    copy += whole_words(size);
+    uint32_t data = get_u32(area + part->offset), length = get_u32(area + part->offset + 4);
+    size = (uint64_t)length * (uint64_t)part->size;
+    if (size) memcpy(copy, map->base + data, size);
+    *results++ = (uint64_t)(uintptr_t)copy;
+    *results++ = length;
+  }
+  return NULL;
+}
+
+/* Call a function by its scalar lift, inside of an entry. */
+static void *call_lifted(guard_run *run, const guard_lifted *lifted, char *arguments, void *results) {
+  const guard_block *blocks = (const void *)(arguments + VALUE_BYTES * (size_t)lifted->values);
+  lifting state;
+  void *error = NULL;
+  for (int32_t i = 0; i < lifted->blocks; i++) {
+    const char *wrong = copy_in(run, lifted, &blocks[i], arguments, &error);
+    if (error) return error;
+    if (wrong) return fail(run, lifted, arguments, wrong);
+  }
+  if (lifted->result != GUARD_POINTER) {
+    size_t count = lifted->result == GUARD_SCALAR;
+    memset(results, 0, VALUE_BYTES * count);
+    return table.component_call(lifted->call, run->context, arguments, (size_t)lifted->values, results, count);
+  }
+  uint32_t at;
+  *(uint64_t *)results = 0;
+  error = call_scalar(run, lifted->call, arguments, (size_t)lifted->values, &at);
+  if (error) return error;
+  const char *wrong = copy_out(run, lifted, &state, at, results);
+  if (wrong) return fail(run, lifted, arguments, wrong);
+  if (!lifted->post_return) return NULL;
+  char value[VALUE_BYTES];
+  put_u32(value, 0, at);
+  error = call_scalar(run, lifted->post_return, value, 1, NULL);
+  if (error) guard_free(results);
+  return error;
+}
+
+void *guard_lifted_call(guard_run *run, void *lifted, const void *arguments, size_t count, void *results,
+                        size_t result_count) {
+  (void)count, (void)result_count;
+  void *error = enter(run);
+  if (error) return error;
+  error = call_lifted(run, lifted, (char *)(uintptr_t)arguments, results);
+  leave(run);
+  return error;
+}
+
+void *guard_lifted_call_anew(guard_run *run, void *lifted, const void *arguments, size_t count, void *results,
+                             size_t result_count) {
+  renew(run);
+  return guard_lifted_call(run, lifted, arguments, count, results, result_count);
+}
+
+void guard_free(void *results) {
+  uint64_t *owned = results;
+  free((void *)(uintptr_t)*owned);
+  *owned = 0;
+}
+
 /* --- parked threads ------------------------------------------------------------------------------------------------ */
 
 /* PARKED_LEFT: the caller of the call does not wait here. PARKED_TOLD: such a call has ended. */
@@ -919,10 +1181,11 @@ int32_t guard_parked_serve(guard_parked *parked) {
       wait_while(parked, state, NEVER);
       continue;
     }
-    parked->error = parked->is_module
-                      ? guard_module_call(parked->run, parked->function, parked->results, parked->count)
-                      : guard_component_call(parked->run, parked->function, parked->arguments, parked->count,
-                                             parked->results, parked->result_count);
+    if (parked->entry == GUARD_OF_MODULE)
+      parked->error = guard_module_call(parked->run, parked->function, parked->results, parked->count);
+    else
+      parked->error = (parked->entry == GUARD_IS_LIFTED ? guard_lifted_call : guard_component_call)(
+          parked->run, parked->function, parked->arguments, parked->count, parked->results, parked->result_count);
     if (change_state(parked, PARKED_ASKED, PARKED_DONE)) continue;
     return change_state(parked, PARKED_LEFT, PARKED_TOLD) ? GUARD_SERVED_LEFT : GUARD_SERVED_GIVEN_UP;
   }
@@ -1057,3 +1320,4 @@ void guard_shutdown(void) {
 int32_t guard_version(void) { return GUARD_VERSION; }
 size_t guard_run_size(void) { return sizeof(guard_run); }
 size_t guard_table_size(void) { return sizeof(guard_table); }
+size_t guard_lifted_size(void) { return sizeof(guard_lifted); }

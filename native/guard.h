@@ -25,7 +25,7 @@ extern "C" {
 #define GUARD_API __attribute__((visibility("default")))
 
 /* The version of everything in this file. Python refuses a library of another version. */
-#define GUARD_VERSION 4
+#define GUARD_VERSION 5
 
 /* The reasons for which a run is stopped. The first one counts. */
 enum {
@@ -47,6 +47,7 @@ enum {
 /* The functions of wasmtime and Python that the guard calls. Python fills it with their addresses, in this order. */
 typedef struct guard_table {
   void *(*error_new)(const char *text);                          /* wasmtime_error_new */
+  void (*error_delete)(void *error);                             /* wasmtime_error_delete */
   void *(*trap_new_code)(uint8_t code);                          /* wasmtime_trap_new_code */
   void (*engine_increment_epoch)(void *engine);                  /* wasmtime_engine_increment_epoch */
   void (*config_memory_creator_set)(void *config, void *creator); /* wasmtime_config_host_memory_creator_set */
@@ -124,6 +125,9 @@ typedef struct guard_run {
   struct guard_run **link; /* 192 */
   /* Set by the caller before an entry that instantiates a guest. Each entry that takes place ends with NULL here. */
   const guard_image *image; /* 200: of that guest, or NULL */
+  /* The memories that the last instantiation has made. */
+  void *memory;     /* 208: the last one, for `guard_lifted`; it lives as long as the store */
+  int64_t memories; /* 216: their number */
 } guard_run;
 
 /* The memories of one engine. */
@@ -186,12 +190,71 @@ GUARD_API void *guard_component_call_anew(guard_run *run, void *function, const 
 GUARD_API void *guard_module_call_anew(guard_run *run, void *function, void *values, size_t count);
 GUARD_API void *guard_resource_drop(guard_run *run, void *resource);
 
+/* A text or list in the result of a function, or a char that has to be checked. They are in the order of the result; the
+ * parts in each element of a list follow the list. `cost` is what wasmtime charges for lifting what is before. */
+typedef struct guard_part {
+  int32_t kind;
+  int32_t offset;       /* in the result or the element, of the pointer and the length, or of the char */
+  int32_t cost;
+  int32_t size;         /* of an element of a list; 1 for a text */
+  int32_t alignment;    /* of an element of a list */
+  int32_t element_cost; /* of each element of a list without `inner` */
+  int32_t inner;        /* the number of parts in each element of a list */
+} guard_part;
+
+enum { GUARD_COST = 0 /* nothing but `cost` */, GUARD_CHAR = 1, GUARD_TEXT = 2, GUARD_LIST = 3 };
+
+/* The results that the scalar lift of a function has. */
+enum {
+  GUARD_NO_RESULT = 0,
+  GUARD_SCALAR = 1, /* the result itself */
+  GUARD_POINTER = 2 /* where it is in the memory of the guest */
+};
+
+/* A function of a component that is called by its scalar lift, which takes and returns pointers into the memory of the
+ * guest (docs/decisions/scalar-lifts.md). The guard copies texts and lists there and from there, with the checks and the
+ * errors of wasmtime. Everything is written by the caller once, and must live as long as the function is used. */
+typedef struct guard_lifted {
+  void *memory;      /*  0: `guard_run.memory` */
+  void *call;        /*  8: wasmtime_component_func_t, the scalar lift */
+  void *reallocate;  /* 16: the scalar lift of `realloc`; NULL if there is none */
+  void *post_return; /* 24: that of `post-return`; NULL if there is none */
+  const guard_part *parts; /* 32 */
+  int32_t part_count; /* 40 */
+  int32_t values;     /* 44: the number of arguments of the scalar lift */
+  int32_t blocks;     /* 48: how many texts and lists there are in the arguments */
+  int32_t result;     /* 52: one of the above */
+  int32_t size;       /* 56: of the result in the memory of the guest */
+  int32_t alignment;  /* 60 */
+} guard_lifted;
+
+/* A text or list in the arguments: what the guest is given a copy of. */
+typedef struct guard_block {
+  const void *source;
+  uint64_t size;     /* in bytes */
+  uint64_t length;   /* as the guest gets it */
+  int32_t slot;      /* the argument that becomes the pointer; the next one is the length */
+  int32_t alignment;
+} guard_block;
+
+/* Call a function by its scalar lift. `arguments` are its C values, and behind them the blocks, in their order. `results`
+ * is the C value of a scalar; else an address that `guard_free` frees, which is also that of a copy of the result, and
+ * address and length of a copy of each text and list in it. The numbers have no meaning: the signature is that of
+ * `guard_component_call`. */
+GUARD_API void *guard_lifted_call(guard_run *run, void *lifted, const void *arguments, size_t count, void *results,
+                                  size_t result_count);
+GUARD_API void *guard_lifted_call_anew(guard_run *run, void *lifted, const void *arguments, size_t count,
+                                       void *results, size_t result_count);
+/* Free what `results` of a function without a scalar result own. */
+GUARD_API void guard_free(void *results);
+GUARD_API size_t guard_lifted_size(void);
+
 /* A parked thread: a thread on which guests are called, and the place where one other thread at a time asks for that.
  * Neither needs the GIL, except in host functions. The memory of this struct belongs to the caller, is zero at first,
  * and must live until `guard_parked_serve` has returned. There are no parked threads on systems without futexes. */
 typedef struct guard_parked {
   int32_t state;     /*  0: atomic. The caller may set it to 0 while no call is open */
-  int32_t is_module; /*  4: set by the caller before `guard_parked_call`: whether the function is one of a module */
+  int32_t entry;     /*  4: set by the caller before `guard_parked_call`: what the function is */
   void *error;       /*  8: the error of the call that has ended */
   /* Private to the guard. */
   guard_run *run;
@@ -201,6 +264,9 @@ typedef struct guard_parked {
   void *results;
   size_t result_count;
 } guard_parked;
+
+/* The functions that a parked thread can call. */
+enum { GUARD_OF_COMPONENT = 0, GUARD_OF_MODULE = 1, GUARD_IS_LIFTED = 2 };
 
 /* The ends of a wait on a parked thread. */
 enum {

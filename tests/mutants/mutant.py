@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from msgspec import structs
 
 from pytest_airssys_wasm.conformance import inprocess
-from pytest_airssys_wasm.runtime.guest import direct_executions, in_process
+from pytest_airssys_wasm.runtime.guest import component_calls, direct_executions, in_process
 from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
 if TYPE_CHECKING:
@@ -75,13 +75,16 @@ class Family:
 
 
 def _on_the_general_way(plant: Plant) -> Plant:
-    """Plant a defect where every execution takes the way on which all can be changed: that of a guest thread."""
+    """Plant a defect where every execution takes the way on which all can be changed: that of a guest thread, without
+    scalar lifts.
+    """
 
     @wraps(plant)
     def planted(patch: pytest.MonkeyPatch) -> None:
         for module in (in_process, direct_executions):
             patch.setattr(module, "may_run_here", lambda *_: False)
         patch.setattr(in_process, "may_use_parked_thread", lambda *_: False)
+        patch.setattr(component_calls, "lifted_function", lambda *_: None)
         plant(patch)
 
     return planted

@@ -60,9 +60,9 @@ def large_values_are_free(patch):
 def arguments_are_free(patch):
     """Only what comes out of a guest is counted."""
 
-    def prepare(original, component, function, args, run, context):
+    def prepare(original, component, function, args, run, context, *made):
         limit_bytes, run.transfer._limit_bytes = run.transfer._limit_bytes, None
-        call = original(component, function, args, run, context)
+        call = original(component, function, args, run, context, *made)
         run.transfer._limit_bytes, run.transfer.moved_bytes, run.transfer._pause_at = limit_bytes, 0, 0
         return call
 
@@ -73,8 +73,8 @@ def arguments_are_free(patch):
 def results_are_free(patch):
     """Only what goes into a guest is counted."""
 
-    def prepare(original, component, function, args, run, context):
-        call = original(component, function, args, run, context)
+    def prepare(original, component, function, args, run, context, *made):
+        call = original(component, function, args, run, context, *made)
 
         def call_free(instance, run):
             run.transfer._limit_bytes, run.transfer._pause_at = None, 0

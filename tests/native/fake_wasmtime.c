@@ -197,7 +197,8 @@ static void *component_instantiate(void *linker, void *context, void *component,
 static void *component_call(void *function, void *context, const void *arguments, size_t count, void *results,
                             size_t result_count) {
   const guest *called = function;
-  (void)arguments, (void)count;
+  (void)count;
+  ((store *)context)->arguments = arguments;
   return called->run(context, called, results, result_count);
 }
 
@@ -273,6 +274,7 @@ static int is_initialized(void) { return atomic_load(&python.is_initialized); }
 int load_guard(size_t stack_bytes) {
   guard_table table = {
       .error_new = error_new,
+      .error_delete = free,
       .trap_new_code = trap_new_code,
       .engine_increment_epoch = engine_increment_epoch,
       .config_memory_creator_set = config_memory_creator_set,

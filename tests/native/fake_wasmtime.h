@@ -49,6 +49,7 @@ typedef struct store {
   int64_t limits[5];
   linear_memory memories[MOST_MEMORIES];
   size_t memory_count;
+  const void *arguments; /* of the last call of a component's function */
 } store;
 
 /* An error or a trap. `code` is that of the trap, or -1. */

@@ -162,6 +162,7 @@ TEST(the_library_has_the_version_and_the_sizes_of_its_header) {
   CHECK(guard_version() == GUARD_VERSION);
   CHECK(guard_run_size() == sizeof(guard_run));
   CHECK(guard_table_size() == sizeof(guard_table));
+  CHECK(guard_lifted_size() == sizeof(guard_lifted));
 }
 
 TEST(a_store_has_the_limits_that_it_was_made_with_and_none_for_memory) {
@@ -1161,7 +1162,7 @@ TEST(a_call_on_a_parked_thread_leaves_what_a_call_on_this_thread_leaves) {
     prepare(run, -1);
     CHECK(call_at(parked, run, &traps) == GUARD_PARKED_DONE && trap_of(parked->place.error) == 3);
   }
-  parked->place.is_module = 1;
+  parked->place.entry = GUARD_OF_MODULE;
   prepare(run, -1);
   CHECK(guard_parked_call(&parked->place, run, &function, NULL, 0, NULL, 0) == GUARD_PARKED_DONE);
   CHECK(!parked->place.error);
@@ -1394,6 +1395,223 @@ TEST(a_signal_leaves_a_call_that_was_asked_for_to_its_thread) {
   delete_engine(engine);
 }
 
+/* --- scalar lifts -------------------------------------------------------------------------------------------------- */
+
+static uint32_t argument(const store *one, size_t slot) {
+  uint32_t number;
+  memcpy(&number, (const char *)one->arguments + 32 * slot + 8, sizeof number);
+  return number;
+}
+
+static void return_number(void *values, uint32_t number) { memcpy((char *)values + 8, &number, sizeof number); }
+
+/* What the functions of a guest with a scalar lift share. */
+typedef struct heap {
+  uint32_t next;     /* where `realloc` allocates */
+  uint32_t returned; /* where the function says that its result is */
+  uint32_t asked[3]; /* the last alignment, size, and length */
+  int calls, refusals, post_returns;
+} heap;
+
+static void *reallocate(store *one, const guest *self, void *values, size_t count) {
+  heap *state = self->pointer;
+  (void)count;
+  state->asked[0] = argument(one, 2);
+  state->asked[1] = argument(one, 3);
+  return_number(values, state->next);
+  return NULL;
+}
+
+/* Return the pointer and the length that the function was given. Without fuel it traps, as compiled code does. */
+static void *echo(store *one, const guest *self, void *values, size_t count) {
+  heap *state = self->pointer;
+  size_t size;
+  if (!one->fuel) {
+    state->refusals++;
+    return new_failure(11, "fuel");
+  }
+  uint32_t pair[2] = {argument(one, 0), argument(one, 1)};
+  state->calls++;
+  state->asked[2] = pair[1];
+  if (self->amount) memcpy(memory_of(one, 0, &size) + 16, pair, sizeof pair);
+  if (count) return_number(values, state->returned);
+  return NULL;
+}
+
+static void *post_return(store *one, const guest *self, void *values, size_t count) {
+  heap *state = self->pointer;
+  (void)values, (void)count;
+  state->post_returns++;
+  return argument(one, 0) == state->returned ? NULL : new_failure(1, "wrong");
+}
+
+/* A guest whose function takes and returns one text or list. */
+typedef struct lifted_guest {
+  heap heap;
+  guest instance, reallocate, echo, post_return;
+  guard_part part;
+  guard_lifted lifted;
+  struct {
+    unsigned char values[64];
+    guard_block block;
+  } arguments;
+  uint64_t results[3];
+} lifted_guest;
+
+static lifted_guest *new_lifted(guard_run *run, int32_t kind, int32_t width) {
+  lifted_guest *made = calloc(1, sizeof *made);
+  made->heap.next = 64;
+  made->heap.returned = 16;
+  made->instance = (guest){.minimum = PAGE, .memory_count = 1};
+  made->reallocate = (guest){.run = reallocate, .pointer = &made->heap};
+  made->echo = (guest){.run = echo, .pointer = &made->heap, .amount = 1};
+  made->post_return = (guest){.run = post_return, .pointer = &made->heap};
+  made->part = (guard_part){.kind = kind, .size = width, .alignment = width};
+  CHECK(!guard_component_instantiate(run, NULL, &made->instance, NULL));
+  CHECK(run->memory && run->memories == 1);
+  made->lifted = (guard_lifted){.memory = run->memory, .call = &made->echo, .reallocate = &made->reallocate,
+                                .post_return = &made->post_return, .parts = &made->part, .part_count = 1, .values = 2,
+                                .blocks = 1, .result = GUARD_POINTER, .size = 8, .alignment = 4};
+  return made;
+}
+
+static void *call_with(guard_run *run, lifted_guest *given, const void *content, uint64_t length) {
+  uint64_t width = (uint64_t)given->part.size;
+  given->arguments.block = (guard_block){content, length * width, length, 0, given->part.alignment};
+  memset(given->results, 0xff, sizeof given->results);
+  return guard_lifted_call_anew(run, &given->lifted, &given->arguments, 0, given->results, 0);
+}
+
+/* Whether a call has failed with this text, after which nothing may enter the store. */
+static bool is_refused(void *error, lifted_guest *given, const char *text) {
+  failure *failed = error;
+  bool is_right = failed && !strcmp(failed->text, text) && given->heap.refusals == 1 && !given->heap.post_returns;
+  if (failed && !is_right) fprintf(stderr, "%s\n", failed->text);
+  dispose(error);
+  given->heap.refusals = given->heap.post_returns = 0;
+  return is_right;
+}
+
+TEST(a_scalar_lift_copies_lists_into_the_memory_of_the_guest_and_out_of_it) {
+  engine *engine = usual_engine();
+  guard_run *run = open_store(engine);
+  lifted_guest *given = new_lifted(run, GUARD_LIST, 4);
+  const uint32_t numbers[3] = {1, 2, 3};
+  CHECK(!call_with(run, given, numbers, 3));
+  CHECK(given->heap.asked[0] == 4 && given->heap.asked[1] == 12 && given->heap.asked[2] == 3);
+  CHECK(given->heap.calls == 1 && given->heap.post_returns == 1 && run->entries == 1 && run->fuel_left == 1000);
+  CHECK(given->results[2] == 3 && !memcmp((void *)(uintptr_t)given->results[1], numbers, sizeof numbers));
+  guard_free(given->results);
+  CHECK(!call_with(run, given, NULL, 0));
+  CHECK(given->results[2] == 0);
+  guard_free(given->results);
+  guard_free(given->results); /* does nothing */
+  free(given);
+  close_store(run);
+  delete_engine(engine);
+}
+
+TEST(a_scalar_lift_refuses_what_wasmtime_refuses_and_lets_nothing_enter_the_store) {
+  engine *engine = usual_engine();
+  guard_run *run = open_store(engine);
+  lifted_guest *given = new_lifted(run, GUARD_LIST, 4);
+  const uint32_t numbers[3] = {1, 2, 3};
+  given->heap.next = 66;
+  CHECK(is_refused(call_with(run, given, numbers, 3), given, "realloc return: result not aligned"));
+  given->heap.next = (uint32_t)PAGE - 8;
+  CHECK(is_refused(call_with(run, given, numbers, 3), given, "realloc return: beyond end of memory"));
+  CHECK(run->fuel_left == 1000 && !given->heap.calls);
+  given->heap.next = 64;
+  given->heap.returned = 18;
+  CHECK(is_refused(call_with(run, given, numbers, 3), given, "return pointer not aligned"));
+  given->heap.returned = (uint32_t)PAGE - 4;
+  CHECK(is_refused(call_with(run, given, numbers, 3), given, "pointer out of bounds of memory"));
+  given->heap.returned = 16;
+  given->part.cost = 1 << 28;
+  CHECK(is_refused(call_with(run, given, numbers, 3), given,
+                   "too much data is being copied between the host and the guest: fuel allocated for hostcalls has been "
+                   "exhausted"));
+  free(given);
+  close_store(run);
+  delete_engine(engine);
+}
+
+TEST(a_scalar_lift_tells_where_a_text_is_not_utf_8) {
+  static const struct {
+    const char *text, *wrong;
+  } texts[] = {
+      {"plain ascii of more than eight bytes", NULL},
+      {"\xc3\xa9\xe2\x82\xac\xf0\x9d\x84\x9e\xf4\x8f\xbf\xbf", NULL},
+      {"ab\x80", "invalid utf-8 sequence of 1 bytes from index 2"},
+      {"12345678\xc0\x80", "invalid utf-8 sequence of 1 bytes from index 8"},
+      {"\xe2\x82", "incomplete utf-8 byte sequence from index 0"},
+      {"\xe2\x82x", "invalid utf-8 sequence of 2 bytes from index 0"},
+      {"\xed\xa0\x80", "invalid utf-8 sequence of 1 bytes from index 0"},
+      {"\xe0\x9f\xbf", "invalid utf-8 sequence of 1 bytes from index 0"},
+      {"\xf0\x9d\x84x", "invalid utf-8 sequence of 3 bytes from index 0"},
+      {"\xf0\x9d", "incomplete utf-8 byte sequence from index 0"},
+      {"\xf4\x90\x80\x80", "invalid utf-8 sequence of 1 bytes from index 0"},
+      {"\xf5\x80\x80\x80", "invalid utf-8 sequence of 1 bytes from index 0"},
+      {"\xc3", "incomplete utf-8 byte sequence from index 0"},
+  };
+  engine *engine = usual_engine();
+  guard_run *run = open_store(engine);
+  lifted_guest *given = new_lifted(run, GUARD_TEXT, 1);
+  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+    given->heap.post_returns = 0;
+    void *error = call_with(run, given, texts[i].text, strlen(texts[i].text));
+    if (texts[i].wrong) {
+      CHECK(is_refused(error, given, texts[i].wrong));
+      continue;
+    }
+    CHECK(!error);
+    guard_free(given->results);
+  }
+  free(given);
+  close_store(run);
+  delete_engine(engine);
+}
+
+TEST(no_result_makes_a_scalar_lift_read_outside_of_the_memory) {
+  engine *engine = usual_engine();
+  guard_run *run = open_store(engine);
+  lifted_guest *given = new_lifted(run, GUARD_LIST, 8);
+  guard_part parts[] = {{.kind = GUARD_CHAR, .offset = 0},
+                        {.kind = GUARD_TEXT, .offset = 4, .size = 1, .alignment = 1, .cost = 3},
+                        {.kind = GUARD_LIST, .offset = 12, .size = 12, .alignment = 4, .inner = 2},
+                        {.kind = GUARD_CHAR, .offset = 4, .cost = 48},
+                        {.kind = GUARD_COST, .cost = 48},
+                        {.kind = GUARD_LIST, .offset = 20, .size = 8, .alignment = 8, .element_cost = 96}};
+  uint64_t results[7], random = 1;
+  size_t size;
+  unsigned char *memory = memory_of(store_of(run), 0, &size);
+  int returned = 0;
+  given->echo.amount = 0; /* what it returns lies there already */
+  given->lifted.blocks = 0;
+  given->lifted.post_return = NULL;
+  given->lifted.parts = parts;
+  given->lifted.part_count = 6;
+  given->lifted.size = 28;
+  for (int i = 0; i < 20000; i++) {
+    uint32_t words[7];
+    for (int n = 0; n < 7; n++) {
+      random = random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+      uint32_t drawn = (uint32_t)(random >> 33);
+      words[n] = drawn % 5 ? drawn % 64 * 8 : drawn % 3 ? (uint32_t)PAGE - drawn % 64 : UINT32_MAX - drawn % 64;
+    }
+    given->heap.returned = i % 50 ? 512 : words[0];
+    memcpy(memory + 512, words, sizeof words);
+    void *error = guard_lifted_call_anew(run, &given->lifted, &given->arguments, 0, results, 0);
+    returned += !error;
+    if (!error) guard_free(results);
+    dispose(error);
+  }
+  CHECK(returned > 100 && returned < 19900);
+  free(given);
+  close_store(run);
+  delete_engine(engine);
+}
+
 /* --- the program --------------------------------------------------------------------------------------------------- */
 
 #define NAMED(test) {#test, test}
@@ -1462,6 +1680,10 @@ static const struct {
     NAMED(short_calls_that_nobody_waits_for_are_told_too),
     NAMED(a_host_function_can_send_the_caller_away),
     NAMED(a_signal_leaves_a_call_that_was_asked_for_to_its_thread),
+    NAMED(a_scalar_lift_copies_lists_into_the_memory_of_the_guest_and_out_of_it),
+    NAMED(a_scalar_lift_refuses_what_wasmtime_refuses_and_lets_nothing_enter_the_store),
+    NAMED(a_scalar_lift_tells_where_a_text_is_not_utf_8),
+    NAMED(no_result_makes_a_scalar_lift_read_outside_of_the_memory),
 };
 
 int main(int count, char **arguments) {

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import mmap
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from array import array
 
 _CHUNK_BYTES = 4096
 _LARGE_BYTES = 2**20
@@ -16,6 +19,7 @@ _HUGE_PAGES: int | None = getattr(mmap, "MADV_HUGEPAGE", None)
 _address_of = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)(
     ("PyUnicode_AsUTF8AndSize", ctypes.pythonapi)
 )
+_address_of_bytes = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object)(("PyBytes_AsString", ctypes.pythonapi))
 
 
 class Arena:
@@ -40,6 +44,11 @@ class Arena:
         """Return the address of the bytes of a string that is ASCII, which lives as long as the arena."""
         self._chunks.append(text)
         return int(_address_of(text, None))
+
+    def hold(self, content: bytes | array[Any]) -> int:
+        """Return the address of the content of an object, which lives as long as the arena."""
+        self._chunks.append(content)
+        return int(_address_of_bytes(content) if isinstance(content, bytes) else content.buffer_info()[0])
 
     def _grow(self, size_bytes: int) -> int:
         if size_bytes >= _LARGE_BYTES:

@@ -23,7 +23,7 @@ from pytest_airssys_wasm.runtime.errors import NOTHING, UnfitHost
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_VERSION = 4
+_VERSION = 5
 STACK_BYTES = 2**20
 """The bytes of stack that a thread must have left to enter a guest: wasmtime's limit of 512 KiB, and room for Python's
 frames in host functions and signal handlers.
@@ -40,13 +40,15 @@ PARKED_DONE, PARKED_LEFT = 0, 3
 """The ends of a wait on a parked thread: the call has ended; nobody waits there any more, and the thread will tell."""
 SERVED_CLOSED = 0
 """The reason for which a thread is no longer parked if it was closed; otherwise it has to tell the end of a call."""
+OF_COMPONENT, OF_MODULE, IS_LIFTED = range(3)
+"""The kinds of functions that a parked thread can call: of components, of modules, and those of a `GuardLifted`."""
 
 HAS_PARKED_THREADS = sys.platform == "linux"
 """Whether the guard can have other threads call guests, for which it needs futexes."""
 
 _WASMTIME = (
-    *("error_new", "trap_new_code", "engine_increment_epoch", "config_host_memory_creator_set", "store_new"),
-    *("store_context", "store_delete", "store_limiter", "store_epoch_deadline_callback"),
+    *("error_new", "error_delete", "trap_new_code", "engine_increment_epoch", "config_host_memory_creator_set"),
+    *("store_new", "store_context", "store_delete", "store_limiter", "store_epoch_deadline_callback"),
     *("context_set_epoch_deadline", "context_set_fuel", "context_get_fuel", "component_linker_instantiate"),
     *("component_instance_get_func", "component_func_call", "linker_instantiate", "func_call_unchecked"),
     *("instance_export_get", "component_resource_any_drop"),
@@ -98,6 +100,10 @@ class GuardRun(ctypes.Structure):
     """The clock of that time."""
     image: int | None
     """The address of the image of a guest, which is set before an entry that instantiates the guest."""
+    memory: int | None
+    """The address of the last memory that the last instantiation has made, for `GuardLifted`."""
+    memories: int
+    """The number of memories that the last instantiation has made."""
 
     _fields_ = (
         ("stop", c_int32),
@@ -125,7 +131,40 @@ class GuardRun(ctypes.Structure):
         ("private", c_int32),
         ("lists", c_void_p * 3),
         ("image", c_void_p),
+        ("memory", c_void_p),
+        ("memories", c_int64),
     )
+
+
+class GuardPart(ctypes.Structure):
+    """A text, list or char in the result of a function: `guard_part` in `native/guard.h`."""
+
+    _fields_ = tuple(
+        (name, c_int32) for name in ("kind", "offset", "cost", "size", "alignment", "element_cost", "inner")
+    )
+
+
+class GuardLifted(ctypes.Structure):
+    """A function that is called by its scalar lift: `guard_lifted` in `native/guard.h`."""
+
+    kept: object
+    """The C structs whose addresses are in the fields."""
+
+    _fields_ = (
+        *((name, c_void_p) for name in ("memory", "call", "reallocate", "post_return", "parts")),
+        *((name, c_int32) for name in ("part_count", "values", "blocks", "result", "size", "alignment")),
+    )
+
+
+WRITE_BLOCK = Struct("<QQQii").pack_into
+"""The function that writes a `guard_block`: address, bytes, length as the guest gets it, argument, alignment."""
+BLOCK_BYTES = 32
+COST, CHAR, TEXT, LIST = range(4)
+"""The kinds of parts of a result."""
+LIFTED_VAL_BYTES = 48
+"""What wasmtime charges for each part of a result: the size of its own values."""
+NO_RESULT, SCALAR, POINTER = range(3)
+"""The results of scalar lifts."""
 
 
 class GuardParkedThread(ctypes.Structure):
@@ -133,12 +172,12 @@ class GuardParkedThread(ctypes.Structure):
 
     state: int
     """The state of the thread. Between two calls it may be set to 0: no call was asked for."""
-    is_module: int
-    """Whether the function of the next call is one of a module."""
+    entry: int
+    """The kind of the function of the next call: `OF_COMPONENT`, `OF_MODULE` or `IS_LIFTED`."""
     error: int | None
     """The error of the call that has ended."""
 
-    _fields_ = (("state", c_int32), ("is_module", c_int32), ("error", c_void_p), ("private", c_void_p * 6))
+    _fields_ = (("state", c_int32), ("entry", c_int32), ("error", c_void_p), ("private", c_void_p * 6))
 
 
 READ_FIGURES = Struct("<i12xQQqqqq8xqq").unpack_from
@@ -200,6 +239,9 @@ class Guard:
         self.module_call = long("module_call", pointer, *[pointer] * 3, c_size_t)
         self.module_call_anew = long("module_call_anew", pointer, *[pointer] * 3, c_size_t)
         self.module_execute = long("module_execute", *[pointer] * 5, c_char_p, c_size_t, pointer, pointer, c_size_t)
+        self.lifted_call = long("lifted_call", pointer, *[pointer] * 3, c_size_t, pointer, c_size_t)
+        self.lifted_call_anew = long("lifted_call_anew", pointer, *[pointer] * 3, c_size_t, pointer, c_size_t)
+        self.free = short("free", None, pointer)
         self.resource_drop = long("resource_drop", pointer, pointer, pointer)
         self.stop = short("stop", None, pointer, c_int32)
         self.fuel = short("fuel", c_uint64, pointer)
@@ -223,8 +265,14 @@ class Guard:
         self._begin()
 
     def _check(self, library: ctypes.CDLL) -> None:
-        sizes = (library.guard_version(), library.guard_run_size(), library.guard_table_size())
-        expected = (_VERSION, ctypes.sizeof(GuardRun), (len(_WASMTIME) + len(_PYTHON)) * ctypes.sizeof(c_void_p))
+        sizes = (
+            *(library.guard_version(), library.guard_run_size(), library.guard_table_size()),
+            library.guard_lifted_size() if library.guard_version() == _VERSION else 0,
+        )
+        expected = (
+            *(_VERSION, ctypes.sizeof(GuardRun), (len(_WASMTIME) + len(_PYTHON)) * ctypes.sizeof(c_void_p)),
+            ctypes.sizeof(GuardLifted),
+        )
         if sizes != expected:
             raise UnfitHost(
                 f"the native guard ({library._name})",

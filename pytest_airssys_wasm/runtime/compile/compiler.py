@@ -28,6 +28,8 @@ from pytest_airssys_wasm.runtime.compile.artefacts import (
 from pytest_airssys_wasm.runtime.compile.scratch import ScratchFolder, explained
 from pytest_airssys_wasm.runtime.compile.wasmtime_config import fingerprint, with_feature
 from pytest_airssys_wasm.runtime.errors import InvalidComponent, RuntimeDied
+from pytest_airssys_wasm.runtime.lift.names import REVISION
+from pytest_airssys_wasm.runtime.lift.sections import with_scalar_lifts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,7 +74,7 @@ class Compiler:
         self._cache = cache
         self._isolation = isolation
         self._has_compiled = False
-        self._settings = f"{abi.WASMTIME_VERSION}-{fingerprint()}"
+        self._settings = f"{abi.WASMTIME_VERSION}-{fingerprint()}-{REVISION}"
 
     def to_binary(self, source: bytes, name: str) -> tuple[Kind, bytes]:
         """Return the kind of a guest and its binary; WebAssembly text is translated.
@@ -103,7 +105,8 @@ class Compiler:
         if isolation is None:
 
             def compile_here() -> CompiledGuest:
-                raw, data = _compile_without_data(binary, lambda taken: self._compile_here(kind, taken, name))
+                compile_one = partial(self._compile_here, kind, name)
+                raw, data = _compile_without_data(binary, partial(_compile_with_lifts, facts, compile_one))
                 image = None if data is None else MemoryImage.of_bytes(data.content, place_of(data))
                 return CompiledGuest(raw=raw, image=image)
 
@@ -111,8 +114,11 @@ class Compiler:
         with ScratchFolder("compile") as folder:
             artefact = folder / "artefact"
 
+            def compile_there(binary: bytes) -> None:
+                isolation.compile(kind, binary, name, artefact)
+
             def compile_isolated() -> CompiledGuest:
-                _, data = _compile_without_data(binary, lambda taken: isolation.compile(kind, taken, name, artefact))
+                _, data = _compile_without_data(binary, partial(_compile_with_lifts, facts, compile_there))
                 if data is not None:
                     with explained():
                         add_image(artefact, data.content, place_of(data))
@@ -125,7 +131,7 @@ class Compiler:
 
             return self._fetch(facts, name, compile_isolated, lambda _, path: shutil.copyfile(artefact, path))
 
-    def _compile_here(self, kind: Kind, binary: bytes, name: str) -> Any:
+    def _compile_here(self, kind: Kind, name: str, binary: bytes) -> Any:
         COMPILING.need()
         if not self._has_compiled:
             # wasmtime starts a thread for each processor, and without them it would abort the process.
@@ -174,3 +180,15 @@ def _compile_without_data(binary: bytes, compile_: Callable[[bytes], T]) -> tupl
         with suppress(InvalidComponent):
             return compile_(image.binary), image
     return compile_(binary), None
+
+
+def _compile_with_lifts(facts: GuestFacts, compile_: Callable[[bytes], T], binary: bytes) -> T:
+    """Compile a binary, with scalar lifts if it is a component.
+
+    If wasmtime refuses these, the binary is compiled as it is, and any error is about that.
+    """
+    lifted = with_scalar_lifts(binary, facts.digest) if facts.kind == "component" else binary
+    if lifted is not binary:
+        with suppress(InvalidComponent):
+            return compile_(lifted)
+    return compile_(binary)

@@ -122,6 +122,11 @@ _BEGINNING = 1_024
 
 def _string(address: int, transfer: Transfer) -> str:
     size, data = NAME.unpack_from(MEMORY, address + PAYLOAD)
+    return lift_text(data, size, transfer)
+
+
+def lift_text(data: int, size: int, transfer: Transfer) -> str:
+    """Return the text of these many bytes of UTF-8 at an address."""
     transfer.charge(size)
     if size >= _LONG_TEXT and bytes(BYTES[data : data + _BEGINNING]).isascii():
         with suppress(UnicodeDecodeError):

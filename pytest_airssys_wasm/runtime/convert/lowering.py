@@ -200,7 +200,7 @@ def _list(type_: ListType) -> Lower:
         elements = check_list(value, expected, name == "u8", lambda count: transfer.charge(count * cost))
         count = len(elements)
         data = transfer.allocate(VAL_BYTES * count)
-        packed = _pack(name, code, elements) if code is not None and count else None
+        packed = pack_numbers(name, code, elements) if code is not None and count else None
         if packed is not None:
             assert code is not None
             view, width = BYTES[data : data + VAL_BYTES * count], Struct(f"<{code}").size
@@ -227,9 +227,9 @@ def _each(values: Iterable[Any], data: int, lower_element: Lower, transfer: Tran
             raise error.at(f"[{index}]")
 
 
-def _pack(name: str, code: str, values: Any) -> Any | None:
+def pack_numbers(name: str, code: str, values: Any) -> Any | None:
     """Return all of `values` as one array, or `None` if a value does not fit and the values must be lowered one by
-    one.
+    one. `name` is the type of the elements: of numbers, bools or chars; `code` is the format of the array.
     """
     if isinstance(values, bytes) and name == "u8":
         return memoryview(values)

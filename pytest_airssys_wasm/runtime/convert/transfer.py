@@ -13,7 +13,7 @@ A value is charged before its Python object is created:
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.runtime.base.exhaustive import assert_never
 from pytest_airssys_wasm.runtime.capi.arena import Arena
@@ -36,6 +36,7 @@ from pytest_airssys_wasm.runtime.wit.types import (
 )
 
 if TYPE_CHECKING:
+    from array import array
     from collections.abc import Callable
 
     from pytest_airssys_wasm.runtime.wit.types import WitType
@@ -100,6 +101,7 @@ class Transfer:
         "_stop",
         "allocate",
         "borrow",
+        "hold",
         "lift_resource",
         "lower_resource",
         "moved_bytes",
@@ -113,6 +115,8 @@ class Transfer:
         """A function `(size_bytes) -> address` of memory that lives as long as this object."""
         self.borrow: Callable[[str], int] = arena.borrow
         """A function that returns the address of the bytes of an ASCII string, which it keeps as long."""
+        self.hold: Callable[[bytes | array[Any]], int] = arena.hold
+        """A function that returns the address of the content of an object, which it keeps as long."""
         self.lift_resource: Callable[[int, OwnType | BorrowType], object] = _no_resources
         """A function that takes ownership of the `wasmtime_component_resource_any_t` at an address, and returns its
         Python value.

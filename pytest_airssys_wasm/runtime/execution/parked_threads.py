@@ -73,14 +73,15 @@ class ParkedThread:
         runs: dict[int, Run],
         on_return: Callable[[Run, int, int | None], object],
         entry: Entry,
-        is_module: bool,
+        kind: int,
     ) -> int | None:
         """Make a call, and return its error. If the guest is blocked at its deadline, `run` is abandoned.
 
-        Raises what a signal handler raises. `on_return` is called with the run, the address of the results and the
-        error when an abandoned guest has returned, on its thread.
+        `kind` tells what the function is: one of those of the guard. Raises what a signal handler raises. `on_return`
+        is called with the run, the address of the results and the error when an abandoned guest has returned, on its
+        thread.
         """
-        shared = self._prepare(run, runs, is_module)
+        shared = self._prepare(run, runs, kind)
         try:
             if self._guard.parked_call(self._address, *entry):
                 keep_time(run, run.limits.timeout_ms, _nothing, self._wait)
@@ -105,7 +106,7 @@ class ParkedThread:
         runs: dict[int, Run],
         on_end: Callable[[Run, int, int | None], bool],
         entry: Entry,
-        is_module: bool,
+        kind: int,
         wait_ns: int,
     ) -> bool:
         """Make a call, wait for its end for `wait_ns` nanoseconds, and return whether it has ended.
@@ -114,7 +115,7 @@ class ParkedThread:
         error when it has, on the thread of the guest. It finishes the run, and returns False if the run was abandoned.
         Then the thread ends. Raises what a signal handler raises.
         """
-        shared = self._prepare(run, runs, is_module)
+        shared = self._prepare(run, runs, kind)
         run.leave_caller = self._leave
         self._on_end = partial(on_end, run, entry[4])
         try:
@@ -151,11 +152,11 @@ class ParkedThread:
             run.finish()
         return run.finished
 
-    def _prepare(self, run: Run, runs: dict[int, Run], is_module: bool) -> GuardParkedThread:
+    def _prepare(self, run: Run, runs: dict[int, Run], kind: int) -> GuardParkedThread:
         run.thread = self.identity
         runs[self.identity] = run
         shared = self._shared
-        shared.state, shared.is_module, shared.error = 0, is_module, None
+        shared.state, shared.entry, shared.error = 0, kind, None
         return shared
 
     def _give_up(self, runs: dict[int, Run], on_return: Callable[[int | None], object]) -> None:

@@ -69,6 +69,7 @@ class Run:
         "account",
         "after_cpu_ns",
         "after_ns",
+        "copies",
         "denied",
         "done",
         "error",
@@ -138,6 +139,8 @@ class Run:
         """The function that cancels the coroutine that serves an import; `None` if no such coroutine is running."""
         self.exit_status: int | None = None
         """The status that a module passed to `proc_exit`; `None` unless it did."""
+        self.copies: int | None = None
+        """The number of texts and lists in the result of a call by a scalar lift; `None` for other calls."""
         self.must_return = False
         """Whether the execution has a result, so that a guest that exits with status 0 has not done what it should."""
         self.value: Any = None

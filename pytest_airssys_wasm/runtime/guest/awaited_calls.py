@@ -11,7 +11,7 @@ from ctypes import addressof
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pytest_airssys_wasm.runtime.capi import failures, vals
+from pytest_airssys_wasm.runtime.capi import failures
 from pytest_airssys_wasm.runtime.execution.run import GuestFailed, Run
 from pytest_airssys_wasm.runtime.guest.parked_calls import compile_taking
 
@@ -43,7 +43,7 @@ def compile_awaited_call(
     """Return the coroutine function that calls an export on a parked thread of the engine."""
     raw, claims, is_watched, ended, interrupted = use.raw, use.claims, use.is_watched, use.ended, use.interrupted
     parked, runs, account, meter = engine.guest_threads.parked, engine.runs, raw.run, raw.fuel_left
-    count, lower, is_module = found.count, found.lower, found.is_module
+    count, lower, kind = found.count, found.lower, found.entry
     at, function_at, (argument_count, result_count) = raw.address, addressof(function), found.counts
     take = compile_taking(found, use, running)
     tell_end = partial(_tell_end, found, function, raw, engine)
@@ -71,7 +71,7 @@ def compile_awaited_call(
                     try:
                         entry = at, function_at, place, argument_count, results, result_count
                         # A guest that took longer the last time would only hold up the loop.
-                        has_ended = thread.ask(run, runs, tell_end, entry, is_module, _MOMENT_NS if is_short else 0)
+                        has_ended = thread.ask(run, runs, tell_end, entry, kind, _MOMENT_NS if is_short else 0)
                         error = thread.error
                         if not has_ended:
                             await on_loop.wait(run, limits.timeout_ms)
@@ -119,8 +119,8 @@ def _tell_end(
         except BaseException as raised:  # noqa: BLE001 judged with all other errors
             run.error = raised
         finally:
-            if found.owns_results:
-                vals.val_delete(results)
+            if found.release is not None:
+                found.release(results)
             run.end_converting(begun)
     run.fuel_left = raw.run.fuel_left
     assert run.thread is not None

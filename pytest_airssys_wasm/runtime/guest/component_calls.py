@@ -11,6 +11,7 @@ from pytest_airssys_wasm.runtime.capi.memory_images import image_address
 from pytest_airssys_wasm.runtime.capi.stores import address
 from pytest_airssys_wasm.runtime.execution.run import GuestFailed
 from pytest_airssys_wasm.runtime.guest.component import UnknownExport
+from pytest_airssys_wasm.runtime.guest.lifted_functions import lifted_function
 from pytest_airssys_wasm.runtime.guest.linking import component_linker
 from pytest_airssys_wasm.runtime.guest.operations import InstanceHandle
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import wasmtime.component
 
     from pytest_airssys_wasm.runtime.execution.run import Run
+    from pytest_airssys_wasm.runtime.guest.lifted_functions import LiftedFunction
     from pytest_airssys_wasm.runtime.guest.operations import PreparedCall
     from pytest_airssys_wasm.runtime.guest.store_context import StoreContext
     from pytest_airssys_wasm.runtime.guest.wit_component import WitComponent, WitExport
@@ -39,24 +41,36 @@ def instantiate(
     """Instantiate a component on the thread of its guest."""
     if component.uses_resources:
         context.resources.attach(run, component, None)
-    handle, store = InstanceHandle(component, (c_char * 16)()), context.raw
+    raw, store = (c_char * 16)(), context.raw
     store.run.image = image_address(component.image)
-    error = store.guard.component_instantiate(store.address, address(linker), address(component.raw), handle.raw)
+    error = store.guard.component_instantiate(store.address, address(linker), address(component.raw), raw)
     if error:
         raise GuestFailed(failures.take(error))
-    return handle
+    return InstanceHandle(component, raw, memory=store.run.memory if store.run.memories == 1 else None)
 
 
 def prepare(
-    component: WitComponent, function: str, args: Sequence[Any], run: Run, context: StoreContext
+    component: WitComponent,
+    function: str,
+    args: Sequence[Any],
+    run: Run,
+    context: StoreContext,
+    made: InstanceHandle | None = None,
 ) -> PreparedCall:
     """Lower the arguments of a call, and return the function that makes the call on the thread of the guest.
+
+    `made` is the instance, if it exists already: then the call may be made by the scalar lift of the function.
 
     Raises `UnknownExport` for an unknown name, and `TypeError` or `ValueError`, which name the position in `args`, for
     an argument that does not fit.
     """
     count = len(args)
     found = component.check_call(function, count)
+    lifted = None if made is None else lifted_function(made, component, function, context.raw.context)
+    if lifted is not None:
+        call_lifted = _prepare_lifted(lifted, found.fixed_bytes, args, run, context)
+        if call_lifted is not None:
+            return call_lifted
     resources = context.resources
     if component.uses_resources:
         resources.attach(run, component, None)
@@ -110,6 +124,37 @@ def prepare(
             return found.lift(result, run.transfer)
         finally:
             vals.val_delete(result)
+            run.end_converting(begun)
+
+    return call
+
+
+def _prepare_lifted(
+    lifted: LiftedFunction, fixed_bytes: int, args: Sequence[Any], run: Run, context: StoreContext
+) -> PreparedCall | None:
+    """Lower the arguments of a call by a scalar lift; return `None` if they have to go the general way."""
+    transfer, store = run.transfer, context.raw
+    before = transfer.moved_bytes
+    try:
+        transfer.charge(fixed_bytes)
+        area, results = lifted.lower(args, transfer)
+    except Exception:  # noqa: BLE001 the general way raises it, with the place of the argument
+        transfer.moved_bytes = before
+        return None
+    run.copies = lifted.copies
+
+    def call(handle: InstanceHandle, run: Run, linker: wasmtime.component.Linker | None = None) -> Any:
+        error = store.guard.lifted_call(store.address, lifted.address, area, 0, results, 0)
+        if error:
+            raise GuestFailed(failures.take(error))
+        if lifted.lift is None:
+            return None
+        begun = run.begin_converting()
+        try:
+            return lifted.lift(results, run.transfer)
+        finally:
+            if lifted.owns_results:
+                store.guard.free(results)
             run.end_converting(begun)
 
     return call

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from pytest_airssys_wasm.runtime.binary.types import CoreFunction
     from pytest_airssys_wasm.runtime.execution.run import Run
+    from pytest_airssys_wasm.runtime.guest.lifted_functions import LiftedFunction
     from pytest_airssys_wasm.runtime.guest.operations import Operation
     from pytest_airssys_wasm.runtime.guest.wit_component import WitExport
 
@@ -135,7 +136,61 @@ def compile_component_call(name: str, export: WitExport, function: Any, use: Dir
     layout = plain_layout(export)
     if layout is not None:
         return _plain_call(name, export, layout, function, use, general)
-    return _converting_call(name, export, function, use, general)
+    lowers, val_bytes = export.lower, abi.VAL_BYTES
+    area_bytes = val_bytes * (len(lowers) + 1)
+
+    def lower(args: Sequence[Any], transfer: Transfer) -> tuple[int, int]:
+        place = area = transfer.allocate(area_bytes)
+        for each, value in zip(lowers, args):
+            each(value, place, transfer)
+            place += val_bytes
+        return area, place
+
+    way = _Way(
+        enter=use.raw.guard.component_call_anew,
+        function=function,
+        lower=lower,
+        lift=export.lift,
+        release=vals.val_delete,
+        most_bytes=MOST_ARGUMENT_BYTES if export.takes_lists else MOST_COPIED_BYTES,
+    )
+    return _converting_call(name, export, way, use, general)
+
+
+def compile_lifted_call(
+    name: str, export: WitExport, found: LiftedFunction, use: DirectUse, general: Call
+) -> Call | None:
+    """Return the function that calls an export of a component by its scalar lift."""
+    if not _may_move(use, export.fixed_bytes):
+        return None
+    guard = use.raw.guard
+    way = _Way(
+        enter=guard.lifted_call_anew,
+        function=found.struct,
+        lower=found.lower,
+        lift=found.lift,
+        release=guard.free if found.owns_results else None,
+        most_bytes=MOST_COPIED_BYTES,
+    )
+    return _converting_call(name, export, way, use, general)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Way:
+    """The way in which an export is called whose values are converted."""
+
+    enter: Callable[..., int | None]
+    """The entry of the guard."""
+    function: Any
+    """The C struct of the function."""
+    lower: Callable[[Sequence[Any], Transfer], tuple[int, int]]
+    """A function that returns the addresses of the arguments and of the result."""
+    lift: Callable[[int, Transfer], Any] | None
+    """A function that returns the value at the address of the result; `None` without a result."""
+    release: Callable[[int], object] | None
+    """A function that frees what the result at an address owns."""
+    most_bytes: int
+    """The bytes of arguments that may be converted on the thread of the caller."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,19 +268,18 @@ def _plain_call(
     return call
 
 
-def _converting_call(name: str, export: WitExport, function: Any, use: DirectUse, general: Call) -> Call:
+def _converting_call(name: str, export: WitExport, way: _Way, use: DirectUse, general: Call) -> Call:
     """Return the function that calls an export whose values are converted by the converters of their types."""
     raw, claims, is_watched, note, fail = use.raw, use.claims, use.is_watched, use.note, use.fail
-    at, function_at, run, limit_bytes = raw.address, addressof(function), raw.run, use.transfer_bytes
-    enter, lowers, lift, fixed_bytes = raw.guard.component_call_anew, export.lower, export.lift, export.fixed_bytes
-    count, has_result = len(lowers), export.lift is not None
-    area_bytes, val_bytes = abi.VAL_BYTES * (count + 1), abi.VAL_BYTES
-    delete, most_bytes = vals.val_delete, MOST_ARGUMENT_BYTES if export.takes_lists else _MOST_TEXT_BYTES
+    at, function_at, run, limit_bytes = raw.address, addressof(way.function), raw.run, use.transfer_bytes
+    enter, lower, lift, release, most_bytes = way.enter, way.lower, way.lift, way.release, way.most_bytes
+    count, has_result, fixed_bytes = len(export.lower), export.lift is not None, export.fixed_bytes
+    kept_alive = (way, export)  # whose addresses are used
 
     def is_late() -> bool:
         return bool(run.stop) or monotonic_ns() >= run.due_ns
 
-    def call(*args: Any) -> Any:
+    def call(*args: Any, _: object = kept_alive) -> Any:
         if is_watched() or len(args) != count:
             return general(*args)
         failed, claim = None, object()
@@ -235,10 +289,7 @@ def _converting_call(name: str, export: WitExport, function: Any, use: DirectUse
                 transfer = Transfer(limit_bytes)
                 try:
                     transfer.charge(fixed_bytes)
-                    place = area = transfer.allocate(area_bytes)
-                    for lower, value in zip(lowers, args):
-                        lower(value, place, transfer)
-                        place += val_bytes
+                    area, place = lower(args, transfer)
                     is_lowered = transfer.moved_bytes <= most_bytes
                 except Exception:  # noqa: BLE001 the general way raises it, with the place of the argument
                     is_lowered = False
@@ -246,7 +297,7 @@ def _converting_call(name: str, export: WitExport, function: Any, use: DirectUse
                     error = enter(at, function_at, area, count, place, has_result)
                     figures = READ_FIGURES(run)
                     if not error and not figures[0]:
-                        if not has_result:
+                        if lift is None:
                             note((figures, transfer.moved_bytes, 0))
                             return None
                         transfer.stop_at(is_late)
@@ -262,8 +313,11 @@ def _converting_call(name: str, export: WitExport, function: Any, use: DirectUse
                                 return value
                             failed = fail(name, args, None, transfer.moved_bytes, after_ns)
                         finally:
-                            delete(place)
+                            if release is not None:
+                                release(place)
                     elif not _is_refused(run, error):
+                        if not error and lift is not None and release is not None:
+                            release(place)
                         failed = fail(name, args, _failure(error), transfer.moved_bytes, 0)
         finally:
             if claim in claims:
@@ -275,9 +329,9 @@ def _converting_call(name: str, export: WitExport, function: Any, use: DirectUse
 
 MOST_ARGUMENT_BYTES = 2**20
 """The bytes of arguments that a guest on the thread of its caller may be given."""
-_MOST_TEXT_BYTES = 8 * 2**20
-"""The bytes of arguments without lists that a guest on the thread of its caller may be given. Only text can be long in
-them, and wasmtime converts text quickly.
+MOST_COPIED_BYTES = 8 * 2**20
+"""The bytes of arguments that such a guest may be given if they are copied: text by wasmtime, and text and lists by
+scalar lifts.
 """
 
 

@@ -25,7 +25,9 @@ from pytest_airssys_wasm.runtime.guest.awaited_calls import compile_awaited_call
 from pytest_airssys_wasm.runtime.guest.core_module import CoreModule
 from pytest_airssys_wasm.runtime.guest.direct_calls import (
     MOST_ARGUMENT_BYTES,
+    MOST_COPIED_BYTES,
     compile_component_call,
+    compile_lifted_call,
     compile_module_call,
 )
 from pytest_airssys_wasm.runtime.guest.operations import (
@@ -35,7 +37,12 @@ from pytest_airssys_wasm.runtime.guest.operations import (
     Instantiate,
     Instantiated,
 )
-from pytest_airssys_wasm.runtime.guest.parked_calls import compile_parked_call, component_function, module_function
+from pytest_airssys_wasm.runtime.guest.parked_calls import (
+    compile_parked_call,
+    component_function,
+    lifted_call,
+    module_function,
+)
 from pytest_airssys_wasm.runtime.guest.placement import may_run_here, may_use_parked_thread
 from pytest_airssys_wasm.runtime.guest.store_context import StoreContext, wasi_config
 from pytest_airssys_wasm.runtime.guest.wit_component import WitComponent
@@ -111,12 +118,15 @@ class InProcessBackend:
     def direct_call(self, handle: InstanceHandle, name: str, use: DirectUse, general: Call) -> Call | None:
         component = handle.component
         function = handle.functions.get(name)
+        lifted = handle.lifted.get(name)
         limits = self._limits
-        if function is None or self.context.wasi is not None:
+        if (function is None and lifted is None) or self.context.wasi is not None:
             return None
         use = replace(use, raw=self.raw)
-        if not may_run_here(component, name, limits, limits.fuel):
+        if not may_run_here(component, name, limits, limits.fuel, None if lifted is None else lifted.copies):
             return self._parked_call(handle, name, use, general) if may_use_parked_thread(limits) else None
+        if lifted is not None:
+            return compile_lifted_call(name, component.check_call(name, lifted.count), lifted, use, general)
         match component:
             case CoreModule():
                 found = component.check_call(name, len(component.parameter_types(name)))
@@ -134,21 +144,23 @@ class InProcessBackend:
         on_this_loop: Callable[[], OnLoop],
         general: Callable[..., Awaitable[Any]],
     ) -> Callable[..., Awaitable[Any]] | None:
-        if name not in handle.functions or self.context.wasi is not None or not may_use_parked_thread(self._limits):
+        if self.context.wasi is not None or not may_use_parked_thread(self._limits):
             return None
-        found = _parked_function(handle.component, name)
+        if name not in handle.functions and handle.lifted.get(name) is None:
+            return None
+        found = _parked_function(handle, name)
         if found is None:
             return None
-        engine, function, use = self.context.engine, handle.functions[name], replace(use, raw=self.raw)
+        engine, function, use = self.context.engine, _struct_of(handle, name), replace(use, raw=self.raw)
         return compile_awaited_call(
             name, found, function, engine, self._limits, self.running, use, on_this_loop, general
         )
 
     def _parked_call(self, handle: InstanceHandle, name: str, use: DirectUse, general: Call) -> Call | None:
-        found = _parked_function(handle.component, name)
+        found = _parked_function(handle, name)
         if found is None:
             return None
-        engine, function = self.context.engine, handle.functions[name]
+        engine, function = self.context.engine, _struct_of(handle, name)
         return compile_parked_call(name, found, function, engine, self._limits, self.running, use, general)
 
     def stop(self) -> None:
@@ -176,8 +188,8 @@ class InProcessBackend:
         return (
             self.context.wasi is None
             and self.context.engine.probes is None
-            and may_run_here(operation.component, operation.function, self._limits, run.fuel_budget)
-            and run.transfer.moved_bytes <= MOST_ARGUMENT_BYTES
+            and may_run_here(operation.component, operation.function, self._limits, run.fuel_budget, run.copies)
+            and run.transfer.moved_bytes <= (MOST_ARGUMENT_BYTES if run.copies is None else MOST_COPIED_BYTES)
             and bool(self.raw.guard.has_stack())
         )
 
@@ -185,7 +197,9 @@ class InProcessBackend:
         """Return the function that enters guest code. Raises the errors that can be detected before."""
         match operation:
             case CallExport():
-                call = _prepare_call(operation.component, operation.function, operation.args, run, self.context)
+                call = _prepare_call(
+                    operation.component, operation.function, operation.args, run, self.context, operation.handle
+                )
                 run.must_return = bool(operation.component.result_types(operation.function))
                 return partial(call, operation.handle)
             case Instantiate():
@@ -219,14 +233,21 @@ class InProcessBackend:
         return enter
 
 
-def _parked_function(component: Component, name: str) -> ParkedFunction | None:
+def _struct_of(handle: InstanceHandle, name: str) -> Any:
+    """Return the C struct of an export that was called before: of its scalar lift, if it has one."""
+    lifted = handle.lifted.get(name)
+    return handle.functions[name] if lifted is None else lifted.struct
+
+
+def _parked_function(handle: InstanceHandle, name: str) -> ParkedFunction | None:
     """Return an export as it is called on a parked thread; `None` if that is not possible."""
+    component, lifted = handle.component, handle.lifted.get(name)
     export = component.check_call(name, len(component.parameter_types(name)))
     match component:
         case CoreModule():
             return module_function(export)
         case WitComponent() if not component.uses_resources and not _COMMAND.fullmatch(name):
-            return component_function(export)
+            return component_function(export) if lifted is None else lifted_call(lifted, export)
     return None
 
 
@@ -257,11 +278,16 @@ def _instantiate(component: Component, linker: Any, context: StoreContext, run: 
 
 
 def _prepare_call(
-    component: Component, function: str, args: Sequence[Any], run: Run, context: StoreContext
+    component: Component,
+    function: str,
+    args: Sequence[Any],
+    run: Run,
+    context: StoreContext,
+    handle: InstanceHandle | None = None,
 ) -> PreparedCall:
     match component:
         case WitComponent():
-            call = component_calls.prepare(component, function, args, run, context)
+            call = component_calls.prepare(component, function, args, run, context, handle)
             return _as_command(call) if _COMMAND.fullmatch(function) else call
         case CoreModule():
             return module_calls.prepare(component, function, args, run, context)

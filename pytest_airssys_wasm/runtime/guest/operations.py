@@ -27,6 +27,11 @@ class InstanceHandle:
     """
     functions: dict[str, Any] = field(default_factory=dict)
     """The C structs of the functions that were called so far, by their full names."""
+    memory: int | None = None
+    """The address of the only memory of the instance in the guard; `None` if there are none, several, or unknown ones.
+    """
+    lifted: dict[str, Any] = field(default_factory=dict)
+    """The scalar lifts of the functions that were called so far, by their full names; `None` for those without one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

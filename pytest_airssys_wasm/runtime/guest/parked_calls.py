@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.runtime.base.originals import monotonic_ns
 from pytest_airssys_wasm.runtime.capi import abi, failures, vals
-from pytest_airssys_wasm.runtime.capi.guard import READ_FIGURES
+from pytest_airssys_wasm.runtime.capi.guard import IS_LIFTED, OF_COMPONENT, OF_MODULE, READ_FIGURES, guard
 from pytest_airssys_wasm.runtime.execution.run import GuestFailed, Run, Stop
 from pytest_airssys_wasm.runtime.guest.direct_calls import CORE_FORMATS, core_format, plain_layout
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.convert.transfer import Transfer
     from pytest_airssys_wasm.runtime.guest.direct_calls import Call, DirectUse
     from pytest_airssys_wasm.runtime.guest.engine_core import EngineCore
+    from pytest_airssys_wasm.runtime.guest.lifted_functions import LiftedFunction
     from pytest_airssys_wasm.runtime.guest.wit_component import WitExport
 
 
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
 class ParkedFunction:
     """An export as it is called on a parked thread."""
 
-    is_module: bool
+    entry: int
+    """The kind of the function: one of those of the guard."""
     count: int
     """The number of arguments."""
     counts: tuple[int, int]
@@ -46,8 +48,8 @@ class ParkedFunction:
     """
     lift: Callable[[int, Transfer], Any]
     """A function that returns the value at the address of the results."""
-    owns_results: bool
-    """Whether the C values of the results own memory, which has to be freed."""
+    release: Callable[[int], object] | None
+    """A function that frees what the results at an address own; `None` if they own nothing."""
 
 
 def module_function(found: CoreFunction) -> ParkedFunction | None:
@@ -73,9 +75,7 @@ def module_function(found: CoreFunction) -> ParkedFunction | None:
         value = read(values)
         return value[0] if is_single else value or None
 
-    return ParkedFunction(
-        is_module=True, count=len(params), counts=(count, 0), lower=lower, lift=lift, owns_results=False
-    )
+    return ParkedFunction(entry=OF_MODULE, count=len(params), counts=(count, 0), lower=lower, lift=lift, release=None)
 
 
 def component_function(export: WitExport) -> ParkedFunction:
@@ -109,12 +109,30 @@ def component_function(export: WitExport) -> ParkedFunction:
             return read(kept, offset)[0] if has_result else None
 
     return ParkedFunction(
-        is_module=False,
+        entry=OF_COMPONENT,
         count=count,
         counts=(count, int(has_result)),
         lower=lower,
         lift=lift,
-        owns_results=layout is None and has_result,
+        release=vals.val_delete if layout is None and has_result else None,
+    )
+
+
+def lifted_call(found: LiftedFunction, export: WitExport) -> ParkedFunction:
+    """Return an export of a component that is called by its scalar lift."""
+    fixed_bytes, lower_all = export.fixed_bytes, found.lower
+
+    def lower(args: Sequence[Any], transfer: Transfer) -> tuple[int, int]:
+        transfer.charge(fixed_bytes)
+        return lower_all(args, transfer)
+
+    return ParkedFunction(
+        entry=IS_LIFTED,
+        count=found.count,
+        counts=(0, 0),
+        lower=lower,
+        lift=found.lift or _nothing,
+        release=guard().free if found.owns_results else None,
     )
 
 
@@ -131,10 +149,10 @@ def compile_parked_call(
     """Return the function that calls an export on a parked thread of the engine."""
     raw, claims, is_watched, ended, interrupted = use.raw, use.claims, use.is_watched, use.ended, use.interrupted
     parked, runs, account, meter = engine.guest_threads.parked, engine.runs, raw.run, raw.fuel_left
-    count, lower, is_module = found.count, found.lower, found.is_module
+    count, lower, kind = found.count, found.lower, found.entry
     at, function_at, (argument_count, result_count) = raw.address, addressof(function), found.counts
     take = compile_taking(found, use, running)
-    leave = partial(_leave, raw, engine, found.owns_results, (function, found))
+    leave = partial(_leave, raw, engine, found.release, (function, found))
 
     def call(*args: Any) -> Any:
         if is_watched() or len(args) != count:
@@ -155,7 +173,7 @@ def compile_parked_call(
                     running.append(run)
                     try:
                         entry = at, function_at, place, argument_count, results, result_count
-                        error = thread.call(run, runs, leave, entry, is_module)
+                        error = thread.call(run, runs, leave, entry, kind)
                     except BaseException:
                         interrupted(name, args, run)
                         raise
@@ -178,7 +196,7 @@ def compile_taking(found: ParkedFunction, use: DirectUse, running: list[Run]) ->
     That function takes the run, the address of the results, and the error. If the call has failed, it returns False,
     and the run holds how.
     """
-    account, note, lift, owns_results = use.raw.run, use.note, found.lift, found.owns_results
+    account, note, lift, release = use.raw.run, use.note, found.lift, found.release
 
     def is_late() -> bool:
         return bool(account.stop) or monotonic_ns() >= account.due_ns
@@ -194,12 +212,14 @@ def compile_taking(found: ParkedFunction, use: DirectUse, running: list[Run]) ->
             except Exception as raised:  # noqa: BLE001 judged with all other errors
                 failed = raised
             finally:
-                if owns_results:
-                    vals.val_delete(results)
+                if release is not None:
+                    release(results)
             after_ns = monotonic_ns() - began_ns
             if failed is None and figures[4] + after_ns < account.due_ns:
                 note((figures, transfer.moved_bytes, after_ns, run.host_calls, run.host_s, tuple(run.denied)))
                 return True
+        elif not error and release is not None and not run.abandoned:
+            release(results)
         _store_failure(run, error, failed, after_ns)
         return False
 
@@ -220,13 +240,19 @@ def _store_failure(run: Run, error: int | None, failed: Exception | None, after_
 
 
 def _leave(
-    raw: RawStore, engine: EngineCore, owns_results: bool, _kept: Any, run: Run, results: int, error: int | None
+    raw: RawStore,
+    engine: EngineCore,
+    release: Callable[[int], object] | None,
+    _kept: Any,
+    run: Run,
+    results: int,
+    error: int | None,
 ) -> None:
     """Release the store of an abandoned run whose guest has returned."""
     if error:
         abi.error_delete(error)
-    elif owns_results:
-        vals.val_delete(results)
+    elif release is not None:
+        release(results)
     run.finish()
     raw.delete()
     engine.abandoned_guests.remove(run)

@@ -17,18 +17,23 @@ _MOST_TEXT_BYTES = 64 * 2**20
 """The bytes of text that the result of such a guest may consist of."""
 
 
-def may_run_here(component: Component, function: str | None, limits: ResourceLimits, fuel: int | None) -> bool:
+def may_run_here(
+    component: Component, function: str | None, limits: ResourceLimits, fuel: int | None, copies: int | None = None
+) -> bool:
     """Return whether a guest without WASI may run on the thread of its caller, with this budget of fuel.
 
+    `copies` is the number of texts and lists in the result, if the call is made by a scalar lift.
+
     It may if it cannot be blocked, and can always be interrupted soon. Otherwise the caller must be free to abandon it.
-    wasmtime copies text at about 0.2 ms for each MiB; it converts lists so slowly that they need their own thread.
+    Text is copied at about 0.2 ms for each MiB, as are lists by scalar lifts; wasmtime converts other lists so slowly
+    that they need their own thread.
     """
     if component.calls_out:
         return False
     bulk_bytes = min(limits.memory, MAX_U64 if fuel is None else fuel)
     if bulk_bytes > _MOST_BULK_BYTES and not component.is_soon_interrupted:
         return False
-    texts = 0 if function is None else component.text_results(function)
+    texts = copies if copies is not None else 0 if function is None else component.text_results(function)
     return texts is not None and texts * limits.memory <= _MOST_TEXT_BYTES
 
 

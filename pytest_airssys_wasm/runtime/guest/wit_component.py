@@ -14,6 +14,8 @@ from pytest_airssys_wasm.runtime.guest.class_names import by_class_name
 from pytest_airssys_wasm.runtime.guest.component import Component, Items, UnknownExport, check_argument_count
 from pytest_airssys_wasm.runtime.guest.wasi_provided import unprovided
 from pytest_airssys_wasm.runtime.host.unmet_imports import unmet_wit_imports
+from pytest_airssys_wasm.runtime.lift.layout import signature_of
+from pytest_airssys_wasm.runtime.lift.names import CALL, POST_RETURN, REALLOC, function_name, instance_name
 from pytest_airssys_wasm.runtime.wit.reader import read_world
 from pytest_airssys_wasm.runtime.wit.types import (
     FunctionType,
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
     from pytest_airssys_wasm.runtime.host.functions import HostFunctions
     from pytest_airssys_wasm.runtime.host.unmet_imports import UnmetImport
+    from pytest_airssys_wasm.runtime.lift.layout import Signature
     from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
     from pytest_airssys_wasm.runtime.wit.types import WitType
     from pytest_airssys_wasm.runtime.wit.world import Item
@@ -55,6 +58,15 @@ class WitExport:
     """Whether there are lists in the parameters."""
 
 
+@dataclass(frozen=True, slots=True)
+class LiftedExport:
+    """The scalar lift of an exported function."""
+
+    signature: Signature
+    indices: dict[str, Any]
+    """The indices of the lifted functions in wasmtime, by their roles."""
+
+
 class WitComponent(Component):
     """A Component Model component."""
 
@@ -64,11 +76,12 @@ class WitComponent(Component):
         super().__init__(**known)
         self._exports: dict[str, WitExport] = {}
         self._prefixes: dict[ResourceType, str] = {}
+        self._lifted: dict[str, LiftedExport | None] = {}
 
     @cached_property
     def world(self) -> World:
         """The world of the component: its imports and exports. Its `str()` is WIT text."""
-        return read_world(self.raw, self.engine)
+        return read_world(self.raw, self.engine, hidden=instance_name(self.digest))
 
     @cached_property
     def exports(self) -> Items:
@@ -150,6 +163,30 @@ class WitComponent(Component):
     def text_results(self, function: str) -> int | None:
         found = self._exports.get(function)
         return 0 if found is None else found.texts
+
+    @cached_property
+    def _lifts(self) -> Any:
+        """The index of the instance of scalar lifts in wasmtime; `None` if the compiled component has none."""
+        return None if self.uses_resources else self.raw.get_export_index(instance_name(self.digest))
+
+    def lifted(self, function: str) -> LiftedExport | None:
+        """Return the scalar lift of an exported function; `None` if there is none."""
+        if function not in self._lifted:
+            self._lifted[function] = self._find_lifted(function)
+        return self._lifted[function]
+
+    def _find_lifted(self, function: str) -> LiftedExport | None:
+        type_ = self._functions[function]
+        signature = signature_of([param for _, param in type_.params], type_.result)
+        if signature is None or self._lifts is None:
+            return None
+        found = {
+            role: self.raw.get_export_index(function_name(role, function), self._lifts)
+            for role in (CALL, REALLOC, POST_RETURN)
+        }
+        if found[CALL] is None:
+            return None
+        return LiftedExport(signature, {role: index for role, index in found.items() if index is not None})
 
     def check_call(self, function: str, count: int) -> WitExport:
         found = self._exports.get(function) or self._find(function)

@@ -49,14 +49,17 @@ _PRIMITIVES = {
 } | {"ErrorContext": Primitive("error-context")}
 
 
-def read_world(component: Any, engine: Any) -> World:
-    """Return the imports and exports of a `wasmtime.component.Component`.
+def read_world(component: Any, engine: Any, *, hidden: str | None = None) -> World:
+    """Return the imports and exports of a `wasmtime.component.Component`, but for the export `hidden`.
 
     Raises `InvalidComponent` if the component has too many types, or types that are too large.
     """
-    reader = _Reader(engine)
+    is_hidden = hidden is not None and component.get_export_index(hidden) is not None
+    reader = _Reader(engine, _MOST_NAMES + is_hidden)
     type_ = component.type
     imports, exports = reader.imports(type_), reader.exports(type_, abi.component_type_export_count)
+    if hidden is not None:
+        exports.pop(hidden, None)
     return World(
         {name: reader.item(one, name) for name, one in imports.items()},
         {name: reader.item(one, name) for name, one in exports.items()},
@@ -64,11 +67,11 @@ def read_world(component: Any, engine: Any) -> World:
 
 
 class _Reader:
-    def __init__(self, engine: Any) -> None:
+    def __init__(self, engine: Any, most_names: int) -> None:
         self._engine = engine
         self._resources: list[tuple[Any, ResourceType]] = []
         self._left = _MOST_TYPES
-        self._names_left = _MOST_NAMES
+        self._names_left = most_names
 
     def imports(self, type_: Any) -> dict[str, Any]:
         """Return the types of a component's imports, by name."""

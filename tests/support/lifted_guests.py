@@ -27,11 +27,16 @@ _INTEGERS = {f"u{bits}": (0, 2**bits - 1) for bits in (8, 16, 32, 64)} | {
 }
 _WIDE = {"s64": "i64", "u64": "i64", "f32": "f32", "f64": "f64"}
 
+_END = "(i32.mul (memory.size) (i32.const 65536))"
 REALLOCS = {
     "honest": "",
     "unaligned": "(if (i32.gt_u (local.get 2) (i32.const 1)) (then (return (i32.add (local.get $p) (i32.const 1)))))",
     "beyond": "(return (i32.and (i32.const 0x7fffff00) (i32.sub (i32.const 0) (local.get 2))))",
     "at the end": "(return (i32.sub (i32.mul (memory.size) (i32.const 65536)) (i32.const 8)))",
+    "to the end": f"(return (i32.and (i32.sub {_END} (local.get 3)) (i32.sub (i32.const 0) (local.get 2))))",
+    "just beyond": f"(return (i32.and (i32.add (i32.sub {_END} (local.get 3)) (local.get 2)) "
+    "(i32.sub (i32.const 0) (local.get 2))))",
+    "unaligned and beyond": f"(return (i32.sub {_END} (i32.const 1)))",
     "negative": "(return (i32.sub (i32.const 0) (local.get 2)))",
     "always the same": "(return (i32.const 8192))",
     "over the state": "(return (i32.const 1024))",
@@ -71,6 +76,9 @@ RETURNS = {
     "unaligned": "(i32.const 257)",
     "beyond": "(i32.const -8)",
     "at the end": "(i32.sub (i32.mul (memory.size) (i32.const 65536)) (i32.const 8))",
+    "unaligned and beyond": "(i32.sub (i32.mul (memory.size) (i32.const 65536)) (i32.const 3))",
+    "to the end": "",
+    "just beyond": "",
     "nothing": "(i32.const 0)",
 }
 """The wrong places to which a result is said to be returned."""
@@ -241,6 +249,10 @@ def _data(guest: RandomGuest) -> bytes:
             length = random.choice(
                 [0, 1, 2, 3, random.randint(0, 40), random.randint(0, 40), 4_000, 65_536, 2**31, 2**32 - 1]
             )
+            if random.random() < 0.2:  # to the end of the memory, or just beyond it
+                width = layout_of(leaf.element).size if isinstance(leaf, ListType) else 1
+                length = random.randint(0, 30)
+                pointer = 65_536 - length * width + random.choice([0, 0, 1, width])
             struct.pack_into("<II", area, offset, pointer, length)
         elif leaf == Primitive("char") and random.random() < 0.8:
             struct.pack_into("<I", area, offset, random.choice([65, 0x10FFFF, 0xD7FF, 0xE000]))
@@ -277,7 +289,12 @@ def _text(guest: RandomGuest) -> str:
         kind = core_type(leaves[0][1].name) if is_direct else "i32"  # type: ignore[union-attr]
         ret_type = f"(result {kind})"
         if not is_direct:
-            returned = RETURNS.get(choice.returns, f"(i32.const {AREA})")
+            returned = RETURNS.get(choice.returns) or f"(i32.const {AREA})"
+            layout = layout_of(result)
+            if choice.returns == "to the end":
+                returned = f"(i32.sub {_END} (i32.const {layout.size}))"
+            elif choice.returns == "just beyond":
+                returned = f"(i32.sub {_END} (i32.const {layout.size - layout.alignment}))"
         elif choice.garbage:
             returned = f"({kind}.const {random.choice([0, 1, 2, 255, 65_535, 0x10FFFF, 0xD800])})"
         else:
@@ -290,7 +307,7 @@ def _text(guest: RandomGuest) -> str:
     post_param = ret_type.replace("result", "param")
     spelled = [f'(param "p{number}" {guest.spell(param)})' for number, param in enumerate(guest.params)]
     spelled_result = "" if result is None else f"(result {guest.spell(result)})"
-    pages = random.choice([1, 2, 2, 3])
+    pages = random.choice([1, 1, 2, 3])
     post_function = (
         ""
         if post is None

@@ -201,6 +201,13 @@ def test_a_changed_value_fits_its_type(pair, seed):
         assert fits(value, type_)
 
 
+@pytest.mark.parametrize("type_", [Primitive("f32"), "f32"])
+def test_a_changed_f32_is_not_too_large_for_its_type(type_):
+    mutator = Mutator(Random(0), Constants(integers=(), texts=()))
+    for _ in range(100):
+        assert abs(mutator.changed(type_, 3.4028234663852886e38, 8)) < 3.5e38
+
+
 def test_a_list_of_options_can_be_sorted():
     type_ = ListType(OptionType(Primitive("u8")))
     for seed in range(200):

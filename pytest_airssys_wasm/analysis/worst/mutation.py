@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 _CHARACTERS = "".join(map(chr, range(32, 127))) + "\n\0\u00e9\u20ac\U0001f600"
 _NUDGES = (-256, -64, -16, -8, -2, -1, 1, 2, 8, 16, 64, 256)
 _BITS = 64
+_MOST_TENTH_F32 = 3.4e37
+"""The greatest number of which ten times as much is an f32, approximately."""
 
 
 class Mutator:
@@ -56,7 +58,7 @@ class Mutator:
         chance = self._chance
         match type_:
             case str():
-                return self._number(type_, given) if integer_range(type_) else self._float(given)
+                return self._number(type_, given) if integer_range(type_) else self._float(type_, given)
             case Primitive("string"):
                 return "".join(self._elements(Primitive("char"), list(given), room))
             case Primitive("bool"):
@@ -64,7 +66,7 @@ class Mutator:
             case Primitive("char"):
                 return chance.choice(_CHARACTERS)
             case Primitive("f32" | "f64"):
-                return self._float(given)
+                return self._float("f32" if type_ == Primitive("f32") else "f64", given)
             case Primitive():
                 return self._number(type_, given)
             case ListType(element):
@@ -125,8 +127,9 @@ class Mutator:
             case _:
                 return chance.randrange(low, end)
 
-    def _float(self, given: float) -> float:
-        return self._chance.choice((0.0, -0.0, given + 1, -given, given / 2, given * 10, 1e-6, 0.1, 1e15, float(2**24)))
+    def _float(self, type_: str, given: float) -> float:
+        longer = given if type_ == "f32" and abs(given) > _MOST_TENTH_F32 else given * 10
+        return self._chance.choice((0.0, -0.0, given + 1, -given, given / 2, longer, 1e-6, 0.1, 1e15, float(2**24)))
 
     def _elements(self, element: WitType, elements: list[Any], room: int) -> list[Any]:
         """Return a changed list. Elements are moved and copied as often as they are replaced."""

@@ -1124,7 +1124,7 @@ static void *call_lifted(guard_run *run, const guard_lifted *lifted, char *argum
 void *guard_lifted_call(guard_run *run, void *lifted, const void *arguments, size_t count, void *results,
                         size_t result_count) {
   (void)count, (void)result_count;
-  void *error = enter(run);
+  void *error = enter_call(run);
   if (error) return error;
   error = call_lifted(run, lifted, (char *)(uintptr_t)arguments, results);
   leave(run);

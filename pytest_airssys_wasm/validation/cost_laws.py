@@ -9,6 +9,7 @@ from pytest_airssys_wasm.analysis.errors import CannotRepeat, NoLaw
 from pytest_airssys_wasm.analysis.laws.cost_law import cost_law
 from pytest_airssys_wasm.analysis.repeatable import RepeatableGuest
 from pytest_airssys_wasm.analysis.tightest import bisect
+from pytest_airssys_wasm.analysis.worst.values import other_contents
 from pytest_airssys_wasm.runtime.base.figures import percent, size
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.base.printable import printable
@@ -30,6 +31,8 @@ _MOST_S = 20.0
 """The longest time of a search, in seconds."""
 _FRESH = 24
 """The number of new random points at which a law is tried."""
+_CONTENTS = 8
+"""The number of calls with other contents of the same sizes."""
 _LIMITS = (Verdict.OUT_OF_FUEL, Verdict.OUT_OF_MEMORY)
 
 
@@ -79,7 +82,8 @@ class _Check:
         self._candidate.tell(law)
         shares = [share for direction in self._directions(law) if (share := self._share(law, direction))]
         cut = "" if law.is_complete else "; cut off"
-        return f"{law.text}{cut}" + (f"; {shares[0]}" if shares else "")
+        texts = (f"{law.text}{cut}", *shares[:1], self._contents(law))
+        return "; ".join(filter(None, texts))
 
     def _learnt(self) -> CostLaw:
         """Return a law for all sizes up to `max_size` if there is one, or else the first one found.
@@ -181,6 +185,24 @@ class _Check:
         if done.error is not None or not fuel:
             return None
         return f"{percent(100 * done.fuel / fuel)} of the fuel limit{_at(law, at(self._max_size))}"
+
+    def _contents(self, law: CostLaw) -> str | None:
+        """Return a text with the costs of other contents of the same sizes; `None` if all cost what the law says."""
+        point = tuple(max(low, min(high, self._max_size)) for low, high in law.ranges.values())
+        types, given = self._guest.component.parameter_types(self._export), law.make(point)
+        costs = set()
+        for _ in range(_CONTENTS):
+            arguments = other_contents(types, given, self._chance)
+            if arguments == given:
+                return None
+            done = self._guest.run_to_its_end(self._export, *arguments, limits=self._guest.limits)
+            costs.add(f"end with {done.verdict}" if done.error is not None else done.fuel)
+        fuel = sorted(cost for cost in costs if isinstance(cost, int))
+        ends = sorted(cost for cost in costs if isinstance(cost, str))
+        if not ends and set(fuel) == {law.fuel(dict(zip(law.sizes, point)))}:
+            return None
+        between = [f"cost {fuel[0]:,} to {fuel[-1]:,}" if len(fuel) > 1 else f"cost {fuel[0]:,}"] if fuel else []
+        return f"other contents{_at(law, point)} {' or '.join(between + ends)}"
 
     def _meets(self, law: CostLaw, point: Point, done: Rerun) -> None:
         """Raise `Unfit` for sizes that reach a limit, unless the manifest allows it."""

@@ -24,6 +24,7 @@ from pytest_airssys_wasm.runtime.wit.types import (
 )
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Sequence
 
     from pytest_airssys_wasm.analysis.worst.series import Series
@@ -225,3 +226,31 @@ def shortened_each(
         shortened(type_, one, size * own // whole, is_thinned=is_thinned)
         for type_, one, own in zip(types, given, sizes)
     )
+
+
+def other_contents(types: Sequence[AnyType], given: Sequence[Any], chance: random.Random) -> tuple[Any, ...]:
+    """Return arguments of the same sizes as the given ones, whose texts and elements of lists are random."""
+    return tuple(_refilled(type_, one, chance) if _has_parts(type_) else one for type_, one in zip(types, given))
+
+
+def _has_parts(type_: AnyType) -> bool:
+    """Return whether values of a type have contents beside their sizes. An integer argument is a size itself."""
+    return type_ == Primitive("string") or isinstance(type_, (ListType, RecordType, TupleType))
+
+
+def _refilled(type_: AnyType, given: Any, chance: random.Random) -> Any:
+    match type_:
+        case Primitive("string"):
+            return "".join(map(chr, chance.choices(range(32, 127), k=len(given))))
+        case Primitive():
+            return value(type_, chance.getrandbits(64), 0)
+        case ListType() if type_ == BYTES:
+            return chance.randbytes(len(given))
+        case ListType(element):
+            return [_refilled(element, one, chance) for one in given]
+        case TupleType(elements):
+            return tuple(_refilled(element, one, chance) for element, one in zip(elements, given))
+        case RecordType(fields):
+            return {name: _refilled(field, given[name], chance) for name, field in fields}
+        case _:
+            return given

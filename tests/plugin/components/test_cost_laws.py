@@ -117,3 +117,35 @@ def test_a_component_that_does_not_load_is_told_by_its_own_check(author):
     ran = author.run("--airssys-wasm", "--wasm-laws", ".")
     assert checks(ran) == {"manifest": "passed", "loads": "failed"}, ran.text
     assert "Traceback" not in ran.text
+
+
+READER = """(component
+  (core module $m (memory (export "memory") 1)
+    (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024))
+    (func (export "read") (param $at i32) (param $length i32) (param $dear i32) (local $end i32)
+      (local.set $end (i32.add (local.get $at) (local.get $length)))
+      (block $done (loop $next
+        (br_if $done (i32.eq (local.get $at) (local.get $end)))
+        (if (i32.lt_u (i32.load8_u (local.get $at)) (local.get $dear)) (then (memory.fill (i32.const 0) (i32.const 0) (i32.const 9))))
+        (local.set $at (i32.add (local.get $at) (i32.const 1)))
+        (br $next))))
+    (func (export "any") (param i32 i32) (call 1 (local.get 0) (local.get 1) (i32.const 0)))
+    (func (export "small") (param i32 i32) (call 1 (local.get 0) (local.get 1) (i32.const 120)))
+    (func (export "never") (param i32 i32)
+      (if (local.get 1) (then (if (i32.ne (i32.load8_u (i32.const 1024)) (i32.const 120)) (then (loop br 0)))))))
+  (core instance $i (instantiate $m))
+  (alias core export $i "memory" (core memory $memory))
+  (alias core export $i "realloc" (core func $realloc))
+  (func (export "any") (param "text" string) (canon lift (core func $i "any") (memory $memory) (realloc $realloc)))
+  (func (export "small") (param "text" string) (canon lift (core func $i "small") (memory $memory) (realloc $realloc)))
+  (func (export "never") (param "text" string) (canon lift (core func $i "never") (memory $memory) (realloc $realloc))))"""
+
+
+@pytest.mark.slow
+def test_a_note_says_what_other_contents_of_the_same_size_cost(author):
+    author.path("guest.wat").write_text(READER)
+    text = laws(author).text
+    notes = {line.split(":")[0].strip(): line for line in text.splitlines() if "fuel = " in line}
+    assert "other contents" not in notes["law[any]"], text
+    assert "; other contents at n = 53 cost " in notes["law[small]"], text
+    assert "; other contents at n = 53 end with out-of-fuel" in notes["law[never]"], text

@@ -202,7 +202,7 @@ def site(session: nox.Session) -> None:
     """Build the pages as a site. Broken links and anchors, and pages outside the navigation, are errors."""
     install_wheel(session, "fuzz")
     session.install(*nox.project.dependency_groups(PROJECT, "site"))
-    run_tests(session, "tests/docs/test_site.py", processes=1)
+    run_tests(session, *EVERYTHING_FAST_AND_SLOW, "tests/docs/test_site.py", processes=1)
 
 
 BROWSER = {"chromium": "chromium", "chromedriver": "chromium-driver"}
@@ -217,7 +217,7 @@ def browser(session: nox.Session) -> None:
         session.skip(lack)
     install_wheel(session, "fuzz")
     session.install(*nox.project.dependency_groups(PROJECT, "browser"))
-    run_tests(session, "tests/reporting/test_browser.py", processes=1)
+    run_tests(session, *EVERYTHING_FAST_AND_SLOW, "tests/reporting/test_browser.py", processes=1)
 
 
 def lack_of_a_browser(session: nox.Session) -> str | None:

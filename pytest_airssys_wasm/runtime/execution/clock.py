@@ -74,8 +74,7 @@ def cancel(
 
 
 def _end(run: Run, grace_s: float, interrupt: Callable[[], None], wait: Callable[[Run, float | None], bool]) -> None:
-    until = monotonic() + grace_s
-    run.cancel_host()
+    until = monotonic() + max(grace_s, run.cancel_host())
     while not run.finished:
         interrupt()
         if wait(run, NUDGE_S) or run.finished:

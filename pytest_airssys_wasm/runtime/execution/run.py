@@ -31,6 +31,10 @@ GRACE_S = 0.006
 """The time in seconds that a stopped guest has to return. Even a call with a blocked guest ends within 10 ms of its
 deadline.
 """
+_ENDING_HOST_S = 0.1
+"""The time in seconds that a host function may take to return when its coroutine was ended. Nothing blocks it, but
+Python code that has not run for a while may take tens of milliseconds.
+"""
 
 
 class Stop(Enum):
@@ -63,6 +67,7 @@ class Run:
 
     __slots__ = (
         "_begun_at",
+        "_is_host_ending",
         "_mutex",
         "_waited_ns",
         "abandoned",
@@ -161,6 +166,7 @@ class Run:
         self.done = allocate_lock()
         self.done.acquire()
         self._begun_at = monotonic()
+        self._is_host_ending = False
         self._mutex = allocate_lock()
         self._waited_ns = 0
         self.finished_at: float | None = None
@@ -246,14 +252,17 @@ class Run:
         self.account = type(self.account).from_buffer_copy(self.account)
 
     def is_blocked(self) -> bool:
-        """Return whether the guest is in a host function that cannot be interrupted."""
-        return self.in_host and self.stop_host is None
+        """Return whether the guest is in a host function that cannot be interrupted, and was not."""
+        return self.in_host and self.stop_host is None and not self._is_host_ending
 
-    def cancel_host(self) -> None:
-        """End the coroutine that serves an import, if there is one."""
+    def cancel_host(self) -> float:
+        """End the coroutine that serves an import, if there is one. Return the time in seconds that this may take."""
         stop = self.stop_host
-        if stop is not None:
-            stop()
+        if stop is None:
+            return 0.0
+        self._is_host_ending = True
+        stop()
+        return _ENDING_HOST_S
 
     def finish(self) -> bool:
         """Mark the guest's thread as finished. Return False if the caller has abandoned the run."""

@@ -202,8 +202,7 @@ class LoopClock:
     def _stop(self, reason: Stop) -> None:
         self._timer.clear()  # a deadline that is still to come would hold the run until then
         self._run.stop = reason
-        self._run.cancel_host()
-        self._give_up_at = monotonic() + self._run.grace_s
+        self._give_up_at = monotonic() + max(self._run.grace_s, self._run.cancel_host())
         self._nudge()
 
     def _nudge(self) -> None:

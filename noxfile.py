@@ -29,7 +29,7 @@ from packaging.utils import parse_wheel_filename
 from packaging.version import Version
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 nox.needs_version = ">=2025.2.9"
 nox.options.sessions = [
@@ -128,6 +128,8 @@ def install_wheel(session: nox.Session, extras: str = "", *, constraints: Path |
     session.log(told.strip())
     if str(ROOT) in told:
         session.error("the tests would try the checkout, not the wheel")
+    # Worker processes cannot write what they compile.
+    session.run("python", "-m", "compileall", "-q", str(Path(told.split()[-1]).parent))
 
 
 # Gates
@@ -137,6 +139,7 @@ def install_wheel(session: nox.Session, extras: str = "", *, constraints: Path |
 def readme(session: nox.Session) -> None:
     """Run the two commands of README.md, as a reader copies them, in a clone, with the oldest Python as `python3`."""
     prepare(session)
+    session.env["PIP_NO_COMPILE"] = None
     session.env["PATH"] = f"{folder_with_python3(python(LOWEST_PYTHON))}{os.pathsep}{os.environ['PATH']}"
     clone = SCRATCH / "clone"
     session.run("git", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(clone), external=True)
@@ -145,7 +148,8 @@ def readme(session: nox.Session) -> None:
         session.error(f"README.md: expected two commands, found {len(commands)}")
     with session.chdir(clone):
         for command in commands:
-            try_failures_again(session, clone / ".pytest_cache", partial(run_in_bash, session, command))
+            more = IN_NO_HURRY if "--airssys-wasm" in command else []
+            try_failures_again(session, clone / ".pytest_cache", partial(run_in_bash, session, command), more)
 
 
 def folder_with_python3(interpreter: str) -> Path:
@@ -269,15 +273,19 @@ def run_tests(session: nox.Session, *arguments: str, processes: int = 2) -> None
     run_pytest(session, *spread, *arguments)
 
 
-def run_pytest(session: nox.Session, *arguments: str) -> None:
-    """Run pytest in the session's environment."""
+def run_pytest(session: nox.Session, *arguments: str, again: Sequence[str] = ()) -> None:
+    """Run pytest in the session's environment. `again` are arguments for the run of what has failed."""
     cache = SCRATCH / f"cache-of-{session.name}"
     command = ("pytest", "-q", "-o", f"cache_dir={cache}", *arguments, *session.posargs)
-    try_failures_again(session, cache, partial(session.run, *command))
+    try_failures_again(session, cache, partial(session.run, *command), again)
 
 
-def try_failures_again(session: nox.Session, cache: Path, run: Callable[..., object]) -> None:
-    """Run tests; if some fail, run only those again, and fail unless all of them pass now.
+IN_NO_HURRY = ["--wasm-timeout-scale=4"]
+"""The argument with which cases that failed are tried again, on a machine that may be slow."""
+
+
+def try_failures_again(session: nox.Session, cache: Path, run: Callable[..., object], more: Sequence[str] = ()) -> None:
+    """Run tests; if some fail, run only those again with `more` arguments, and fail unless all of them pass now.
 
     As in the gates of CPython: a fault fails again, but not a test that failed because the machine was busy. Both runs
     are shown, so that such a test can be made steadier. `cache` is the folder in which pytest keeps what failed.
@@ -288,7 +296,7 @@ def try_failures_again(session: nox.Session, cache: Path, run: Callable[..., obj
         if not (cache / "v" / "cache" / "lastfailed").exists():
             raise  # it was not for a test
         session.warn("some tests failed: running only these again")
-        run("--last-failed", "--last-failed-no-failures=none")
+        run("--last-failed", "--last-failed-no-failures=none", *more)
         session.warn("the tests that failed above have passed without the others: they depend on the machine's speed")
 
 
@@ -313,7 +321,7 @@ def suite(session: nox.Session, runtime: str) -> None:
             "--wasm-patience-ms=4000",
         ],
     }
-    run_pytest(session, *arguments[runtime], "-n", "2")
+    run_pytest(session, *arguments[runtime], "-n", "2", again=IN_NO_HURRY)
 
 
 @nox.session(python=python(13), requires=["build"])

@@ -141,7 +141,9 @@ class Run:
         self.leave_caller: Callable[[], object] | None = None
         """The function that sends the thread of the event loop back to its loop, if it may be waiting for the guest."""
         self.stop_host: Callable[[], object] | None = None
-        """The function that cancels the coroutine that serves an import; `None` if no such coroutine is running."""
+        """The function that ends the wait for what serves an import, and returns False if somebody else does that; `None`
+        if nothing is waited for.
+        """
         self.exit_status: int | None = None
         """The status that a module passed to `proc_exit`; `None` unless it did."""
         self.copies: int | None = None
@@ -261,7 +263,9 @@ class Run:
         if stop is None:
             return 0.0
         self._is_host_ending = True
-        stop()
+        if stop() is False:
+            self._is_host_ending = False
+            return 0.0
         return _ENDING_HOST_S
 
     def finish(self) -> bool:

@@ -141,8 +141,9 @@ class Run:
         self.leave_caller: Callable[[], object] | None = None
         """The function that sends the thread of the event loop back to its loop, if it may be waiting for the guest."""
         self.stop_host: Callable[[], object] | None = None
-        """The function that ends the wait for what serves an import, and returns False if somebody else does that; `None`
-        if nothing is waited for.
+        """The function that ends the wait for the server of an import, and returns False if somebody else does that.
+
+        `None` if nothing is waited for.
         """
         self.exit_status: int | None = None
         """The status that a module passed to `proc_exit`; `None` unless it did."""

@@ -335,7 +335,8 @@ def guests(session: nox.Session) -> None:
 def matrix(session: nox.Session) -> None:
     """Try a conviction of each planted defect, and one by each case."""
     install_wheel(session, "test")
-    run_tests(session, "-m", "matrix", processes=1)
+    run_tests(session, "-m", "matrix", "tests/mutants/test_honest.py")
+    run_tests(session, "-m", "matrix", "tests/mutants/test_matrix.py", processes=1)  # it has several at once itself
 
 
 # By hand and in jobs of their own

@@ -248,6 +248,12 @@ static void *on_epoch(void *context, void *data, uint64_t *delta, uint8_t *kind)
 
 struct guard_memories {
   int64_t live;
+  /* The memory of the probes of an instrumented guest, if `probe_bytes` is not 0. */
+  int probe_file;
+  size_t probe_bytes;      /* its declared minimum */
+  size_t most_probe_bytes; /* its declared maximum */
+  char *probe_base;        /* NULL until it is mapped */
+  size_t probe_span;       /* of the reservation, with the guard region */
 };
 
 /* One linear memory: an accessible head, the rest of its reservation, and a guard region behind it. */
@@ -609,12 +615,58 @@ static void drop_memory(void *env) {
   if (!keep_mapping(map)) destroy(map);
 }
 
+static uint8_t *get_probe_memory(void *env, size_t *size, size_t *capacity) {
+  const guard_memories *memories = env;
+  *size = *capacity = memories->probe_bytes;
+  return (uint8_t *)memories->probe_base;
+}
+
+static void *refuse_growth(void *env, size_t size) {
+  (void)env, (void)size;
+  return refusal("the memory of the probes does not grow");
+}
+
+/* Map the file of the probes into a reservation, and return whether that is possible. */
+static bool map_probes(guard_memories *memories, size_t wanted) {
+  struct stat file;
+  /* Access to pages behind the end of the file would kill the process. */
+  if (fstat(memories->probe_file, &file) || (uint64_t)file.st_size < memories->probe_bytes) return false;
+  char *base = reserve(wanted);
+  if (!base) return false;
+  if (mmap(base, memories->probe_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, memories->probe_file, 0) !=
+      base) {
+    munmap(base, wanted);
+    return false;
+  }
+  memories->probe_base = base;
+  memories->probe_span = wanted;
+  return true;
+}
+
+/* Return the one memory that all modules of an instrumented guest share. No store pays for it. */
+static void *probe_memory(guard_memories *memories, size_t reserved, size_t guarded, linear_memory *memory) {
+  size_t least = memories->probe_bytes;
+  size_t wanted = whole_pages(sum(reserved > least ? reserved : least, guarded));
+  pthread_mutex_lock(&kept_lock);
+  bool is_mapped = memories->probe_base ? wanted <= memories->probe_span : map_probes(memories, wanted);
+  pthread_mutex_unlock(&kept_lock);
+  if (!is_mapped) return refusal("the host cannot map the memory of the probes");
+  memory->env = memories;
+  memory->get = get_probe_memory;
+  memory->grow = refuse_growth;
+  memory->finalizer = NULL;
+  return NULL;
+}
+
 static void *new_memory(void *env, const void *type, size_t minimum, size_t maximum, size_t reserved, size_t guarded,
                         linear_memory *memory) {
+  guard_memories *memories = env;
   guard_run *run = current;
   const guard_image *image = NULL;
-  (void)type, (void)maximum;
+  (void)type;
   if (!run) return refusal("a memory was created outside of an execution");
+  if (memories->probe_bytes && minimum == memories->probe_bytes && maximum == memories->most_probe_bytes)
+    return probe_memory(memories, reserved, guarded, memory);
   if (!take(run, minimum)) {
     char text[96];
     snprintf(text, sizeof text, "memory of %zu bytes exceeds the memory limit of the store", minimum);
@@ -638,7 +690,7 @@ static void *new_memory(void *env, const void *type, size_t minimum, size_t maxi
     charge_for_image(run, image, map);
   }
   map->owner = run;
-  map->home = env;
+  map->home = memories;
   map->size = minimum;
   run->memory = map;
   run->memories++;
@@ -650,12 +702,28 @@ static void *new_memory(void *env, const void *type, size_t minimum, size_t maxi
   return NULL;
 }
 
+static void free_memories(void *env) {
+  guard_memories *memories = env;
+  if (memories->probe_base) munmap(memories->probe_base, memories->probe_span);
+  if (memories->probe_bytes) close(memories->probe_file);
+  free(memories);
+}
+
 guard_memories *guard_memories_new(void *config) {
   guard_memories *memories = calloc(1, sizeof *memories);
   if (!memories) return NULL;
-  memory_creator creator = {memories, new_memory, free};
+  memory_creator creator = {memories, new_memory, free_memories};
   table.config_memory_creator_set(config, &creator);
   return memories;
+}
+
+int guard_memories_probe(guard_memories *memories, int32_t file, size_t minimum, size_t maximum) {
+  int duplicate = fcntl(file, F_DUPFD_CLOEXEC, 0);
+  if (duplicate < 0) return errno;
+  memories->probe_file = duplicate;
+  memories->most_probe_bytes = maximum;
+  memories->probe_bytes = minimum;
+  return 0;
 }
 
 int64_t guard_memories_live(const guard_memories *memories) { return LOAD(memories->live); }
@@ -1253,8 +1321,7 @@ void guard_store_new(guard_run *run, void *engine, int64_t table_elements, int64
   run->store = table.store_new(engine, NULL, NULL);
   run->context = table.store_context(run->store);
   /* Memory is not limited here (-1): the account refuses growth, and remembers that it did. */
-  table.store_limiter(run->store, -1, table_elements,
-                                                                                 instances, tables, memories);
+  table.store_limiter(run->store, -1, table_elements, instances, tables, memories);
   table.store_epoch_callback(run->store, on_epoch, run, NULL);
 }
 

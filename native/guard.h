@@ -25,7 +25,7 @@ extern "C" {
 #define GUARD_API __attribute__((visibility("default")))
 
 /* The version of everything in this file. Python refuses a library of another version. */
-#define GUARD_VERSION 5
+#define GUARD_VERSION 6
 
 /* The reasons for which a run is stopped. The first one counts. */
 enum {
@@ -150,6 +150,12 @@ GUARD_API guard_memories *guard_memories_new(void *config);
 
 /* The number of existing memories of an engine. */
 GUARD_API int64_t guard_memories_live(const guard_memories *memories);
+
+/* Give the memories of an engine whose declared sizes are just these two another content: that of an open file, which is
+ * duplicated, has at least `minimum` bytes, and is shared by all of them and by other processes. They are the memories
+ * of the probes of an instrumented guest, are not charged to any store, and do not grow. To be called once, before the
+ * engine is used. Returns 0, or an error number. */
+GUARD_API int guard_memories_probe(guard_memories *memories, int32_t file, size_t minimum, size_t maximum);
 
 /* Make an image of `size` bytes, which begin at `offset` in the only memory of the guest whose initial size is
  * `memory_bytes`. Its bytes are in an open file at `position`, which is duplicated, or else at the address `bytes`, which

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -59,25 +60,26 @@ class ProbedBuild:
         self._factor = _COUNTING_FACTOR if is_counting else _FACTOR
         self._count_offset = made.count_offset
         self._memory_bytes = made.memory_bytes
-        self._scratch = ScratchFolder("probes")
-        path = self._scratch.path / "probes"
-        with explained():
-            write_new(path, bytes(made.memory_bytes))
-            self._file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        probes = ProbeFile(path=str(path), memory_bytes=made.memory_bytes, most_memory_bytes=made.most_memory_bytes)
-        self.engine = ProbedEngine(probes, engine.cache, isolation=engine.isolation)
-        try:
-            self.component = self.engine.load(made.binary)
-        except WasmError as error:
-            self.close()
-            reason = printable(" ".join(str(error).split()))[:_MOST_CHARACTERS]
-            raise CannotInstrument(f"with probes it cannot be loaded: {reason}") from None
-
-    def close(self) -> None:
-        """Remove the file of the probes, and end the engine."""
-        self.engine.close()
-        os.close(self._file)
-        self._scratch.remove()
+        with ExitStack() as made_so_far:
+            scratch = ScratchFolder("probes")
+            made_so_far.callback(scratch.remove)
+            path = scratch.path / "probes"
+            with explained():
+                write_new(path, bytes(made.memory_bytes))
+                self._file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+                made_so_far.callback(os.close, self._file)
+                probes = ProbeFile(
+                    path=str(path), memory_bytes=made.memory_bytes, most_memory_bytes=made.most_memory_bytes
+                )
+                self.engine = ProbedEngine(probes, engine.cache, isolation=engine.isolation)
+            made_so_far.callback(self.engine.close)
+            try:
+                self.component = self.engine.load(made.binary)
+            except WasmError as error:
+                reason = printable(" ".join(str(error).split()))[:_MOST_CHARACTERS]
+                raise CannotInstrument(f"with probes it cannot be loaded: {reason}") from None
+            self.close = made_so_far.pop_all().close
+            """A function that removes the file of the probes, and ends the engine."""
 
     def limits(self, limits: ResourceLimits) -> ResourceLimits:
         """Return limits under which the guest with probes gets at least as far as the original under `limits`."""

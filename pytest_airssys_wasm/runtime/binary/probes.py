@@ -3,7 +3,7 @@
 Each core module of the guest gets one memory more, behind its own, in which every block has a byte. No index of the
 module changes by that, and no instruction of the guest can refer to the new memory, because the guest was valid without
 it. All modules use the same numbers of pages for it, which no memory of the guest has, so the host can tell it from the
-others and provide it: see `capi/probe_memories.py`. Three instructions are added to each block.
+others and provide it: see `guard_memories_probe` in `native/guard.h`. Three instructions are added to each block.
 """
 
 from __future__ import annotations

@@ -13,17 +13,14 @@ import sys
 from ctypes import CFUNCTYPE, PYFUNCTYPE, c_bool, c_char_p, c_int32, c_int64, c_size_t, c_uint64, c_void_p
 from functools import cache
 from struct import Struct
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from wasmtime import _ffi
 
 from pytest_airssys_wasm.runtime.capi.guard_library import guard_library
 from pytest_airssys_wasm.runtime.errors import NOTHING, UnfitHost
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-_VERSION = 5
+_VERSION = 6
 STACK_BYTES = 2**20
 """The bytes of stack that a thread must have left to enter a guest: wasmtime's limit of 512 KiB, and room for Python's
 frames in host functions and signal handlers.
@@ -225,6 +222,7 @@ class Guard:
         self.shutdown = long("shutdown", None)
         self.memories_new = short("memories_new", pointer, pointer)
         self.memories_live = short("memories_live", c_int64, pointer)
+        self.memories_probe = short("memories_probe", c_int32, pointer, c_int32, c_size_t, c_size_t)
         self.image_new = long("image_new", pointer, c_int32, c_int64, pointer, *[c_size_t] * 3, c_uint64)
         self.image_delete = short("image_delete", None, pointer)
         self.store_new = short("store_new", None, pointer, pointer, *[c_int64] * 4)
@@ -254,11 +252,6 @@ class Guard:
             self.parked_wait = long("parked_wait", c_int32, pointer, c_int64)
             self.parked_give_up = short("parked_give_up", c_bool, pointer)
             self.parked_close = short("parked_close", None, pointer)
-        self.wrappers: dict[int, Callable[[int], None]] = {}
-        """The functions that change the memory creator of an engine before wasmtime gets it, by the address of the
-        engine's configuration. They are called with the address of the creator.
-        """
-        self._kept: list[object] = []
         self._equipped: set[int] = set()
         self._set_creator = CFUNCTYPE(None, pointer, pointer)(self._equip)
         self._check(library)
@@ -294,9 +287,6 @@ class Guard:
 
     def _equip(self, config: int, creator: int) -> None:
         """Give an engine its memory creator, for the guard."""
-        wrap = self.wrappers.get(config)
-        if wrap is not None:
-            wrap(creator)
         _set_creator(config, creator)
         self._equipped.add(config)
 
@@ -309,10 +299,6 @@ class Guard:
             return False
         self._equipped.remove(config)
         return True
-
-    def keep_alive(self, creator: object) -> None:
-        """Keep an object with callbacks until the process ends."""
-        self._kept.append(creator)
 
 
 @cache

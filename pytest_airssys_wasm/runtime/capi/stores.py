@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from ctypes import addressof, c_void_p, cast
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.runtime.capi import abi, failures
 from pytest_airssys_wasm.runtime.capi.guard import GuardRun, guard
+
+if TYPE_CHECKING:
+    from pytest_airssys_wasm.runtime.base.probes import ProbeFile
 
 MOST = 2**63 - 1
 """The greatest limit that wasmtime and the guard take."""
@@ -21,14 +25,33 @@ def address(managed: Any) -> int:
 
 
 class Memories:
-    """The memory creator of one engine, which charges each memory to the store of the run that makes it."""
+    """The memory creator of one engine, which charges each memory to the store of the run that makes it.
 
-    def __init__(self, config: int) -> None:
-        """Install the creator in the engine that will be made from the `wasm_config_t` at the address `config`."""
+    The memories of `probes` are not charged: an instrumented guest meets its memory limit where the original does. All
+    of them are one file, mapped into the process. What a probe has written is in the file as soon as it is written, so
+    it can be read after a trap, after a deadline, and if the process has died.
+    """
+
+    def __init__(self, config: int, probes: ProbeFile | None = None) -> None:
+        """Install the creator in the engine that will be made from the `wasm_config_t` at the address `config`.
+
+        Raises `OSError` if the file of the probes cannot be opened.
+        """
         self._guard = guard()
         self._address = self._guard.memories_new(config)
         if not self._address or not self._guard.was_equipped(config):
             raise MemoryError
+        if probes is not None:
+            self._provide(probes)
+
+    def _provide(self, probes: ProbeFile) -> None:
+        file = os.open(probes.path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            error = self._guard.memories_probe(self._address, file, probes.memory_bytes, probes.most_memory_bytes)
+        finally:
+            os.close(file)
+        if error:
+            raise OSError(error, os.strerror(error))
 
     @property
     def live(self) -> int:

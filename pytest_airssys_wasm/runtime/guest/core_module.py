@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.runtime.base.printable import printable
@@ -57,8 +58,12 @@ class CoreModule(Component):
     def place_of(self, function: str) -> tuple[str, str]:
         return "", function  # a `#` in it is part of the name
 
-    def function_names(self) -> dict[str, str]:
-        return {name: str(function) for name, function in self._functions.items()}
+    def function_names(self) -> Mapping[str, str]:
+        return self._function_texts
+
+    @cached_property
+    def _function_texts(self) -> Mapping[str, str]:
+        return MappingProxyType({name: str(function) for name, function in self._functions.items()})
 
     def parameter_types(self, function: str) -> tuple[str, ...]:
         if function not in self._functions:

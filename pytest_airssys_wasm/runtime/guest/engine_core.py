@@ -28,9 +28,7 @@ class EngineCore:
     """The engine of wasmtime with its callbacks, the guest threads, and their current runs."""
 
     probes: ProbeFile | None = None
-    """The file in which the probes of the only guest are found, if that is instrumented. Its guests run on guest
-    threads.
-    """
+    """The file in which the probes of the only guest are found, if that is instrumented."""
 
     def __init__(self, backends: BackendFactory | None, on_execution: Callable[[Finished], None] | None) -> None:
         self.backends = backends
@@ -42,7 +40,7 @@ class EngineCore:
         self.abandoned_guests = AbandonedGuests()
         self.callbacks = Callbacks()
         config = new_config()
-        self._memories = self._new_memories(address(config))
+        self._memories = Memories(address(config), self.probes)
         self.raw = wasmtime.Engine(config)
         """The engine as an object of wasmtime."""
         self.address = address(self.raw)
@@ -59,13 +57,6 @@ class EngineCore:
         from pytest_airssys_wasm.runtime.execution.awaiting.loop_waker import loop_wakers
 
         return loop_wakers()
-
-    def _new_memories(self, config: int) -> Memories:
-        if self.probes is None:
-            return Memories(config)
-        from pytest_airssys_wasm.runtime.capi.probe_memories import ProbeMemories
-
-        return ProbeMemories(config, self.probes)
 
     @property
     def live_memories(self) -> int:

@@ -187,7 +187,6 @@ class InProcessBackend:
         """Return whether the guest of an operation may run on the thread of its caller."""
         return (
             self.context.wasi is None
-            and self.context.engine.probes is None
             and may_run_here(operation.component, operation.function, self._limits, run.fuel_budget, run.copies)
             and run.transfer.moved_bytes <= (MOST_ARGUMENT_BYTES if run.copies is None else MOST_COPIED_BYTES)
             and bool(self.raw.guard.has_stack())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.runtime.base.printable import printable
@@ -104,8 +105,12 @@ class WitComponent(Component):
         levels = (self.imports, self.exports)
         return any(isinstance(item, ResourceType) for level in levels for _, _, item in flatten(level))
 
-    def function_names(self) -> dict[str, str]:
-        return {name: str(function) for name, function in self._functions.items()}
+    def function_names(self) -> Mapping[str, str]:
+        return self._function_texts
+
+    @cached_property
+    def _function_texts(self) -> Mapping[str, str]:
+        return MappingProxyType({name: str(function) for name, function in self._functions.items()})
 
     def parameter_types(self, function: str) -> tuple[WitType, ...]:
         if function not in self._functions:

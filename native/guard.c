@@ -626,6 +626,9 @@ static void *refuse_growth(void *env, size_t size) {
   return refusal("the memory of the probes does not grow");
 }
 
+/* The mapping lives as long as the engine, for the next instance. */
+static void keep_probes(void *env) { (void)env; }
+
 /* Map the file of the probes into a reservation, and return whether that is possible. */
 static bool map_probes(guard_memories *memories, size_t wanted) {
   struct stat file;
@@ -654,7 +657,7 @@ static void *probe_memory(guard_memories *memories, size_t reserved, size_t guar
   memory->env = memories;
   memory->get = get_probe_memory;
   memory->grow = refuse_growth;
-  memory->finalizer = NULL;
+  memory->finalizer = keep_probes;
   return NULL;
 }
 

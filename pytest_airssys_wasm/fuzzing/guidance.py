@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.analysis.guest_coverage.calls import binary_of
 from pytest_airssys_wasm.analysis.guest_coverage.probed_build import ProbedBuild
-from pytest_airssys_wasm.fuzzing.trials import Guest, probe, try_call
+from pytest_airssys_wasm.fuzzing.trials import Guest, probe, try_execution
 from pytest_airssys_wasm.fuzzing.wit_values import size_of
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.binary.probes import CannotInstrument
@@ -100,7 +100,7 @@ class GuidedTrials:
         A call that does not end well in the copy, or might not in the original, is made in the original.
         """
         self._build.clear()
-        trial = try_call(self._probed, export, args)
+        trial = try_execution(self._probed, export, args)
         self._examples.add(args, self._build.reached())
         accepted = [kind for kind in trial.kinds if kind in allowed]
         if self._ends_so_in_the_original(trial) and (accepted or (trial.verdict is Verdict.OK and not trial.misfit)):

@@ -903,6 +903,79 @@ TEST(an_image_that_is_not_there_is_refused) {
   CHECK(!guard_image_new(file, 0, NULL, PAGE, 0, PAGE, 0));
 }
 
+/* --- the memory of probes ------------------------------------------------------------------------------------------ */
+
+/* Return an engine whose memories of two pages, which may grow without a limit, are this file. */
+static engine *engine_with_probes(int file) {
+  engine *made = usual_engine();
+  CHECK(!guard_memories_probe(made->memories, file, 2 * PAGE, SIZE_MAX));
+  return made;
+}
+
+static int file_of(size_t size) {
+  int file = new_file();
+  CHECK(!ftruncate(file, (off_t)size));
+  return file;
+}
+
+static const guest with_probes = {.minimum = 2 * PAGE, .memory_count = 1};
+
+TEST(the_memory_of_the_probes_is_their_file_in_each_store_and_nobody_pays_for_it) {
+  int file = file_of(2 * PAGE);
+  engine *engine = engine_with_probes(file);
+  guard_run *one = open_store(engine), *two = open_limited(engine, 0);
+  size_t size;
+  uint8_t byte;
+  CHECK(!instantiate(one, &with_probes) && !instantiate(two, &with_probes));
+  CHECK(!one->used && !one->peak && !one->memories && !two->denied && !guard_memories_live(engine->memories));
+  memory_of(store_of(one), 0, &size)[PAGE] = 7;
+  CHECK(size == 2 * PAGE && memory_of(store_of(two), 0, &size)[PAGE] == 7);
+  CHECK(pread(file, &byte, 1, (off_t)PAGE) == 1 && byte == 7);
+  CHECK(pwrite(file, "", 1, (off_t)PAGE) == 1 && is_zero(memory_of(store_of(one), 0, &size), size));
+  CHECK(!is_readable(memory_of(store_of(one), 0, &size) + size));
+  CHECK(!instantiate(one, &one_page) && one->used == (int64_t)PAGE && one->memories == 1);
+  close_store(one);
+  memory_of(store_of(two), 0, &size)[0] = 1; /* it stays with those who have it */
+  close_store(two);
+  close(file);
+  delete_engine(engine);
+}
+
+TEST(the_memory_of_the_probes_does_not_grow) {
+  int file = file_of(2 * PAGE);
+  engine *engine = engine_with_probes(file);
+  guard_run *run = open_store(engine);
+  bool has_grown = true;
+  guest grows = {.run = grow_by_amount, .amount = (int64_t)PAGE, .pointer = &has_grown};
+  CHECK(!instantiate(run, &with_probes) && !call(run, &grows) && !has_grown && !run->denied);
+  close_store(run);
+  close(file);
+  delete_engine(engine);
+}
+
+TEST(a_file_that_is_shorter_than_the_memory_of_the_probes_is_refused) {
+  int file = file_of(2 * PAGE - 1);
+  engine *engine = engine_with_probes(file);
+  guard_run *run = open_store(engine);
+  CHECK(dispose(instantiate(run, &with_probes)));
+  CHECK(!ftruncate(file, (off_t)(2 * PAGE)) && !instantiate(run, &with_probes));
+  close_store(run);
+  close(file);
+  delete_engine(engine);
+}
+
+TEST(the_file_of_the_probes_is_closed_with_their_engine) {
+  int file = file_of(2 * PAGE), next = dup(file), again;
+  close(next);
+  engine *engine = engine_with_probes(file);
+  CHECK(guard_memories_probe(engine->memories, -1, PAGE, PAGE));
+  delete_engine(engine);
+  again = dup(file);
+  CHECK(again == next);
+  close(again);
+  close(file);
+}
+
 /* --- signals ------------------------------------------------------------------------------------------------------- */
 
 static void reset_python(void) {
@@ -1659,6 +1732,10 @@ static const struct {
     NAMED(images_beyond_those_that_keep_a_file_open_are_copied),
     NAMED(an_image_is_copied_if_there_are_no_more_descriptors),
     NAMED(an_image_that_is_not_there_is_refused),
+    NAMED(the_memory_of_the_probes_is_their_file_in_each_store_and_nobody_pays_for_it),
+    NAMED(the_memory_of_the_probes_does_not_grow),
+    NAMED(a_file_that_is_shorter_than_the_memory_of_the_probes_is_refused),
+    NAMED(the_file_of_the_probes_is_closed_with_their_engine),
     NAMED(a_handler_that_raises_ends_the_guest_of_the_main_thread),
     NAMED(a_handler_that_returns_lets_the_guest_go_on),
     NAMED(a_handler_may_run_a_guest_of_another_store),

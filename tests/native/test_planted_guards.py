@@ -53,6 +53,21 @@ DEFECTS = {
         "error = 0;",
         "memories_read_as_zero_and_end_where_their_size_ends_also_if_their_mapping_is_used_again",
     ),
+    "probes-are-behind-the-end-of-their-file": (
+        "|| (uint64_t)file.st_size < memories->probe_bytes",
+        "",
+        "a_file_that_is_shorter_than_the_memory_of_the_probes_is_refused",
+    ),
+    "probes-are-charged": (
+        "if (memories->probe_bytes && minimum == memories->probe_bytes",
+        "if (take(run, minimum), memories->probe_bytes && minimum == memories->probe_bytes",
+        "the_memory_of_the_probes_is_their_file_in_each_store_and_nobody_pays_for_it",
+    ),
+    "the-file-of-the-probes-stays-open": (
+        "  if (memories->probe_bytes) close(memories->probe_file);\n",
+        "",
+        "the_file_of_the_probes_is_closed_with_their_engine",
+    ),
     "moved-memory-is-lost": (
         "memcpy(moved->base, map->base, map->size);",
         "",

@@ -61,9 +61,7 @@ class ProbedBuild:
         self._count_offset = made.count_offset
         self._memory_bytes = made.memory_bytes
         with ExitStack() as made_so_far:
-            scratch = ScratchFolder("probes")
-            made_so_far.callback(scratch.remove)
-            path = scratch.path / "probes"
+            path = made_so_far.enter_context(ScratchFolder("probes")) / "probes"
             with explained():
                 write_new(path, bytes(made.memory_bytes))
                 self._file = os.open(path, os.O_RDWR | os.O_CLOEXEC)

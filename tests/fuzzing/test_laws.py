@@ -76,6 +76,13 @@ def with_usage(result, **changes):
     return replace(result, usage=result.usage and replace(result.usage, **changes))
 
 
+def harmful_above(name, most):
+    """Return a change by which a call fails if a limit is higher than `most`, which the law has to try."""
+    return lambda result, limits, call: (
+        replace(result, verdict=Verdict.TRAP) if getattr(limits, name) > most else result
+    )
+
+
 DEFECTS = {
     "closed-verdicts": lambda result, limits, call: replace(result, verdict=Verdict.INVALID_CONFIG),
     "repeatable": lambda result, limits, call: replace(result, value=call),
@@ -101,6 +108,23 @@ FURTHER = {
         ),
     ),
     "too much is written": ("within-limits", lambda result, limits, call: replace(result, output_bytes=2**21)),
+    "too much is transferred": (
+        "within-limits",
+        lambda result, limits, call: with_usage(
+            replace(result, verdict=Verdict.OK), transfer_bytes=limits.transfer + 1
+        ),
+    ),
+    **{
+        f"more {name} are harmful": ("more-never-hurts", harmful_above(name, most))
+        for name, most in {
+            "tables": 16,
+            "table_elements": 20_000,
+            "instances": 64,
+            "memories": 16,
+            "transfer": 2**24,
+            "output": 2**20,
+        }.items()
+    },
 }
 
 
@@ -115,6 +139,20 @@ def test_every_law_fails_on_a_runtime_that_breaks_it(test_of, monkeypatch, law):
 def test_a_law_fails_on_each_way_to_break_it(test_of, monkeypatch, defect):
     law, change = FURTHER[defect]
     monkeypatch.setattr(laws, "run", planted(change))
+    with pytest.raises(Exception):  # noqa: B017 as above
+        LAWS[law](test_of)
+
+
+@pytest.mark.parametrize("law", DEFECTS)
+@pytest.mark.parametrize("is_process", [False, True])
+def test_every_law_fails_on_a_runtime_that_breaks_it_in_one_mode_only(test_of, monkeypatch, law, is_process):
+    run, changed = laws.run, planted(DEFECTS[law])
+
+    def in_one_mode(call, limits):
+        is_there = (call.subject.guest.engine.isolation is not None) is is_process
+        return (changed if is_there else run)(call, limits)
+
+    monkeypatch.setattr(laws, "run", in_one_mode)
     with pytest.raises(Exception):  # noqa: B017 as above
         LAWS[law](test_of)
 

@@ -133,27 +133,27 @@ def _prepare_lifted(
     lifted: LiftedFunction, fixed_bytes: int, args: Sequence[Any], run: Run, context: StoreContext
 ) -> PreparedCall | None:
     """Lower the arguments of a call by a scalar lift; return `None` if they have to go the general way."""
-    transfer, store = run.transfer, context.raw
+    transfer, store, export = run.transfer, context.raw, lifted.export
     before = transfer.moved_bytes
     try:
         transfer.charge(fixed_bytes)
-        area, results = lifted.lower(args, transfer)
+        area, results = export.lower(args, transfer)
     except Exception:  # noqa: BLE001 the general way raises it, with the place of the argument
         transfer.moved_bytes = before
         return None
-    run.copies = lifted.copies
+    run.copies = export.copies
 
     def call(handle: InstanceHandle, run: Run, linker: wasmtime.component.Linker | None = None) -> Any:
         error = store.guard.lifted_call(store.address, lifted.address, area, 0, results, 0)
         if error:
             raise GuestFailed(failures.take(error))
-        if lifted.lift is None:
+        if export.lift is None:
             return None
         begun = run.begin_converting()
         try:
-            return lifted.lift(results, run.transfer)
+            return export.lift(results, run.transfer)
         finally:
-            if lifted.owns_results:
+            if export.owns_results:
                 store.guard.free(results)
             run.end_converting(begun)
 

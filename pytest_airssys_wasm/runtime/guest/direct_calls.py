@@ -163,13 +163,13 @@ def compile_lifted_call(
     """Return the function that calls an export of a component by its scalar lift."""
     if not _may_move(use, export.fixed_bytes):
         return None
-    guard = use.raw.guard
+    guard, lifted = use.raw.guard, found.export
     way = _Way(
         enter=guard.lifted_call_anew,
         function=found.struct,
-        lower=found.lower,
-        lift=found.lift,
-        release=guard.free if found.owns_results else None,
+        lower=lifted.lower,
+        lift=lifted.lift,
+        release=guard.free if lifted.owns_results else None,
         most_bytes=MOST_COPIED_BYTES,
     )
     return _converting_call(name, export, way, use, general)

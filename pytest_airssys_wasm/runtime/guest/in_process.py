@@ -123,10 +123,10 @@ class InProcessBackend:
         if (function is None and lifted is None) or self.context.wasi is not None:
             return None
         use = replace(use, raw=self.raw)
-        if not may_run_here(component, name, limits, limits.fuel, None if lifted is None else lifted.copies):
+        if not may_run_here(component, name, limits, limits.fuel, None if lifted is None else lifted.export.copies):
             return self._parked_call(handle, name, use, general) if may_use_parked_thread(limits) else None
         if lifted is not None:
-            return compile_lifted_call(name, component.check_call(name, lifted.count), lifted, use, general)
+            return compile_lifted_call(name, component.check_call(name, lifted.export.count), lifted, use, general)
         match component:
             case CoreModule():
                 found = component.check_call(name, len(component.parameter_types(name)))
@@ -247,7 +247,7 @@ def _parked_function(handle: InstanceHandle, name: str) -> ParkedFunction | None
         case CoreModule():
             return module_function(export)
         case WitComponent() if not component.uses_resources and not _COMMAND.fullmatch(name):
-            return component_function(export) if lifted is None else lifted_call(lifted, export)
+            return component_function(export) if lifted is None else lifted_call(lifted.export, export)
     return None
 
 

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.convert.transfer import Transfer
     from pytest_airssys_wasm.runtime.guest.direct_calls import Call, DirectUse
     from pytest_airssys_wasm.runtime.guest.engine_core import EngineCore
-    from pytest_airssys_wasm.runtime.guest.lifted_functions import LiftedFunction
     from pytest_airssys_wasm.runtime.guest.wit_component import WitExport
+    from pytest_airssys_wasm.runtime.lift.exported import LiftedExport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +118,7 @@ def component_function(export: WitExport) -> ParkedFunction:
     )
 
 
-def lifted_call(found: LiftedFunction, export: WitExport) -> ParkedFunction:
+def lifted_call(found: LiftedExport, export: WitExport) -> ParkedFunction:
     """Return an export of a component that is called by its scalar lift."""
     fixed_bytes, lower_all = export.fixed_bytes, found.lower
 

@@ -14,6 +14,7 @@ from pytest_airssys_wasm.runtime.guest.class_names import by_class_name
 from pytest_airssys_wasm.runtime.guest.component import Component, Items, UnknownExport, check_argument_count
 from pytest_airssys_wasm.runtime.guest.wasi_provided import unprovided
 from pytest_airssys_wasm.runtime.host.unmet_imports import unmet_wit_imports
+from pytest_airssys_wasm.runtime.lift.exported import lifted_export
 from pytest_airssys_wasm.runtime.lift.layout import signature_of
 from pytest_airssys_wasm.runtime.lift.names import CALL, POST_RETURN, REALLOC, function_name, instance_name
 from pytest_airssys_wasm.runtime.wit.reader import read_world
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
     from pytest_airssys_wasm.runtime.host.functions import HostFunctions
     from pytest_airssys_wasm.runtime.host.unmet_imports import UnmetImport
-    from pytest_airssys_wasm.runtime.lift.layout import Signature
+    from pytest_airssys_wasm.runtime.lift.exported import LiftedExport
     from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
     from pytest_airssys_wasm.runtime.wit.types import WitType
     from pytest_airssys_wasm.runtime.wit.world import Item
@@ -56,15 +57,6 @@ class WitExport:
     """The greatest number of strings in the result; `None` if it contains lists, so that there is no limit."""
     takes_lists: bool
     """Whether there are lists in the parameters."""
-
-
-@dataclass(frozen=True, slots=True)
-class LiftedExport:
-    """The scalar lift of an exported function."""
-
-    signature: Signature
-    indices: dict[str, Any]
-    """The indices of the lifted functions in wasmtime, by their roles."""
 
 
 class WitComponent(Component):
@@ -186,7 +178,7 @@ class WitComponent(Component):
         }
         if found[CALL] is None:
             return None
-        return LiftedExport(signature, {role: index for role, index in found.items() if index is not None})
+        return lifted_export(signature, {role: index for role, index in found.items() if index is not None})
 
     def check_call(self, function: str, count: int) -> WitExport:
         found = self._exports.get(function) or self._find(function)

@@ -78,6 +78,17 @@ def test_a_list_is_passed_by_a_scalar_lift() -> None:
     assert called_by_lift(WasmEngine().load(ECHO), "echo", b"x")
 
 
+def test_instances_share_all_that_depends_only_on_the_types_of_a_function() -> None:
+    engine = WasmEngine()
+    component, found = engine.load(ECHO), []
+    for _ in range(2):
+        instance = LimitedStore(engine, LIMITS).instantiate(component)
+        assert instance.call("echo", b"x") == b"x"
+        found.append(instance._handle.lifted["echo"])
+    assert found[0].export is found[1].export
+    assert found[0].struct is not found[1].struct
+
+
 def test_an_export_inside_an_interface_is_followed_to_its_lift() -> None:
     assert called_by_lift(WasmEngine().load(IN_AN_INTERFACE), "a:b/c@1.0.0#echo", b"x")
 

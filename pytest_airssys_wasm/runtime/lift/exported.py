@@ -1,0 +1,81 @@
+"""The scalar lift of an exported function: all that its calls need, of which nothing depends on an instance."""
+
+from __future__ import annotations
+
+from ctypes import addressof
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pytest_airssys_wasm.runtime.capi.guard import GuardLifted, GuardPart
+from pytest_airssys_wasm.runtime.capi.stores import address
+from pytest_airssys_wasm.runtime.lift.layout import layout_of
+from pytest_airssys_wasm.runtime.lift.lifting import compile_result
+from pytest_airssys_wasm.runtime.lift.lowering import compile_arguments, result_kind
+from pytest_airssys_wasm.runtime.lift.names import CALL, POST_RETURN, REALLOC
+from pytest_airssys_wasm.runtime.lift.parts import parts_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from pytest_airssys_wasm.runtime.convert.transfer import Transfer
+    from pytest_airssys_wasm.runtime.lift.layout import Signature
+
+_FIELDS = {CALL: "call", REALLOC: "reallocate", POST_RETURN: "post_return"}
+"""The fields of `GuardLifted` for the functions with these roles."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiftedExport:
+    """The scalar lift of an exported function."""
+
+    lower: Callable[[Sequence[Any], Transfer], tuple[int, int]]
+    """A function that returns the addresses of the arguments and of the results.
+
+    Raises some error for arguments that have to go the general way.
+    """
+    lift: Callable[[int, Transfer], Any] | None
+    """A function that returns the value at the address of the results; `None` without a result."""
+    owns_results: bool
+    """Whether the results own memory, which the guard frees."""
+    count: int
+    """The number of arguments."""
+    copies: int
+    """The number of texts and lists in the result."""
+    struct: bytes
+    """The content of the `GuardLifted` of each instance, in which only the addresses of the memory and of the functions
+    are missing.
+    """
+    functions: tuple[tuple[str, int], ...]
+    """The fields of the `GuardLifted` for these addresses of functions, and the addresses of their export indices."""
+    kept: Any
+    """The objects whose addresses are in the other attributes."""
+
+
+def lifted_export(signature: Signature, indices: Mapping[str, Any]) -> LiftedExport:
+    """Return the scalar lift of a function with this signature.
+
+    `indices` are the indices of the lifted functions in wasmtime, by their roles.
+    """
+    result = layout_of(signature.result) if signature.is_pointer and signature.result is not None else None
+    parts = [] if result is None or signature.result is None else parts_of(signature.result)
+    part_array = (GuardPart * max(1, len(parts)))(*parts)
+    leaves = [layout_of(leaf).flat_count for leaf in signature.leaves]
+    struct = GuardLifted(
+        parts=addressof(part_array),
+        values=sum(leaves),
+        blocks=leaves.count(2),
+        result=result_kind(signature),
+        size=0 if result is None else result.size,
+        alignment=1 if result is None else result.alignment,
+        part_count=len(parts),
+    )
+    return LiftedExport(
+        lower=compile_arguments(signature),
+        lift=compile_result(signature),
+        owns_results=result is not None,
+        count=len(signature.params),
+        copies=0 if result is None else result.flat_count - len(result.leaves),
+        struct=bytes(struct),
+        functions=tuple((_FIELDS[role], address(index)) for role, index in indices.items()),
+        kept=(part_array, indices),
+    )

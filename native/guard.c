@@ -1184,6 +1184,7 @@ static bool take_parts(lifting *state, const guard_part *parts, int32_t count, c
     uint64_t size = (uint64_t)length * (uint64_t)part->size;
     char *content = state->copy + state->used;
     if (size) memcpy(content, state->map->base + from, size);
+    memset(content + size, 0, whole_words(size) - size); /* texts in a row are read together */
     memcpy(area + part->offset, &offset, sizeof offset);
     state->used += whole_words(size);
     if (has_to_end(state, size)) return false;

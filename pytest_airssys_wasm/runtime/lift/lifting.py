@@ -17,6 +17,7 @@ from pytest_airssys_wasm.runtime.base.values import Err, Ok, Some, Variant, fiel
 from pytest_airssys_wasm.runtime.capi.vals import BYTES, MEMORY, PAYLOAD
 from pytest_airssys_wasm.runtime.convert.lifting import compile_lift, lift_text
 from pytest_airssys_wasm.runtime.convert.transfer import NUMBERS, fixed_size
+from pytest_airssys_wasm.runtime.lift.columns import MAKERS, ROW_CODES, compile_columns
 from pytest_airssys_wasm.runtime.lift.layout import cases_of, layout_of, only_part
 from pytest_airssys_wasm.runtime.lift.rows import row_struct
 from pytest_airssys_wasm.runtime.wit.types import (
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
     from pytest_airssys_wasm.runtime.convert.transfer import Transfer
     from pytest_airssys_wasm.runtime.lift.layout import Signature
-    from pytest_airssys_wasm.runtime.lift.rows import RowCodes
     from pytest_airssys_wasm.runtime.wit.types import WitType
 
     Numbers = Iterator[Any]
@@ -47,8 +47,6 @@ if TYPE_CHECKING:
 _ADDRESS = Struct("<Q")
 _U32 = Struct("<I")
 _BATCH = 4_096
-_CODES: RowCodes = {**NUMBERS, "bool": "B", "char": "I", "f32": "I"}
-_MAKERS: dict[str, Callable[[int], Any]] = {"bool": bool, "char": chr, "f32": f32_of}
 
 
 def compile_result(signature: Signature) -> Callable[[int, Transfer], Any] | None:
@@ -58,7 +56,7 @@ def compile_result(signature: Signature) -> Callable[[int, Transfer], Any] | Non
         return None
     if not signature.is_pointer:
         return _compile_single(result)
-    read, build = row_struct(result, _CODES).unpack_from, _builder(result)
+    read, build = row_struct(result, ROW_CODES).unpack_from, _builder(result)
 
     def lift_copied(results: int, transfer: Transfer) -> Any:
         (copies,) = _ADDRESS.unpack_from(MEMORY, results)
@@ -86,12 +84,15 @@ def _builder(type_: WitType, *, is_single: bool = False) -> Build:
         case Primitive("string"):
             return _text
         case Primitive(name):
-            make = None if is_single else _MAKERS.get(name)
+            make = None if is_single else MAKERS.get(name)
             if make is None:
                 return lambda numbers, copies, transfer: next(numbers)
             return lambda numbers, copies, transfer: make(next(numbers))
         case ListType(element):
             return _list(element)
+        case RecordType(fields) if all(_is_number(part) for _, part in fields):
+            attributes = [field_name(name) for name, _ in fields]
+            return lambda numbers, copies, transfer: make_record(dict(zip(attributes, numbers)))
         case RecordType(fields):
             named = [(field_name(name), _builder(part, is_single=is_single)) for name, part in fields]
             return lambda numbers, copies, transfer: make_record(
@@ -113,6 +114,11 @@ def _builder(type_: WitType, *, is_single: bool = False) -> Build:
             return _cases(type_, [Ok, Err])
         case _:
             raise TypeError
+
+
+def _is_number(type_: WitType) -> bool:
+    """Return whether a number of this type in a row is its Python value."""
+    return isinstance(type_, Primitive) and type_.name in NUMBERS and type_.name not in MAKERS
 
 
 def _nothing() -> None:
@@ -143,7 +149,7 @@ def _cases(type_: WitType, makers: list[Callable[..., Any]]) -> Build:
     cases = cases_of(type_)
     assert cases is not None
     inside = [
-        (make, None, None) if payload is None else (make, row_struct(payload, _CODES).unpack_from, _builder(payload))
+        (make, None, None) if payload is None else (make, row_struct(payload, ROW_CODES).unpack_from, _builder(payload))
         for make, payload in zip(makers, cases.payloads)
     ]
     has_payloads = any(payload is not None for payload in cases.payloads)
@@ -161,7 +167,7 @@ def _cases(type_: WitType, makers: list[Callable[..., Any]]) -> Build:
 def _list(element: WitType) -> Build:
     cost = max(1, fixed_size(element))
     lift_all = (
-        _all_numbers(element.name) if isinstance(element, Primitive) and element.name in _CODES else _rows(element)
+        _all_numbers(element.name) if isinstance(element, Primitive) and element.name in ROW_CODES else _rows(element)
     )
 
     def build(numbers: Numbers, copies: int, transfer: Transfer) -> Any:
@@ -196,14 +202,19 @@ def _all_numbers(name: str) -> Callable[[int, int, int, Transfer], Any]:
 
 def _rows(element: WitType) -> Callable[[int, int, int, Transfer], list[Any]]:
     """Return the converter of all other lists."""
-    size, row, build = layout_of(element).size, row_struct(element, _CODES), _builder(element)
+    size, row, build = layout_of(element).size, row_struct(element, ROW_CODES), _builder(element)
+    build_columns = compile_columns(element)
 
     def rows(data: int, count: int, copies: int, transfer: Transfer) -> list[Any]:
         values: list[Any] = []
         found = row.iter_unpack(BYTES[data : data + size * count])
         for _ in range(0, count, _BATCH):
             transfer.check()
-            values += [build(iter(numbers), copies, transfer) for numbers in islice(found, _BATCH)]
+            batch = list(islice(found, _BATCH))
+            together = None if build_columns is None else build_columns(batch, copies, transfer)
+            if together is None:
+                together = [build(iter(numbers), copies, transfer) for numbers in batch]
+            values += together
         return values
 
     return rows

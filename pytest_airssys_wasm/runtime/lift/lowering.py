@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ctypes import addressof
 from functools import partial
+from itertools import chain
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ from pytest_airssys_wasm.runtime.convert.accepted import check_string, check_tup
 from pytest_airssys_wasm.runtime.lift.chosen import compile_choice
 from pytest_airssys_wasm.runtime.lift.layout import cases_of, layout_of, only_part
 from pytest_airssys_wasm.runtime.lift.numbers import compile_bits
-from pytest_airssys_wasm.runtime.lift.packing import compile_packer
+from pytest_airssys_wasm.runtime.lift.packing import MOST_BYTES, compile_packer
 from pytest_airssys_wasm.runtime.lift.parts import part_of_argument
 from pytest_airssys_wasm.runtime.wit.types import FlagsType, ListType, Primitive, RecordType, TupleType
 
@@ -43,7 +44,6 @@ CORE_TYPES = {"i32": "u32", "i64": "u64", "f32": "f32", "f64": "f64"}
 """The types of a scalar lift's parameters, by the core types of the function."""
 _LONG_TEXT = 16 * 1024
 """The number of characters from which ASCII text is not copied before the guard copies it."""
-MOST_BLOCK_BYTES = 2**31 - 1
 _WRITE_BITS = Struct("<Q").pack_into
 
 
@@ -52,12 +52,12 @@ def compile_arguments(signature: Signature) -> Callable[[Sequence[Any], Transfer
 
     Raises some error for arguments that have to go the general way.
     """
-    flat = signature.flat
-    places = _Places(len(flat))
+    kinds = [KINDS[CORE_TYPES[type_]] for type_ in signature.flat]
+    places = _Places(kinds)
     writes = [_write(param, places) for param in signature.params]
     count, blocks = len(writes), signature.blocks
     # The arguments of cases that are not chosen are 0, and their blocks are not used.
-    clear = b"".join(bytes([KINDS[CORE_TYPES[type_]]]).ljust(VAL_BYTES, b"\0") for type_ in flat)
+    clear = b"".join(bytes([kind]).ljust(VAL_BYTES, b"\0") for kind in kinds)
     clear += bytes(BLOCK_BYTES * blocks)
     clear_bytes = len(clear)
 
@@ -85,10 +85,11 @@ def result_kind(signature: Signature) -> int:
 class _Places:
     """The places of the arguments: C values first, then blocks."""
 
-    def __init__(self, values: int) -> None:
+    def __init__(self, kinds: Sequence[int]) -> None:
         self.value = self.block = 0
         """The number of the next C value, and of the next block."""
-        self._values = values
+        self.kinds = kinds
+        """The kinds of the C values."""
 
     def take(self) -> int:
         """Return the offset of the payload of the next C value."""
@@ -100,7 +101,7 @@ class _Places:
         value, block = self.value, self.block
         self.value += 2
         self.block += 1
-        return value, VAL_BYTES * self._values + BLOCK_BYTES * block
+        return value, VAL_BYTES * len(self.kinds) + BLOCK_BYTES * block
 
 
 def _write(type_: WitType, places: _Places) -> Write:
@@ -110,9 +111,9 @@ def _write(type_: WitType, places: _Places) -> Write:
         case ListType():
             return _list(type_, *places.take_block())
         case RecordType(fields):
-            return _parts(record_checker(type_), [_write(part, places) for _, part in fields])
+            return _parts(record_checker(type_), [part for _, part in fields], places)
         case TupleType(elements):
-            return _parts(partial(check_tuple, type_=type_), [_write(part, places) for part in elements])
+            return _parts(partial(check_tuple, type_=type_), [*elements], places)
         case Primitive() | FlagsType():
             return _bits(compile_bits(type_), places.take())
         case _:
@@ -148,12 +149,44 @@ def _cases(type_: WitType, places: _Places) -> Write:
     return write
 
 
-def _parts(check: Callable[[Any], Sequence[Any]], writes: list[Write]) -> Write:
+def _parts(check: Callable[[Any], Sequence[Any]], parts: list[WitType], places: _Places) -> Write:
+    first = places.value
+    writes = [_write(part, places) for part in parts]
+
     def write(value: Any, area: int, transfer: Transfer) -> None:
         for write_part, part in zip(writes, check(value)):
             write_part(part, area, transfer)
 
-    return write
+    formats = [_FORMATS.get(part.name) if isinstance(part, Primitive) else None for part in parts]
+    known = [format_ for format_ in formats if format_ is not None]
+    if len(known) < len(formats):
+        return write
+    # `struct` checks and writes all of them at once, if they are of exactly these classes.
+    classes, kinds = tuple(class_ for class_, _ in known), places.kinds[first : places.value]
+    pack_into = Struct("<" + "".join(f"B7x{code}" for _, code in known)).pack_into
+    offset, flat = VAL_BYTES * first, chain.from_iterable
+
+    def write_all(value: Any, area: int, transfer: Transfer) -> None:
+        values = check(value)
+        if tuple(map(type, values)) == classes:
+            pack_into(MEMORY, area + offset, *flat(zip(kinds, values)))
+        else:
+            write(value, area, transfer)
+
+    return write_all
+
+
+_FORMATS = {
+    "bool": (bool, "?23x"),
+    "u8": (int, "B23x"),
+    "u16": (int, "H22x"),
+    "s32": (int, "i20x"),
+    "u32": (int, "I20x"),
+    "s64": (int, "q16x"),
+    "u64": (int, "Q16x"),
+    "f64": (float, "d16x"),
+}
+"""The classes of Python values, and the formats of C values behind the kind, for the types that need no extension."""
 
 
 def _text(slot: int, offset: int) -> Write:
@@ -170,7 +203,7 @@ def _text(slot: int, offset: int) -> Write:
             size = len(encoded)
             transfer.charge(size)
             data = transfer.hold(encoded)
-        if size > MOST_BLOCK_BYTES:  # wasmtime refuses what has no place in a memory in words of its own
+        if size > MOST_BYTES:
             raise OverflowError
         WRITE_BLOCK(MEMORY, area + offset, data, part_at, size, slot)
 

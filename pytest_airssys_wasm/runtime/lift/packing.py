@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from array import array
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.runtime.convert.accepted import (
@@ -21,6 +22,7 @@ from pytest_airssys_wasm.runtime.lift.chosen import compile_choice
 from pytest_airssys_wasm.runtime.lift.layout import cases_of, layout_of
 from pytest_airssys_wasm.runtime.lift.numbers import compile_flags
 from pytest_airssys_wasm.runtime.lift.rows import row_struct
+from pytest_airssys_wasm.runtime.lift.splitting import compile_splitter
 from pytest_airssys_wasm.runtime.wit.types import FlagsType, ListType, Primitive, RecordType, TupleType
 
 if TYPE_CHECKING:
@@ -37,7 +39,8 @@ if TYPE_CHECKING:
     another.
     """
 
-_MOST_BYTES = 2**31 - 1
+MOST_BYTES = 2**31 - 1
+"""The bytes of the greatest text or list. wasmtime refuses what has no place in a memory in words of its own."""
 _PAIR_BYTES = 8
 _BATCH = 4_096
 """The number of elements that are packed between two checks of the clock."""
@@ -56,7 +59,7 @@ def compile_packer(type_: ListType) -> Pack:
     def pack_list(value: Any, transfer: Transfer) -> tuple[int, Packed]:
         elements = check_list(value, expected, is_bytes, lambda count: transfer.charge(count * cost))
         count = len(elements)
-        if count * size > _MOST_BYTES:  # wasmtime refuses what has no place in a memory in words of its own
+        if count * size > MOST_BYTES:
             raise OverflowError
         return count, pack(elements, transfer) if count else b""
 
@@ -69,18 +72,24 @@ def _packer(element: WitType) -> Callable[[Any, Transfer], Packed]:
         return _pack_texts
     if isinstance(element, Primitive):
         return partial(_pack_numbers, element.name, {**_CODES, "bool": "B"}[element.name])
-    flatten, row = _flattener(element), row_struct(element, _CODES)
+    flatten, pack_row = _flattener(element), row_struct(element, _CODES).pack
+    split = compile_splitter(element)
 
     def pack_rows(elements: Any, transfer: Transfer) -> bytes:
-        rows: list[Any] = []
-        contents: list[Any] = []
+        rows: list[bytes] = []
+        contents: list[Packed] = []
         for start in range(0, len(elements), _BATCH):
             transfer.check()
-            for one in elements[start : start + _BATCH]:
+            batch = elements[start : start + _BATCH]
+            if split is not None:
+                columns = split(batch, contents, transfer)
+                rows += [pack_row(*numbers) for numbers in zip(*columns)]
+                continue
+            for one in batch:
                 numbers: list[Any] = []
                 flatten(one, numbers, contents, transfer)
-                rows.append(row.pack(*numbers))
-        return b"".join(rows + contents)
+                rows.append(pack_row(*numbers))
+        return b"".join(chain(rows, contents))
 
     return pack_rows
 

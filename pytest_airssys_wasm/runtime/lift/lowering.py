@@ -6,6 +6,7 @@ then the call is made the general way, which accepts it after all, or tells what
 
 from __future__ import annotations
 
+from array import array
 from ctypes import addressof
 from functools import partial
 from itertools import chain
@@ -21,7 +22,7 @@ from pytest_airssys_wasm.runtime.capi.guard import (
     SCALAR,
     WRITE_BLOCK,
 )
-from pytest_airssys_wasm.runtime.capi.vals import BYTES, KINDS, MEMORY, PAYLOAD
+from pytest_airssys_wasm.runtime.capi.vals import KINDS, MEMORY, PAYLOAD
 from pytest_airssys_wasm.runtime.convert.accepted import check_string, check_tuple, record_checker
 from pytest_airssys_wasm.runtime.lift.chosen import compile_choice
 from pytest_airssys_wasm.runtime.lift.layout import cases_of, layout_of, only_part
@@ -59,16 +60,16 @@ def compile_arguments(signature: Signature) -> Callable[[Sequence[Any], Transfer
     # The arguments of cases that are not chosen are 0, and their blocks are not used.
     clear = b"".join(bytes([kind]).ljust(VAL_BYTES, b"\0") for kind in kinds)
     clear += bytes(BLOCK_BYTES * blocks)
-    clear_bytes = len(clear)
+    results_at = len(clear)
+    clear += bytes(VAL_BYTES)
 
     def lower(args: Sequence[Any], transfer: Transfer) -> tuple[int, int]:
         if len(args) != count:
             raise TypeError
-        area = transfer.allocate(clear_bytes + VAL_BYTES)
-        BYTES[area : area + clear_bytes] = clear
+        area = transfer.hold(array("Q", clear))
         for write, value in zip(writes, args):
             write(value, area, transfer)
-        return area, area + clear_bytes
+        return area, area + results_at
 
     return lower
 

@@ -971,6 +971,11 @@ static void put_u32(void *values, size_t slot, uint32_t number) {
   memcpy(value + 8, &number, sizeof number);
 }
 
+/* Set a number of 32 or 64 bits, whose kind is written already. */
+static void set_number(void *values, size_t slot, uint64_t number) {
+  memcpy((char *)values + VALUE_BYTES * slot + 8, &number, sizeof number);
+}
+
 static uint32_t get_u32(const void *at) {
   uint32_t number;
   memcpy(&number, at, sizeof number);
@@ -1003,24 +1008,86 @@ static bool is_within(const mapping *map, uint64_t at, uint64_t size) {
   return at <= map->size && size <= map->size - at;
 }
 
-/* Copy a text or list into the memory of the guest: `LowerContext::realloc`, and the copy after it. Returns NULL, or
- * what is wrong; then `error` may be that of the guest. */
-static const char *copy_in(guard_run *run, const guard_lifted *lifted, const guard_block *block, void *arguments,
-                           void **error) {
-  const mapping *map = lifted->memory;
+/* Return a discriminant, or flags, of one, two or four bytes. */
+static uint32_t get_number(const void *at, int32_t size) {
+  uint32_t number = 0;
+  memcpy(&number, at, (size_t)size); /* the machine is little-endian, as guests are */
+  return number;
+}
+
+/* The contents of texts and lists that are copied into the memory of the guest. */
+typedef struct lowering {
+  guard_run *run;
+  const guard_lifted *lifted;
+  const char *source; /* the content that comes next */
+  void *error;        /* the error of the guest */
+} lowering;
+
+static const char GUEST_FAILED[] = ""; /* what is wrong is in `error` */
+
+static const char *put_parts(lowering *state, const guard_part *parts, int32_t count, const char *image, uint32_t at);
+
+/* Copy a text or list into the memory of the guest: `LowerContext::realloc`, and the stores after it. Returns NULL, or
+ * what is wrong. */
+static const char *put_content(lowering *state, const guard_part *part, uint32_t length, uint32_t *at) {
+  const mapping *map = state->lifted->memory;
+  uint64_t size = (uint64_t)length * (uint64_t)part->size;
+  const char *content = state->source, *wrong = NULL;
   char values[4 * VALUE_BYTES];
-  uint32_t at;
   put_u32(values, 0, 0);
   put_u32(values, 1, 0);
-  put_u32(values, 2, (uint32_t)block->alignment);
-  put_u32(values, 3, (uint32_t)block->size);
-  *error = call_scalar(run, lifted->reallocate, values, 4, &at);
-  if (*error) return NULL;
-  if (at % (uint32_t)block->alignment) return "realloc return: result not aligned";
-  if (!is_within(map, at, block->size)) return "realloc return: beyond end of memory";
-  if (block->size) memcpy(map->base + at, block->source, block->size);
-  put_u32(arguments, (size_t)block->slot, at);
-  put_u32(arguments, (size_t)block->slot + 1, (uint32_t)block->length);
+  put_u32(values, 2, (uint32_t)part->alignment);
+  put_u32(values, 3, (uint32_t)size);
+  state->error = call_scalar(state->run, state->lifted->reallocate, values, 4, at);
+  if (state->error) return GUEST_FAILED;
+  if (*at % (uint32_t)part->alignment) return "realloc return: result not aligned";
+  if (!is_within(map, *at, size)) return "realloc return: beyond end of memory";
+  state->source += size;
+  if (!part->inner) {
+    if (size) memcpy(map->base + *at, content, size);
+    return NULL;
+  }
+  uint32_t element = *at;
+  for (uint32_t i = 0; i < length && !wrong; i++, content += part->size, element += (uint32_t)part->size)
+    wrong = put_parts(state, part + 1, part->inner, content, element);
+  return wrong;
+}
+
+/* Store the parts of an element, of which `image` is a copy with lengths and without pointers: `Val::store`. The place is
+ * inside the memory; a guest that grows it may move it. Returns NULL, or what is wrong. */
+static const char *put_parts(lowering *state, const guard_part *parts, int32_t count, const char *image, uint32_t at) {
+  const mapping *map = state->lifted->memory;
+  for (const guard_part *part = parts; part < parts + count; part += 1 + part->inner) {
+    const char *from = image + part->offset, *wrong = NULL;
+    uint32_t to = at + (uint32_t)part->offset;
+    if (part->kind == GUARD_BYTES) memcpy(map->base + to, from, (size_t)part->size);
+    if (part->kind == GUARD_VARIANT) {
+      const guard_part *chosen = part + 1 + get_number(from, part->size);
+      memcpy(map->base + to, from, (size_t)part->size);
+      wrong = put_parts(state, part + chosen->offset, chosen->inner, image, at);
+    }
+    if (part->kind == GUARD_TEXT || part->kind == GUARD_LIST) {
+      uint32_t pair[2] = {0, get_u32(from + 4)};
+      wrong = put_content(state, part, pair[1], &pair[0]);
+      if (!wrong) memcpy(map->base + to, pair, sizeof pair);
+    }
+    if (wrong) return wrong;
+  }
+  return NULL;
+}
+
+/* Copy the texts and lists of the arguments into the memory of the guest. Returns NULL, or what is wrong. */
+static const char *copy_in(lowering *state, char *arguments) {
+  const guard_block *blocks = (const void *)(arguments + VALUE_BYTES * (size_t)state->lifted->values);
+  for (const guard_block *block = blocks; block < blocks + state->lifted->blocks; block++) {
+    if (!block->part) continue;
+    uint32_t at = 0;
+    state->source = block->source;
+    const char *wrong = put_content(state, block->part, (uint32_t)block->length, &at);
+    if (wrong) return wrong;
+    set_number(arguments, (size_t)block->slot, at);
+    set_number(arguments, (size_t)block->slot + 1, block->length);
+  }
   return NULL;
 }
 
@@ -1066,15 +1133,34 @@ static bool is_char(uint32_t code) { return code < 0xd800 || (code > 0xdfff && c
 
 static const char *const NO_CHAR = "converted integer out of range for `char`";
 
-/* A result that is checked. */
+/* A result that is checked, and then copied. */
 typedef struct lifting {
+  guard_run *run;
   const mapping *map;
   uint64_t left;  /* what wasmtime would still let it cost */
   uint64_t total; /* the bytes of its copies */
+  uint64_t work;  /* the bytes that were checked or copied since signals were handled */
+  char *copy;
+  uint64_t used;  /* the bytes of the copies that are made */
   char text[96];  /* room for what is wrong */
 } lifting;
 
 static uint64_t whole_words(uint64_t size) { return (size + 7) & ~(uint64_t)7; }
+
+/* About a millisecond of checking or copying. */
+#define MOST_UNHEEDED ((uint64_t)4 << 20)
+/* The error of a run that is stopped while its result is checked or copied. The reason of the stop is what counts. */
+static const char *const STOPPED = "stopped";
+
+/* Count bytes that are checked or copied. After some of them, signals are handled as they are while a guest runs. Returns
+ * whether the run has to end. */
+static bool has_to_end(lifting *state, uint64_t bytes) {
+  state->work += bytes;
+  if (state->work < MOST_UNHEEDED) return false;
+  state->work = 0;
+  if (state->run->beats && stopped(state->run) == GUARD_RUNNING) handle_signals(state->run);
+  return stopped(state->run) != GUARD_RUNNING;
+}
 
 /* Charge what wasmtime does before it makes a value. Returns NULL, or what is wrong. */
 static const char *charge(lifting *state, uint64_t cost) {
@@ -1082,7 +1168,7 @@ static const char *charge(lifting *state, uint64_t cost) {
     return "too much data is being copied between the host and the guest: fuel allocated for hostcalls has been "
            "exhausted";
   state->left -= cost;
-  return NULL;
+  return has_to_end(state, cost) ? STOPPED : NULL;
 }
 
 /* Check a text: `WasmStr::new`, and the conversion after it. */
@@ -1116,31 +1202,82 @@ static const char *check_list(lifting *state, const guard_part *part, uint32_t a
   return wrong;
 }
 
+/* Write the error of a case that does not exist. */
+static const char *no_case(char *text, size_t size, uint32_t number, int32_t count) {
+  snprintf(text, size, "discriminant %u out of range [0..%d)", (unsigned)number, (int)count);
+  return text;
+}
+
+/* Check a variant: `load_variant`. */
+static const char *check_variant(lifting *state, const guard_part *part, const char *area) {
+  uint32_t number = get_number(area + part->offset, part->size);
+  if (number >= (uint32_t)part->count) return no_case(state->text, sizeof state->text, number, part->count);
+  const guard_part *chosen = part + 1 + number;
+  return check_parts(state, part + chosen->offset, chosen->inner, area);
+}
+
+/* Charge the names of the flags that are set: `push_flags`. */
+static const char *check_flags(lifting *state, const guard_part *part, uint32_t bits) {
+  const char *wrong = NULL;
+  for (int32_t i = 0; i < part->count && !wrong; i++)
+    if (bits >> i & 1) wrong = charge(state, (uint64_t)part[1 + i].cost);
+  return wrong;
+}
+
 /* Check the parts of a result or of an element of a list: `Val::load`. Returns NULL, or what is wrong. */
 static const char *check_parts(lifting *state, const guard_part *parts, int32_t count, const char *area) {
   for (const guard_part *part = parts; part < parts + count; part += 1 + part->inner) {
     const char *at = area + part->offset, *wrong = charge(state, (uint64_t)part->cost);
     if (wrong) return wrong;
     if (part->kind == GUARD_CHAR && !is_char(get_u32(at))) return NO_CHAR;
+    if (part->kind == GUARD_VARIANT) wrong = check_variant(state, part, area);
+    if (part->kind == GUARD_FLAGS) wrong = check_flags(state, part, get_number(at, part->size));
     if (part->kind == GUARD_TEXT) wrong = check_text(state, get_u32(at), get_u32(at + 4));
     if (part->kind == GUARD_LIST) wrong = check_list(state, part, get_u32(at), get_u32(at + 4));
     if (wrong) return wrong;
-    if (part->kind >= GUARD_TEXT) state->total += whole_words((uint64_t)get_u32(at + 4) * (uint64_t)part->size);
+    if (part->kind == GUARD_TEXT || part->kind == GUARD_LIST)
+      state->total += whole_words((uint64_t)get_u32(at + 4) * (uint64_t)part->size);
   }
   return NULL;
 }
 
-/* Check a result in the memory of the guest, and copy it out: `Func::load_results`, for types whose parts are numbers,
- * texts, and lists without pointers. Returns NULL, or what is wrong. */
+/* Copy the texts and lists of a result, or of an element of a list, that was checked. `area` is a copy of it, in which
+ * pointers become offsets: those of the types that are lifted are less than 2**32. Returns whether the run may go on. */
+static bool take_parts(lifting *state, const guard_part *parts, int32_t count, char *area) {
+  for (const guard_part *part = parts; part < parts + count; part += 1 + part->inner) {
+    if (part->kind == GUARD_VARIANT) {
+      const guard_part *chosen = part + 1 + get_number(area + part->offset, part->size);
+      if (!take_parts(state, part + chosen->offset, chosen->inner, area)) return false;
+    }
+    if (part->kind != GUARD_TEXT && part->kind != GUARD_LIST) continue;
+    uint32_t from = get_u32(area + part->offset), length = get_u32(area + part->offset + 4);
+    uint32_t offset = (uint32_t)state->used;
+    uint64_t size = (uint64_t)length * (uint64_t)part->size;
+    char *content = state->copy + state->used;
+    if (size) memcpy(content, state->map->base + from, size);
+    memset(content + size, 0, whole_words(size) - size); /* texts in a row are read together */
+    memcpy(area + part->offset, &offset, sizeof offset);
+    state->used += whole_words(size);
+    if (has_to_end(state, size)) return false;
+    if (part->kind == GUARD_TEXT || !part->count) continue;
+    for (uint32_t i = 0; i < length; i++, content += part->size)
+      if (!take_parts(state, part + 1, part->inner, content)) return false;
+  }
+  return true;
+}
+
+/* Check a result in the memory of the guest, and copy it out: `Func::load_results`. Returns NULL, or what is wrong. */
 static const char *copy_out(guard_run *run, const guard_lifted *lifted, lifting *state, uint32_t at,
                             uint64_t *results) {
   const mapping *map = state->map = lifted->memory;
   uint64_t size = (uint64_t)lifted->size;
+  state->run = run;
   if (at % (uint32_t)lifted->alignment) return "return pointer not aligned";
   if (!is_within(map, at, size)) return "pointer out of bounds of memory";
   const char *area = map->base + at;
   state->left = MOST_LIFTED;
-  state->total = whole_words(size);
+  state->work = 0;
+  state->total = state->used = whole_words(size);
   const char *wrong = check_parts(state, lifted->parts, lifted->part_count, area);
   if (wrong) return wrong;
   char *copy = malloc(state->total);
@@ -1149,40 +1286,41 @@ static const char *copy_out(guard_run *run, const guard_lifted *lifted, lifting 
     return "the host cannot reserve memory";
   }
   memcpy(copy, area, size);
-  *results++ = (uint64_t)(uintptr_t)copy;
-  const guard_part *end = lifted->parts + lifted->part_count;
-  for (const guard_part *part = lifted->parts; part < end; part += 1 + part->inner) {
-    if (part->kind < GUARD_TEXT) continue;
-    copy += whole_words(size);
-    uint32_t data = get_u32(area + part->offset), length = get_u32(area + part->offset + 4);
-    size = (uint64_t)length * (uint64_t)part->size;
-    if (size) memcpy(copy, map->base + data, size);
-    *results++ = (uint64_t)(uintptr_t)copy;
-    *results++ = length;
+  state->copy = copy;
+  if (!take_parts(state, lifted->parts, lifted->part_count, copy)) {
+    free(copy);
+    return STOPPED;
   }
+  *results = (uint64_t)(uintptr_t)copy;
   return NULL;
+}
+
+/* Check a choice: `lift_variant`, of a type whose cases have no content. Returns NULL, or what is wrong. */
+static const char *check_choice(const guard_lifted *lifted, const char *value, char *text, size_t size) {
+  uint32_t number = get_u32(value + 8);
+  return number < (uint32_t)lifted->size ? NULL : no_case(text, size, number, lifted->size);
 }
 
 /* Call a function by its scalar lift, inside of an entry. */
 static void *call_lifted(guard_run *run, const guard_lifted *lifted, char *arguments, void *results) {
-  const guard_block *blocks = (const void *)(arguments + VALUE_BYTES * (size_t)lifted->values);
+  lowering given = {.run = run, .lifted = lifted};
   lifting state;
-  void *error = NULL;
-  for (int32_t i = 0; i < lifted->blocks; i++) {
-    const char *wrong = copy_in(run, lifted, &blocks[i], arguments, &error);
-    if (error) return error;
-    if (wrong) return fail(run, lifted, arguments, wrong);
-  }
+  const char *wrong = copy_in(&given, arguments);
+  if (given.error) return given.error;
+  if (wrong) return fail(run, lifted, arguments, wrong);
   if (lifted->result != GUARD_POINTER) {
-    size_t count = lifted->result == GUARD_SCALAR;
+    size_t count = lifted->result != GUARD_NO_RESULT;
     memset(results, 0, VALUE_BYTES * count);
-    return table.component_call(lifted->call, run->context, arguments, (size_t)lifted->values, results, count);
+    void *error = table.component_call(lifted->call, run->context, arguments, (size_t)lifted->values, results, count);
+    if (error || lifted->result != GUARD_CHOICE) return error;
+    wrong = check_choice(lifted, results, state.text, sizeof state.text);
+    return wrong ? fail(run, lifted, arguments, wrong) : NULL;
   }
   uint32_t at;
   *(uint64_t *)results = 0;
-  error = call_scalar(run, lifted->call, arguments, (size_t)lifted->values, &at);
+  void *error = call_scalar(run, lifted->call, arguments, (size_t)lifted->values, &at);
   if (error) return error;
-  const char *wrong = copy_out(run, lifted, &state, at, results);
+  wrong = copy_out(run, lifted, &state, at, results);
   if (wrong) return fail(run, lifted, arguments, wrong);
   if (!lifted->post_return) return NULL;
   char value[VALUE_BYTES];

@@ -196,25 +196,37 @@ GUARD_API void *guard_component_call_anew(guard_run *run, void *function, const 
 GUARD_API void *guard_module_call_anew(guard_run *run, void *function, void *values, size_t count);
 GUARD_API void *guard_resource_drop(guard_run *run, void *resource);
 
-/* A text or list in the result of a function, or a char that has to be checked. They are in the order of the result; the
- * parts in each element of a list follow the list. `cost` is what wasmtime charges for lifting what is before. */
+/* A part of a value in the memory of the guest: of a result, or of a list in the arguments. The parts are in the order in
+ * which wasmtime lifts or stores them, and those inside a part follow it. Results leave out what is neither checked nor
+ * copied; the arguments have no costs. */
 typedef struct guard_part {
   int32_t kind;
-  int32_t offset;       /* in the result or the element, of the pointer and the length, or of the char */
-  int32_t cost;
-  int32_t size;         /* of an element of a list; 1 for a text */
-  int32_t alignment;    /* of an element of a list */
+  int32_t offset;       /* in the result, or in the element of the list; of a case, see below */
+  int32_t size;         /* of an element of a list, of the discriminant of a variant, of flags, or of bytes; 1 for a text */
+  int32_t alignment;    /* of an element of a list; 1 for a text */
+  int32_t count;        /* of the cases of a variant, or of flags; of a list, whether there are texts or lists in it */
+  int32_t cost;         /* what wasmtime charges for lifting what is before it */
   int32_t element_cost; /* of each element of a list without `inner` */
-  int32_t inner;        /* the number of parts in each element of a list */
+  int32_t inner;        /* the number of parts inside: of each element of a list, or of all cases */
 } guard_part;
 
-enum { GUARD_COST = 0 /* nothing but `cost` */, GUARD_CHAR = 1, GUARD_TEXT = 2, GUARD_LIST = 3 };
+enum {
+  GUARD_COST = 0, /* nothing but `cost` */
+  GUARD_CHAR = 1, /* only in results */
+  GUARD_TEXT = 2,
+  GUARD_LIST = 3,
+  GUARD_VARIANT = 4, /* one GUARD_CASE for each case follows it, and then what is in the cases */
+  GUARD_CASE = 5,    /* `offset` is the number of parts from the variant to the parts of this case, `inner` their number */
+  GUARD_FLAGS = 6,   /* only in results: one GUARD_COST for each flag follows, which is charged if the flag is set */
+  GUARD_BYTES = 7    /* only in arguments: numbers, which are stored as they are */
+};
 
 /* The results that the scalar lift of a function has. */
 enum {
   GUARD_NO_RESULT = 0,
-  GUARD_SCALAR = 1, /* the result itself */
-  GUARD_POINTER = 2 /* where it is in the memory of the guest */
+  GUARD_SCALAR = 1,  /* the result itself */
+  GUARD_POINTER = 2, /* where it is in the memory of the guest */
+  GUARD_CHOICE = 3   /* the number of a case without content, which must be less than `size` */
 };
 
 /* A function of a component that is called by its scalar lift, which takes and returns pointers into the memory of the
@@ -228,30 +240,32 @@ typedef struct guard_lifted {
   const guard_part *parts; /* 32 */
   int32_t part_count; /* 40 */
   int32_t values;     /* 44: the number of arguments of the scalar lift */
-  int32_t blocks;     /* 48: how many texts and lists there are in the arguments */
+  int32_t blocks;     /* 48: how many texts and lists there can be in the arguments */
   int32_t result;     /* 52: one of the above */
-  int32_t size;       /* 56: of the result in the memory of the guest */
+  int32_t size;       /* 56: of the result in the memory of the guest, or the number of cases */
   int32_t alignment;  /* 60 */
 } guard_lifted;
 
-/* A text or list in the arguments: what the guest is given a copy of. */
+/* A text or list in the arguments, of which the guest is given a copy. The source is a copy of the elements as they will be
+ * in the memory of the guest, with the lengths of the texts and lists in them, and without pointers. Behind the elements
+ * are the contents of these texts and lists in their order, each of them followed by those inside of it. */
 typedef struct guard_block {
   const void *source;
-  uint64_t size;     /* in bytes */
-  uint64_t length;   /* as the guest gets it */
-  int32_t slot;      /* the argument that becomes the pointer; the next one is the length */
-  int32_t alignment;
+  const guard_part *part; /* a text or list; NULL if this block is not used */
+  uint64_t length;
+  int32_t slot;     /* the argument that becomes the pointer; the next one is the length */
+  int32_t reserved;
 } guard_block;
 
 /* Call a function by its scalar lift. `arguments` are its C values, and behind them the blocks, in their order. `results`
- * is the C value of a scalar; else an address that `guard_free` frees, which is also that of a copy of the result, and
- * address and length of a copy of each text and list in it. The numbers have no meaning: the signature is that of
- * `guard_component_call`. */
+ * is the C value of a scalar or choice; else an address that `guard_free` frees, which is that of a copy of the result.
+ * Behind it are copies of the texts and lists in it: instead of a pointer, the copies have the offset of the content
+ * from that address. The numbers have no meaning: the signature is that of `guard_component_call`. */
 GUARD_API void *guard_lifted_call(guard_run *run, void *lifted, const void *arguments, size_t count, void *results,
                                   size_t result_count);
 GUARD_API void *guard_lifted_call_anew(guard_run *run, void *lifted, const void *arguments, size_t count,
                                        void *results, size_t result_count);
-/* Free what `results` of a function without a scalar result own. */
+/* Free what `results` of a function own whose result is GUARD_POINTER. */
 GUARD_API void guard_free(void *results);
 GUARD_API size_t guard_lifted_size(void);
 

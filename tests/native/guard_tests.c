@@ -1484,6 +1484,7 @@ typedef struct heap {
   uint32_t returned; /* where the function says that its result is */
   uint32_t asked[3]; /* the last alignment, size, and length */
   int calls, refusals, post_returns;
+  guard_run *stops; /* the run that the function stops */
 } heap;
 
 static void *reallocate(store *one, const guest *self, void *values, size_t count) {
@@ -1492,6 +1493,7 @@ static void *reallocate(store *one, const guest *self, void *values, size_t coun
   state->asked[0] = argument(one, 2);
   state->asked[1] = argument(one, 3);
   return_number(values, state->next);
+  if (self->amount) state->next += (argument(one, 3) + 7) & ~(uint32_t)7;
   return NULL;
 }
 
@@ -1507,6 +1509,7 @@ static void *echo(store *one, const guest *self, void *values, size_t count) {
   state->calls++;
   state->asked[2] = pair[1];
   if (self->amount) memcpy(memory_of(one, 0, &size) + 16, pair, sizeof pair);
+  if (state->stops) guard_stop(state->stops, GUARD_CANCELLED);
   if (count) return_number(values, state->returned);
   return NULL;
 }
@@ -1528,7 +1531,7 @@ typedef struct lifted_guest {
     unsigned char values[64];
     guard_block block;
   } arguments;
-  uint64_t results[3];
+  uint64_t results[4];
 } lifted_guest;
 
 static lifted_guest *new_lifted(guard_run *run, int32_t kind, int32_t width) {
@@ -1549,10 +1552,18 @@ static lifted_guest *new_lifted(guard_run *run, int32_t kind, int32_t width) {
 }
 
 static void *call_with(guard_run *run, lifted_guest *given, const void *content, uint64_t length) {
-  uint64_t width = (uint64_t)given->part.size;
-  given->arguments.block = (guard_block){content, length * width, length, 0, given->part.alignment};
+  given->arguments.block = (guard_block){.source = content, .part = &given->part, .length = length};
   memset(given->results, 0xff, sizeof given->results);
   return guard_lifted_call_anew(run, &given->lifted, &given->arguments, 0, given->results, 0);
+}
+
+/* The content of a text or list in the copies that a call has returned, for the pointer and the length at an offset. */
+static const char *content(const lifted_guest *given, size_t offset, uint32_t *length) {
+  const char *copies = (const char *)(uintptr_t)given->results[0];
+  uint32_t pair[2];
+  memcpy(pair, copies + offset, sizeof pair);
+  *length = pair[1];
+  return copies + pair[0];
 }
 
 /* Whether a call has failed with this text, after which nothing may enter the store. */
@@ -1573,10 +1584,12 @@ TEST(a_scalar_lift_copies_lists_into_the_memory_of_the_guest_and_out_of_it) {
   CHECK(!call_with(run, given, numbers, 3));
   CHECK(given->heap.asked[0] == 4 && given->heap.asked[1] == 12 && given->heap.asked[2] == 3);
   CHECK(given->heap.calls == 1 && given->heap.post_returns == 1 && run->entries == 1 && run->fuel_left == 1000);
-  CHECK(given->results[2] == 3 && !memcmp((void *)(uintptr_t)given->results[1], numbers, sizeof numbers));
+  uint32_t length;
+  CHECK(!memcmp(content(given, 0, &length), numbers, sizeof numbers) && length == 3);
   guard_free(given->results);
   CHECK(!call_with(run, given, NULL, 0));
-  CHECK(given->results[2] == 0);
+  content(given, 0, &length);
+  CHECK(length == 0);
   guard_free(given->results);
   guard_free(given->results); /* does nothing */
   free(given);
@@ -1645,6 +1658,100 @@ TEST(a_scalar_lift_tells_where_a_text_is_not_utf_8) {
   delete_engine(engine);
 }
 
+/* What is stored in `list<tuple<option<u16>, string, u8>>`: the discriminant and the payload, the text, the number. */
+static const guard_part ROW[] = {
+    {.kind = GUARD_LIST, .size = 16, .alignment = 4, .inner = 6, .count = 1},
+    {.kind = GUARD_VARIANT, .offset = 0, .size = 1, .count = 2, .inner = 3},
+    {.kind = GUARD_CASE, .offset = 3},
+    {.kind = GUARD_CASE, .offset = 3, .inner = 1},
+    {.kind = GUARD_BYTES, .offset = 2, .size = 2},
+    {.kind = GUARD_TEXT, .offset = 4, .size = 1, .alignment = 1},
+    {.kind = GUARD_BYTES, .offset = 12, .size = 1},
+};
+
+TEST(a_scalar_lift_stores_and_takes_the_texts_in_the_elements_of_a_list_and_no_byte_between_their_fields) {
+  engine *engine = usual_engine();
+  guard_run *run = open_store(engine);
+  lifted_guest *given = new_lifted(run, GUARD_LIST, 16);
+  static const unsigned char source[] = {
+      1, 9, 7, 8, 0, 0, 0, 0, 3, 0, 0, 0, 5, 9, 9, 9, /* some(0x0807), 3 bytes, 5 */
+      0, 9, 9, 9, 0, 0, 0, 0, 1, 0, 0, 0, 6, 9, 9, 9, /* none, 1 byte, 6 */
+      'a', 'b', 'c', 'd'};
+  size_t size;
+  unsigned char *memory = memory_of(store_of(run), 0, &size);
+  memset(memory + 64, 0xee, 64);
+  given->reallocate.amount = 1;
+  given->arguments.block = (guard_block){.source = source, .part = ROW, .length = 2};
+  /* The result has the same parts; in results numbers are left out. */
+  const guard_part parts[] = {ROW[0], ROW[1], ROW[2], ROW[3], {.kind = GUARD_COST, .cost = 48}, ROW[5],
+                              {.kind = GUARD_COST, .cost = 1}};
+  given->lifted.parts = parts;
+  given->lifted.part_count = 7;
+  CHECK(!guard_lifted_call_anew(run, &given->lifted, &given->arguments, 0, given->results, 0));
+  static const unsigned char expected[] = {1, 0xee, 7,    8,    96, 0, 0, 0, 3, 0, 0, 0, 5, 0xee, 0xee, 0xee,
+                                           0, 0xee, 0xee, 0xee, 104, 0, 0, 0, 1, 0, 0, 0, 6, 0xee, 0xee, 0xee,
+                                           'a', 'b', 'c', 0xee, 0xee, 0xee, 0xee, 0xee, 'd', 0xee};
+  CHECK(!memcmp(memory + 64, expected, sizeof expected));
+  uint32_t length;
+  const char *rows = content(given, 0, &length);
+  CHECK(length == 2 && rows[0] == 1 && rows[2] == 7 && rows[12] == 5 && rows[16] == 0 && rows[28] == 6);
+  const char *copies = (const char *)(uintptr_t)given->results[0];
+  uint32_t pair[2];
+  memcpy(pair, rows + 4, sizeof pair);
+  CHECK(pair[1] == 3 && !memcmp(copies + pair[0], "abc", 3));
+  memcpy(pair, rows + 20, sizeof pair);
+  CHECK(pair[1] == 1 && copies[pair[0]] == 'd');
+  guard_free(given->results);
+
+  memory[80] = 2; /* the guest returns what lies there, with a discriminant that does not exist */
+  given->arguments.block.part = NULL;
+  given->echo.amount = given->heap.post_returns = 0;
+  void *error = guard_lifted_call_anew(run, &given->lifted, &given->arguments, 0, given->results, 0);
+  CHECK(is_refused(error, given, "discriminant 2 out of range [0..2)"));
+  free(given);
+  close_store(run);
+  delete_engine(engine);
+}
+
+TEST(a_scalar_lift_refuses_a_case_that_does_not_exist) {
+  engine *engine = usual_engine();
+  guard_run *run = open_store(engine);
+  lifted_guest *given = new_lifted(run, GUARD_TEXT, 1);
+  given->lifted.result = GUARD_CHOICE;
+  given->lifted.size = 3;
+  given->lifted.post_return = NULL;
+  given->heap.returned = 2;
+  CHECK(!call_with(run, given, "x", 1));
+  uint32_t number;
+  memcpy(&number, (char *)given->results + 8, sizeof number);
+  CHECK(number == 2);
+  given->heap.returned = 3;
+  CHECK(is_refused(call_with(run, given, "x", 1), given, "discriminant 3 out of range [0..3)"));
+  free(given);
+  close_store(run);
+  delete_engine(engine);
+}
+
+TEST(a_run_that_is_stopped_does_not_go_on_checking_a_long_result) {
+  engine *engine = usual_engine();
+  guard_run *run = open_store(engine);
+  lifted_guest *given = new_lifted(run, GUARD_LIST, 1);
+  static const unsigned char numbers[60000];
+  given->part.element_cost = 100; /* 6 MB together */
+  CHECK(!call_with(run, given, numbers, sizeof numbers));
+  guard_free(given->results);
+  given->heap.stops = run;
+  dispose(call_with(run, given, numbers, 100));
+  CHECK(run->stop == GUARD_CANCELLED);
+  guard_free(given->results);
+  void *error = call_with(run, given, numbers, sizeof numbers);
+  CHECK(error && !strcmp(((failure *)error)->text, "stopped"));
+  dispose(error);
+  free(given);
+  close_store(run);
+  delete_engine(engine);
+}
+
 TEST(no_result_makes_a_scalar_lift_read_outside_of_the_memory) {
   engine *engine = usual_engine();
   guard_run *run = open_store(engine);
@@ -1654,8 +1761,17 @@ TEST(no_result_makes_a_scalar_lift_read_outside_of_the_memory) {
                         {.kind = GUARD_LIST, .offset = 12, .size = 12, .alignment = 4, .inner = 2},
                         {.kind = GUARD_CHAR, .offset = 4, .cost = 48},
                         {.kind = GUARD_COST, .cost = 48},
-                        {.kind = GUARD_LIST, .offset = 20, .size = 8, .alignment = 8, .element_cost = 96}};
-  uint64_t results[7], random = 1;
+                        {.kind = GUARD_LIST, .offset = 20, .size = 8, .alignment = 8, .element_cost = 96},
+                        {.kind = GUARD_VARIANT, .offset = 28, .size = 1, .count = 3, .inner = 8},
+                        {.kind = GUARD_CASE, .offset = 4},
+                        {.kind = GUARD_CASE, .offset = 4, .inner = 1},
+                        {.kind = GUARD_CASE, .offset = 5, .inner = 4},
+                        {.kind = GUARD_TEXT, .offset = 32, .size = 1, .alignment = 1, .cost = 48},
+                        {.kind = GUARD_LIST, .offset = 32, .size = 8, .alignment = 4, .inner = 1, .count = 1},
+                        {.kind = GUARD_TEXT, .offset = 0, .size = 1, .alignment = 1},
+                        {.kind = GUARD_FLAGS, .offset = 29, .size = 1, .count = 1, .inner = 1},
+                        {.kind = GUARD_COST, .cost = 3}};
+  uint64_t results[4], random = 1;
   size_t size;
   unsigned char *memory = memory_of(store_of(run), 0, &size);
   int returned = 0;
@@ -1663,14 +1779,15 @@ TEST(no_result_makes_a_scalar_lift_read_outside_of_the_memory) {
   given->lifted.blocks = 0;
   given->lifted.post_return = NULL;
   given->lifted.parts = parts;
-  given->lifted.part_count = 6;
-  given->lifted.size = 28;
+  given->lifted.part_count = 15;
+  given->lifted.size = 40;
   for (int i = 0; i < 20000; i++) {
-    uint32_t words[7];
-    for (int n = 0; n < 7; n++) {
+    uint32_t words[10];
+    for (int n = 0; n < 10; n++) {
       random = random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
       uint32_t drawn = (uint32_t)(random >> 33);
       words[n] = drawn % 5 ? drawn % 64 * 8 : drawn % 3 ? (uint32_t)PAGE - drawn % 64 : UINT32_MAX - drawn % 64;
+      if (n == 7 && drawn % 9) words[n] = drawn / 16 % 3;
     }
     given->heap.returned = i % 50 ? 512 : words[0];
     memcpy(memory + 512, words, sizeof words);
@@ -1760,6 +1877,9 @@ static const struct {
     NAMED(a_scalar_lift_copies_lists_into_the_memory_of_the_guest_and_out_of_it),
     NAMED(a_scalar_lift_refuses_what_wasmtime_refuses_and_lets_nothing_enter_the_store),
     NAMED(a_scalar_lift_tells_where_a_text_is_not_utf_8),
+    NAMED(a_scalar_lift_stores_and_takes_the_texts_in_the_elements_of_a_list_and_no_byte_between_their_fields),
+    NAMED(a_scalar_lift_refuses_a_case_that_does_not_exist),
+    NAMED(a_run_that_is_stopped_does_not_go_on_checking_a_long_result),
     NAMED(no_result_makes_a_scalar_lift_read_outside_of_the_memory),
 };
 

@@ -10,7 +10,8 @@ from unittest.mock import patch
 
 from pytest_airssys_wasm import LimitedStore, ResourceLimits, WasmEngine, WasmError
 from pytest_airssys_wasm.runtime.compile import compiler
-from support.lifted_guests import RandomGuest, exact, random_guest, random_value
+from support.lifted_guests import RandomGuest, random_guest
+from support.lifted_values import exact, random_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable

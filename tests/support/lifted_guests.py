@@ -1,31 +1,38 @@
 """Random components whose exports return what they are given, or random memory, in honest and in hostile ways.
 
 The text of a component is drawn from a seed. Its exports are `f`, whose types are random, `calls`, which counts the
-calls of `post-return`, and `log`, which returns what `realloc` was asked for and the beginning of the heap.
+calls of `post-return`, and `log`, which returns what `realloc` was asked for, the core values that `f` was given, and the
+beginning of the heap.
 """
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pytest_airssys_wasm.runtime.base.values import Record, Some
-from pytest_airssys_wasm.runtime.lift.layout import NUMBER_BYTES, is_pair, layout_of
-from pytest_airssys_wasm.runtime.wit.types import ListType, OptionType, Primitive, RecordType, TupleType
+from pytest_airssys_wasm.runtime.lift.layout import NUMBER_BYTES, layout_of
+from pytest_airssys_wasm.runtime.wit.types import (
+    EnumType,
+    FlagsType,
+    ListType,
+    OptionType,
+    Primitive,
+    RecordType,
+    ResultType,
+    TupleType,
+    VariantType,
+)
+from support.lifted_memory import random_memory
+from support.stored_code import stored
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from random import Random
 
     from pytest_airssys_wasm.runtime.wit.types import WitType
 
 AREA, STATE, LOG, HEAP = 256, 1_024, 2_048, 8_192
-_LOGGED = 64
-_INTEGERS = {f"u{bits}": (0, 2**bits - 1) for bits in (8, 16, 32, 64)} | {
-    f"s{bits}": (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) for bits in (8, 16, 32, 64)
-}
-_WIDE = {"s64": "i64", "u64": "i64", "f32": "f32", "f64": "f64"}
+_LOGGED, _LOGGED_BYTES = 512, 12_000
 
 _END = "(i32.mul (memory.size) (i32.const 65536))"
 REALLOCS = {
@@ -84,11 +91,6 @@ RETURNS = {
 """The wrong places to which a result is said to be returned."""
 
 
-def core_type(name: str) -> str:
-    """Return the core type of a number, bool or char."""
-    return _WIDE.get(name, "i32")
-
-
 @dataclass
 class Choice:
     """The random choices that make a guest hostile."""
@@ -119,8 +121,10 @@ class RandomGuest:
     def flat(self, depth: int = 0) -> WitType:
         """Draw a type without pointers."""
         kind = self.random.random()
-        if depth > 1 or kind < 0.6:
+        if depth > 1 or kind < 0.45:
             return self.leaf()
+        if kind < 0.7:
+            return self.cases(self.flat, depth)
         return self.together([self.flat(depth + 1) for _ in range(self.random.randint(1, 4))])
 
     def together(self, parts: Sequence[WitType]) -> WitType:
@@ -129,20 +133,36 @@ class RandomGuest:
             return TupleType(tuple(parts))
         return RecordType(tuple((f"f{number}", part) for number, part in enumerate(parts)))
 
+    def cases(self, draw: Callable[[int], WitType], depth: int) -> WitType:
+        """Draw a type of which a value is one of several cases, or flags."""
+        random = self.random
+        match random.choice(["option", "option", "result", "result", "variant", "variant", "enum", "flags"]):
+            case "option":
+                return OptionType(draw(depth + 1))
+            case "result":
+                return ResultType(*(draw(depth + 1) if random.random() < 0.7 else None for _ in range(2)))
+            case "variant":
+                payloads = [draw(depth + 1) if random.random() < 0.7 else None for _ in range(random.randint(1, 4))]
+                return VariantType(tuple((f"c{number}", payload) for number, payload in enumerate(payloads)))
+            case "enum":
+                return EnumType(tuple(f"e{number}" for number in range(random.choice([1, 2, 3, 9, 256]))))
+            case _:
+                return FlagsType(tuple(f"b{number}" for number in range(random.choice([1, 3, 8, 9, 16, 17, 32]))))
+
     def any_type(self, depth: int = 0) -> WitType:
         """Draw a type: most of those are copied, and some are not."""
         kind = self.random.random()
-        if kind < 0.25:
+        if kind < 0.15:
             return Primitive("string")
-        if kind < 0.4:
+        if kind < 0.22:
             return ListType(self.leaf())
-        if kind < 0.6:
+        if kind < 0.34:
             return ListType(self.flat())
-        if kind < 0.63:
-            return self.random.choice(
-                [OptionType(self.leaf()), ListType(Primitive("string")), ListType(ListType(self.leaf()))]
-            )
-        if depth < 2 and kind < 0.8:
+        if kind < 0.5 and depth < 2:
+            return ListType(self.any_type(depth + 1))
+        if depth < 3 and kind < 0.8:
+            return self.cases(self.any_type, depth)
+        if depth < 2 and kind < 0.9:
             return self.together([self.any_type(depth + 1) for _ in range(self.random.randint(1, 3))])
         return self.leaf()
 
@@ -157,15 +177,31 @@ class RandomGuest:
                 return f"(option {self.spell(payload)})"
             case TupleType(elements):
                 return f"(tuple {' '.join(map(self.spell, elements))})"
-            case RecordType(fields):
+            case ResultType(ok, err):
+                error = "" if err is None else f"(error {self.spell(err)})"
+                return f"(result {'' if ok is None else self.spell(ok)} {error})"
+            case _:
                 if type_ not in self._names:
-                    inner = " ".join(f'(field "{name}" {self.spell(part)})' for name, part in fields)
+                    definition = self._define(type_)
                     number = len(self._names)
                     self._names[type_] = f"$r{number}"
                     self._declared.append(
-                        f'(type $t{number} (record {inner})) (export $r{number} "r{number}" (type $t{number}))'
+                        f'(type $t{number} {definition}) (export $r{number} "r{number}" (type $t{number}))'
                     )
                 return self._names[type_]
+
+    def _define(self, type_: WitType) -> str:
+        """Return the definition of a type that has a name."""
+        match type_:
+            case RecordType(fields):
+                members = [f'(field "{name}" {self.spell(part)})' for name, part in fields]
+                return f"(record {' '.join(members)})"
+            case VariantType(cases):
+                members = [f'(case "{name}" {"" if part is None else self.spell(part)})' for name, part in cases]
+                return f"(variant {' '.join(members)})"
+            case EnumType(names) | FlagsType(names):
+                members = [f'"{name}"' for name in names]
+                return f"({'enum' if isinstance(type_, EnumType) else 'flags'} {' '.join(members)})"
             case _:
                 raise TypeError
 
@@ -182,28 +218,21 @@ def has_layout(types: Sequence[WitType]) -> bool:
 
 def flat_types(params: Sequence[WitType]) -> list[str]:
     """Return the core types of parameters."""
-    found: list[str] = []
-    for param in params:
-        for _, leaf in layout_of(param).leaves:
-            found += ["i32", "i32"] if is_pair(leaf) else [core_type(leaf.name)]  # type: ignore[union-attr]
-    return found
+    return [core_type for param in params for core_type in layout_of(param).flat]
 
 
-def stored(result: WitType, first: int = 0) -> str:
-    """Return the code that stores the flat parameters as the result."""
-    code, at = [], first
-    for offset, leaf in layout_of(result).leaves:
-        place = AREA + offset
-        if is_pair(leaf):
-            code.append(f"(i32.store (i32.const {place}) (local.get {at}))")
-            code.append(f"(i32.store (i32.const {place + 4}) (local.get {at + 1}))")
-            at += 2
-            continue
-        name = leaf.name  # type: ignore[union-attr]
-        width = {1: "8", 2: "16"}.get(NUMBER_BYTES[name], "")
-        code.append(f"({core_type(name)}.store{width} (i32.const {place}) (local.get {at}))")
-        at += 1
-    return "\n      ".join(code)
+def _noted(params: Sequence[str]) -> str:
+    """Return the code that notes all core values."""
+    code = []
+    for number, core_type in enumerate(params):
+        bits = f"(local.get {number})"
+        if core_type[0] == "f":
+            bits = f"(i{core_type[1:]}.reinterpret_{core_type} {bits})"
+        if core_type[1:] == "64":
+            code.append(f"(call $note (i32.wrap_i64 (i64.shr_u {bits} (i64.const 32))))")
+            bits = f"(i32.wrap_i64 {bits})"
+        code.append(f"(call $note {bits})")
+    return " ".join(code)
 
 
 def random_guest(random: Random) -> RandomGuest:
@@ -236,44 +265,6 @@ def random_guest(random: Random) -> RandomGuest:
     return guest
 
 
-def _data(guest: RandomGuest) -> bytes:
-    """Return random memory at the place of the result, in which most pointers are good."""
-    random = guest.random
-    layout = layout_of(guest.result)  # type: ignore[arg-type]
-    area = bytearray(random.choice([0, 255, random.getrandbits(8)]) for _ in range(layout.size))
-    for offset, leaf in layout.leaves:
-        if is_pair(leaf):
-            pointer = random.choice(
-                [0, LOG, HEAP, AREA, HEAP + random.randint(0, 64), 65_536, 131_072, 131_071, 2**32 - 8]
-            )
-            length = random.choice(
-                [0, 1, 2, 3, random.randint(0, 40), random.randint(0, 40), 4_000, 65_536, 2**31, 2**32 - 1]
-            )
-            if random.random() < 0.2:  # to the end of the memory, or just beyond it
-                width = layout_of(leaf.element).size if isinstance(leaf, ListType) else 1
-                length = random.randint(0, 30)
-                pointer = 65_536 - length * width + random.choice([0, 0, 1, width])
-            struct.pack_into("<II", area, offset, pointer, length)
-        elif leaf == Primitive("char") and random.random() < 0.8:
-            struct.pack_into("<I", area, offset, random.choice([65, 0x10FFFF, 0xD7FF, 0xE000]))
-    return bytes(area)
-
-
-def _heap(random: Random) -> bytes:
-    """Return the beginning of the heap: text, chars, or random bytes."""
-    text = "".join(random.choice("aé€𝄞\0") for _ in range(60)).encode()
-    kind = random.random()
-    if kind < 0.3:
-        return text
-    if kind < 0.6:
-        spoilt = bytearray(text)
-        spoilt[random.randrange(len(spoilt))] = random.getrandbits(8)
-        return bytes(spoilt)
-    if kind < 0.8:
-        return b"".join(struct.pack("<I", random.choice([65, 0xD800, 0x10FFFF, 0x110000, 8364])) for _ in range(40))
-    return random.randbytes(200)
-
-
 def _escaped(content: bytes) -> str:
     return "".join(f"\\{byte:02x}" for byte in content)
 
@@ -281,12 +272,11 @@ def _escaped(content: bytes) -> str:
 def _text(guest: RandomGuest) -> str:
     random, choice, result = guest.random, guest.choice, guest.result
     params = flat_types(guest.params)
-    leaves = [] if result is None else layout_of(result).leaves
-    is_direct = len(leaves) == 1 and not is_pair(leaves[0][1])
+    is_direct = result is not None and len(layout_of(result).flat) == 1
     returned = ""
     ret_type = ""
     if result is not None:
-        kind = core_type(leaves[0][1].name) if is_direct else "i32"  # type: ignore[union-attr]
+        kind = layout_of(result).flat[0] if is_direct else "i32"
         ret_type = f"(result {kind})"
         if not is_direct:
             returned = RETURNS.get(choice.returns) or f"(i32.const {AREA})"
@@ -296,13 +286,14 @@ def _text(guest: RandomGuest) -> str:
             elif choice.returns == "just beyond":
                 returned = f"(i32.sub {_END} (i32.const {layout.size - layout.alignment}))"
         elif choice.garbage:
-            returned = f"({kind}.const {random.choice([0, 1, 2, 255, 65_535, 0x10FFFF, 0xD800])})"
+            returned = f"({kind}.const {random.choice([0, 1, 2, 3, 255, 256, 65_535, 0x10FFFF, 0xD800, 0xFFFFFFFF])})"
         else:
             returned = "(local.get 0)"
-    store = "" if result is None or choice.garbage or is_direct else stored(result)
+    store = "" if result is None or choice.garbage or is_direct else stored(result, AREA)
     data = ""
     if choice.garbage and result is not None:
-        data = f'(data (i32.const {AREA}) "{_escaped(_data(guest))}") (data (i32.const {HEAP}) "{_escaped(_heap(random))}")'
+        area, heap = random_memory(random, result, HEAP, [0, LOG, AREA])
+        data = f'(data (i32.const {AREA}) "{_escaped(area)}") (data (i32.const {HEAP}) "{_escaped(heap)}")'
     post = POSTS[choice.post]
     post_param = ret_type.replace("result", "param")
     spelled = [f'(param "p{number}" {guest.spell(param)})' for number, param in enumerate(guest.params)]
@@ -340,6 +331,7 @@ def _text(guest: RandomGuest) -> str:
       (global.set $next (i32.add (local.get $p) (local.get 3)))
       (local.get $p))
     (func (export "f") {f"(param {' '.join(params)})" if params else ""} {ret_type}
+      {_noted(params)}
       {BODIES.get(choice.body, "")}
       {store}
       {returned})
@@ -348,7 +340,7 @@ def _text(guest: RandomGuest) -> str:
       (i64.xor (i64.load (i32.const {STATE + 8})) (i64.load (i32.const {STATE + 16}))))
     (func (export "log") (result i32)
       (i32.store (i32.const {STATE + 32}) (i32.const {LOG}))
-      (i32.store (i32.const {STATE + 36}) (i32.const 7000))
+      (i32.store (i32.const {STATE + 36}) (i32.const {_LOGGED_BYTES}))
       (i32.const {STATE + 32})))
   (core instance $i (instantiate $m))
   {" ".join(guest._declared)}
@@ -356,66 +348,3 @@ def _text(guest: RandomGuest) -> str:
     (memory (core memory $i "mem")) (realloc (core func $i "realloc")) {post_option}))
   (func (export "calls") (result u64) (canon lift (core func $i "calls")))
   (func (export "log") (result (list u8)) (canon lift (core func $i "log") (memory (core memory $i "mem")))))"""
-
-
-def random_value(random: Random, type_: WitType, *, is_wrong: bool = False) -> Any:
-    """Draw a value of a type, or one that is like it."""
-    match type_:
-        case Primitive("string"):
-            if is_wrong:
-                return random.choice([b"x", "\ud800", 1, None])
-            size = random.choice([0, 1, 5, 30, 17_000 if random.random() < 0.1 else 3])
-            return "".join(random.choice(random.choice(["ab", "é\0", "€𝄞"])) for _ in range(size))
-        case Primitive("bool"):
-            return 1 if is_wrong else random.random() < 0.5
-        case Primitive("char"):
-            return random.choice(["ab", "\udc00", 65]) if is_wrong else random.choice("a\0é€𝄞\U0010ffff")
-        case Primitive("f32" | "f64" as name):
-            if is_wrong:
-                return random.choice(["1", True, 1e300 if name == "f32" else 2**70 + 1])
-            width = 4 if name == "f32" else 8
-            drawn = struct.unpack("<f" if width == 4 else "<d", random.randbytes(width))[0]
-            if random.random() < 0.2:
-                from pytest_airssys_wasm.runtime.base.floats import f32_of, f64_of
-
-                if width == 4:
-                    return f32_of(0x7F800001 | random.getrandbits(22))
-                return f64_of(0x7FF0000000000001 | random.getrandbits(50))
-            return random.choice([0.0, -0.0, 1.5, float("inf"), float("nan"), 3, drawn])
-        case Primitive(name):
-            low, high = _INTEGERS[name]
-            if is_wrong:
-                return random.choice([low - 1, high + 1, True, 1.0, "1"])
-            return random.choice([low, high, 0, random.randint(low, high)])
-        case ListType(element):
-            size = random.choice([0, 1, 2, 7, random.randint(0, 40), 5_000 if random.random() < 0.05 else 4])
-            values = [random_value(random, element) for _ in range(size)]
-            if is_wrong:
-                return random.choice([{1: 2}, 1, "ab", [*values, object()]])
-            if element == Primitive("u8"):
-                return random.choice([bytes, bytearray, list, tuple, lambda some: memoryview(bytes(some))])(values)
-            return random.choice([list, tuple])(values)
-        case TupleType(elements):
-            return tuple(random_value(random, part, is_wrong=is_wrong) for part in elements)
-        case RecordType(fields):
-            made = {name: random_value(random, part, is_wrong=is_wrong) for name, part in fields}
-            return random.choice([dict, Record])(**made) if not is_wrong else random.choice([made, {}, 1])
-        case OptionType(payload):
-            return None if random.random() < 0.5 else random_value(random, payload)
-        case _:
-            raise TypeError
-
-
-def exact(value: Any) -> Any:
-    """Return a value with the classes of its parts, and the bits of its floats, for comparison."""
-    match value:
-        case float():
-            return ("float", struct.pack("<d", value))
-        case list() | tuple():
-            return (type(value).__name__, [exact(part) for part in value])
-        case Record():
-            return ("record", {name: exact(part) for name, part in value.as_dict().items()})
-        case Some():
-            return ("some", exact(value.value))
-        case _:
-            return (type(value).__name__, value)

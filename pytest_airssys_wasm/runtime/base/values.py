@@ -11,7 +11,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 
 def attribute_name(name: str) -> str:
@@ -72,9 +72,14 @@ class Record:
 def make_record(fields: dict[str, Any]) -> Record:
     """Return a record of these fields, given by the names of their attributes."""
     # Not a method of `Record`: a field of that name could not be reached.
-    record = Record.__new__(Record)
-    object.__setattr__(record, "_fields", fields)
+    record = _new_object(Record)
+    _set_fields(record, fields)
     return record
+
+
+_new_object = object.__new__
+_set_fields: Callable[[Record, dict[str, Any]], None] = vars(Record)["_fields"].__set__
+"""The function that sets the fields of a record, which nothing else may change."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from array import array
 
+_FIRST_BYTES = 1024
 _CHUNK_BYTES = 4096
+_FirstChunk = ctypes.c_char * _FIRST_BYTES
+_address_of_chunk = ctypes.addressof
 _LARGE_BYTES = 2**20
 # Absent on systems without transparent huge pages.
 _HUGE_PAGES: int | None = getattr(mmap, "MADV_HUGEPAGE", None)
@@ -51,13 +54,17 @@ class Arena:
         return int(_address_of_bytes(content) if isinstance(content, bytes) else content.buffer_info()[0])
 
     def _grow(self, size_bytes: int) -> int:
-        if size_bytes >= _LARGE_BYTES:
+        if size_bytes <= _FIRST_BYTES and not self._chunks:
+            # Most calls need no other, and are short.
+            chunk_bytes, chunk = _FIRST_BYTES, _FirstChunk()
+        elif size_bytes < _LARGE_BYTES:
+            # Each chunk is twice the last one, so that many small values take few chunks.
+            chunk_bytes = max(_CHUNK_BYTES << min(len(self._chunks), 8), (size_bytes + 7) & -8)
+            chunk = (ctypes.c_char * chunk_bytes)()
+        else:
             return self._map(size_bytes)
-        # Each chunk is twice the last one, so that many small values take few chunks.
-        chunk_bytes = max(_CHUNK_BYTES << min(len(self._chunks), 8), (size_bytes + 7) & -8)
-        chunk = (ctypes.c_char * chunk_bytes)()
         self._chunks.append(chunk)
-        address = ctypes.addressof(chunk)
+        address = _address_of_chunk(chunk)
         self._next = address + ((size_bytes + 7) & -8)
         self._end = address + chunk_bytes
         return address

@@ -134,16 +134,23 @@ class GuardRun(ctypes.Structure):
 
 
 class GuardPart(ctypes.Structure):
-    """A text, list or char in the result of a function: `guard_part` in `native/guard.h`."""
+    """A part of a result, or of a list in the arguments: `guard_part` in `native/guard.h`."""
+
+    kind: int
+    offset: int
+    size: int
+    cost: int
 
     _fields_ = tuple(
-        (name, c_int32) for name in ("kind", "offset", "cost", "size", "alignment", "element_cost", "inner")
+        (name, c_int32) for name in ("kind", "offset", "size", "alignment", "count", "cost", "element_cost", "inner")
     )
 
 
 class GuardLifted(ctypes.Structure):
     """A function that is called by its scalar lift: `guard_lifted` in `native/guard.h`."""
 
+    size: int
+    alignment: int
     kept: object
     """The C structs whose addresses are in the fields."""
 
@@ -153,14 +160,14 @@ class GuardLifted(ctypes.Structure):
     )
 
 
-WRITE_BLOCK = Struct("<QQQii").pack_into
-"""The function that writes a `guard_block`: address, bytes, length as the guest gets it, argument, alignment."""
+WRITE_BLOCK = Struct("<QQQi4x").pack_into
+"""The function that writes a `guard_block`: the addresses of the content and of its part, its length, the argument."""
 BLOCK_BYTES = 32
-COST, CHAR, TEXT, LIST = range(4)
-"""The kinds of parts of a result."""
+COST, CHAR, TEXT, LIST, VARIANT, CASE, FLAGS, STORED = range(8)
+"""The kinds of parts of values. `STORED`: numbers, which are stored as they are."""
 LIFTED_VAL_BYTES = 48
 """What wasmtime charges for each part of a result: the size of its own values."""
-NO_RESULT, SCALAR, POINTER = range(3)
+NO_RESULT, SCALAR, POINTER, CHOICE = range(4)
 """The results of scalar lifts."""
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import itemgetter
 from struct import Struct
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -95,7 +96,7 @@ def check_list(value: Any, expected: str, is_bytes: bool, charge: Callable[[int]
     return bytes(value) if isinstance(value, (bytes, bytearray, memoryview)) else tuple(value)
 
 
-def record_checker(type_: RecordType) -> Callable[[Any], list[Any]]:
+def record_checker(type_: RecordType) -> Callable[[Any], Sequence[Any]]:
     """Return the function that takes a value for a record apart: `value -> values of the fields, in order`.
 
     It accepts a `Record`, a mapping, and any object with these attributes. Raises `WrongType` for missing fields, and
@@ -105,9 +106,16 @@ def record_checker(type_: RecordType) -> Callable[[Any], list[Any]]:
     known = {key for field in keys for key in field}
     expected = f"record {{{', '.join(name for name, _ in type_.fields)}}}"
 
-    def check(value: Any) -> list[Any]:
+    attributes = [attribute for _, attribute, _ in keys]
+    exact, pick = frozenset(attributes), itemgetter(*attributes)
+    has_several = len(attributes) > 1
+
+    def check(value: Any) -> Sequence[Any]:
         if isinstance(value, Record):
             value = value.as_dict()
+        if has_several and type(value) is dict and value.keys() == exact:
+            picked: tuple[Any, ...] = pick(value)
+            return picked
         if not isinstance(value, Mapping):
             return [attribute_of(value, name, attribute) for name, attribute, _ in keys]
         if not value.keys() <= known:

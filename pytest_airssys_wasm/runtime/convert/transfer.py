@@ -141,6 +141,10 @@ class Transfer:
             self._pause(moved_bytes, size_bytes)
         self.moved_bytes = moved_bytes
 
+    def allows(self, size_bytes: int) -> bool:
+        """Return whether the limit allows these bytes."""
+        return self._limit_bytes is None or self.moved_bytes + size_bytes <= self._limit_bytes
+
     def check(self) -> None:
         """Raise `Interrupted` if the execution should end."""
         if self._stop():

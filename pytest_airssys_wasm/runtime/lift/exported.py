@@ -6,9 +6,9 @@ from ctypes import addressof
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pytest_airssys_wasm.runtime.capi.guard import GuardLifted, GuardPart
+from pytest_airssys_wasm.runtime.capi.guard import CHOICE, POINTER, GuardLifted, GuardPart
 from pytest_airssys_wasm.runtime.capi.stores import address
-from pytest_airssys_wasm.runtime.lift.layout import layout_of
+from pytest_airssys_wasm.runtime.lift.layout import cases_of, layout_of, only_part
 from pytest_airssys_wasm.runtime.lift.lifting import compile_result
 from pytest_airssys_wasm.runtime.lift.lowering import compile_arguments, result_kind
 from pytest_airssys_wasm.runtime.lift.names import CALL, POST_RETURN, REALLOC
@@ -40,7 +40,7 @@ class LiftedExport:
     count: int
     """The number of arguments."""
     copies: int
-    """The number of texts and lists in the result."""
+    """The number of texts and lists of the result that are copied without an interruption."""
     struct: bytes
     """The content of the `GuardLifted` of each instance, in which only the addresses of the memory and of the functions
     are missing.
@@ -56,25 +56,27 @@ def lifted_export(signature: Signature, indices: Mapping[str, Any]) -> LiftedExp
 
     `indices` are the indices of the lifted functions in wasmtime, by their roles.
     """
-    result = layout_of(signature.result) if signature.is_pointer and signature.result is not None else None
-    parts = [] if result is None or signature.result is None else parts_of(signature.result)
+    result, kind = signature.result, result_kind(signature)
+    parts = parts_of(result) if result is not None and kind == POINTER else []
     part_array = (GuardPart * max(1, len(parts)))(*parts)
-    leaves = [layout_of(leaf).flat_count for leaf in signature.leaves]
     struct = GuardLifted(
         parts=addressof(part_array),
-        values=sum(leaves),
-        blocks=leaves.count(2),
-        result=result_kind(signature),
-        size=0 if result is None else result.size,
-        alignment=1 if result is None else result.alignment,
+        values=len(signature.flat),
+        blocks=signature.blocks,
+        result=kind,
         part_count=len(parts),
     )
+    if result is not None:
+        layout, cases = layout_of(result), cases_of(only_part(result))
+        struct.size, struct.alignment = layout.size, layout.alignment
+        if kind == CHOICE and cases is not None:
+            struct.size = len(cases.payloads)
     return LiftedExport(
         lower=compile_arguments(signature),
         lift=compile_result(signature),
-        owns_results=result is not None,
+        owns_results=kind == POINTER,
         count=len(signature.params),
-        copies=0 if result is None else result.flat_count - len(result.leaves),
+        copies=int(result is not None and layout_of(result).has_pointers),
         struct=bytes(struct),
         functions=tuple((_FIELDS[role], address(index)) for role, index in indices.items()),
         kept=(part_array, indices),

@@ -1,35 +1,51 @@
 """The lifting of results that the guard has copied out of the memory of a guest.
 
-Values are made and charged as `convert.lifting` does, from the layout of the Canonical ABI instead of C values.
+Values are made and charged as `convert.lifting` does, from the layout of the Canonical ABI instead of C values. The
+copies of texts and lists lie behind that of the result, and their places are offsets from its address.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import islice
 from math import isnan
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.runtime.base.floats import f32_of
-from pytest_airssys_wasm.runtime.base.values import field_name, make_record
-from pytest_airssys_wasm.runtime.capi.vals import BYTES, MEMORY
+from pytest_airssys_wasm.runtime.base.values import Err, Ok, Some, Variant, field_name, make_record
+from pytest_airssys_wasm.runtime.capi.vals import BYTES, MEMORY, PAYLOAD
 from pytest_airssys_wasm.runtime.convert.lifting import compile_lift, lift_text
 from pytest_airssys_wasm.runtime.convert.transfer import NUMBERS, fixed_size
-from pytest_airssys_wasm.runtime.lift.layout import layout_of, offsets_of
-from pytest_airssys_wasm.runtime.wit.types import ListType, Primitive, RecordType, TupleType
+from pytest_airssys_wasm.runtime.lift.columns import MAKERS, ROW_CODES, compile_columns
+from pytest_airssys_wasm.runtime.lift.layout import cases_of, layout_of, only_part
+from pytest_airssys_wasm.runtime.lift.rows import row_struct
+from pytest_airssys_wasm.runtime.wit.types import (
+    EnumType,
+    FlagsType,
+    ListType,
+    OptionType,
+    Primitive,
+    RecordType,
+    ResultType,
+    TupleType,
+    VariantType,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from pytest_airssys_wasm.runtime.convert.transfer import Transfer
-    from pytest_airssys_wasm.runtime.lift.layout import Layout, Signature
+    from pytest_airssys_wasm.runtime.lift.layout import Signature
     from pytest_airssys_wasm.runtime.wit.types import WitType
 
-    Lift = Callable[[int, int, Transfer], Any]
-    """A converter: `(address of the copy, address of the results, transfer) -> Python value`."""
+    Numbers = Iterator[Any]
+    """The numbers of a row, and the bytes of the payloads of its variants."""
+    Build = Callable[[Numbers, int, Transfer], Any]
+    """A converter: `(numbers, address of the copies, transfer) -> Python value`. It takes the numbers that it needs."""
 
 _ADDRESS = Struct("<Q")
-_COPY = Struct("<QQ")
+_U32 = Struct("<I")
 _BATCH = 4_096
 
 
@@ -38,92 +54,141 @@ def compile_result(signature: Signature) -> Callable[[int, Transfer], Any] | Non
     result = signature.result
     if result is None:
         return None
-    if signature.is_scalar:
-        return compile_lift(result)
-    lift = _lift(result, 0, _Copies())
+    if not signature.is_pointer:
+        return _compile_single(result)
+    read, build = row_struct(result, ROW_CODES).unpack_from, _builder(result)
 
     def lift_copied(results: int, transfer: Transfer) -> Any:
-        (copy,) = _ADDRESS.unpack_from(MEMORY, results)
-        return lift(copy, results, transfer)
+        (copies,) = _ADDRESS.unpack_from(MEMORY, results)
+        return build(iter(read(MEMORY, copies)), copies, transfer)
 
     return lift_copied
 
 
-class _Copies:
-    """The places of the addresses of copies, behind that of the result itself."""
+def _compile_single(result: WitType) -> Callable[[int, Transfer], Any]:
+    """Return the converter of a result that is one core value."""
+    part, build = only_part(result), _builder(result, is_single=True)
+    if isinstance(part, Primitive):
+        lift = compile_lift(part)
+    else:
+        # A number of a case that the guard has checked, or flags, of which the other bits mean nothing.
+        def lift(results: int, _transfer: Transfer) -> Any:
+            return _U32.unpack_from(MEMORY, results + PAYLOAD)[0]
 
-    def __init__(self) -> None:
-        self._next = _ADDRESS.size
-
-    def take(self) -> int:
-        """Return the offset of the address of the next copy."""
-        self._next += _COPY.size
-        return self._next - _COPY.size
+    return lambda results, transfer: build(iter((lift(results, transfer),)), 0, transfer)
 
 
-def _lift(type_: WitType, offset: int, copies: _Copies) -> Lift:
+def _builder(type_: WitType, *, is_single: bool = False) -> Build:
+    """Return the converter of the values of a type; with `is_single`, its only number is a Python value already."""
     match type_:
         case Primitive("string"):
-            return _text(copies.take())
+            return _text
         case Primitive(name):
-            return _number(name, offset)
+            make = None if is_single else MAKERS.get(name)
+            if make is None:
+                return lambda numbers, copies, transfer: next(numbers)
+            return lambda numbers, copies, transfer: make(next(numbers))
         case ListType(element):
-            return _list(element, copies.take())
+            return _list(element)
+        case RecordType(fields) if all(_is_number(part) for _, part in fields):
+            attributes = [field_name(name) for name, _ in fields]
+            return lambda numbers, copies, transfer: make_record(dict(zip(attributes, numbers)))
         case RecordType(fields):
-            offsets = offsets_of([part for _, part in fields])
-            named = [(field_name(name), _lift(part, offset + at, copies)) for (name, part), at in zip(fields, offsets)]
-            return lambda copy, results, transfer: make_record(
-                {name: lift(copy, results, transfer) for name, lift in named}
+            named = [(field_name(name), _builder(part, is_single=is_single)) for name, part in fields]
+            return lambda numbers, copies, transfer: make_record(
+                {name: build(numbers, copies, transfer) for name, build in named}
             )
         case TupleType(elements):
-            lifts = [_lift(part, offset + at, copies) for part, at in zip(elements, offsets_of(elements))]
-            return lambda copy, results, transfer: tuple([lift(copy, results, transfer) for lift in lifts])
+            builds = [_builder(part, is_single=is_single) for part in elements]
+            return lambda numbers, copies, transfer: tuple([build(numbers, copies, transfer) for build in builds])
+        case EnumType(names):
+            return lambda numbers, copies, transfer: names[next(numbers)]
+        case FlagsType(names):
+            return _flags(names)
+        case VariantType(cases):
+            return _cases(type_, [partial(Variant, name) for name, _ in cases])
+        case OptionType(payload):
+            nests = isinstance(payload, OptionType)
+            return _cases(type_, [_nothing, Some if nests else _itself])
+        case ResultType():
+            return _cases(type_, [Ok, Err])
         case _:
             raise TypeError
 
 
-def _text(place: int) -> Lift:
-    def lift(_copy: int, results: int, transfer: Transfer) -> str:
-        data, size = _COPY.unpack_from(MEMORY, results + place)
-        return lift_text(data, size, transfer)
-
-    return lift
+def _is_number(type_: WitType) -> bool:
+    """Return whether a number of this type in a row is its Python value."""
+    return isinstance(type_, Primitive) and type_.name in NUMBERS and type_.name not in MAKERS
 
 
-def _number(name: str, offset: int) -> Lift:
-    read = Struct(f"<{_CODES[name]}").unpack_from
-    make = _MAKERS.get(name)
-    if make is None:
-        return lambda copy, results, transfer: read(MEMORY, copy + offset)[0]
-    return lambda copy, results, transfer: make(read(MEMORY, copy + offset)[0])
+def _nothing() -> None:
+    return None
 
 
-_CODES = {**NUMBERS, "bool": "B", "char": "I", "f32": "I"}
-_MAKERS: dict[str, Callable[[int], Any]] = {"bool": bool, "char": chr, "f32": f32_of}
+def _itself(value: Any) -> Any:
+    return value
 
 
-def _list(element: WitType, place: int) -> Lift:
+def _text(numbers: Numbers, copies: int, transfer: Transfer) -> str:
+    data = copies + next(numbers)
+    return lift_text(data, next(numbers), transfer)
+
+
+def _flags(names: tuple[str, ...]) -> Build:
+    bits = [(1 << number, name) for number, name in enumerate(names)]
+
+    def build(numbers: Numbers, _copies: int, _transfer: Transfer) -> frozenset[str]:
+        found = next(numbers)
+        return frozenset([name for bit, name in bits if found & bit])
+
+    return build
+
+
+def _cases(type_: WitType, makers: list[Callable[..., Any]]) -> Build:
+    """Return the converter of a type with cases; each maker takes the payload of its case, if there is one."""
+    cases = cases_of(type_)
+    assert cases is not None
+    inside = [
+        (make, None, None) if payload is None else (make, row_struct(payload, ROW_CODES).unpack_from, _builder(payload))
+        for make, payload in zip(makers, cases.payloads)
+    ]
+    has_payloads = any(payload is not None for payload in cases.payloads)
+
+    def build(numbers: Numbers, copies: int, transfer: Transfer) -> Any:
+        make, read, build_payload = inside[next(numbers)]
+        content = next(numbers) if has_payloads else b""
+        if read is None or build_payload is None:
+            return make()
+        return make(build_payload(iter(read(content)), copies, transfer))
+
+    return build
+
+
+def _list(element: WitType) -> Build:
     cost = max(1, fixed_size(element))
-    lift_all = _numbers(element.name) if isinstance(element, Primitive) else _rows(element)
+    lift_all = (
+        _all_numbers(element.name) if isinstance(element, Primitive) and element.name in ROW_CODES else _rows(element)
+    )
 
-    def lift(_copy: int, results: int, transfer: Transfer) -> Any:
-        data, count = _COPY.unpack_from(MEMORY, results + place)
+    def build(numbers: Numbers, copies: int, transfer: Transfer) -> Any:
+        data = copies + next(numbers)
+        count = next(numbers)
         transfer.charge(count * cost)
-        return lift_all(data, count, transfer)
+        return lift_all(data, count, copies, transfer)
 
-    return lift
+    return build
 
 
-def _numbers(name: str) -> Callable[[int, int, Transfer], Any]:
+def _all_numbers(name: str) -> Callable[[int, int, int, Transfer], Any]:
     """Return the converter of whole lists of numbers, bools or chars."""
     if name == "u8":
-        return lambda data, count, transfer: bytes(BYTES[data : data + count])
+        return lambda data, count, copies, transfer: bytes(BYTES[data : data + count])
     if name == "bool":
-        return lambda data, count, transfer: list(map(bool, BYTES[data : data + count]))
+        return lambda data, count, copies, transfer: list(map(bool, BYTES[data : data + count]))
     code = "I" if name == "char" else NUMBERS[name]
     width = Struct(f"<{code}").size
 
-    def numbers(data: int, count: int, _transfer: Transfer) -> list[Any]:
+    def numbers(data: int, count: int, _copies: int, _transfer: Transfer) -> list[Any]:
         view: Any = BYTES[data : data + width * count].cast(code)  # type: ignore[call-overload]  # a format code
         values: list[Any] = view.tolist()
         if name == "f32" and isnan(sum(values)):  # of NaNs each sum is one; `tolist` has made signalling ones quiet
@@ -131,46 +196,25 @@ def _numbers(name: str) -> Callable[[int, int, Transfer], Any]:
         return values
 
     if name == "char":
-        return lambda data, count, transfer: list(map(chr, numbers(data, count, transfer)))
+        return lambda data, count, copies, transfer: list(map(chr, numbers(data, count, copies, transfer)))
     return numbers
 
 
-def _rows(element: WitType) -> Callable[[int, int, Transfer], list[Any]]:
-    """Return the converter of whole lists of records or tuples."""
-    layout = layout_of(element)
-    row, build = Struct(_row_format(layout)), _builder(element)
+def _rows(element: WitType) -> Callable[[int, int, int, Transfer], list[Any]]:
+    """Return the converter of all other lists."""
+    size, row, build = layout_of(element).size, row_struct(element, ROW_CODES), _builder(element)
+    build_columns = compile_columns(element)
 
-    def rows(data: int, count: int, transfer: Transfer) -> list[Any]:
+    def rows(data: int, count: int, copies: int, transfer: Transfer) -> list[Any]:
         values: list[Any] = []
-        found = row.iter_unpack(BYTES[data : data + layout.size * count])
+        found = row.iter_unpack(BYTES[data : data + size * count])
         for _ in range(0, count, _BATCH):
             transfer.check()
-            values += [build(iter(numbers)) for numbers in islice(found, _BATCH)]
+            batch = list(islice(found, _BATCH))
+            together = None if build_columns is None else build_columns(batch, copies, transfer)
+            if together is None:
+                together = [build(iter(numbers), copies, transfer) for numbers in batch]
+            values += together
         return values
 
     return rows
-
-
-def _row_format(layout: Layout) -> str:
-    text, at = "<", 0
-    for offset, leaf in layout.leaves:
-        assert isinstance(leaf, Primitive)
-        text += f"{offset - at}x{_CODES[leaf.name]}"
-        at = offset + layout_of(leaf).size
-    return f"{text}{layout.size - at}x"
-
-
-def _builder(type_: WitType) -> Callable[[Iterator[Any]], Any]:
-    """Return the function that makes a value of the next of its numbers."""
-    match type_:
-        case Primitive(name):
-            make = _MAKERS.get(name)
-            return next if make is None else lambda numbers: make(next(numbers))
-        case RecordType(fields):
-            named = [(field_name(name), _builder(part)) for name, part in fields]
-            return lambda numbers: make_record({name: build(numbers) for name, build in named})
-        case TupleType(elements):
-            builds = [_builder(part) for part in elements]
-            return lambda numbers: tuple([build(numbers) for build in builds])
-        case _:
-            raise TypeError

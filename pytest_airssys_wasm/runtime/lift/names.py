@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from hashlib import sha256
 
-REVISION = 1
+REVISION = 2
 """The number to raise when other lifts come to be appended to the same binary."""
 CALL, REALLOC, POST_RETURN = "call", "realloc", "post-return"
 """The functions that are lifted for an export."""

@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING
 
 from pytest_airssys_wasm.runtime.binary.byte_reader import Reader
 from pytest_airssys_wasm.runtime.binary.component_reader import COMPONENT_MAGIC
-from pytest_airssys_wasm.runtime.wit.types import ListType, Primitive, RecordType, TupleType
+from pytest_airssys_wasm.runtime.wit.types import (
+    EnumType,
+    FlagsType,
+    ListType,
+    OptionType,
+    Primitive,
+    RecordType,
+    ResultType,
+    TupleType,
+    VariantType,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -201,32 +211,30 @@ def _type(body: Reader, root: Root) -> _Value | FunctionShape | None:
             return _made(TupleType, [_value_type(body, root) for _ in body.each()])
         case 0x70:
             return _made(lambda parts: ListType(parts[0]), [_value_type(body, root)])
-        case 0x71:  # variant
+        case 0x71:
+            cases = []
             for _ in body.each():
-                body.name()
-                _optional(body, root)
+                cases.append((body.name(), _optional(body, root)))
                 body.byte()
-            return None
-        case 0x6E | 0x6D:  # flags, enum
-            for _ in body.each():
-                body.name()
-            return None
-        case 0x6B:  # option
-            _value_type(body, root)
-            return None
-        case 0x6A:  # result
-            _optional(body, root)
-            _optional(body, root)
-            return None
+            return _made_of_cases(lambda parts: VariantType(tuple(zip([name for name, _ in cases], parts))), cases)
+        case 0x6E:
+            return _Value(FlagsType(tuple(body.name() for _ in body.each())), 0, 1)
+        case 0x6D:
+            return _Value(EnumType(tuple(body.name() for _ in body.each())), 0, 1)
+        case 0x6B:
+            return _made(lambda parts: OptionType(parts[0]), [_value_type(body, root)])
+        case 0x6A:
+            both = [("ok", _optional(body, root)), ("err", _optional(body, root))]
+            return _made_of_cases(lambda parts: ResultType(*parts), both)
         case _ if form in _PRIMITIVES:
             return _Value(Primitive(_PRIMITIVES[form]), 0, 1)
         case _:
             raise NotFollowed
 
 
-def _optional(body: Reader, root: Root) -> None:
-    if body.byte():
-        _value_type(body, root)
+def _optional(body: Reader, root: Root) -> tuple[bool, _Value | None]:
+    """Return whether there is a type, and the type, if it is followed."""
+    return (True, _value_type(body, root)) if body.byte() else (False, None)
 
 
 def _value_type(body: Reader, root: Root) -> _Value | None:
@@ -250,6 +258,19 @@ def _made(make: Callable[[tuple[WitType, ...]], WitType], parts: list[_Value | N
     if len(known) != len(parts) or not known or depth > _DEEPEST or count > _MOST_PARTS:
         return None
     return _Value(make(tuple(part.type for part in known)), depth, count)
+
+
+def _made_of_cases(
+    make: Callable[[list[WitType | None]], WitType], cases: list[tuple[str, tuple[bool, _Value | None]]]
+) -> _Value | None:
+    """Return a type with these cases; `None` if the payload of one is not followed, or if it is too large."""
+    given = [payload for _, (is_given, payload) in cases if is_given]
+
+    def of_payloads(found: tuple[WitType, ...]) -> WitType:
+        rest = iter(found)
+        return make([next(rest) if is_given else None for _, (is_given, _) in cases])
+
+    return _made(of_payloads, given) if given else _Value(of_payloads(()), 0, 1)
 
 
 def _lift(body: Reader, root: Root) -> Lift:

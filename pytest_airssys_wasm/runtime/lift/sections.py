@@ -1,14 +1,15 @@
 """The sections that are appended to a component: a second, scalar lift of the core functions that its exports lift.
 
-Such a lift takes and returns a pointer and a length where the lift of the component takes and returns a list or a
-text. The numbers are those of `Binary.md` of the Component Model. Sections at the end move nothing: the indices and
-offsets of all other definitions stay.
+Such a lift takes and returns the numbers to which the values flatten that the lift of the component takes and returns:
+a pointer and a length for a list or a text. The numbers of sections and definitions are those of `Binary.md` of the
+Component Model. Sections at the end move nothing: the indices and offsets of all other definitions stay.
 """
 
 from __future__ import annotations
 
 from pytest_airssys_wasm.runtime.binary.byte_reader import Malformed
-from pytest_airssys_wasm.runtime.lift.layout import Signature, is_pair, signature_of
+from pytest_airssys_wasm.runtime.lift.layout import Signature, only_part, signature_of
+from pytest_airssys_wasm.runtime.lift.lowering import CORE_TYPES
 from pytest_airssys_wasm.runtime.lift.names import CALL, REALLOC, function_name, instance_name
 from pytest_airssys_wasm.runtime.lift.names import POST_RETURN as POST_RETURN_ROLE
 from pytest_airssys_wasm.runtime.lift.root import (
@@ -30,7 +31,7 @@ _U32 = PRIMITIVE_CODES["u32"]
 
 
 def with_scalar_lifts(binary: bytes, digest: str) -> bytes:
-    """Return a component with scalar lifts for those exports whose lists and text can be copied.
+    """Return a component with scalar lifts for those exports whose values can be copied.
 
     `digest` is the SHA-256 digest of the binary in hexadecimal. The binary itself is returned if there are none.
     """
@@ -84,9 +85,9 @@ def _signature(lift: Lift) -> Signature | None:
     if len(params) != len(type_.params) or not options.keys() <= {UTF8, MEMORY, REALLOC_OPTION, POST_RETURN}:
         return None
     signature = signature_of(params, type_.result)
-    if signature is None or MEMORY not in options:
+    if signature is None or (MEMORY not in options and (signature.is_pointer or signature.blocks)):
         return None
-    if any(map(is_pair, signature.leaves)) and REALLOC_OPTION not in options:
+    if signature.blocks and REALLOC_OPTION not in options:
         return None
     # Another result would be lifted before `post-return` gets it, which takes what the core function has returned.
     return None if POST_RETURN in options and not signature.is_pointer else signature
@@ -94,21 +95,14 @@ def _signature(lift: Lift) -> Signature | None:
 
 def _params(signature: Signature) -> list[int]:
     """Return the types of the scalar lift's parameters."""
-    codes: list[int] = []
-    for leaf in signature.leaves:
-        codes += [_U32, _U32] if is_pair(leaf) else [_code(leaf)]
-    return codes
+    return [PRIMITIVE_CODES[CORE_TYPES[type_]] for type_ in signature.flat]
 
 
 def _result(signature: Signature) -> int | None:
     if signature.result is None:
         return None
-    return _code(signature.result) if signature.is_scalar else _U32
-
-
-def _code(type_: object) -> int:
-    assert isinstance(type_, Primitive)
-    return PRIMITIVE_CODES[type_.name]
+    part = only_part(signature.result)
+    return PRIMITIVE_CODES[part.name] if isinstance(part, Primitive) and not signature.is_pointer else _U32
 
 
 def _function_type(params: list[int], result: int | None) -> bytes:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import wasmtime
 from alternation import repeated
-from by_hand import ADD, ADD_MODULE, ASK, ECHO, FUEL, PAUSE, ROW, ByHand, guest_of_data, record
+from by_hand import ADD, ADD_MODULE, ASK, ECHO, PAUSE, ROW, ByHand, guest_of_data, record
+from session import LIMITS
 from wasmtime import component as wc
 
 from pytest_airssys_wasm.isolation.process_isolation import ProcessIsolation
-from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.engine import WasmEngine
 from pytest_airssys_wasm.runtime.host.functions import HostFunctions
 from pytest_airssys_wasm.runtime.store.store import LimitedStore
@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from alternation import Repeat
-    from reach import Session
-
-LIMITS = ResourceLimits(memory="64 MiB", fuel=FUEL, timeout_ms=60_000, transfer="64 MiB")
+    from session import Session
 
 
 def one_shot(session: Session) -> dict[str, Repeat]:

@@ -12,29 +12,16 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from alternation import FULL, QUICK, Effort, alternate
+from alternation import FULL, QUICK, alternate
 from calls import CALLS
 from floor import compile_floor
 from runs import RUNS
+from session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from alternation import Repeat
-    from floor import Floor
-
-
-class Session(NamedTuple):
-    """The data that the rows of one run share."""
-
-    effort: Effort
-    floor: Floor | None
-    folder: Path
-
-    @property
-    def is_quick(self) -> bool:
-        """Whether only the working of the rows is tried."""
-        return self.effort is QUICK
 
 
 class Row(NamedTuple):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import wasmtime
 from alternation import repeated
 from by_hand import ADD, COUNT, guest_of_code
-from calls import LIMITS
+from session import LIMITS
 
 from pytest_airssys_wasm.runtime.compile.cache import CompileCache
 from pytest_airssys_wasm.runtime.compile.signatures import SETTLED_S
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from alternation import Repeat
-    from reach import Session
+    from session import Session
 
     from pytest_airssys_wasm.runtime.guest.instance import Instance
 

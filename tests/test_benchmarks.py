@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,13 @@ def rows_of(*arguments: str) -> list[tuple[str, ...]]:
     assert ran.returncode == 0, ran.stdout + ran.stderr
     found = [re.match(r"(.+?) {2,}([0-9.]+) +([0-9.]+)  tried ", line) for line in ran.stdout.splitlines()]
     return [match.groups() for match in found if match]
+
+
+def test_the_benchmarks_do_not_import_each_other_in_a_circle():
+    files = {path.stem: path for path in (ROOT / "benchmarks").glob("*.py")}
+    imported = {name: {*re.findall(r"^ *from (\w+) import", path.read_text(), re.M)} for name, path in files.items()}
+    order = TopologicalSorter({name: found & {*files} for name, found in imported.items()}).static_order()
+    assert {*order} == {*files}
 
 
 def test_a_row_can_be_chosen_by_its_name():

@@ -71,7 +71,7 @@ class FailedCall:
             raise CannotRepeat("the error is a copy: only the original one knows the guest of its call")
         host, wasi = host or repetition.host, wasi or repetition.wasi
         obstacle = obstacle_to_repetition(repetition.component, host, wasi)
-        if obstacle is not None and until_host and error.usage is not None and not error.usage.host_calls:
+        if obstacle is not None and until_host and _has_not_called_host(error):
             stopping = (host or HostFunctions()).merged(_stopping(obstacle.imports))
             if not any(repetition.component.unmet_imports(stopping, wasi)):
                 host = stopping
@@ -116,6 +116,13 @@ class FailedCall:
                 error = failure
             usage = store.usage if error is None else error.usage
             return Rerun(value=value, error=error, usage=usage, output=(store.stdout, store.stderr))
+
+
+def _has_not_called_host(error: WasmError) -> bool:
+    """Return whether a call ended before its guest had called the host; without usage it ended before it began."""
+    if error.usage is None:
+        return error.call is not None and error.call.nth == 0
+    return not error.usage.host_calls
 
 
 def _own_obstacle(error: WasmError) -> CannotRepeat | None:

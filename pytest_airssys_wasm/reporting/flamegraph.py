@@ -10,7 +10,10 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 from zlib import crc32
+
+from markupsafe import Markup
 
 from pytest_airssys_wasm.reporting.page import render_page
 from pytest_airssys_wasm.reporting.write import replace_file
@@ -33,10 +36,34 @@ _MOST_NAME = 160
 _MOST_ROWS = 200
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """The test whose call was profiled, for the page of the profile."""
+
+    test: str
+    """The node id of the test."""
+    links: tuple[tuple[str, Markup], ...] = ()
+    """Links to other pages about the test: their texts, and their addresses relative to the page."""
+
+
+def address_of(path: str, anchor: str = "") -> Markup:
+    """Return the address of a file, given by a path relative to a page, and of a part of it."""
+    return Markup(f"./{quote(os.fsencode(path))}" + (f"#{quote(anchor)}" if anchor else ""))
+
+
 def write(
-    path: str | os.PathLike[str], stacks: Stacks, *, title: str, total: int, samples: int, is_difference: bool = False
+    path: str | os.PathLike[str],
+    stacks: Stacks,
+    *,
+    title: str,
+    total: int,
+    samples: int,
+    is_difference: bool = False,
+    origin: Origin | None = None,
 ) -> None:
     """Write a profile to a file, in the format that its name ends with, and create missing folders.
+
+    A page names the test of `origin`.
 
     Raises `InvalidConfiguration` for another name, and `OSError` if the file cannot be written.
     """
@@ -47,7 +74,7 @@ def write(
     if suffix == ".folded":
         text = folded(stacks)
     elif suffix == ".html":
-        text = page(stacks, title=title, total=total, samples=samples, is_difference=is_difference)
+        text = page(stacks, title=title, total=total, samples=samples, is_difference=is_difference, origin=origin)
     else:
         text = speedscope(stacks, title=title, samples=samples, is_difference=is_difference)
     replace_file(Path(name), text)
@@ -173,12 +200,21 @@ def _laid_out(node: _Node, start: int, depth: int, whole: int, is_difference: bo
         start += child.width
 
 
-def page(stacks: Stacks, *, title: str, total: int, samples: int, is_difference: bool = False) -> str:
+def page(
+    stacks: Stacks,
+    *,
+    title: str,
+    total: int,
+    samples: int,
+    is_difference: bool = False,
+    origin: Origin | None = None,
+) -> str:
     """Return a flame graph with a table of the functions, as one HTML page."""
     found = boxes(stacks, is_difference=is_difference)
     rows = _rows(stacks)
     content = {
         "title": title,
+        "origin": origin,
         "total": total,
         "samples": samples,
         "is_difference": is_difference,

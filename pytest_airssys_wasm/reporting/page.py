@@ -7,7 +7,7 @@ from base64 import b64encode
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from pytest_airssys_wasm.reporting.formatting import cut
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def render_page(
     name: str, content: Mapping[str, Any], *, most_text: int, filters: Mapping[str, Callable[..., Any]] | None = None
 ) -> str:
-    """Render the template `name`.html with the common style, its own style, and its script if there is one.
+    """Render the template `name`.html with the common head and style, its own style, and its script if there is one.
 
     Texts are escaped, made printable, and cut to `most_text` columns.
     """
@@ -29,11 +29,16 @@ def render_page(
         return cut(printable(value), most_text) if type(value) is str else value
 
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=finalize
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=finalize,
+        loader=FunctionLoader(_text),
     )
     environment.filters |= filters or {}
     style, script = _text("page.css") + _text(f"{name}.css"), _text(f"{name}.js")
-    return environment.from_string(_text(f"{name}.html")).render(
+    return environment.get_template(f"{name}.html").render(
         content,
         # Trusted text of this package: the browser runs these two and nothing else.
         style=Markup(style),

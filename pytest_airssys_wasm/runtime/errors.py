@@ -32,7 +32,9 @@ class WasmError(Exception):
     frames: Sequence[Frame] = ()
     """The guest's backtrace, innermost frame first; empty if there is none."""
     call: Call | None = None
-    """The execution that ended with this error; `None` if no guest code had started."""
+    """The execution that ended with this error; `None` if no guest code had started, unless the arguments alone
+    exceeded the limit `transfer`.
+    """
     stdout: bytes = b""
     """The bytes that the guest wrote to stdout before the error, up to the output limit; empty unless WASI is
     granted.

@@ -15,6 +15,7 @@ from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.base.printable import printable
 from pytest_airssys_wasm.runtime.errors import UnfitHost, WasmError
 from pytest_airssys_wasm.runtime.manifest.model import FuzzTable
+from pytest_airssys_wasm.validation.scaling_limits import met_limit
 from pytest_airssys_wasm.validation.unfit import Unfit, remedy
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class _Check:
         self._candidate.tell(law)
         shares = [share for direction in self._directions(law) if (share := self._share(law, direction))]
         cut = "" if law.is_complete else "; cut off"
-        texts = (f"{law.text}{cut}", *shares[:1], self._contents(law))
+        texts = (f"{law.text}{cut}", *shares[:1], self._met(law), self._contents(law))
         return "; ".join(filter(None, texts))
 
     def _learnt(self) -> CostLaw:
@@ -132,7 +133,7 @@ class _Check:
 
     def _try(self, law: CostLaw, point: Point) -> None:
         """Run the call of a point. Raises `Unfit` unless the cost is as the law predicts."""
-        done = self._guest.run_to_its_end(self._export, *law.make(point), limits=self._guest.limits)
+        done = self._run(law, point)
         sizes = dict(zip(law.sizes, point))
         if done.verdict in _LIMITS and sum(point) <= self._max_size:
             self._meets(law, point, done)
@@ -165,26 +166,45 @@ class _Check:
 
         Raises `Unfit` with the smallest sizes that reach a limit, if any does.
         """
-        lows = [low for low, _ in law.ranges.values()]
-
-        def at(part: int) -> Point:
-            steps = max(1, self._max_size)
-            return tuple(max(low, x * part // steps) for low, x in zip(lows, point))
 
         def run(part: int) -> Rerun:
-            return self._guest.run_to_its_end(self._export, *law.make(at(part)), limits=self._guest.limits)
+            return self._run(law, self._part(law, point, part))
 
         try:
             done = run(self._max_size)
             if done.verdict in _LIMITS:
                 least = bisect(lambda part: run(part).verdict in _LIMITS, -1, self._max_size, self._max_size)
-                self._meets(law, at(least), run(least))
+                self._meets(law, self._part(law, point, least), run(least))
         except (TypeError, ValueError, OverflowError):  # the integer type does not have so large a value
             return None
         fuel = self._guest.limits.fuel
         if done.error is not None or not fuel:
             return None
-        return f"{percent(100 * done.fuel / fuel)} of the fuel limit{_at(law, at(self._max_size))}"
+        return f"{percent(100 * done.fuel / fuel)} of the fuel limit{_at(law, self._part(law, point, self._max_size))}"
+
+    def _met(self, law: CostLaw) -> str | None:
+        """Return a text with the smallest sizes beyond `max_size` that meet a limit; `None` if there are none."""
+        directions = self._directions(law)
+        if not directions:
+            return None
+        found = met_limit(
+            law,
+            self._guest.limits,
+            lambda part: self._part(law, directions[0], part),
+            lambda point: self._run(law, point),
+            self._max_size,
+        )
+        if found is None:
+            return None
+        return f"returns{_at(law, found.before)} and ends with {found.verdict}{_at(law, found.point)}"
+
+    def _part(self, law: CostLaw, point: Point, part: int) -> Point:
+        """Return the sizes at step `part` on the way to `point`, which is step `max_size`, and beyond it."""
+        lows = [low for low, _ in law.ranges.values()]
+        return tuple(max(low, x * part // max(1, self._max_size)) for low, x in zip(lows, point))
+
+    def _run(self, law: CostLaw, point: Point) -> Rerun:
+        return self._guest.run_to_its_end(self._export, *law.make(point), limits=self._guest.limits)
 
     def _contents(self, law: CostLaw) -> str | None:
         """Return a text with the costs of other contents of the same sizes; `None` if all cost what the law says."""

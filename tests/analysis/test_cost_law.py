@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
+from evidence.exceptions import contradicted, guest
 from pytest_airssys_wasm import (
     ComponentTrapped,
     HostFunctions,
@@ -139,6 +142,15 @@ def test_an_exception_at_a_number_of_the_code_is_seen(engine, law_of, special):
     assert special <= law.ranges["n"][1]
     fuel = engine.execute(engine.load(module(function(body))), "f", special, limits=LIMITS).usage.fuel.consumed
     assert law.fuel({"n": special}) == fuel == law.fuel({"n": special - 1}) + 13 + 5 * 6
+
+
+@pytest.mark.parametrize("condition", ["equal", "between", "bytes of elements", "with a header", "a global"])
+def test_an_exception_is_seen_among_numbers_of_other_functions(engine, condition):
+    loaded = engine.load(guest(condition, 2_345, 40, random.Random(condition)))
+    law = analysis.cost_law(loaded, "f", limits=LIMITS, strict=True)
+    assert law.ranges["n"][1] > 2_345
+    assert law.executions <= 60
+    assert contradicted(engine, loaded, 2_345) == ""
 
 
 @pytest.mark.parametrize("every", [37, 97, 250])

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from evidence import laws, limits, profiles, snapshots
+from evidence import exceptions, laws, limits, profiles, snapshots
 from pytest_airssys_wasm import WasmEngine
 from support.fork_server import Forks
 
@@ -88,6 +88,10 @@ def _coefficients(options: argparse.Namespace) -> Iterator[Claim]:
     yield laws.coefficients(WasmEngine(), _count(options, 100))
 
 
+def _exceptions(options: argparse.Namespace) -> Iterator[Claim]:
+    yield exceptions.exceptions(WasmEngine(), _count(options, 200))
+
+
 def _limits(options: argparse.Namespace) -> Iterator[Claim]:
     more = [(Path(file), export) for file, export in options.guest or ()]
     yield limits.tightest(WasmEngine(), _count(options, 10), more)
@@ -106,6 +110,7 @@ CLAIMS: dict[str, Callable[[argparse.Namespace], Iterator[Claim]]] = {
     "pairs": _pairs,
     "laws": _laws,
     "coefficients": _coefficients,
+    "exceptions": _exceptions,
     "limits": _limits,
     "splits": _splits,
     "slowdowns": _slowdowns,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from evidence import laws, limits, profiles, snapshots
+from evidence import exceptions, laws, limits, profiles, snapshots
 from evidence.claim import Claim
 from evidence.evidence import CLAIMS, main
 from evidence.planted import EDITS, KERNELS, Project
@@ -16,7 +16,7 @@ from support.kernels import EDIT, N, function, module, times
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("make", [laws.coefficients, profiles.splits, profiles.slowdowns])
+@pytest.mark.parametrize("make", [exceptions.exceptions, laws.coefficients, profiles.splits, profiles.slowdowns])
 def test_a_few_trials_show_no_fault(engine, make):
     claim = make(engine, 3)
     assert (claim.trials, claim.wrong) == (3, ())

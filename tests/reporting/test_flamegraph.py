@@ -98,6 +98,27 @@ def test_a_page_of_many_functions_is_bounded():
     assert len(text) < 4_000_000
 
 
+def test_a_page_names_its_test_and_leads_back_to_it():
+    links = (("Back", flamegraph.address_of("../my report.html", "test-1")),)
+    text = page(origin=flamegraph.Origin(test="test_a.py::test_b[1]", links=links))
+    assert "<title>test_a.py::test_b[1]: fuel of f(1)</title>" in text
+    assert "<h1><code>test_a.py::test_b[1]</code></h1>" in text
+    assert '<a href="./../my%20report.html#test-1">Back</a>' in text
+    assert "<title>Fuel of f(1)</title>" in page()
+    assert "<nav" not in page()
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_name_of_a_test_stays_a_name(name):
+    links = (("Back", flamegraph.address_of(name.encode("utf-8", "replace").decode(), name)),) if name.isascii() else ()
+    text = page(origin=flamegraph.Origin(test=name, links=links))
+    head = re.search(r"<header>.*</header>", text, re.S)[0].replace(" hidden>", ">")
+    plain = page(origin=flamegraph.Origin(test="name", links=(("Back", flamegraph.address_of("a")),) if links else ()))
+    tags = re.compile(r"<[a-z0-9]+")
+    assert tags.findall(text) == tags.findall(plain)
+    assert all(address.startswith("./") for address in re.findall(r'<a href="([^"]*)"', head))
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_name_stays_a_name(name):
     text = page({("main", name): 5}, title=name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.analysis.errors import NoLaw
@@ -14,7 +15,7 @@ from pytest_airssys_wasm.analysis.laws.terms import Formula
 from pytest_airssys_wasm.analysis.repeatable import Deadline, RepeatableGuest
 from pytest_airssys_wasm.runtime.base.printable import printable
 from pytest_airssys_wasm.runtime.budget.limits import parse_count
-from pytest_airssys_wasm.runtime.guest.constants import constants_of
+from pytest_airssys_wasm.runtime.guest.constants import special_sizes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,8 +39,8 @@ _MOST_FUEL = 10_000_000
 """The most fuel of one run, because dearer calls take too long to be run again and again."""
 _LEAST_RANGE = 24
 """The number of sizes in a row of which a law has to speak, unless the arguments have fewer."""
-_MOST_SUSPECTS = 6
-"""The number of constants of the guest that are tried as sizes: those first that its code compares with something."""
+_MOST_SUSPECTS = 200
+"""The number of sizes that are taken from the code of the guest; as many of them are tried as there are runs left."""
 _MOST_TOGETHER = (256, 64, 20)
 """The largest values of each size that are tried when two are varied: both together often cost their product."""
 _MOST_FAILING = 4
@@ -66,8 +67,8 @@ def cost_law(
     that makes the arguments from one or two sizes, which its parameters name: `lambda n: ("[" + " " * n + "]",)`.
     Without it, texts are of the letter x, elements of a list are equal, and of more than two sizes only the first ones
     that matter are varied. A law is piecewise, of degree 3 or less, with whole blocks where loops are unrolled. It is
-    returned only if it predicted fresh points to the unit; it cannot know of exceptions at single sizes that were not
-    tried.
+    returned only if it predicted fresh points to the unit. Sizes that are in the guest's code are tried, too; it cannot
+    know of exceptions at other single sizes.
 
     Raises `CannotRepeat`, the `WasmError` of calls that fail even for small sizes, and the errors of `execute`.
     """
@@ -94,8 +95,8 @@ class _Search:
         self._chance = random.Random(export)
         self._figures: dict[Point, Figures | None] = {}
         self._first_error: WasmError | None = None
-        numbers = constants_of(guest.component).integers[:_MOST_SUSPECTS]
-        self._suspects = tuple(dict.fromkeys(number + more for number in numbers for more in (0, 1)))
+        highest = max((size.high for size in arguments.sizes), default=0)
+        self._suspects = tuple(islice(special_sizes(guest.component, export, 0, highest), _MOST_SUSPECTS))
         fuel = guest.limits.fuel
         self._limits = guest.under(fuel=_MOST_FUEL if fuel is None else min(fuel, _MOST_FUEL))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from pytest_airssys_wasm.analysis.laws.fitting import SPARE, Model, explained, models, solve
@@ -26,6 +26,8 @@ _WINDOWS = (8, 16, 24, 40)
 _MOST_SINGLE = 8
 """The number of sizes in a row that may have a figure of their own, such as 0."""
 _CONSTANT = Model(((),))
+_FIRST_SUSPECTS = 6
+"""The number of suspects that are tried before anything else."""
 _FIRST_PREDICTIONS = 5
 """The number of fresh points that a formula predicts before the next piece is looked for."""
 
@@ -147,7 +149,9 @@ def _refute(
     """
     low, high = stretches[0].low, stretches[-1].high
     lacking = [*_lacking(samples, stretches, predicted, chance)]
-    for x in chain(samples.suspects, lacking, _multiples(stretches), _fresh(low, high, chance)):
+    suspects = iter([x for x in samples.suspects if low <= x <= high and x not in samples.known])
+    others = _in_turns(suspects, _fresh(low, high, chance))
+    for x in chain(islice(suspects, _FIRST_SUSPECTS), lacking, _multiples(stretches), others):
         if not samples.left:
             break
         if x in samples.known or not low <= x <= high:
@@ -157,6 +161,13 @@ def _refute(
             return index, x, False
         predicted[stretches[index].low] += 1
     return None, 0, all(_is_certain(samples, one, predicted) for one in stretches)
+
+
+def _in_turns(suspects: Iterator[int], fresh: Iterator[int]) -> Iterator[int]:
+    """Yield two suspects for each fresh size, and the rest of the fresh ones."""
+    for x in fresh:
+        yield from islice(suspects, 2)
+        yield x
 
 
 def _multiples(stretches: Sequence[Stretch]) -> list[int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -16,13 +18,15 @@ from pytest_airssys_wasm.plugin.profiles.names import DIFFERENCE, file_stem, sho
 from pytest_airssys_wasm.plugin.report.mishaps import telling
 from pytest_airssys_wasm.plugin.settings import SETTINGS
 from pytest_airssys_wasm.plugin.stash import KIND
-from pytest_airssys_wasm.reporting.flamegraph import SUFFIXES
+from pytest_airssys_wasm.reporting import flamegraph
+from pytest_airssys_wasm.reporting.anchors import Anchors
+from pytest_airssys_wasm.reporting.flamegraph import SUFFIXES, Origin, address_of
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.base.printable import printable
 from pytest_airssys_wasm.runtime.errors import WasmError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Sequence
     from pathlib import Path
 
     from pytest_airssys_wasm.analysis.fuel_profile import Profile
@@ -34,6 +38,8 @@ SAMPLES = 400
 """The number of runs for each profile."""
 TIME_S = 10.0
 """The time in seconds that the profile of one test may take, before it is multiplied by `--wasm-timeout-scale`."""
+_IN_REPORT, _TO_PROFILE = "The test in the report", "Profile of this run"
+_TO_DIFFERENCE = "Difference from the earlier profile"
 _STEM = pytest.StashKey[str]()
 """The name of the files of a test, from the node id with which it was collected: xdist may change it afterwards."""
 
@@ -50,6 +56,7 @@ class Recorder:
         self._folder = folder
         self._shown_from = config.invocation_params.dir
         self._against = settings.wasm_profile_against
+        self._report = _relative_report(settings.wasm_report, folder, config.invocation_params.dir)
         self._ceilings = settings.ceilings
         self._time_s = TIME_S * settings.wasm_timeout_scale
         self._is_measuring = False
@@ -87,7 +94,7 @@ class Recorder:
                 self._pending = dearest, self._profile(dearest)
         elif call.when == "teardown" and self._pending is not None:
             (finished, found), self._pending = self._pending, None
-            setattr(report, PROFILE, asdict(self._entry(item, finished, found)))
+            setattr(report, PROFILE, asdict(self._entry(item, report.nodeid, finished, found)))
         return report
 
     def _profile(self, finished: Finished) -> ProfiledCall | str:
@@ -105,32 +112,35 @@ class Recorder:
                 return printable(f"when it was made again in a fresh instance, it ended with {error.verdict}: {error}")
         return f"it could not be made again: {reason[0]}"
 
-    def _entry(self, item: pytest.Item, finished: Finished, found: ProfiledCall | str) -> Profiled:
+    def _entry(self, item: pytest.Item, node_id: str, finished: Finished, found: ProfiledCall | str) -> Profiled:
         """Write the files of a profile, and return its entry in the section."""
         test, call = printable(item.nodeid), printable(finished.call.text)
         if isinstance(found, str):
             return Profiled(test=test, call=call, total=_fuel(finished), reason=found)
         reason: list[str] = []
         with telling(reason.append):
-            return self._written(item, finished, found)
+            return self._written(item, node_id, finished, found)
         return Profiled(
             test=test, call=call, total=_fuel(finished), reason=f"the profile could not be written: {reason[0]}"
         )
 
-    def _written(self, item: pytest.Item, finished: Finished, found: ProfiledCall) -> Profiled:
+    def _written(self, item: pytest.Item, node_id: str, finished: Finished, found: ProfiledCall) -> Profiled:
         profile = found.profile
         stem = item.stash.get(_STEM, None) or file_stem(item.nodeid)
         remarks = [*_remarks(finished, found)]
         # It is read first, because the new profile may replace it.
         earlier = self._earlier(stem, remarks.append)
-        _write(profile, self._folder / stem)
+        links = [] if self._report is None else [(_IN_REPORT, address_of(self._report, Anchors.of("test", node_id)))]
+        other = [] if earlier is None else [(_TO_DIFFERENCE, address_of(f"{stem}{DIFFERENCE}.html"))]
+        _write(profile, self._folder / stem, Origin(test=item.nodeid, links=(*other, *links)))
         difference = None
         if earlier is None:
             for suffix in SUFFIXES:  # a difference that an earlier run wrote belongs to another profile
                 (self._folder / f"{stem}{DIFFERENCE}{suffix}").unlink(missing_ok=True)
         else:
             compared = profile.minus(earlier)
-            _write(compared, self._folder / f"{stem}{DIFFERENCE}")
+            other = [(_TO_PROFILE, address_of(f"{stem}.html"))]
+            _write(compared, self._folder / f"{stem}{DIFFERENCE}", Origin(test=item.nodeid, links=(*other, *links)))
             name, (own, _) = next(iter(compared.by_function().items()), ("", (0, 0)))
             fuels = compared.stacks.values()
             difference = sum(one for one in fuels if one > 0), sum(one for one in fuels if one < 0), name, own
@@ -166,9 +176,26 @@ class Recorder:
         return None
 
 
-def _write(profile: Profile, path: Path) -> None:
+def _relative_report(reports: Sequence[Path], folder: Path, seen_from: Path) -> str | None:
+    """Return the path of the HTML report of this run from a folder; `None` if there is none to which a path leads."""
+    for path in reports:
+        if path.suffix.lower() == ".html":
+            with suppress(ValueError):  # it is on another drive
+                return os.path.relpath(seen_from / path, seen_from / folder)
+    return None
+
+
+def _write(profile: Profile, path: Path, origin: Origin) -> None:
     for suffix in SUFFIXES:
-        profile.write(path.with_name(path.name + suffix))
+        flamegraph.write(
+            path.with_name(path.name + suffix),
+            profile.stacks,
+            title=profile.title,
+            total=profile.total,
+            samples=profile.samples,
+            is_difference=profile.is_difference,
+            origin=origin,
+        )
 
 
 def _remarks(finished: Finished, found: ProfiledCall) -> Generator[str, None, None]:

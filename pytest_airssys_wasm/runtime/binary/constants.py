@@ -134,8 +134,8 @@ class _Found:
         return bytes(taken)
 
     def _code(self, code: bytes) -> None:
-        _add(self._compared, (_signed(match) for match in _COMPARED.finditer(code)))
-        _add(self._others, (_signed(match) for match in _ANY.finditer(code)))
+        _add(self._compared, (signed_constant(match) for match in _COMPARED.finditer(code)))
+        _add(self._others, (signed_constant(match) for match in _ANY.finditer(code)))
         for pattern in (_COMPARED_FLOAT, _FLOAT):
             _add(self._floats, filter(_is_plain, map(_float, pattern.finditer(code))))
         _add(self._runs, _words(code), _MOST_RUNS)
@@ -186,7 +186,7 @@ def _leb128(encoded: bytes) -> int:
     return value - (1 << 7 * len(encoded)) if encoded[-1] & 0x40 else value
 
 
-def _signed(match: re.Match[bytes]) -> int:
+def signed_constant(match: re.Match[bytes]) -> int:
     """Return the value of the instruction that was found, as a signed number of its width."""
     small, large = match.groups()
     value, bits = (_leb128(small), 32) if small is not None else (_leb128(large), 64)
@@ -218,7 +218,7 @@ def _words(code: bytes) -> Iterator[bytes]:
     pieces: list[bytes] = []
     end = 0
     for match in islice(_TESTED.finditer(code), _MOST_MATCHES):
-        piece = _piece(_signed(match))
+        piece = _piece(signed_constant(match))
         is_near = match.start() - end < _MOST_CHARACTERS
         end = match.end()
         if not is_near or not piece or sum(map(len, pieces)) >= 16:

@@ -81,24 +81,21 @@ class ParkedThread:
         is called with the run, the address of the results and the error when an abandoned guest has returned, on its
         thread.
         """
-        shared = self._prepare(run, runs, kind)
+        self._prepare(run, runs, kind)
         try:
             if self._guard.parked_call(self._address, *entry):
                 keep_time(run, run.limits.timeout_ms, _nothing, self._wait)
             else:
                 run.finish()
         except BaseException:
-            if not (run.finished or run.abandoned):
-                cancel(run, _nothing, wait=self._wait)
-            if run.finished and shared.error:
-                abi.error_delete(shared.error)
+            self._end_interrupted(run)
             raise
         finally:
             if run.finished or not run.abandon():
                 del runs[self.identity]
             else:
                 self._give_up(runs, partial(on_return, run, entry[4]))
-        return shared.error
+        return self.error
 
     def ask(
         self,
@@ -115,7 +112,7 @@ class ParkedThread:
         error when it has, on the thread of the guest. It finishes the run, and returns False if the run was abandoned.
         Then the thread ends. Raises what a signal handler raises.
         """
-        shared = self._prepare(run, runs, kind)
+        self._prepare(run, runs, kind)
         run.leave_caller = self._leave
         self._on_end = partial(on_end, run, entry[4])
         try:
@@ -123,10 +120,7 @@ class ParkedThread:
                 return False
             run.finish()
         except BaseException:
-            if not (run.finished or run.abandoned):
-                cancel(run, _nothing, wait=self._wait)
-            if run.finished and shared.error:
-                abi.error_delete(shared.error)
+            self._end_interrupted(run)
             raise
         finally:
             if run.finished:
@@ -152,12 +146,18 @@ class ParkedThread:
             run.finish()
         return run.finished
 
-    def _prepare(self, run: Run, runs: dict[int, Run], kind: int) -> GuardParkedThread:
+    def _prepare(self, run: Run, runs: dict[int, Run], kind: int) -> None:
         run.thread = self.identity
         runs[self.identity] = run
         shared = self._shared
         shared.state, shared.entry, shared.error = 0, kind, None
-        return shared
+
+    def _end_interrupted(self, run: Run) -> None:
+        """End a call whose caller was interrupted, and delete its error, which nobody will take."""
+        if not (run.finished or run.abandoned):
+            cancel(run, _nothing, wait=self._wait)
+        if run.finished and self._shared.error:
+            abi.error_delete(self._shared.error)
 
     def _give_up(self, runs: dict[int, Run], on_return: Callable[[int | None], object]) -> None:
         """Leave an abandoned call to the thread."""

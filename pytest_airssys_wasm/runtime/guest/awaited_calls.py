@@ -7,13 +7,12 @@ execution.
 
 from __future__ import annotations
 
-from ctypes import addressof
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.runtime.capi import failures
 from pytest_airssys_wasm.runtime.execution.run import GuestFailed, Run
-from pytest_airssys_wasm.runtime.guest.parked_calls import compile_taking
+from pytest_airssys_wasm.runtime.guest.parked_calls import compile_preparing, compile_taking
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -42,10 +41,9 @@ def compile_awaited_call(
 ) -> Callable[..., Coroutine[Any, Any, Any]]:
     """Return the coroutine function that calls an export on a parked thread of the engine."""
     raw, claims, is_watched, ended, interrupted = use.raw, use.claims, use.is_watched, use.ended, use.interrupted
-    parked, runs, account, meter = engine.guest_threads.parked, engine.runs, raw.run, raw.fuel_left
-    count, lower, kind = found.count, found.lower, found.entry
-    at, function_at, (argument_count, result_count) = raw.address, addressof(function), found.counts
-    take = compile_taking(found, use, running)
+    parked, runs, account = engine.guest_threads.parked, engine.runs, raw.run
+    count, kind = found.count, found.entry
+    prepare, take = compile_preparing(found, function, raw, limits), compile_taking(found, use, running)
     tell_end = partial(_tell_end, found, function, raw, engine)
     is_short = True
 
@@ -58,18 +56,11 @@ def compile_awaited_call(
         try:
             claims.append(claim)
             if claims[0] is claim:
-                run = Run(limits, limits.fuel, account)
-                run.is_in_process, run.fuel_meter = True, meter
-                on_loop.adopt(run)
-                try:
-                    place, results = lower(args, run.transfer)
-                except Exception:  # noqa: BLE001 the general way raises it, with the place of the argument
-                    run.transfer.end()
-                else:
+                run, entry = prepare(args, on_loop.adopt)
+                if entry is not None:
                     thread = parked.take()
                     running.append(run)
                     try:
-                        entry = at, function_at, place, argument_count, results, result_count
                         # A guest that took longer the last time would only hold up the loop.
                         has_ended = thread.ask(run, runs, tell_end, entry, kind, _MOMENT_NS if is_short else 0)
                         error = thread.error
@@ -82,7 +73,7 @@ def compile_awaited_call(
                     finally:
                         if run.finished:
                             parked.put_back(thread)
-                    has_value = has_ended and take(run, results, error)
+                    has_value = has_ended and take(run, entry[4], error)
                     if not has_value:
                         finished = ended(name, args, run)
         finally:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
     from pytest_airssys_wasm.runtime.capi.stores import RawStore
     from pytest_airssys_wasm.runtime.convert.transfer import Transfer
+    from pytest_airssys_wasm.runtime.execution.parked_threads import Entry
     from pytest_airssys_wasm.runtime.guest.direct_calls import Call, DirectUse
     from pytest_airssys_wasm.runtime.guest.engine_core import EngineCore
     from pytest_airssys_wasm.runtime.guest.wit_component import WitExport
@@ -148,10 +149,8 @@ def compile_parked_call(
 ) -> Call:
     """Return the function that calls an export on a parked thread of the engine."""
     raw, claims, is_watched, ended, interrupted = use.raw, use.claims, use.is_watched, use.ended, use.interrupted
-    parked, runs, account, meter = engine.guest_threads.parked, engine.runs, raw.run, raw.fuel_left
-    count, lower, kind = found.count, found.lower, found.entry
-    at, function_at, (argument_count, result_count) = raw.address, addressof(function), found.counts
-    take = compile_taking(found, use, running)
+    parked, runs, count, kind = engine.guest_threads.parked, engine.runs, found.count, found.entry
+    prepare, take = compile_preparing(found, function, raw, limits), compile_taking(found, use, running)
     leave = partial(_leave, raw, engine, found.release, (function, found))
 
     def call(*args: Any) -> Any:
@@ -161,25 +160,18 @@ def compile_parked_call(
         try:
             claims.append(claim)
             if claims[0] is claim:
-                run = Run(limits, limits.fuel, account)
-                run.is_in_process, run.fuel_meter = True, meter
-                transfer = run.transfer
-                try:
-                    place, results = lower(args, transfer)
-                except Exception:  # noqa: BLE001 the general way raises it, with the place of the argument
-                    transfer.end()
-                else:
+                run, entry = prepare(args)
+                if entry is not None:
                     thread = parked.take()
                     running.append(run)
                     try:
-                        entry = at, function_at, place, argument_count, results, result_count
                         error = thread.call(run, runs, leave, entry, kind)
                     except BaseException:
                         interrupted(name, args, run)
                         raise
                     finally:
                         parked.put_back(thread)
-                    if take(run, results, error):
+                    if take(run, entry[4], error):
                         return run.value
                     finished = ended(name, args, run)
         finally:
@@ -188,6 +180,32 @@ def compile_parked_call(
         return general(*args) if finished is None else finished()
 
     return call
+
+
+def compile_preparing(
+    found: ParkedFunction, function: Any, raw: RawStore, limits: ResourceLimits
+) -> Callable[..., tuple[Run, Entry | None]]:
+    """Return the function that makes the run of a call, and what a parked thread needs to make it.
+
+    That function takes the arguments, and a function that is told of the run before these are converted. The second
+    result is `None` for arguments that have to go the general way, which raises their error with its place.
+    """
+    account, meter, lower = raw.run, raw.fuel_left, found.lower
+    at, function_at, (argument_count, result_count) = raw.address, addressof(function), found.counts
+
+    def prepare(args: Sequence[Any], adopt: Callable[[Run], object] | None = None) -> tuple[Run, Entry | None]:
+        run = Run(limits, limits.fuel, account)
+        run.is_in_process, run.fuel_meter = True, meter
+        if adopt is not None:
+            adopt(run)
+        try:
+            place, results = lower(args, run.transfer)
+        except Exception:  # noqa: BLE001 the general way raises it
+            run.transfer.end()
+            return run, None
+        return run, (at, function_at, place, argument_count, results, result_count)
+
+    return prepare
 
 
 def compile_taking(found: ParkedFunction, use: DirectUse, running: list[Run]) -> Callable[[Run, int, int | None], bool]:

@@ -35,3 +35,9 @@ def check_component(component: object, engine: EngineCore) -> None:
     raise ValueError(
         f"{component!r} was loaded by another engine: a store can run only those that its engine has loaded"
     )
+
+
+def check_fuel_scope(fuel_per: object) -> None:
+    """Raise `InvalidConfiguration` unless the scope of a fuel budget is `call` or `store`."""
+    if fuel_per not in ("call", "store"):
+        raise InvalidConfiguration("fuel_per", fuel_per, "'call' or 'store'")

@@ -11,7 +11,7 @@ from pytest_airssys_wasm.runtime.base.originals import monotonic
 from pytest_airssys_wasm.runtime.base.outcome import Finished
 from pytest_airssys_wasm.runtime.base.usage import Execution, Usage
 from pytest_airssys_wasm.runtime.budget.machine import naming_lacks
-from pytest_airssys_wasm.runtime.errors import InvalidConfiguration, UnfitHost, WasmError, outcome_of
+from pytest_airssys_wasm.runtime.errors import ResourceLimitExceeded, UnfitHost, WasmError, outcome_of
 from pytest_airssys_wasm.runtime.execution.clock import cancel, keep_time, wait_done
 from pytest_airssys_wasm.runtime.execution.run import Run, Stop
 from pytest_airssys_wasm.runtime.guest.backend import StoreSettings
@@ -19,7 +19,7 @@ from pytest_airssys_wasm.runtime.guest.component import check_name
 from pytest_airssys_wasm.runtime.guest.in_process import InProcessBackend
 from pytest_airssys_wasm.runtime.guest.instance import Instance
 from pytest_airssys_wasm.runtime.guest.operations import Instantiate, name_of
-from pytest_airssys_wasm.runtime.store.arguments import check_component, check_parts
+from pytest_airssys_wasm.runtime.store.arguments import check_component, check_fuel_scope, check_parts
 from pytest_airssys_wasm.runtime.store.direct_ends import DirectEnds
 from pytest_airssys_wasm.runtime.store.exclusive_use import ExclusiveUse
 from pytest_airssys_wasm.runtime.store.ledger import Ledger
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from pytest_airssys_wasm.runtime.base.outcome import Call
     from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
     from pytest_airssys_wasm.runtime.execution.awaiting.event_loop import OnLoop
     from pytest_airssys_wasm.runtime.execution.guest_threads import Job
@@ -69,8 +70,7 @@ class LimitedStore:
         fuel_per: Literal["call", "store"] = "call",
     ) -> None:
         check_parts(limits, host, wasi)
-        if fuel_per not in ("call", "store"):
-            raise InvalidConfiguration("fuel_per", fuel_per, "'call' or 'store'")
+        check_fuel_scope(fuel_per)
         engine.abandoned_guests.check()
         self.engine = engine
         """The `WasmEngine` whose components the store runs."""
@@ -142,8 +142,8 @@ class LimitedStore:
             run = self._open(operation)
             try:
                 self._run(operation, run)
-            except BaseException:
-                self._interrupted(run)
+            except BaseException as error:
+                self._interrupted(operation, run, error)
                 raise
             finally:
                 self._end(operation, run)
@@ -188,8 +188,8 @@ class LimitedStore:
                 clock = on_loop.clock(run, backend.stop, backend.output, backend.open_files)
                 self._begin(run, backend.prepare(operation, run))
                 await clock.keep_time(self.limits.timeout_ms)
-            except BaseException:
-                self._interrupted(run)
+            except BaseException as error:
+                self._interrupted(operation, run, error)
                 raise
             finally:
                 self._end(operation, run)
@@ -379,8 +379,7 @@ class LimitedStore:
         self._ledger.add(usage)
         watch = None if self._is_rerun else self.engine.on_execution
         if error is not None or watch is not None:
-            context = self.engine, self.limits, self.host, self.wasi
-            call = call_of(operation, *context, self._executions, self._ledger)
+            call = self._call(operation)
             if isinstance(error, WasmError):
                 error.call, error.stdout, error.stderr = call, self.stdout, self.stderr
         self._executions += 1
@@ -389,7 +388,12 @@ class LimitedStore:
         if error is not None:
             raise error
 
-    def _interrupted(self, run: Run) -> None:
-        """Measure a run whose caller no longer waits, because of a signal or a cancelled task."""
-        if self._backend.running:  # else it was refused, and nothing has run
+    def _call(self, operation: Operation) -> Call:
+        return call_of(operation, self.engine, self.limits, self.host, self.wasi, self._executions, self._ledger)
+
+    def _interrupted(self, operation: Operation, run: Run, error: BaseException) -> None:
+        """Measure a run whose caller no longer waits, or add the call to the error that refuses its arguments."""
+        if self._backend.running:  # after a signal, or in a cancelled task
             self._ledger.add(self._backend.measure(run))
+        elif isinstance(error, ResourceLimitExceeded) and error.resource == "host-transfer":
+            error.call = self._call(operation)

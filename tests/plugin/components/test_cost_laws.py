@@ -65,7 +65,7 @@ def test_laws_are_notes_and_what_has_none_says_why(author, workers):
         "law[grows]": "failed",
     }, ran.text
     assert "law[linear]: fuel = " in ran.text
-    assert "of the fuel limit at n = 53" in ran.text
+    assert "of the fuel limit at n = 53; returns at n = 286 and ends with out-of-fuel at n = 287" in ran.text
     assert "law[plain]: fuel = 4; exact" in ran.text
     assert "law[bits]: no law: " in ran.text
     assert "law[traps]: no law: calls with small arguments end with trap" in ran.text
@@ -86,7 +86,9 @@ def test_a_limit_within_max_size_fails_with_the_smallest_size_that_reaches_it(au
     ran = laws(author, "Component.toml::law[grows]")
     assert "grows at n = 32 ended with out-of-memory, within max_size = 53; " in ran.text
     author.path("Component.toml").write_text(MANIFEST.replace("53", "31"))
-    assert checks(laws(author))["law[grows]"] == "passed"
+    ran = laws(author)
+    assert checks(ran)["law[grows]"] == "passed"
+    assert "; returns at n = 31 and ends with out-of-memory at n = 32" in ran.text
     author.path("Component.toml").write_text(MANIFEST.replace("2_000", "200"))
     assert " ended with out-of-fuel, within max_size = 53; fuel = " in laws(author, "Component.toml::law[linear]").text
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from html.parser import HTMLParser
+from pathlib import PurePath
 
 import pytest
 
@@ -263,6 +264,20 @@ def test_a_difference_sums_to_the_unit(worker, against):
     page = worker.path(file).read_text()
     assert f"{more:+,} more" in page
     assert f"{less:+,} less" in page
+    assert "<h1><code>test_a.py::test_work</code></h1>" in page
+    profile = file.replace(".difference", "")
+    assert f'href="./{PurePath(profile).name}"' in page
+    assert f'href="./{PurePath(file).name}"' in worker.path(profile).read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_a_page_leads_to_its_test_in_the_report_of_the_run(worker, workers):
+    ran = worker.run("--wasm-profile=out/prof", "--wasm-report=reports/all.html", "-n", workers, "-k", "work")
+    page = worker.path(section(ran)["test_a.py::test_work"][-1]).read_text()
+    assert "<title>test_a.py::test_work: fuel of work(" in page
+    (anchor,) = re.findall(r'href="\./\.\./\.\./reports/all\.html#([a-z0-9-]+)"', page)
+    assert f'id="{anchor}"' in worker.path("reports/all.html").read_text()
 
 
 @pytest.mark.slow

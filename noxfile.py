@@ -30,6 +30,7 @@ from packaging.version import Version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Any
 
 nox.needs_version = ">=2025.2.9"
 nox.options.sessions = [
@@ -116,20 +117,47 @@ def empty_folder() -> Path:
     return folder
 
 
-def install_wheel(session: nox.Session, extras: str = "", *, constraints: Path | None = None) -> None:
-    """Install what the session `build` built, and check that Python finds it outside the checkout."""
+def wheel(extras: str = "") -> str:
+    """Return the requirement of what the session `build` built."""
+    (built,) = (SCRATCH / "dist").glob("*.whl")
+    return f"pytest-airssys-wasm[{extras}] @ {built.as_uri()}" if extras else str(built)
+
+
+def enter_environment(session: nox.Session, minor: int | None, extras: str, *more: str) -> None:
+    """Let a session without an environment use the one with the wheel on Python 3.`minor`, or on that of nox, and
+    install `more` there.
+
+    Sessions of the same Python and extras share it: to make one takes half a minute.
+    """
     prepare(session)
-    (wheel,) = (SCRATCH / "dist").glob("*.whl")
-    held = ["--constraint", str(constraints)] if constraints else []
-    session.install(f"pytest-airssys-wasm[{extras}] @ {wheel.as_uri()}" if extras else str(wheel), *held)
+    folder = SCRATCH / "environments" / f"{minor or 'nox'}-{extras or 'bare'}"
+    session.env.update(VIRTUAL_ENV=str(folder), PATH=f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    if not (folder / "complete").exists():
+        interpreter = sys.executable if minor is None else python(minor)
+        session.run(interpreter, "-m", "venv", "--clear", str(folder))
+        run(session, "python", "-m", "pip", "install", wheel(extras), silent=True)
+        check_wheel_is_found(session)
+        (folder / "complete").touch()
+    if more:
+        run(session, "python", "-m", "pip", "install", *more, silent=True)
+    session.cd(empty_folder())
+
+
+def run(session: nox.Session, program: str, *arguments: str, **options: Any) -> Any:
+    """Run a program of the environment that the session uses."""
+    return session.run(shutil.which(program, path=session.env.get("PATH")) or program, *arguments, **options)
+
+
+def check_wheel_is_found(session: nox.Session) -> None:
+    """Check that Python finds the package outside the checkout, and compile it."""
     session.cd(empty_folder())
     where = "import pytest_airssys_wasm, sys; print(sys.version, pytest_airssys_wasm.__file__)"
-    told = session.run("python", "-c", where, silent=True)
+    told = run(session, "python", "-c", where, silent=True)
     session.log(told.strip())
     if str(ROOT) in told:
         session.error("the tests would try the checkout, not the wheel")
     # Worker processes cannot write what they compile.
-    session.run("python", "-m", "compileall", "-q", str(Path(told.split()[-1]).parent))
+    run(session, "python", "-m", "compileall", "-q", str(Path(told.split()[-1]).parent))
 
 
 # Gates
@@ -194,18 +222,17 @@ def build(session: nox.Session) -> None:
     session.run("python", "-m", "build", "--wheel", "--outdir", str(SCRATCH / "dist"), ".")
 
 
-@nox.session(python=python(LOWEST_PYTHON), requires=["build"])
+@nox.session(venv_backend="none", requires=["build"])
 def bare(session: nox.Session) -> None:
     """Try the wheel without any extra on the oldest Python: a chapter of the suite passes, and laws are skipped."""
-    install_wheel(session)
-    session.run("pytest", "--airssys-wasm", "-q", "-p", "no:cacheprovider", "conformance/fuel", "conformance/laws")
+    enter_environment(session, LOWEST_PYTHON, "")
+    run(session, "pytest", "--airssys-wasm", "-q", "-p", "no:cacheprovider", "conformance/fuel", "conformance/laws")
 
 
-@nox.session(requires=["build"])
+@nox.session(venv_backend="none", requires=["build"])
 def site(session: nox.Session) -> None:
     """Build the pages as a site. Broken links and anchors, and pages outside the navigation, are errors."""
-    install_wheel(session, "fuzz")
-    session.install(*nox.project.dependency_groups(PROJECT, "site"))
+    enter_environment(session, None, "fuzz", *nox.project.dependency_groups(PROJECT, "site"))
     run_tests(session, *EVERYTHING_FAST_AND_SLOW, "tests/docs/test_site.py", processes=1)
 
 
@@ -213,14 +240,13 @@ BROWSER = {"chromium": "chromium", "chromedriver": "chromium-driver"}
 """The programs that the browser tests start, with the Debian packages that have them."""
 
 
-@nox.session(requires=["build"])
+@nox.session(venv_backend="none", requires=["build"])
 def browser(session: nox.Session) -> None:
     """Try the HTML report in Chromium, which is installed if root runs this on Debian, and else has to be there."""
     lack = lack_of_a_browser(session)
     if lack:
         session.skip(lack)
-    install_wheel(session, "fuzz")
-    session.install(*nox.project.dependency_groups(PROJECT, "browser"))
+    enter_environment(session, None, "fuzz", *nox.project.dependency_groups(PROJECT, "browser"))
     run_tests(session, *EVERYTHING_FAST_AND_SLOW, "tests/reporting/test_browser.py", processes=1)
 
 
@@ -243,11 +269,10 @@ def lack_of_a_browser(session: nox.Session) -> str | None:
     return None if all(map(shutil.which, missing)) else f"{needs}, which the installed packages do not have"
 
 
-@nox.session(python=python(13), requires=["build"])
+@nox.session(venv_backend="none", requires=["build"])
 def native(session: nox.Session) -> None:
     """Try the native guard by itself: its build, and its tests in C under the sanitizers of gcc and clang."""
-    install_wheel(session, "fuzz")
-    session.install(zig(), *PROJECT["build-system"]["requires"])
+    enter_environment(session, 13, "fuzz", zig(), *PROJECT["build-system"]["requires"])
     for name in ("hatch_build.py", "LICENSE", ".gitignore"):
         shutil.copy(ROOT / name, copied_tests())
     run_tests(session, *EVERYTHING_FAST_AND_SLOW, "tests/native")
@@ -259,17 +284,18 @@ def zig() -> str:
     return next(requirement for requirement in listed if requirement.startswith("ziglang"))
 
 
-@nox.session(name="wheel-3.13", python=python(13), requires=["build"])
+@nox.session(name="wheel-3.13", venv_backend="none", requires=["build"])
 def wheel_on_a_new_python(session: nox.Session) -> None:
     """Run every test on Python 3.13, the slow ones included; not the planted defects, which no Python changes."""
-    install_wheel(session, "test")
+    enter_environment(session, 13, "test")
     run_tests(session, *EVERYTHING_FAST_AND_SLOW, "--ignore=tests/mutants", "--ignore=tests/native")
 
 
 def run_tests(session: nox.Session, *arguments: str, processes: int = 2) -> None:
     """Run pytest on the copy of the tests."""
     session.cd(copied_tests())
-    spread = ["-n", str(processes)] if processes > 1 else []
+    # By worksteal the tests of a file stay together, so that most of what they share is made once.
+    spread = ["-n", str(processes), "--dist=worksteal"] if processes > 1 else []
     run_pytest(session, *spread, *arguments)
 
 
@@ -277,7 +303,7 @@ def run_pytest(session: nox.Session, *arguments: str, again: Sequence[str] = ())
     """Run pytest in the session's environment. `again` are arguments for the run of what has failed."""
     cache = SCRATCH / f"cache-of-{session.name}"
     command = ("pytest", "-q", "-o", f"cache_dir={cache}", *arguments, *session.posargs)
-    try_failures_again(session, cache, partial(session.run, *command), again)
+    try_failures_again(session, cache, partial(run, session, *command), again)
 
 
 IN_NO_HURRY = ["--wasm-timeout-scale=4"]
@@ -303,12 +329,12 @@ def try_failures_again(session: nox.Session, cache: Path, run: Callable[..., obj
 RUNTIMES = ["threads", "processes", "adapter", "raw-adapter"]
 
 
-@nox.session(python=python(13), requires=["build"])
+@nox.session(venv_backend="none", requires=["build"])
 @nox.parametrize("runtime", RUNTIMES, ids=RUNTIMES)
 def suite(session: nox.Session, runtime: str) -> None:
     """Run the conformance suite in an empty folder: in threads, in processes, behind our adapter, behind a raw one."""
-    install_wheel(session, "fuzz")
-    interpreter = Path(session.bin, "python")
+    enter_environment(session, 13, "fuzz")
+    interpreter = Path(session.env["VIRTUAL_ENV"] or "", "bin", "python")
     raw = copied_tests() / "adapters" / "raw_wasmtime"
     arguments = {
         "threads": ["--airssys-wasm"],
@@ -324,17 +350,17 @@ def suite(session: nox.Session, runtime: str) -> None:
     run_pytest(session, *arguments[runtime], "-n", "2", again=IN_NO_HURRY)
 
 
-@nox.session(python=python(13), requires=["build"])
+@nox.session(venv_backend="none", requires=["build"])
 def guests(session: nox.Session) -> None:
     """Guests of every toolchain that is a Python package: built, and tested."""
-    install_wheel(session, "test,guests")
+    enter_environment(session, 13, "test", *PROJECT["project"]["optional-dependencies"]["guests"])
     run_tests(session, "-m", "guests")
 
 
-@nox.session(python=python(13), requires=["build"])
+@nox.session(venv_backend="none", requires=["build"])
 def matrix(session: nox.Session) -> None:
     """Try a conviction of each planted defect, and one by each case."""
-    install_wheel(session, "test")
+    enter_environment(session, 13, "test")
     run_tests(session, "-m", "matrix", "tests/mutants/test_honest.py")
     run_tests(session, "-m", "matrix", "tests/mutants/test_matrix.py", processes=1)  # it has several at once itself
 
@@ -527,7 +553,9 @@ def lowest(session: nox.Session) -> None:
     bounds = {name: lowest_version(one) for name, one in requirements().items()}
     constraints = SCRATCH / "lowest.txt"
     constraints.write_text("".join(f"{name}=={version}\n" for name, version in bounds.items()))
-    install_wheel(session, "test", constraints=constraints)
+    prepare(session)
+    session.install(wheel("test"), "--constraint", str(constraints))
+    check_wheel_is_found(session)
     failures = SCRATCH / "failures"
     try:
         try_bounds(session, failures)
@@ -559,7 +587,9 @@ def fails_with(session: nox.Session, failures: Path, *pinned: str) -> bool:
 @nox.session(python=newest_python(), default=False, requires=["build"])
 def newest(session: nox.Session) -> None:
     """Try the newest version of every dependency, on the newest Python there is; then those beyond an upper bound."""
-    install_wheel(session, "test")
+    prepare(session)
+    session.install(wheel("test"))
+    check_wheel_is_found(session)
     session.run("python", "-m", "pip", "list", "--outdated")
     try_bounds(session, SCRATCH / "failures")
     for name, requirement in requirements().items():

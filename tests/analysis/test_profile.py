@@ -108,7 +108,7 @@ def test_differences_sum_to_the_difference(engine):
 def test_a_planted_slowdown_is_the_first_of_the_difference(engine):
     names = [f"part{number}" for number in range(10)]
     found = 0
-    for planted in range(50):
+    for planted in range(20):  # fifty of them: `python tests/evidence/evidence.py slowdowns`
         profiles = []
         for is_slow in (False, True):
             functions = [
@@ -122,7 +122,7 @@ def test_a_planted_slowdown_is_the_first_of_the_difference(engine):
             profiles.append(analysis.profile(guest, "f", 50 + planted, limits=LIMITS, samples=200))
         difference = profiles[1].minus(profiles[0])
         found += next(iter(difference.by_function())) == names[planted % 10]
-    assert found >= 48
+    assert found >= 19
 
 
 def test_functions_are_listed_by_their_own_fuel(engine):

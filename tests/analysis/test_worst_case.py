@@ -26,7 +26,7 @@ QUICK = ("insertion sort", "hash set", "naive search", "parentheses", "header", 
 
 @pytest.mark.parametrize(
     ("name", "executions"),
-    [*((name, 600) for name in QUICK), *(pytest.param(name, 2_000, marks=pytest.mark.slow) for name in DEAR)],
+    [(name, 600) if name in QUICK else pytest.param(name, 1_000, marks=pytest.mark.slow) for name in DEAR],
 )
 def test_the_known_worst_case_is_found(engine, name, executions):
     dear = DEAR[name]
@@ -42,12 +42,12 @@ def test_the_known_worst_case_is_found(engine, name, executions):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [1, 2])
 def test_other_seeds_find_it_too(engine, seed):
     for name in ("unstable insertion sort", "keyword", "magic number"):
         guest = engine.load(component(DEAR[name]))
         known = engine.execute(guest, "f", *DEAR[name].worst, limits=LIMITS).usage.fuel.consumed
-        assert analysis.worst_case(guest, "f", limits=LIMITS, seed=seed).fuel >= 0.95 * known, name
+        assert analysis.worst_case(guest, "f", limits=LIMITS, executions=1_000, seed=seed).fuel >= 0.95 * known, name
 
 
 def test_the_same_seed_gives_the_same(engine):

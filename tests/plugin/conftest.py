@@ -113,6 +113,19 @@ def guest(project: Project) -> Project:
     return project
 
 
+@pytest.fixture(scope="session")
+def guest_at(forks: Forks) -> Callable[[Path], Project]:
+    """Makes such a project in a new folder, for several tests."""
+
+    def make(folder: Path) -> Project:
+        folder.mkdir()
+        project = Project(folder, forks)
+        project.path("kernels.wat").write_text(WAT)
+        return project
+
+    return make
+
+
 CASES = {
     "alpha/adds-up": ("One and one are two", "call = 'add'\nargs = [1, 1]\nexpect = { value = 2 }"),
     "alpha/traps-are-fatal": (

@@ -97,10 +97,14 @@ def test_exports_are_left_out_by_pattern(author):
 @pytest.mark.slow
 def test_allowances_are_obeyed(author):
     author.path("guest.wat").write_text(OFF_BY_ONE)
+    author.path("Component.toml").write_text(MANIFEST + "[fuzz]\nmax_size = 20\n")
+    assert checks(fuzz(author, "-k", "fuzz[sum]", profile="quick")) == {"fuzz[sum]": "failed"}
     author.path("Component.toml").write_text(
         MANIFEST + '[fuzz]\nmax_size = 20\n[fuzz.allow]\n"sum" = ["trap:unreachable"]\n'
     )
-    assert checks(fuzz(author, "-k", "fuzz and sum")) == {"fuzz[sum]": "passed"}
+    allowed = fuzz(author, "-v", "-k", "fuzz[sum]", profile="quick")
+    assert checks(allowed) == {"fuzz[sum]": "passed"}
+    assert "as allowed: trap:unreachable" in allowed.text
 
 
 def test_a_name_in_the_table_that_no_export_has_fails(author):

@@ -1,37 +1,24 @@
-"""Awaited calls on a parked thread keep the promises of awaited executions, and give the same as calls on the general
-way.
+"""Awaited calls on a parked thread keep the promises of awaited executions: the event loop goes on, tasks can be
+cancelled, and nothing stays.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
-import os
-import signal
 import threading
 import time
 import weakref
 
 import pytest
 
-from pytest_airssys_wasm import (
-    ExecutionTimeout,
-    HostFunctionError,
-    StoreUnusable,
-    WasmEngine,
-    current_execution,
-)
-from pytest_airssys_wasm.runtime.capi.guard import guard
+from pytest_airssys_wasm import StoreUnusable, WasmEngine
 from pytest_airssys_wasm.runtime.execution.awaiting import loop_turn
 from pytest_airssys_wasm.runtime.execution.awaiting.event_loop import LoopClock
 from pytest_airssys_wasm.runtime.execution.parked_threads import ParkedThread
 from pytest_airssys_wasm.runtime.guest import awaited_calls
-from pytest_airssys_wasm.runtime.store.store import LimitedStore
-from runtime.guest.test_direct_calls import CALLS, WIT, cost, limits, outcome
-from runtime.guest.test_parked_calls import SLOW, open_store
 from support.bombs import wait_for
-
-HOUR_NS = 3_600 * 10**9
+from support.parked_calls import HOUR_NS, Awaited, open_store
 
 
 @pytest.fixture(scope="module")
@@ -43,28 +30,13 @@ def engine():
 @pytest.fixture
 def asked(monkeypatch):
     """Whether each call on a parked thread has ended before it was left to its thread."""
-    made, ask = [], ParkedThread.ask
-
-    def asking(self, *args):
-        made.append(ask(self, *args))
-        return made[-1]
-
-    monkeypatch.setattr(ParkedThread, "ask", asking)
-    return made
+    return Awaited(monkeypatch).has_ended
 
 
 @pytest.fixture(params=["at once", "later"])
 def moment(request, monkeypatch):
     """The time that the loop waits in the guard: as long as it takes, or not at all."""
     monkeypatch.setattr(awaited_calls, "_MOMENT_NS", HOUR_NS if request.param == "at once" else 0)
-    return request.param
-
-
-@pytest.fixture
-def loop():
-    loop = asyncio.new_event_loop()
-    yield loop
-    loop.close()
 
 
 def ask_in_vain(coroutine):
@@ -77,63 +49,6 @@ def ask_in_vain(coroutine):
             return error
 
     return caught()
-
-
-@pytest.mark.parametrize(
-    ("source", "name", "arguments"),
-    [pytest.param(*call, marks=pytest.mark.slow) if call[1] in SLOW else call for call in CALLS],
-    ids=lambda value: value if isinstance(value, str) and len(value) < 9 else "",
-)
-@pytest.mark.parametrize("given", [{}, {"transfer": 100}], ids=["", "little transfer"])
-def test_an_awaited_call_ends_as_one_on_the_general_way(engine, loop, moment, asked, source, name, arguments, given):
-    found = {False: [], True: []}
-    for args in arguments:
-        for is_parked, outcomes in found.items():
-            with LimitedStore(engine, limits(**given)) as store:
-                if not is_parked:
-                    store.awaited_call = lambda *_: None
-                instance = store.instantiate(engine.load(source))
-                for each in (arguments[0], args):
-
-                    def call(each=each, instance=instance):
-                        return loop.run_until_complete(instance.call_async(name, *each))
-
-                    outcomes.append(outcome(call, lambda _, store=store: store.usage))
-                outcomes.append(cost(store.total))
-    assert found[True] == found[False]
-    assert asked or (name in ("narrow",) or given.get("transfer") == 100 or source == WIT)
-
-
-@pytest.mark.parametrize("name", ["asks", "tells", "bytes"])
-def test_host_calls_of_awaited_calls_cost_what_they_cost_on_the_general_way(engine, loop, moment, asked, name):
-    seen, found = [], []
-    arguments = {"asks": [(1,), (2,), ("x",), (-1,)], "tells": [(0,), (5,), (70_000,)], "bytes": [(b"ab",), (b"",)]}[
-        name
-    ]
-
-    def ask(n):
-        seen.append((n, current_execution().remaining_fuel))
-        current_execution().deny("moon")
-        return n + 1
-
-    for is_parked in (False, True):
-        store, instance = open_store(engine, ask, seen.append)
-        with store:
-            if not is_parked:
-                store.awaited_call = lambda *_: None
-            for args in (arguments[0], *arguments):
-
-                def call(args=args, instance=instance):
-                    return loop.run_until_complete(instance.call_async(name, *args))
-
-                found.append(
-                    (is_parked, outcome(call, lambda _, store=store: store.usage), store.usage.denied_capabilities)
-                )
-            found.append((is_parked, cost(store.total)))
-        found.append((is_parked, [*seen]))
-        seen.clear()
-    assert [each[1:] for each in found if each[0]] == [each[1:] for each in found if not each[0]]
-    assert asked
 
 
 def test_a_short_call_is_over_before_the_loop_goes_on(engine, asked, monkeypatch):
@@ -230,21 +145,6 @@ def test_the_loop_goes_on_while_a_guest_runs(engine, asked):
     assert asked == [False]
 
 
-def test_an_endless_guest_ends_at_its_deadline(engine, asked):
-    store, instance = open_store(engine, fuel=None, timeout_ms=200)
-
-    async def calls():
-        await instance.call_async("loops", 1)
-        await instance.call_async("loops", 0)
-
-    with store:
-        with pytest.raises(ExecutionTimeout) as caught:
-            asyncio.run(calls())
-        assert caught.value.usage.wall_ms >= 200
-        assert caught.value.usage.host_calls == 1
-    assert asked == [False]
-
-
 def test_a_coroutine_that_serves_an_import_runs_on_the_loop_of_the_call(engine, asked, monkeypatch):
     monkeypatch.setattr(awaited_calls, "_MOMENT_NS", 30 * 10**9)
     loops, began = [], time.monotonic()
@@ -316,27 +216,6 @@ def test_a_cancelled_call_cancels_the_coroutine_that_serves_it(engine):
     assert ended == [3_600]
 
 
-def test_what_a_host_function_raises_ends_the_call_and_is_the_cause(engine, moment, asked):
-    def ask(n):
-        if n == 7:
-            raise ValueError("seven")
-        return n
-
-    store, instance = open_store(engine, ask)
-
-    async def calls():
-        await instance.call_async("asks", 1)
-        return await ask_in_vain(instance.call_async("asks", 7))
-
-    with store:
-        error = asyncio.run(calls())
-    assert isinstance(error, HostFunctionError)
-    assert isinstance(error.__cause__, ValueError)
-    assert error.usage.host_calls == 1
-    assert error.call.export == "asks"
-    assert len(asked) == 1
-
-
 def test_a_store_has_one_awaited_call_at_a_time(engine):
     async def ask(n):
         await asyncio.sleep(n / 1_000)
@@ -355,38 +234,6 @@ def test_a_store_has_one_awaited_call_at_a_time(engine):
         error, value = asyncio.run(calls())
     assert isinstance(error, StoreUnusable)
     assert value == 50
-
-
-def test_a_blocked_guest_is_abandoned_at_its_deadline_and_leaves_nothing(own_engine, asked):
-    engine, goes_on, is_in = own_engine, threading.Event(), threading.Event()
-
-    def ask(n):
-        if n:
-            is_in.set()
-            goes_on.wait(60)
-        return n
-
-    _, instance = open_store(engine, ask, fuel=None, timeout_ms=200)
-    before = {*threading.enumerate()}
-
-    async def calls():
-        await instance.call_async("asks", 0)
-        await instance.call_async("asks", 1)
-
-    with pytest.raises(ExecutionTimeout):
-        asyncio.run(calls())
-    assert is_in.is_set()
-    assert len(engine.abandoned_guests) == 1
-    (thread,) = {engine.runs[each.ident].thread for each in threading.enumerate() if each.ident in engine.runs}
-    with pytest.raises(StoreUnusable, match="abandoned"):
-        instance.asks(0)
-    goes_on.set()
-    wait_for(lambda: len(engine.abandoned_guests) == 0)
-    wait_for(lambda: engine.live_memories == 0)
-    wait_for(lambda: thread not in {each.ident for each in threading.enumerate() if each not in before})
-    assert engine.runs == {}
-    assert engine.guest_threads.parked._idle == []
-    assert asked == [False]
 
 
 def test_a_parked_thread_is_used_again_after_a_call_was_left_to_it(own_engine, monkeypatch):
@@ -410,83 +257,6 @@ def test_a_parked_thread_is_used_again_after_a_call_was_left_to_it(own_engine, m
     assert len(used) == 49
     assert len({*used}) == 1
     assert own_engine.runs == {}
-
-
-@pytest.mark.parametrize("where", ["guest", "host"])
-def test_what_a_signal_handler_raises_while_the_loop_waits_ends_the_guest(own_engine, monkeypatch, where):
-    monkeypatch.setattr(awaited_calls, "_MOMENT_NS", HOUR_NS)
-    engine, goes_on, is_armed, runs = own_engine, threading.Event(), threading.Event(), []
-    asking_thread = ParkedThread.ask
-
-    def ask(n):
-        if is_armed.is_set():
-            signal.setitimer(signal.ITIMER_REAL, 0.02)
-        return goes_on.wait(60) and n if n == 5 else n
-
-    store, instance = open_store(engine, ask, fuel=None, timeout_ms=None)
-
-    def asking(self, run, *args):
-        runs.append(run)
-        return asking_thread(self, run, *args)
-
-    monkeypatch.setattr(ParkedThread, "ask", asking)
-
-    def handle(*_):
-        raise KeyboardInterrupt
-
-    async def calls():
-        await instance.call_async("asks", 1)
-        await instance.call_async("loops", 1)
-        signal.signal(signal.SIGALRM, handle)
-        is_armed.set()
-        await (instance.call_async("loops", 0) if where == "guest" else instance.call_async("asks", 5))
-
-    before = signal.getsignal(signal.SIGALRM)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            asyncio.run(calls())
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-    (run,) = runs
-    assert run.finished or run.abandoned
-    if where == "host":
-        assert not store.is_usable
-    goes_on.set()
-    wait_for(lambda: len(engine.abandoned_guests) == 0)
-    store.close()
-    wait_for(lambda: engine.live_memories == 0)
-    assert engine.runs == {}
-
-
-@pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("is_awaited", [False, True], ids=["called", "awaited"])
-def test_what_a_signal_handler_raises_beside_the_wait_ends_the_call(own_engine, monkeypatch, when, is_awaited):
-    monkeypatch.setattr(awaited_calls, "_MOMENT_NS", HOUR_NS)
-    engine, name = own_engine, "parked_ask" if is_awaited else "parked_call"
-    store, instance = open_store(engine)
-    wait = getattr(guard(), name)
-
-    def interrupted(*args):
-        if when == "after":
-            wait(*args)
-        raise KeyboardInterrupt
-
-    async def calls():
-        await instance.call_async("asks", 1)
-        await instance.call_async("asks", 1)
-
-    instance.asks(1)
-    asyncio.run(calls())
-    with monkeypatch.context() as patch:
-        patch.setattr(guard(), name, interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            asyncio.run(instance.call_async("asks", 2)) if is_awaited else instance.asks(2)
-    assert engine.runs == {}
-    assert store.is_usable
-    assert [instance.asks(n) for n in range(3)] == [1, 2, 3]
-    assert len(engine.guest_threads.parked._idle) == 1
-    store.close()
 
 
 def test_a_call_that_ends_before_its_clock_is_made_is_not_waited_for(engine, monkeypatch):
@@ -556,22 +326,6 @@ def test_a_loop_that_is_closed_while_a_guest_runs_ends_it(own_engine):
     wait_for(lambda: engine.runs == {})
     store.close()
     wait_for(lambda: engine.live_memories == 0)
-
-
-def test_a_forked_process_awaits_calls_on_parked_threads_of_its_own(own_engine):
-    store, instance = open_store(own_engine)
-
-    async def calls():
-        return [await instance.call_async("asks", n) for n in range(3)]
-
-    assert asyncio.run(calls()) == [1, 2, 3]
-    child = os.fork()
-    if child == 0:
-        signal.alarm(20)  # ends it if it waits for a thread that it has not got
-        os._exit(7 if asyncio.run(calls()) == [1, 2, 3] else 1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
-    assert asyncio.run(calls()) == [1, 2, 3]
-    store.close()
 
 
 def test_without_an_event_loop_of_asyncio_nothing_is_called(engine):

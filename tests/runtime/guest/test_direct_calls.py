@@ -9,9 +9,10 @@ from functools import partial
 
 import pytest
 
-from pytest_airssys_wasm import Execution, LimitedStore, ResourceLimits, WasmEngine
+from pytest_airssys_wasm import Execution, LimitedStore, WasmEngine
 from pytest_airssys_wasm.runtime.errors import ExecutionTimeout, WasmError
 from pytest_airssys_wasm.runtime.store.exclusive_use import StoreUnusable
+from support.parked_calls import limits
 
 CORE = """(module (memory (export "memory") 1)
     (func (export "ints") (param i32 i64) (result i64) (i64.add (i64.extend_i32_s (local.get 0)) (local.get 1)))
@@ -90,10 +91,6 @@ CALLS = [
 def engine():
     with WasmEngine() as engine:
         yield engine
-
-
-def limits(**given):
-    return ResourceLimits(**{"memory": "256 KiB", "fuel": 1_000_000, "timeout_ms": 20_000, **given})
 
 
 def outcome(call, usage_of):

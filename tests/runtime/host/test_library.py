@@ -8,6 +8,7 @@ import time
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from freezegun import freeze_time
@@ -15,7 +16,7 @@ from freezegun import freeze_time
 from pytest_airssys_wasm.runtime.base.values import Err, Ok, Variant
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.errors import ExecutionTimeout, InvalidConfiguration
-from pytest_airssys_wasm.runtime.execution.awaiting import loop_waker
+from pytest_airssys_wasm.runtime.execution.awaiting import loop_waker, timekeeper
 from pytest_airssys_wasm.runtime.execution.awaiting.loop_waker import LoopWakers
 from pytest_airssys_wasm.runtime.host import library as reference
 from pytest_airssys_wasm.runtime.host.functions import HostFunctions
@@ -214,7 +215,10 @@ def test_a_sleep_of_weeks_leaves_nothing_behind_when_it_is_cancelled(monkeypatch
     asyncio.run(asyncio.wait_for(cancelled(), 30))
 
 
-def test_tasks_that_sleep_wake_in_the_order_of_their_times():
+def test_tasks_that_sleep_wake_in_the_order_of_their_times(monkeypatch):
+    clock = SimpleNamespace(seconds=0.0)
+    for module in (loop_waker, timekeeper):
+        monkeypatch.setattr(module, "monotonic", lambda: clock.seconds)
     wakers, woken = LoopWakers(), []
 
     async def sleep(ms):
@@ -222,9 +226,14 @@ def test_tasks_that_sleep_wake_in_the_order_of_their_times():
         woken.append(ms)
 
     async def all_of_them():
-        await asyncio.gather(*map(sleep, (120, 0, 60, 10)))
+        times = (120, 0, 60, 10)
+        tasks = [*map(asyncio.ensure_future, map(sleep, times))]
+        while len(wakers.timekeeper._due) < 3:  # nobody waits for 0 ms
+            await asyncio.sleep(0)
+        clock.seconds = 1.0  # all of them are due at once
+        await asyncio.gather(*tasks)
 
-    asyncio.run(all_of_them())
+    asyncio.run(asyncio.wait_for(all_of_them(), 30))
     assert woken == [0, 10, 60, 120]
 
 

@@ -208,7 +208,7 @@ class _Writer:
     def _tests(self) -> Iterator[str]:
         """Write a comment with a test for each export that can be called with values of TOML."""
         names = self._component.function_names()
-        of_authors = [(name, type_) for name, type_ in names.items() if not _is_of_toolchain(name, type_)]
+        of_authors = [(name, type_) for name, type_ in names.items() if not _is_of_toolchain(name, type_, names)]
         tests = [lines for name, type_ in of_authors if (lines := list(self._test(name, type_)))]
         tests += [lines for name in names if (lines := list(self._resource(name, names)))]
         if not tests:
@@ -272,7 +272,7 @@ class _Writer:
     def _fuzz(self) -> Iterator[str]:
         """Write the table that leaves functions of toolchains out of fuzzing, if there are any."""
         names = self._component.function_names()
-        found = [toml_string(name) for name, type_ in names.items() if _is_of_toolchain(name, type_)]
+        found = [toml_string(name) for name, type_ in names.items() if _is_of_toolchain(name, type_, names)]
         if found:
             its = "a function" if len(found) == 1 else "functions"
             yield f"# {its} of the toolchain, not of the author\n[fuzz]\nexclude = [{', '.join(found)}]"
@@ -286,7 +286,14 @@ _OF_TOOLCHAINS = {
 """The functions that toolchains call while they build a component, and leave in it: the beginnings of their types."""
 
 
-def _is_of_toolchain(name: str, type_: str) -> bool:
+_MAIN = ("main", "(func (param i32 i32) (result i32))")
+"""The name and the type of the function that the `_start` of a command calls, with the address of its arguments."""
+
+
+def _is_of_toolchain(name: str, type_: str, names: Mapping[str, str]) -> bool:
+    """Return whether an export is a function of the toolchain; `names` are all exports with their types."""
+    if (name, type_) == _MAIN:
+        return "_start" in names
     return name in _OF_TOOLCHAINS and type_.startswith(_OF_TOOLCHAINS[name])
 
 

@@ -36,6 +36,8 @@ _REMEDIES = {
 }
 
 
+MANIFEST_PAGE = "python -m pytest_airssys_wasm.docs manifest"
+"""The command that prints the page about `Component.toml`."""
 _SAID = "read what the guest wrote to stderr before it trapped"
 """The remedy for a trap after output to stderr, where languages write why a program ends."""
 _NO_ANSWER = (

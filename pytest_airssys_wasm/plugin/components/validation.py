@@ -20,7 +20,7 @@ from pytest_airssys_wasm.plugin.stash import CHECKED_EXPORT, CUT_OFF, FINDINGS, 
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration, UnfitHost
 from pytest_airssys_wasm.validation import WITHOUT_LIMITS
 from pytest_airssys_wasm.validation.cut_off import SearchCutOff
-from pytest_airssys_wasm.validation.unfit import Blocked, Unfit
+from pytest_airssys_wasm.validation.unfit import MANIFEST_PAGE, Blocked, Unfit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -256,7 +256,7 @@ def _runner(check: Check, source: Source) -> Callable[..., None]:
 def _refusal(error: InvalidConfiguration, path: Path) -> Callable[[], None]:
     def run() -> None:
         first, *others = str(error).replace(f"{path.parent}{os.sep}", "").split("\n")
-        raise Unfit(first, "correct it as the message says; docs/manifest.md shows a complete manifest", others)
+        raise Unfit(first, f"correct it as the message says; `{MANIFEST_PAGE}` shows a complete manifest", others)
 
     return run
 

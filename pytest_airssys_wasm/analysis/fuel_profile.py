@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.analysis.errors import CannotRepeat
+from pytest_airssys_wasm.analysis.growths import growths_of
 from pytest_airssys_wasm.analysis.repeatable import Deadline, RepeatableGuest
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.base.printable import printable
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import TypeAlias
 
+    from pytest_airssys_wasm.analysis.growths import MemoryGrowths
+    from pytest_airssys_wasm.analysis.repeatable import Rerun
+    from pytest_airssys_wasm.reporting.memory_timeline import MemoryTimeline
     from pytest_airssys_wasm.runtime.base.outcome import Frame
     from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
     from pytest_airssys_wasm.runtime.guest.component import Component
@@ -60,6 +64,8 @@ class Profile:
     """Whether all samples were taken; if not, `time_s` was too short for the number that was asked for."""
     is_difference: bool = False
     """Whether this is the difference between two profiles."""
+    memory: MemoryGrowths | None = None
+    """The growths of memory during the call, with the instantiation of the guest; `None` for a difference."""
 
     def minus(self, other: Profile) -> Profile:
         """Return by how much each stack costs more here than in another profile; these sum to the difference of the
@@ -106,7 +112,24 @@ class Profile:
             total=self.total,
             samples=self.samples,
             is_difference=self.is_difference,
+            memory=None if self.memory is None else timeline_of(self.memory),
         )
+
+
+def timeline_of(memory: MemoryGrowths) -> MemoryTimeline:
+    """Return the growths of memory as they are drawn."""
+    from pytest_airssys_wasm.reporting.memory_timeline import MemoryStep, MemoryTimeline
+
+    steps = [
+        MemoryStep(
+            fuel=growth.fuel,
+            memory_bytes=growth.memory_bytes,
+            refused=growth.refused,
+            functions=tuple(reversed(stack_of(growth.frames))),
+        )
+        for growth in memory.growths
+    ]
+    return MemoryTimeline(initial_bytes=memory.initial_bytes, steps=tuple(steps), is_complete=memory.is_complete)
 
 
 def _difference_of(one: Profile, other: Profile) -> str:
@@ -139,6 +162,7 @@ def profile(
     runs tells in which functions it ran out. Nothing is added to the guest, so components and optimised binaries are
     profiled as they are. wasmtime looks at the fuel where functions and loops begin and at bulk operations, so a block
     without these counts where the next one begins. Of stacks of more than 20 functions only the innermost are known.
+    The runs also tell when the memory grew; some more of them, within the same time, find where exactly.
 
     Raises `CannotRepeat`, also for a call whose fuel varies, the `WasmError` with which the call ends under these
     limits, and the errors of `execute`.
@@ -148,18 +172,21 @@ def profile(
     if not wanted:
         raise InvalidConfiguration("samples", samples, "a whole number above 0")
     guest = RepeatableGuest(component, limits=limits, host=host, wasi=wasi)
-    total = guest.first(export, *args).fuel
+    first = guest.first(export, *args)
+    total = first.fuel
     again = guest.run(export, *args)
     if again.error is not None or again.fuel != total:
         raise CannotRepeat(f"{printable(export)} used {total:,} fuel, and in the next run {again.fuel:,}: it varies")
     count = min(wanted, max(1, total))
     found: dict[int, Stack | None] = {}
+    samples_made: dict[int, Rerun] = {}
     for part in _spread_evenly(count):
         if found and deadline.is_over:
             break
         offset = (0.5 + part * _STRIDE) % 1
         budget = int(total * (part + offset) / count)
-        found[part] = _stack_at(guest, export, args, budget)
+        samples_made[budget] = done = guest.run_to_its_end(export, *args, limits=guest.under(fuel=budget))
+        found[part] = _stack_of_run(done, export)
     stacks = [found[part] for part in sorted(found)]
     return Profile(
         title=write_call(export, args, component.parameter_types(export)),
@@ -167,6 +194,7 @@ def profile(
         stacks=_spread(stacks, total),
         samples=len(stacks),
         is_complete=len(stacks) == count,
+        memory=growths_of(guest, export, args, done=first, samples=samples_made, deadline=deadline),
     )
 
 
@@ -180,9 +208,8 @@ def _spread_evenly(count: int) -> list[int]:
     return sorted(range(count), key=lambda part: f"{part:0{digits}b}"[::-1])
 
 
-def _stack_at(guest: RepeatableGuest, export: str, args: Sequence[Any], budget: int) -> Stack | None:
-    """Return the stack with which a call runs out of a budget; `None` if the call returns with it."""
-    done = guest.run_to_its_end(export, *args, limits=guest.under(fuel=budget))
+def _stack_of_run(done: Rerun, export: str) -> Stack | None:
+    """Return the stack with which a call ran out of a budget; `None` if the call returned with it."""
     if done.error is None:
         return None
     if done.verdict is not Verdict.OUT_OF_FUEL:

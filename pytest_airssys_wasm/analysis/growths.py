@@ -1,9 +1,10 @@
-"""The growths of memory in a call, in their order, found by repeating the call with less and less fuel."""
+"""The growths of memory in a call, in their order, found by repeating the call with other budgets of fuel."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytest_airssys_wasm.analysis.failed_call import FailedCall
 from pytest_airssys_wasm.analysis.lifted_limits import MOST_MS, NO_CEILINGS
@@ -12,10 +13,12 @@ from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.budget.limits import MAX_U64
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from pytest_airssys_wasm.analysis.repeatable import RepeatableGuest, Rerun
     from pytest_airssys_wasm.runtime.base.outcome import Frame
-    from pytest_airssys_wasm.runtime.budget.limits import Ceilings
+    from pytest_airssys_wasm.runtime.base.usage import Usage
+    from pytest_airssys_wasm.runtime.budget.limits import Ceilings, ResourceLimits
     from pytest_airssys_wasm.runtime.errors import WasmError
     from pytest_airssys_wasm.runtime.host.functions import HostFunctions
     from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
@@ -52,10 +55,15 @@ class MemoryGrowths:
 
 
 class _Memory(NamedTuple):
-    """The memory of a call that ran out of a budget."""
+    """The memory of a call at its end, or when it ran out of a budget."""
 
     bytes: int
     refused: int
+
+    @classmethod
+    def of(cls, usage: Usage | None) -> _Memory:
+        """Return the memory that a usage tells of."""
+        return cls(0, 0) if usage is None else cls(usage.peak_memory_bytes, usage.denied_growths)
 
 
 def memory_growths(
@@ -74,19 +82,46 @@ def memory_growths(
     Raises `CannotRepeat` if the error is a copy, if the guest could affect the host, or if the call was not the first
     one in its store.
     """
-    return _Search(error, FailedCall(error, host=host, wasi=wasi), ceilings, Deadline(time_s)).growths()
+    failed = FailedCall(error, host=host, wasi=wasi)
+    limits = ceilings.lower(replace(failed.limits, timeout_ms=MOST_MS))
+    return _Search(failed.run, limits, error.usage, Deadline(time_s)).growths()
+
+
+def growths_of(
+    guest: RepeatableGuest,
+    export: str,
+    args: Sequence[Any],
+    *,
+    done: Rerun,
+    samples: Mapping[int, Rerun],
+    deadline: Deadline,
+) -> MemoryGrowths:
+    """Return the growths of memory in a call that returned, with the instantiation of the guest.
+
+    `done` is the call, and `samples` are repetitions of it by their budgets of fuel, which the search need not make.
+    """
+
+    def run(limits: ResourceLimits) -> Rerun:
+        return guest.run_to_its_end(export, *args, limits=limits)
+
+    search = _Search(run, guest.limits, done.usage, deadline)
+    known = {0: run(guest.under(fuel=0)), **samples, done.fuel: done}
+    for budget, one in known.items():
+        search.learn(budget, one)
+    return search.growths()
 
 
 class _Search:
-    """The search for the growths in one call."""
+    """The search for the growths in one call, which `run` makes again."""
 
-    def __init__(self, error: WasmError, failed: FailedCall, ceilings: Ceilings, deadline: Deadline) -> None:
-        usage = error.usage
-        self._end = _Memory(0, 0) if usage is None else _Memory(usage.peak_memory_bytes, usage.denied_growths)
+    def __init__(
+        self, run: Callable[[ResourceLimits], Rerun], limits: ResourceLimits, usage: Usage | None, deadline: Deadline
+    ) -> None:
+        self._end = _Memory.of(usage)
         self._consumed = 0 if usage is None else usage.fuel.consumed
-        self._failed = failed
+        self._run = run
         self._deadline = deadline
-        self._limits = ceilings.lower(replace(failed.limits, timeout_ms=MOST_MS))
+        self._limits = limits
         self._known: dict[int, tuple[_Memory, Sequence[Frame]]] = {}
         self._found: list[MemoryGrowth] = []
         self._is_complete = True
@@ -96,7 +131,9 @@ class _Search:
         first = self._memory_with(0)
         last = self._enough()
         if first is not None and last is not None:
-            self._between(0, first, last, self._end)
+            budgets = sorted(budget for budget in self._known if budget <= last)
+            for low, high in pairwise(budgets):
+                self._between(low, self._known[low][0], high, self._known[high][0])
         return MemoryGrowths(
             initial_bytes=0 if first is None else first.bytes,
             growths=tuple(self._found),
@@ -144,12 +181,14 @@ class _Search:
             if self._deadline.is_over:
                 self._is_complete = False
                 return None
-            done = self._failed.run(replace(self._limits, fuel=budget))
+            done = self._run(replace(self._limits, fuel=budget))
             if done.verdict is Verdict.TIMEOUT:
                 self._is_complete = False
                 return None
-            usage = done.usage
-            memory = _Memory(0, 0) if usage is None else _Memory(usage.peak_memory_bytes, usage.denied_growths)
-            is_cut = done.error is not None and done.verdict is Verdict.OUT_OF_FUEL
-            self._known[budget] = memory, done.error.frames if is_cut and done.error is not None else ()
+            self.learn(budget, done)
         return self._known[budget][0]
+
+    def learn(self, budget: int, done: Rerun) -> None:
+        """Take over the memory, and the functions that were running, from a run with a budget."""
+        is_cut = done.error is not None and done.verdict is Verdict.OUT_OF_FUEL
+        self._known[budget] = _Memory.of(done.usage), done.error.frames if is_cut and done.error is not None else ()

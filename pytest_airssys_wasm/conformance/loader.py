@@ -68,7 +68,7 @@ def find_chapters(root: Path | None = None) -> tuple[ChapterFile, ...]:
 
 
 def data_folder(name: str) -> Path:
-    """Return the folder `conformance` or `fixtures`: inside the package of an installed wheel, else beside it.
+    """Return the folder `conformance`, `docs` or `fixtures`: inside the package of an installed wheel, else beside it.
 
     Raises `FileNotFoundError`, which names both places, if the folder does not exist in either.
     """

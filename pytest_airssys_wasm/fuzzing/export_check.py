@@ -21,6 +21,7 @@ from pytest_airssys_wasm.runtime.errors import WasmError
 from pytest_airssys_wasm.runtime.guest.constants import constants_of
 from pytest_airssys_wasm.runtime.manifest.fuzz import GROWTH
 from pytest_airssys_wasm.runtime.manifest.model import FuzzTable
+from pytest_airssys_wasm.validation.cut_off import SearchCutOff
 from pytest_airssys_wasm.validation.unfit import Unfit, remedy
 
 if TYPE_CHECKING:
@@ -83,7 +84,22 @@ def check_export(candidate: Candidate, export: str, plan: Plan) -> str:
     if found is not None:
         search.keep({"args": [as_json(one) for one in found.example]})
         raise _unfit(candidate, guest, export, found, search)
+    tell_if_cut_off(candidate, plan, is_cut=search.is_cut)
     return note_of(search, needed, unneeded(table, [export], needed), trials.note if trials else None)
+
+
+def tell_if_cut_off(candidate: Candidate, plan: Plan, *, is_cut: bool) -> None:
+    """Tell the candidate that a search without a fault was cut off by its time.
+
+    Searches of the profile `nightly` go on until their time is up, so these are never cut off.
+    """
+    if is_cut and plan.profile != "nightly":
+        candidate.tell(SearchCutOff(time_s=plan.time_s))
+
+
+def cut_off_text(plan: Plan) -> str:
+    """Return the words of a note about a search that was cut off."""
+    return f"cut off after {plan.time_s:.2g} s"
 
 
 def guest_of(candidate: Candidate) -> Guest:
@@ -119,7 +135,7 @@ def note_of(search: Search[Any], needed: set[str], not_needed: Sequence[str], re
     if reached:
         parts.append(reached)
     if search.is_cut:
-        parts.append(f"cut off after {search.plan.time_s:.0f} s")
+        parts.append(cut_off_text(search.plan))
     if needed:
         parts.append(f"as allowed: {', '.join(sorted(needed))}")
     if not_needed:

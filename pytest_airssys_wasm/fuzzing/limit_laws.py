@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_airssys_wasm.fuzzing.export_check import guest_of, table_of
+from pytest_airssys_wasm.fuzzing.export_check import cut_off_text, guest_of, table_of, tell_if_cut_off
 from pytest_airssys_wasm.fuzzing.law_tests import LawTest, Subject, run
 from pytest_airssys_wasm.fuzzing.laws import OF_RUNS
 from pytest_airssys_wasm.fuzzing.trials import unrecorded
@@ -52,7 +52,9 @@ def check_limit_laws(candidate: Candidate, plan: Plan, ceilings: Ceilings) -> st
                 if _is_deterministic(test):
                     raise _unfit(name, law.__doc__ or name, error) from None
             tested += 1
-    cut = "" if tested == len(OF_RUNS) else f", cut off after {plan.time_s:.0f} s"
+    is_cut = tested < len(OF_RUNS)
+    tell_if_cut_off(candidate, plan, is_cut=is_cut)
+    cut = f", {cut_off_text(plan)}" if is_cut else ""
     return f"{counted(tested, 'law')} of limits, {counted(test.examples, 'example')} each, seed {plan.seed}{cut}"
 
 

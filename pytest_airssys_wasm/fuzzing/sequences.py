@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from hypothesis.errors import Flaky
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
-from pytest_airssys_wasm.fuzzing.export_check import found_line, guest_of, note_of, table_of, unneeded
+from pytest_airssys_wasm.fuzzing.export_check import (
+    found_line,
+    guest_of,
+    note_of,
+    table_of,
+    tell_if_cut_off,
+    unneeded,
+)
 from pytest_airssys_wasm.fuzzing.growth import find_growth
 from pytest_airssys_wasm.fuzzing.minimising import neighbours
 from pytest_airssys_wasm.fuzzing.search import Found, Search, known_examples
@@ -74,6 +81,7 @@ def check_sequences(candidate: Candidate, plan: Plan) -> str:
     if found is not None:
         search.keep(encoded_steps(found.example))
         raise _unfit(candidate, found, search)
+    tell_if_cut_off(candidate, plan, is_cut=search.is_cut)
     others = [name for name in names if resources_of(guest, name)]  # those without handles have checks of their own
     return note_of(search, sequences.needed, unneeded(table, others, sequences.needed))
 

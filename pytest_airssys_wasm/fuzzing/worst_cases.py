@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_airssys_wasm.analysis import CannotRepeat, worst_case
-from pytest_airssys_wasm.fuzzing.export_check import allowance, entry_lines, guest_of, table_of, test_lines
+from pytest_airssys_wasm.fuzzing.export_check import (
+    allowance,
+    entry_lines,
+    guest_of,
+    table_of,
+    tell_if_cut_off,
+    test_lines,
+)
 from pytest_airssys_wasm.fuzzing.minimising import minimise
 from pytest_airssys_wasm.fuzzing.trials import call_text, try_call, unrecorded
 from pytest_airssys_wasm.runtime.base.figures import percent, size
@@ -31,7 +38,7 @@ def check_worst_case(candidate: Candidate, export: str, plan: Plan) -> str:
     with candidate.instantiated():
         pass  # an earlier check reports the reason
     guest = guest_of(candidate)
-    notes = []
+    notes, is_cut = [], False
     for measure in ("fuel", "memory"):
         try:
             with unrecorded(guest.engine):
@@ -42,6 +49,8 @@ def check_worst_case(candidate: Candidate, export: str, plan: Plan) -> str:
         if worst.verdict in _LIMITS:
             _raise_if_reached(candidate, guest, export, worst, plan)
         notes.append(_note(guest, worst, measure))
+        is_cut |= not worst.is_complete
+    tell_if_cut_off(candidate, plan, is_cut=is_cut)
     return f"{'; '.join(notes)}; seed {plan.seed}"
 
 

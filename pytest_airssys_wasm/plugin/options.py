@@ -115,7 +115,7 @@ OPTIONS = (
         metavar="CMD",
         parse=parse_command,
         help="Run the conformance suite against the runtime for which this command starts an adapter "
-        "(docs/protocol.md).",
+        "(`python -m pytest_airssys_wasm.docs protocol`).",
     ),
     Option(
         key="wasm_expectations",

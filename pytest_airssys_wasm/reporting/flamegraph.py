@@ -17,12 +17,14 @@ from markupsafe import Markup
 
 from pytest_airssys_wasm.reporting.page import render_page
 from pytest_airssys_wasm.reporting.write import replace_file
-from pytest_airssys_wasm.runtime.base.figures import percent
+from pytest_airssys_wasm.runtime.base.figures import percent, size
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import TypeAlias
+
+    from pytest_airssys_wasm.reporting.memory_timeline import MemoryTimeline
 
     Stacks: TypeAlias = Mapping[tuple[str, ...], int]
     """Fuel by stack: names of functions, outermost first."""
@@ -60,10 +62,11 @@ def write(
     samples: int,
     is_difference: bool = False,
     origin: Origin | None = None,
+    memory: MemoryTimeline | None = None,
 ) -> None:
     """Write a profile to a file, in the format that its name ends with, and create missing folders.
 
-    A page names the test of `origin`.
+    Only pages name the test of `origin`, and show the memory.
 
     Raises `InvalidConfiguration` for another name, and `OSError` if the file cannot be written.
     """
@@ -74,7 +77,15 @@ def write(
     if suffix == ".folded":
         text = folded(stacks)
     elif suffix == ".html":
-        text = page(stacks, title=title, total=total, samples=samples, is_difference=is_difference, origin=origin)
+        text = page(
+            stacks,
+            title=title,
+            total=total,
+            samples=samples,
+            is_difference=is_difference,
+            origin=origin,
+            memory=memory,
+        )
     else:
         text = speedscope(stacks, title=title, samples=samples, is_difference=is_difference)
     replace_file(Path(name), text)
@@ -208,8 +219,9 @@ def page(
     samples: int,
     is_difference: bool = False,
     origin: Origin | None = None,
+    memory: MemoryTimeline | None = None,
 ) -> str:
-    """Return a flame graph with a table of the functions, as one HTML page."""
+    """Return a flame graph with a table of the functions and a timeline of the memory, as one HTML page."""
     found = boxes(stacks, is_difference=is_difference)
     rows = _rows(stacks)
     content = {
@@ -226,8 +238,9 @@ def page(
         "rows": rows[:_MOST_ROWS],
         "share": lambda fuel: percent(100 * fuel / total if total else 0),
         "rows_left_out": max(0, len(rows) - _MOST_ROWS),
+        "memory": memory,
     }
-    return render_page("flamegraph", content, most_text=_MOST_NAME)
+    return render_page("flamegraph", content, most_text=_MOST_NAME, filters={"size": size})
 
 
 def _count(stacks: Stacks) -> int:

@@ -21,6 +21,7 @@ from pytest_airssys_wasm.reporting.summaries import (
     by_export,
     chapter_of,
     count_categories,
+    cut_off_text,
     failed_first,
     fuel_used_percent,
     memory_used_percent,
@@ -104,6 +105,8 @@ def render(report: Report, changes: Changes | None = None) -> str:
     content = {
         "session": report.session,
         "counts": count_categories(report.tests),
+        "cut_off": cut_off_text(report.tests),
+        "tests_cut_off": [one.test for one in report.tests if one.is_cut_off],
         "categories": CATEGORIES,
         **_changes(changes),
         "entries": list(_entries(report, unfolded)),

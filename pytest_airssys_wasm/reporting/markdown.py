@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 from pytest_airssys_wasm.reporting import formatting
 from pytest_airssys_wasm.reporting.markup import COUNTED, MOST_REASON, code, escape, more, prose, table_row
 from pytest_airssys_wasm.reporting.side_by_side import change_lines
-from pytest_airssys_wasm.reporting.summaries import by_chapter, by_export, count_categories, suite_by_chapter
+from pytest_airssys_wasm.reporting.summaries import (
+    by_chapter,
+    by_export,
+    count_categories,
+    cut_off_text,
+    suite_by_chapter,
+)
 from pytest_airssys_wasm.runtime.base.figures import measured_ms, percent, size
 from pytest_airssys_wasm.runtime.base.printable import counted, printable
 
@@ -25,6 +31,7 @@ MOST_ROWS = 400
 MOST_SECTIONS = 300_000
 """The maximum number of characters of all sections under failures together."""
 MOST_CHANGES = 200
+MOST_CUT_OFF = 20
 
 
 def render(report: Report, changes: Changes | None = None) -> str:
@@ -45,12 +52,21 @@ def _lines(report: Report, changes: Changes | None) -> Iterator[str]:
     )
     yield ""
     yield f"Limits: {code(session.limits, MOST_REASON)}"
+    yield from _cut_off(report.tests)
     yield from _failed([test for test in report.tests if test.outcome == "failed"])
     if changes is not None:
         yield from change_lines(changes, most=MOST_CHANGES)
     yield from _cost_changes(report.cost_changes)
     yield from _exports(by_export(report.executions))
     yield from _chapters(report)
+
+
+def _cut_off(tests: Sequence[TestRecord]) -> Iterator[str]:
+    text = cut_off_text(tests)
+    if text is not None:
+        names = [code(one.test) for one in tests if one.is_cut_off]
+        yield from ("", f"Fuzzing: {text}: {', '.join(names[:MOST_CUT_OFF])}.")
+        yield from more(len(names) - MOST_CUT_OFF, "check")
 
 
 def _failed(tests: Sequence[TestRecord]) -> Iterator[str]:

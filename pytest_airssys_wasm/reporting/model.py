@@ -83,6 +83,13 @@ class TestRecord(Struct, frozen=True, kw_only=True):
             "that runs it again; of a case behind an adapter: the last requests and answers"
         ),
     ] = None
+    is_cut_off: Annotated[
+        bool,
+        Meta(
+            description="whether a check of fuzzing passed because its time was up, before it had tried all that it "
+            "was to try"
+        ),
+    ] = False
 
     @property
     def category(self) -> str:

@@ -18,6 +18,8 @@ OK = "ok"
 """The verdict of an execution that returned."""
 CATEGORIES = ("failed", "known", "skipped", "passed")
 """The categories of tests, in the order in which reports list them."""
+_FUZZING = ("fuzz", "fuzz-sequence", "worst-case", "fuzz-limits")
+"""The names of the checks of fuzzing; an export in brackets may follow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +105,19 @@ class ExportSummary:
     def fuel_is_exact(self) -> bool:
         """Whether the amounts of fuel are exact; otherwise they are lower bounds."""
         return not self.lower_bounds
+
+
+def cut_off_text(tests: Iterable[TestRecord]) -> str | None:
+    """Write how many checks of fuzzing passed because their time was up; `None` if none did."""
+    checks = [one for one in tests if one.kind == "check" and _without_export(one) in _FUZZING]
+    cut_off = sum(one.is_cut_off for one in checks)
+    if not cut_off:
+        return None
+    return f"the time of {cut_off:,} of {counted(len(checks), 'fuzz check')} was up before all examples were tried"
+
+
+def _without_export(check: TestRecord) -> str:
+    return check.test.partition("::")[2].partition("[")[0]
 
 
 def count_categories(tests: Iterable[TestRecord]) -> CategoryCounts:

@@ -185,7 +185,7 @@ def judge(planned: PlannedCall, result: CallResult, step: ManifestStep, origins:
         said = f"{planned.text} {outcome_text(planned, result)}; expected that it returns"
         raise Unfit(said, remedy(error, origins)) from error
     elif step.verdict is not UNSET or step.trap is not UNSET:
-        _compare_verdict(planned, result, step)
+        _compare_verdict(planned, result, step, origins)
     if step.max_fuel is not UNSET and result.usage.fuel.consumed > step.max_fuel:
         raise Unfit(
             f"{planned.text} used {result.usage.fuel.consumed:,} fuel, max_fuel is {step.max_fuel:,}",
@@ -193,15 +193,16 @@ def judge(planned: PlannedCall, result: CallResult, step: ManifestStep, origins:
         )
 
 
-def _compare_verdict(planned: PlannedCall, result: CallResult, step: ManifestStep) -> None:
+def _compare_verdict(planned: PlannedCall, result: CallResult, step: ManifestStep, origins: Mapping[str, str]) -> None:
     verdict = Verdict.TRAP if step.verdict is UNSET else step.verdict
     kind = result.error.kind if isinstance(result.error, ComponentTrapped) else None
     if result.verdict == verdict and (step.trap is UNSET or step.trap == kind):
         return
     wanted = f"expected the verdict {verdict}" + ("" if step.trap is UNSET else f" ({step.trap})")
-    raise Unfit(
-        f"{planned.text} {outcome_text(planned, result)}; {wanted}", "correct the component, or the entry"
-    ) from result.error
+    advice = "correct the component, or the entry"
+    if verdict == Verdict.OK and result.error is not None:
+        advice = remedy(result.error, origins)
+    raise Unfit(f"{planned.text} {outcome_text(planned, result)}; {wanted}", advice) from result.error
 
 
 def outcome_text(planned: PlannedCall, result: CallResult) -> str:

@@ -33,9 +33,10 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.host.functions import HostFunctions
     from pytest_airssys_wasm.runtime.manifest.model import ImportStub, Manifest
     from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
+    from pytest_airssys_wasm.validation.cut_off import SearchCutOff
     from pytest_airssys_wasm.validation.stubs import ServedStubs
 
-    Finding = CostLaw | WorstCase
+    Finding = CostLaw | WorstCase | SearchCutOff
     """The result of a search that a check has made."""
 
 T = TypeVar("T")
@@ -63,7 +64,7 @@ class Candidate:
     origins: Mapping[str, str] = field(default_factory=dict)
     """The place of each limit for messages, as far as it is known: `{"fuel": "--wasm-fuel"}`."""
     tell: Callable[[Finding], None] = _ignore
-    """The function that is told of each law and worst case that a check has found."""
+    """The function that is told of each law and worst case that a check has found, and of a search that was cut off."""
 
     def load(self) -> Component:
         """Compile the binary, or take it from the compile cache.

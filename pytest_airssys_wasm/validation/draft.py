@@ -17,6 +17,7 @@ from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
 from pytest_airssys_wasm.runtime.store.store import LimitedStore
 from pytest_airssys_wasm.validation.placeholders import NoPlaceholder, placeholder, toml_string
 from pytest_airssys_wasm.validation.stubs import imported_functions, serve_stubs
+from pytest_airssys_wasm.validation.unfit import MANIFEST_PAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.guest.component import Component
     from pytest_airssys_wasm.runtime.host.unmet_imports import UnmetImport
 
+_REGISTERING = "python -m pytest_airssys_wasm.docs howto#serve-what-a-guest-imports"
+"""The command that prints how functions are registered."""
 _MOST_TESTS = 20
 """The most exports for which a test is begun."""
 _MOST_LISTED = 20
@@ -175,7 +178,7 @@ class _Writer:
             self._remarks.append(f"{answers} answered with placeholders: write real answers into [[imports]]")
         if len(written) > len(stubs):
             left = counted(len(written) - len(stubs), "import")
-            self._remarks.append(f"{left} to be registered in Python (docs/howto.md#serve-what-a-guest-imports)")
+            self._remarks.append(f"{left} to be registered in Python: {_REGISTERING}")
         return stubs, written
 
     @staticmethod
@@ -208,13 +211,14 @@ class _Writer:
     def _tests(self) -> Iterator[str]:
         """Write a comment with a test for each export that can be called with values of TOML."""
         names = self._component.function_names()
-        of_authors = [(name, type_) for name, type_ in names.items() if not _is_of_toolchain(name, type_)]
+        of_authors = [(name, type_) for name, type_ in names.items() if not _is_of_toolchain(name, type_, names)]
         tests = [lines for name, type_ in of_authors if (lines := list(self._test(name, type_)))]
         tests += [lines for name in names if (lines := list(self._resource(name, names)))]
         if not tests:
-            yield "# It exports no function that can be called with values of TOML: docs/manifest.md#tests"
+            yield f"# It exports no function that can be called with values of TOML: {MANIFEST_PAGE}#tests"
             return
-        yield "# First tests: remove the comment signs, and write real arguments and results (docs/manifest.md#tests)."
+        yield "# First tests: remove the comment signs, and write real arguments and results. How values are written:"
+        yield f"#   {MANIFEST_PAGE}#tests"
         for lines in tests[:_MOST_TESTS]:
             yield ""
             yield from lines
@@ -272,7 +276,7 @@ class _Writer:
     def _fuzz(self) -> Iterator[str]:
         """Write the table that leaves functions of toolchains out of fuzzing, if there are any."""
         names = self._component.function_names()
-        found = [toml_string(name) for name, type_ in names.items() if _is_of_toolchain(name, type_)]
+        found = [toml_string(name) for name, type_ in names.items() if _is_of_toolchain(name, type_, names)]
         if found:
             its = "a function" if len(found) == 1 else "functions"
             yield f"# {its} of the toolchain, not of the author\n[fuzz]\nexclude = [{', '.join(found)}]"
@@ -286,7 +290,14 @@ _OF_TOOLCHAINS = {
 """The functions that toolchains call while they build a component, and leave in it: the beginnings of their types."""
 
 
-def _is_of_toolchain(name: str, type_: str) -> bool:
+_MAIN = ("main", "(func (param i32 i32) (result i32))")
+"""The name and the type of the function that the `_start` of a command calls, with the address of its arguments."""
+
+
+def _is_of_toolchain(name: str, type_: str, names: Mapping[str, str]) -> bool:
+    """Return whether an export is a function of the toolchain; `names` are all exports with their types."""
+    if (name, type_) == _MAIN:
+        return "_start" in names
     return name in _OF_TOOLCHAINS and type_.startswith(_OF_TOOLCHAINS[name])
 
 

@@ -25,7 +25,7 @@ _LIMITS = {
 }
 _REMEDIES = {
     Verdict.RESOURCE_LIMIT: "use less of this resource: its limit is set by the platform, not by the manifest",
-    Verdict.TRAP: "look at the innermost guest frame, which trapped; build with debugging information to see its line",
+    Verdict.TRAP: "look at the first guest frame of your own code; build with debugging information to see its line",
     Verdict.EXIT: "return instead of exiting; the guest's stderr may contain the reason",
     Verdict.HOST_ERROR: "look at the traceback of the host function that the guest called",
     Verdict.RUNTIME_DIED: "give a guest that fills its process a lower memory limit; a crash is a fault of the "
@@ -36,6 +36,8 @@ _REMEDIES = {
 }
 
 
+MANIFEST_PAGE = "python -m pytest_airssys_wasm.docs manifest"
+"""The command that prints the page about `Component.toml`."""
 _SAID = "read what the guest wrote to stderr before it trapped"
 """The remedy for a trap after output to stderr, where languages write why a program ends."""
 _NO_ANSWER = (

@@ -201,3 +201,30 @@ def test_it_is_written_in_three_formats(engine, tmp_path):
     for name in ("x.svg", "x", "x.json"):
         with pytest.raises(WasmError, match=r"\.folded, \.speedscope\.json, \.html"):
             profile.write(tmp_path / name)
+
+
+GROWING = """(module
+  (memory (export "memory") 1)
+  (func $grow (param i32) (drop (memory.grow (local.get 0))))
+  (func $work (param $n i32) (loop (br_if 0 (local.tee $n (i32.sub (local.get $n) (i32.const 1))))))
+  (func $step (param $pages i32) (call $work (i32.const 300)) (call $grow (local.get $pages)))
+  (func (export "f")
+    (call $step (i32.const 2)) (call $step (i32.const 500)) (call $step (i32.const 3)) (call $work (i32.const 300))))"""
+
+
+def test_a_profile_has_the_growths_of_memory_to_the_unit(engine):
+    guest = engine.load(GROWING)
+    memory = analysis.profile(guest, "f", limits=LIMITS, samples=20).memory
+    assert (memory.initial_bytes, memory.is_complete) == (65_536, True)
+    assert [(one.memory_bytes, one.refused) for one in memory.growths] == [(196_608, 0), (None, 1), (393_216, 0)]
+    assert [one.frames[0].function for one in memory.growths] == ["grow"] * 3
+    for fuel, peak in ((memory.growths[0].fuel - 1, 65_536), (memory.growths[0].fuel, 196_608)):
+        with pytest.raises(WasmError) as spent:
+            engine.execute(guest, "f", limits=replace(LIMITS, fuel=fuel))
+        assert spent.value.usage.peak_memory_bytes == peak
+
+
+def test_a_profile_of_a_call_whose_memory_stays_has_no_growths(engine):
+    profile = analysis.profile(engine.load(SPLIT), "f", 500, limits=LIMITS, samples=20)
+    assert (profile.memory.growths, profile.memory.is_complete) == ((), True)
+    assert profile.minus(profile).memory is None

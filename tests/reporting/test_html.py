@@ -119,6 +119,16 @@ def test_failed_tests_come_first_with_the_executions_that_failed():
     assert "13 more executions in the JSON report" in page.text()
 
 
+def test_checks_whose_time_was_up_are_linked():
+    tests = [outcome(kind="check", test=f"Component.toml::fuzz[{n}]", is_cut_off=n > 0) for n in range(6)]
+    text = render(report(tests=tests))
+    page = Page(text)
+    assert "the time of 5 of 6 fuzz checks was up before all examples were tried: , ,  and 2 more" in page.text("dd")
+    (target,) = re.findall(r'<a href="#([^"]+)"><code>Component.toml::fuzz\[1\]</code></a>', text)
+    assert f'<details id="{target}"' in text
+    assert "fuzzing" not in Page(render(report(tests=tests[:1]))).text("dt")
+
+
 def test_an_empty_session_makes_a_page_that_says_so():
     page = Page(render(report()))
     assert "No test was run." in page.text()

@@ -68,6 +68,16 @@ def test_the_head_counts_and_failures_come_first():
     assert text.index("### Failed") < text.index("### Exports")
 
 
+def test_checks_whose_time_was_up_are_named():
+    tests = [outcome(kind="check", test=f"a/Component.toml::fuzz[{n}]", is_cut_off=n > 0) for n in range(25)]
+    text = render(report(tests=tests))
+    assert "Fuzzing: the time of 24 of 25 fuzz checks was up before all examples were tried: " in text
+    assert "<code>a/Component.toml::fuzz\\[1\\]</code>, " in text
+    assert text.count("::fuzz\\[") == 20
+    assert "\n… and 4 more checks.\n" in text
+    assert "Fuzzing" not in render(report(tests=tests[:1]))
+
+
 def test_a_failure_has_its_section_folded_below_it():
     section = "verdict  trap\nguest stderr:\n  *<b>* @all `x`"
     text = render(report(tests=[outcome(test="b", outcome="failed", section=section)]))

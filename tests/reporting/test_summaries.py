@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_airssys_wasm.reporting.summaries import by_export
-from support.records import execution, executions
+from pytest_airssys_wasm.reporting.summaries import by_export, cut_off_text
+from support.records import execution, executions, outcome
 
 
 def only(*records):
@@ -86,3 +86,11 @@ def test_memory_and_time_are_those_of_the_worst_call():
     )
     assert (row.peak_memory_bytes, row.memory_limit_min_bytes, row.memory_limit_max_bytes) == (5, 8, 16)
     assert (row.wall_median_ms, row.wall_max_ms) == (2, 9)
+
+
+def test_checks_of_fuzzing_that_were_cut_off_are_counted_among_those_of_fuzzing():
+    names = ["fuzz[a]", "fuzz[b]", "worst-case[a]", "fuzz-limits", "fuzz-sequence", "loads", "tests[fuzz]"]
+    checks = [outcome(test=f"Component.toml::{name}", kind="check") for name in names]
+    assert cut_off_text(checks) is None
+    checks[0] = outcome(test=checks[0].test, kind="check", is_cut_off=True)
+    assert cut_off_text(checks) == "the time of 1 of 5 fuzz checks was up before all examples were tried"

@@ -113,6 +113,7 @@ outcomes = st.builds(
     is_known_failure=st.booleans(),
     overruled=st.lists(names, max_size=2).map(tuple),
     section=st.none() | st.lists(names, min_size=1, max_size=3).map("\n".join),
+    is_cut_off=st.booleans(),
 )
 sessions = st.builds(
     SessionInfo,

@@ -320,6 +320,6 @@ def test_there_is_advice_for_every_verdict(verdict):
 
 def test_a_trap_of_a_guest_that_wrote_to_stderr_is_explained_there_and_not_by_its_frames():
     error = ComponentTrapped("wasm trap: unreachable", "unreachable")
-    assert "innermost guest frame" in remedy(error, {})
+    assert "the first guest frame of your own code" in remedy(error, {})
     error.stderr = b"thread panicked"
     assert remedy(error, {}) == "read what the guest wrote to stderr before it trapped"

@@ -112,6 +112,13 @@ def test_a_wrong_result_names_its_step(checked):
     assert told.startswith("step 2 of 2: add(2) returned 350, expected 100; to do: correct the component, or the entry")
 
 
+def test_an_entry_that_has_to_return_is_told_what_to_do_about_the_end_that_it_had(checked):
+    alone = '[[tests]]\nname = "it"\ncall = "boom"\n'
+    told = checked(PRICES + alone + 'verdict = "ok"')
+    assert "expected the verdict ok; to do: look at the first guest frame of your own code" in told
+    assert "to do: correct the component, or the entry" in checked(PRICES + alone + 'verdict = "out-of-fuel"')
+
+
 def test_a_step_without_an_expectation_has_to_return(checked):
     told = checked(PRICES + entry('{ call = "boom" }'))
     assert told.startswith("boom() ended with trap (unreachable); expected that it returns")

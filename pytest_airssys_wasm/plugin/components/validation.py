@@ -16,10 +16,11 @@ from pytest_airssys_wasm.plugin.report.failure_text import failure_text
 from pytest_airssys_wasm.plugin.report.mishaps import in_words
 from pytest_airssys_wasm.plugin.settings import SETTINGS
 from pytest_airssys_wasm.plugin.sources import MANIFEST_NAME, Source, load_component, path_of, read_manifest
-from pytest_airssys_wasm.plugin.stash import CHECKED_EXPORT, FINDINGS, KIND, NOTE, OVERRULED, RERUN_FLAGS
+from pytest_airssys_wasm.plugin.stash import CHECKED_EXPORT, CUT_OFF, FINDINGS, KIND, NOTE, OVERRULED, RERUN_FLAGS
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration, UnfitHost
 from pytest_airssys_wasm.validation import WITHOUT_LIMITS
-from pytest_airssys_wasm.validation.unfit import Blocked, Unfit
+from pytest_airssys_wasm.validation.cut_off import SearchCutOff
+from pytest_airssys_wasm.validation.unfit import MANIFEST_PAGE, Blocked, Unfit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -245,6 +246,9 @@ def _runner(check: Check, source: Source) -> Callable[..., None]:
         if blocked_before := item.agrees.passes(item):
             raise Unfit(f"it passed, but failed when another check needed it: {blocked_before}", _UNSTABLE)
         item.user_properties.append((NOTE, note))
+        cut_off = next((one for one in item.stash[FINDINGS] if isinstance(one, SearchCutOff)), None)
+        if cut_off is not None:
+            item.user_properties.append((CUT_OFF, round(cut_off.time_s, 3)))
 
     return run
 
@@ -252,7 +256,7 @@ def _runner(check: Check, source: Source) -> Callable[..., None]:
 def _refusal(error: InvalidConfiguration, path: Path) -> Callable[[], None]:
     def run() -> None:
         first, *others = str(error).replace(f"{path.parent}{os.sep}", "").split("\n")
-        raise Unfit(first, "correct it as the message says; docs/manifest.md shows a complete manifest", others)
+        raise Unfit(first, f"correct it as the message says; `{MANIFEST_PAGE}` shows a complete manifest", others)
 
     return run
 

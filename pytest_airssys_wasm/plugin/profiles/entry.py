@@ -25,6 +25,8 @@ class Profiled:
     """The fuel of this function, without the functions that it called."""
     instantiation: int = 0
     """The part of the fuel that the instantiation took outside of all functions."""
+    memory: str = ""
+    """The growths of memory in one sentence; empty if the memory did not grow."""
     remarks: tuple[str, ...] = ()
     """Sentences about the profile, such as that the time was too short for all samples."""
     difference: tuple[int, int, str, int] | None = None

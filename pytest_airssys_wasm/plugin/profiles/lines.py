@@ -52,6 +52,8 @@ def _about(one: Profiled, columns: int) -> Iterator[str]:
         yield f"  {_difference(one.difference)}"
     if one.earlier_call is not None:
         yield _with_call(one.earlier_call, " is the call of the earlier profile", columns)
+    if one.memory:
+        yield f"  {one.memory}"
     for remark in one.remarks:
         yield f"  {remark}"
     yield f"  {one.file}"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_airssys_wasm.analysis.errors import CannotRepeat
-from pytest_airssys_wasm.analysis.fuel_profile import INSTANTIATION
+from pytest_airssys_wasm.analysis.fuel_profile import INSTANTIATION, timeline_of
 from pytest_airssys_wasm.analysis.profiled_call import ProfiledCall, profile_again
 from pytest_airssys_wasm.plugin.profiles.earlier import Unreadable, read_profile
 from pytest_airssys_wasm.plugin.profiles.entry import Profiled
@@ -156,6 +156,7 @@ class Recorder:
             function=function,
             own=own,
             instantiation=instantiation,
+            memory=_growths_text(profile),
             remarks=tuple(remarks),
             difference=difference,
             earlier_call=earlier.title if earlier is not None and earlier.title != profile.title else None,
@@ -196,6 +197,14 @@ def _write(profile: Profile, path: Path, origin: Origin) -> None:
             is_difference=profile.is_difference,
             origin=origin,
         )
+
+
+def _growths_text(profile: Profile) -> str:
+    """Return a sentence about the growths of memory; an empty text if there is none."""
+    memory = None if profile.memory is None else timeline_of(profile.memory)
+    if memory is None or not memory.steps:
+        return ""
+    return f"the memory {memory.summary}"
 
 
 def _remarks(finished: Finished, found: ProfiledCall) -> Generator[str, None, None]:

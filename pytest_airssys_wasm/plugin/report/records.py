@@ -15,7 +15,7 @@ from msgspec import structs
 from pytest_airssys_wasm.plugin import adapter
 from pytest_airssys_wasm.plugin.report import section
 from pytest_airssys_wasm.plugin.report.mishaps import telling
-from pytest_airssys_wasm.plugin.stash import DENIED_GROWTHS, KIND, NOTE, OVERRULED, REQUIREMENT, RUNNING
+from pytest_airssys_wasm.plugin.stash import CUT_OFF, DENIED_GROWTHS, KIND, NOTE, OVERRULED, REQUIREMENT, RUNNING
 from pytest_airssys_wasm.reporting.model import ExecutionRecord, TestRecord
 from pytest_airssys_wasm.runtime.base.originals import monotonic
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
@@ -156,6 +156,7 @@ class Collection:
             is_known_failure=is_known if is_worse or before is None else before.is_known_failure,
             overruled=tuple(str(value) for name, value in report.user_properties if name == OVERRULED),
             section=_section(report) if is_worse or before is None else before.section,
+            is_cut_off=any(name == CUT_OFF for name, _ in report.user_properties),
         )
 
 

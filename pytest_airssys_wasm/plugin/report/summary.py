@@ -40,6 +40,8 @@ _MARKUP: Mapping[table.Tone, dict[str, bool]] = {
 }
 _MOST_CHANGES = 20
 """The maximum number of tests, and of costs, that the terminal lists as changes since an earlier report."""
+_MOST_CUT_OFF = 3
+"""The maximum number of checks that the terminal names because their time was up."""
 
 
 class Summary:
@@ -90,6 +92,7 @@ class Summary:
         with telling(tell):
             self._show_changes(terminalreporter)
             self._show_overruled(terminalreporter)
+            self._show_cut_off(terminalreporter)
             written = [path for path in settings.wasm_report if path.is_file()]
             if written and not self._problems:
                 terminalreporter.line(f"wasm report: {', '.join(map(str, written))}")
@@ -107,6 +110,19 @@ class Summary:
         for text, times in Counter(text for test in self._collection.tests for text in test.overruled).items():
             touched = counted(times, "check or test", "checks and tests")
             terminalreporter.line(printable(f"wasm limit: {text} ({touched})"))
+
+    def _show_cut_off(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Tell of checks that passed only because their time was up."""
+        text = summaries.cut_off_text(self._collection.tests)
+        if text is None:
+            return
+        names = [one.test for one in self._collection.tests if one.is_cut_off]
+        more = f" and {len(names) - _MOST_CUT_OFF:,} more" if len(names) > _MOST_CUT_OFF else ""
+        longer = "ci" if self._config.stash[SETTINGS].wasm_fuzz == "quick" else "nightly"
+        listed = ", ".join(names[:_MOST_CUT_OFF])
+        terminalreporter.line(
+            printable(f"wasm fuzz: {text}: {listed}{more}; --wasm-fuzz={longer} gives more time"), yellow=True
+        )
 
     def _show_executions(self, terminalreporter: pytest.TerminalReporter) -> None:
         columns = self._config.get_terminal_writer().fullwidth

@@ -18,6 +18,7 @@ from pytest_airssys_wasm.runtime.base.exhaustive import assert_never
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 from pytest_airssys_wasm.runtime.store.repetition import repetition_of
+from pytest_airssys_wasm.validation.cut_off import SearchCutOff
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -132,6 +133,8 @@ class Recorder(RunningItem):
                     self.evidence[name] = known.with_law(finding)
                 case WorstCase():
                     self.evidence[name] = known.with_worst_case(finding)
+                case SearchCutOff():
+                    pass  # the dearest call that was found is told all the same
                 case _:
                     assert_never(finding)
 

@@ -156,3 +156,33 @@ def test_a_binary_without_a_manifest_is_fuzzed_under_the_limits_of_the_command_l
     author.path("Component.toml").unlink()
     ran = author.run("--wasm-component=guest.wat", "--wasm-memory=1 MiB", "--wasm-fuzz=ci", "-k", "fuzz[parse]")
     assert "@pytest.mark.memory(1048576)" in ran.text
+
+
+NO_TIME = """
+from dataclasses import replace
+from pytest_airssys_wasm.fuzzing.profiles import PROFILES
+
+for name, profile in PROFILES.items():
+    PROFILES[name] = replace(profile, time_s=0, least_s=1e-6)
+"""
+
+
+def test_checks_that_passed_because_their_time_was_up_are_named_without_v(author):
+    author.path("conftest.py").write_text(NO_TIME)
+    ran = fuzz(author, "-q", "-k", "fuzz[parse] or manifest", "--junit-xml=junit.xml", "--wasm-report=r.json")
+    assert checks(ran) == {"manifest": "passed", "fuzz[parse]": "passed"}
+    line = "the time of 1 of 1 fuzz check was up before all examples were tried: Component.toml::fuzz[parse]; "
+    assert f"wasm fuzz: {line}--wasm-fuzz=nightly gives more time" in ran.text
+    assert '<property name="wasm_search_cut_off" value="0.0"' in author.path("junit.xml").read_text()
+    report = json.loads(author.path("r.json").read_text())
+    assert [one["is_cut_off"] for one in report["tests"]] == [False, True]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("profile", ["quick", "nightly"])
+def test_every_kind_of_fuzz_check_tells_that_its_time_was_up_unless_it_goes_on_until_then(author, profile):
+    author.path("conftest.py").write_text(NO_TIME)
+    ran = fuzz(author, "-k", "fuzz or worst-case", profile=profile)
+    assert {*checks(ran)} == {"fuzz-sequence", "fuzz[parse]", "worst-case[parse]", "fuzz-limits"}
+    assert ("the time of 4 of 4 fuzz checks was up" in ran.text) is (profile == "quick")
+    assert ("and 1 more; --wasm-fuzz=ci gives more time" in ran.text) is (profile == "quick")

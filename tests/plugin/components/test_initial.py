@@ -140,6 +140,16 @@ def test_a_function_of_the_toolchain_has_no_test_and_is_not_fuzzed(project):
     assert 'call = "init"' in project.path("other/Component.toml").read_text()
 
 
+def test_the_main_function_of_a_command_is_called_by_its_start_and_not_by_tests(project):
+    main = '(func (export "main") (param i32 i32) (result i32) (i32.const 0))'
+    init(project, "guest", f'(module {main} (func (export "_start")))')
+    text = project.path("guest/Component.toml").read_text()
+    assert toml.loads(text)["fuzz"] == {"exclude": ["main"]}
+    assert (text.count('call = "_start"'), text.count('call = "main"')) == (1, 0)
+    init(project, "other", f"(module {main})")
+    assert 'call = "main"' in project.path("other/Component.toml").read_text()
+
+
 def test_wasi_is_linked_where_it_is_imported(project):
     init(project, "guest", CLOCK)
     text = project.path("guest/Component.toml").read_text()

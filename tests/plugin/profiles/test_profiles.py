@@ -86,6 +86,18 @@ def test_the_dearest_call_of_each_test_is_profiled_in_three_formats(worker):
 
 
 @pytest.mark.slow
+def test_a_profile_tells_when_the_memory_grew(worker):
+    grow = '(func $take (export "take") (drop (memory.grow (i32.const 3))) (call $inner (i32.const 9)))'
+    worker.write(
+        work_wat=WORK.removesuffix(")") + grow + ")", test_a=HEAD + "def test_take(component): component.take()\n"
+    )
+    ran = worker.run("--wasm-profile=prof", "test_a.py")
+    _, grown, file = section(ran)["test_a.py::test_take"]
+    assert grown == "the memory grew from 64 KiB to 256 KiB in 1 step, the largest in take"
+    assert "The memory grew from 64 KiB to 256 KiB in 1 step, the largest in take." in worker.path(file).read_text()
+
+
+@pytest.mark.slow
 def test_without_the_option_nothing_is_profiled_and_without_guests_it_is_said(worker):
     assert "WebAssembly profiles" not in worker.run("-v").text
     assert list(section(worker.run("--wasm-profile=prof", "test_b.py"))) == ["No test has called a guest."]

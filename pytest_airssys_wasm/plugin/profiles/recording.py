@@ -196,6 +196,7 @@ def _write(profile: Profile, path: Path, origin: Origin) -> None:
             samples=profile.samples,
             is_difference=profile.is_difference,
             origin=origin,
+            memory=None if profile.memory is None else timeline_of(profile.memory),
         )
 
 

@@ -11,6 +11,7 @@ from pytest_airssys_wasm.reporting import flamegraph
 from pytest_airssys_wasm.reporting.anchors import Anchors
 from pytest_airssys_wasm.reporting.changes import changes_since
 from pytest_airssys_wasm.reporting.html import render
+from pytest_airssys_wasm.reporting.memory_timeline import MemoryStep, MemoryTimeline
 from support.records import HOSTILE, execution, outcome, report
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -214,3 +215,20 @@ def test_names_in_a_flame_graph_are_cut_to_their_boxes_and_come_back_with_room(b
     box = f"document.querySelector('[aria-label^={long}]')"
     browser.execute_script(f"{box}.dispatchEvent(new MouseEvent('click', {{bubbles: true}}))")
     assert browser.execute_script(f"return {box}.querySelector('text').textContent") == long
+
+
+def test_a_timeline_of_memory_fits_into_a_narrow_window(browser, tmp_path):
+    long = "core::iter::traits::iterator::Iterator::collect::h0123456789abcdef"
+    step = MemoryStep(fuel=40, memory_bytes=2**20, refused=1, functions=(long, long, long))
+    memory = MemoryTimeline(initial_bytes=65_536, steps=(step,), is_complete=True)
+    text = flamegraph.page({("f",): 100}, title="f", total=100, samples=400, memory=memory)
+    (tmp_path / "profile.html").write_text(text, "utf-8")
+    narrow = {"width": 400, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", narrow)
+    browser.get((tmp_path / "profile.html").as_uri())
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= 400
+    script = "return Array.from(document.querySelectorAll('#memory .level'), (e) => e.getBoundingClientRect().height)"
+    low, high = browser.execute_script(script)
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert low == pytest.approx(high / 16, rel=0.05)
+    assert browser.get_log("browser") == []

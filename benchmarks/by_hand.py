@@ -36,7 +36,7 @@ PAUSE = """(component
   (func (export "pauses") (param "times" u32) (canon lift (core func $i "pauses"))))"""
 COUNT = """(module (func (export "count") (param i32)
     (loop (br_if 0 (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))))"""
-_LIFT = """(canon lift (core func $i "echo") (memory (core memory $i "memory")) (realloc (core func $i "realloc"))
+_LIFT = """(canon lift (core func $i "{}") (memory (core memory $i "memory")) (realloc (core func $i "realloc"))
     (post-return (core func $i "free")))"""
 # Arguments are returned from the place in memory to which they were lowered.
 ECHO = f"""(component
@@ -52,6 +52,9 @@ ECHO = f"""(component
     (func (export "free") (param i32) (global.set $free (i32.const 1024)))
     (func (export "echo") (param i32 i32) (result i32)
       (i32.store (i32.const 0) (local.get 0)) (i32.store (i32.const 4) (local.get 1)) (i32.const 0))
+    (func (export "outcome") (param i32 i32 i32) (result i32)
+      (i32.store (i32.const 0) (local.get 0)) (i32.store (i32.const 4) (local.get 1))
+      (i32.store (i32.const 8) (local.get 2)) (i32.const 0))
     (func (export "record") (param i32 i32 i64 f64 i32 i32 i32 i32) (result i32)
       (i32.store (i32.const 0) (local.get 0)) (i32.store (i32.const 4) (local.get 1))
       (i64.store (i32.const 8) (local.get 2)) (f64.store (i32.const 16) (local.get 3))
@@ -61,9 +64,12 @@ ECHO = f"""(component
   (type $fields (record (field "a" u32) (field "b" s32) (field "c" u64) (field "d" f64) (field "e" bool)
     (field "f" u16) (field "g" u32) (field "h" u32)))
   (export $row "row" (type $fields))
-  (func (export "bytes") (param "x" (list u8)) (result (list u8)) {_LIFT})
-  (func (export "numbers") (param "x" (list u32)) (result (list u32)) {_LIFT})
-  (func (export "text") (param "x" string) (result string) {_LIFT})
+  (func (export "bytes") (param "x" (list u8)) (result (list u8)) {_LIFT.format("echo")})
+  (func (export "numbers") (param "x" (list u32)) (result (list u32)) {_LIFT.format("echo")})
+  (func (export "text") (param "x" string) (result string) {_LIFT.format("echo")})
+  (func (export "texts") (param "x" (list string)) (result (list string)) {_LIFT.format("echo")})
+  (func (export "outcome") (param "x" (result string (error string))) (result (result string (error string)))
+    {_LIFT.format("outcome")})
   (func (export "record") (param "x" $row) (result $row)
     (canon lift (core func $i "record") (memory (core memory $i "memory")))))"""
 ROW = {"a": 1, "b": -2, "c": 3, "d": 0.5, "e": True, "f": 6, "g": 7, "h": 8}

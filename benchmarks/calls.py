@@ -12,6 +12,7 @@ from by_hand import ADD, ADD_MODULE, ASK, ECHO, PAUSE, ROW, ByHand, guest_of_dat
 from session import LIMITS
 from wasmtime import component as wc
 
+from pytest_airssys_wasm import Ok
 from pytest_airssys_wasm.isolation.process_isolation import ProcessIsolation
 from pytest_airssys_wasm.runtime.engine import WasmEngine
 from pytest_airssys_wasm.runtime.host.functions import HostFunctions
@@ -83,6 +84,34 @@ def list_of_100k(session: Session) -> dict[str, Repeat]:
     """Pass a list of integers, and get it back."""
     numbers = list(range(1_000 if session.is_quick else 100_000))
     return _echo(session, ECHO, "numbers", (numbers,), (numbers,))
+
+
+def outcome(session: Session) -> dict[str, Repeat]:
+    """Pass a result with a short text, and get it back."""
+    return _echo(session, ECHO, "outcome", (Ok("x" * 121),), (wc.Variant("ok", "x" * 121),))
+
+
+def texts(session: Session) -> dict[str, Repeat]:
+    """Pass a list of short texts, and get it back."""
+    given = ["hello world"] * (10 if session.is_quick else 1_000)
+    return _echo(session, ECHO, "texts", (given,), (given,))
+
+
+def one_shot_text(session: Session) -> dict[str, Repeat]:
+    """Execute a component in a fresh store, with a short text."""
+    engine, hand, text = WasmEngine(), ByHand(), "x" * 121
+    ours, other = engine.load(ECHO), wc.Component(hand.engine, ECHO)
+
+    def execute_by_hand() -> None:
+        store = hand.store()
+        func = hand.linker.instantiate(store, other).get_func(store, "text")
+        hand.call(store, func, text)()
+        store.close()
+
+    return {
+        "ours": repeated(lambda: engine.execute(ours, "text", text, limits=LIMITS)),
+        "other": repeated(execute_by_hand),
+    }
 
 
 def host_call(session: Session) -> dict[str, Repeat]:
@@ -184,6 +213,9 @@ CALLS = (
     ("module call", 0.1, "by hand", module_call),
     ("record of 8 fields", 0.2, "by hand", record_of_8),
     ("string of 121 bytes", 0.5, "by hand", string_of_121),
+    ("result<string, string>", 0.25, "by hand", outcome),
+    ("1,000 list<string>", 0.15, "by hand", texts),
+    ("one-shot text", 0.5, "by hand", one_shot_text),
     ("host call", 0.8, "by hand", host_call),
     ("1 MiB bytes", 0.01, "by hand", bytes_of_1_mib),
     ("1 MiB string", 0.6, "by hand", string_of_1_mib),

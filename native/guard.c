@@ -46,6 +46,7 @@
 #define UPDATE_DEADLINE_CONTINUE 0
 #define EXTERN_FUNCTION 0
 #define FUNCTION_BYTES 16 /* wasmtime_func_t */
+#define COMPONENT_FUNCTION_BYTES 32 /* wasmtime_component_func_t, and room behind it */
 #define VALUE_BYTES 32 /* wasmtime_component_val_t */
 #define NEVER INT64_MAX
 
@@ -1346,6 +1347,37 @@ void *guard_lifted_call_anew(guard_run *run, void *lifted, const void *arguments
   return guard_lifted_call(run, lifted, arguments, count, results, result_count);
 }
 
+void *guard_lifted_execute(guard_run *run, void *linker, void *component, void *instance, const guard_lifted *lifted,
+                           const void *const *indices, void *arguments, void *results) {
+  char functions[3][COMPONENT_FUNCTION_BYTES];
+  void *found[3] = {NULL, NULL, NULL};
+  void *error = enter(run);
+  if (error) return error;
+  run->memory = NULL;
+  run->memories = 0;
+  error = table.component_instantiate(linker, run->context, component, instance);
+  bool is_lifted = run->memories == 1;
+  for (int i = 0; i < 3 && !error && is_lifted; i++) {
+    if (!indices[i]) continue;
+    found[i] = functions[i];
+    if (!table.component_function(instance, run->context, indices[i], found[i]))
+      error = refusal("the component has no such function");
+  }
+  if (!error && is_lifted) {
+    guard_lifted of_instance = *lifted;
+    of_instance.memory = run->memory;
+    of_instance.call = found[0];
+    of_instance.reallocate = found[1];
+    of_instance.post_return = found[2];
+    error = call_lifted(run, &of_instance, arguments, results);
+  } else if (!error) {
+    error = refusal("the guest has not made exactly one memory");
+    run->refused = GUARD_NOT_LIFTED;
+  }
+  leave(run);
+  return error;
+}
+
 void guard_free(void *results) {
   uint64_t *owned = results;
   free((void *)(uintptr_t)*owned);
@@ -1477,6 +1509,15 @@ void *guard_component_run(guard_run *run, void *engine, const int64_t *counts, v
   guard_store_new(run, engine, counts[0], counts[1], counts[2], counts[3]);
   void *error = guard_component_execute(run, linker, component, instance, export_index, function, arguments, count,
                                         results, result_count);
+  guard_store_delete(run);
+  return error;
+}
+
+void *guard_lifted_run(guard_run *run, void *engine, const int64_t *counts, void *linker, void *component,
+                       void *instance, const guard_lifted *lifted, const void *const *indices, void *arguments,
+                       void *results) {
+  guard_store_new(run, engine, counts[0], counts[1], counts[2], counts[3]);
+  void *error = guard_lifted_execute(run, linker, component, instance, lifted, indices, arguments, results);
   guard_store_delete(run);
   return error;
 }

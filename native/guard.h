@@ -41,7 +41,8 @@ enum {
 enum {
   GUARD_ENTERED = 0,
   GUARD_NO_STACK = 1, /* this thread has too little stack left: enter on another one */
-  GUARD_NO_THREAD = 2 /* the system cannot start the thread that keeps deadlines */
+  GUARD_NO_THREAD = 2, /* the system cannot start the thread that keeps deadlines */
+  GUARD_NOT_LIFTED = 3 /* the guest was instantiated, but not called: it has not made exactly one memory */
 };
 
 /* The functions of wasmtime and Python that the guard calls. Python fills it with their addresses, in this order. */
@@ -265,6 +266,16 @@ GUARD_API void *guard_lifted_call(guard_run *run, void *lifted, const void *argu
                                   size_t result_count);
 GUARD_API void *guard_lifted_call_anew(guard_run *run, void *lifted, const void *arguments, size_t count,
                                        void *results, size_t result_count);
+/* Instantiate and call by a scalar lift as one entry. `instance` is written. The addresses of the memory and of the functions
+ * in `lifted` have no meaning: `indices` are the export indices of `call`, `reallocate` and `post_return`, or NULL. If the
+ * guest does not make exactly one memory, it is not called, and `refused` is GUARD_NOT_LIFTED. */
+GUARD_API void *guard_lifted_execute(guard_run *run, void *linker, void *component, void *instance,
+                                     const guard_lifted *lifted, const void *const *indices, void *arguments,
+                                     void *results);
+/* Make a store, do the same, and free the store again, as `guard_component_run` does. */
+GUARD_API void *guard_lifted_run(guard_run *run, void *engine, const int64_t *counts, void *linker, void *component,
+                                 void *instance, const guard_lifted *lifted, const void *const *indices,
+                                 void *arguments, void *results);
 /* Free what `results` of a function own whose result is GUARD_POINTER. */
 GUARD_API void guard_free(void *results);
 GUARD_API size_t guard_lifted_size(void);

@@ -1732,6 +1732,37 @@ TEST(a_scalar_lift_refuses_a_case_that_does_not_exist) {
   delete_engine(engine);
 }
 
+TEST(one_entry_can_instantiate_a_guest_with_one_memory_and_call_it_by_a_scalar_lift) {
+  engine *engine = usual_engine();
+  guard_run *run = open_store(engine);
+  lifted_guest *given = new_lifted(run, GUARD_TEXT, 1);
+  const void *indices[3] = {&given->echo, &given->reallocate, &given->post_return};
+  close_store(run);
+  run = open_store(engine);
+  given->lifted.memory = given->lifted.call = given->lifted.reallocate = given->lifted.post_return = NULL;
+  given->arguments.block = (guard_block){.source = "abc", .part = &given->part, .length = 3};
+  CHECK(!guard_lifted_execute(run, NULL, &given->instance, NULL, &given->lifted, indices, &given->arguments,
+                              given->results));
+  uint32_t length;
+  CHECK(run->entries == 1 && run->memories == 1 && given->heap.post_returns == 1);
+  CHECK(!memcmp(content(given, 0, &length), "abc", 3) && length == 3);
+  guard_free(given->results);
+
+  guest none = {.minimum = 0}, two = {.minimum = PAGE, .memory_count = 2}, traps = {.run = trap_with_amount, .amount = 3};
+  given->heap.calls = 0;
+  CHECK(trap_of(guard_lifted_execute(run, NULL, &traps, NULL, &given->lifted, indices, &given->arguments,
+                                     given->results)) == 3);
+  CHECK(run->refused == GUARD_ENTERED);
+  guest *others[] = {&none, &two};
+  for (int i = 0; i < 2; i++) {
+    dispose(guard_lifted_execute(run, NULL, others[i], NULL, &given->lifted, indices, &given->arguments, given->results));
+    CHECK(run->refused == GUARD_NOT_LIFTED && given->heap.calls == 0);
+  }
+  free(given);
+  close_store(run);
+  delete_engine(engine);
+}
+
 TEST(a_run_that_is_stopped_does_not_go_on_checking_a_long_result) {
   engine *engine = usual_engine();
   guard_run *run = open_store(engine);
@@ -1879,6 +1910,7 @@ static const struct {
     NAMED(a_scalar_lift_tells_where_a_text_is_not_utf_8),
     NAMED(a_scalar_lift_stores_and_takes_the_texts_in_the_elements_of_a_list_and_no_byte_between_their_fields),
     NAMED(a_scalar_lift_refuses_a_case_that_does_not_exist),
+    NAMED(one_entry_can_instantiate_a_guest_with_one_memory_and_call_it_by_a_scalar_lift),
     NAMED(a_run_that_is_stopped_does_not_go_on_checking_a_long_result),
     NAMED(no_result_makes_a_scalar_lift_read_outside_of_the_memory),
 };

@@ -16,7 +16,7 @@ from support.lifted_values import exact, random_value
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pytest_airssys_wasm import Component, Instance
+    from pytest_airssys_wasm import Component, Execution, Instance, Usage
     from pytest_airssys_wasm.runtime.base.outcome import Finished
 
 
@@ -34,30 +34,46 @@ def ending(store: LimitedStore, call: Callable[[], Any]) -> Any:
     try:
         end: Any = ("ok", exact(call()))
     except Exception as error:  # noqa: BLE001 compared
-        end = (
-            type(error).__name__,
-            str(error).partition("<component")[0],
-            getattr(error, "kind", None),
-            getattr(error, "resource", None),
-            getattr(error, "frames", None),
-            repr(error.__cause__),
-        )
+        end = _told_by(error)
     usage = store.usage
-    if usage is None or usage is before:
-        return end, None
-    figures = (
+    return end, None if usage is before else _figures(usage)
+
+
+def ending_of_execution(execute: Callable[[], Execution]) -> Any:
+    """Return all that an execution in a store of its own tells."""
+    try:
+        done = execute()
+    except Exception as error:  # noqa: BLE001 compared
+        return _told_by(error), _figures(getattr(error, "usage", None))
+    return ("ok", exact(done.value)), _figures(done.usage)
+
+
+def _told_by(error: Exception) -> Any:
+    return (
+        type(error).__name__,
+        str(error).partition("<component")[0],
+        getattr(error, "kind", None),
+        getattr(error, "resource", None),
+        getattr(error, "frames", None),
+        repr(error.__cause__),
+    )
+
+
+def _figures(usage: Usage | None) -> Any:
+    if usage is None:
+        return None
+    return (
         usage.fuel,
         usage.peak_memory_bytes,
         usage.denied_growths,
         usage.transfer_bytes,
         usage.memory_limit_bytes,
     )
-    return end, figures
 
 
 LIMITS = [
     {},
-    {"fuel": 300},
+    {"fuel": 2_000},
     {"fuel": 40},
     {"memory": 3 * 65_536},
     {"transfer": 200},
@@ -78,6 +94,17 @@ class Comparison:
         self.endings: dict[str, int] = {}
         """How often the calls ended in each way."""
 
+    def _compare_executions(self, random: Random, guest: RandomGuest, limits: ResourceLimits, pair: Any) -> str | None:
+        """Compare the executions of the function in a store of its own."""
+        args = [random_value(random, param, is_wrong=random.random() < 0.05) for param in guest.params]
+        for way in (_execute, _execute_awaited) if random.random() < 0.3 else (_execute,):
+            ends = [ending_of_execution(partial(way, one, args, limits)) for one in pair]
+            if ends[0] != ends[1]:
+                return f"{way.__name__} f{args!r}, in {limits}, {guest.choice}:\nlifted {ends[0]}\nplain  {ends[1]}\n"
+            key = f"execute {ends[0][0][0]}"
+            self.endings[key] = self.endings.get(key, 0) + 1
+        return None
+
     def compare(self, seed: int) -> str | None:
         """Compare the calls of a random guest; return what differs, or `None`."""
         random = Random(seed)
@@ -92,6 +119,9 @@ class Comparison:
         way = random.choice(["plainly", "plainly", "watched", "awaited"])
         for engine in (self.lifted, self.plain):
             engine.on_execution = self.watched.append if way == "watched" else None
+        different = self._compare_executions(random, guest, limits, pair)
+        if different is not None:
+            return different
         found = [ending(store, partial(_instantiate, store, one)) for store, one in zip(stores, pair)]
         if found[0] != found[1]:
             return f"instantiation: {found}"
@@ -123,6 +153,17 @@ class Comparison:
 
 def _instantiate(store: LimitedStore, component: Component) -> None:
     store.instantiate(component)
+
+
+def _execute(component: Component, args: list[Any], limits: ResourceLimits) -> Execution:
+    engine: Any = component.loaded_by
+    done: Execution = engine.execute(component, "f", *args, limits=limits)
+    return done
+
+
+def _execute_awaited(component: Component, args: list[Any], limits: ResourceLimits) -> Execution:
+    engine: Any = component.loaded_by
+    return asyncio.run(engine.execute_async(component, "f", *args, limits=limits))
 
 
 def _call(instance: Instance, name: str, args: list[Any]) -> Any:

@@ -246,7 +246,7 @@ def random_guest(random: Random) -> RandomGuest:
             break
     guest.result = guest.params[0] if len(guest.params) == 1 else TupleType(tuple(guest.params))
     choice = guest.choice
-    if random.random() < 0.3:
+    if random.random() < 0.4:
         choice.garbage = True
         guest.result = None
         while guest.result is None or not has_layout([guest.result]):

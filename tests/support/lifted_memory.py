@@ -24,7 +24,7 @@ def random_memory(random: Random, type_: WitType, heap_at: int, places: list[int
     `places` are other places into which they may point.
     """
     memory = _Memory(
-        random, heap_at, [*places, heap_at], random.choice([0.0, 0.03, 0.3]), bytearray(random.randbytes(16))
+        random, heap_at, [*places, heap_at], random.choice([0.0, 0.1, 0.3]), bytearray(random.randbytes(16))
     )
     area = bytearray(random.choice([0, 255, random.getrandbits(8)]) for _ in range(layout_of(type_).size))
     memory.fill(type_, area, 0)

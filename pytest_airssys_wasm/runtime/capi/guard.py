@@ -28,9 +28,9 @@ frames in host functions and signal handlers.
 
 RUNNING, TIMEOUT, OUTPUT, CANCELLED, RAISED, FILES = range(6)
 """The reasons for which a run is stopped, as numbers of the guard. `RAISED`: a signal handler has raised."""
-NO_STACK, NO_THREAD = 1, 2
+NO_STACK, NO_THREAD, NOT_LIFTED = 1, 2, 3
 """The reasons for which an entry did not take place: the thread has too little stack left for a guest; the thread that
-keeps deadlines cannot be started.
+keeps deadlines cannot be started; the guest has not made the one memory that a scalar lift needs.
 """
 
 PARKED_DONE, PARKED_LEFT = 0, 3
@@ -246,6 +246,8 @@ class Guard:
         self.module_execute = long("module_execute", *[pointer] * 5, c_char_p, c_size_t, pointer, pointer, c_size_t)
         self.lifted_call = long("lifted_call", pointer, *[pointer] * 3, c_size_t, pointer, c_size_t)
         self.lifted_call_anew = long("lifted_call_anew", pointer, *[pointer] * 3, c_size_t, pointer, c_size_t)
+        self.lifted_execute = long("lifted_execute", *[pointer] * 9)
+        self.lifted_run = long("lifted_run", *[pointer] * 11)
         self.free = short("free", None, pointer)
         self.resource_drop = long("resource_drop", pointer, pointer, pointer)
         self.stop = short("stop", None, pointer, c_int32)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.runtime.base.values import Mismatch
 from pytest_airssys_wasm.runtime.capi import abi, failures, vals
+from pytest_airssys_wasm.runtime.capi.guard import NOT_LIFTED
 from pytest_airssys_wasm.runtime.capi.memory_images import image_address
 from pytest_airssys_wasm.runtime.capi.stores import address
 from pytest_airssys_wasm.runtime.execution.run import GuestFailed
@@ -16,7 +17,7 @@ from pytest_airssys_wasm.runtime.guest.linking import component_linker
 from pytest_airssys_wasm.runtime.guest.operations import InstanceHandle
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import wasmtime.component
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.guest.operations import PreparedCall
     from pytest_airssys_wasm.runtime.guest.store_context import StoreContext
     from pytest_airssys_wasm.runtime.guest.wit_component import WitComponent, WitExport
+    from pytest_airssys_wasm.runtime.lift.exported import LiftedExport
 
 
 def link(component: WitComponent, context: StoreContext) -> wasmtime.component.Linker:
@@ -59,18 +61,31 @@ def prepare(
 ) -> PreparedCall:
     """Lower the arguments of a call, and return the function that makes the call on the thread of the guest.
 
-    `made` is the instance, if it exists already: then the call may be made by the scalar lift of the function.
+    `made` is the instance, if it exists already; otherwise the call instantiates the guest.
 
     Raises `UnknownExport` for an unknown name, and `TypeError` or `ValueError`, which name the position in `args`, for
     an argument that does not fit.
     """
-    count = len(args)
-    found = component.check_call(function, count)
+    found = component.check_call(function, len(args))
     lifted = None if made is None else lifted_function(made, component, function, context.raw.context)
     if lifted is not None:
         call_lifted = _prepare_lifted(lifted, found.fixed_bytes, args, run, context)
         if call_lifted is not None:
             return call_lifted
+    execute_lifted = component.lifted(function) if made is None else None
+    if execute_lifted is not None:
+        prepared = _prepare_lifted_execution(execute_lifted, component, function, args, run, context)
+        if prepared is not None:
+            return prepared
+    return _prepare_general(component, function, args, run, context)
+
+
+def _prepare_general(
+    component: WitComponent, function: str, args: Sequence[Any], run: Run, context: StoreContext
+) -> PreparedCall:
+    """Lower the arguments of a call to the values of wasmtime."""
+    count = len(args)
+    found = component.check_call(function, count)
     resources = context.resources
     if component.uses_resources:
         resources.attach(run, component, None)
@@ -147,17 +162,61 @@ def _prepare_lifted(
         error = store.guard.lifted_call(store.address, lifted.address, area, 0, results, 0)
         if error:
             raise GuestFailed(failures.take(error))
-        if export.lift is None:
-            return None
-        begun = run.begin_converting()
-        try:
-            return export.lift(results, run.transfer)
-        finally:
-            if export.owns_results:
-                store.guard.free(results)
-            run.end_converting(begun)
+        return _lift(export, results, run, store.guard.free)
 
     return call
+
+
+def _prepare_lifted_execution(
+    export: LiftedExport, component: WitComponent, function: str, args: Sequence[Any], run: Run, context: StoreContext
+) -> PreparedCall | None:
+    """Lower the arguments of a call that also instantiates its guest; return `None` if they have to go the general way.
+
+    The thread of the guest is the one that the general way needs, which the guest may lead to by its memories.
+    """
+    transfer, store = run.transfer, context.raw
+    before = transfer.moved_bytes
+    try:
+        transfer.charge(component.check_call(function, len(args)).fixed_bytes)
+        area, results = export.lower(args, transfer)
+    except Exception:  # noqa: BLE001 the general way raises it, with the place of the argument
+        transfer.moved_bytes = before
+        return None
+
+    def call(handle: InstanceHandle, run: Run, linker: wasmtime.component.Linker | None = None) -> Any:
+        store.run.image = image_address(component.image)
+        error = store.guard.lifted_execute(
+            store.address,
+            address(linker),
+            address(component.raw),
+            handle.raw,
+            export.struct_at,
+            export.indices_at,
+            area,
+            results,
+        )
+        if error and store.run.refused == NOT_LIFTED:
+            abi.error_delete(error)
+            transfer.moved_bytes = before
+            return _prepare_general(component, function, args, run, context)(handle, run)
+        if error:
+            raise GuestFailed(failures.take(error))
+        return _lift(export, results, run, store.guard.free)
+
+    return call
+
+
+def _lift(export: LiftedExport, results: int, run: Run, free: Callable[[int], object]) -> Any:
+    """Return the Python value of what a scalar lift has returned, and free it."""
+    if export.lift is None:
+        return None
+    begun = run.begin_converting()
+    try:
+        return export.lift(results, run.transfer)
+    finally:
+        if export.owns_results:
+            free(results)
+        run.end_converting(begun)
 
 
 def _function(handle: InstanceHandle, name: str, export: WitExport, store: int) -> Any:

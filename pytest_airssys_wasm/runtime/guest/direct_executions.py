@@ -12,14 +12,23 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from pytest_airssys_wasm.runtime.base.originals import monotonic_ns
 from pytest_airssys_wasm.runtime.base.usage import Execution, FuelMetrics, Usage
 from pytest_airssys_wasm.runtime.budget.limits import MAX_U64
 from pytest_airssys_wasm.runtime.capi import abi, failures
-from pytest_airssys_wasm.runtime.capi.guard import NO_STACK, READ_FIGURES, GuardRun, begin_run, guard
+from pytest_airssys_wasm.runtime.capi.guard import (
+    NO_STACK,
+    NOT_LIFTED,
+    READ_FIGURES,
+    GuardRun,
+    begin_run,
+    guard,
+)
 from pytest_airssys_wasm.runtime.capi.memory_images import image_address
 from pytest_airssys_wasm.runtime.capi.stores import MOST, address
+from pytest_airssys_wasm.runtime.convert.transfer import Transfer
 from pytest_airssys_wasm.runtime.execution.run import GuestFailed
-from pytest_airssys_wasm.runtime.guest.direct_calls import plain_layout
+from pytest_airssys_wasm.runtime.guest.direct_calls import MOST_COPIED_BYTES, plain_layout
 from pytest_airssys_wasm.runtime.guest.placement import may_run_here
 from pytest_airssys_wasm.runtime.guest.wit_component import WitComponent
 
@@ -28,7 +37,10 @@ if TYPE_CHECKING:
 
     from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
     from pytest_airssys_wasm.runtime.guest.component import Component
+    from pytest_airssys_wasm.runtime.guest.direct_calls import PlainLayout
     from pytest_airssys_wasm.runtime.guest.engine_core import EngineCore
+    from pytest_airssys_wasm.runtime.guest.wit_component import WitExport
+    from pytest_airssys_wasm.runtime.lift.exported import LiftedExport
 
     Execute = Callable[[tuple[Any, ...]], "Execution | Failed | None"]
 
@@ -43,27 +55,43 @@ class Failed:
     """The figures of the execution."""
     transfer_bytes: int
     """The bytes that were transferred."""
+    after_ns: int = 0
+    """The nanoseconds that converting the result took."""
 
 
 def compile_execution(
     engine: EngineCore, component: Component, function: str, limits: ResourceLimits
 ) -> Execute | None:
-    """Return the function that instantiates a component and calls an export with plain numbers under these limits.
+    """Return the function that instantiates a component and calls an export under these limits.
 
-    It returns `None` for arguments that have to go the general way. `None` is returned if all executions have to.
+    The values are plain numbers, or all types of the function can be copied. The function returns `None` for arguments
+    that have to go the general way. `None` is returned if all executions have to.
     """
     if not isinstance(component, WitComponent) or component.imports or component.uses_resources:
         return None
     export = component.check_call(function, len(component.parameter_types(function)))
-    layout = plain_layout(export)
-    if layout is None or not may_run_here(component, function, limits, limits.fuel):
-        return None
     if limits.transfer is not None and export.fixed_bytes > limits.transfer:
         return None
-    counts = (c_int64 * 4)(
-        *(min(n, MOST) for n in (limits.table_elements, limits.instances, limits.tables, limits.memories))
-    )
-    fuel = MAX_U64 if limits.fuel is None else limits.fuel
+    layout = plain_layout(export)
+    if layout is not None and may_run_here(component, function, limits, limits.fuel):
+        return _plain_execution(engine, component, export, layout, limits)
+    lifted = component.lifted(function) if engine.probes is None else None
+    if lifted is not None and may_run_here(component, function, limits, limits.fuel, lifted.copies):
+        return _lifted_execution(engine, component, export, lifted, limits)
+    return None
+
+
+def _counts_of(limits: ResourceLimits) -> Any:
+    """Return the counts with which the guard makes a store."""
+    counts = limits.table_elements, limits.instances, limits.tables, limits.memories
+    return (c_int64 * 4)(*(min(count, MOST) for count in counts))
+
+
+def _plain_execution(
+    engine: EngineCore, component: WitComponent, export: WitExport, layout: PlainLayout, limits: ResourceLimits
+) -> Execute:
+    """Return the function for an export that takes and returns plain numbers."""
+    counts, fuel = _counts_of(limits), MAX_U64 if limits.fuel is None else limits.fuel
     count, has_result, moved_bytes = len(export.lower), export.lift is not None, export.fixed_bytes
     # One piece of memory for the arguments, the result, the instance and the function.
     result_offset = abi.VAL_BYTES * count
@@ -74,8 +102,7 @@ def compile_execution(
     component_at, index_at, counts_at = address(component.raw), address(export.index), addressof(counts)
     enter, flat = guard().component_run, chain.from_iterable
     write, read, classes, kinds = layout.write, layout.read, layout.classes, layout.kinds
-    max_fuel, memory_bytes, timeout_ms = limits.fuel, min(limits.memory, MOST), limits.timeout_ms
-
+    memory_bytes, timeout_ms = min(limits.memory, MOST), limits.timeout_ms
     image_at = image_address(component.image)
     kept_alive = (counts, export, component.image)  # whose addresses are used
 
@@ -104,25 +131,101 @@ def compile_execution(
             area_at + result_offset,
             has_result,
         )
-        stop, _, fuel_left, started_ns, finished_ns, _, cpu_ns, peak_bytes, denied = READ_FIGURES(run)
+        figures = READ_FIGURES(run)
         if error and run.refused == NO_STACK:
             abi.error_delete(error)
             return None
-        if error or stop:
+        if error or figures[0]:
             failure = GuestFailed(failures.take(error)) if error else None
             return Failed(error=failure, account=run, transfer_bytes=moved_bytes)
-        return Execution(
-            value=read(area, result_offset)[0] if has_result else None,
-            usage=Usage(
-                fuel=FuelMetrics(max_fuel=max_fuel, consumed=fuel - fuel_left),
-                wall_ms=(finished_ns - started_ns) / 1e6,
-                cpu_ms=cpu_ns / 1e6,
-                peak_memory_bytes=peak_bytes,
-                memory_limit_bytes=memory_bytes,
-                denied_growths=denied,
-                host_calls=0,
-                transfer_bytes=moved_bytes,
-            ),
-        )
+        value = read(area, result_offset)[0] if has_result else None
+        return Execution(value=value, usage=_usage(limits, figures, moved_bytes, 0))
 
     return execute
+
+
+def _lifted_execution(
+    engine: EngineCore, component: WitComponent, export: WitExport, lifted: LiftedExport, limits: ResourceLimits
+) -> Execute:
+    """Return the function for an export that is called by its scalar lift."""
+    counts, fuel = _counts_of(limits), MAX_U64 if limits.fuel is None else limits.fuel
+    memory_bytes, timeout_ms = min(limits.memory, MOST), limits.timeout_ms
+    engine_at, linker_at, counts_at = engine.address, address(engine.bare_component_linker), addressof(counts)
+    component_at, image_at = address(component.raw), image_address(component.image)
+    enter, free = guard().lifted_run, guard().free
+    lower, lift, owns_results = lifted.lower, lifted.lift, lifted.owns_results
+    fixed_bytes = export.fixed_bytes
+    kept_alive = (counts, lifted, component.image)  # whose addresses are used
+    goes_general = False
+
+    def execute(args: tuple[Any, ...], _: object = kept_alive) -> Execution | Failed | None:
+        nonlocal goes_general
+        if goes_general:
+            return None
+        transfer = Transfer(limits.transfer)
+        try:
+            transfer.charge(fixed_bytes)
+            area, place = lower(args, transfer)
+        except Exception:  # noqa: BLE001 the general way raises it, with the place of the argument
+            return None
+        if transfer.moved_bytes > MOST_COPIED_BYTES:
+            return None
+        run, instance = GuardRun(limit_bytes=memory_bytes, image=image_at), _Instance()
+        begin_run(run, fuel, timeout_ms)
+        error = enter(
+            addressof(run),
+            engine_at,
+            counts_at,
+            linker_at,
+            component_at,
+            addressof(instance),
+            lifted.struct_at,
+            lifted.indices_at,
+            area,
+            place,
+        )
+        figures = READ_FIGURES(run)
+        if error and run.refused in (NO_STACK, NOT_LIFTED):
+            goes_general = run.refused == NOT_LIFTED
+            abi.error_delete(error)
+            return None
+        stop, finished_ns = figures[0], figures[4]
+        if error:
+            failure = GuestFailed(failures.take(error))
+            return Failed(error=failure, account=run, transfer_bytes=transfer.moved_bytes)
+        began_ns, value, raised = monotonic_ns(), None, None
+        try:
+            if lift is not None and not stop:
+                transfer.stop_at(lambda: bool(run.stop) or monotonic_ns() >= run.due_ns)
+                value = lift(place, transfer)
+        except Exception as failed:  # noqa: BLE001 judged with all other errors
+            raised = failed
+        finally:
+            transfer.end()
+            if owns_results:
+                free(place)
+        after_ns = 0 if stop or lift is None else monotonic_ns() - began_ns
+        if raised is not None or stop or finished_ns + after_ns >= run.due_ns:
+            moved_bytes = transfer.moved_bytes
+            return Failed(error=raised, account=run, transfer_bytes=moved_bytes, after_ns=after_ns)
+        return Execution(value=value, usage=_usage(limits, figures, transfer.moved_bytes, after_ns))
+
+    return execute
+
+
+_Instance = c_char * 16
+"""A `wasmtime_component_instance_t`."""
+
+
+def _usage(limits: ResourceLimits, figures: tuple[int, ...], moved_bytes: int, after_ns: int) -> Usage:
+    _, fuel, fuel_left, started_ns, finished_ns, limit_bytes, cpu_ns, peak_bytes, denied = figures
+    return Usage(
+        fuel=FuelMetrics(max_fuel=limits.fuel, consumed=fuel - fuel_left),
+        wall_ms=(finished_ns - started_ns + after_ns) / 1e6,
+        cpu_ms=(cpu_ns + after_ns) / 1e6,
+        peak_memory_bytes=peak_bytes,
+        memory_limit_bytes=limit_bytes,
+        denied_growths=denied,
+        host_calls=0,
+        transfer_bytes=moved_bytes,
+    )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _MOST_BULK_BYTES = 8 * 2**20
 """The bytes that one operation of a guest on its caller's thread may fill or copy, at a unit of fuel for each."""
 _MOST_TEXT_BYTES = 64 * 2**20
-"""The bytes of text that the result of such a guest may consist of."""
+"""The bytes of text in the result of such a guest that may be copied without an interruption."""
 
 
 def may_run_here(
@@ -22,7 +22,8 @@ def may_run_here(
 ) -> bool:
     """Return whether a guest without WASI may run on the thread of its caller, with this budget of fuel.
 
-    `copies` is the number of texts and lists in the result, if the call is made by a scalar lift.
+    `copies` is the number of texts and lists in the result that are copied without an interruption, if the call is made
+    by a scalar lift.
 
     It may if it cannot be blocked, and can always be interrupted soon. Otherwise the caller must be free to abandon it.
     Text is copied at about 0.2 ms for each MiB, as are lists by scalar lifts; wasmtime converts other lists so slowly

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ctypes import addressof
+from ctypes import addressof, c_void_p
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.lift.layout import Signature
 
 _FIELDS = {CALL: "call", REALLOC: "reallocate", POST_RETURN: "post_return"}
-"""The fields of `GuardLifted` for the functions with these roles."""
+"""The fields of `GuardLifted` for the functions with these roles, in the order of the guard."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,13 +40,19 @@ class LiftedExport:
     count: int
     """The number of arguments."""
     copies: int
-    """The number of texts and lists of the result that are copied without an interruption."""
+    """The number of texts and lists in the result that are copied without looking at signals and the deadline: one, or
+    none if there are none.
+    """
     struct: bytes
     """The content of the `GuardLifted` of each instance, in which only the addresses of the memory and of the functions
     are missing.
     """
     functions: tuple[tuple[str, int], ...]
     """The fields of the `GuardLifted` for these addresses of functions, and the addresses of their export indices."""
+    struct_at: int
+    """The address of the same content, for executions that instantiate the guest."""
+    indices_at: int
+    """The address of the export indices of the three functions, of which those that are absent are NULL."""
     kept: Any
     """The objects whose addresses are in the other attributes."""
 
@@ -71,6 +77,8 @@ def lifted_export(signature: Signature, indices: Mapping[str, Any]) -> LiftedExp
         struct.size, struct.alignment = layout.size, layout.alignment
         if kind == CHOICE and cases is not None:
             struct.size = len(cases.payloads)
+    addresses = {role: address(index) for role, index in indices.items()}
+    index_array = (c_void_p * len(_FIELDS))(*map(addresses.get, _FIELDS))
     return LiftedExport(
         lower=compile_arguments(signature),
         lift=compile_result(signature),
@@ -78,6 +86,8 @@ def lifted_export(signature: Signature, indices: Mapping[str, Any]) -> LiftedExp
         count=len(signature.params),
         copies=int(result is not None and layout_of(result).has_pointers),
         struct=bytes(struct),
-        functions=tuple((_FIELDS[role], address(index)) for role, index in indices.items()),
-        kept=(part_array, indices),
+        functions=tuple((_FIELDS[role], index) for role, index in addresses.items()),
+        struct_at=addressof(struct),
+        indices_at=addressof(index_array),
+        kept=(part_array, indices, struct, index_array),
     )

@@ -44,10 +44,10 @@ _MOST_CASES = 256
 DISCRIMINANT_BYTES = 1
 """The size of the number of a case, of at most `_MOST_CASES` (`discriminant_type`)."""
 _MOST_FLAGS = 32
-_MOST_UNCHARGED = 4
-"""The number of bytes in each element of a list for which wasmtime has to charge at least one byte.
+_MOST_BYTES_FOR_ONE = 2
+"""The number of bytes of a list for which wasmtime has to charge at least one byte.
 
-It bounds what the copies of a result may take: wasmtime charges 128 MiB at most.
+It bounds what the copies of a result may take, because wasmtime charges 128 MiB at most.
 """
 
 
@@ -119,7 +119,7 @@ def layout_of(type_: WitType) -> Layout:
             return _numbers(size, size, _CORE_TYPES.get(name, "i32"))
         case ListType(element):
             inner = layout_of(element)
-            if inner.size > _MOST_UNCHARGED * (LIFTED_VAL_BYTES + inner.least_charge):
+            if inner.size > _MOST_BYTES_FOR_ONE * (LIFTED_VAL_BYTES + inner.least_charge):
                 raise NotCopied
             return _PAIR
         case FlagsType(names) if 0 < len(names) <= _MOST_FLAGS:

@@ -303,7 +303,7 @@ class LimitedStore:
     def conclude_failed(self, component: Component, function: str, args: tuple[Any, ...], failed: Failed) -> NoReturn:
         """Raise the verdict of a direct execution, or what a signal handler has raised."""
         operation = Instantiate(component, function, args)
-        self._direct_ends().failed(operation, failed.account, failed.error, failed.transfer_bytes, 0)()
+        self._direct_ends().failed(operation, failed.account, failed.error, failed.transfer_bytes, failed.after_ns)()
         raise AssertionError(f"{name_of(operation)} has not failed")
 
     def _direct_ends(self) -> DirectEnds:

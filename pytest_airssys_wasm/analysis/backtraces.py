@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 MOST_S = 5.0
 """The time in seconds that reading the debugging information of one module may take."""
+READING_S = 2 * MOST_S
+"""The time in seconds for all modules together, unless less is given."""
 _MAP_BYTES = 16 * 2**20
 _SOURCE_MAP = "sourceMappingURL"
 
@@ -60,7 +62,7 @@ class SourceLineReader:
     Reading is limited to `MOST_S` seconds for each module, and to `time_s` seconds for all of them together.
     """
 
-    def __init__(self, time_s: float = 2 * MOST_S) -> None:
+    def __init__(self, time_s: float = READING_S) -> None:
         self._left_s = time_s
         self._known: WeakKeyDictionary[Component, dict[int, SourceLine | None]] = WeakKeyDictionary()
         self._obstacles: WeakKeyDictionary[Component, str] = WeakKeyDictionary()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pytest_airssys_wasm.analysis.backtraces import READING_S, SourceLine, SourceLineReader
 from pytest_airssys_wasm.analysis.errors import CannotRepeat
 from pytest_airssys_wasm.analysis.growths import growths_of
 from pytest_airssys_wasm.analysis.repeatable import Deadline, RepeatableGuest
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from pytest_airssys_wasm.analysis.growths import MemoryGrowths
     from pytest_airssys_wasm.analysis.repeatable import Rerun
+    from pytest_airssys_wasm.reporting.flamegraph import Origin
     from pytest_airssys_wasm.reporting.memory_timeline import MemoryTimeline
     from pytest_airssys_wasm.runtime.base.outcome import Frame
     from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
@@ -66,6 +68,10 @@ class Profile:
     """Whether this is the difference between two profiles."""
     memory: MemoryGrowths | None = None
     """The growths of memory during the call, with the instantiation of the guest; `None` for a difference."""
+    places: Mapping[str, SourceLine] = field(default_factory=dict)
+    """The source line at which most of the own fuel of a function was seen, by the name of the function: a loop or a
+    call in it. Functions without debugging information have none.
+    """
 
     def minus(self, other: Profile) -> Profile:
         """Return by how much each stack costs more here than in another profile; these sum to the difference of the
@@ -81,6 +87,7 @@ class Profile:
             samples=min(self.samples, other.samples),
             is_complete=self.is_complete and other.is_complete,
             is_difference=True,
+            places={**other.places, **self.places},
         )
 
     def by_function(self) -> dict[str, tuple[int, int]]:
@@ -96,9 +103,11 @@ class Profile:
                 whole[name] += fuel
         return {name: (own[name], whole[name]) for name in sorted(whole, key=lambda name: (-abs(own[name]), name))}
 
-    def write(self, path: str | os.PathLike[str]) -> None:
+    def write(self, path: str | os.PathLike[str], *, origin: Origin | None = None) -> None:
         """Write the profile to a file, in the format that its name ends with: `.folded` (one stack a line),
         `.speedscope.json`, or `.html` (a page that needs no other file). Missing folders are created.
+
+        A page names the test of `origin`, which `--wasm-profile` gives.
 
         Raises `InvalidConfiguration` for another name, and `OSError` if the file cannot be written.
         """
@@ -113,6 +122,8 @@ class Profile:
             samples=self.samples,
             is_difference=self.is_difference,
             memory=None if self.memory is None else timeline_of(self.memory),
+            places={name: (place.file, place.line) for name, place in self.places.items()},
+            origin=origin,
         )
 
 
@@ -178,7 +189,7 @@ def profile(
     if again.error is not None or again.fuel != total:
         raise CannotRepeat(f"{printable(export)} used {total:,} fuel, and in the next run {again.fuel:,}: it varies")
     count = min(wanted, max(1, total))
-    found: dict[int, Stack | None] = {}
+    found: dict[int, Sequence[Frame] | None] = {}
     samples_made: dict[int, Rerun] = {}
     for part in _spread_evenly(count):
         if found and deadline.is_over:
@@ -186,8 +197,9 @@ def profile(
         offset = (0.5 + part * _STRIDE) % 1
         budget = int(total * (part + offset) / count)
         samples_made[budget] = done = guest.run_to_its_end(export, *args, limits=guest.under(fuel=budget))
-        found[part] = _stack_of_run(done, export)
-    stacks = [found[part] for part in sorted(found)]
+        found[part] = _frames_of(done, export)
+    backtraces = [found[part] for part in sorted(found)]
+    stacks = [None if frames is None else stack_of(frames) for frames in backtraces]
     return Profile(
         title=write_call(export, args, component.parameter_types(export)),
         total=total,
@@ -195,6 +207,7 @@ def profile(
         samples=len(stacks),
         is_complete=len(stacks) == count,
         memory=growths_of(guest, export, args, done=first, samples=samples_made, deadline=deadline),
+        places=_places(component, [frames[0] for frames in backtraces if frames], deadline),
     )
 
 
@@ -208,19 +221,37 @@ def _spread_evenly(count: int) -> list[int]:
     return sorted(range(count), key=lambda part: f"{part:0{digits}b}"[::-1])
 
 
-def _stack_of_run(done: Rerun, export: str) -> Stack | None:
-    """Return the stack with which a call ran out of a budget; `None` if the call returned with it."""
+def _frames_of(done: Rerun, export: str) -> Sequence[Frame] | None:
+    """Return the backtrace with which a call ran out of a budget; `None` if the call returned with it."""
     if done.error is None:
         return None
     if done.verdict is not Verdict.OUT_OF_FUEL:
         raise CannotRepeat(f"{printable(export)} returned, and in another run ended with {done.verdict}: it varies")
-    return stack_of(done.error.frames)
+    return done.error.frames
+
+
+def _places(component: Component, innermost: Sequence[Frame], deadline: Deadline) -> dict[str, SourceLine]:
+    """Return the source line of each function that most of the samples in it have."""
+    if deadline.is_over:
+        return {}
+    reader = SourceLineReader(min(READING_S, deadline.left_ms / 1_000))
+    found: dict[str, Counter[SourceLine]] = {}
+    for frame, line in zip(innermost, reader.lines_in(component, innermost).lines):
+        if line is not None:
+            found.setdefault(_name_of(frame), Counter())[SourceLine(file=line.file, line=line.line)] += 1
+    return {
+        name: max(lines, key=lambda line: (lines[line], line.file, -line.line)) for name, lines in sorted(found.items())
+    }
 
 
 def stack_of(frames: Sequence[Frame]) -> Stack:
     """Return the names of the functions in a backtrace, outermost first; empty if no function was running."""
-    names = tuple(printable(frame.function or "<unnamed>") for frame in reversed(frames))
+    names = tuple(map(_name_of, reversed(frames)))
     return (DEEPER, *names) if len(names) >= _MOST_FRAMES else names
+
+
+def _name_of(frame: Frame) -> str:
+    return printable(frame.function or "<unnamed>")
 
 
 def _spread(stacks: Sequence[Stack | None], total: int) -> dict[Stack, int]:

@@ -9,7 +9,8 @@ import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from zlib import crc32
 
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
     from pytest_airssys_wasm.reporting.memory_timeline import MemoryTimeline
 
+    Places: TypeAlias = Mapping[str, tuple[str, int]]
+    """The file and the number of a source line, by the name of a function."""
+
     Stacks: TypeAlias = Mapping[tuple[str, ...], int]
     """Fuel by stack: names of functions, outermost first."""
 
@@ -33,6 +37,8 @@ SUFFIXES = (".folded", ".speedscope.json", ".html")
 """The ends of the names of files with profiles."""
 MOST_BOXES = 6_000
 """The number of boxes that a page shows; narrower ones are left out first."""
+NOWHERE: Places = MappingProxyType({})
+"""The source lines of functions of which none is known."""
 _HUES = 6
 _MOST_NAME = 160
 _MOST_ROWS = 200
@@ -61,12 +67,13 @@ def write(
     total: int,
     samples: int,
     is_difference: bool = False,
+    places: Places = NOWHERE,
     origin: Origin | None = None,
     memory: MemoryTimeline | None = None,
 ) -> None:
     """Write a profile to a file, in the format that its name ends with, and create missing folders.
 
-    Only pages name the test of `origin`, and show the memory.
+    Only pages name the test of `origin`, and show the memory. `places` are source lines of functions, by their names.
 
     Raises `InvalidConfiguration` for another name, and `OSError` if the file cannot be written.
     """
@@ -83,11 +90,12 @@ def write(
             total=total,
             samples=samples,
             is_difference=is_difference,
+            places=places,
             origin=origin,
             memory=memory,
         )
     else:
-        text = speedscope(stacks, title=title, samples=samples, is_difference=is_difference)
+        text = speedscope(stacks, title=title, samples=samples, is_difference=is_difference, places=places)
     replace_file(Path(name), text)
 
 
@@ -97,7 +105,14 @@ def folded(stacks: Stacks) -> str:
     return "".join(sorted(lines))
 
 
-def speedscope(stacks: Stacks, *, title: str, samples: int, is_difference: bool = False) -> str:
+def speedscope(
+    stacks: Stacks,
+    *,
+    title: str,
+    samples: int,
+    is_difference: bool = False,
+    places: Places = NOWHERE,
+) -> str:
     """Return a profile for https://www.speedscope.app; a difference becomes two profiles, of higher and of lower costs.
 
     The key `samples` is for this package, which can read such files; speedscope ignores it.
@@ -126,11 +141,15 @@ def speedscope(stacks: Stacks, *, title: str, samples: int, is_difference: bool 
         "exporter": "pytest-airssys-wasm",
         "name": title,
         "activeProfileIndex": 0,
-        "shared": {"frames": [{"name": name} for name in frames]},
+        "shared": {"frames": [_frame(name, places.get(name)) for name in frames]},
         "profiles": profiles,
         "samples": samples,
     }
     return json.dumps(document, ensure_ascii=False, indent=1) + "\n"
+
+
+def _frame(name: str, place: tuple[str, int] | None) -> dict[str, Any]:
+    return {"name": name} if place is None else {"name": name, "file": place[0], "line": place[1]}
 
 
 @dataclass(slots=True, eq=False)
@@ -218,6 +237,7 @@ def page(
     total: int,
     samples: int,
     is_difference: bool = False,
+    places: Places = NOWHERE,
     origin: Origin | None = None,
     memory: MemoryTimeline | None = None,
 ) -> str:
@@ -227,6 +247,7 @@ def page(
     content = {
         "title": title,
         "origin": origin,
+        "places": {name: f"{file}:{line}" for name, (file, line) in places.items()},
         "total": total,
         "samples": samples,
         "is_difference": is_difference,

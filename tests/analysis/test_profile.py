@@ -11,6 +11,9 @@ import pytest
 from pytest_airssys_wasm import ComponentTrapped, HostFunctions, OutOfFuel, ResourceLimits, WasmError, analysis
 from pytest_airssys_wasm.analysis import fuel_profile
 from pytest_airssys_wasm.analysis.fuel_profile import DEEPER, INSTANTIATION
+from pytest_airssys_wasm.runtime.binary.byte_reader import Reader
+from pytest_airssys_wasm.runtime.binary.code_modules import code_modules
+from support import debug_info
 from support.checkout import ROOT
 from support.kernels import EDIT, M, N, function, module, times
 
@@ -174,7 +177,7 @@ def test_a_profile_that_runs_out_of_time_has_seen_the_whole_call(engine, monkeyp
         @property
         def is_over(self):
             self.left -= 1
-            return self.left == 0
+            return self.left <= 0
 
     monkeypatch.setattr(fuel_profile, "Deadline", ShortTime)
     profile = analysis.profile(engine.load(SPLIT), "f", 500, limits=LIMITS, samples=400)
@@ -228,3 +231,34 @@ def test_a_profile_of_a_call_whose_memory_stays_has_no_growths(engine):
     profile = analysis.profile(engine.load(SPLIT), "f", 500, limits=LIMITS, samples=20)
     assert (profile.memory.growths, profile.memory.is_complete) == ((), True)
     assert profile.minus(profile).memory is None
+
+
+SPINNING = """(func $spin (param i32) (loop (br_if 0 (local.tee 0 (i32.sub (local.get 0) (i32.const 1))))))
+  (func $run (export "run") (call $spin (i32.const 500)))"""
+
+
+def with_lines(code, lines):
+    """A module whose functions, in their order, have these lines of a source file."""
+    (found,) = code_modules(debug_info.module(code=code))
+    reader, addresses = Reader(found.code), []
+    for _ in reader.each():
+        size = reader.number(32)
+        addresses.append(reader.at)
+        reader.take(size)
+    program = debug_info.rows([*zip(addresses, lines)], len(found.code))
+    return debug_info.module(debug_info.dwarf(program, end=len(found.code)), code=code)
+
+
+def test_functions_have_the_source_line_in_which_most_of_their_fuel_was_seen(engine, tmp_path):
+    limits = ResourceLimits(memory="1 MiB", fuel=100_000, timeout_ms=20_000)
+    profile = analysis.profile(engine.load(with_lines(SPINNING, [12, 34])), "run", limits=limits, samples=50)
+    assert str(profile.places["spin"]) == "src/t.c:12"
+    plain = analysis.profile(engine.load(debug_info.module(code=SPINNING)), "run", limits=limits, samples=50)
+    assert plain.places == {}
+    assert profile.minus(plain).places == plain.minus(profile).places == profile.places
+    for one in (profile, plain):
+        one.write(tmp_path / "x.html")
+        one.write(tmp_path / "x.speedscope.json")
+        assert ("src/t.c:12" in (tmp_path / "x.html").read_text()) == (one is profile)
+        frames = json.loads((tmp_path / "x.speedscope.json").read_text())["shared"]["frames"]
+        assert ({"name": "spin", "file": "src/t.c", "line": 12} in frames) == (one is profile)

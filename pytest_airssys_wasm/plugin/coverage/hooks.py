@@ -14,8 +14,10 @@ from pytest_airssys_wasm.analysis.guest_coverage.block_lines import block_lines
 from pytest_airssys_wasm.plugin import engine
 from pytest_airssys_wasm.plugin.coverage.measuring import MeasuredGuest, Part, measure, merged
 from pytest_airssys_wasm.plugin.coverage.recording import Recorder
+from pytest_airssys_wasm.plugin.output_directory import make_directory
 from pytest_airssys_wasm.plugin.report.mishaps import telling
 from pytest_airssys_wasm.plugin.settings import SETTINGS
+from pytest_airssys_wasm.plugin.worker_parts import WorkerPart, part_of
 from pytest_airssys_wasm.reporting.coverage_listing import lcov, list_functions, listing, source_lcov
 from pytest_airssys_wasm.reporting.coverage_page import GuestOnPage, page
 from pytest_airssys_wasm.reporting.formatting import cut
@@ -48,31 +50,14 @@ def register(config: pytest.Config) -> None:
     """
     folder = config.stash[SETTINGS].wasm_coverage
     assert folder is not None
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise pytest.UsageError(f"--wasm-coverage: {printable(str(folder))} cannot be made: {reason}") from None
+    make_directory(folder, "--wasm-coverage")
     recorder = Recorder(config)
     engine.listen(config, recorder.see)
     config.pluginmanager.register(recorder)
     if hasattr(config, "workerinput"):
-        config.pluginmanager.register(_Worker(config, recorder))
+        config.pluginmanager.register(WorkerPart(config, PART, lambda: msgspec.json.encode(measure(recorder)).decode()))
     else:
         config.pluginmanager.register(CoverageHooks(config, folder, recorder))
-
-
-class _Worker:
-    """A plugin that sends what the tests of an xdist worker have reached to the controller."""
-
-    def __init__(self, config: pytest.Config, recorder: Recorder) -> None:
-        self._config = config
-        self._recorder = recorder
-
-    def pytest_sessionfinish(self) -> None:
-        """Measure the coverage, and leave it for the controller."""
-        output: dict[str, Any] = self._config.workeroutput  # type: ignore[attr-defined]
-        output[PART] = msgspec.json.encode(measure(self._recorder)).decode()
 
 
 class CoverageHooks:
@@ -88,7 +73,7 @@ class CoverageHooks:
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
         """Take the coverage of an xdist worker. A worker that crashed has none."""
-        part = (getattr(node, "workeroutput", None) or {}).get(PART)
+        part = part_of(node, PART)
         if part is None:
             self._tell("A worker process of xdist has ended early: what its tests reached is missing.", is_bad=True)
         else:

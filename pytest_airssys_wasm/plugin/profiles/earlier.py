@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import DecodeError, Meta, Struct, ValidationError, json
 
+from pytest_airssys_wasm.analysis.backtraces import SourceLine
 from pytest_airssys_wasm.analysis.fuel_profile import Profile
 from pytest_airssys_wasm.runtime.base.printable import printable
 from pytest_airssys_wasm.runtime.base.regular_files import REPORT_BYTES, read_regular
@@ -25,6 +26,8 @@ class Unreadable(Exception):
 
 class _Frame(Struct):
     name: str
+    file: str | None = None
+    line: Annotated[int, Meta(gt=0)] | None = None
 
 
 class _Shared(Struct):
@@ -63,4 +66,14 @@ def read_profile(path: Path) -> Profile:
             raise Unreadable("a sample has a frame that does not exist")
         stack = tuple(names[index] for index in indices)
         stacks[stack] = stacks.get(stack, 0) + weight
-    return Profile(title=printable(sampled.name), total=sum(sampled.weights), stacks=stacks, samples=file.samples)
+    return Profile(
+        title=printable(sampled.name),
+        total=sum(sampled.weights),
+        stacks=stacks,
+        samples=file.samples,
+        places={
+            name: SourceLine(file=frame.file, line=frame.line)
+            for name, frame in zip(names, file.shared.frames)
+            if frame.file is not None and frame.line is not None
+        },
+    )

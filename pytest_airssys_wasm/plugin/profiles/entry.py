@@ -21,6 +21,8 @@ class Profiled:
     """The path of the HTML page."""
     function: str = ""
     """The function with the most fuel of its own."""
+    place: str = ""
+    """The source line at which most of this fuel was seen; empty if it is not known."""
     own: int = 0
     """The fuel of this function, without the functions that it called."""
     instantiation: int = 0

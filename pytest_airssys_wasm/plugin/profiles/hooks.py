@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-
 from pytest_airssys_wasm.plugin import engine
+from pytest_airssys_wasm.plugin.output_directory import make_directory
 from pytest_airssys_wasm.plugin.profiles.entry import Profiled
 from pytest_airssys_wasm.plugin.profiles.lines import profile_lines
 from pytest_airssys_wasm.plugin.profiles.names import shown_path
 from pytest_airssys_wasm.plugin.profiles.recording import PROFILE, Recorder
 from pytest_airssys_wasm.plugin.report.mishaps import telling
 from pytest_airssys_wasm.plugin.settings import SETTINGS
-from pytest_airssys_wasm.runtime.base.printable import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
 _SECTION = "WebAssembly profiles"
 
@@ -29,11 +29,7 @@ def register(config: pytest.Config) -> None:
     """
     folder = config.stash[SETTINGS].wasm_profile
     assert folder is not None
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise pytest.UsageError(f"--wasm-profile: {printable(str(folder))} cannot be made: {reason}") from None
+    make_directory(folder, "--wasm-profile")
     recorder = Recorder(config, folder)
     config.pluginmanager.register(recorder)
     engine.listen(config, recorder.see)

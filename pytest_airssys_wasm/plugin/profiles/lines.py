@@ -68,7 +68,8 @@ def _cost(one: Profiled) -> str:
     """Return the fuel, and the shares of the dearest function and of the instantiation."""
     parts = [f"{one.total:,} fuel"]
     if one.total and one.function:
-        parts.append(f"{percent(100 * one.own / one.total)} of it in {cut(one.function, _MOST_NAME)}")
+        place = f" at {cut(one.place, _MOST_NAME)}" if one.place else ""
+        parts.append(f"{percent(100 * one.own / one.total)} of it in {cut(one.function, _MOST_NAME)}{place}")
     if one.total and 100 * one.instantiation >= one.total:
         parts.append(f"{percent(100 * one.instantiation / one.total)} in the instantiation")
     return ", ".join(parts)

@@ -18,7 +18,6 @@ from pytest_airssys_wasm.plugin.profiles.names import DIFFERENCE, file_stem, sho
 from pytest_airssys_wasm.plugin.report.mishaps import telling
 from pytest_airssys_wasm.plugin.settings import SETTINGS
 from pytest_airssys_wasm.plugin.stash import KIND
-from pytest_airssys_wasm.reporting import flamegraph
 from pytest_airssys_wasm.reporting.anchors import Anchors
 from pytest_airssys_wasm.reporting.flamegraph import SUFFIXES, Origin, address_of
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
@@ -154,6 +153,7 @@ class Recorder:
             total=profile.total,
             file=shown_path(page, self._shown_from),
             function=function,
+            place=str(profile.places.get(function, "")),
             own=own,
             instantiation=instantiation,
             memory=_growths_text(profile),
@@ -188,16 +188,7 @@ def _relative_report(reports: Sequence[Path], folder: Path, seen_from: Path) -> 
 
 def _write(profile: Profile, path: Path, origin: Origin) -> None:
     for suffix in SUFFIXES:
-        flamegraph.write(
-            path.with_name(path.name + suffix),
-            profile.stacks,
-            title=profile.title,
-            total=profile.total,
-            samples=profile.samples,
-            is_difference=profile.is_difference,
-            origin=origin,
-            memory=None if profile.memory is None else timeline_of(profile.memory),
-        )
+        profile.write(path.with_name(path.name + suffix), origin=origin)
 
 
 def _growths_text(profile: Profile) -> str:

@@ -19,6 +19,7 @@ from pytest_airssys_wasm.plugin.snapshot.laws import LAW, LawRecorder, law_of
 from pytest_airssys_wasm.plugin.snapshot.lines import cause_lines, change_lines, not_run_line, total_line
 from pytest_airssys_wasm.plugin.snapshot.recording import COSTS, Recorder
 from pytest_airssys_wasm.plugin.stash import COST_CHANGES
+from pytest_airssys_wasm.plugin.worker_parts import part_of
 from pytest_airssys_wasm.runtime.base.printable import counted, printable
 from pytest_airssys_wasm.runtime.base.regular_files import GUEST_BYTES, read_regular
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
@@ -108,7 +109,7 @@ class SnapshotHooks:
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
         """Take over from an xdist worker which tests do not exist any more. One that has crashed tells nothing."""
-        self._gone.update((getattr(node, "workeroutput", None) or {}).get(GONE, ()))
+        self._gone.update(part_of(node, GONE) or ())
 
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Compare the costs with the snapshot, or write it, before the reports are written.

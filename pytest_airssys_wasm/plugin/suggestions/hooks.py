@@ -14,6 +14,7 @@ from pytest_airssys_wasm.plugin import engine
 from pytest_airssys_wasm.plugin.report.mishaps import telling
 from pytest_airssys_wasm.plugin.settings import SETTINGS
 from pytest_airssys_wasm.plugin.suggestions.recording import Recorder
+from pytest_airssys_wasm.plugin.worker_parts import WorkerPart, part_of
 from pytest_airssys_wasm.reporting.write import replace_file
 from pytest_airssys_wasm.runtime.base.printable import counted, printable
 from pytest_airssys_wasm.runtime.base.regular_files import TEXT_BYTES, read_regular
@@ -56,7 +57,7 @@ def register(config: pytest.Config) -> None:
     engine.listen(config, recorder.see)
     config.pluginmanager.register(recorder)
     if hasattr(config, "workerinput"):
-        config.pluginmanager.register(_Worker(config, recorder))
+        config.pluginmanager.register(WorkerPart(config, PART, lambda: msgspec.to_builtins(_part_of(recorder))))
     else:
         _check_that_it_may_be_replaced(path)
         config.pluginmanager.register(SuggestionHooks(config, path, recorder))
@@ -85,19 +86,6 @@ def _part_of(recorder: Recorder) -> _Part:
     return _Part(found=found, evidence=recorder.evidence, failed=failed, mishaps=mishaps)
 
 
-class _Worker:
-    """A plugin that sends the results of an xdist worker to the controller."""
-
-    def __init__(self, config: pytest.Config, recorder: Recorder) -> None:
-        self._config = config
-        self._recorder = recorder
-
-    def pytest_sessionfinish(self) -> None:
-        """Search for the limits, and leave them for the controller."""
-        output: dict[str, Any] = self._config.workeroutput  # type: ignore[attr-defined]
-        output[PART] = msgspec.to_builtins(_part_of(self._recorder))
-
-
 class SuggestionHooks:
     """A plugin that merges the limits of all processes, writes the file, and lists the limits in the terminal."""
 
@@ -117,7 +105,7 @@ class SuggestionHooks:
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
         """Take the results of an xdist worker. A worker that crashed has none."""
-        part = (getattr(node, "workeroutput", None) or {}).get(PART)
+        part = part_of(node, PART)
         if part is None:
             self._obstacle = "a worker process of xdist has ended early, and with it what its tests executed"
         else:

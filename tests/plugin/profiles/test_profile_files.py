@@ -8,6 +8,7 @@ import re
 import pytest
 from hypothesis import example, given, strategies
 
+from pytest_airssys_wasm.analysis.backtraces import SourceLine
 from pytest_airssys_wasm.analysis.fuel_profile import Profile
 from pytest_airssys_wasm.plugin.profiles.earlier import Unreadable, read_profile
 from pytest_airssys_wasm.plugin.profiles.entry import Profiled
@@ -46,7 +47,13 @@ def test_names_are_stable_readable_and_different():
     assert len({file_stem(one) for one in (*HOSTILE, "a/b", "a-b", "A-b", "a::b", "a:b")}) == len(HOSTILE) + 5
 
 
-PROFILE = Profile(title="f(1)", total=100, stacks={("main", "a;b"): 70, ("main",): 30}, samples=40)
+PROFILE = Profile(
+    title="f(1)",
+    total=100,
+    stacks={("main", "a;b"): 70, ("main",): 30},
+    samples=40,
+    places={"a;b": SourceLine(file="src/a.c", line=7)},
+)
 
 
 def test_a_written_profile_is_read_as_it_was(tmp_path):
@@ -123,6 +130,12 @@ def test_lines_with_calls_fit_the_terminal(columns):
     assert len(calls) == 3
     assert max(map(len, calls)) < max(columns, 120)
     assert max(map(len, calls[1:])) < columns
+
+
+def test_the_source_line_of_the_dearest_function_is_told():
+    found = [entry(100, place="src/a.c:7")]
+    lines = [*profile_lines(found, folder="p", columns=80, is_verbose=False)]
+    assert lines[1] == "  f(): 100 fuel, 50 % of it in main at src/a.c:7"
 
 
 def test_the_part_of_the_instantiation_is_told_if_it_counts():

@@ -26,11 +26,11 @@ class Effort(NamedTuple):
     budget_s: float
     """The most seconds for all sides of one row together."""
     batch_s: float
-    """The seconds of one batch, if the work itself does not take longer."""
+    """The seconds of one batch, if the work itself does not take longer; 0 does the work once, without trying it before."""
 
 
 FULL = Effort(rounds=400, budget_s=8, batch_s=0.001)
-QUICK = Effort(rounds=2, budget_s=0, batch_s=0)
+QUICK = Effort(rounds=1, budget_s=0, batch_s=0)
 
 
 def repeated(work: Callable[[], object]) -> Repeat:
@@ -53,10 +53,10 @@ def lower_quartile(values: list[float]) -> float:
 
 def alternate(sides: Mapping[str, Repeat], effort: Effort) -> dict[str, float]:
     """Return the seconds of one repetition of each side: the lower quartile of many alternations."""
-    counts = {}
-    for name, repeat in sides.items():
+    counts = dict.fromkeys(sides, 1)
+    for name, repeat in sides.items() if effort.batch_s else ():
         repeat(1)
-        least_s = min(repeat(1) for _ in range(3 if effort.batch_s else 1))
+        least_s = min(repeat(1) for _ in range(3))
         counts[name] = max(1, int(effort.batch_s / least_s))
     seen: dict[str, list[float]] = {name: [] for name in sides}
     gc.collect()

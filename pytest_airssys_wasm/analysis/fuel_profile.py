@@ -140,7 +140,7 @@ def timeline_of(memory: MemoryGrowths) -> MemoryTimeline:
         )
         for growth in memory.growths
     ]
-    return MemoryTimeline(initial_bytes=memory.initial_bytes, steps=tuple(steps), is_complete=memory.is_complete)
+    return MemoryTimeline.of(initial_bytes=memory.initial_bytes, steps=tuple(steps), is_complete=memory.is_complete)
 
 
 def _difference_of(one: Profile, other: Profile) -> str:

@@ -61,6 +61,24 @@ class MemoryTimeline:
     steps: tuple[MemoryStep, ...]
     is_complete: bool
     """Whether these are all growths."""
+    initial_fuel: int = 0
+    """The fuel that the instantiation had used before there was any memory."""
+
+    @classmethod
+    def of(cls, *, initial_bytes: int, steps: tuple[MemoryStep, ...], is_complete: bool) -> MemoryTimeline:
+        """Return the timeline with these steps. If there is no memory at first, the first step makes it.
+
+        The instantiation of a component makes the memory after it has executed code of other core modules.
+        """
+        if not initial_bytes and steps and steps[0].memory_bytes and not steps[0].refused:
+            first, *others = steps
+            return cls(
+                initial_bytes=first.memory_bytes or 0,
+                steps=tuple(others),
+                is_complete=is_complete,
+                initial_fuel=first.fuel,
+            )
+        return cls(initial_bytes=initial_bytes, steps=steps, is_complete=is_complete)
 
     @property
     def grown(self) -> tuple[MemoryStep, ...]:
@@ -94,7 +112,7 @@ class MemoryTimeline:
     def levels(self, total: int) -> Iterator[Level]:
         """Yield the rectangles of a timeline whose right end is the total fuel of the call."""
         whole, peak = max(total, 1), max(self.peak_bytes, 1)
-        starts = [0, *(step.fuel for step in self.grown)]
+        starts = [self.initial_fuel, *(step.fuel for step in self.grown)]
         sizes = [self.initial_bytes, *(step.memory_bytes or 0 for step in self.grown)]
         texts = ["at first", *(f"with {step.fuel:,} fuel, in {step.where}" for step in self.grown)]
         for start, end, memory_bytes, text in zip(starts, [*starts[1:], whole], sizes, texts):

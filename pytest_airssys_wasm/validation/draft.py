@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _REGISTERING = "python -m pytest_airssys_wasm.docs howto#serve-what-a-guest-imports"
 """The command that prints how functions are registered."""
+_PRINTING = "python -m pytest_airssys_wasm.docs howto#grant-wasi"
+"""The command that prints how the output of a command is tested."""
 _MOST_TESTS = 20
 """The most exports for which a test is begun."""
 _MOST_LISTED = 20
@@ -237,6 +239,8 @@ class _Writer:
         except NoPlaceholder:
             return
         yield _comment(f"{name}: {type_}")
+        if name == "_start" or name.startswith("wasi:cli/run@"):
+            yield _comment(f"what it prints is tested in Python: {_PRINTING}")
         yield "# [[tests]]"
         yield f"# name = {toml_string(f'{name} returns')}"
         yield f"# call = {toml_string(name)}"

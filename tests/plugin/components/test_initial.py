@@ -146,6 +146,10 @@ def test_the_main_function_of_a_command_is_called_by_its_start_and_not_by_tests(
     text = project.path("guest/Component.toml").read_text()
     assert toml.loads(text)["fuzz"] == {"exclude": ["main"]}
     assert (text.count('call = "_start"'), text.count('call = "main"')) == (1, 0)
+    assert (
+        "#   what it prints is tested in Python: python -m pytest_airssys_wasm.docs howto#grant-wasi\n# [[tests]]"
+        in text
+    )
     init(project, "other", f"(module {main})")
     assert 'call = "main"' in project.path("other/Component.toml").read_text()
 

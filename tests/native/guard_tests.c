@@ -131,8 +131,20 @@ static bool is_zero(const uint8_t *bytes, size_t size) {
   return true;
 }
 
-/* Run a test with one store of an engine with large reservations. */
+/* An engine with large reservations. */
 static engine *usual_engine(void) { return new_engine((size_t)1 << 32, (size_t)32 << 20); }
+
+/* A test with an engine and a store of it, which are closed when the test is over. */
+#define TEST_IN_A_STORE(name)                                                      \
+  static void name##_in(__attribute__((unused)) engine *engine, guard_run *run);   \
+  static void name(void) {                                                         \
+    engine *engine = usual_engine();                                               \
+    guard_run *run = open_store(engine);                                           \
+    name##_in(engine, run);                                                        \
+    close_store(run);                                                              \
+    delete_engine(engine);                                                         \
+  }                                                                                \
+  static void name##_in(__attribute__((unused)) engine *engine, guard_run *run)
 
 /* Other threads: `on_thread` runs one function on a thread of this stack size, or the usual one for 0. */
 typedef struct job {
@@ -165,18 +177,12 @@ TEST(the_library_has_the_version_and_the_sizes_of_its_header) {
   CHECK(guard_lifted_size() == sizeof(guard_lifted));
 }
 
-TEST(a_store_has_the_limits_that_it_was_made_with_and_none_for_memory) {
-  engine *engine = usual_engine();
-  guard_run *run = open_store(engine);
+TEST_IN_A_STORE(a_store_has_the_limits_that_it_was_made_with_and_none_for_memory) {
   const int64_t expected[5] = {-1, 1, 2, 3, 4};
   CHECK(!memcmp(store_of(run)->limits, expected, sizeof expected));
-  close_store(run);
-  delete_engine(engine);
 }
 
-TEST(an_entry_leaves_its_fuel_and_its_times) {
-  engine *engine = usual_engine();
-  guard_run *run = open_store(engine);
+TEST_IN_A_STORE(an_entry_leaves_its_fuel_and_its_times) {
   guest burns = {.run = burn_amount, .amount = 30}, spins = {.run = spin_for_amount, .amount = 5 * MS};
   int64_t before = clock_ns();
   CHECK(!call(run, &burns));
@@ -191,8 +197,6 @@ TEST(an_entry_leaves_its_fuel_and_its_times) {
   prepare(run, -1);
   CHECK(!call(run, &idle));
   CHECK(run->fuel_left == 1000 && run->started_ns >= started + 5 * MS && run->entries == 1);
-  close_store(run);
-  delete_engine(engine);
 }
 
 static void *see_fuel(store *one, const guest *self, void *values, size_t count) {
@@ -201,13 +205,9 @@ static void *see_fuel(store *one, const guest *self, void *values, size_t count)
   return guard_fuel(self->pointer) == 999 ? NULL : new_failure(1, "wrong");
 }
 
-TEST(fuel_can_be_read_during_an_entry) {
-  engine *engine = usual_engine();
-  guard_run *run = open_store(engine);
+TEST_IN_A_STORE(fuel_can_be_read_during_an_entry) {
   guest reads = {.run = see_fuel, .pointer = run};
   CHECK(!call(run, &reads));
-  close_store(run);
-  delete_engine(engine);
 }
 
 static void *see_results(store *one, const guest *self, void *values, size_t count) {
@@ -215,21 +215,15 @@ static void *see_results(store *one, const guest *self, void *values, size_t cou
   return is_zero(values, 32 * count) && count == (size_t)self->amount ? NULL : new_failure(1, "wrong");
 }
 
-TEST(results_of_components_are_values_that_own_nothing_before_the_call) {
-  engine *engine = usual_engine();
-  guard_run *run = open_store(engine);
+TEST_IN_A_STORE(results_of_components_are_values_that_own_nothing_before_the_call) {
   unsigned char results[96];
   memset(results, 0xff, sizeof results);
   guest looks = {.run = see_results, .amount = 2};
   CHECK(!guard_component_call(run, &looks, NULL, 0, results, 2));
   CHECK(results[63] == 0 && results[64] == 0xff);
-  close_store(run);
-  delete_engine(engine);
 }
 
-TEST(a_trap_comes_back_from_every_entry_and_the_figures_are_kept) {
-  engine *engine = usual_engine();
-  guard_run *run = open_store(engine);
+TEST_IN_A_STORE(a_trap_comes_back_from_every_entry_and_the_figures_are_kept) {
   guest traps = {.run = trap_with_amount, .amount = 3};
   CHECK(trap_of(call(run, &traps)) == 3);
   CHECK(trap_of(instantiate(run, &traps)) == 3);
@@ -237,13 +231,9 @@ TEST(a_trap_comes_back_from_every_entry_and_the_figures_are_kept) {
   CHECK(trap_of(guard_component_instantiate(run, NULL, &traps, NULL)) == 3);
   CHECK(trap_of(guard_resource_drop(run, &traps)) == 3);
   CHECK(run->entries == 5 && run->finished_ns && run->stop == GUARD_RUNNING && run->refused == GUARD_ENTERED);
-  close_store(run);
-  delete_engine(engine);
 }
 
-TEST(one_entry_can_instantiate_a_component_and_call_it) {
-  engine *engine = usual_engine();
-  guard_run *run = open_store(engine);
+TEST_IN_A_STORE(one_entry_can_instantiate_a_component_and_call_it) {
   unsigned char results[64];
   memset(results, 0xff, sizeof results);
   guest component = {.minimum = PAGE, .memory_count = 1, .run = burn_amount, .amount = 5};
@@ -258,13 +248,9 @@ TEST(one_entry_can_instantiate_a_component_and_call_it) {
   prepare(run, 2 * MS);
   CHECK(trap_of(guard_component_execute(run, NULL, &component, NULL, &endless, &function, NULL, 0, NULL, 0)) ==
         INTERRUPTED);
-  close_store(run);
-  delete_engine(engine);
 }
 
-TEST(one_entry_can_instantiate_a_module_and_call_it) {
-  engine *engine = usual_engine();
-  guard_run *run = open_store(engine);
+TEST_IN_A_STORE(one_entry_can_instantiate_a_module_and_call_it) {
   module_function function;
   const guest *instance;
   guest burns = {.run = burn_amount, .amount = 7}, traps = {.run = trap_with_amount, .amount = 3};
@@ -278,27 +264,19 @@ TEST(one_entry_can_instantiate_a_module_and_call_it) {
   module.export_kind = 3; /* a memory */
   CHECK(dispose(guard_module_execute(run, NULL, &module, &instance, "run", 3, &function, NULL, 0)));
   CHECK(function.guest == &burns && run->finished_ns);
-  close_store(run);
-  delete_engine(engine);
 }
 
 /* --- deadlines ----------------------------------------------------------------------------------------------------- */
 
-TEST(an_endless_guest_ends_at_its_deadline_and_not_before) {
-  engine *engine = usual_engine();
-  guard_run *run = open_store(engine);
+TEST_IN_A_STORE(an_endless_guest_ends_at_its_deadline_and_not_before) {
   for (int64_t timeout = 1; timeout <= 30 * MS; timeout += 7 * MS) {
     prepare(run, timeout);
     CHECK(trap_of(call(run, &endless)) == INTERRUPTED);
     CHECK(run->stop == GUARD_TIMEOUT && run->finished_ns - run->started_ns >= timeout);
   }
-  close_store(run);
-  delete_engine(engine);
 }
 
-TEST(a_timeout_counts_from_the_first_entry_of_a_run) {
-  engine *engine = usual_engine();
-  guard_run *run = open_store(engine);
+TEST_IN_A_STORE(a_timeout_counts_from_the_first_entry_of_a_run) {
   guest waits = {.run = sleep_for_amount, .amount = 3 * MS};
   prepare(run, 3600 * 1000 * MS);
   CHECK(!call(run, &idle) && run->due_ns == run->started_ns + run->timeout_ns);
@@ -314,8 +292,6 @@ TEST(a_timeout_counts_from_the_first_entry_of_a_run) {
   CHECK(trap_of(call(run, &waits)) == INTERRUPTED);
   prepare(run, 1000 * MS);
   CHECK(!call(run, &waits));
-  close_store(run);
-  delete_engine(engine);
 }
 
 TEST(the_earlier_deadline_comes_first_even_if_it_is_set_later) {
@@ -332,14 +308,10 @@ TEST(the_earlier_deadline_comes_first_even_if_it_is_set_later) {
   delete_engine(engine);
 }
 
-TEST(a_timeout_beyond_the_end_of_time_is_none) {
-  engine *engine = usual_engine();
-  guard_run *run = open_store(engine);
+TEST_IN_A_STORE(a_timeout_beyond_the_end_of_time_is_none) {
   prepare(run, INT64_MAX);
   guest spins = {.run = spin_for_amount, .amount = 2 * MS};
   CHECK(!call(run, &spins));
-  close_store(run);
-  delete_engine(engine);
 }
 
 static void end_in_time(void *given) {
@@ -377,27 +349,19 @@ static void cancel_soon(void *given) {
   guard_stop(given, GUARD_CANCELLED);
 }
 
-TEST(another_thread_can_stop_a_guest_that_has_no_deadline) {
-  engine *engine = usual_engine();
-  guard_run *run = open_store(engine);
+TEST_IN_A_STORE(another_thread_can_stop_a_guest_that_has_no_deadline) {
   job stops = {cancel_soon, run};
   pthread_t thread = start(&stops, 0);
   CHECK(trap_of(call(run, &endless)) == INTERRUPTED && run->stop == GUARD_CANCELLED);
   pthread_join(thread, NULL);
-  close_store(run);
-  delete_engine(engine);
 }
 
-TEST(the_first_reason_for_a_stop_counts) {
-  engine *engine = usual_engine();
-  guard_run *run = open_store(engine);
+TEST_IN_A_STORE(the_first_reason_for_a_stop_counts) {
   guard_stop(run, GUARD_OUTPUT);
   guard_stop(run, GUARD_CANCELLED);
   CHECK(run->stop == GUARD_OUTPUT);
   run->timeout_ns = 0;
   CHECK(trap_of(call(run, &endless)) == INTERRUPTED && run->stop == GUARD_OUTPUT);
-  close_store(run);
-  delete_engine(engine);
 }
 
 static void *stop_itself(store *one, const guest *self, void *values, size_t count) {
@@ -406,13 +370,9 @@ static void *stop_itself(store *one, const guest *self, void *values, size_t cou
   return spin(one, FOREVER);
 }
 
-TEST(a_host_function_can_stop_the_guest_that_called_it) {
-  engine *engine = usual_engine();
-  guard_run *run = open_store(engine);
+TEST_IN_A_STORE(a_host_function_can_stop_the_guest_that_called_it) {
   guest stops = {.run = stop_itself, .pointer = run};
   CHECK(trap_of(call(run, &stops)) == INTERRUPTED && run->stop == GUARD_OUTPUT);
-  close_store(run);
-  delete_engine(engine);
 }
 
 TEST(a_stop_is_for_one_store_alone) {
@@ -494,9 +454,7 @@ TEST(memory_that_the_machine_refuses_is_not_charged) {
   delete_engine(engine);
 }
 
-TEST(memory_that_the_machine_refuses_at_first_is_asked_for_again_without_what_is_kept) {
-  engine *engine = usual_engine();
-  guard_run *run = open_store(engine);
+TEST_IN_A_STORE(memory_that_the_machine_refuses_at_first_is_asked_for_again_without_what_is_kept) {
   bool has_grown = false;
   guest grows = {.run = grow_by_amount, .amount = (int64_t)PAGE, .pointer = &has_grown};
   guard_shutdown(); /* nothing is kept that would be used as it is */
@@ -508,13 +466,9 @@ TEST(memory_that_the_machine_refuses_at_first_is_asked_for_again_without_what_is
   CHECK(!call(run, &grows) && !has_grown && run->host_refused && run->used == (int64_t)(2 * PAGE));
   size_t size;
   CHECK(is_zero(memory_of(store_of(run), 0, &size), 2 * PAGE) && size == 2 * PAGE);
-  close_store(run);
-  delete_engine(engine);
 }
 
-TEST(a_run_begins_with_its_own_peak) {
-  engine *engine = usual_engine();
-  guard_run *run = open_store(engine);
+TEST_IN_A_STORE(a_run_begins_with_its_own_peak) {
   CHECK(!instantiate(run, &one_page));
   linear_memory dropped = store_of(run)->memories[--store_of(run)->memory_count];
   dropped.finalizer(dropped.env);
@@ -522,19 +476,13 @@ TEST(a_run_begins_with_its_own_peak) {
   CHECK(!call(run, &idle) && run->peak == (int64_t)PAGE);
   prepare(run, -1);
   CHECK(!call(run, &idle) && run->peak == 0);
-  close_store(run);
-  delete_engine(engine);
 }
 
-TEST(a_memory_outside_of_an_execution_is_refused) {
-  engine *engine = usual_engine();
-  guard_run *run = open_store(engine);
+TEST_IN_A_STORE(a_memory_outside_of_an_execution_is_refused) {
   CHECK(!call(run, &idle));
   failure *refused = new_memory(store_of(run), PAGE);
   CHECK(refused && strstr(refused->text, "outside of an execution"));
   dispose(refused);
-  close_store(run);
-  delete_engine(engine);
 }
 
 static void *enter_inner(store *one, const guest *self, void *values, size_t count) {
@@ -991,9 +939,7 @@ static void signal_soon(void *unused) {
   atomic_store(&python.has_signal, true);
 }
 
-TEST(a_handler_that_raises_ends_the_guest_of_the_main_thread) {
-  engine *engine = usual_engine();
-  guard_run *run = open_store(engine);
+TEST_IN_A_STORE(a_handler_that_raises_ends_the_guest_of_the_main_thread) {
   job signals = {signal_soon, NULL};
   reset_python();
   atomic_store(&python.does_raise, true);
@@ -1004,8 +950,6 @@ TEST(a_handler_that_raises_ends_the_guest_of_the_main_thread) {
   prepare(run, -1);
   CHECK(!call(run, &idle) && !run->exception[0]);
   reset_python();
-  close_store(run);
-  delete_engine(engine);
 }
 
 static void *spin_until_handled(store *one, const guest *self, void *values, size_t count) {
@@ -1017,16 +961,12 @@ static void *spin_until_handled(store *one, const guest *self, void *values, siz
   return spin(one, self->amount);
 }
 
-TEST(a_handler_that_returns_lets_the_guest_go_on) {
-  engine *engine = usual_engine();
-  guard_run *run = open_store(engine);
+TEST_IN_A_STORE(a_handler_that_returns_lets_the_guest_go_on) {
   guest spins = {.run = spin_until_handled, .amount = MS};
   reset_python();
   atomic_store(&python.has_signal, true);
   CHECK(!call(run, &spins));
   CHECK(run->stop == GUARD_RUNNING && atomic_load(&python.handled) == 1 && !run->exception[0]);
-  close_store(run);
-  delete_engine(engine);
 }
 
 static guard_run *other_run;
@@ -1042,9 +982,7 @@ static void *spin_then_make_memory(store *one, const guest *self, void *values, 
   return error ? error : new_memory(one, PAGE);
 }
 
-TEST(a_handler_may_run_a_guest_of_another_store) {
-  engine *engine = usual_engine();
-  guard_run *run = open_store(engine);
+TEST_IN_A_STORE(a_handler_may_run_a_guest_of_another_store) {
   guest makes = {.run = spin_then_make_memory, .amount = MS};
   other_run = open_store(engine);
   reset_python();
@@ -1055,13 +993,9 @@ TEST(a_handler_may_run_a_guest_of_another_store) {
   CHECK(run->stop == GUARD_RUNNING && run->used == (int64_t)PAGE);
   reset_python();
   close_store(other_run);
-  close_store(run);
-  delete_engine(engine);
 }
 
-TEST(an_interpreter_that_is_ending_is_not_asked_for_its_lock) {
-  engine *engine = usual_engine();
-  guard_run *run = open_store(engine);
+TEST_IN_A_STORE(an_interpreter_that_is_ending_is_not_asked_for_its_lock) {
   reset_python();
   atomic_store(&python.has_signal, true);
   atomic_store(&python.is_initialized, false);
@@ -1070,8 +1004,6 @@ TEST(an_interpreter_that_is_ending_is_not_asked_for_its_lock) {
   CHECK(atomic_load(&python.handled) == 0);
   atomic_store(&python.is_initialized, true);
   reset_python();
-  close_store(run);
-  delete_engine(engine);
 }
 
 static void end_by_timeout(void *given) {
@@ -1079,9 +1011,7 @@ static void end_by_timeout(void *given) {
   CHECK(trap_of(call(run, &endless)) == INTERRUPTED && run->stop == GUARD_TIMEOUT);
 }
 
-TEST(signals_are_not_handled_on_other_threads) {
-  engine *engine = usual_engine();
-  guard_run *run = open_store(engine);
+TEST_IN_A_STORE(signals_are_not_handled_on_other_threads) {
   job ends = {end_by_timeout, run};
   reset_python();
   atomic_store(&python.has_signal, true);
@@ -1089,8 +1019,6 @@ TEST(signals_are_not_handled_on_other_threads) {
   pthread_join(start(&ends, 0), NULL);
   CHECK(atomic_load(&python.handled) == 0);
   reset_python();
-  close_store(run);
-  delete_engine(engine);
 }
 
 /* --- threads and processes ----------------------------------------------------------------------------------------- */
@@ -1101,14 +1029,10 @@ static void enter_with_little_stack(void *given) {
   CHECK(dispose(call(run, &idle)) && run->refused == GUARD_NO_STACK && run->entries == 0);
 }
 
-TEST(an_entry_with_too_little_stack_is_refused) {
-  engine *engine = usual_engine();
-  guard_run *run = open_store(engine);
+TEST_IN_A_STORE(an_entry_with_too_little_stack_is_refused) {
   job enters = {enter_with_little_stack, run};
   pthread_join(start(&enters, NEEDED_STACK - ((size_t)16 << 10)), NULL);
   CHECK(!call(run, &idle) && run->refused == GUARD_ENTERED);
-  close_store(run);
-  delete_engine(engine);
 }
 
 static void close_given(void *given) { close_store(given); }
@@ -1123,29 +1047,21 @@ TEST(a_store_can_be_deleted_on_another_thread) {
   delete_engine(engine);
 }
 
-TEST(an_entry_whose_deadline_nobody_can_keep_is_refused) {
-  engine *engine = usual_engine();
-  guard_run *run = open_store(engine);
+TEST_IN_A_STORE(an_entry_whose_deadline_nobody_can_keep_is_refused) {
   guard_shutdown();
   atomic_store(&failing_threads, 1);
   prepare(run, 2 * MS);
   CHECK(dispose(call(run, &endless)) && run->refused == GUARD_NO_THREAD && run->stop == GUARD_RUNNING);
   prepare(run, 2 * MS);
   CHECK(trap_of(call(run, &endless)) == INTERRUPTED && run->refused == GUARD_ENTERED);
-  close_store(run);
-  delete_engine(engine);
 }
 
-TEST(deadlines_hold_again_after_a_shutdown) {
-  engine *engine = usual_engine();
-  guard_run *run = open_store(engine);
+TEST_IN_A_STORE(deadlines_hold_again_after_a_shutdown) {
   for (int i = 0; i < 3; i++) {
     prepare(run, 2 * MS);
     CHECK(trap_of(call(run, &endless)) == INTERRUPTED && run->stop == GUARD_TIMEOUT);
     guard_shutdown();
   }
-  close_store(run);
-  delete_engine(engine);
 }
 
 static void *fork_and_spin(store *one, const guest *self, void *values, size_t count) {
@@ -1222,9 +1138,7 @@ static int32_t call_at(parked_thread *one, guard_run *run, const guest *other) {
   return guard_parked_call(&one->place, run, value_of(other), NULL, 0, NULL, 0);
 }
 
-TEST(a_call_on_a_parked_thread_leaves_what_a_call_on_this_thread_leaves) {
-  engine *engine = usual_engine();
-  guard_run *run = open_store(engine);
+TEST_IN_A_STORE(a_call_on_a_parked_thread_leaves_what_a_call_on_this_thread_leaves) {
   parked_thread *parked = open_parked();
   guest burns = {.run = burn_amount, .amount = 30}, traps = {.run = trap_with_amount, .amount = 3};
   module_function function = {&burns, 0};
@@ -1241,13 +1155,9 @@ TEST(a_call_on_a_parked_thread_leaves_what_a_call_on_this_thread_leaves) {
   CHECK(!parked->place.error);
   CHECK(run->fuel_left == 970);
   CHECK(!close_parked(parked));
-  close_store(run);
-  delete_engine(engine);
 }
 
-TEST(results_of_a_call_on_a_parked_thread_are_values_that_own_nothing_before_it) {
-  engine *engine = usual_engine();
-  guard_run *run = open_store(engine);
+TEST_IN_A_STORE(results_of_a_call_on_a_parked_thread_are_values_that_own_nothing_before_it) {
   parked_thread *parked = open_parked();
   unsigned char results[96];
   memset(results, 0xff, sizeof results);
@@ -1256,13 +1166,9 @@ TEST(results_of_a_call_on_a_parked_thread_are_values_that_own_nothing_before_it)
   CHECK(!parked->place.error);
   CHECK(results[63] == 0 && results[64] == 0xff);
   CHECK(!close_parked(parked));
-  close_store(run);
-  delete_engine(engine);
 }
 
-TEST(an_endless_guest_on_a_parked_thread_ends_at_its_deadline) {
-  engine *engine = usual_engine();
-  guard_run *run = open_store(engine);
+TEST_IN_A_STORE(an_endless_guest_on_a_parked_thread_ends_at_its_deadline) {
   parked_thread *parked = open_parked();
   for (int64_t timeout = 0; timeout <= 20 * MS; timeout += 5 * MS) {
     prepare(run, timeout);
@@ -1272,13 +1178,9 @@ TEST(an_endless_guest_on_a_parked_thread_ends_at_its_deadline) {
     CHECK(run->stop == GUARD_TIMEOUT && run->finished_ns - run->started_ns >= timeout);
   }
   CHECK(!close_parked(parked));
-  close_store(run);
-  delete_engine(engine);
 }
 
-TEST(a_caller_waits_for_a_blocked_guest_to_the_deadline_and_as_long_as_it_then_likes) {
-  engine *engine = usual_engine();
-  guard_run *run = open_store(engine);
+TEST_IN_A_STORE(a_caller_waits_for_a_blocked_guest_to_the_deadline_and_as_long_as_it_then_likes) {
   parked_thread *parked = open_parked();
   guest waits = {.run = sleep_for_amount, .amount = 200 * MS};
   prepare(run, 2 * MS);
@@ -1290,13 +1192,9 @@ TEST(a_caller_waits_for_a_blocked_guest_to_the_deadline_and_as_long_as_it_then_l
   CHECK(trap_of(parked->place.error) == INTERRUPTED && run->stop == GUARD_TIMEOUT);
   CHECK(!guard_parked_give_up(&parked->place)); /* it has returned */
   CHECK(!close_parked(parked));
-  close_store(run);
-  delete_engine(engine);
 }
 
-TEST(a_parked_thread_ends_when_a_guest_that_was_given_up_returns) {
-  engine *engine = usual_engine();
-  guard_run *run = open_store(engine);
+TEST_IN_A_STORE(a_parked_thread_ends_when_a_guest_that_was_given_up_returns) {
   parked_thread *parked = open_parked();
   guest waits = {.run = sleep_for_amount, .amount = 50 * MS};
   prepare(run, 1 * MS);
@@ -1306,8 +1204,6 @@ TEST(a_parked_thread_ends_when_a_guest_that_was_given_up_returns) {
   pthread_join(parked->thread, NULL);
   CHECK(parked->was_given_up && trap_of(parked->place.error) == INTERRUPTED);
   free(parked);
-  close_store(run);
-  delete_engine(engine);
 }
 
 static void note_signal(int number) { (void)number; }
@@ -1320,9 +1216,7 @@ static void send_signals(void *data) {
   }
 }
 
-TEST(a_signal_ends_the_wait_of_a_caller_and_not_the_call) {
-  engine *engine = usual_engine();
-  guard_run *run = open_store(engine);
+TEST_IN_A_STORE(a_signal_ends_the_wait_of_a_caller_and_not_the_call) {
   parked_thread *parked = open_parked();
   guest waits = {.run = sleep_for_amount, .amount = 150 * MS};
   struct sigaction noting = {.sa_handler = note_signal}, before;
@@ -1338,8 +1232,6 @@ TEST(a_signal_ends_the_wait_of_a_caller_and_not_the_call) {
   pthread_join(sender, NULL);
   CHECK(!sigaction(SIGUSR1, &before, NULL));
   CHECK(!close_parked(parked));
-  close_store(run);
-  delete_engine(engine);
 }
 
 /* Wait until the test has seen that the call was left, or for ten seconds. */
@@ -1363,9 +1255,7 @@ static void wait_for_told(parked_thread *one, int count) {
   }
 }
 
-TEST(a_call_that_ends_within_the_wait_is_told_to_its_caller) {
-  engine *engine = usual_engine();
-  guard_run *run = open_store(engine);
+TEST_IN_A_STORE(a_call_that_ends_within_the_wait_is_told_to_its_caller) {
   parked_thread *parked = open_parked();
   guest burns = {.run = burn_amount, .amount = 30};
   for (int i = 0; i < 200; i++) {
@@ -1375,13 +1265,9 @@ TEST(a_call_that_ends_within_the_wait_is_told_to_its_caller) {
     CHECK(run->fuel_left == 970 && run->entries == 1);
   }
   CHECK(!close_parked(parked));
-  close_store(run);
-  delete_engine(engine);
 }
 
-TEST(a_call_that_takes_longer_than_the_wait_is_left_to_its_thread_which_tells_its_end) {
-  engine *engine = usual_engine();
-  guard_run *run = open_store(engine);
+TEST_IN_A_STORE(a_call_that_takes_longer_than_the_wait_is_left_to_its_thread_which_tells_its_end) {
   parked_thread *parked = open_parked();
   atomic_bool is_released = false;
   guest waits = {.run = wait_for_release, .pointer = &is_released}, burns = {.run = burn_amount, .amount = 30};
@@ -1400,13 +1286,9 @@ TEST(a_call_that_takes_longer_than_the_wait_is_left_to_its_thread_which_tells_it
   prepare(run, -1);
   CHECK(call_at(parked, run, &burns) == GUARD_PARKED_DONE && parked->told == 4);
   CHECK(!close_parked(parked));
-  close_store(run);
-  delete_engine(engine);
 }
 
-TEST(short_calls_that_nobody_waits_for_are_told_too) {
-  engine *engine = usual_engine();
-  guard_run *run = open_store(engine);
+TEST_IN_A_STORE(short_calls_that_nobody_waits_for_are_told_too) {
   parked_thread *parked = open_parked();
   guest burns = {.run = burn_amount, .amount = 30};
   for (int i = 0, told = 0; i < 500; i++) {
@@ -1415,8 +1297,6 @@ TEST(short_calls_that_nobody_waits_for_are_told_too) {
     CHECK(parked->told == told && run->finished_ns && run->fuel_left == 970);
   }
   CHECK(!close_parked(parked));
-  close_store(run);
-  delete_engine(engine);
 }
 
 static void *send_caller_away(store *one, const guest *self, void *values, size_t count) {
@@ -1428,9 +1308,7 @@ static void *send_caller_away(store *one, const guest *self, void *values, size_
   return NULL;
 }
 
-TEST(a_host_function_can_send_the_caller_away) {
-  engine *engine = usual_engine();
-  guard_run *run = open_store(engine);
+TEST_IN_A_STORE(a_host_function_can_send_the_caller_away) {
   parked_thread *parked = open_parked();
   guest leaves = {.run = send_caller_away, .amount = 20 * MS, .pointer = parked};
   prepare(run, -1);
@@ -1441,13 +1319,9 @@ TEST(a_host_function_can_send_the_caller_away) {
   CHECK(ask_at(parked, run, &leaves, 3600 * 1000 * MS) == GUARD_PARKED_LEFT);
   wait_for_told(parked, 2);
   CHECK(!close_parked(parked));
-  close_store(run);
-  delete_engine(engine);
 }
 
-TEST(a_signal_leaves_a_call_that_was_asked_for_to_its_thread) {
-  engine *engine = usual_engine();
-  guard_run *run = open_store(engine);
+TEST_IN_A_STORE(a_signal_leaves_a_call_that_was_asked_for_to_its_thread) {
   parked_thread *parked = open_parked();
   atomic_bool is_released = false;
   guest waits = {.run = wait_for_release, .pointer = &is_released};
@@ -1464,8 +1338,6 @@ TEST(a_signal_leaves_a_call_that_was_asked_for_to_its_thread) {
   pthread_join(sender, NULL);
   CHECK(!sigaction(SIGUSR1, &before, NULL));
   CHECK(!close_parked(parked));
-  close_store(run);
-  delete_engine(engine);
 }
 
 /* --- scalar lifts -------------------------------------------------------------------------------------------------- */

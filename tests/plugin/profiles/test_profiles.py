@@ -21,7 +21,7 @@ WORK = """(module (memory (export "memory") 1)
   (func (export "boom") (call $inner (i32.const 50)) unreachable))"""
 HEAD = """
 import pytest
-pytestmark = [pytest.mark.component("work.wat"), pytest.mark.memory("1 MiB")]
+pytestmark = [pytest.mark.component("work.wat"), pytest.mark.memory("1 MiB"), pytest.mark.timeout_ms(20_000)]
 """
 TESTS = {
     "test_a": HEAD

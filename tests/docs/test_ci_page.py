@@ -20,6 +20,8 @@ from support.checkout import DOCS, ROOT
 from support.documents import Folder, blocks_of
 
 PAGE = DOCS / "ci.md"
+IN_NO_HURRY = "--wasm-timeout-scale=50"
+"""Costs and files are compared here, and not the speed of a busy machine."""
 DEARER = ("(loop ", "(i32.store (i32.const 0) (local.get 0)) (loop ")
 """What makes the guest of the page cost a little more."""
 
@@ -55,7 +57,7 @@ class Machine:
             "HOME": str(self.home),
             "GITHUB_STEP_SUMMARY": str(self.summary),
             "PATH": os.pathsep.join([str(tools), str(Path(sys.executable).parent), kept.get("PATH", os.defpath)]),
-            "PYTEST_ADDOPTS": "-p no:asyncio -p no:randomly",
+            "PYTEST_ADDOPTS": f"-p no:asyncio -p no:randomly {IN_NO_HURRY}",
             "PYTEST_XDIST_AUTO_NUM_WORKERS": "1",
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
         }
@@ -120,7 +122,7 @@ SYSTEMS = {".github/workflows/components.yml": github, ".gitlab-ci.yml": gitlab}
 @pytest.fixture(scope="module")
 def tried_page(tmp_path_factory, forks):
     """The project of the page, with its snapshot."""
-    folder = Folder(tmp_path_factory.mktemp("page"), forks)
+    folder = Folder(tmp_path_factory.mktemp("page"), forks, IN_NO_HURRY)
     for block in blocks_of(PAGE):
         folder.try_block(block)
     return folder.path

@@ -80,7 +80,8 @@ class Untrue(AssertionError):
 class Folder:
     """The folder in which the blocks of one page are tried."""
 
-    def __init__(self, path: Path, forks: Forks) -> None:
+    def __init__(self, path: Path, forks: Forks, *options: str) -> None:
+        """Make the folder, in which pytest always has these options."""
         self.path = path / "work"
         self._forks = forks
         self.path.mkdir()
@@ -91,7 +92,8 @@ class Folder:
             **kept,
             "COLUMNS": _WIDTH,
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", os.defpath)]),
-            "PYTEST_ADDOPTS": "-p no:asyncio -p no:randomly",  # warns of settings that no page needs; shows tests in any order
+            # The one warns of settings that no page needs, the other shows tests in any order.
+            "PYTEST_ADDOPTS": " ".join(("-p no:asyncio -p no:randomly", *options)),
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
             "XDG_CACHE_HOME": str(path / "cache"),
         }

@@ -6,6 +6,7 @@ A run in it is a run in a process of its own, without the second that the import
 
 from __future__ import annotations
 
+import atexit
 import gc
 import importlib
 import json
@@ -15,6 +16,8 @@ import select
 import subprocess
 import sys
 import tempfile
+import threading
+from contextlib import suppress
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -110,7 +113,27 @@ def _run(order: Mapping[str, str]) -> None:
     sys.path[0] = order["cwd"]
     sys.argv = ["pytest", *order["argv"]]
     sys.modules["hypothesis.configuration"].set_hypothesis_home_dir(Path(order["cwd"], ".hypothesis"))
-    runpy.run_module("pytest", run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module("pytest", run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        _end(end.code)
+
+
+def _end(status: str | int | None) -> None:
+    """End as the interpreter does, but leave the modules as they are.
+
+    To clear them copies every page that is shared with the server, which takes longer than many runs. Runs in processes
+    that tests start otherwise end with all of it.
+    """
+    if isinstance(status, str):
+        sys.stderr.write(status + "\n")
+        status = 1
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(ValueError, OSError):  # it was closed
+            stream.flush()
+    os._exit(status or 0)
 
 
 def _import_all() -> None:

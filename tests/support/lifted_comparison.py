@@ -77,7 +77,7 @@ LIMITS = [
     {"fuel": 40},
     {"memory": 3 * 65_536},
     {"transfer": 200},
-    {"transfer": 9_000},
+    {"transfer": 14_000},
     # Guests with `memory.fill` may not run on their caller's thread under these.
     {"memory": 64 * 2**20, "fuel": 9 * 2**20},
 ]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pytest_airssys_wasm.runtime.lift.layout import NUMBER_BYTES, layout_of
+from pytest_airssys_wasm.runtime.lift.layout import NUMBER_BYTES, cases_of, layout_of, only_part
 from pytest_airssys_wasm.runtime.wit.types import (
     EnumType,
     FlagsType,
@@ -286,7 +286,11 @@ def _text(guest: RandomGuest) -> str:
             elif choice.returns == "just beyond":
                 returned = f"(i32.sub {_END} (i32.const {layout.size - layout.alignment}))"
         elif choice.garbage:
-            returned = f"({kind}.const {random.choice([0, 1, 2, 3, 255, 256, 65_535, 0x10FFFF, 0xD800, 0xFFFFFFFF])})"
+            cases = cases_of(only_part(result))
+            numbers = [0, 1, 2, 255, 256, 65_535, 0x10FFFF, 0xD800, 0xFFFFFFFF]
+            if cases is not None:
+                numbers = [0, len(cases.payloads) - 1, len(cases.payloads), 256, 0xFFFFFFFF]
+            returned = f"({kind}.const {random.choice(numbers)})"
         else:
             returned = "(local.get 0)"
     store = "" if result is None or choice.garbage or is_direct else stored(result, AREA)

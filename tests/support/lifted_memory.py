@@ -23,9 +23,8 @@ def random_memory(random: Random, type_: WitType, heap_at: int, places: list[int
 
     `places` are other places into which they may point.
     """
-    memory = _Memory(
-        random, heap_at, [*places, heap_at], random.choice([0.0, 0.1, 0.3]), bytearray(random.randbytes(16))
-    )
+    wrong, heap = random.choice([0.0, 0.1, 0.3]), bytearray(random.randbytes(16))
+    memory = _Memory(random, heap_at, [*places, heap_at], wrong, heap, is_ascii=random.random() < 0.5)
     area = bytearray(random.choice([0, 255, random.getrandbits(8)]) for _ in range(layout_of(type_).size))
     memory.fill(type_, area, 0)
     return bytes(area), bytes(memory.heap)
@@ -39,6 +38,7 @@ class _Memory:
     wrong: float
     """The share of what is wrong."""
     heap: bytearray
+    is_ascii: bool
 
     def fill(self, type_: WitType, area: bytearray, offset: int) -> None:
         """Write a value."""
@@ -92,7 +92,9 @@ class _Memory:
 
     def _text(self) -> bytes:
         random = self.random
-        text = "".join(random.choice("aé€𝄞\0") for _ in range(random.choice([0, 1, 5, 20]))).encode()
+        text = "".join(
+            random.choice("a\0" if self.is_ascii else "aé€𝄞\0") for _ in range(random.choice([0, 1, 5, 20]))
+        ).encode()
         if text and random.random() < self.wrong:
             spoilt = bytearray(text)
             spoilt[random.randrange(len(spoilt))] = random.getrandbits(8)

@@ -30,14 +30,15 @@ _INTEGERS = {f"u{bits}": (0, 2**bits - 1) for bits in (8, 16, 32, 64)} | {
 }
 
 
-def random_value(random: Random, type_: WitType, *, is_wrong: bool = False) -> Any:
+def random_value(random: Random, type_: WitType, *, is_wrong: bool = False, is_ascii: bool = False) -> Any:
     """Draw a value of a type, or one that is like it."""
     match type_:
         case Primitive("string"):
             if is_wrong:
                 return random.choice([b"x", "\ud800", 1, None])
             size = random.choice([0, 1, 5, 30, 17_000 if random.random() < 0.1 else 3])
-            return "".join(random.choice(random.choice(["ab", "é\0", "€𝄞"])) for _ in range(size))
+            alphabets = ["ab\0"] if is_ascii else ["ab", "é\0", "€𝄞"]
+            return "".join(random.choice(random.choice(alphabets)) for _ in range(size))
         case Primitive("bool"):
             return 1 if is_wrong else random.random() < 0.5
         case Primitive("char"):
@@ -59,22 +60,23 @@ def random_value(random: Random, type_: WitType, *, is_wrong: bool = False) -> A
             return random.choice([low, high, 0, random.randint(low, high)])
         case ListType(element):
             size = random.choice([0, 1, 2, 7, random.randint(0, 40), 5_000 if random.random() < 0.05 else 4])
-            values = [random_value(random, element) for _ in range(size)]
+            is_ascii = is_ascii or random.random() < 0.5
+            values = [random_value(random, element, is_ascii=is_ascii) for _ in range(size)]
             if is_wrong:
                 return random.choice([{1: 2}, 1, "ab", [*values, object()]])
             if element == Primitive("u8"):
                 return random.choice([bytes, bytearray, list, tuple, lambda some: memoryview(bytes(some))])(values)
             return random.choice([list, tuple])(values)
         case TupleType(elements):
-            return tuple(random_value(random, part, is_wrong=is_wrong) for part in elements)
+            return tuple(random_value(random, part, is_wrong=is_wrong, is_ascii=is_ascii) for part in elements)
         case RecordType(fields):
-            made = {name: random_value(random, part, is_wrong=is_wrong) for name, part in fields}
+            made = {name: random_value(random, part, is_wrong=is_wrong, is_ascii=is_ascii) for name, part in fields}
             return random.choice([dict, Record])(**made) if not is_wrong else random.choice([made, {}, 1])
         case _:
-            return _random_choice(random, type_, is_wrong=is_wrong)
+            return _random_choice(random, type_, is_wrong=is_wrong, is_ascii=is_ascii)
 
 
-def _random_choice(random: Random, type_: WitType, *, is_wrong: bool) -> Any:
+def _random_choice(random: Random, type_: WitType, *, is_wrong: bool, is_ascii: bool) -> Any:
     """Draw a value of a type with cases, or of flags."""
     match type_:
         case FlagsType(names):
@@ -87,17 +89,17 @@ def _random_choice(random: Random, type_: WitType, *, is_wrong: bool) -> Any:
         case OptionType(payload):
             if random.random() < 0.4 and not is_wrong:
                 return None
-            value = random_value(random, payload, is_wrong=is_wrong)
+            value = random_value(random, payload, is_wrong=is_wrong, is_ascii=is_ascii)
             return (
                 Some(value) if isinstance(payload, OptionType) and not (is_wrong and random.random() < 0.5) else value
             )
         case ResultType(ok, err):
             make, payload = random.choice([(Ok, ok), (Err, err)])
-            value = _random_payload(random, payload, is_wrong=is_wrong)
+            value = _random_payload(random, payload, is_wrong=is_wrong, is_ascii=is_ascii)
             return value if is_wrong and random.random() < 0.3 else make(value)
         case VariantType(cases):
             name, payload = random.choice(cases)
-            value = _random_payload(random, payload, is_wrong=is_wrong)
+            value = _random_payload(random, payload, is_wrong=is_wrong, is_ascii=is_ascii)
             return random.choice([Variant("x"), Variant(name, value), name]) if is_wrong else Variant(name, value)
         case _:
             raise TypeError
@@ -107,10 +109,10 @@ def _keys(names: list[str]) -> Iterable[str]:
     return dict.fromkeys(names).keys()
 
 
-def _random_payload(random: Random, payload: WitType | None, *, is_wrong: bool) -> Any:
+def _random_payload(random: Random, payload: WitType | None, *, is_wrong: bool, is_ascii: bool) -> Any:
     if payload is None:
         return 1 if is_wrong else None
-    return random_value(random, payload, is_wrong=is_wrong)
+    return random_value(random, payload, is_wrong=is_wrong, is_ascii=is_ascii)
 
 
 def exact(value: Any) -> Any:

@@ -75,7 +75,7 @@ def compile_execution(
     layout = plain_layout(export)
     if layout is not None and may_run_here(component, function, limits, limits.fuel):
         return _plain_execution(engine, component, export, layout, limits)
-    lifted = component.lifted(function) if engine.probes is None else None
+    lifted = component.lifted(function)
     if lifted is not None and may_run_here(component, function, limits, limits.fuel, lifted.copies):
         return _lifted_execution(engine, component, export, lifted, limits)
     return None

@@ -75,9 +75,14 @@ def test_a_guest_with_bulk_operations_runs_there_unless_its_limits_bound_them(en
 
 
 def test_a_result_that_takes_long_to_convert_needs_a_thread_of_its_own(engine):
-    assert not runs_here(engine, LIFT.format(code="", type="(list u8)"), "f")
-    assert not runs_here(engine, LIFT.format(code="", type="(list string)"), "f")
+    assert not runs_here(engine, LIFT.format(code="", type=f"(list (option (tuple {'u64 ' * 24})))"), "f")
     assert not runs_here(engine, LIFT.format(code="", type="string"), "f", settings=limits(5_000, memory="128 MiB"))
+
+
+def test_a_result_that_is_copied_needs_no_thread_of_its_own(engine):
+    assert runs_here(engine, LIFT.format(code="", type="(list u8)"), "f")
+    assert runs_here(engine, LIFT.format(code="", type="(list string)"), "f")
+    assert not runs_here(engine, LIFT.format(code="", type="(list u8)"), "f", settings=limits(5_000, memory="128 MiB"))
 
 
 def test_a_thread_with_little_stack_does_not_run_guests(engine):

@@ -97,6 +97,7 @@ class WorkerBackends:
 class WorkerBackend:
     """The backend of a store whose guests run in another process."""
 
+    raw = None
     output: CapturedOutput | None = None
     open_files: OpenFiles | None = None
 
@@ -150,6 +151,9 @@ class WorkerBackend:
             return run.wake_loop
 
         return job
+
+    def instantiate_directly(self, _component: Component) -> None:
+        """Return `None`: the process of the guest makes its instances."""
 
     def direct_call(self, handle: InstanceHandle, name: str, use: DirectUse, general: Call) -> Call | None:
         worker, limits, component = self._lease.worker, self._settings.limits, handle.component

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
-from pytest_airssys_wasm.runtime.guest.direct_calls import CORE_FORMATS, FORMATS
+from pytest_airssys_wasm.runtime.convert.plain_layout import CORE_FORMATS, FORMATS
 from pytest_airssys_wasm.runtime.wit.types import Primitive
 
 if TYPE_CHECKING:

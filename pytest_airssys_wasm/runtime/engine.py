@@ -17,7 +17,8 @@ from pytest_airssys_wasm.runtime.compile.compiler import Compiler
 from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidComponent, InvalidConfiguration
 from pytest_airssys_wasm.runtime.guest.backend import Isolation
 from pytest_airssys_wasm.runtime.guest.core_module import CoreModule
-from pytest_airssys_wasm.runtime.guest.direct_executions import Failed, compile_execution
+from pytest_airssys_wasm.runtime.guest.direct_executions import compile_execution
+from pytest_airssys_wasm.runtime.guest.direct_failure import Failed
 from pytest_airssys_wasm.runtime.guest.engine_core import EngineCore
 from pytest_airssys_wasm.runtime.guest.wit_component import WitComponent
 from pytest_airssys_wasm.runtime.manifest.loading import PLATFORM_RANGE, load_manifest

@@ -72,6 +72,8 @@ class Called:
     """Calls whose thread waits for them."""
 
     guard_function = "parked_call"
+    parks_first = True
+    """Whether the first call of an export is made on a parked thread, as all others are."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.made: list[Run] = []
@@ -97,6 +99,7 @@ class Awaited:
     """Calls that an event loop waits for."""
 
     guard_function = "parked_ask"
+    parks_first = False
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, moment_ns: int | None = None) -> None:
         self.made: list[Run] = []

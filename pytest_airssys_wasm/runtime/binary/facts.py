@@ -14,7 +14,7 @@ from pytest_airssys_wasm.runtime.binary.sections import read_module
 from pytest_airssys_wasm.runtime.binary.types import ModuleShape  # noqa: TC001
 from pytest_airssys_wasm.runtime.errors import InvalidComponent, ResourceLimitExceeded
 
-REVISION = 1
+REVISION = 2
 """The number to raise when the readers of this package come to read other facts from the same binary: facts that were
 kept under another number are read again.
 """

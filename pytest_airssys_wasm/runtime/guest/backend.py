@@ -17,12 +17,15 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.base.usage import Usage
     from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
     from pytest_airssys_wasm.runtime.capi.guard import GuardRun
+    from pytest_airssys_wasm.runtime.capi.stores import RawStore
     from pytest_airssys_wasm.runtime.execution.awaiting.event_loop import OnLoop
     from pytest_airssys_wasm.runtime.execution.guest_threads import Job
     from pytest_airssys_wasm.runtime.execution.open_files import OpenFiles
     from pytest_airssys_wasm.runtime.execution.output import CapturedOutput
     from pytest_airssys_wasm.runtime.execution.run import Run
+    from pytest_airssys_wasm.runtime.guest.component import Component
     from pytest_airssys_wasm.runtime.guest.direct_calls import DirectUse
+    from pytest_airssys_wasm.runtime.guest.direct_failure import Failed
     from pytest_airssys_wasm.runtime.guest.operations import InstanceHandle, Operation, Runner
     from pytest_airssys_wasm.runtime.host.functions import HostFunctions
     from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
@@ -62,6 +65,10 @@ class Backend(Protocol):
     """
 
     @property
+    def raw(self) -> RawStore | None:
+        """The store of wasmtime; `None` if it is in another process."""
+
+    @property
     def get_ready(self) -> Callable[[Operation], None] | None:
         """The function for blocking preparation before a run, which does not count as time of the run; `None` if there
         is none.
@@ -73,6 +80,9 @@ class Backend(Protocol):
         If `run.is_direct` is set, it is a job of the caller's thread, which may raise what a signal handler raises.
         Raises the errors that can be detected before anything has run.
         """
+
+    def instantiate_directly(self, component: Component) -> InstanceHandle | Failed | None:
+        """Instantiate a guest at once, without a run; `None` if that is not possible, and nothing has run."""
 
     def direct_call(
         self, handle: InstanceHandle, name: str, use: DirectUse, general: Callable[..., Any]

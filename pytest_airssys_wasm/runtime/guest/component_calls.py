@@ -113,7 +113,7 @@ def _prepare_general(
         has_result = found.lift is not None
         store = context.raw
         if linker is None:
-            entered = _function(handle, function, found, store.context)
+            entered = function_of(handle, function, found, store.context)
             error = store.guard.component_call(store.address, entered, area, count, result, has_result)
         else:
             entered = handle.functions[function] = (c_char * 32)()
@@ -219,7 +219,11 @@ def _lift(export: LiftedExport, results: int, run: Run, free: Callable[[int], ob
         run.end_converting(begun)
 
 
-def _function(handle: InstanceHandle, name: str, export: WitExport, store: int) -> Any:
+def function_of(handle: InstanceHandle, name: str, export: WitExport, store: int) -> Any:
+    """Return the C struct of an export, for the `wasmtime_context_t` at an address.
+
+    Raises `UnknownExport` if the instance does not have it.
+    """
     found = handle.functions.get(name)
     if found is None:
         found = (c_char * 32)()

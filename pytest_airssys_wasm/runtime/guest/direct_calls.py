@@ -17,14 +17,15 @@ from typing import TYPE_CHECKING, Any
 from pytest_airssys_wasm.runtime.base.originals import monotonic_ns
 from pytest_airssys_wasm.runtime.capi import abi, failures, vals
 from pytest_airssys_wasm.runtime.capi.guard import NO_STACK, READ_FIGURES
+from pytest_airssys_wasm.runtime.convert.plain_layout import plain_core_layout
 from pytest_airssys_wasm.runtime.convert.transfer import Transfer
 from pytest_airssys_wasm.runtime.execution.run import GuestFailed
-from pytest_airssys_wasm.runtime.wit.types import Primitive
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pytest_airssys_wasm.runtime.binary.types import CoreFunction
+    from pytest_airssys_wasm.runtime.convert.plain_layout import PlainLayout
     from pytest_airssys_wasm.runtime.execution.run import Run
     from pytest_airssys_wasm.runtime.guest.lifted_functions import LiftedFunction
     from pytest_airssys_wasm.runtime.guest.operations import Operation
@@ -67,35 +68,15 @@ class DirectUse:
     """A function that takes the same for a call whose caller no longer waits, because a signal handler has raised."""
 
 
-# Types that one `struct` both checks and writes, if the value has exactly this class: (class, format, padding).
-CORE_FORMATS = {"i32": (int, "i", 12), "i64": (int, "q", 8), "f64": (float, "d", 8)}
-"""The class and the `struct` format of values of modules, and the padding behind them in 16 bytes."""
-FORMATS = {
-    "bool": (bool, "?", 23),
-    "s8": (int, "b", 23),
-    "u8": (int, "B", 23),
-    "s16": (int, "h", 22),
-    "u16": (int, "H", 22),
-    "s32": (int, "i", 20),
-    "u32": (int, "I", 20),
-    "s64": (int, "q", 16),
-    "u64": (int, "Q", 16),
-    "f64": (float, "d", 16),
-}
-"""The class and the `struct` format of values of components, and the padding behind them in a C value."""
-
-
 def compile_module_call(name: str, found: CoreFunction, function: Any, use: DirectUse, general: Call) -> Call | None:
     """Return the function that calls an export of a module; `None` if its types do not allow it."""
     params, results = found.params, found.results
     moved_bytes = 8 * (len(params) + len(results))
-    if any(type_ not in CORE_FORMATS for type_ in (*params, *results)) or not _may_move(use, moved_bytes):
+    layout = plain_core_layout(params, results)
+    if layout is None or not _may_move(use, moved_bytes):
         return None
-    count = max(len(params), len(results))
-    values = (c_char * (16 * max(1, count)))()
-    write = struct.Struct(core_format(params)).pack_into
-    read = struct.Struct(core_format(results)).unpack_from
-    classes = tuple(CORE_FORMATS[type_][0] for type_ in params)
+    count, values = max(len(params), len(results)), (c_char * layout.size)()
+    write, read, classes = layout.write, layout.read, layout.classes
     raw, claims, is_watched, note, fail = use.raw, use.claims, use.is_watched, use.note, use.fail
     at, function_at, values_at, run = raw.address, addressof(function), addressof(values), raw.run
     enter = raw.guard.module_call_anew
@@ -133,9 +114,8 @@ def compile_component_call(name: str, export: WitExport, function: Any, use: Dir
     """Return the function that calls an export of a component; `None` if its result may take long to convert."""
     if not _may_move(use, export.fixed_bytes):
         return None
-    layout = plain_layout(export)
-    if layout is not None:
-        return _plain_call(name, export, layout, function, use, general)
+    if export.plain is not None:
+        return _plain_call(name, export, export.plain, function, use, general)
     lowers, val_bytes = export.lower, abi.VAL_BYTES
     area_bytes = val_bytes * (len(lowers) + 1)
 
@@ -191,40 +171,6 @@ class _Way:
     """A function that frees what the result at an address owns."""
     most_bytes: int
     """The bytes of arguments that may be converted on the thread of the caller."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlainLayout:
-    """The C values of an export that takes and returns only numbers and bools."""
-
-    classes: tuple[type, ...]
-    """The classes of the arguments. Instances of exactly these can be written with `write`."""
-    kinds: tuple[int, ...]
-    """The kinds of the C values of the arguments."""
-    write: Callable[..., None]
-    """A function `(buffer, offset, kind, argument, kind, argument, …)`.
-
-    Raises `struct.error` for an argument that is not in the range of its type.
-    """
-    read: Callable[..., tuple[Any, ...]]
-    """A function `(buffer, offset of the C value)` that returns a tuple of the result; of nothing without one."""
-
-
-def plain_layout(export: WitExport) -> PlainLayout | None:
-    """Return the layout of an export's C values; `None` if one of its types is not a number or bool."""
-    both = [type_ for _, type_ in export.type.params]
-    if export.type.result is not None:
-        both.append(export.type.result)
-    names = [type_.name for type_ in both if isinstance(type_, Primitive) and type_.name in FORMATS]
-    if len(names) != len(both):
-        return None
-    params, results = names[: len(export.lower)], names[len(export.lower) :]
-    return PlainLayout(
-        classes=tuple(FORMATS[name][0] for name in params),
-        kinds=tuple(vals.KINDS[name] for name in params),
-        write=struct.Struct("<" + "".join(f"B7x{FORMATS[name][1]}{FORMATS[name][2]}x" for name in params)).pack_into,
-        read=struct.Struct(f"<{vals.PAYLOAD}x{''.join(FORMATS[name][1] for name in results)}").unpack_from,
-    )
 
 
 def _plain_call(
@@ -333,11 +279,6 @@ MOST_COPIED_BYTES = 8 * 2**20
 """The bytes of arguments that such a guest may be given if they are copied: text by wasmtime, and text and lists by
 scalar lifts.
 """
-
-
-def core_format(types: Sequence[str]) -> str:
-    """Return the `struct` format of values of a module, each of which takes 16 bytes."""
-    return "<" + "".join(f"{format_}{padding}x" for _, format_, padding in map(CORE_FORMATS.__getitem__, types))
 
 
 def _may_move(use: DirectUse, moved_bytes: int) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import struct
 from ctypes import addressof, c_char, c_int64
-from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +27,8 @@ from pytest_airssys_wasm.runtime.capi.memory_images import image_address
 from pytest_airssys_wasm.runtime.capi.stores import MOST, address
 from pytest_airssys_wasm.runtime.convert.transfer import Transfer
 from pytest_airssys_wasm.runtime.execution.run import GuestFailed
-from pytest_airssys_wasm.runtime.guest.direct_calls import MOST_COPIED_BYTES, plain_layout
+from pytest_airssys_wasm.runtime.guest.direct_calls import MOST_COPIED_BYTES
+from pytest_airssys_wasm.runtime.guest.direct_failure import Failed
 from pytest_airssys_wasm.runtime.guest.placement import may_run_here
 from pytest_airssys_wasm.runtime.guest.wit_component import WitComponent
 
@@ -36,27 +36,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
+    from pytest_airssys_wasm.runtime.convert.plain_layout import PlainLayout
     from pytest_airssys_wasm.runtime.guest.component import Component
-    from pytest_airssys_wasm.runtime.guest.direct_calls import PlainLayout
     from pytest_airssys_wasm.runtime.guest.engine_core import EngineCore
     from pytest_airssys_wasm.runtime.guest.wit_component import WitExport
     from pytest_airssys_wasm.runtime.lift.exported import LiftedExport
 
     Execute = Callable[[tuple[Any, ...]], "Execution | Failed | None"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failed:
-    """A direct execution whose guest has failed, or was late."""
-
-    error: BaseException | None
-    """The error of the guest; `None` if it returned too late."""
-    account: GuardRun
-    """The figures of the execution."""
-    transfer_bytes: int
-    """The bytes that were transferred."""
-    after_ns: int = 0
-    """The nanoseconds that converting the result took."""
 
 
 def compile_execution(
@@ -72,9 +58,8 @@ def compile_execution(
     export = component.check_call(function, len(component.parameter_types(function)))
     if limits.transfer is not None and export.fixed_bytes > limits.transfer:
         return None
-    layout = plain_layout(export)
-    if layout is not None and may_run_here(component, function, limits, limits.fuel):
-        return _plain_execution(engine, component, export, layout, limits)
+    if export.plain is not None and may_run_here(component, function, limits, limits.fuel):
+        return _plain_execution(engine, component, export, export.plain, limits)
     lifted = component.lifted(function)
     if lifted is not None and may_run_here(component, function, limits, limits.fuel, lifted.copies):
         return _lifted_execution(engine, component, export, lifted, limits)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from ctypes import c_char
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,7 +19,7 @@ from pytest_airssys_wasm.runtime.execution.open_files import OpenFiles
 from pytest_airssys_wasm.runtime.execution.output import CapturedOutput
 from pytest_airssys_wasm.runtime.execution.run import GuestFailed
 from pytest_airssys_wasm.runtime.execution.verdict import judge, measure
-from pytest_airssys_wasm.runtime.guest import component_calls, module_calls
+from pytest_airssys_wasm.runtime.guest import component_calls, direct_instances, module_calls
 from pytest_airssys_wasm.runtime.guest.awaited_calls import compile_awaited_call
 from pytest_airssys_wasm.runtime.guest.core_module import CoreModule
 from pytest_airssys_wasm.runtime.guest.direct_calls import (
@@ -30,6 +29,7 @@ from pytest_airssys_wasm.runtime.guest.direct_calls import (
     compile_lifted_call,
     compile_module_call,
 )
+from pytest_airssys_wasm.runtime.guest.lifted_functions import lifted_function
 from pytest_airssys_wasm.runtime.guest.operations import (
     CallExport,
     DropResource,
@@ -57,7 +57,9 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.guest.backend import StoreSettings
     from pytest_airssys_wasm.runtime.guest.component import Component
     from pytest_airssys_wasm.runtime.guest.direct_calls import Call, DirectUse
+    from pytest_airssys_wasm.runtime.guest.direct_failure import Failed
     from pytest_airssys_wasm.runtime.guest.engine_core import EngineCore
+    from pytest_airssys_wasm.runtime.guest.lifted_functions import LiftedFunction
     from pytest_airssys_wasm.runtime.guest.operations import Operation, PreparedCall, Runner
     from pytest_airssys_wasm.runtime.guest.parked_calls import ParkedFunction
 
@@ -115,14 +117,21 @@ class InProcessBackend:
         job = _direct_job if run.is_direct else _guest_job
         return job(run, self.raw, self.context.engine.runs, enter)
 
-    def direct_call(self, handle: InstanceHandle, name: str, use: DirectUse, general: Call) -> Call | None:
-        component = handle.component
-        function = handle.functions.get(name)
-        lifted = handle.lifted.get(name)
-        limits = self._limits
-        if (function is None and lifted is None) or self.context.wasi is not None:
+    def instantiate_directly(self, component: Component) -> InstanceHandle | Failed | None:
+        if self.context.wasi is not None or not direct_instances.may_be_made_here(component, self._limits):
             return None
-        use = replace(use, raw=self.raw)
+        if self._instance_bytes + component.instance_bytes > MOST_INSTANCE_BYTES:
+            return None  # it will be refused
+        made = direct_instances.instantiate(component, self.context.engine, self.raw, self._limits)
+        if made is not None:
+            self._instance_bytes += component.instance_bytes
+        return made
+
+    def direct_call(self, handle: InstanceHandle, name: str, use: DirectUse, general: Call) -> Call | None:
+        if self.context.wasi is not None:
+            return None
+        component, limits = handle.component, self._limits
+        function, lifted = self._look_up(handle, name)
         if not may_run_here(component, name, limits, limits.fuel, None if lifted is None else lifted.export.copies):
             return self._parked_call(handle, name, use, general) if may_use_parked_thread(limits) else None
         if lifted is not None:
@@ -151,7 +160,7 @@ class InProcessBackend:
         found = _parked_function(handle, name)
         if found is None:
             return None
-        engine, function, use = self.context.engine, _struct_of(handle, name), replace(use, raw=self.raw)
+        engine, function = self.context.engine, _struct_of(handle, name)
         return compile_awaited_call(
             name, found, function, engine, self._limits, self.running, use, on_this_loop, general
         )
@@ -162,6 +171,22 @@ class InProcessBackend:
             return None
         engine, function = self.context.engine, _struct_of(handle, name)
         return compile_parked_call(name, found, function, engine, self._limits, self.running, use, general)
+
+    def _look_up(self, handle: InstanceHandle, name: str) -> tuple[Any, LiftedFunction | None]:
+        """Return the C struct of an export and its scalar lift, of which an export that has one does not need the
+        other.
+        """
+        component, store = handle.component, self.raw.context
+        match component:
+            case CoreModule():
+                return module_calls.function_of(handle, name, store), None
+            case WitComponent():
+                lifted = lifted_function(handle, component, name, store)
+                if lifted is not None:
+                    return None, lifted
+                export = component.check_call(name, len(component.parameter_types(name)))
+                return component_calls.function_of(handle, name, export, store), None
+        raise TypeError(f"{component!r} is neither a component nor a module")
 
     def stop(self) -> None:
         """Do nothing: the guard interrupts a guest whose run is stopped."""

@@ -136,14 +136,13 @@ class Interface:
 class Function:
     """An exported function, which can be called. pytest shows its `repr` in failing assertions."""
 
-    __slots__ = ("_await", "_call", "_handle", "_name", "_store", "_was_called")
+    __slots__ = ("_await", "_call", "_handle", "_name", "_store")
 
     # It knows the store and not the instance, which keeps it: so they are freed as soon as nobody uses them.
     def __init__(self, store: Runner, handle: InstanceHandle, name: str) -> None:
         self._store = store
         self._handle = handle
         self._name = name
-        self._was_called = False
         self._call: Callable[..., Any] | None = None
         self._await: Callable[..., Awaitable[Any]] | None = None
 
@@ -151,28 +150,26 @@ class Function:
         """Call the function; the same as `Instance.call`."""
         if named:
             args = in_order(self._handle.component, self._name, args, named)
-        if self._call is None:
+        call = self._call
+        if call is None:
             general = partial(_call, self._store, self._handle, self._name)
-            # The first call tells whether there is such a function, and often is the only one.
-            if not self._was_called:
-                value = general(*args)
-                self._was_called = True
-                return value
-            self._call = self._store.direct_call(self._handle, self._name, general) or general
-        return self._call(*args)
+            call = self._store.direct_call(self._handle, self._name, general)
+            if call is None:
+                return general(*args)
+            self._call = call
+        return call(*args)
 
     async def call_async(self, /, *args: Any, **named: Any) -> Any:
         """Call the function without blocking the running event loop; the same as `Instance.call_async`."""
         if named:
             args = in_order(self._handle.component, self._name, args, named)
-        if self._await is None:
-            general = partial(_call_async, self._store, self._handle, self._name)
-            if not self._was_called:
-                value = await general(*args)
-                self._was_called = True
-                return value
-            self._await = self._store.awaited_call(self._handle, self._name, general) or general
-        return await self._await(*args)
+        if self._await is not None:
+            return await self._await(*args)
+        general = partial(_call_async, self._store, self._handle, self._name)
+        value = await general(*args)
+        # Not before the first call, which tells whether there is such a function.
+        self._await = self._store.awaited_call(self._handle, self._name, general) or general
+        return value
 
     def __repr__(self) -> str:
         return f"<{self._name} of {self._handle.component!r}>"

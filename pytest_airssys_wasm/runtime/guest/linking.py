@@ -18,9 +18,9 @@ from pytest_airssys_wasm.runtime.capi import abi, vals
 from pytest_airssys_wasm.runtime.convert import core_values
 from pytest_airssys_wasm.runtime.convert.lifting import compile_lift
 from pytest_airssys_wasm.runtime.convert.lowering import compile_lower
+from pytest_airssys_wasm.runtime.convert.plain_layout import FORMATS
 from pytest_airssys_wasm.runtime.convert.transfer import fixed_size
 from pytest_airssys_wasm.runtime.errors import LinkError
-from pytest_airssys_wasm.runtime.guest.direct_calls import FORMATS
 from pytest_airssys_wasm.runtime.host.functions import HostCallStopped, serve_import
 from pytest_airssys_wasm.runtime.host.unmet_imports import WASI_P1, is_wasi, refusal
 from pytest_airssys_wasm.runtime.wit.types import FunctionType, Primitive, ResourceType, value_types

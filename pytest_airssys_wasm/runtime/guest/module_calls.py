@@ -61,7 +61,7 @@ def prepare(module: CoreModule, function: str, args: Sequence[Any], run: Run, co
     def call(handle: InstanceHandle, run: Run, linker: wasmtime.Linker | None = None) -> Any:
         store = context.raw
         if linker is None:
-            entered = _function(handle, function, store.context)
+            entered = function_of(handle, function, store.context)
             error = store.guard.module_call(store.address, entered, values, count)
         else:
             entered, encoded = (c_char * 16)(), function.encode()
@@ -89,7 +89,11 @@ def prepare(module: CoreModule, function: str, args: Sequence[Any], run: Run, co
     return call
 
 
-def _function(handle: InstanceHandle, name: str, store: int) -> Any:
+def function_of(handle: InstanceHandle, name: str, store: int) -> Any:
+    """Return the C struct of an export, for the `wasmtime_context_t` at an address.
+
+    Raises `UnknownExport` if the instance does not have it.
+    """
     found = handle.functions.get(name)
     if found is None:
         extern, encoded = (c_char * 32)(), name.encode()

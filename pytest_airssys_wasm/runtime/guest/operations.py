@@ -128,7 +128,7 @@ class Runner(Protocol):
         """The bytes that guests have written to stderr so far."""
 
     def direct_call(self, handle: InstanceHandle, name: str, general: Callable[..., Any]) -> Callable[..., Any] | None:
-        """Return a function that calls an export that was called before, or `general`; `None` if there is none."""
+        """Return a function that calls an export, `general` if only that can; `None` if that cannot be told now."""
 
     def awaited_call(
         self, handle: InstanceHandle, name: str, general: Callable[..., Awaitable[Any]]

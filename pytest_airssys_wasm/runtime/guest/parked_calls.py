@@ -6,7 +6,6 @@ conversion of a list, can be abandoned at its deadline. Each has a run, which ho
 
 from __future__ import annotations
 
-import struct
 from ctypes import addressof, c_char
 from dataclasses import dataclass
 from functools import partial
@@ -16,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from pytest_airssys_wasm.runtime.base.originals import monotonic_ns
 from pytest_airssys_wasm.runtime.capi import abi, failures, vals
 from pytest_airssys_wasm.runtime.capi.guard import IS_LIFTED, OF_COMPONENT, OF_MODULE, READ_FIGURES, guard
+from pytest_airssys_wasm.runtime.convert.plain_layout import plain_core_layout
 from pytest_airssys_wasm.runtime.execution.run import GuestFailed, Run, Stop
-from pytest_airssys_wasm.runtime.guest.direct_calls import CORE_FORMATS, core_format, plain_layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -56,13 +55,11 @@ class ParkedFunction:
 def module_function(found: CoreFunction) -> ParkedFunction | None:
     """Return an export of a module; `None` if its types do not allow that."""
     params, results = found.params, found.results
-    if any(type_ not in CORE_FORMATS for type_ in (*params, *results)):
+    layout = plain_core_layout(params, results)
+    if layout is None:
         return None
-    count = max(len(params), len(results))
-    write = struct.Struct(core_format(params)).pack_into
-    read = struct.Struct(core_format(results)).unpack_from
-    classes = tuple(CORE_FORMATS[type_][0] for type_ in params)
-    values = (c_char * (16 * max(1, count)))()
+    count, values = max(len(params), len(results)), (c_char * layout.size)()
+    write, read, classes = layout.write, layout.read, layout.classes
     at, moved_bytes, is_single = addressof(values), 8 * (len(params) + len(results)), len(results) == 1
 
     def lower(args: Sequence[Any], transfer: Transfer) -> tuple[int, int]:
@@ -81,7 +78,7 @@ def module_function(found: CoreFunction) -> ParkedFunction | None:
 
 def component_function(export: WitExport) -> ParkedFunction:
     """Return an export of a component."""
-    layout, lowers, fixed_bytes = plain_layout(export), export.lower, export.fixed_bytes
+    layout, lowers, fixed_bytes = export.plain, export.lower, export.fixed_bytes
     count, has_result, val_bytes = len(lowers), export.lift is not None, abi.VAL_BYTES
     if layout is None:
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_airssys_wasm.runtime.base.printable import printable
 from pytest_airssys_wasm.runtime.convert.lifting import compile_lift
 from pytest_airssys_wasm.runtime.convert.lowering import compile_lower
+from pytest_airssys_wasm.runtime.convert.plain_layout import plain_layout
 from pytest_airssys_wasm.runtime.convert.transfer import fixed_size
 from pytest_airssys_wasm.runtime.guest.class_names import by_class_name
 from pytest_airssys_wasm.runtime.guest.component import Component, Items, UnknownExport, check_argument_count
@@ -33,6 +34,7 @@ from pytest_airssys_wasm.runtime.wit.world import Opaque, World, flatten, functi
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from pytest_airssys_wasm.runtime.convert.plain_layout import PlainLayout
     from pytest_airssys_wasm.runtime.host.functions import HostFunctions
     from pytest_airssys_wasm.runtime.host.unmet_imports import UnmetImport
     from pytest_airssys_wasm.runtime.lift.exported import LiftedExport
@@ -56,6 +58,8 @@ class WitExport:
     """The bytes charged for each call, besides the content of its lists and strings."""
     texts: int | None
     """The greatest number of strings in the result; `None` if it contains lists, so that there is no limit."""
+    plain: PlainLayout | None
+    """The layout of its C values, if all of them are numbers and bools."""
     takes_lists: bool
     """Whether there are lists in the parameters."""
 
@@ -208,6 +212,7 @@ class WitComponent(Component):
             lift=None if type_.result is None else compile_lift(type_.result),
             fixed_bytes=sum(map(fixed_size, value_types(type_))),
             texts=0 if type_.result is None else _texts(type_.result),
+            plain=plain_layout(type_),
             takes_lists=any(_texts(param) is None for _, param in type_.params),
         )
         self._exports[function] = found

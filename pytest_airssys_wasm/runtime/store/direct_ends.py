@@ -40,7 +40,7 @@ class DirectEnds:
     ) -> DirectUse:
         """Return the store as direct calls of an instance see it."""
         return DirectUse(
-            raw=None,
+            raw=self._backend.raw,
             claims=claims,
             is_watched=is_watched,
             note=note,

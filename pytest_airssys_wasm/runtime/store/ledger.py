@@ -22,10 +22,12 @@ class Ledger:
         self._totals = UsageTotals(limits.fuel if is_shared else None)
         self._last: Usage | None = None
         self._pending: deque[tuple[Any, ...]] = deque()
+        self._added = 0
 
     def add(self, usage: Usage) -> None:
         """Add the usage of an execution."""
         self._fold()
+        self._added += 1
         self._totals.add(usage)
         self._last = usage
 
@@ -37,6 +39,11 @@ class Ledger:
         pending.append(entry)
         if len(pending) > _MOST_PENDING:
             self._fold()
+
+    @property
+    def executions(self) -> int:
+        """The number of executions so far."""
+        return self._added + len(self._pending)
 
     @property
     def last(self) -> Usage | None:
@@ -52,6 +59,7 @@ class Ledger:
 
     def _fold(self) -> None:
         pending = self._pending
+        self._added += len(pending)
         while len(pending) > 1:  # only the last one is needed as a record
             self._add(*pending.popleft())
         if pending:

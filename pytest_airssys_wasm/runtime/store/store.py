@@ -11,11 +11,13 @@ from pytest_airssys_wasm.runtime.base.originals import monotonic
 from pytest_airssys_wasm.runtime.base.outcome import Finished
 from pytest_airssys_wasm.runtime.base.usage import Execution, Usage
 from pytest_airssys_wasm.runtime.budget.machine import naming_lacks
+from pytest_airssys_wasm.runtime.capi.guard import READ_FIGURES
 from pytest_airssys_wasm.runtime.errors import ResourceLimitExceeded, UnfitHost, WasmError, outcome_of
 from pytest_airssys_wasm.runtime.execution.clock import cancel, keep_time, wait_done
 from pytest_airssys_wasm.runtime.execution.run import Run, Stop
 from pytest_airssys_wasm.runtime.guest.backend import StoreSettings
 from pytest_airssys_wasm.runtime.guest.component import check_name
+from pytest_airssys_wasm.runtime.guest.direct_failure import Failed
 from pytest_airssys_wasm.runtime.guest.in_process import InProcessBackend
 from pytest_airssys_wasm.runtime.guest.instance import Instance
 from pytest_airssys_wasm.runtime.guest.operations import Instantiate, name_of
@@ -38,7 +40,6 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.guest.backend import Backend
     from pytest_airssys_wasm.runtime.guest.component import Component
     from pytest_airssys_wasm.runtime.guest.direct_calls import DirectUse
-    from pytest_airssys_wasm.runtime.guest.direct_executions import Failed
     from pytest_airssys_wasm.runtime.guest.engine_core import EngineCore
     from pytest_airssys_wasm.runtime.guest.operations import InstanceHandle, Instantiated, Operation
     from pytest_airssys_wasm.runtime.host.functions import HostFunctions
@@ -86,7 +87,6 @@ class LimitedStore:
         """
         self._fuel_left = limits.fuel if fuel_per == "store" else None
         self._ledger = Ledger(limits, is_shared=fuel_per == "store")
-        self._executions = 0
         self._is_rerun = False
         settings = StoreSettings(limits=limits, host=host, wasi=wasi, fuel_per=fuel_per, probes=engine.probes)
         self._backend: Backend
@@ -103,13 +103,14 @@ class LimitedStore:
 
         Raises `LinkError` before anything runs, or the `WasmError` with which the execution ended.
         """
-        return self._instance(self.run(Instantiate(component)))
+        made = self._instantiate_directly(component) or self.run(Instantiate(component)).handle
+        return Instance(self, made)
 
     async def instantiate_async(self, component: Component) -> Instance:
         """Link and instantiate a component without blocking the running event loop; otherwise the same as
         `instantiate`.
         """
-        return self._instance(await self.run_async(Instantiate(component)))
+        return Instance(self, (await self.run_async(Instantiate(component))).handle)
 
     def execute(self, component: Component, function: str, *args: Any) -> Execution:
         """Instantiate a component and call an export as one execution, with one budget and one deadline."""
@@ -120,9 +121,6 @@ class LimitedStore:
         """Instantiate and call without blocking the running event loop; otherwise the same as `execute`."""
         check_name(function)
         return self._execution(await self.run_async(Instantiate(component, function, args)))
-
-    def _instance(self, made: Instantiated) -> Instance:
-        return Instance(self, made.handle)
 
     def _execution(self, made: Instantiated | None) -> Execution:
         usage = self.usage
@@ -272,14 +270,25 @@ class LimitedStore:
         general: Callable[..., Any],
         note: Callable[[tuple[Any, ...]], object] | None = None,
     ) -> Callable[..., Any] | None:
-        """Return a function that calls an export with as little as possible around it; `None` if there is none.
+        """Return a function that calls an export with as little as possible around it, `general` if only that can;
+        `None` if that cannot be told now.
 
-        The export must have been called before. The function calls `general` where it cannot do the same. With `note`,
-        the figures of its calls are given to that function, and `usage` and `total` do not know them.
+        The function calls `general` where it cannot do the same. With `note`, the figures of its calls are given to
+        that function, and `usage` and `total` do not know them.
         """
-        if self.fuel_per == "store" or not self.is_usable:
+        if self.fuel_per == "store":
+            return general
+        if self.engine.on_execution is not None or name not in handle.component.function_names():
             return None
-        return self._backend.direct_call(handle, name, self._direct_use(handle, note), general)
+        claims, claim = self._use.claims, object()
+        try:
+            claims.append(claim)
+            if claims[0] is not claim:
+                return None
+            return self._backend.direct_call(handle, name, self._direct_use(handle, note), general) or general
+        finally:
+            if claim in claims:
+                claims.remove(claim)
 
     def awaited_call(
         self, handle: InstanceHandle, name: str, general: Callable[..., Awaitable[Any]]
@@ -299,6 +308,33 @@ class LimitedStore:
         return self._direct_ends().use_of(
             handle, self._use.claims, lambda: engine.on_execution is not None, note or self._ledger.note
         )
+
+    def _instantiate_directly(self, component: Component) -> InstanceHandle | None:
+        """Instantiate a guest that needs nothing but itself, with as little as possible around it; `None` if that is
+        not possible.
+
+        Raises what the instantiation raises.
+        """
+        check_component(component, self.engine)
+        if self.fuel_per == "store" or (self.engine.on_execution is not None and not self._is_rerun):
+            return None
+        self.engine.abandoned_guests.check()
+        made, failed, claim, claims = None, None, object(), self._use.claims
+        try:
+            claims.append(claim)
+            if claims[0] is claim:
+                made = self._backend.instantiate_directly(component)
+                if isinstance(made, Failed):
+                    operation = Instantiate(component)
+                    failed = self._direct_ends().failed(operation, made.account, made.error, 0, 0)
+                elif made is not None:
+                    self._ledger.note((READ_FIGURES(self._backend.account), 0, 0))
+        finally:
+            if claim in claims:
+                claims.remove(claim)
+        if failed is not None:
+            failed()
+        return None if isinstance(made, Failed) else made
 
     def conclude_failed(self, component: Component, function: str, args: tuple[Any, ...], failed: Failed) -> NoReturn:
         """Raise the verdict of a direct execution, or what a signal handler has raised."""
@@ -375,25 +411,24 @@ class LimitedStore:
         """
         error = self._backend.judge(run)
         known = error.usage if isinstance(error, WasmError) else None
-        usage = known or self._backend.measure(run)
+        usage, nth = known or self._backend.measure(run), self._ledger.executions
         self._ledger.add(usage)
         watch = None if self._is_rerun else self.engine.on_execution
         if error is not None or watch is not None:
-            call = self._call(operation)
+            call = self._call(operation, nth)
             if isinstance(error, WasmError):
                 error.call, error.stdout, error.stderr = call, self.stdout, self.stderr
-        self._executions += 1
         if watch is not None:
             watch(Finished(call=call, outcome=outcome_of(error, usage)))
         if error is not None:
             raise error
 
-    def _call(self, operation: Operation) -> Call:
-        return call_of(operation, self.engine, self.limits, self.host, self.wasi, self._executions, self._ledger)
+    def _call(self, operation: Operation, nth: int) -> Call:
+        return call_of(operation, self.engine, self.limits, self.host, self.wasi, nth, self._ledger)
 
     def _interrupted(self, operation: Operation, run: Run, error: BaseException) -> None:
         """Measure a run whose caller no longer waits, or add the call to the error that refuses its arguments."""
         if self._backend.running:  # after a signal, or in a cancelled task
             self._ledger.add(self._backend.measure(run))
         elif isinstance(error, ResourceLimitExceeded) and error.resource == "host-transfer":
-            error.call = self._call(operation)
+            error.call = self._call(operation, self._ledger.executions)

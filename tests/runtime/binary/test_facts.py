@@ -48,7 +48,7 @@ def test_a_change_of_the_facts_that_are_read_needs_a_new_revision():
         for guest in (("module", MODULE), ("component", COMPONENT))
     ]
     kept = b"".join(map(msgspec.json.encode, facts))
-    assert (REVISION, hashlib.sha256(kept).hexdigest()[:16]) == (1, "91569c2041e9a51d")
+    assert (REVISION, hashlib.sha256(kept).hexdigest()[:16]) == (2, "91569c2041e9a51d")
 
 
 def test_guests_without_facts_are_refused():

@@ -33,7 +33,7 @@ def no_fuel_limit(patch):
 @FAMILY.mutant
 def no_fuel_limit_in_start_functions(patch):
     """The budget is set before the first call, after the instantiation."""
-    around(patch, LimitedStore, "_budget", lambda budget, self: budget(self) if self._executions else None)
+    around(patch, LimitedStore, "_budget", lambda budget, self: budget(self) if self._ledger.executions else None)
 
 
 @FAMILY.mutant
@@ -89,7 +89,7 @@ def instantiation_eats_the_first_calls_budget(patch):
 
     def budget(original, self):
         whole = original(self)
-        return whole - self.usage.fuel.consumed if self._executions == 1 and whole is not None else whole
+        return whole - self.usage.fuel.consumed if self._ledger.executions == 1 and whole is not None else whole
 
     around(patch, LimitedStore, "_budget", budget)
 
@@ -277,7 +277,7 @@ def the_call_after_an_exhausted_one_has_no_budget(patch):
     exhausted: list[bool] = []
 
     def budget(original, self):
-        if exhausted and self._executions:
+        if exhausted and self._ledger.executions:
             exhausted.clear()
             return 0
         return original(self)

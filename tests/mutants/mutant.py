@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from msgspec import structs
 
 from pytest_airssys_wasm.conformance import inprocess
-from pytest_airssys_wasm.runtime.guest import component_calls, direct_executions, in_process
+from pytest_airssys_wasm.runtime.guest import direct_executions, direct_instances, in_process
+from pytest_airssys_wasm.runtime.guest.wit_component import WitComponent
 from pytest_airssys_wasm.runtime.store.store import LimitedStore
 
 if TYPE_CHECKING:
@@ -81,10 +82,10 @@ def _on_the_general_way(plant: Plant) -> Plant:
 
     @wraps(plant)
     def planted(patch: pytest.MonkeyPatch) -> None:
-        for module in (in_process, direct_executions):
+        for module in (in_process, direct_executions, direct_instances):
             patch.setattr(module, "may_run_here", lambda *_: False)
         patch.setattr(in_process, "may_use_parked_thread", lambda *_: False)
-        patch.setattr(component_calls, "lifted_function", lambda *_: None)
+        patch.setattr(WitComponent, "lifted", lambda *_: None)
         plant(patch)
 
     return planted

@@ -266,7 +266,7 @@ def the_call_after_a_timeout_is_late(patch):
 
     def begin(original, self, run, *rest):
         original(self, run, *rest)
-        if flag and self._executions:
+        if flag and self._ledger.executions:
             flag.clear()
             run.stop = Stop.TIMEOUT
 

@@ -107,6 +107,7 @@ class WorkerBackend:
         self._settings = settings
         self._guests = guests
         self._grace_s = grace_ms / 1_000
+        self._pool = pool
         self._lease = Lease(pool)
         self._objects = HostObjects(runner, settings.host)
         self._codec = ValueCodec(settings.limits.transfer, self._objects.hand_out, self._objects.take_in)
@@ -157,7 +158,7 @@ class WorkerBackend:
 
     def direct_call(self, handle: InstanceHandle, name: str, use: DirectUse, general: Call) -> Call | None:
         worker, limits, component = self._lease.worker, self._settings.limits, handle.component
-        if worker is None or self._settings.wasi is not None:
+        if worker is None or self._pool.is_anothers or self._settings.wasi is not None:
             return None
         if isinstance(component, WitComponent) and component.uses_resources:
             return None

@@ -222,7 +222,7 @@ class WasmEngine(EngineCore):
         done: Execution | Failed | None = execute(args)
         if isinstance(done, Failed):
             with LimitedStore(self, limits) as store:
-                store.conclude_failed(component, function, args, done)
+                store.direct_ends().conclude_execution(component, function, args, done)
         return done
 
     async def execute_async(

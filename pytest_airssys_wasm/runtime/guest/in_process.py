@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from ctypes import c_char
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -29,7 +28,7 @@ from pytest_airssys_wasm.runtime.guest.direct_calls import (
     compile_lifted_call,
     compile_module_call,
 )
-from pytest_airssys_wasm.runtime.guest.lifted_functions import lifted_function
+from pytest_airssys_wasm.runtime.guest.lookup import is_command, look_up, parked_function, struct_of
 from pytest_airssys_wasm.runtime.guest.operations import (
     CallExport,
     DropResource,
@@ -37,12 +36,7 @@ from pytest_airssys_wasm.runtime.guest.operations import (
     Instantiate,
     Instantiated,
 )
-from pytest_airssys_wasm.runtime.guest.parked_calls import (
-    compile_parked_call,
-    component_function,
-    lifted_call,
-    module_function,
-)
+from pytest_airssys_wasm.runtime.guest.parked_calls import compile_parked_call
 from pytest_airssys_wasm.runtime.guest.placement import may_run_here, may_use_parked_thread
 from pytest_airssys_wasm.runtime.guest.store_context import StoreContext, wasi_config
 from pytest_airssys_wasm.runtime.guest.wit_component import WitComponent
@@ -59,9 +53,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.guest.direct_calls import Call, DirectUse
     from pytest_airssys_wasm.runtime.guest.direct_failure import Failed
     from pytest_airssys_wasm.runtime.guest.engine_core import EngineCore
-    from pytest_airssys_wasm.runtime.guest.lifted_functions import LiftedFunction
     from pytest_airssys_wasm.runtime.guest.operations import Operation, PreparedCall, Runner
-    from pytest_airssys_wasm.runtime.guest.parked_calls import ParkedFunction
 
 T = TypeVar("T")
 
@@ -69,7 +61,6 @@ MOST_INSTANCE_BYTES = 32 * 2**20
 """The maximum number of bytes that the instances of a store may take for globals, functions, tables and similar items,
 which no other limit counts.
 """
-_COMMAND = re.compile(r"wasi:cli/run@0\.2\.\d+#run")
 
 
 class InProcessBackend:
@@ -131,7 +122,7 @@ class InProcessBackend:
         if self.context.wasi is not None:
             return None
         component, limits = handle.component, self._limits
-        function, lifted = self._look_up(handle, name)
+        function, lifted = look_up(handle, name, self.raw.context)
         if not may_run_here(component, name, limits, limits.fuel, None if lifted is None else lifted.export.copies):
             return self._parked_call(handle, name, use, general) if may_use_parked_thread(limits) else None
         if lifted is not None:
@@ -157,36 +148,20 @@ class InProcessBackend:
             return None
         if name not in handle.functions and handle.lifted.get(name) is None:
             return None
-        found = _parked_function(handle, name)
+        found = parked_function(handle, name)
         if found is None:
             return None
-        engine, function = self.context.engine, _struct_of(handle, name)
+        engine, function = self.context.engine, struct_of(handle, name)
         return compile_awaited_call(
             name, found, function, engine, self._limits, self.running, use, on_this_loop, general
         )
 
     def _parked_call(self, handle: InstanceHandle, name: str, use: DirectUse, general: Call) -> Call | None:
-        found = _parked_function(handle, name)
+        found = parked_function(handle, name)
         if found is None:
             return None
-        engine, function = self.context.engine, _struct_of(handle, name)
+        engine, function = self.context.engine, struct_of(handle, name)
         return compile_parked_call(name, found, function, engine, self._limits, self.running, use, general)
-
-    def _look_up(self, handle: InstanceHandle, name: str) -> tuple[Any, LiftedFunction | None]:
-        """Return the C struct of an export and its scalar lift, of which an export that has one does not need the
-        other.
-        """
-        component, store = handle.component, self.raw.context
-        match component:
-            case CoreModule():
-                return module_calls.function_of(handle, name, store), None
-            case WitComponent():
-                lifted = lifted_function(handle, component, name, store)
-                if lifted is not None:
-                    return None, lifted
-                export = component.check_call(name, len(component.parameter_types(name)))
-                return component_calls.function_of(handle, name, export, store), None
-        raise TypeError(f"{component!r} is neither a component nor a module")
 
     def stop(self) -> None:
         """Do nothing: the guard interrupts a guest whose run is stopped."""
@@ -257,24 +232,6 @@ class InProcessBackend:
         return enter
 
 
-def _struct_of(handle: InstanceHandle, name: str) -> Any:
-    """Return the C struct of an export that was called before: of its scalar lift, if it has one."""
-    lifted = handle.lifted.get(name)
-    return handle.functions[name] if lifted is None else lifted.struct
-
-
-def _parked_function(handle: InstanceHandle, name: str) -> ParkedFunction | None:
-    """Return an export as it is called on a parked thread; `None` if that is not possible."""
-    component, lifted = handle.component, handle.lifted.get(name)
-    export = component.check_call(name, len(component.parameter_types(name)))
-    match component:
-        case CoreModule():
-            return module_function(export)
-        case WitComponent() if not component.uses_resources and not _COMMAND.fullmatch(name):
-            return component_function(export) if lifted is None else lifted_call(lifted.export, export)
-    return None
-
-
 def _refuse_instance(needed_bytes: int, _run: Run) -> Instantiated:
     raise ResourceLimitExceeded(
         f"the instances of the store would take about {needed_bytes >> 20:,} MiB for globals, functions and tables, "
@@ -312,7 +269,7 @@ def _prepare_call(
     match component:
         case WitComponent():
             call = component_calls.prepare(component, function, args, run, context, handle)
-            return _as_command(call) if _COMMAND.fullmatch(function) else call
+            return _as_command(call) if is_command(function) else call
         case CoreModule():
             return module_calls.prepare(component, function, args, run, context)
     raise TypeError(f"{component!r} is neither a component nor a module")

@@ -1,15 +1,18 @@
-"""The ends of direct calls and executions that need a run: those that failed, or that another process has told."""
+"""The ends of direct instantiations, calls and executions, of which those need a run that have failed, or that another
+process has told.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from pytest_airssys_wasm.runtime.capi.guard import has_raised, restore_exception
+from pytest_airssys_wasm.runtime.capi.guard import READ_FIGURES, has_raised, restore_exception
 from pytest_airssys_wasm.runtime.execution.run import Run, Stop, failed_run
 from pytest_airssys_wasm.runtime.guest.direct_calls import DirectUse
-from pytest_airssys_wasm.runtime.guest.operations import CallExport
+from pytest_airssys_wasm.runtime.guest.direct_failure import Failed
+from pytest_airssys_wasm.runtime.guest.operations import CallExport, Instantiate, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
     from pytest_airssys_wasm.runtime.capi.guard import GuardRun
     from pytest_airssys_wasm.runtime.guest.backend import Backend
+    from pytest_airssys_wasm.runtime.guest.component import Component
     from pytest_airssys_wasm.runtime.guest.operations import InstanceHandle, Operation
     from pytest_airssys_wasm.runtime.store.ledger import Ledger
 
@@ -50,6 +54,26 @@ class DirectEnds:
             interrupted=partial(self.call_interrupted, handle),
             transfer_bytes=self._limits.transfer,
         )
+
+    def instantiated(self, component: Component) -> Callable[[], Any] | None:
+        """Instantiate a guest directly, and return the function that returns its handle or raises the verdict; `None`
+        if that is not possible, and nothing has run.
+        """
+        made = self._backend.instantiate_directly(component)
+        if isinstance(made, Failed):
+            return self.failed(Instantiate(component), made.account, made.error, 0, 0)
+        if made is None:
+            return None
+        self._ledger.note((READ_FIGURES(self._backend.account), 0, 0))
+        return lambda: made
+
+    def conclude_execution(
+        self, component: Component, function: str, args: tuple[Any, ...], failed: Failed
+    ) -> NoReturn:
+        """Raise the verdict of a direct execution, or what a signal handler has raised."""
+        operation = Instantiate(component, function, args)
+        self.failed(operation, failed.account, failed.error, failed.transfer_bytes, failed.after_ns)()
+        raise AssertionError(f"{name_of(operation)} has not failed")
 
     def call_failed(
         self, handle: InstanceHandle, name: str, args: tuple[Any, ...], *failure: Any

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from pytest_airssys_wasm.runtime.execution.host_call_context import RUN
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pytest_airssys_wasm.runtime.capi.guard import GuardRun
+
+T = TypeVar("T")
 
 
 class StoreUnusable(RuntimeError):
@@ -45,6 +49,16 @@ class ExclusiveUse:
             if running is not None and running.account is self._account:
                 raise StoreUnusable("a host function may not call back into the store that is calling it")
             raise StoreUnusable("this store is in use: a store runs one execution at a time")
+
+    def if_free(self, work: Callable[[], T]) -> T | None:
+        """Call a function while nothing else uses the store, and return its result; `None` if something does."""
+        claims, claim = self.claims, object()
+        try:
+            claims.append(claim)
+            return work() if claims[0] is claim else None
+        finally:
+            if claim in claims:
+                claims.remove(claim)
 
     def end(self, why: str) -> None:
         """Prevent further use of the store, also by those who only look for the first claim."""

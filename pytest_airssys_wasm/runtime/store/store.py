@@ -5,19 +5,18 @@ deadline.
 from __future__ import annotations
 
 import weakref
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_airssys_wasm.runtime.base.originals import monotonic
 from pytest_airssys_wasm.runtime.base.outcome import Finished
 from pytest_airssys_wasm.runtime.base.usage import Execution, Usage
 from pytest_airssys_wasm.runtime.budget.machine import naming_lacks
-from pytest_airssys_wasm.runtime.capi.guard import READ_FIGURES
 from pytest_airssys_wasm.runtime.errors import ResourceLimitExceeded, UnfitHost, WasmError, outcome_of
 from pytest_airssys_wasm.runtime.execution.clock import cancel, keep_time, wait_done
 from pytest_airssys_wasm.runtime.execution.run import Run, Stop
 from pytest_airssys_wasm.runtime.guest.backend import StoreSettings
 from pytest_airssys_wasm.runtime.guest.component import check_name
-from pytest_airssys_wasm.runtime.guest.direct_failure import Failed
 from pytest_airssys_wasm.runtime.guest.in_process import InProcessBackend
 from pytest_airssys_wasm.runtime.guest.instance import Instance
 from pytest_airssys_wasm.runtime.guest.operations import Instantiate, name_of
@@ -280,15 +279,8 @@ class LimitedStore:
             return general
         if self.engine.on_execution is not None or name not in handle.component.function_names():
             return None
-        claims, claim = self._use.claims, object()
-        try:
-            claims.append(claim)
-            if claims[0] is not claim:
-                return None
-            return self._backend.direct_call(handle, name, self._direct_use(handle, note), general) or general
-        finally:
-            if claim in claims:
-                claims.remove(claim)
+        use = self._direct_use(handle, note)
+        return self._use.if_free(lambda: self._backend.direct_call(handle, name, use, general) or general)
 
     def awaited_call(
         self, handle: InstanceHandle, name: str, general: Callable[..., Awaitable[Any]]
@@ -305,7 +297,7 @@ class LimitedStore:
 
     def _direct_use(self, handle: InstanceHandle, note: Callable[[tuple[Any, ...]], object] | None) -> DirectUse:
         engine = self.engine
-        return self._direct_ends().use_of(
+        return self.direct_ends().use_of(
             handle, self._use.claims, lambda: engine.on_execution is not None, note or self._ledger.note
         )
 
@@ -319,30 +311,11 @@ class LimitedStore:
         if self.fuel_per == "store" or (self.engine.on_execution is not None and not self._is_rerun):
             return None
         self.engine.abandoned_guests.check()
-        made, failed, claim, claims = None, None, object(), self._use.claims
-        try:
-            claims.append(claim)
-            if claims[0] is claim:
-                made = self._backend.instantiate_directly(component)
-                if isinstance(made, Failed):
-                    operation = Instantiate(component)
-                    failed = self._direct_ends().failed(operation, made.account, made.error, 0, 0)
-                elif made is not None:
-                    self._ledger.note((READ_FIGURES(self._backend.account), 0, 0))
-        finally:
-            if claim in claims:
-                claims.remove(claim)
-        if failed is not None:
-            failed()
-        return None if isinstance(made, Failed) else made
+        made = self._use.if_free(partial(self.direct_ends().instantiated, component))
+        return None if made is None else made()
 
-    def conclude_failed(self, component: Component, function: str, args: tuple[Any, ...], failed: Failed) -> NoReturn:
-        """Raise the verdict of a direct execution, or what a signal handler has raised."""
-        operation = Instantiate(component, function, args)
-        self._direct_ends().failed(operation, failed.account, failed.error, failed.transfer_bytes, failed.after_ns)()
-        raise AssertionError(f"{name_of(operation)} has not failed")
-
-    def _direct_ends(self) -> DirectEnds:
+    def direct_ends(self) -> DirectEnds:
+        """Return the part of the store that ends direct executions."""
         return DirectEnds(self.limits, self._backend, self._ledger, self._end, self._conclude)
 
     def _open(self, operation: Operation) -> Run:

@@ -40,6 +40,36 @@ def one_shot(session: Session) -> dict[str, Repeat]:
     return sides
 
 
+def one_shot_module(session: Session) -> dict[str, Repeat]:
+    """Execute a core module in a fresh store."""
+    del session
+    engine, hand = WasmEngine(), ByHand()
+    ours, other = engine.load(ADD_MODULE), wasmtime.Module(hand.engine, ADD_MODULE)
+
+    def execute_by_hand() -> None:
+        store = hand.store()
+        wasmtime.Instance(store, other, []).exports(store)["add"](store, 1, 2)
+        store.close()
+
+    return {
+        "ours": repeated(lambda: engine.execute(ours, "add", 1, 2, limits=LIMITS)),
+        "other": repeated(execute_by_hand),
+    }
+
+
+def new_instance(session: Session) -> dict[str, Repeat]:
+    """Make a store, instantiate a component in it, and call an export once."""
+    del session
+    engine, hand = WasmEngine(), ByHand()
+    ours, other = engine.load(ADD), wc.Component(hand.engine, ADD)
+
+    def call_once() -> None:
+        with LimitedStore(engine, LIMITS) as store:
+            store.instantiate(ours).call("add", 1, 2)
+
+    return {"ours": repeated(call_once), "other": repeated(hand.one_shot(other))}
+
+
 def repeated_call(session: Session) -> dict[str, Repeat]:
     """Call an export with two integers."""
     return _echo(session, ADD, "add", (1, 2), (1, 2))
@@ -209,6 +239,8 @@ def _echo(session: Session, wat: str, name: str, ours: tuple[Any, ...], other: t
 
 CALLS = (
     ("one-shot execute", 0.5, "by hand", one_shot),
+    ("one-shot module", 0.5, "by hand", one_shot_module),
+    ("new instance, one call", 1.5, "by hand", new_instance),
     ("repeated call", 0.25, "by hand", repeated_call),
     ("module call", 0.1, "by hand", module_call),
     ("record of 8 fields", 0.2, "by hand", record_of_8),

@@ -1,6 +1,6 @@
-"""Executions of components in a store of their own, on the thread of the caller, prepared once for each export.
+"""Executions of guests in a store of their own, on the thread of the caller, prepared once for each export.
 
-The store exists only within one call of the native guard. All other things are made if they are needed, as for direct
+The store exists only within such an execution. All other things are made if they are needed, as for direct
 calls.
 """
 
@@ -25,8 +25,10 @@ from pytest_airssys_wasm.runtime.capi.guard import (
 )
 from pytest_airssys_wasm.runtime.capi.memory_images import image_address
 from pytest_airssys_wasm.runtime.capi.stores import MOST, address
+from pytest_airssys_wasm.runtime.convert.plain_layout import plain_core_layout
 from pytest_airssys_wasm.runtime.convert.transfer import Transfer
 from pytest_airssys_wasm.runtime.execution.run import GuestFailed
+from pytest_airssys_wasm.runtime.guest.core_module import CoreModule
 from pytest_airssys_wasm.runtime.guest.direct_calls import MOST_COPIED_BYTES
 from pytest_airssys_wasm.runtime.guest.direct_failure import Failed
 from pytest_airssys_wasm.runtime.guest.placement import may_run_here
@@ -48,11 +50,13 @@ if TYPE_CHECKING:
 def compile_execution(
     engine: EngineCore, component: Component, function: str, limits: ResourceLimits
 ) -> Execute | None:
-    """Return the function that instantiates a component and calls an export under these limits.
+    """Return the function that instantiates a component or module and calls an export under these limits.
 
     The values are plain numbers, or all types of the function can be copied. The function returns `None` for arguments
     that have to go the general way. `None` is returned if all executions have to.
     """
+    if isinstance(component, CoreModule):
+        return _compile_module_execution(engine, component, function, limits)
     if not isinstance(component, WitComponent) or component.imports or component.uses_resources:
         return None
     export = component.check_call(function, len(component.parameter_types(function)))
@@ -198,6 +202,62 @@ def _lifted_execution(
     return execute
 
 
+def _compile_module_execution(
+    engine: EngineCore, module: CoreModule, function: str, limits: ResourceLimits
+) -> Execute | None:
+    """Return the function for an export of a module that takes and returns plain numbers; `None` for other exports."""
+    export = module.check_call(function, len(module.parameter_types(function)))
+    layout = plain_core_layout(export.params, export.results)
+    if layout is None or module.imports or module.is_reactor or not may_run_here(module, function, limits, limits.fuel):
+        return None
+    argument_bytes, result_bytes = 8 * len(export.params), 8 * len(export.results)
+    moved_bytes = argument_bytes + result_bytes
+    if limits.transfer is not None and moved_bytes > limits.transfer:
+        return None
+    counts, fuel = _counts_of(limits), MAX_U64 if limits.fuel is None else limits.fuel
+    engine_at, linker_at, module_at = engine.address, address(engine.bare_linker), address(module.raw)
+    make_store, enter, delete_store = guard().store_new, guard().module_execute, guard().store_delete
+    count, size, name = max(len(export.params), len(export.results)), layout.size, function.encode()
+    area_type = c_char * (size + _INSTANCE_BYTES + _FUNCTION_BYTES)  # of the values, the instance and the function
+    write, read, classes, is_single = layout.write, layout.read, layout.classes, len(export.results) == 1
+    memory_bytes, timeout_ms, image_at = min(limits.memory, MOST), limits.timeout_ms, image_address(module.image)
+    kept_alive = module  # whose addresses are used
+
+    def execute(args: tuple[Any, ...], _: object = kept_alive) -> Execution | Failed | None:
+        if tuple(map(type, args)) != classes:
+            return None
+        area = area_type()
+        try:
+            write(area, 0, *args)
+        except struct.error:  # out of the range of its type, or without a sign
+            return None
+        run = GuardRun(limit_bytes=memory_bytes, image=image_at)
+        run_at, area_at = addressof(run), addressof(area)
+        try:
+            make_store(run_at, engine_at, *counts)
+            begin_run(run, fuel, timeout_ms)
+            instance_at = area_at + size
+            function_at = instance_at + _INSTANCE_BYTES
+            error = enter(run_at, linker_at, module_at, instance_at, name, len(name), function_at, area_at, count)
+            figures = READ_FIGURES(run)
+        finally:
+            if run.store:  # a signal handler may raise before it is made
+                delete_store(run_at)
+        if error and run.refused == NO_STACK:
+            abi.error_delete(error)
+            return None
+        if error or figures[0]:
+            failure = GuestFailed(failures.take(error)) if error else None
+            return Failed(error=failure, account=run, transfer_bytes=argument_bytes if error else moved_bytes)
+        found = read(area)
+        value = found[0] if is_single else found or None
+        return Execution(value=value, usage=_usage(limits, figures, moved_bytes, 0))
+
+    return execute
+
+
+_INSTANCE_BYTES = _FUNCTION_BYTES = 16
+"""The sizes of a `wasmtime_instance_t` and a `wasmtime_func_t`."""
 _Instance = c_char * 16
 """A `wasmtime_component_instance_t`."""
 

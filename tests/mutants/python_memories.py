@@ -173,7 +173,7 @@ MADE: list[PythonMemories] = []
 class PythonMemories:
     """The memory creator of one engine, with the interface of `Memories`. It must outlive the engine."""
 
-    def __init__(self, config: int) -> None:
+    def __init__(self, config: int, _probes: object = None) -> None:
         self._engine = _under_construction[-1]
         self.mappings: dict[int, Mapping] = {}
         self._ids = count(1)  # never 0: ctypes shows a null env as None

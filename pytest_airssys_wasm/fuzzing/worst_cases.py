@@ -18,7 +18,7 @@ from pytest_airssys_wasm.fuzzing.trials import call_text, try_call, unrecorded
 from pytest_airssys_wasm.runtime.base.figures import percent, size
 from pytest_airssys_wasm.runtime.base.originals import monotonic
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
-from pytest_airssys_wasm.validation.unfit import Unfit, remedy
+from pytest_airssys_wasm.validation.unfit import NotChecked, Unfit, remedy
 
 if TYPE_CHECKING:
     from pytest_airssys_wasm.analysis import WorstCase
@@ -32,8 +32,8 @@ _LIMITS = (Verdict.OUT_OF_FUEL, Verdict.OUT_OF_MEMORY)
 def check_worst_case(candidate: Candidate, export: str, plan: Plan) -> str:
     """Search for the arguments of an export that cost the most, and return a note about them.
 
-    Raises `Unfit` with arguments that reach a limit, and `Blocked` if the component cannot be instantiated. A guest
-    that could affect the host is not searched; the note says why.
+    Raises `Unfit` with arguments that reach a limit, `Blocked` if the component cannot be instantiated, and
+    `NotChecked` for a guest that could affect the host.
     """
     with candidate.instantiated():
         pass  # an earlier check reports the reason
@@ -44,7 +44,7 @@ def check_worst_case(candidate: Candidate, export: str, plan: Plan) -> str:
             with unrecorded(guest.engine):
                 worst = _search(guest, export, table_of(candidate).max_size, plan, measure)
         except CannotRepeat as error:
-            return f"not searched: {error}"
+            raise NotChecked(f"not searched: {error}") from error
         candidate.tell(worst)
         if worst.verdict in _LIMITS:
             _raise_if_reached(candidate, guest, export, worst, plan)

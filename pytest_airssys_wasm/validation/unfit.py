@@ -69,6 +69,10 @@ class Blocked(Exception):
         """The reason of its failure."""
 
 
+class NotChecked(Exception):
+    """The error for a check that cannot be made with a guest, which is not a fault of the guest."""
+
+
 def remedy(error: WasmError, origins: Mapping[str, str]) -> str:
     """Return one line that says what to do about an execution that ended with this error.
 

@@ -20,7 +20,7 @@ from pytest_airssys_wasm.plugin.stash import CHECKED_EXPORT, CUT_OFF, FINDINGS, 
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration, UnfitHost
 from pytest_airssys_wasm.validation import WITHOUT_LIMITS
 from pytest_airssys_wasm.validation.cut_off import SearchCutOff
-from pytest_airssys_wasm.validation.unfit import MANIFEST_PAGE, Blocked, Unfit
+from pytest_airssys_wasm.validation.unfit import MANIFEST_PAGE, Blocked, NotChecked, Unfit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -243,6 +243,8 @@ def _runner(check: Check, source: Source) -> Callable[..., None]:
                 raise Unfit(reason, _UNSTABLE) from blocked
             item.agrees.blocks(item, blocked)
             raise pytest.skip.Exception(str(blocked), _use_item_location=True) from None
+        except NotChecked as error:
+            raise pytest.skip.Exception(str(error), _use_item_location=True) from None
         if blocked_before := item.agrees.passes(item):
             raise Unfit(f"it passed, but failed when another check needed it: {blocked_before}", _UNSTABLE)
         item.user_properties.append((NOTE, note))

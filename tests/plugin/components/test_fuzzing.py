@@ -50,6 +50,16 @@ def test_the_longest_checks_come_first_so_that_workers_share_them_evenly(project
     assert kinds == ["fuzz-sequence", *["fuzz"] * 6, *["worst-case"] * 6, "fuzz-limits"]
 
 
+def test_a_search_that_is_not_made_does_not_pass(author):
+    author.path("guest.wat").write_text(
+        '(module (import "env" "now" (func $f (result i32))) (func (export "f") (param i32) (result i32) (call $f)))'
+    )
+    author.path("conftest.py").write_text("def pytest_wasm_host(host):\n    host.register('env#now', lambda: 1)\n")
+    ran = author.run("--airssys-wasm", "--wasm-fuzz=quick", "-k", "worst-case", ".")
+    assert ran.count("skipped") == 1
+    assert re.search(r"^SKIPPED .*: not searched: .*env#now", ran.text, re.MULTILINE)
+
+
 def test_a_fault_is_shown_with_what_to_paste_and_how_to_run_it_again(author):
     ran = fuzz(author, "--wasm-fuzz-seed=7", "-k", "fuzz[parse]")
     assert checks(ran) == {"fuzz[parse]": "failed"}

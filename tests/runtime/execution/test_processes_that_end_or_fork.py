@@ -13,9 +13,24 @@ from support.spinning_guest import script
 def test_an_interpreter_ends_while_a_guest_runs_on_a_thread():
     done = script(
         """
+        engine.on_execution = lambda _: None  # an observer needs a run of each
         guest = engine.load(SPIN)
         threading.Thread(target=lambda: engine.execute(guest, "spin", limits=limits(LONG_MS)), daemon=True).start()
         while not engine.runs: time.sleep(0.01)
+        print("ends")
+        """
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "ends\n", "")
+
+
+def test_an_interpreter_ends_while_a_guest_runs_without_a_run():
+    done = script(
+        """
+        store = LimitedStore(engine, limits(LONG_MS))
+        instance, account = store.instantiate(engine.load(SPIN)), store._backend.account
+        threading.Thread(target=instance.spin, daemon=True).start()
+        while not account.started_ns or account.finished_ns: time.sleep(0.01)
+        assert not engine.runs
         print("ends")
         """
     )

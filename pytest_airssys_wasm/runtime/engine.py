@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -205,7 +206,7 @@ class WasmEngine(EngineCore):
         self, component: Component, function: str, args: tuple[Any, ...], limits: ResourceLimits
     ) -> Execution | None:
         """Run a guest that needs nothing but itself; `None` if it has to run in a `LimitedStore`."""
-        if type(function) is not str:
+        if type(function) is not str or sys.is_finalizing():  # then the general way tells why it cannot be run
             return None
         known = component.direct_executions
         prepared = known.get((function, id(limits)))

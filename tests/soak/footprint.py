@@ -37,7 +37,8 @@ class Footprint:
 
 
 SLACK = {
-    "thread": Footprint(processes=0, rss_mib=8.0, threads=2, files=2, guests=0),
+    # Up to eight parked threads are kept, and eight calls are rarely made there at once.
+    "thread": Footprint(processes=0, rss_mib=8.0, threads=8, files=2, guests=0),
     # A process that has served is kept for the next guest, or was one too many: there are a few more or less of them.
     "process": Footprint(processes=4, rss_mib=64.0, threads=8, files=24, guests=0),
 }

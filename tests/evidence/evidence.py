@@ -36,7 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("claims", nargs="*", metavar="claim", help=f"of {', '.join(CLAIMS)} (default: all)")
     parser.add_argument("--scale", type=float, default=1.0, help="the share of the trials that are made")
     parser.add_argument(
-        "--python", action="append", type=Path, help="an interpreter that has this package, for pairs of runs"
+        "--python",
+        action="append",
+        type=lambda path: Path(path).absolute(),
+        help="an interpreter that has this package, for pairs of runs",
     )
     parser.add_argument(
         "--guest",

@@ -26,11 +26,15 @@ def test_an_interpreter_ends_while_a_guest_runs_on_a_thread():
 def test_an_interpreter_ends_while_a_guest_runs_without_a_run():
     done = script(
         """
+        import weakref
+        code = "(loop (i32.store (i32.const 0) (i32.const 1)) (br 0))"  # what it writes to must stay
+        guest = engine.load(f'(module (memory 1) (func (export "spin") {code}))')
         store = LimitedStore(engine, limits(LONG_MS))
-        instance, account = store.instantiate(engine.load(SPIN)), store._backend.account
+        instance, account = store.instantiate(guest), store._backend.account
         threading.Thread(target=instance.spin, daemon=True).start()
         while not account.started_ns or account.finished_ns: time.sleep(0.01)
         assert not engine.runs
+        weakref.finalize(instance, time.sleep, 0.2)
         print("ends")
         """
     )

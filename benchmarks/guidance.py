@@ -68,7 +68,7 @@ def searched(engine: WasmEngine, source: str, export: str, seed: int, *, is_guid
 def main() -> None:
     """Print a line for each guest."""
     chosen = sys.argv[1:]
-    print(f"{'guest':<20}{'without':>16}{'with guidance':>16}")
+    print(f"{'guest':<20}{'without':>18}{'with guidance':>18}")
     with WasmEngine() as engine:
         for name, (source, export) in ({name: (one.source, "f") for name, one in DEEP.items()} | SHALLOW).items():
             if chosen and name not in chosen:
@@ -78,12 +78,12 @@ def main() -> None:
                 courses = [searched(engine, source, export, seed, is_guided=is_guided) for seed in range(SEEDS)]
                 mean_s = sum(min(one.time_s, MOST_S) for one in courses) / SEEDS
                 cells.append(f"{sum(one.is_found for one in courses)} of {SEEDS}, {mean_s:.2f} s")
-            print(f"{name:<20}{cells[0]:>16}{cells[1]:>16}", flush=True)
+            print(f"{name:<20}{cells[0]:>18}{cells[1]:>18}", flush=True)
         rates = []
         for is_guided in (False, True):
             courses = [searched(engine, SOUND, "size", seed, is_guided=is_guided) for seed in range(SEEDS)]
             rates.append(f"{sum(one.examples for one in courses) / sum(one.time_s for one in courses):,.0f}/s")
-        print(f"{'examples of a text':<20}{rates[0]:>16}{rates[1]:>16}")
+        print(f"{'examples of a text':<20}{rates[0]:>18}{rates[1]:>18}")
 
 
 if __name__ == "__main__":

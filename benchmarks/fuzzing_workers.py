@@ -34,7 +34,7 @@ timeout_ms = 20_000
 EXCLUDED = '[fuzz]\nexclude = ["demo:inventory/broken@1.0.0#*", "demo:inventory/echo@1.0.0#blob"]'
 TELL = """
 import os, time
-from dataclasses import replace
+from msgspec.structs import replace
 from pathlib import Path
 from pytest_airssys_wasm.fuzzing.profiles import PROFILES
 

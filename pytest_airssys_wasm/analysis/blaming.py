@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from msgspec import Struct
+
 from pytest_airssys_wasm.analysis.failed_call import FailedCall, first_host_call
 from pytest_airssys_wasm.analysis.lifted_limits import MOST_MS, NO_CEILINGS, amount_used, is_more, lift, limit_of
 from pytest_airssys_wasm.analysis.repeatable import Deadline, is_of_wasi
@@ -163,8 +165,7 @@ def blame(
     return _Search(error, failed, ceilings, deadline).blame()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Trial:
+class _Trial(Struct, frozen=True, kw_only=True):
     """The run of a call with one limit lifted."""
 
     name: str

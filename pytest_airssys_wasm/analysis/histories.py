@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
+
+from msgspec import Struct, field, structs
 
 from pytest_airssys_wasm.analysis.repeatable import Rerun, obstacle_to_repetition
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
@@ -30,8 +32,7 @@ busy.
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class Step(Struct, frozen=True, kw_only=True):
     """One execution as it was recorded."""
 
     test: str
@@ -50,8 +51,7 @@ class Step:
     """The highest total of all memories of the store so far, in bytes."""
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class History:
+class History(Struct, kw_only=True, eq=False):
     """The executions of one store.
 
     A history that cannot be repeated keeps the figures of its steps, and the reason.
@@ -121,13 +121,13 @@ class History:
             return
         dearest = max(self.steps[-1], step, key=lambda one: one.fuel)  # only its figures are still needed
         peak = max(step.peak_memory_bytes, self.steps[-1].peak_memory_bytes)
-        self.steps[-1] = replace(dearest, peak_memory_bytes=peak)
+        self.steps[-1] = structs.replace(dearest, peak_memory_bytes=peak)
 
     def give_up(self, reason: str) -> None:
         """Keep only the figures of the steps, because the history cannot be repeated for this reason."""
         if self.obstacle is None:
             self.obstacle, self.repetition = reason, None
-            self.steps[:] = [replace(step, args=()) for step in self.steps]
+            self.steps[:] = [structs.replace(step, args=()) for step in self.steps]
 
     def _obstacle(self, finished: Finished, repetition: Repetition) -> str | None:
         """Return the reason why an execution cannot be repeated; `None` if it can."""

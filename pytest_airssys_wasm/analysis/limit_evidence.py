@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec import Struct, field
 
 from pytest_airssys_wasm.analysis.laws.difference import spread
 from pytest_airssys_wasm.analysis.snapshots.law_lines import LawLine, law_line, record_law
@@ -25,8 +25,7 @@ _LEAST_MS = 5
 _STEPS = (1, 2, 5)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DearestCall:
+class DearestCall(Struct, frozen=True, kw_only=True):
     """The dearest call of an export that the check `worst-case[<export>]` has found."""
 
     fuel: int
@@ -48,8 +47,7 @@ class DearestCall:
         return self.fuel if name == "fuel" else self.memory_bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Longest:
+class Longest(Struct, frozen=True, kw_only=True):
     """The longest times of the executions of a component."""
 
     cpu_ms: float = 0.0
@@ -62,8 +60,7 @@ class Longest:
     """The test that took it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
+class Evidence(Struct, frozen=True, kw_only=True):
     """The evidence about one component."""
 
     laws: dict[str, str] = field(default_factory=dict)
@@ -131,8 +128,7 @@ class Evidence:
         return Evidence(laws={**self.laws, **other.laws}, dearest=dearest, longest=longest)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SuggestedTimeout:
+class SuggestedTimeout(Struct, frozen=True, kw_only=True):
     """A timeout with the figures from which it was computed."""
 
     timeout_ms: int

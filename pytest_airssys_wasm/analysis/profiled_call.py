@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pytest_airssys_wasm.analysis.errors import CannotRepeat
 from pytest_airssys_wasm.analysis.fuel_profile import Profile, profile
@@ -19,8 +21,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.store.repetition import Repetition
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProfiledCall:
+class ProfiledCall(Struct, frozen=True, kw_only=True):
     """A call with its profile in fresh instances of its guest."""
 
     profile: Profile

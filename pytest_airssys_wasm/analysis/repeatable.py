@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from pytest_airssys_wasm.analysis.errors import CannotRepeat
 from pytest_airssys_wasm.runtime.base.originals import monotonic
@@ -31,8 +33,7 @@ _PATIENCE = 10
 """The factor of the timeout for a run that is made again."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rerun:
+class Rerun(Struct, frozen=True, kw_only=True):
     """The end of one run: what it returned or raised, and what it used."""
 
     value: Any

@@ -4,9 +4,10 @@ repeating the executions.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, structs
 
 from pytest_airssys_wasm.analysis.tightest import bisect
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
@@ -31,8 +32,7 @@ _LAST = 100
 """The number that is added to the rank of a witness that is to be preferred last."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class Found(Struct, frozen=True, kw_only=True):
     """A limit with its witness."""
 
     value: int
@@ -54,8 +54,7 @@ class Found:
     """The rank of the witness: of several that need the same limit, the one with the lowest rank is preferred."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unrepeated:
+class Unrepeated(Struct, frozen=True, kw_only=True):
     """The executions that could not be repeated for one reason."""
 
     reason: str
@@ -65,8 +64,7 @@ class Unrepeated:
     """The most that the executions used of each limit that is to be tightened."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Suggestion:
+class Suggestion(Struct, frozen=True, kw_only=True):
     """The limits of one component, for the tests that one process ran, or for those of several processes together."""
 
     found: dict[str, Found]
@@ -100,7 +98,7 @@ def suggest(histories: Iterable[History]) -> Suggestion:
                 continue
         used = {name: history.most(name) for name in NAMES if name in history.tightens}
         unrepeated.append(Unrepeated(reason=reason, tests=history.tests, used=used))
-    return replace(_Search(repeated).suggestion(), unrepeated=_gathered(unrepeated))
+    return structs.replace(_Search(repeated).suggestion(), unrepeated=_gathered(unrepeated))
 
 
 def merged(parts: Sequence[Suggestion]) -> Suggestion:
@@ -165,8 +163,7 @@ def _base_of(history: History) -> tuple[list[Rerun], str | None]:
     return base, None
 
 
-@dataclass(frozen=True, slots=True)
-class _Subject:
+class _Subject(Struct, frozen=True):
     """A history that can be repeated, with the ends of its steps."""
 
     history: History

@@ -12,12 +12,11 @@ import itertools
 import os
 import weakref
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, fields
 from threading import TIMEOUT_MAX
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from msgspec import structs
+from msgspec import Struct, structs
 
 from pytest_airssys_wasm.protocol.answers import read_hello, read_run
 from pytest_airssys_wasm.protocol.limits import UNLIMITED
@@ -49,8 +48,7 @@ _STARTS = 3
 _STDERR_CHARACTERS = 300
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
+class Patience(Struct, frozen=True, kw_only=True):
     """The time limits of an adapter, in seconds."""
 
     start_s: float = 30.0
@@ -64,7 +62,7 @@ class Patience:
 
     def scaled(self, scale: float) -> Patience:
         """Return these times multiplied by `scale`."""
-        return Patience(**{field.name: scale * getattr(self, field.name) for field in fields(self)})
+        return Patience(**{name: scale * value for name, value in structs.asdict(self).items()})
 
 
 class AdapterRuntime:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import difflib
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -35,8 +34,7 @@ _PIN = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pin:
+class Pin(Struct, frozen=True, kw_only=True):
     """A finding that a case is known to have. A part that is left out matches any finding."""
 
     text: str
@@ -93,8 +91,7 @@ class ExpectationsFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     failures: list[FailureGroup] = []
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KnownFailure:
+class KnownFailure(Struct, frozen=True, kw_only=True):
     """The findings that one case is expected to have, and their reason."""
 
     reason: str

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec import Struct
 
 from pytest_airssys_wasm.conformance.model import Case, Chapter
 from pytest_airssys_wasm.runtime.base import toml
@@ -18,8 +18,7 @@ CHAPTER_FILE = "chapter.toml"
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CaseFile:
+class CaseFile(Struct, frozen=True, kw_only=True):
     """The file of a case."""
 
     chapter: str
@@ -39,8 +38,7 @@ class CaseFile:
         return decode_toml(self.path, Case)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChapterFile:
+class ChapterFile(Struct, frozen=True, kw_only=True):
     """The file of a chapter, and the case files beside it."""
 
     name: str

@@ -5,11 +5,10 @@ It has no side effects: mismatches are data, and a case without a mismatch passe
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, Struct, structs
 
 from pytest_airssys_wasm.conformance.model import FIGURES, MEASURES, Bounds
 from pytest_airssys_wasm.protocol import wire
@@ -34,8 +33,7 @@ _PIN_CHARACTERS = 60
 """The maximum number of characters of a value in a pin."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mismatch:
+class Mismatch(Struct, frozen=True, kw_only=True):
     """A field of an answer, or of the whole case, whose value differs from the expected one."""
 
     field: str
@@ -140,7 +138,7 @@ def _in_pass(actor: Actor, one_pass: ActorPass, seen: Observation) -> Iterator[M
             continue  # it follows from the step that ended the store
         is_over = is_over or (answer is not None and answer.verdict is not Verdict.OK)
         for found in (*_in_any_answer(actor, answer, seen), *_in_answer(step.expect, answer, named, seen)):
-            yield replace(
+            yield structs.replace(
                 found,
                 actor=actor.name,
                 step=index,
@@ -289,13 +287,13 @@ def _counted(found: Iterable[Mismatch]) -> list[Mismatch]:
     first: dict[str, Mismatch] = {}
     for one in found:
         earlier = first.get(one.pin)
-        first[one.pin] = one if earlier is None else replace(earlier, times=earlier.times + 1)
+        first[one.pin] = one if earlier is None else structs.replace(earlier, times=earlier.times + 1)
     return list(first.values())
 
 
 def _placer(actor: Actor, step: Step, index: int) -> Callable[[Mismatch], Mismatch]:
     name = step.name or step.call or step.phase
-    return lambda found: replace(found, actor=actor.name, step=index + 1, step_name=name)
+    return lambda found: structs.replace(found, actor=actor.name, step=index + 1, step_name=name)
 
 
 # -- one figure

@@ -9,12 +9,11 @@ import gc
 import itertools
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
 from tempfile import TemporaryDirectory
 from threading import Barrier
 from typing import TYPE_CHECKING, Any
 
-from msgspec import UNSET, structs
+from msgspec import UNSET, Struct, field, structs
 
 from pytest_airssys_wasm.conformance import measure
 from pytest_airssys_wasm.conformance.guests import text_file, translated
@@ -33,8 +32,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.protocol.messages import Runtime, StepAnswer
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ActorPass:
+class ActorPass(Struct, frozen=True, kw_only=True):
     """The answers to one pass of an actor through its steps."""
 
     actor: str
@@ -51,8 +49,7 @@ class ActorPass:
         return any(answer is not None and answer.verdict is Verdict.RUNTIME_DIED for answer in self.answers)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observation:
+class Observation(Struct, frozen=True, kw_only=True):
     """The observation of one case: the runtime's answers, and the external measurements."""
 
     passes: tuple[ActorPass, ...]
@@ -84,8 +81,7 @@ def missing_capabilities(case: Case, runtime: Runtime) -> tuple[str, ...]:
     return tuple(need for need in case.needs if need not in present)
 
 
-@dataclass(slots=True)
-class CaseRunner:
+class CaseRunner(Struct):
     """The runner of cases on one runtime."""
 
     runtime: Runtime
@@ -126,7 +122,7 @@ class CaseRunner:
         if before is None:
             return seen
         after = self._footprint(folder)
-        return replace(
+        return structs.replace(
             seen,
             host_rss_growth_mib=after.resident_mib - before.resident_mib,
             open_files_growth=after.open_files - before.open_files,
@@ -211,8 +207,7 @@ class CaseRunner:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Footprint:
+class _Footprint(Struct, frozen=True, kw_only=True):
     """The resources that the processes of a runtime hold."""
 
     resident_mib: float
@@ -221,8 +216,7 @@ class _Footprint:
     temporary_files: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _ActorCopy:
+class _ActorCopy(Struct, frozen=True, kw_only=True):
     """One copy of an actor, whose steps run on one thread."""
 
     actor: Actor

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
+from msgspec import Struct, field
 
 from pytest_airssys_wasm.fuzzing.pasteable import as_json
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
@@ -36,8 +36,7 @@ def _never() -> bool:
     return False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
+class Subject(Struct, frozen=True, kw_only=True):
     """A guest and one of its exports, with the strategy of its arguments."""
 
     guest: Guest
@@ -45,8 +44,7 @@ class Subject:
     arguments: SearchStrategy[tuple[Any, ...]]
 
 
-@dataclass(frozen=True, slots=True)
-class SubjectCall:
+class SubjectCall(Struct, frozen=True):
     """A call that a law is tested with. Hypothesis shows it in WAVE."""
 
     subject: Subject
@@ -58,8 +56,7 @@ class SubjectCall:
         return write_call(self.subject.function, self.args, component.parameter_types(self.subject.function)) + mode
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LawTest:
+class LawTest(Struct, frozen=True, kw_only=True):
     """The subjects with which a law is tested, and the effort."""
 
     subjects: Sequence[Subject] = ()
@@ -114,8 +111,7 @@ class LawTest:
         return self.ceilings.lower(AMPLE)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunResult:
+class RunResult(Struct, frozen=True, kw_only=True):
     """The verdict, value, cost and output of one execution."""
 
     verdict: Verdict

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hypothesis import settings
 from hypothesis.database import DirectoryBasedExampleDatabase
+from msgspec import Struct
 
 from pytest_airssys_wasm.fuzzing.search import Plan
 from pytest_airssys_wasm.runtime.base.originals import system
@@ -22,8 +22,7 @@ _OWN = (".hypothesis", "examples")
 """The end of the path of the database that Hypothesis itself chooses."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Profile:
+class Profile(Struct, frozen=True, kw_only=True):
     """The effort for one component, which its checks share."""
 
     examples: int | None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
+from msgspec import Struct
 
 from pytest_airssys_wasm.fuzzing.stopwatch import BUSY_SHARE, Stopwatch
 
@@ -31,8 +32,7 @@ _MOST_ENTRY_BYTES = 2**20
 _MOST_ENTRIES = 256
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """The effort of one check, and the source of its examples."""
 
     profile: str
@@ -56,8 +56,7 @@ class Plan:
         return Stopwatch(share=1 if self.profile == "nightly" else BUSY_SHARE)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found(Generic[T]):
+class Found(Struct, Generic[T], frozen=True, kw_only=True):
     """An example with a fault."""
 
     example: T

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import HealthCheck, Phase, Verbosity, seed, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Flaky
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+from msgspec import Struct
 
 from pytest_airssys_wasm.fuzzing.export_check import (
     found_line,
@@ -86,8 +86,7 @@ def check_sequences(candidate: Candidate, plan: Plan) -> str:
     return note_of(search, sequences.needed, unneeded(table, others, sequences.needed))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Sequences:
+class _Sequences(Struct, frozen=True, kw_only=True):
     """The rules by which sequences of calls of a guest are judged."""
 
     guest: Guest

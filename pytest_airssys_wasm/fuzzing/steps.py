@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from pytest_airssys_wasm.fuzzing.trials import Finding, Trial
 from pytest_airssys_wasm.runtime.base.values import Err, Ok, Record, Some, Variant, field_name
@@ -29,8 +30,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.wit.types import WitType
 
 
-@dataclass(frozen=True, slots=True)
-class Saved:
+class Saved(Struct, frozen=True):
     """A resource in the result of an earlier step, in the place of a handle in arguments."""
 
     step: int
@@ -42,8 +42,7 @@ class Saved:
         return f"r{self.step}{self.path}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class Step(Struct, frozen=True, kw_only=True):
     """One call of a sequence."""
 
     number: int
@@ -57,8 +56,7 @@ class Step:
         return frozenset(one.step for one in saved_in(self.args))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallSequence:
+class CallSequence(Struct, frozen=True, kw_only=True):
     """The steps that are made in one instance, once or again and again."""
 
     steps: tuple[Step, ...]

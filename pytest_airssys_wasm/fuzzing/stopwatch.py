@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from pytest_airssys_wasm.runtime.base import originals
 
@@ -10,8 +10,7 @@ BUSY_SHARE = 4
 """The most times as long that a search takes on a busy machine as on an idle one."""
 
 
-@dataclass(slots=True, kw_only=True)
-class Stopwatch:
+class Stopwatch(Struct, kw_only=True):
     """A clock that begins at zero. It counts the seconds of processor time of this process.
 
     A busy machine therefore tries as many examples as an idle one, and takes longer. A guest that waits, or runs in

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from pytest_airssys_wasm.fuzzing.pasteable import as_json
 from pytest_airssys_wasm.protocol.values import decode
@@ -30,8 +31,7 @@ _LATE_SHARE = 0.5
 _TRIES = 3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Guest:
+class Guest(Struct, frozen=True, kw_only=True):
     """A guest with all that its instances need."""
 
     engine: WasmEngine
@@ -45,8 +45,7 @@ class Guest:
         return LimitedStore(self.engine, limits or self.limits, host=self.host, wasi=self.wasi)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trial:
+class Trial(Struct, frozen=True, kw_only=True):
     """The end of one call in a fresh instance."""
 
     error: WasmError | None
@@ -87,8 +86,7 @@ class Trial:
         return f"ended with {self.words}: {printable(str(self.error).partition(chr(10))[0])}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Finding(Struct, frozen=True, kw_only=True):
     """A fault that a call has shown."""
 
     kind: str

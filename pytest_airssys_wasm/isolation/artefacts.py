@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import weakref
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pytest_airssys_wasm.runtime.base.originals import allocate_lock, system
 from pytest_airssys_wasm.runtime.base.regular_files import write_new
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.guest.component import Component
 
 
-@dataclass(frozen=True, slots=True)
-class GuestFiles:
+class GuestFiles(Struct, frozen=True):
     """The paths of a guest's binary and of the artefact that it was compiled to."""
 
     binary: str

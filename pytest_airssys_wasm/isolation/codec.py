@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import base64
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from pytest_airssys_wasm.protocol import values, wire
 from pytest_airssys_wasm.protocol.primitive_codec import Passage
@@ -30,8 +31,7 @@ _GUEST, _HOST = "resource", "host_resource"
 _MOST = 2**62
 
 
-@dataclass(frozen=True, slots=True)
-class Handle:
+class Handle(Struct, frozen=True):
     """A resource in a message: the side that has its object, and the number by which both sides identify it."""
 
     is_host: bool

@@ -7,9 +7,10 @@ once. All other answers, such as those of guests that failed, are lines of the p
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from struct import Struct
+import struct
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from pytest_airssys_wasm.runtime.convert.plain_layout import CORE_FORMATS, FORMATS
 from pytest_airssys_wasm.runtime.wit.types import Primitive
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from pytest_airssys_wasm.runtime.guest.component import Component
 
-CALLED = Struct("<QQI")
+CALLED = struct.Struct("<QQI")
 """The beginning of a call: its number, the number of its session, and the index of its export."""
 CALLED_PLACE = slice(8, CALLED.size)
 """The bytes of a call that name its session and its export."""
@@ -31,8 +32,7 @@ of the beginning and of the end in nanoseconds, the processor time, the peak mem
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlainFrames:
+class PlainFrames(Struct, frozen=True, kw_only=True):
     """The frames of the calls of one export, of which `struct` also checks that numbers are in the range of their
     types.
     """
@@ -60,8 +60,8 @@ def plain_frames(component: Component, function: str) -> PlainFrames | None:
     arguments, values = [[_format_of(type_) for type_ in types] for types in (params, results)]
     if None in arguments or None in values:
         return None
-    call = Struct(CALLED.format + "".join(one[1] for one in arguments if one))
-    answer = Struct(_ANSWERED + "".join(one[1] for one in values if one))
+    call = struct.Struct(CALLED.format + "".join(one[1] for one in arguments if one))
+    answer = struct.Struct(_ANSWERED + "".join(one[1] for one in values if one))
     if max(call.size, answer.size) > FRAME_BYTES:
         return None
     is_module = component.kind == "module"

@@ -11,9 +11,10 @@ import json
 import os
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pytest_airssys_wasm.isolation import bootstrap as boot
 from pytest_airssys_wasm.protocol.process import AdapterProcess
@@ -31,8 +32,7 @@ _LIBRARY_PATHS = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 """The environment variables without which a Python that is linked to a shared library may fail to start."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChildLimits:
+class ChildLimits(Struct, frozen=True, kw_only=True):
     """The limits of a child process, which the operating system enforces."""
 
     data_bytes: int

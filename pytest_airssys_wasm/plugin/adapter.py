@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from pytest_airssys_wasm.plugin.settings import SETTINGS
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration, RuntimeDied

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
 from stat import S_ISREG
 from typing import TYPE_CHECKING, Generic, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pytest_airssys_wasm.runtime.base.originals import system, time_ns
 
@@ -23,8 +25,7 @@ _MOST_BYTES = 64 * 2**20
 _BLOCK_BYTES = 2**20
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept(Generic[T]):
+class _Kept(Struct, Generic[T], frozen=True):
     """A value and the state of the file from which it was computed."""
 
     status: tuple[int, ...]

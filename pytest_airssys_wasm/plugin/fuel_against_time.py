@@ -6,10 +6,10 @@ A guest whose timeout comes first ends with one verdict here, and with another o
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec import Struct
 
 from pytest_airssys_wasm.plugin.settings import SETTINGS
 from pytest_airssys_wasm.plugin.stash import LIMIT_PAIRS
@@ -28,8 +28,7 @@ _ROOM = 10
 _MOST_LINES = 5
 
 
-@dataclass(slots=True, kw_only=True)
-class _Pair:
+class _Pair(Struct, kw_only=True):
     """A fuel limit and a timeout that tests or checks have together."""
 
     fuel: int

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec import Struct
 
 from pytest_airssys_wasm.plugin import markers
 from pytest_airssys_wasm.plugin.ceilings import check_ceilings
@@ -37,8 +37,7 @@ _WAYS_TO_GIVE_MEMORY = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OriginatedLimits:
+class OriginatedLimits(Struct, frozen=True, kw_only=True):
     """The limits of a test, with their sources."""
 
     values: ResourceLimits
@@ -118,8 +117,7 @@ SOURCE: pytest.StashKey[Source | None] = pytest.StashKey()
 """The guest of an item without the marker `component`, such as a check of a manifest."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ItemSettings:
+class ItemSettings(Struct, frozen=True, kw_only=True):
     """The guest of a test, and its limits."""
 
     marks: Marks

@@ -5,11 +5,11 @@ session.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec import Struct
 
 from pytest_airssys_wasm.plugin.file_cache import FileCache
 from pytest_airssys_wasm.plugin.settings import SETTINGS
@@ -33,8 +33,7 @@ _COMPONENTS: pytest.StashKey[FileCache[Component]] = pytest.StashKey()
 _PLACES: pytest.StashKey[tuple[Path, ...]] = pytest.StashKey()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class Source(Struct, frozen=True, kw_only=True):
     """The guest of a test: its content or path, and its declarations."""
 
     content: Path | str | bytes

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pytest_airssys_wasm.reporting.comparison import NOT_RUN, compare
 from pytest_airssys_wasm.reporting.costs import cost_texts
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.reporting.model import Report, SessionInfo
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Changes:
+class Changes(Struct, frozen=True, kw_only=True):
     """The differences between an earlier report and a session, in the tests that both of them have."""
 
     title: str

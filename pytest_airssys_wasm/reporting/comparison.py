@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pytest_airssys_wasm.reporting.costs import cost_differences
 from pytest_airssys_wasm.reporting.summaries import CategoryCounts, count_categories
@@ -19,8 +20,7 @@ NOT_RUN = "not run"
 """The category of a case that a report does not have."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Column:
+class Column(Struct, frozen=True, kw_only=True):
     """One report: its title, its session, and the numbers of its cases."""
 
     title: str
@@ -28,24 +28,21 @@ class Column:
     counts: CategoryCounts
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequirementLine:
+class RequirementLine(Struct, frozen=True, kw_only=True):
     """A requirement, and the numbers of the cases that prove it in each report."""
 
     record: RequirementRecord
     counts: tuple[CategoryCounts, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CaseOutcome:
+class CaseOutcome(Struct, frozen=True, kw_only=True):
     """The category of a case in one report, and the reason unless it passed."""
 
     category: str
     reason: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
+class Difference(Struct, frozen=True, kw_only=True):
     """A group of cases with the same outcomes in each report, whose category is not the same in all reports."""
 
     outcomes: tuple[CaseOutcome, ...]
@@ -53,8 +50,7 @@ class Difference:
     cases: tuple[TestRecord, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
+class Comparison(Struct, frozen=True, kw_only=True):
     """A comparison of reports, with one column for each."""
 
     columns: tuple[Column, ...]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pytest_airssys_wasm.reporting import formatting
 from pytest_airssys_wasm.reporting.summaries import OK, by_export, fuel_used_percent, memory_used_percent
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.reporting.summaries import ExportSummary
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bar:
+class Bar(Struct, frozen=True, kw_only=True):
     """The usage of one resource by the call of an export that came nearest to the limit."""
 
     percent: float | None
@@ -31,8 +31,7 @@ class Bar:
     """The node id of the test that made the call."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExportBars:
+class ExportBars(Struct, frozen=True, kw_only=True):
     """An export, and its bars of fuel and of memory."""
 
     summary: ExportSummary
@@ -40,8 +39,7 @@ class ExportBars:
     memory: Bar
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ComponentBars:
+class ComponentBars(Struct, frozen=True, kw_only=True):
     """A component with its exports."""
 
     name: str

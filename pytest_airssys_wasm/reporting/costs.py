@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pytest_airssys_wasm.reporting import formatting
 from pytest_airssys_wasm.runtime.base.figures import size
@@ -18,8 +20,7 @@ if TYPE_CHECKING:
 _Key: TypeAlias = tuple[str, str, str | None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
+class Cost(Struct, frozen=True, kw_only=True):
     """The executions of one export in one test, summed up. Times are left out: no two runs have the same."""
 
     calls: int
@@ -40,8 +41,7 @@ class Cost:
         return mine == theirs
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CostDifference:
+class CostDifference(Struct, frozen=True, kw_only=True):
     """An export that one test called in several reports, at different costs."""
 
     test: str

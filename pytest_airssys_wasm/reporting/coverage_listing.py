@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pytest_airssys_wasm.reporting.formatting import cut
 from pytest_airssys_wasm.runtime.base.printable import counted, printable
@@ -24,8 +25,7 @@ _MOST_NAME = 160
 _NUMBER = re.compile(r"\d+,")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListedBlock:
+class ListedBlock(Struct, frozen=True, kw_only=True):
     """A block of a function, as it is listed."""
 
     offset: int
@@ -42,8 +42,7 @@ class ListedBlock:
         return "" if self.source is None else printable(f"{self.source[0]}:{self.source[1]}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListedFunction:
+class ListedFunction(Struct, frozen=True, kw_only=True):
     """A function of a guest, as it is listed."""
 
     name: str

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pytest_airssys_wasm.reporting.page import render_page
 from pytest_airssys_wasm.runtime.base.figures import percent
@@ -25,8 +26,7 @@ _MOST_TEXT = 400
 _MOST_TESTS = 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GuestOnPage:
+class GuestOnPage(Struct, frozen=True, kw_only=True):
     """A guest with the text of its functions and its files."""
 
     coverage: Coverage
@@ -35,8 +35,7 @@ class GuestOnPage:
     """The names of the files with its listing and its LCOV data."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Row:
+class _Row(Struct, frozen=True, kw_only=True):
     function: ListedFunction
     shown: tuple[ListedBlock, ...]
 

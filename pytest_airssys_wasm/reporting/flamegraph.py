@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from urllib.parse import quote
 from zlib import crc32
 
 from markupsafe import Markup
+from msgspec import Struct, field
 
 from pytest_airssys_wasm.reporting.page import render_page
 from pytest_airssys_wasm.reporting.write import replace_file
@@ -44,8 +44,7 @@ _MOST_NAME = 160
 _MOST_ROWS = 200
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
+class Origin(Struct, frozen=True, kw_only=True):
     """The test whose call was profiled, for the page of the profile."""
 
     test: str
@@ -152,8 +151,7 @@ def _frame(name: str, place: tuple[str, int] | None) -> dict[str, Any]:
     return {"name": name} if place is None else {"name": name, "file": place[0], "line": place[1]}
 
 
-@dataclass(slots=True, eq=False)
-class _Node:
+class _Node(Struct, eq=False):
     """A function in a stack, with what it called."""
 
     name: str
@@ -173,8 +171,7 @@ class _Node:
         self.width = abs(self.own) + sum(child.width for child in self.children.values())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Box:
+class Box(Struct, frozen=True, kw_only=True):
     """A rectangle of the flame graph: a function in a stack."""
 
     name: str

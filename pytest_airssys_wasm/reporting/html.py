@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, to_builtins
 
 from pytest_airssys_wasm.reporting import formatting
 from pytest_airssys_wasm.reporting.anchors import Anchors
@@ -65,8 +66,7 @@ _FILTERS: dict[str, Callable[..., Any]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Entry:
+class _Entry(Struct, frozen=True, kw_only=True):
     """A test with those of its executions that the page shows."""
 
     record: TestRecord
@@ -75,16 +75,14 @@ class _Entry:
     """The number of executions of the test that the page does not show."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _OutcomeChange:
+class _OutcomeChange(Struct, frozen=True, kw_only=True):
     """A test that has another outcome in the earlier report."""
 
     test: str
     outcomes: tuple[CaseOutcome, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Chapter:
+class _Chapter(Struct, frozen=True, kw_only=True):
     """A chapter of the suite in which nothing failed, as one row among the tests."""
 
     node_id: str
@@ -125,7 +123,7 @@ def render(report: Report, changes: Changes | None = None) -> str:
         "anchor": Anchors.of,
         "new_anchor": Anchors().give,
         "shown_tests": {one.test for one in failed_first(unfolded)[:MOST_TESTS]},
-        "plots": asdict(plots(report)),
+        "plots": to_builtins(plots(report)),
     }
     return render_page("report", content, most_text=_MOST_TEXT, filters=_FILTERS)
 

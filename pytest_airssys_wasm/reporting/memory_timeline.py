@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pytest_airssys_wasm.reporting.formatting import cut
 from pytest_airssys_wasm.runtime.base.figures import size
@@ -17,8 +18,7 @@ _MOST_FUNCTIONS = 3
 _MOST_NAME = 60
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MemoryStep:
+class MemoryStep(Struct, frozen=True, kw_only=True):
     """One growth of memory, or growths that the limit refused."""
 
     fuel: int
@@ -43,8 +43,7 @@ class MemoryStep:
         return ", ".join([*parts, refused] if self.refused else parts)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Level:
+class Level(Struct, frozen=True, kw_only=True):
     """A rectangle of the timeline: an amount of memory, from one growth to the next one. All figures are percent."""
 
     start: float
@@ -53,8 +52,7 @@ class Level:
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MemoryTimeline:
+class MemoryTimeline(Struct, frozen=True, kw_only=True):
     """The memory of a call from its beginning to its end."""
 
     initial_bytes: int

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pytest_airssys_wasm.reporting import formatting
 from pytest_airssys_wasm.reporting.formatting import cut
@@ -26,8 +27,7 @@ too small.
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bin:
+class Bin(Struct, frozen=True, kw_only=True):
     """The calls that consumed about the same fuel."""
 
     at: int
@@ -37,8 +37,7 @@ class Bin:
     """The number of calls whose verdict is not `ok`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lane:
+class Lane(Struct, frozen=True, kw_only=True):
     """The distribution of fuel over the calls of one export."""
 
     component: str
@@ -51,8 +50,7 @@ class Lane:
     """The positions of the fuel limits on the axis, from 0 to 1."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Axis:
+class Axis(Struct, frozen=True, kw_only=True):
     """A logarithmic axis, from 10 to the power of `low` to 10 to the power of `high` units of fuel."""
 
     low: int
@@ -66,8 +64,7 @@ class Axis:
         return min(1.0, max(0.0, (math.log10(max(1, fuel)) - self.low) / (self.high - self.low)))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plots:
+class Plots(Struct, frozen=True, kw_only=True):
     """The plots of a report, and the number of all exports, including those that are not shown."""
 
     axis: Axis

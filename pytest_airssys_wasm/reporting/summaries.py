@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass
 from statistics import median, median_low
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pytest_airssys_wasm.runtime.base.printable import counted
 
@@ -22,8 +23,7 @@ _FUZZING = ("fuzz", "fuzz-sequence", "worst-case", "fuzz-limits")
 """The names of the checks of fuzzing; an export in brackets may follow."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CategoryCounts:
+class CategoryCounts(Struct, frozen=True, kw_only=True):
     """The numbers of tests by category."""
 
     passed: int
@@ -48,16 +48,14 @@ class CategoryCounts:
         return f"{self.passed:,} passed, {self.failed:,} failed, {known}{self.skipped:,} skipped"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequirementSummary:
+class RequirementSummary(Struct, frozen=True, kw_only=True):
     """A requirement, and the numbers of the cases that prove it."""
 
     record: RequirementRecord
     counts: CategoryCounts
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChapterSummary:
+class ChapterSummary(Struct, frozen=True, kw_only=True):
     """The requirements of one chapter, and the numbers of all their cases."""
 
     name: str
@@ -65,8 +63,7 @@ class ChapterSummary:
     counts: CategoryCounts
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExportSummary:
+class ExportSummary(Struct, frozen=True, kw_only=True):
     """The executions of one export of one component, or its instantiations, summed up."""
 
     component: str

@@ -5,11 +5,12 @@ In a narrow terminal the less important columns are left out, and a note names t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import chain, groupby
 from operator import attrgetter
 from textwrap import wrap
 from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from msgspec import Struct
 
 from pytest_airssys_wasm.reporting import formatting
 from pytest_airssys_wasm.reporting.formatting import cut, width
@@ -36,16 +37,14 @@ NEAR_PERCENT = 80
 Tone: TypeAlias = Literal["plain", "heading", "good", "near", "bad"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Piece:
+class Piece(Struct, frozen=True, kw_only=True):
     """A part of a line that has one tone."""
 
     text: str
     tone: Tone = "plain"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class Line(Struct, frozen=True, kw_only=True):
     """A line of the table."""
 
     pieces: tuple[Piece, ...]
@@ -56,8 +55,7 @@ class Line:
         return "".join(piece.text for piece in self.pieces)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Column:
+class _Column(Struct, frozen=True, kw_only=True):
     """A column: its title, and the text of its cells."""
 
     title: str

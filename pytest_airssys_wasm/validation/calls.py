@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 
 from pytest_airssys_wasm.protocol import wire
 from pytest_airssys_wasm.protocol.values import decode, encode
@@ -31,8 +30,7 @@ _MOST_LISTED = 20
 """The maximum number of exports that a remedy lists."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedCall:
+class PlannedCall(Struct, frozen=True, kw_only=True):
     """A call of an existing export, with arguments decoded by their types."""
 
     text: str
@@ -66,8 +64,7 @@ class PlannedCall:
         return f"({', '.join(map(str, encoded))})" if isinstance(encoded, list) else str(encoded)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallResult:
+class CallResult(Struct, frozen=True, kw_only=True):
     """The value or error of a call, with its usage and output."""
 
     error: WasmError | None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
+
+from msgspec import Struct, field
 
 from pytest_airssys_wasm.runtime.base.regular_files import GUEST_BYTES, read_regular
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
@@ -46,8 +47,7 @@ def _ignore(finding: Finding) -> None:
     """Do nothing with a finding."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
+class Candidate(Struct, frozen=True, kw_only=True):
     """A component or module to be validated."""
 
     engine: WasmEngine

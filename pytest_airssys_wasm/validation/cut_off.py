@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SearchCutOff:
+class SearchCutOff(Struct, frozen=True, kw_only=True):
     """The end of a search that found no fault before its time was up, and did not try all that it was to try."""
 
     time_s: float

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from pytest_airssys_wasm.runtime.base.figures import exact_size, measured_ms, size, widened_range
 from pytest_airssys_wasm.runtime.base.printable import counted, is_printable, printable
@@ -44,8 +45,7 @@ _TIME_TIMES = 10
 """The factor from the time that the instantiation took to the limit, where the default is less."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
+class Draft(Struct, frozen=True, kw_only=True):
     """A manifest for its author to complete."""
 
     text: str

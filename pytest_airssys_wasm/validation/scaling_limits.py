@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from pytest_airssys_wasm.analysis.tightest import bisect
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
@@ -30,8 +31,7 @@ class _TooDear(Exception):
     """The internal error for a search whose runs have spent all of their fuel."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MetLimit:
+class MetLimit(Struct, frozen=True, kw_only=True):
     """The smallest sizes with which a call meets a limit."""
 
     point: Point

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from msgspec import UNSET
+from msgspec import UNSET, Struct, field
 
 from pytest_airssys_wasm.protocol import wire
 from pytest_airssys_wasm.protocol.values import decode, encode
@@ -34,8 +33,7 @@ _MOST_ANSWERS = 5
 """The most answers that a failure lists."""
 
 
-@dataclass(slots=True, kw_only=True)
-class _Served:
+class _Served(Struct, kw_only=True):
     """A stub that serves an import, and the number of its calls."""
 
     stub: ImportStub
@@ -75,8 +73,7 @@ class _Served:
         return stub if is_plain or stub.returns is not UNSET or stub.fails is not UNSET else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServedStubs:
+class ServedStubs(Struct, frozen=True, kw_only=True):
     """The host functions of one check: those that are registered in Python, and stubs for other imports."""
 
     host: HostFunctions

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from pytest_airssys_wasm.analysis.limit_evidence import Evidence
 from pytest_airssys_wasm.runtime.base.figures import percent
@@ -37,8 +38,7 @@ _MOST_CHARACTERS = 300
 _MOST_CALL = 80
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ComponentLimits:
+class ComponentLimits(Struct, frozen=True, kw_only=True):
     """The limits of one component."""
 
     name: str

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec import structs
 
 from pytest_airssys_wasm import ProcessIsolation, ResourceLimits, Verdict, Wasi, WasmEngine
 from pytest_airssys_wasm.analysis.guest_coverage import probed_guest
@@ -191,7 +190,7 @@ def test_a_guest_that_ends_otherwise_is_not_measured(engine):
         ({"verdict": Verdict.TRAP}, "grow ended with trap, and when it was run again with ok"),
         ({"peak_memory_bytes": 1}, "grow took 1 bytes of memory, and when it was run again 131,072"),
     ):
-        other = replace(history, steps=[history.steps[0], replace(history.steps[1], **changed)])
+        other = structs.replace(history, steps=[history.steps[0], structs.replace(history.steps[1], **changed)])
         _, binary = engine.to_binary(MEMORY.encode(), "memory")
         with ProbedGuest(binary, engine) as probed:
             assert probed.repeat(other).reason == reason

@@ -8,6 +8,7 @@ from itertools import count
 import pytest
 from hypothesis import find
 from hypothesis import strategies as st
+from msgspec import structs
 
 from pytest_airssys_wasm import HostFunctions, ProcessIsolation, WasmEngine
 from pytest_airssys_wasm.fuzzing import laws
@@ -57,7 +58,7 @@ def test_the_docstring_lists_every_law():
 
 @pytest.mark.parametrize("law", LAWS)
 def test_every_law_holds(test_of, law):
-    LAWS[law](replace(test_of, examples=25))
+    LAWS[law](structs.replace(test_of, examples=25))
 
 
 def planted(change):
@@ -73,33 +74,37 @@ def planted(change):
 
 
 def with_usage(result, **changes):
-    return replace(result, usage=result.usage and replace(result.usage, **changes))
+    return structs.replace(result, usage=result.usage and replace(result.usage, **changes))
 
 
 def harmful_above(name, most):
     """Return a change by which a call fails if a limit is higher than `most`, which the law has to try."""
     return lambda result, limits, call: (
-        replace(result, verdict=Verdict.TRAP) if getattr(limits, name) > most else result
+        structs.replace(result, verdict=Verdict.TRAP) if getattr(limits, name) > most else result
     )
 
 
 DEFECTS = {
-    "closed-verdicts": lambda result, limits, call: replace(result, verdict=Verdict.INVALID_CONFIG),
-    "repeatable": lambda result, limits, call: replace(result, value=call),
-    "one-fuel-threshold": lambda result, limits, call: replace(result, value=limits.fuel),
-    "one-memory-threshold": lambda result, limits, call: replace(result, value=limits.memory),
-    "more-never-hurts": lambda result, limits, call: replace(result, verdict=Verdict.TRAP) if call % 2 == 0 else result,
+    "closed-verdicts": lambda result, limits, call: structs.replace(result, verdict=Verdict.INVALID_CONFIG),
+    "repeatable": lambda result, limits, call: structs.replace(result, value=call),
+    "one-fuel-threshold": lambda result, limits, call: structs.replace(result, value=limits.fuel),
+    "one-memory-threshold": lambda result, limits, call: structs.replace(result, value=limits.memory),
+    "more-never-hurts": lambda result, limits, call: (
+        structs.replace(result, verdict=Verdict.TRAP) if call % 2 == 0 else result
+    ),
     "within-limits": lambda result, limits, call: with_usage(result, peak_memory_bytes=limits.memory + 1),
     "ends-in-time": lambda result, limits, call: with_usage(result, wall_ms=limits.timeout_ms + 5_000),
 }
 FURTHER = {
     "refused growths are not told": (
         "one-memory-threshold",
-        lambda result, limits, call: with_usage(replace(result, verdict=Verdict.OK), denied_growths=0),
+        lambda result, limits, call: with_usage(structs.replace(result, verdict=Verdict.OK), denied_growths=0),
     ),
     "small budgets are not obeyed": (
         "one-fuel-threshold",
-        lambda result, limits, call: replace(result, verdict=Verdict.OK, value=7) if limits.fuel == 0 else result,
+        lambda result, limits, call: (
+            structs.replace(result, verdict=Verdict.OK, value=7) if limits.fuel == 0 else result
+        ),
     ),
     "too much fuel is consumed": (
         "within-limits",
@@ -107,11 +112,11 @@ FURTHER = {
             result, fuel=replace(result.usage.fuel, consumed=2**64) if result.usage else None
         ),
     ),
-    "too much is written": ("within-limits", lambda result, limits, call: replace(result, output_bytes=2**21)),
+    "too much is written": ("within-limits", lambda result, limits, call: structs.replace(result, output_bytes=2**21)),
     "too much is transferred": (
         "within-limits",
         lambda result, limits, call: with_usage(
-            replace(result, verdict=Verdict.OK), transfer_bytes=limits.transfer + 1
+            structs.replace(result, verdict=Verdict.OK), transfer_bytes=limits.transfer + 1
         ),
     ),
     **{
@@ -189,7 +194,7 @@ def test_limits_are_at_most_the_ceilings(test_of, monkeypatch):
     monkeypatch.setattr(laws, "run", lambda call, limits: (seen.append(limits), run(call, limits))[1])
     ceilings = Ceilings(fuel=1_000, memory=2**20, timeout_ms=2_000)
     for law in OF_RUNS.values():
-        law(replace(test_of, ceilings=ceilings, examples=20))
+        law(structs.replace(test_of, ceilings=ceilings, examples=20))
     assert seen
     assert all(limits == ceilings.lower(limits) for limits in seen)
 

@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from pytest_airssys_wasm import (
     ExecutionTimeout,
@@ -189,7 +190,7 @@ def test_a_process_that_had_many_guests_is_replaced_before_its_files_run_out(eng
     for number in range(220):
         artefact = tmp_path / f"{number}.cwasm"
         artefact.write_bytes(Path(files.artefact).read_bytes())
-        worker = pool.take(replace(files, artefact=str(artefact)))
+        worker = pool.take(structs.replace(files, artefact=str(artefact)))
         opened.append(len(os.listdir(f"/proc/{worker.process_id}/fd")))
         pool.give_back(worker, is_well=True)
     assert 20 < max(opened) < 150

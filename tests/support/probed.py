@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec import structs
 
 from pytest_airssys_wasm.analysis.histories import History, Step
 from pytest_airssys_wasm.runtime.store.repetition import Repetition
@@ -24,13 +25,13 @@ def called(
     repetition = Repetition(engine, component, None, (), limits, parts.get("host"), parts.get("wasi"), None)
     history = History.begun_by(repetition, tightens=frozenset())
     steps = [_step(None, ()), *(_step(name, args) for name, *args in calls)]
-    history = replace(history, steps=steps)
+    history = structs.replace(history, steps=steps)
     done = [*history.replay()]
     recorded = [
-        replace(step, verdict=one.verdict, fuel=one.fuel, peak_memory_bytes=one.peak_memory_bytes)
+        structs.replace(step, verdict=one.verdict, fuel=one.fuel, peak_memory_bytes=one.peak_memory_bytes)
         for step, one in zip(steps, done)
     ]
-    return replace(history, steps=recorded), done
+    return structs.replace(history, steps=recorded), done
 
 
 def _step(name: str | None, args: Any) -> Step:

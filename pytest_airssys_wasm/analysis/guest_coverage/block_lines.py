@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pytest_airssys_wasm.isolation.source_lines import UnknownLines, read_lines
 from pytest_airssys_wasm.runtime.base.originals import monotonic
@@ -21,8 +22,7 @@ _AT_ONCE = 4_000
 """The number of blocks for which a process is asked at once."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BlockLines:
+class BlockLines(Struct, frozen=True, kw_only=True):
     """The source lines of the blocks of a guest."""
 
     lines: Mapping[int, tuple[str, int]]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec import structs
 
 from pytest_airssys_wasm.analysis.errors import CannotRepeat
 from pytest_airssys_wasm.analysis.guest_coverage.probed_guest import ProbedGuest, Repeated
@@ -111,4 +112,4 @@ def _history(
         fuel=done.fuel,
         peak_memory_bytes=done.peak_memory_bytes,
     )
-    return replace(history, steps=[step])
+    return structs.replace(history, steps=[step])

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, structs
 
 from pytest_airssys_wasm.runtime.base.printable import printable
 from pytest_airssys_wasm.runtime.base.probes import ProbeFile
@@ -34,8 +36,7 @@ _ROOM_MEMORIES = 10_000
 """The number of memories that a store may have for probes."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProbedRun:
+class ProbedRun(Struct, frozen=True, kw_only=True):
     """The steps of a history as they ended with probes."""
 
     done: Sequence[Rerun]
@@ -102,11 +103,11 @@ class ProbedBuild:
         limits = self.limits(replace(history.limits, fuel=max(step.fuel for step in steps)))
         if budget is not None:
             limits = replace(limits, fuel=min(budget, MAX_U64))
-        probed = replace(
+        probed = structs.replace(
             history,
             component=self.component,
             limits=limits,
-            repetition=replace(known, engine=self.engine, component=self.component),
+            repetition=structs.replace(known, engine=self.engine, component=self.component),
             is_shared_budget=budget is not None,
             steps=[*steps],
         )

@@ -7,8 +7,9 @@ higher; they take no memory of the guest's limit.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, structs
 
 from pytest_airssys_wasm.analysis.guest_coverage.probed_build import ProbedBuild
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
@@ -32,8 +33,7 @@ _MOST_FUEL = 2_000_000_000
 """The fuel that may be spent to find how far an execution got until it ran out of fuel."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Repeated:
+class Repeated(Struct, frozen=True, kw_only=True):
     """The result of repeating one history."""
 
     steps: int
@@ -81,7 +81,7 @@ class ProbedGuest:
         steps, reason = _repeatable(history.steps)
         try:
             if any(True for _ in history.component.needed_from_host()):
-                different = _difference(steps, [*replace(history, steps=[*steps]).replay()], is_probed=False)
+                different = _difference(steps, [*structs.replace(history, steps=[*steps]).replay()], is_probed=False)
                 if different is not None:
                     return Repeated(steps=0, reason=different)
             run = self._build.run(history, steps)

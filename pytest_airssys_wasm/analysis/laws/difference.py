@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import product
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from pytest_airssys_wasm.analysis.laws.sizes import NAMES
 from pytest_airssys_wasm.analysis.laws.terms import Formula
@@ -21,8 +23,7 @@ _MOST_POINTS = 4_096
 """The number of sizes of a range at which two formulas are compared: all of them in a range that is not longer."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChangedRange:
+class ChangedRange(Struct, frozen=True, kw_only=True):
     """A range of sizes for which another formula holds than before."""
 
     low: Point
@@ -33,8 +34,7 @@ class ChangedRange:
     after: Formula
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChangedFigure:
+class ChangedFigure(Struct, frozen=True, kw_only=True):
     """A figure, of fuel or of memory, for arguments of one size."""
 
     point: Point
@@ -48,8 +48,7 @@ class ChangedFigure:
         return Fraction(self.after - self.before, max(1, self.before))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FigureDifference:
+class FigureDifference(Struct, frozen=True, kw_only=True):
     """The difference of the fuel, or of the peak memory in bytes."""
 
     ranges: tuple[ChangedRange, ...] = ()
@@ -60,8 +59,7 @@ class FigureDifference:
     """The figure with the largest decrease; `None` if none decreases."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LawDifference:
+class LawDifference(Struct, frozen=True, kw_only=True):
     """The difference of two laws, for the sizes of which both of them speak."""
 
     before: Law
@@ -141,8 +139,7 @@ def _covers(law: Law, axes: Sequence[str]) -> bool:
     return not law.sizes or all(one in _meanings(law) or one in law.held for one in axes)
 
 
-@dataclass(frozen=True, slots=True)
-class _Span:
+class _Span(Struct, frozen=True):
     """A piece of a law in terms of all sizes that are compared."""
 
     low: tuple[float, ...]

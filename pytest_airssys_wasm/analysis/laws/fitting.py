@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from itertools import product
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pytest_airssys_wasm.analysis.laws.terms import Factor, Formula, value
 
@@ -29,8 +30,7 @@ Figures = tuple[int, ...]
 """The figures of one execution that are explained together, such as fuel and memory."""
 
 
-@dataclass(frozen=True, slots=True)
-class Model:
+class Model(Struct, frozen=True):
     """A family of formulas: all sums of the monomials of a basis."""
 
     basis: Basis

@@ -7,10 +7,11 @@ the unit, and where it fails, its range ends, and another piece begins.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain, islice
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pytest_airssys_wasm.analysis.laws.fitting import SPARE, Model, explained, models, solve
 from pytest_airssys_wasm.analysis.laws.terms import Formula
@@ -36,8 +37,7 @@ class OutOfRuns(Exception):
     """The internal error for a search that has made all of its runs, or whose time is up."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stretch:
+class Stretch(Struct, frozen=True, kw_only=True):
     """The formulas that hold from one size to another, both included."""
 
     low: int
@@ -49,8 +49,7 @@ class Stretch:
         return tuple(formula.at((x,)) for formula in self.formulas)  # type: ignore[misc]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Learnt:
+class Learnt(Struct, frozen=True, kw_only=True):
     """The result of a search: pieces that follow each other, and the reason why there are not more of them."""
 
     stretches: tuple[Stretch, ...]

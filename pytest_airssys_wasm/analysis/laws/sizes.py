@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from pytest_airssys_wasm.analysis.errors import NoLaw
 from pytest_airssys_wasm.runtime.base.exhaustive import assert_never
@@ -42,8 +43,7 @@ _MOST_SCALARS = 2**12
 _MOST_OF_INTEGERS = {f"{sign}{bits}": 2 ** (bits - (sign != "u")) - 1 for sign in "siu" for bits in (8, 16, 32, 64)}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Size:
+class Size(Struct, frozen=True, kw_only=True):
     """One size of the arguments of an export."""
 
     meaning: str
@@ -54,8 +54,7 @@ class Size:
     """Whether it is the size of something, and not the value of an integer."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arguments:
+class Arguments(Struct, frozen=True, kw_only=True):
     """The arguments of an export for all of its sizes."""
 
     names: tuple[str, ...]
@@ -116,8 +115,7 @@ def arguments_by(make: Callable[..., Sequence[Any]], max_size: int) -> Arguments
     return Arguments(names=tuple(one.name for one in parameters), sizes=sizes, make=made)
 
 
-@dataclass(slots=True, eq=False)
-class _Plan:
+class _Plan(Struct, eq=False):
     """How a value of a type is made: its sizes, and a function that takes them from an iterator."""
 
     sizes: list[Size]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fractions import Fraction
 from math import prod
 from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from msgspec import Struct
 
 from pytest_airssys_wasm.runtime.base.exhaustive import assert_never
 
@@ -16,8 +17,7 @@ if TYPE_CHECKING:
     """The values of all sizes of a law, in their order."""
 
 
-@dataclass(frozen=True, slots=True)
-class Factor:
+class Factor(Struct, frozen=True):
     """One factor of a term, which depends on one size, or for `least` on the first two."""
 
     kind: Literal["power", "blocks", "rest", "partial", "residue", "least"]
@@ -83,8 +83,7 @@ def value(monomial: Monomial, point: Point) -> int:
     return prod(factor.at(point) for factor in monomial)
 
 
-@dataclass(frozen=True, slots=True)
-class Formula:
+class Formula(Struct, frozen=True):
     """A sum of monomials with exact coefficients; none of them is 0."""
 
     terms: tuple[tuple[Fraction, Monomial], ...]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import Enum
 from fractions import Fraction
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from pytest_airssys_wasm.analysis.laws.difference import law_difference
 from pytest_airssys_wasm.analysis.snapshots.model import Cost, EngineCosts, EntryKey, RecordedLaw, Snapshot
@@ -45,8 +46,7 @@ FAILING = frozenset({State.REGRESSED, State.INCOMPARABLE, State.NEW, State.REMOV
 """The states that fail a check."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class Run(Struct, frozen=True, kw_only=True):
     """The costs of a run, and which tests they speak of."""
 
     snapshot: Snapshot
@@ -63,8 +63,7 @@ class Run:
     """The reason why a check that has passed has found no law, by its node id."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class Change(Struct, frozen=True, kw_only=True):
     """One entry of a snapshot, or of a run, with its state."""
 
     key: EntryKey
@@ -79,8 +78,7 @@ class Change:
     """The reason why a law has been removed; empty if it is not known."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
+class Comparison(Struct, frozen=True, kw_only=True):
     """All entries of a snapshot and of a run, sorted by state, then by key."""
 
     changes: tuple[Change, ...]

@@ -7,12 +7,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from pytest_airssys_wasm.analysis.laws.law import Law, Piece
 from pytest_airssys_wasm.analysis.laws.terms import Factor, Formula

@@ -4,8 +4,9 @@ guests this was measured.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+from msgspec import Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,8 +36,7 @@ class EntryKey(NamedTuple):
                 return self.name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
+class Cost(Struct, frozen=True, kw_only=True):
     """The cost of the executions that one entry sums up."""
 
     fuel: int
@@ -60,8 +60,7 @@ class Cost:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordedLaw:
+class RecordedLaw(Struct, frozen=True, kw_only=True):
     """The cost law of an export, which is the entry of a check of laws."""
 
     law: Law
@@ -74,8 +73,7 @@ Entry: TypeAlias = "Cost | RecordedLaw"
 """The value of an entry: a law for keys of the kind `law`, and a cost for all others."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineCosts:
+class EngineCosts(Struct, frozen=True, kw_only=True):
     """The engine with which costs were measured."""
 
     wasmtime: str
@@ -86,8 +84,7 @@ class EngineCosts:
     """The fuel of each bundled kernel, by its name."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
+class Snapshot(Struct, frozen=True, kw_only=True):
     """The costs of all tests, with their provenance."""
 
     engine: EngineCosts

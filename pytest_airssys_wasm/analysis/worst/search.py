@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
+from msgspec import Struct
+
 from pytest_airssys_wasm.analysis.repeatable import Deadline, RepeatableGuest
 from pytest_airssys_wasm.analysis.worst.growth import growth_of
 from pytest_airssys_wasm.analysis.worst.mutation import Mutator
@@ -123,8 +125,7 @@ def worst_case(
         raise TypeError(f"{printable(export)}: no values of type {error} can be made for its arguments") from None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Trial:
+class _Trial(Struct, frozen=True, eq=False):
     """Arguments with what they cost."""
 
     arguments: Arguments

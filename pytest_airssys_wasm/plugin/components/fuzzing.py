@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pytest_airssys_wasm.plugin.engine import the_engine
 from pytest_airssys_wasm.plugin.settings import SETTINGS
@@ -47,8 +48,7 @@ def _blocked(candidate: Candidate) -> str:
     raise Blocked("loads", "it could not be loaded when the checks were collected")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Checks:
+class _Checks(Struct, frozen=True, kw_only=True):
     """The checks of one component."""
 
     file: pytest.File

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from pytest_airssys_wasm.analysis.guest_coverage.calls import binary_of
 from pytest_airssys_wasm.analysis.histories import History
@@ -32,8 +33,7 @@ MOST_GUESTS = 200
 _DIGITS = 8
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class RecordedStore:
+class RecordedStore(Struct, kw_only=True, eq=False):
     """A store of a guest, with the number of its executions."""
 
     history: History
@@ -41,8 +41,7 @@ class RecordedStore:
     tests: set[str] = field(default_factory=set)
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class RecordedGuest:
+class RecordedGuest(Struct, kw_only=True, eq=False):
     """A guest that tests have run."""
 
     name: str

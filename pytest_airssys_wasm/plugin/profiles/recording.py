@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec import to_builtins
 
 from pytest_airssys_wasm.analysis.errors import CannotRepeat
 from pytest_airssys_wasm.analysis.fuel_profile import INSTANTIATION, timeline_of
@@ -93,7 +93,7 @@ class Recorder:
                 self._pending = dearest, self._profile(dearest)
         elif call.when == "teardown" and self._pending is not None:
             (finished, found), self._pending = self._pending, None
-            setattr(report, PROFILE, asdict(self._entry(item, report.nodeid, finished, found)))
+            setattr(report, PROFILE, to_builtins(self._entry(item, report.nodeid, finished, found)))
         return report
 
     def _profile(self, finished: Finished) -> ProfiledCall | str:

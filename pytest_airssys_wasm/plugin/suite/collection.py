@@ -6,13 +6,13 @@ The nodes are children of the session, not of a file, so that they exist in any 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec import Struct
 
 import pytest_airssys_wasm
 from pytest_airssys_wasm.conformance.loader import find_chapters
@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.conformance.known_failures import KnownFailure
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChapterItems:
+class ChapterItems(Struct, frozen=True, kw_only=True):
     """A chapter, with the functions that create its items: cases from data, or laws."""
 
     name: str

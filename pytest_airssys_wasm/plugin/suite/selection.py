@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import difflib
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec import Struct
 
 from pytest_airssys_wasm.conformance.loader import CHAPTER_FILE, data_folder
 from pytest_airssys_wasm.plugin.settings import SETTINGS
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 ROOT = "conformance"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
+class Selection(Struct, frozen=True, kw_only=True):
     """The arguments, divided into files and cases."""
 
     files: tuple[str, ...]

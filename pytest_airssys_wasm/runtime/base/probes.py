@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProbeFile:
+class ProbeFile(Struct, frozen=True, kw_only=True):
     """A file that serves as the memory of all probes of one guest, in every instance and process.
 
     The guest's memories are told from it by the two sizes, which no memory of the guest declares.

@@ -7,8 +7,9 @@ counts them from the beginning of the content of the code section, and source ma
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pytest_airssys_wasm.runtime.binary.byte_reader import Malformed, Reader
 from pytest_airssys_wasm.runtime.binary.component_reader import COMPONENT_MAGIC, DEEPEST
@@ -27,8 +28,7 @@ _MOST_SECTIONS = 10_000
 """The maximum number of custom sections of a module that are read. A debug build has about fifteen."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CodeFunction:
+class CodeFunction(Struct, frozen=True, kw_only=True):
     """A function in the code of a module."""
 
     index: int
@@ -39,8 +39,7 @@ class CodeFunction:
     """The position in the whole binary at which the body of the function begins."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CodeModule:
+class CodeModule(Struct, frozen=True, kw_only=True):
     """A core module with code, alone or inside a component. All positions are bytes of the whole binary."""
 
     binary: memoryview

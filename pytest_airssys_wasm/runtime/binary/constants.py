@@ -14,9 +14,10 @@ import re
 import struct
 from bisect import bisect_right
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, TypeVar
+
+from msgspec import Struct
 
 from pytest_airssys_wasm.runtime.binary.byte_reader import Malformed, Reader
 from pytest_airssys_wasm.runtime.binary.component_reader import COMPONENT_MAGIC, DEEPEST
@@ -55,8 +56,7 @@ _TEXT = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Constants:
+class Constants(Struct, frozen=True, kw_only=True):
     """The constants of one guest, without duplicates, those first that its code compares with something."""
 
     integers: tuple[int, ...] = ()

@@ -11,8 +11,9 @@ sets up globals and tables; a guest in which one of these steps could fail has n
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pytest_airssys_wasm.runtime.binary.byte_reader import Malformed, Reader
 from pytest_airssys_wasm.runtime.binary.component_reader import COMPONENT_MAGIC
@@ -41,8 +42,7 @@ _TABLE, _GLOBAL, _ELEMENT, _DATA = 4, 6, 9, 11
 _PASSIVE_AND_EMPTY = b"\x01\x00"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DataImage:
+class DataImage(Struct, frozen=True, kw_only=True):
     """The image of the only memory of a guest that has much data, and the binary without that data."""
 
     binary: bytes
@@ -95,8 +95,7 @@ def _modules(data: memoryview, start: int) -> Iterator[tuple[int, memoryview]]:
             yield from _modules(body.data, start + reader.at - len(body.data))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Segment:
+class _Segment(Struct, frozen=True, kw_only=True):
     """An active data segment."""
 
     head: bytes

@@ -7,8 +7,9 @@ its globals, functions and tables that no limit of wasmtime counts.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
+
+from msgspec import Struct
 
 from pytest_airssys_wasm.runtime.base.exhaustive import assert_never
 from pytest_airssys_wasm.runtime.binary.byte_reader import Malformed, Reader, as_invalid_component
@@ -52,8 +53,7 @@ takes the compiler up to 10 ms.
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Expansion:
+class Expansion(Struct, frozen=True, kw_only=True):
     """The sizes of an instantiated guest."""
 
     nested_definitions: int

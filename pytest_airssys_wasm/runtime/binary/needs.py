@@ -6,9 +6,10 @@ Code is skipped, so that reading large guests takes milliseconds. Validation is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import chain, islice
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pytest_airssys_wasm.runtime.binary.byte_reader import Malformed, as_invalid_component
 from pytest_airssys_wasm.runtime.binary.component_reader import (
@@ -41,8 +42,7 @@ times.
 _MODULE = b"\0asm\x01\0\0\0"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MisplacedData:
+class MisplacedData(Struct, frozen=True, kw_only=True):
     """A data segment that does not fit into its memory, so that instantiation will trap."""
 
     number: int
@@ -53,8 +53,7 @@ class MisplacedData:
     """The initial size of the memory, in bytes."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Needs:
+class Needs(Struct, frozen=True, kw_only=True):
     """The minimum resources that instantiating a guest takes.
 
     Those of a component include all of its core instances, also nested ones.
@@ -103,8 +102,7 @@ def read_needs(binary: bytes) -> Needs:
         raise Malformed("neither a module nor a component")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Excess:
+class Excess(Struct, frozen=True, kw_only=True):
     """A need that exceeds a limit, so that a guest cannot be instantiated. Its `str()` is a clause for messages."""
 
     resource: str

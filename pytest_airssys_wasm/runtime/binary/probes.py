@@ -9,8 +9,9 @@ others and provide it: see `guard_memories_probe` in `native/guard.h`. Three ins
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pytest_airssys_wasm.runtime.base.figures import size
 from pytest_airssys_wasm.runtime.base.printable import printable
@@ -44,8 +45,7 @@ class CannotInstrument(Exception):
     """The error for a guest that cannot be instrumented. The message says why, in one line."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProbedFunction:
+class ProbedFunction(Struct, frozen=True, kw_only=True):
     """A function of a guest with its basic blocks, each of which has a probe."""
 
     module: int
@@ -64,8 +64,7 @@ class ProbedFunction:
     """The byte offset in the guest at which each block begins, in the order of the code."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Instrumented:
+class Instrumented(Struct, frozen=True, kw_only=True):
     """A guest with probes."""
 
     binary: bytes
@@ -106,8 +105,7 @@ def instrument(binary: bytes, *, is_counting: bool = False, most_code_bytes: int
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GuestBlocks:
+class GuestBlocks(Struct, frozen=True, kw_only=True):
     """The functions of a guest with their blocks."""
 
     functions: tuple[ProbedFunction, ...]

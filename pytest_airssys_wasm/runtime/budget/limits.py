@@ -8,6 +8,8 @@ from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from msgspec import Struct
+
 from pytest_airssys_wasm.runtime.budget.limit_text import DEFAULT_FUEL, DEFAULT_TIMEOUT_MS
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
@@ -172,8 +174,7 @@ class ResourceLimits:
         return self.memory
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ceilings:
+class Ceilings(Struct, frozen=True, kw_only=True):
     """The highest value of each limit that a platform allows; `None` if any value is allowed, including unlimited."""
 
     fuel: int | None = None

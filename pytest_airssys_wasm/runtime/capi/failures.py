@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from ctypes import byref, c_int, c_size_t, c_uint8, string_at
-from dataclasses import dataclass
 
+from msgspec import Struct
 from wasmtime._bindings import wasmtime_trap_code_enum
 
 from pytest_airssys_wasm.runtime.base.outcome import Frame
@@ -38,8 +38,7 @@ _KINDS = {
 } | {wasmtime_trap_code_enum.WASMTIME_TRAP_CODE_UNREACHABLE_CODE_REACHED.value: "unreachable"}
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """An error or a trap of wasmtime, as plain data."""
 
     kind: str | None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import weakref
 from ctypes import c_void_p, string_at
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pytest_airssys_wasm.runtime.budget.machine import no_memory
 from pytest_airssys_wasm.runtime.capi.guard import guard
@@ -14,8 +15,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImagePlace:
+class ImagePlace(Struct, frozen=True, kw_only=True):
     """The memory that an image belongs to, and its place in there."""
 
     size_bytes: int

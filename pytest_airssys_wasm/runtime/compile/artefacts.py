@@ -6,13 +6,13 @@ What wasmtime has compiled is an ELF file, which tells where it ends. wasmtime i
 from __future__ import annotations
 
 import mmap
-from dataclasses import dataclass
+import struct
 from os import O_CLOEXEC, O_RDONLY
-from struct import Struct
 from typing import TYPE_CHECKING, Any
 
 import wasmtime
 import wasmtime.component
+from msgspec import Struct
 
 from pytest_airssys_wasm.runtime.base.originals import system
 from pytest_airssys_wasm.runtime.binary.data_images import ALIGNMENT
@@ -24,18 +24,17 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.binary.data_images import DataImage
     from pytest_airssys_wasm.runtime.binary.formats import Kind
 
-_ELF = Struct("<4s36xQ10xHH2x")
+_ELF = struct.Struct("<4s36xQ10xHH2x")
 """The header of an ELF file: its magic number, and the position, the size and the number of its section headers, which
 wasmtime writes last.
 """
-_PLACE = Struct("<4Q")
+_PLACE = struct.Struct("<4Q")
 """The fields of an `ImagePlace`, which follow the ELF file. The image itself begins at the next multiple of
 `ALIGNMENT`.
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CompiledGuest:
+class CompiledGuest(Struct, frozen=True, kw_only=True):
     """A compiled guest: wasmtime's object, and the image of its memory."""
 
     raw: Any

@@ -152,7 +152,7 @@ class CompileCache:
         """
         if not self._usable():
             return self._compile(name, size_bytes, compile_)
-        found = self._load(self._entries.seen(key), load)
+        found = self.recall(key, load)
         if found is not None:
             return found
         with self._alone(key, name, size_bytes) as is_first:
@@ -194,7 +194,7 @@ class CompileCache:
     def _load(self, paths: Iterable[Path], load: Callable[[Path], T]) -> T | None:
         for path in paths:
             try:
-                return self._load_own(path, load, self._entries.checks.find(key_of(path)))
+                return self._load_own(path, load, self._entries.checks.find(key_of(path.name)))
             except FileNotFoundError:
                 continue
             except OSError as error:

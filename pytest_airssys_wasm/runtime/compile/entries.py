@@ -36,7 +36,7 @@ class Entries:
         """The notes about checked entries."""
         self._directory = directory
         self._max_bytes = max_bytes
-        self._seen: dict[str, Path] | None = None
+        self._seen: dict[str, str] | None = None
         self._unswept_bytes = max_bytes
 
     def seen(self, key: str) -> Iterator[Path]:
@@ -46,9 +46,11 @@ class Entries:
         Listing a folder with thousands of entries for each guest would take longer than loading the guest.
         """
         if self._seen is None:
-            self._seen = {key_of(path): path for path in self._directory.glob("*.cwasm")}
+            self._seen = {}
+            with suppress(OSError), os.scandir(self._directory) as found:  # or the folder was removed
+                self._seen.update((key_of(one.name), one.name) for one in found if one.name.endswith(".cwasm"))
         if key in self._seen:
-            yield self._seen[key]
+            yield self._directory / self._seen[key]
 
     def found(self, key: str) -> Iterator[Path]:
         """Return the current entries of a key."""
@@ -61,7 +63,7 @@ class Entries:
             checksum = checksum_of(descriptor)
         entry = part.replace(self._directory / f"{key}.{checksum}.cwasm")
         if self._seen is not None:
-            self._seen[key] = entry
+            self._seen[key] = entry.name
         self._unswept_bytes += size_bytes
         if self._unswept_bytes > self._max_bytes // _SWEEPS:
             self._unswept_bytes = 0

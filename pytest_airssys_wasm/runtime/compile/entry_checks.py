@@ -67,28 +67,28 @@ class EntryChecks:
         note = encode_note(CheckedEntry(entry.name, signature, self._boot_id))
         if note is not None:
             with suppress(OSError):
-                self._write(self._note(key_of(entry)), note)
+                self._write(self._note(key_of(entry.name)), note)
 
     def touch(self, entry: Path) -> None:
         """Note that an entry is used now, which leaves the entry itself unchanged."""
         with suppress(OSError):
-            os.utime(self._note(key_of(entry)), follow_symlinks=False)
+            os.utime(self._note(key_of(entry.name)), follow_symlinks=False)
 
     def last_use_ns(self, entry: Path) -> int:
         """Return the time at which an entry was last used according to its note, or 0 if there is none."""
         with suppress(OSError):
-            return self._note(key_of(entry)).lstat().st_mtime_ns
+            return self._note(key_of(entry.name)).lstat().st_mtime_ns
         return 0
 
     def remove(self, entry: Path) -> None:
         """Remove the note about an entry, if there is one."""
         with suppress(OSError):
-            self._note(key_of(entry)).unlink()
+            self._note(key_of(entry.name)).unlink()
 
     def _note(self, key: str) -> Path:
         return self._directory / (key + self.SUFFIX)
 
 
-def key_of(entry: Path) -> str:
-    """Return the key of an entry."""
-    return entry.name.rsplit(".", 2)[0]
+def key_of(name: str) -> str:
+    """Return the key of the entry with this file name."""
+    return name.rsplit(".", 2)[0]

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from dataclasses import dataclass
 
 import wasmtime
+from msgspec import Struct
 
 from pytest_airssys_wasm.runtime.binary.data_images import REVISION
 from pytest_airssys_wasm.runtime.capi import abi
 from pytest_airssys_wasm.runtime.capi.stores import address
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Feature:
+class Feature(Struct, frozen=True, kw_only=True):
     """A feature of WebAssembly or of the component model, and whether guests may use it."""
 
     setting: str

@@ -6,8 +6,9 @@ Integers have no sign in WebAssembly: both ranges are accepted (i32 from -2**31 
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from pytest_airssys_wasm.runtime.base.floats import f32_bits, f32_of
 from pytest_airssys_wasm.runtime.base.values import short_repr
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
 _TYPES = ("i32", "i64", "f32", "f64")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
+class Layout(Struct, frozen=True, kw_only=True):
     """A layout of values in C."""
 
     size: int

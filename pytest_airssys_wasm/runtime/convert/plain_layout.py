@@ -5,9 +5,10 @@ writes if each value has exactly the class of its type.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from pytest_airssys_wasm.runtime.capi import vals
 from pytest_airssys_wasm.runtime.wit.types import Primitive
@@ -34,8 +35,7 @@ FORMATS = {
 """The class and the `struct` format of values of components, and the padding behind them in a C value."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlainLayout:
+class PlainLayout(Struct, frozen=True, kw_only=True):
     """The C values of an export of a component."""
 
     classes: tuple[type, ...]
@@ -68,8 +68,7 @@ def plain_layout(function: FunctionType) -> PlainLayout | None:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlainCoreLayout:
+class PlainCoreLayout(Struct, frozen=True, kw_only=True):
     """The C values of an export of a module, of 16 bytes each. The results are written over the arguments."""
 
     classes: tuple[type, ...]

@@ -8,8 +8,9 @@ counts.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pytest_airssys_wasm.runtime.base.originals import allocate_lock, clock_gettime, pthread_getcpuclockid, system
 from pytest_airssys_wasm.runtime.base.printable import counted
@@ -38,8 +39,7 @@ _NAMED = 3
 """The maximum number of different guests that a message names."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Guest:
+class _Guest(Struct, frozen=True):
     name: str
     has_folders: bool
     clock: int | None

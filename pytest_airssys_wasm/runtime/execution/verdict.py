@@ -133,7 +133,7 @@ def _wall_ms(run: Run) -> float:
 def _where_time_went(run: Run) -> str:
     """Return the end of the message about a timeout, if the guest hardly ran and no host function took the time."""
     cpu_ms, wall_ms = run.cpu_ms(), _wall_ms(run)
-    if cpu_ms is None or run.in_host:
+    if cpu_ms is None or run.in_host or not run.limits.timeout_ms:
         return ""
     lost_ms = wall_ms - cpu_ms - 1_000 * run.host_s
     if lost_ms < max(wall_ms / 2, _LEAST_LOST_MS):

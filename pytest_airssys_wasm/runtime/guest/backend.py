@@ -5,8 +5,9 @@ A store delegates to a backend, which runs its guests in this process or in anot
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+from msgspec import Struct
 
 from pytest_airssys_wasm.runtime.compile.compiler import IsolatedCompiler
 
@@ -31,8 +32,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoreSettings:
+class StoreSettings(Struct, frozen=True, kw_only=True):
     """The limits of a store, and the host functions and grants of its guests."""
 
     limits: ResourceLimits

@@ -10,9 +10,10 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from ctypes import addressof, c_char
-from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from pytest_airssys_wasm.runtime.base.originals import monotonic_ns
 from pytest_airssys_wasm.runtime.capi import abi, failures, vals
@@ -34,8 +35,7 @@ if TYPE_CHECKING:
 Call = Callable[..., Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DirectUse:
+class DirectUse(Struct, frozen=True, kw_only=True):
     """The store as direct calls see it."""
 
     raw: Any
@@ -155,8 +155,7 @@ def compile_lifted_call(
     return _converting_call(name, export, way, use, general)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Way:
+class _Way(Struct, frozen=True, kw_only=True):
     """The way in which an export is called whose values are converted."""
 
     enter: Callable[..., int | None]

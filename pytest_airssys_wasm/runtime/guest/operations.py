@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from msgspec import Struct, field
 
 from pytest_airssys_wasm.runtime.base.printable import printable
 
@@ -16,8 +17,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.host.functions import HostFunctions
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class InstanceHandle:
+class InstanceHandle(Struct, frozen=True, eq=False):
     """The handle by which a backend identifies an instance."""
 
     component: Component
@@ -34,8 +34,7 @@ class InstanceHandle:
     """The scalar lifts of the functions that were called so far, by their full names; `None` for those without one."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Instantiate:
+class Instantiate(Struct, frozen=True, eq=False):
     """The operation that links and instantiates a component, and calls `function`, if given, in the same execution.
 
     Its result is `Instantiated`.
@@ -49,8 +48,7 @@ class Instantiate:
     """The host functions of this instance, in addition to those of the store."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Instantiated:
+class Instantiated(Struct, frozen=True, eq=False):
     """The result of the operation `Instantiate`."""
 
     handle: InstanceHandle
@@ -58,8 +56,7 @@ class Instantiated:
     """The result of the call; `None` if there was none."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class CallExport:
+class CallExport(Struct, frozen=True, eq=False):
     """The operation that calls an export of an instance. Its result is the value that the export returned."""
 
     handle: InstanceHandle
@@ -73,8 +70,7 @@ class CallExport:
         return self.handle.component
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class DropResource:
+class DropResource(Struct, frozen=True, eq=False):
     """The operation that drops a guest's resource and runs its destructor. Its result is `None`."""
 
     component: Component

@@ -7,10 +7,11 @@ conversion of a list, can be abandoned at its deadline. Each has a run, which ho
 from __future__ import annotations
 
 from ctypes import addressof, c_char
-from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from pytest_airssys_wasm.runtime.base.originals import monotonic_ns
 from pytest_airssys_wasm.runtime.capi import abi, failures, vals
@@ -32,8 +33,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.lift.exported import LiftedExport
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ParkedFunction:
+class ParkedFunction(Struct, frozen=True, kw_only=True):
     """An export as it is called on a parked thread."""
 
     entry: int

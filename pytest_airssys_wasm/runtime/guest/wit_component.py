@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from pytest_airssys_wasm.runtime.base.printable import printable
 from pytest_airssys_wasm.runtime.convert.lifting import compile_lift
@@ -43,8 +44,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.wit.world import Item
 
 
-@dataclass(frozen=True, slots=True)
-class WitExport:
+class WitExport(Struct, frozen=True):
     """An exported function that can be called, with its converters."""
 
     index: Any

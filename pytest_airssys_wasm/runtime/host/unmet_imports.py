@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 import re
-from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pytest_airssys_wasm.runtime.base.printable import printable
 from pytest_airssys_wasm.runtime.binary.types import CoreFunction, OtherFunction
@@ -37,8 +38,7 @@ _MOST_TYPE = 120
 _MEMBERS = r"\{(?!…\})[^{}]*(?:\{…\}[^{}]*)*\}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnmetImport:
+class UnmetImport(Struct, frozen=True, kw_only=True):
     """An import that is not provided, or whose signature differs from that of the registered function."""
 
     name: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from ctypes import addressof, c_void_p
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from pytest_airssys_wasm.runtime.capi.guard import CHOICE, POINTER, GuardLifted, GuardPart
 from pytest_airssys_wasm.runtime.capi.stores import address
@@ -24,8 +25,7 @@ _FIELDS = {CALL: "call", REALLOC: "reallocate", POST_RETURN: "post_return"}
 """The fields of `GuardLifted` for the functions with these roles, in the order of the guard."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LiftedExport:
+class LiftedExport(Struct, frozen=True, kw_only=True):
     """The scalar lift of an exported function."""
 
     lower: Callable[[Sequence[Any], Transfer], tuple[int, int]]

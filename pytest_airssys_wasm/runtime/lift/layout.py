@@ -6,10 +6,11 @@ The section names are those of `CanonicalABI.md` of the Component Model.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import zip_longest
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from pytest_airssys_wasm.runtime.capi.guard import LIFTED_VAL_BYTES
 from pytest_airssys_wasm.runtime.wit.types import (
@@ -51,8 +52,7 @@ It bounds what the copies of a result may take, because wasmtime charges 128 MiB
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(Struct, frozen=True):
     """The layout of a type."""
 
     size: int
@@ -78,8 +78,7 @@ class NotCopied(Exception):
     """The internal error for a type whose values are not copied."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cases:
+class Cases(Struct, frozen=True):
     """The cases of a variant, enum, option or result."""
 
     payloads: tuple[WitType | None, ...]
@@ -206,8 +205,7 @@ def _aligned(offset: int, alignment: int) -> int:
     return (offset + alignment - 1) & -alignment
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(Struct, frozen=True):
     """The types of a function whose values are copied."""
 
     params: tuple[WitType, ...]

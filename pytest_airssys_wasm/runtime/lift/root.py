@@ -6,8 +6,9 @@ it: without imports other than names for types, and without canonical definition
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from pytest_airssys_wasm.runtime.binary.byte_reader import Reader
 from pytest_airssys_wasm.runtime.binary.component_reader import COMPONENT_MAGIC
@@ -48,8 +49,7 @@ class NotFollowed(Exception):
     """The internal error for a component that is not followed, or not to its end."""
 
 
-@dataclass(frozen=True, slots=True)
-class FunctionShape:
+class FunctionShape(Struct, frozen=True):
     """The type of a function; `None` stands for types that are not followed."""
 
     params: tuple[WitType | None, ...]
@@ -57,8 +57,7 @@ class FunctionShape:
     has_result: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Lift:
+class Lift(Struct, frozen=True):
     """A `canon lift`."""
 
     core_function: int
@@ -67,15 +66,13 @@ class Lift:
     type: FunctionShape | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Value:
+class _Value(Struct, frozen=True):
     type: WitType
     depth: int
     parts: int
 
 
-@dataclass(slots=True)
-class Root:
+class Root(Struct):
     """The definitions of a component."""
 
     types: list[_Value | FunctionShape | None] = field(default_factory=list)

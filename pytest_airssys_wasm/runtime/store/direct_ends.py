@@ -4,9 +4,10 @@ process has told.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
+
+from msgspec import Struct
 
 from pytest_airssys_wasm.runtime.capi.guard import READ_FIGURES, has_raised, restore_exception
 from pytest_airssys_wasm.runtime.execution.run import Run, Stop, failed_run
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.store.ledger import Ledger
 
 
-@dataclass(frozen=True, slots=True)
-class DirectEnds:
+class DirectEnds(Struct, frozen=True):
     """The part of a store that ends direct calls. A store makes it when it is needed, so that it can be freed."""
 
     _limits: ResourceLimits

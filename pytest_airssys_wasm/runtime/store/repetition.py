@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from pytest_airssys_wasm.runtime.base.outcome import Call
 from pytest_airssys_wasm.runtime.wave import write_call
@@ -20,8 +22,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Repetition:
+class Repetition(Struct, frozen=True, eq=False):
     """The objects that are needed to repeat an execution."""
 
     engine: EngineCore

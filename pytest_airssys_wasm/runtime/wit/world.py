@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from pytest_airssys_wasm.runtime.wit.types import (
     BorrowType,
@@ -29,8 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 
-@dataclass(frozen=True, slots=True)
-class Opaque:
+class Opaque(Struct, frozen=True):
     """An item that is not described further: a core module or a component."""
 
     kind: str
@@ -39,8 +39,7 @@ class Opaque:
         return self.kind
 
 
-@dataclass(frozen=True, slots=True)
-class InterfaceType:
+class InterfaceType(Struct, frozen=True):
     """The functions and types of an interface, by name, in the order of the binary.
 
     Methods are functions named `[constructor]counter`, `[method]counter.add`, `[static]counter.make`.
@@ -53,8 +52,7 @@ Item = FunctionType | InterfaceType | ResourceType | Opaque | WitType
 """The item that a name denotes in a world or an interface."""
 
 
-@dataclass(frozen=True, slots=True)
-class World:
+class World(Struct, frozen=True):
     """The imports and exports of a component, by name, in the order of the binary."""
 
     imports: Mapping[str, Item] = field(default_factory=dict)

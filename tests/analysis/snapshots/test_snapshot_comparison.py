@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 from fractions import Fraction
 
 import pytest
+from msgspec import structs
 
 from pytest_airssys_wasm.analysis.laws.law import Law, Piece
 from pytest_airssys_wasm.analysis.laws.terms import Factor, Formula
@@ -37,7 +37,7 @@ def costing(key, fuel=0, memory=0):
     cost = ENTRIES[key]
     return {
         **ENTRIES,
-        key: replace(cost, fuel=cost.fuel + fuel, peak_memory_bytes=cost.peak_memory_bytes + memory),
+        key: structs.replace(cost, fuel=cost.fuel + fuel, peak_memory_bytes=cost.peak_memory_bytes + memory),
     }
 
 
@@ -105,15 +105,17 @@ def test_a_dearer_guest_has_regressed_although_its_binary_is_another_one():
 
 
 def test_another_guest_that_costs_the_same_is_unchanged():
-    entries = {key: replace(cost, guests=("b.wasm",)) for key, cost in ENTRIES.items()}
+    entries = {key: structs.replace(cost, guests=("b.wasm",)) for key, cost in ENTRIES.items()}
     assert told(compare(BEFORE, run_of(entries, guests={"b.wasm": "1" * 64}))) == {}
 
 
 OTHER_ENGINES = {
-    "wasmtime 50.0.1 is now 51.0.0": replace(ENGINE, wasmtime="51.0.0"),
-    "wasm_gc is now off": replace(ENGINE, settings=("consume_fuel",)),
-    "wasm_threads is now on": replace(ENGINE, settings=(*ENGINE.settings, "wasm_threads")),
-    "the engine's cost moved (kernels: calls 7 is now 8)": replace(ENGINE, calibration={"calls": 8, "memory": 9}),
+    "wasmtime 50.0.1 is now 51.0.0": structs.replace(ENGINE, wasmtime="51.0.0"),
+    "wasm_gc is now off": structs.replace(ENGINE, settings=("consume_fuel",)),
+    "wasm_threads is now on": structs.replace(ENGINE, settings=(*ENGINE.settings, "wasm_threads")),
+    "the engine's cost moved (kernels: calls 7 is now 8)": structs.replace(
+        ENGINE, calibration={"calls": 8, "memory": 9}
+    ),
 }
 
 
@@ -134,7 +136,7 @@ def test_costs_that_are_equal_with_another_engine_pass(cause):
 
 
 def test_a_new_kernel_is_not_another_engine():
-    engine = replace(ENGINE, calibration={**ENGINE.calibration, "vectors": 5})
+    engine = structs.replace(ENGINE, calibration={**ENGINE.calibration, "vectors": 5})
     assert compare(BEFORE, run_of(costing(KEYS[0], 1), engine=engine)).engine_changes == ()
 
 
@@ -161,12 +163,12 @@ def test_an_update_after_a_partial_run_renews_what_ran_and_keeps_the_rest():
     dearer = costing(KEYS[0], 5)
     run = run_of({KEYS[0]: dearer[KEYS[0]]})
     found = updated(BEFORE, run, compare(BEFORE, run))
-    assert found == replace(BEFORE, entries=dearer)
+    assert found == structs.replace(BEFORE, entries=dearer)
 
 
 def test_an_update_drops_what_is_gone_with_its_guest():
-    entries = {key: replace(cost, guests=("b.wasm",)) for key, cost in ENTRIES.items() if key != KEYS[0]}
-    before = replace(
+    entries = {key: structs.replace(cost, guests=("b.wasm",)) for key, cost in ENTRIES.items() if key != KEYS[0]}
+    before = structs.replace(
         BEFORE, entries={**entries, KEYS[0]: ENTRIES[KEYS[0]]}, guests={"a.wasm": "0" * 64, "b.wasm": "1" * 64}
     )
     run = run_of(entries, gone={KEYS[0].test}, guests={"b.wasm": "1" * 64})
@@ -192,7 +194,7 @@ def test_one_file_does_not_speak_of_two_engines():
 
 
 def test_another_engine_that_costs_the_same_keeps_what_did_not_run():
-    part = run_of({KEYS[0]: ENTRIES[KEYS[0]]}, engine=replace(ENGINE, wasmtime="51.0.0"))
+    part = run_of({KEYS[0]: ENTRIES[KEYS[0]]}, engine=structs.replace(ENGINE, wasmtime="51.0.0"))
     found = updated(BEFORE, part, compare(BEFORE, part))
     assert (found.entries, found.engine.wasmtime) == (ENTRIES, "51.0.0")
 
@@ -225,23 +227,27 @@ LAWS = {
     "dearer and for fewer sizes": (law_of(300, 54, 4095), {}, State.REGRESSED),
     "dearer with another engine": (
         law_of(300, 54),
-        {"engine": replace(ENGINE, wasmtime="51.0.0")},
+        {"engine": structs.replace(ENGINE, wasmtime="51.0.0")},
         State.INCOMPARABLE,
     ),
-    "equal with another engine": (law_of(300, 53), {"engine": replace(ENGINE, wasmtime="51.0.0")}, State.UNCHANGED),
+    "equal with another engine": (
+        law_of(300, 53),
+        {"engine": structs.replace(ENGINE, wasmtime="51.0.0")},
+        State.UNCHANGED,
+    ),
 }
 
 
 @pytest.mark.parametrize("case", LAWS)
 def test_a_law_has_the_states_of_a_cost(case):
     after, known, state = LAWS[case]
-    before = replace(BEFORE, entries={**ENTRIES, LAW_KEY: law_of(300, 53)})
+    before = structs.replace(BEFORE, entries={**ENTRIES, LAW_KEY: law_of(300, 53)})
     comparison = compare(before, run_of({**ENTRIES, LAW_KEY: after}, **known))
     assert told(comparison) == ({} if state is State.UNCHANGED else {LAW_KEY: state})
 
 
 def test_a_law_that_was_not_found_is_removed_with_its_reason_and_one_that_was_not_looked_for_is_kept():
-    before = replace(BEFORE, entries={**ENTRIES, LAW_KEY: law_of(300, 53)})
+    before = structs.replace(BEFORE, entries={**ENTRIES, LAW_KEY: law_of(300, 53)})
     reasons = {LAW_KEY.test: "no law: no formula"}
     gone = compare(before, run_of(passed={*(key.test for key in KEYS), LAW_KEY.test}, reasons=reasons))
     assert [(change.state, change.reason) for change in gone.changes if change.key == LAW_KEY] == [

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import subprocess
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from pytest_airssys_wasm.analysis.laws.law import Law, Piece
 from pytest_airssys_wasm.analysis.laws.terms import Factor, Formula
@@ -85,7 +85,7 @@ def test_a_snapshot_is_read_as_it_was_written(snapshot):
 @pytest.mark.slow
 @given(laws)
 def test_a_law_is_read_as_it_was_written(law):
-    snapshot = replace(SNAPSHOT, entries={EntryKey("t", "law", "f"): law, ADD: COST})
+    snapshot = structs.replace(SNAPSHOT, entries={EntryKey("t", "law", "f"): law, ADD: COST})
     assert decode(encode(snapshot), "x") == snapshot
 
 
@@ -95,12 +95,12 @@ def test_the_bytes_do_not_depend_on_the_order_of_the_tests(snapshot, random):
     entries, guests = list(snapshot.entries.items()), list(snapshot.guests.items())
     random.shuffle(entries)
     random.shuffle(guests)
-    assert encode(replace(snapshot, entries=dict(entries), guests=dict(guests))) == encode(snapshot)
+    assert encode(structs.replace(snapshot, entries=dict(entries), guests=dict(guests))) == encode(snapshot)
 
 
 def test_each_entry_has_a_line_of_its_own_whose_addition_changes_no_other_line():
     for test in ("aaa.py::test_it", "test_a.py::test_a", "zzz.py::test_it"):
-        more = replace(SNAPSHOT, entries={**SNAPSHOT.entries, EntryKey(test, "export", "other"): COST})
+        more = structs.replace(SNAPSHOT, entries={**SNAPSHOT.entries, EntryKey(test, "export", "other"): COST})
         before, after = encode(SNAPSHOT).splitlines(), encode(more).splitlines()
         assert len(after) == len(before) + 1
         assert set(before) < set(after)
@@ -108,9 +108,11 @@ def test_each_entry_has_a_line_of_its_own_whose_addition_changes_no_other_line()
 
 def test_branches_that_change_different_tests_merge_without_a_conflict(tmp_path):
     many = {EntryKey(f"test_a.py::test_{n}", "export", "add"): COST for n in range(10, 90, 10)}
-    base = replace(SNAPSHOT, entries=many)
-    ours = replace(base, entries={**many, EntryKey("test_a.py::test_95", "export", "add"): COST})
-    theirs = replace(base, entries={**many, EntryKey("test_a.py::test_10", "export", "add"): replace(COST, fuel=5)})
+    base = structs.replace(SNAPSHOT, entries=many)
+    ours = structs.replace(base, entries={**many, EntryKey("test_a.py::test_95", "export", "add"): COST})
+    theirs = structs.replace(
+        base, entries={**many, EntryKey("test_a.py::test_10", "export", "add"): structs.replace(COST, fuel=5)}
+    )
     for name, snapshot in (("base", base), ("ours", ours), ("theirs", theirs)):
         write_snapshot(tmp_path / name, snapshot)
     merged = subprocess.run(
@@ -215,7 +217,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypat
 
     monkeypatch.setattr(file.system.os, "fsync", fail)
     with pytest.raises(OSError, match="No space left"):
-        write_snapshot(path, replace(SNAPSHOT, entries={}))
+        write_snapshot(path, structs.replace(SNAPSHOT, entries={}))
     assert [path] == [*tmp_path.iterdir()]
     assert path.read_bytes() == before
 
@@ -242,7 +244,7 @@ def test_the_file_to_which_a_link_leads_is_written(tmp_path):
     target, path = tmp_path / "elsewhere" / "costs.json", tmp_path / "snapshot.json"
     target.parent.mkdir()
     path.symlink_to("elsewhere/costs.json")
-    assert write_snapshot(path, replace(SNAPSHOT, entries={}))
+    assert write_snapshot(path, structs.replace(SNAPSHOT, entries={}))
     assert write_snapshot(path, SNAPSHOT)
     assert path.is_symlink()
     assert read_snapshot(target) == SNAPSHOT
@@ -253,14 +255,14 @@ def test_a_file_keeps_its_permissions_and_one_that_is_read_only_is_not_replaced(
     path = tmp_path / "snapshot.json"
     write_snapshot(path, SNAPSHOT)
     path.chmod(0o664)
-    assert write_snapshot(path, replace(SNAPSHOT, entries={}))
+    assert write_snapshot(path, structs.replace(SNAPSHOT, entries={}))
     assert path.stat().st_mode & 0o777 == 0o664
     path.chmod(0o444)
     before = path.read_bytes()
     with pytest.raises(PermissionError, match="it is read-only"):
         write_snapshot(path, SNAPSHOT)
     assert path.read_bytes() == before
-    assert not write_snapshot(path, replace(SNAPSHOT, entries={}))
+    assert not write_snapshot(path, structs.replace(SNAPSHOT, entries={}))
 
 
 @pytest.mark.parametrize(

@@ -169,7 +169,7 @@ def test_a_binary_without_a_manifest_is_fuzzed_under_the_limits_of_the_command_l
 
 
 NO_TIME = """
-from dataclasses import replace
+from msgspec.structs import replace
 from pytest_airssys_wasm.fuzzing.profiles import PROFILES
 
 for name, profile in PROFILES.items():

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 
 import pytest
 import wasmtime
+from msgspec import structs
 
 from pytest_airssys_wasm.runtime.binary.needs import MisplacedData, Needs, exceeded, read_needs
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
@@ -179,7 +179,7 @@ def test_each_excess_says_what_is_declared_and_what_the_limit_is():
             "instantiation will trap",
         ),
     ]
-    lower = replace(needs, is_complete=False, memory_bytes=PAGE, memories=1)
+    lower = structs.replace(needs, is_complete=False, memory_bytes=PAGE, memories=1)
     (excess, *_) = exceeded(lower, ResourceLimits(memory=100))
     assert str(excess) == "declares at least 64 KiB of initial memory (1 memory), the limit is 100 bytes"
     assert exceeded(needs, exactly(needs)) == exceeded(needs, limits)[-1:]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import time
+from pathlib import Path
 
 import pytest
 
 from pytest_airssys_wasm.runtime.compile import cache as cache_module
-from pytest_airssys_wasm.runtime.compile import entry_checks, signatures
+from pytest_airssys_wasm.runtime.compile import entries, entry_checks, signatures
 from pytest_airssys_wasm.runtime.compile.cache import CompileCache
 
 
@@ -60,6 +62,19 @@ def test_an_entry_that_has_not_changed_is_read_once(cache, at_once, checksums):
     assert fetch(cache) == (b"artefact", True)
     assert [fetch(cache) for _ in range(3)] == [(b"artefact", False)] * 3
     assert len(checksums) == 1
+
+
+def test_the_folder_is_not_listed_for_an_entry_that_has_not_changed(cache, at_once, monkeypatch):
+    """It may have thousands of entries."""
+    fetch(cache)
+    fetch(cache)
+    listed = []
+    monkeypatch.setattr(entries.os, "scandir", lambda path: listed.append(path) or contextlib.nullcontext(()))
+    again = CompileCache(cache.directory, cache.max_bytes)
+    found = again.fetch("k", "name", 1, Path.read_bytes, list, lambda made, path: path.write_bytes(made))
+    assert (found, listed) == (b"artefact", [])
+    again.fetch("new", "name", 1, Path.read_bytes, list, lambda made, path: path.write_bytes(bytes(made)))
+    assert listed
 
 
 def test_an_entry_is_not_touched_by_its_use(cache, at_once):

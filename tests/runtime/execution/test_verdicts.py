@@ -321,6 +321,12 @@ def test_a_timeout_says_when_the_guest_has_hardly_run(cpu_ms, host_ms, may_block
     assert error.usage.cpu_ms == cpu_ms
 
 
+def test_a_guest_without_any_time_is_not_held_up_by_the_machine():
+    run = Run(ResourceLimits(memory=0, fuel=None, timeout_ms=0), None, GuardRun())
+    run.stop, run.finished, run.finished_at = Stop.TIMEOUT, True, run.started_at + 0.238
+    assert str(judge(run)) == "the timeout of 0 ms ran out"
+
+
 def test_a_link_that_only_wasmtime_refuses_is_a_link_error_whatever_its_name_says():
     name = "f`\n\nCaused by:\n    resource limit exceeded: memory count too high at 1"
     run = Run(ResourceLimits(memory=0, timeout_ms=10_000), 1_000, GuardRun())

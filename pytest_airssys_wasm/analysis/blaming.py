@@ -11,7 +11,7 @@ from pytest_airssys_wasm.analysis.failed_call import FailedCall, first_host_call
 from pytest_airssys_wasm.analysis.lifted_limits import MOST_MS, NO_CEILINGS, amount_used, is_more, lift, limit_of
 from pytest_airssys_wasm.analysis.repeatable import Deadline, is_of_wasi
 from pytest_airssys_wasm.analysis.tightest import bisect
-from pytest_airssys_wasm.runtime.base.figures import measured_ms
+from pytest_airssys_wasm.runtime.base.figures import measured_ms, seconds
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.base.printable import printable
 from pytest_airssys_wasm.runtime.budget.limit_text import WORDS, limit_text
@@ -113,7 +113,7 @@ class Blame:
             return f"the call uses {used} before it calls {host}, and is not repeated from there on"
         if self.verdict is Verdict.TIMEOUT:
             with_more = f"{self._with_more(limit)} " if limit != "timeout_ms" else ""
-            return f"{with_more}the call had not returned after {self.timeout_ms / 1_000:.3g} s; it may never end"
+            return f"{with_more}the call had not returned after {seconds(self.timeout_ms / 1_000)} s; it may never end"
         if self.verdict is not Verdict.OK:
             return f"{self._with_more(limit)} the call ends with {self.verdict}"
         if self.needed is None:

@@ -16,6 +16,7 @@ from pytest_airssys_wasm.fuzzing.trials import Finding, Guest, call_text, judge,
 from pytest_airssys_wasm.fuzzing.varying import Variations
 from pytest_airssys_wasm.fuzzing.wit_values import all_values
 from pytest_airssys_wasm.protocol.values import decode
+from pytest_airssys_wasm.runtime.base.figures import seconds
 from pytest_airssys_wasm.runtime.base.printable import counted
 from pytest_airssys_wasm.runtime.errors import WasmError
 from pytest_airssys_wasm.runtime.guest.constants import constants_of
@@ -98,8 +99,8 @@ def tell_if_cut_off(candidate: Candidate, plan: Plan, *, is_cut: bool) -> None:
 
 
 def cut_off_text(plan: Plan) -> str:
-    """Return the words of a note about a search that was cut off."""
-    return f"cut off after {plan.time_s:.2g} s"
+    """Return the words of a note about a search that went on until its time was up."""
+    return f"{'searched for' if plan.profile == 'nightly' else 'cut off after'} {seconds(plan.time_s)} s"
 
 
 def guest_of(candidate: Candidate) -> Guest:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_airssys_wasm.runtime.base.figures import measured_ms as milliseconds
-from pytest_airssys_wasm.runtime.base.figures import percent, size
+from pytest_airssys_wasm.runtime.base.figures import percent, seconds, size
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,11 @@ def test_a_size_is_in_the_largest_unit_that_it_fills(count, shown):
 @pytest.mark.parametrize(("time_ms", "shown"), [(0.126, "0.13"), (12.34, "12.3"), (1234.5, "1,234")])
 def test_a_time_has_three_digits_or_more(time_ms, shown):
     assert milliseconds(time_ms) == shown
+
+
+@pytest.mark.parametrize(
+    ("time_s", "shown"),
+    [(0.25, "0.25"), (1, "1"), (12.345, "12.3"), (150.4, "150"), (1_200, "1,200"), (1e7, "10,000,000")],
+)
+def test_seconds_have_no_exponent(time_s, shown):
+    assert seconds(time_s) == shown

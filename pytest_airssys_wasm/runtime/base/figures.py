@@ -37,6 +37,11 @@ def measured_ms(time_ms: float) -> str:
     return f"{time_ms:.2f}" if time_ms < 10 else f"{time_ms:.1f}" if time_ms < 100 else f"{time_ms:,.0f}"
 
 
+def seconds(time_s: float) -> str:
+    """Write a time in seconds with up to three digits, or whole seconds, without the unit: `0.25`, `150`, `1,200`."""
+    return f"{time_s:,.0f}" if time_s >= 100 else f"{time_s:.3g}"
+
+
 def percent(share: float | None) -> str:
     """Write a share in percent, rounded down, so that only a limit that is used up reads as 100 %; `-` for `None`."""
     if share is None:

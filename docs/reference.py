@@ -114,7 +114,7 @@ memory limit is given for a test or check, it fails with an error that lists the
 """
 CHECKED = """\
 Every `Component.toml` under the arguments of `pytest --airssys-wasm` gets all of these checks, and an additional one,
-`tests[<name>]`, for each `[[tests]]` entry. A binary without a manifest, given with `--wasm-component`, gets all checks
+`tests[<name>]`, for each `[[tests]]` entry. A binary without a manifest that an argument or `--wasm-component` names gets all checks
 except `manifest`. `--wasm-fuzz` adds the checks `fuzz[<export>]`, `worst-case[<export>]`, `fuzz-sequence` and
 `fuzz-limits`, which [fuzzing](fuzzing.md) explains, and `--wasm-laws` the check [`law[<export>]`](costs.md#laws-as-checks). If a check cannot be made because an earlier one fails, it is skipped and names the earlier one.
 """

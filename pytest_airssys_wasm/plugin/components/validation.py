@@ -31,19 +31,37 @@ if TYPE_CHECKING:
 
     Check = Callable[[Candidate], str]
 
+_BINARIES = (".wasm", ".wat")
+
 
 class ValidationHooks:
-    """A plugin that collects manifests, and the binaries that `--wasm-component` names."""
+    """A plugin that collects manifests, and the binaries that `--wasm-component` or, with `--airssys-wasm`, an argument
+    names.
+    """
 
     def __init__(self, config: pytest.Config) -> None:
         settings = config.stash[SETTINGS]
         self._all_manifests = settings.airssys_wasm
         self._named = {subject_of(path, config) for path in settings.wasm_component}
+        if settings.airssys_wasm:
+            config.args[:] = [self._subject_of_argument(argument, config) for argument in config.args]
         given = {path_of(argument, config) for argument in config.args}
         config.args.extend(str(path) for path in sorted(self._named - given))
 
+    def _subject_of_argument(self, argument: str, config: pytest.Config) -> str:
+        """Return an argument of the command line, with the manifest of a binary instead of the binary."""
+        path = path_of(argument, config)
+        if path.suffix not in _BINARIES or not path.is_file():
+            return argument
+        subject = subject_of(path, config)
+        self._named.add(subject)
+        if subject == path:
+            return argument
+        _, *check = argument.partition("::")
+        return "".join([str(subject), *check])
+
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-        """Return a node for a manifest, or for a binary that `--wasm-component` names."""
+        """Return a node for a manifest, or for a binary that was named."""
         if file_path in self._named and file_path.name != MANIFEST_NAME:
             return BinaryFile.from_parent(parent, path=file_path, nodeid=_node_id(file_path, parent.config))
         if file_path.name == MANIFEST_NAME and (self._all_manifests or file_path in self._named):

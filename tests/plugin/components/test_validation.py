@@ -145,6 +145,24 @@ def test_a_named_binary_with_a_manifest_is_validated_once_under_the_manifests_na
     assert author.run("--wasm-component", "guest.wat").count("passed") == len(CHECKS) + 2
 
 
+@pytest.mark.parametrize("option", [(), ("-n", "1")], ids=["alone", "in a worker"])
+@pytest.mark.slow
+def test_an_argument_names_a_binary_as_the_option_does(author, option):
+    ran = author.run("--airssys-wasm", "guest.wat", *option)
+    assert ran.count("passed") == len(CHECKS) + 2
+    assert all(node.startswith("Component.toml::") for node in ran.results)
+    assert list(author.run("--airssys-wasm", "./guest.wat::loads", *option).results) == ["Component.toml::loads"]
+    author.path("Component.toml").unlink()
+    ran = author.run("--airssys-wasm", "guest.wat", "--wasm-memory=1 MiB", *option)
+    assert set(ran.results) == {f"guest.wat::{name}" for name in CHECKS[1:]}
+    assert author.run("--airssys-wasm", "missing.wat").code == pytest.ExitCode.USAGE_ERROR
+
+
+def test_a_folder_names_no_binary(project):
+    shutil.copy(FIXTURES / "guests/text-transform/text-transform.wasm", project.path("bin/it.wasm"))
+    assert project.run("--airssys-wasm", "bin").code == pytest.ExitCode.NO_TESTS_COLLECTED
+
+
 def test_without_the_flag_a_manifest_is_no_test(author):
     assert author.run().code == pytest.ExitCode.NO_TESTS_COLLECTED
 

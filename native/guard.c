@@ -18,6 +18,8 @@
 #include <sys/stat.h>
 #ifdef __linux__
 #include <linux/futex.h>
+#include <poll.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #endif
 #include <time.h>
@@ -29,6 +31,16 @@
 #define LAST_BEAT_NS INT64_C(25000000)
 /* A run that is stopped misses an epoch that passes while its callback decides, so there is another this much later. */
 #define NUDGE_NS INT64_C(1000000)
+/* A thread looks in a loop for an answer that it expects at once, for this long at most, before it sleeps. */
+#define SPIN_NS INT64_C(50000)
+/* Calls that follow one another within this time are close. */
+#define CLOSE_NS INT64_C(200000)
+/* The calls of a trial of the other way to wait, and between two trials. The first two in a new way do not count, since
+ * the other side learns of it later. */
+#define TRIAL_CALLS 18
+#define CALLS_BETWEEN_TRIALS 2000
+#define LAST_UNCOUNTED 2
+#define MOST_LOST_NS INT64_C(1000000)
 /* The mappings that are kept for reuse, and how large their memories may have been. */
 #define KEPT_MAPPINGS 16
 #define KEPT_BYTES ((size_t)1 << 20)
@@ -54,6 +66,9 @@ static guard_table table;
 static bool is_loaded;
 static size_t needed_stack_bytes;
 static size_t page_bytes;
+#ifdef __linux__
+static bool has_processors; /* for several threads at once */
+#endif
 
 /* `lock` protects the list of runs and the state of the keeper, which is the thread that keeps deadlines. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -1398,28 +1413,81 @@ enum {
 };
 
 #ifdef __linux__
+/* Let the processor do something else for some cycles. */
+static void relax(void) {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
+static int32_t state_of(guard_parked *parked) { return __atomic_load_n(&parked->state, __ATOMIC_ACQUIRE); }
+
+/* Look in a loop, for a moment, whether the state of a parked thread is still `state`. */
+static void spin_while(guard_parked *parked, int32_t state) {
+  if (!has_processors) return;
+  int64_t until_ns = now() + SPIN_NS;
+  do {
+    for (int times = 0; times < 32; times++) {
+      if (state_of(parked) != state) return;
+      relax();
+    }
+  } while (now() < until_ns);
+}
+
 /* Wait while the state of a parked thread is `state`. Return false if the time is over or a signal came. */
 static bool wait_while(guard_parked *parked, int32_t state, int64_t wait_ns) {
   struct timespec time = {(time_t)(wait_ns / 1000000000), (long)(wait_ns % 1000000000)};
-  return !syscall(SYS_futex, &parked->state, FUTEX_WAIT_PRIVATE, state, wait_ns == NEVER ? NULL : &time, NULL, 0) ||
-         errno == EAGAIN;
+  /* Either this thread finds the new state, or the thread that sets it finds that this one is waiting. */
+  __atomic_add_fetch(&parked->waiting, 1, __ATOMIC_SEQ_CST);
+  bool is_woken =
+      !syscall(SYS_futex, &parked->state, FUTEX_WAIT_PRIVATE, state, wait_ns == NEVER ? NULL : &time, NULL, 0) ||
+      errno == EAGAIN;
+  __atomic_sub_fetch(&parked->waiting, 1, __ATOMIC_SEQ_CST);
+  return is_woken;
 }
 
 /* Change the state of a parked thread, and wake the thread that waits for it. */
 static bool change_state(guard_parked *parked, int32_t from, int32_t to) {
-  if (!__atomic_compare_exchange_n(&parked->state, &from, to, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) return false;
-  syscall(SYS_futex, &parked->state, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+  if (!__atomic_compare_exchange_n(&parked->state, &from, to, false, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE)) return false;
+  if (__atomic_load_n(&parked->waiting, __ATOMIC_SEQ_CST))
+    syscall(SYS_futex, &parked->state, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
   return true;
 }
 
-static int32_t state_of(guard_parked *parked) { return __atomic_load_n(&parked->state, __ATOMIC_ACQUIRE); }
+/* Begin another stretch of calls that wait in this way. */
+static void begin_stretch(guard_pace *pace, bool is_looping, bool is_trial) {
+  STORE(pace->is_looping, is_looping);
+  pace->is_trial = is_trial;
+  pace->calls = 0;
+}
+
+void guard_pace_note(guard_pace *pace, int64_t lost_ns) {
+  if (!has_processors) return;
+  bool is_looping = LOAD(pace->is_looping);
+  int64_t *cost = &pace->cost_ns[is_looping], other = pace->cost_ns[!is_looping];
+  if (++pace->calls > LAST_UNCOUNTED) {
+    int64_t lost = lost_ns < 1 ? 1 : least(lost_ns, MOST_LOST_NS);
+    bool is_first = pace->calls == LAST_UNCOUNTED + 1;
+    *cost = is_first && (pace->is_trial || !*cost) ? lost : *cost + (lost - *cost) / 8;
+  }
+  /* The other way is tried at once if this one has become dearer than that was. */
+  bool is_short = pace->is_trial || *cost / 4 * 3 > other;
+  if (pace->calls < (is_short ? TRIAL_CALLS : CALLS_BETWEEN_TRIALS)) return;
+  if (!pace->is_trial)
+    begin_stretch(pace, !is_looping, true);
+  else /* A loop costs processor time as well, so it has to be clearly quicker. */
+    begin_stretch(pace, pace->cost_ns[1] < pace->cost_ns[0] / 4 * 3, false);
+}
 
 int32_t guard_parked_serve(guard_parked *parked) {
   for (;;) {
     int32_t state = state_of(parked);
     if (state == PARKED_CLOSED) return GUARD_SERVED_CLOSED;
     if (state != PARKED_ASKED && state != PARKED_LEFT) {
-      wait_while(parked, state, NEVER);
+      if (LOAD(parked->is_close) && LOAD(parked->pace.is_looping)) spin_while(parked, state);
+      if (state_of(parked) == state) wait_while(parked, state, NEVER);
       continue;
     }
     if (parked->entry == GUARD_OF_MODULE)
@@ -1427,6 +1495,8 @@ int32_t guard_parked_serve(guard_parked *parked) {
     else
       parked->error = (parked->entry == GUARD_IS_LIFTED ? guard_lifted_call : guard_component_call)(
           parked->run, parked->function, parked->arguments, parked->count, parked->results, parked->result_count);
+    STORE(parked->ended_ns, parked->run->finished_ns);
+    STORE(parked->was_short, parked->run->finished_ns - parked->run->started_ns < SPIN_NS);
     if (change_state(parked, PARKED_ASKED, PARKED_DONE)) continue;
     return change_state(parked, PARKED_LEFT, PARKED_TOLD) ? GUARD_SERVED_LEFT : GUARD_SERVED_GIVEN_UP;
   }
@@ -1443,10 +1513,12 @@ int32_t guard_parked_wait(guard_parked *parked, int64_t wait_ns) {
   return state == PARKED_LEFT || state == PARKED_TOLD ? GUARD_PARKED_LEFT : GUARD_PARKED_DONE;
 }
 
-/* Ask the parked thread for a call. */
-static void ask(guard_parked *parked, guard_run *run, void *function, const void *arguments, size_t count,
+/* Ask the parked thread for a call, and return when. */
+static int64_t ask(guard_parked *parked, guard_run *run, void *function, const void *arguments, size_t count,
                 void *results, size_t result_count) {
   STORE(run->due_ns, NEVER); /* until the run begins */
+  int64_t asked_ns = now();
+  STORE(parked->is_close, asked_ns - LOAD(parked->ended_ns) < CLOSE_NS);
   parked->run = run;
   parked->function = function;
   parked->arguments = arguments;
@@ -1455,15 +1527,28 @@ static void ask(guard_parked *parked, guard_run *run, void *function, const void
   parked->result_count = result_count;
   /* Between two calls, nobody else changes the state. */
   change_state(parked, state_of(parked), PARKED_ASKED);
+  if (LOAD(parked->was_short) && LOAD(parked->pace.is_looping)) spin_while(parked, PARKED_ASKED);
+  return asked_ns;
+}
+
+/* Note the time that a call took in addition to that of its guest. */
+static void note_call(guard_parked *parked, int64_t asked_ns) {
+  if (!LOAD(parked->is_close) || !LOAD(parked->was_short)) return;
+  guard_run *run = parked->run;
+  guard_pace_note(&parked->pace, now() - asked_ns - (run->finished_ns - run->started_ns));
 }
 
 int32_t guard_parked_call(guard_parked *parked, guard_run *run, void *function, const void *arguments, size_t count,
                           void *results, size_t result_count) {
-  ask(parked, run, function, arguments, count, results, result_count);
+  int64_t asked_ns = ask(parked, run, function, arguments, count, results, result_count);
   int64_t wait_ns = run->timeout_ns;
   for (;;) {
-    int32_t ended = guard_parked_wait(parked, wait_ns);
+    /* A signal that came before this wait does not end it. So Python looks for signals after a beat, as for others. */
+    bool has_beat = is_main_thread() && (wait_ns < 0 || wait_ns > BEAT_NS);
+    int32_t ended = guard_parked_wait(parked, has_beat ? BEAT_NS : wait_ns);
+    if (ended == GUARD_PARKED_DONE) note_call(parked, asked_ns);
     if (ended != GUARD_PARKED_LATE) return ended;
+    if (has_beat) return GUARD_PARKED_INTERRUPTED;
     /* It has begun later than it was asked for, or not yet: then it has all of its time. */
     int64_t due_ns = LOAD(run->due_ns);
     if (due_ns != NEVER) wait_ns = due_ns - now();
@@ -1473,8 +1558,11 @@ int32_t guard_parked_call(guard_parked *parked, guard_run *run, void *function, 
 
 int32_t guard_parked_ask(guard_parked *parked, guard_run *run, void *function, const void *arguments, size_t count,
                          void *results, size_t result_count, int64_t wait_ns) {
-  ask(parked, run, function, arguments, count, results, result_count);
-  if (guard_parked_wait(parked, wait_ns) == GUARD_PARKED_DONE) return GUARD_PARKED_DONE;
+  int64_t asked_ns = ask(parked, run, function, arguments, count, results, result_count);
+  if (guard_parked_wait(parked, wait_ns) == GUARD_PARKED_DONE) {
+    note_call(parked, asked_ns);
+    return GUARD_PARKED_DONE;
+  }
   guard_parked_leave(parked);
   return state_of(parked) == PARKED_DONE ? GUARD_PARKED_DONE : GUARD_PARKED_LEFT;
 }
@@ -1484,6 +1572,16 @@ void guard_parked_leave(guard_parked *parked) { change_state(parked, PARKED_ASKE
 bool guard_parked_give_up(guard_parked *parked) { return change_state(parked, PARKED_ASKED, PARKED_GIVEN_UP); }
 
 void guard_parked_close(guard_parked *parked) { change_state(parked, state_of(parked), PARKED_CLOSED); }
+
+bool guard_spin_for_input(int descriptor) {
+  if (!has_processors) return false;
+  struct pollfd asked = {descriptor, POLLIN, 0};
+  int64_t until_ns = now() + SPIN_NS;
+  do
+    if (poll(&asked, 1, 0)) return true;
+  while (now() < until_ns);
+  return false;
+}
 #endif
 
 /* --- stores and the process ---------------------------------------------------------------------------------------- */
@@ -1553,6 +1651,10 @@ int guard_load(const guard_table *given, size_t stack_bytes) {
     table = *given;
     needed_stack_bytes = stack_bytes;
     page_bytes = (size_t)sysconf(_SC_PAGESIZE);
+#ifdef __linux__
+    cpu_set_t processors;
+    has_processors = !sched_getaffinity(0, sizeof processors, &processors) && CPU_COUNT(&processors) > 1;
+#endif
     error = init_condition();
     if (!error) error = pthread_atfork(before_fork, in_parent, in_child);
     is_loaded = !error;

@@ -25,7 +25,7 @@ extern "C" {
 #define GUARD_API __attribute__((visibility("default")))
 
 /* The version of everything in this file. Python refuses a library of another version. */
-#define GUARD_VERSION 6
+#define GUARD_VERSION 7
 
 /* The reasons for which a run is stopped. The first one counts. */
 enum {
@@ -280,6 +280,21 @@ GUARD_API void *guard_lifted_run(guard_run *run, void *engine, const int64_t *co
 GUARD_API void guard_free(void *results);
 GUARD_API size_t guard_lifted_size(void);
 
+/* The way in which the two sides of calls wait for each other: they sleep, or look in a loop for a moment before they
+ * sleep. Waking takes up to 100 us where processors are idle, and where they are busy, a loop takes the time of whoever
+ * should answer. So each way is tried now and then, and the one that costs less is used. The memory of this struct
+ * belongs to the caller, and is zero at first. */
+typedef struct guard_pace {
+  int32_t is_looping; /*  0: atomic: whether to look in a loop now */
+  /* Private to the guard. */
+  int32_t is_trial;
+  int64_t calls;      /* since the way changed */
+  int64_t cost_ns[2]; /* of sleeping and of looking in a loop, on average */
+} guard_pace;
+
+/* Note the time that a call cost in addition to that of its guest. Only one thread at a time may do this. */
+GUARD_API void guard_pace_note(guard_pace *pace, int64_t lost_ns);
+
 /* A parked thread: a thread on which guests are called, and the place where one other thread at a time asks for that.
  * Neither needs the GIL, except in host functions. The memory of this struct belongs to the caller, is zero at first,
  * and must live until `guard_parked_serve` has returned. There are no parked threads on systems without futexes. */
@@ -294,6 +309,11 @@ typedef struct guard_parked {
   size_t count;
   void *results;
   size_t result_count;
+  int64_t ended_ns;  /* atomic: when the last guest ended */
+  int32_t waiting;   /* atomic: the threads that wait for a change of `state`, and must be woken */
+  int32_t was_short; /* atomic: whether the last guest ran so shortly that its caller may look in a loop for the end */
+  int32_t is_close;  /* atomic: whether the calls follow so closely that the parked thread may look in a loop for one */
+  guard_pace pace;
 } guard_parked;
 
 /* The functions that a parked thread can call. */
@@ -302,7 +322,7 @@ enum { GUARD_OF_COMPONENT = 0, GUARD_OF_MODULE = 1, GUARD_IS_LIFTED = 2 };
 /* The ends of a wait on a parked thread. */
 enum {
   GUARD_PARKED_DONE = 0,
-  GUARD_PARKED_INTERRUPTED = 1, /* a signal came */
+  GUARD_PARKED_INTERRUPTED = 1, /* a signal came, or may have come */
   GUARD_PARKED_LATE = 2,        /* the guest has not returned in time */
   GUARD_PARKED_LEFT = 3         /* nobody waits here any more: the parked thread tells that the call has ended */
 };
@@ -333,6 +353,8 @@ GUARD_API int32_t guard_parked_wait(guard_parked *parked, int64_t wait_ns);
 GUARD_API bool guard_parked_give_up(guard_parked *parked);
 /* Let `guard_parked_serve` return. No call may be open. */
 GUARD_API void guard_parked_close(guard_parked *parked);
+/* Wait in a loop, for a moment, until a descriptor can be read or has an error, and return whether it can. */
+GUARD_API bool guard_spin_for_input(int descriptor);
 
 /* Whether this thread has enough stack left for an entry. */
 GUARD_API bool guard_has_stack(void);

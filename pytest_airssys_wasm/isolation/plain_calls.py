@@ -45,7 +45,7 @@ def compile_plain_call(
     """
     claims, is_watched, note, finish = use.claims, use.is_watched, use.note, use.finish
     classes, pack, numbers, ask, owner_id = frames.classes, frames.pack_call, worker.numbers, worker.call, getpid()
-    session, index = place
+    (session, index), pace = place, worker.pace
     most_ms = None if limits.timeout_ms is None else limits.timeout_ms + 1_000 * grace_s
     read = _reader(frames, limits)
 
@@ -58,7 +58,7 @@ def compile_plain_call(
             if claims[0] is claim:
                 number = next(numbers)
                 try:
-                    frame = pack(number, session, index, *args)
+                    frame = pack(number, session, index, pace.is_looping, *args)
                 except struct.error:  # out of the range of its type
                     pass
                 else:
@@ -69,6 +69,7 @@ def compile_plain_call(
                         if not end[0]:
                             entry, value = read(end, number)
                             note(entry)
+                            pace.note(began_at, entry[0][4] - entry[0][3])
                             return value
                     except BaseException as raised:  # noqa: BLE001 judged with all other ends, or raised there
                         end = raised

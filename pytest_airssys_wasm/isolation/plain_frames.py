@@ -20,10 +20,14 @@ if TYPE_CHECKING:
 
     from pytest_airssys_wasm.runtime.guest.component import Component
 
-CALLED = struct.Struct("<QQI")
-"""The beginning of a call: its number, the number of its session, and the index of its export."""
-CALLED_PLACE = slice(8, CALLED.size)
+CALLED = struct.Struct("<QQI?")
+"""The beginning of a call: its number, the number of its session, the index of its export, and whether the worker looks
+for the next call in a loop.
+"""
+CALLED_PLACE = slice(8, 20)
 """The bytes of a call that name its session and its export."""
+CALLED_PACE = 20
+"""The place of the byte of a call that says whether to look for the next one in a loop."""
 FRAME_BYTES = 2_048
 """The maximum size of a frame. The system writes and reads smaller ones as a whole."""
 _ANSWERED = "<B7xQQ5q"

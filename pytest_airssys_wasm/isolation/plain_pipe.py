@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytest_airssys_wasm.isolation.pace import Pace, input_spin
 from pytest_airssys_wasm.isolation.plain_frames import FRAME_BYTES
 from pytest_airssys_wasm.runtime.base.originals import POLLIN, poll, system
 
@@ -22,10 +23,12 @@ this one while the worker was started may hold the worker's end of a pipe open.
 class PlainPipe:
     """The pipes of one worker. Only one thread at a time may use them, which the claim on the store ensures."""
 
-    __slots__ = ("_answers", "_calls", "_is_over", "_poll", "_read", "_write", "theirs")
+    __slots__ = ("_answers", "_calls", "_is_over", "_poll", "_read", "_spin", "_write", "pace", "theirs")
 
     def __init__(self, is_over: Callable[[], bool]) -> None:
         self._is_over = is_over
+        self.pace = Pace()
+        """The pace of the calls."""
         self.theirs: tuple[int, ...] = ()
         """The descriptors of the worker: of the pipe from which it reads calls, and of that to which it writes answers.
         """
@@ -42,6 +45,7 @@ class PlainPipe:
         waiting = poll()
         waiting.register(self._answers, POLLIN)
         self._poll, self._read, self._write = waiting.poll, system.read, system.write
+        self._spin = input_spin()
 
     def close_theirs(self) -> None:
         """Close the worker's descriptors, which it has inherited."""
@@ -69,6 +73,8 @@ class PlainPipe:
 
     def read(self, most_ms: float | None) -> bytes | None:
         """Return what is in the pipe once there is something, as `ask` does."""
+        if self.pace.is_looping:
+            self._spin(self._answers)
         left_ms = most_ms
         while not self._poll(_LOOK_MS if left_ms is None or left_ms > _LOOK_MS else left_ms):
             if self._is_over():

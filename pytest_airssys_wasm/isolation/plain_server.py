@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pytest_airssys_wasm.isolation.plain_frames import CALLED, CALLED_PLACE, FRAME_BYTES, plain_frames
+from pytest_airssys_wasm.isolation.pace import input_spin
+from pytest_airssys_wasm.isolation.plain_frames import (
+    CALLED,
+    CALLED_PACE,
+    CALLED_PLACE,
+    FRAME_BYTES,
+    plain_frames,
+)
 from pytest_airssys_wasm.protocol.envelope import fitting
 from pytest_airssys_wasm.protocol.messages import Refusal
 from pytest_airssys_wasm.protocol.server import refusal_text
@@ -34,10 +41,13 @@ class PlainServer:
         """Answer calls until the end of the pipe `calls`. Raises `MemoryError` and `UnfitHost`, which end the
         process.
         """
+        spin = input_spin()
         while frame := system.read(calls, FRAME_BYTES):
             answer = self.answer(frame)
             while answer:
                 answer = answer[system.write(answers, answer) :]
+            if frame[CALLED_PACE]:
+                spin(calls)
 
     def answer(self, frame: bytes) -> bytes:
         """Return the answer to a call: a frame, or a line of the protocol."""
@@ -52,7 +62,7 @@ class PlainServer:
 
     def _prepare(self, frame: bytes) -> Callable[[bytes], bytes]:
         """Return the function that answers the calls of the same export, and keep it until a session closes."""
-        _, session, index = CALLED.unpack_from(frame)
+        _, session, index, _ = CALLED.unpack_from(frame)
         served, instance = self._sessions.session(session)
         if instance is None:
             raise LookupError(f"session {session} has no instance")
@@ -70,7 +80,7 @@ class PlainServer:
         unpack, pack, results = frames.unpack_call, frames.pack_answer, frames.results
 
         def call(frame: bytes) -> bytes:
-            number, _, _, *args = unpack(frame)
+            number, _, _, _, *args = unpack(frame)
             try:
                 value = direct(*args)
             except Exception as error:  # noqa: BLE001 it is raised again where errors of guests are told

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pytest_airssys_wasm.isolation.artefacts import GuestFiles
+    from pytest_airssys_wasm.isolation.pace import Pace
     from pytest_airssys_wasm.protocol.pending import PendingRequest
     from pytest_airssys_wasm.protocol.session_messages import HostCall, HostReply, SessionAnswer, SessionRequest
     from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
@@ -78,6 +79,11 @@ class WorkerProcess:
         """The numbers of requests and plain calls."""
         self._loaded: set[GuestFiles] = set()
         self._pending: PendingRequest | None = None
+
+    @property
+    def pace(self) -> Pace:
+        """The pace of plain calls."""
+        return self._pipe.pace
 
     @property
     def process_id(self) -> int:

@@ -250,7 +250,7 @@ def test_a_closed_session_leaves_no_function_in_its_process(tmp_path):
         server, wire = PlainServer(sessions), plain_limits(limits())
         opened = sessions.answer(OpenRequest(id=1, component=str(tmp_path / "guest.wat"), limits=wire), None)
         place = [*sessions.session(opened.session)[1].component.function_names()].index("none")
-        assert server.answer(CALLED.pack(2, opened.session, place)).startswith(b"\0")
+        assert server.answer(CALLED.pack(2, opened.session, place, False)).startswith(b"\0")
         sessions.answer(CloseRequest(id=5, session=opened.session), None)
         assert sessions.plain_calls == {}
-        assert b"no session" in server.answer(CALLED.pack(6, opened.session, place))
+        assert b"no session" in server.answer(CALLED.pack(6, opened.session, place, False))

@@ -1,8 +1,15 @@
 /* Tests of the guard's functions without wasmtime and without Python: `guard_tests` runs all of them, `guard_tests NAME`
  * one. A test that fails prints its line and ends the process with status 1. Deadlines are compared with each other and
  * with what the guest did, never with a wall clock that a busy machine may stretch. */
+#if defined(__linux__) && !defined(_GNU_SOURCE)
+#define _GNU_SOURCE /* sched_getaffinity */
+#endif
+
 #include <errno.h>
 #include <pthread.h>
+#ifdef __linux__
+#include <sched.h>
+#endif
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -1216,22 +1223,129 @@ static void send_signals(void *data) {
   }
 }
 
-TEST_IN_A_STORE(a_signal_ends_the_wait_of_a_caller_and_not_the_call) {
+/* A call on a parked thread whose guest takes 150 ms, and how the wait for it ended, on a thread of its own. */
+typedef struct slow_call {
+  guard_run *run;
+  int32_t ended;
+  bool has_signals;
+} slow_call;
+
+static void make_slow_call(void *data) {
+  slow_call *one = data;
   parked_thread *parked = open_parked();
   guest waits = {.run = sleep_for_amount, .amount = 150 * MS};
+  pthread_t caller = pthread_self(), sender = caller;
+  job sends = {send_signals, &caller};
+  if (one->has_signals) sender = start(&sends, 0);
+  prepare(one->run, -1);
+  int32_t ended = one->ended = call_at(parked, one->run, &waits);
+  while (ended == GUARD_PARKED_INTERRUPTED) ended = guard_parked_wait(&parked->place, -1);
+  CHECK(ended == GUARD_PARKED_DONE && !parked->place.error && one->run->stop == GUARD_RUNNING);
+  if (one->has_signals) pthread_join(sender, NULL);
+  CHECK(!close_parked(parked));
+}
+
+TEST_IN_A_STORE(a_signal_ends_the_wait_of_a_caller_and_not_the_call) {
   struct sigaction noting = {.sa_handler = note_signal}, before;
   CHECK(!sigaction(SIGUSR1, &noting, &before));
-  pthread_t caller = pthread_self();
-  job sends = {send_signals, &caller};
-  pthread_t sender = start(&sends, 0);
-  prepare(run, -1);
-  int32_t ended = call_at(parked, run, &waits);
-  CHECK(ended == GUARD_PARKED_INTERRUPTED);
-  while (ended == GUARD_PARKED_INTERRUPTED) ended = guard_parked_wait(&parked->place, -1);
-  CHECK(ended == GUARD_PARKED_DONE && !parked->place.error && run->stop == GUARD_RUNNING);
-  pthread_join(sender, NULL);
+  slow_call one = {.run = run, .has_signals = true};
+  job calls = {make_slow_call, &one};
+  pthread_join(start(&calls, 0), NULL);
+  CHECK(one.ended == GUARD_PARKED_INTERRUPTED);
   CHECK(!sigaction(SIGUSR1, &before, NULL));
+}
+
+TEST_IN_A_STORE(the_main_thread_looks_for_signals_that_came_before_its_wait) {
+  slow_call here = {.run = run}, there = {.run = run};
+  make_slow_call(&here);
+  CHECK(here.ended == GUARD_PARKED_INTERRUPTED);
+  job calls = {make_slow_call, &there};
+  pthread_join(start(&calls, 0), NULL);
+  CHECK(there.ended == GUARD_PARKED_DONE);
+}
+
+static bool has_processors(void) {
+#ifdef __linux__
+  cpu_set_t processors;
+  return !sched_getaffinity(0, sizeof processors, &processors) && CPU_COUNT(&processors) > 1;
+#else
+  return false;
+#endif
+}
+
+TEST_IN_A_STORE(threads_that_sleep_are_woken_for_a_call_and_for_its_end) {
+  parked_thread *parked = open_parked();
+  guest burns = {.run = burn_amount, .amount = 30}, waits = {.run = sleep_for_amount, .amount = 1 * MS};
+  for (int i = 0; i < 30; i++) {
+    sleep_ns(i % 3 * MS / 2);
+    prepare(run, 5000 * MS);
+    int32_t ended = call_at(parked, run, i % 2 ? &waits : &burns);
+    while (ended == GUARD_PARKED_INTERRUPTED) ended = guard_parked_wait(&parked->place, 5000 * MS);
+    CHECK(ended == GUARD_PARKED_DONE);
+  }
   CHECK(!close_parked(parked));
+}
+
+TEST_IN_A_STORE(only_calls_that_are_short_and_close_are_noted) {
+  parked_thread *parked = open_parked();
+  guest burns = {.run = burn_amount, .amount = 30}, waits = {.run = sleep_for_amount, .amount = 1 * MS};
+  int64_t until = clock_ns() + 10000 * MS;
+  for (int i = 0; i < 3; i++) { /* a busy machine may hold any of these calls up */
+    int64_t calls = parked->place.pace.calls;
+    do {
+      CHECK(clock_ns() < until);
+      prepare(run, -1);
+      call_at(parked, run, &burns);
+      guard_parked_wait(&parked->place, -1);
+    } while (parked->place.pace.calls == calls && has_processors());
+  }
+  int64_t calls = parked->place.pace.calls;
+  prepare(run, -1);
+  call_at(parked, run, &waits);
+  guard_parked_wait(&parked->place, -1);
+  CHECK(!parked->place.was_short && parked->place.pace.calls == calls);
+  sleep_ns(1 * MS);
+  prepare(run, -1);
+  call_at(parked, run, &burns);
+  guard_parked_wait(&parked->place, -1);
+  CHECK(!parked->place.is_close && parked->place.pace.calls == calls);
+  CHECK(!close_parked(parked));
+}
+
+/* Note calls that cost this much in each way, and return how many of them looked in a loop. */
+static int pace_calls(guard_pace *pace, int64_t sleeping_ns, int64_t looping_ns, int calls) {
+  int looped = 0;
+  for (int i = 0; i < calls; i++) {
+    looped += pace->is_looping;
+    guard_pace_note(pace, pace->is_looping ? looping_ns : sleeping_ns);
+  }
+  return looped;
+}
+
+TEST(the_way_to_wait_that_costs_less_is_used_and_the_other_one_is_tried_now_and_then) {
+  if (!has_processors()) return;
+  guard_pace pace = {0};
+  CHECK(pace_calls(&pace, 100000, 3000, 100) > 50); /* both are tried at first */
+  int looped = pace_calls(&pace, 100000, 3000, 11000);
+  CHECK(looped > 10800 && looped < 11000);
+  CHECK(pace_calls(&pace, 5000, 500000, 100) < 60); /* the machine became busy, which is noticed soon */
+  looped = pace_calls(&pace, 5000, 500000, 10000);
+  CHECK(looped < 200 && looped > 0);
+  CHECK(pace_calls(&pace, 5000, 4000, 10000) < 200); /* a loop has to be clearly quicker */
+  CHECK(pace_calls(&pace, 100000, -1, 10000) > 7000);
+}
+
+TEST(input_that_is_expected_soon_is_looked_for_in_a_loop) {
+  int ends[2];
+  CHECK(!pipe(ends));
+  CHECK(!guard_spin_for_input(ends[0]));
+  CHECK(write(ends[1], "x", 1) == 1);
+  CHECK(guard_spin_for_input(ends[0]) == has_processors());
+  char read_byte;
+  CHECK(read(ends[0], &read_byte, 1) == 1 && !guard_spin_for_input(ends[0]));
+  close(ends[1]);
+  CHECK(guard_spin_for_input(ends[0]) == has_processors()); /* its end is to be read */
+  close(ends[0]);
 }
 
 /* Wait until the test has seen that the call was left, or for ten seconds. */
@@ -1772,6 +1886,11 @@ static const struct {
     NAMED(a_caller_waits_for_a_blocked_guest_to_the_deadline_and_as_long_as_it_then_likes),
     NAMED(a_parked_thread_ends_when_a_guest_that_was_given_up_returns),
     NAMED(a_signal_ends_the_wait_of_a_caller_and_not_the_call),
+    NAMED(the_main_thread_looks_for_signals_that_came_before_its_wait),
+    NAMED(threads_that_sleep_are_woken_for_a_call_and_for_its_end),
+    NAMED(only_calls_that_are_short_and_close_are_noted),
+    NAMED(the_way_to_wait_that_costs_less_is_used_and_the_other_one_is_tried_now_and_then),
+    NAMED(input_that_is_expected_soon_is_looked_for_in_a_loop),
     NAMED(a_call_that_ends_within_the_wait_is_told_to_its_caller),
     NAMED(a_call_that_takes_longer_than_the_wait_is_left_to_its_thread_which_tells_its_end),
     NAMED(short_calls_that_nobody_waits_for_are_told_too),

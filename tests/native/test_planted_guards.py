@@ -220,9 +220,54 @@ DEFECTS = {
         "a_host_function_can_send_the_caller_away",
     ),
     "a-signal-does-not-end-the-wait-of-a-caller-that-will-leave": (
-        "if (guard_parked_wait(parked, wait_ns) == GUARD_PARKED_DONE) return GUARD_PARKED_DONE;",
-        "while (guard_parked_wait(parked, wait_ns) == GUARD_PARKED_INTERRUPTED) continue;",
+        "if (guard_parked_wait(parked, wait_ns) == GUARD_PARKED_DONE) {",
+        "while (guard_parked_wait(parked, wait_ns) == GUARD_PARKED_INTERRUPTED) continue;\n  if (false) {",
         "a_signal_leaves_a_call_that_was_asked_for_to_its_thread",
+    ),
+    "a-signal-that-came-before-the-wait-is-not-looked-for": (
+        "bool has_beat = is_main_thread() &&",
+        "bool has_beat = false &&",
+        "the_main_thread_looks_for_signals_that_came_before_its_wait",
+    ),
+    "a-sleeping-thread-is-not-woken": (
+        "if (__atomic_load_n(&parked->waiting, __ATOMIC_SEQ_CST))",
+        "if (LOAD(parked->waiting) > 1)",
+        "threads_that_sleep_are_woken_for_a_call_and_for_its_end",
+    ),
+    "a-long-call-is-noted": (
+        "if (!LOAD(parked->is_close) || !LOAD(parked->was_short)) return;",
+        "if (!LOAD(parked->is_close)) return;",
+        "only_calls_that_are_short_and_close_are_noted",
+    ),
+    "a-call-after-a-while-is-noted": (
+        "if (!LOAD(parked->is_close) || !LOAD(parked->was_short)) return;",
+        "if (!LOAD(parked->was_short)) return;",
+        "only_calls_that_are_short_and_close_are_noted",
+    ),
+    "the-dearer-way-to-wait-is-used": (
+        "pace->cost_ns[1] < pace->cost_ns[0] / 4 * 3",
+        "pace->cost_ns[1] > pace->cost_ns[0] / 4 * 3",
+        "the_way_to_wait_that_costs_less_is_used_and_the_other_one_is_tried_now_and_then",
+    ),
+    "a-loop-is-used-that-is-hardly-quicker": (
+        "pace->cost_ns[1] < pace->cost_ns[0] / 4 * 3",
+        "pace->cost_ns[1] < pace->cost_ns[0]",
+        "the_way_to_wait_that_costs_less_is_used_and_the_other_one_is_tried_now_and_then",
+    ),
+    "a-way-that-became-dearer-is-used-for-long": (
+        "bool is_short = pace->is_trial || *cost / 4 * 3 > other;",
+        "bool is_short = pace->is_trial || !other;",
+        "the_way_to_wait_that_costs_less_is_used_and_the_other_one_is_tried_now_and_then",
+    ),
+    "the-other-way-is-never-tried-again": (
+        "if (pace->calls < (is_short ? TRIAL_CALLS : CALLS_BETWEEN_TRIALS)) return;",
+        "if (!is_short || pace->calls < TRIAL_CALLS) return;",
+        "the_way_to_wait_that_costs_less_is_used_and_the_other_one_is_tried_now_and_then",
+    ),
+    "input-is-not-found-in-the-loop": (
+        "if (poll(&asked, 1, 0)) return true;",
+        "if (poll(&asked, 1, 0) < 0) return true;",
+        "input_that_is_expected_soon_is_looked_for_in_a_loop",
     ),
 }
 FOUND_BY_SANITIZERS = {

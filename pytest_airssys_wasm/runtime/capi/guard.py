@@ -10,7 +10,7 @@ import atexit
 import ctypes
 import os
 import sys
-from ctypes import CFUNCTYPE, PYFUNCTYPE, c_bool, c_char_p, c_int32, c_int64, c_size_t, c_uint64, c_void_p
+from ctypes import CFUNCTYPE, PYFUNCTYPE, c_bool, c_char_p, c_int, c_int32, c_int64, c_size_t, c_uint64, c_void_p
 from functools import cache
 from struct import Struct
 from typing import Any, NamedTuple
@@ -20,7 +20,7 @@ from wasmtime import _ffi
 from pytest_airssys_wasm.runtime.capi.guard_library import guard_library
 from pytest_airssys_wasm.runtime.errors import NOTHING, UnfitHost
 
-_VERSION = 6
+_VERSION = 7
 STACK_BYTES = 2**20
 """The bytes of stack that a thread must have left to enter a guest: wasmtime's limit of 512 KiB, and room for Python's
 frames in host functions and signal handlers.
@@ -181,7 +181,16 @@ class GuardParkedThread(ctypes.Structure):
     error: int | None
     """The error of the call that has ended."""
 
-    _fields_ = (("state", c_int32), ("entry", c_int32), ("error", c_void_p), ("private", c_void_p * 6))
+    _fields_ = (("state", c_int32), ("entry", c_int32), ("error", c_void_p), ("private", c_void_p * 13))
+
+
+class GuardPace(ctypes.Structure):
+    """The way in which two sides wait for each other: `guard_pace` in `native/guard.h`."""
+
+    is_looping: int
+    """Whether to look in a loop now, before sleeping."""
+
+    _fields_ = (("is_looping", c_int32), ("private", c_int64 * 4))
 
 
 READ_FIGURES = Struct("<i12xQQqqqq8xqq").unpack_from
@@ -261,6 +270,8 @@ class Guard:
             self.parked_wait = long("parked_wait", c_int32, pointer, c_int64)
             self.parked_give_up = short("parked_give_up", c_bool, pointer)
             self.parked_close = short("parked_close", None, pointer)
+            self.pace_note = short("pace_note", None, pointer, c_int64)
+            self.spin_for_input = long("spin_for_input", c_bool, c_int)
         self._equipped: set[int] = set()
         self._set_creator = CFUNCTYPE(None, pointer, pointer)(self._equip)
         self._check(library)

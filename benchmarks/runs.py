@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.guest.instance import Instance
 
 _PLUGIN = ("-p", "pytest_airssys_wasm.plugin")
+_EMPTY_PLUGIN = ("-p", "nothing")
+"""A plugin without content, because pytest reads the metadata of all packages if there is any plugin."""
 _IDLE = "def test_it(): assert True\n"
 _MARKED = """@pytest.mark.{0}("1 MiB")
 @pytest.mark.{1}(100{3})
@@ -109,7 +111,7 @@ def two_threads(session: Session) -> dict[str, Repeat]:
 def idle_plugin(session: Session) -> dict[str, Repeat]:
     """Run pytest with the plugin but without a guest, beside pytest without the plugin."""
     test = _written(session.folder / "idle", _IDLE)
-    return {"ours": _pytest(test, *_PLUGIN), "other": _pytest(test)}
+    return {"ours": _pytest(test, *_PLUGIN), "other": _pytest(test, *_EMPTY_PLUGIN)}
 
 
 def marked_tests(session: Session) -> dict[str, Repeat]:
@@ -137,7 +139,7 @@ def foreign_markers(session: Session) -> dict[str, Repeat]:
     (folders[1] / "pytest.ini").write_text(ini)
     return {
         "ours": _pytest(folders[0], "--collect-only", "-qq", *_PLUGIN),
-        "other": _pytest(folders[1], "--collect-only", "-qq"),
+        "other": _pytest(folders[1], "--collect-only", "-qq", *_EMPTY_PLUGIN),
     }
 
 
@@ -145,13 +147,14 @@ def component_test(session: Session) -> dict[str, Repeat]:
     """Run one test with a component in pytest, beside the same by hand."""
     return {
         "ours": _pytest(_written(session.folder / "component", _OURS), *_PLUGIN),
-        "other": _pytest(_written(session.folder / "by-hand", _BY_HAND)),
+        "other": _pytest(_written(session.folder / "by-hand", _BY_HAND), *_EMPTY_PLUGIN),
     }
 
 
 def _written(folder: Path, text: str) -> Path:
     folder.mkdir(exist_ok=True)
     (folder / "test_it.py").write_text(text)
+    (folder / "nothing.py").touch()
     return folder
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import pytest
 
 from pytest_airssys_wasm.plugin.ceilings import OverCeiling, check_ceilings
-from pytest_airssys_wasm.plugin.marker_names import COUNTS, FIXTURES, NAMES, SIGNATURES
+from pytest_airssys_wasm.plugin.marker_names import COUNTS, FIXTURES, NAMES, SIGNATURES, marks_of
 from pytest_airssys_wasm.plugin.settings import Given
 from pytest_airssys_wasm.runtime.base.printable import counted
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits, parse_duration_ms, parse_fuel, parse_size
@@ -195,12 +195,7 @@ def of_item(item: pytest.Item, *, bare_ones: bool = True) -> Marks:
     Markers without any arguments are left out unless `bare_ones` is set. Raises `InvalidConfiguration` for a wrong
     marker, even if a closer marker overrides it.
     """
-    ours = tuple(
-        mark
-        for node in item.iter_parents()  # as `item.iter_markers` does, which takes twice as long
-        for mark in node.own_markers
-        if mark.name in NAMES and (bare_ones or mark.args or mark.kwargs)
-    )
+    ours = tuple(mark for mark in marks_of(item) if mark.name in NAMES and (bare_ones or mark.args or mark.kwargs))
     known = item.stash.get(_MARKS, None)
     if known is None or list(map(id, known.read_from)) != list(map(id, ours)):
         known = item.stash[_MARKS] = read_all(ours)

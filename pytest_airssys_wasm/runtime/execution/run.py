@@ -65,48 +65,60 @@ class Run:
     `has_ended` keeps the figures that are there: those of a run that turned out to have failed.
     """
 
-    __slots__ = (
-        "_begun_at",
-        "_is_host_ending",
-        "_mutex",
-        "_waited_ns",
-        "abandoned",
-        "account",
-        "after_cpu_ns",
-        "after_ns",
-        "copies",
-        "denied",
-        "done",
-        "error",
-        "exit_status",
-        "finished",
-        "finished_at",
-        "fuel_budget",
-        "fuel_left",
-        "fuel_meter",
-        "grace_s",
-        "handles",
-        "host_calls",
-        "host_entered_at",
-        "host_error",
-        "host_name",
-        "host_s",
-        "in_host",
-        "is_direct",
-        "is_in_process",
-        "leave_caller",
-        "limits",
-        "loop",
-        "may_block",
-        "must_return",
-        "new_host_coroutine",
-        "stop_host",
-        "thread",
-        "transfer",
-        "value",
-        "wake",
-        "wake_loop",
-    )
+    # Most runs change few of these defaults, and setting all of them would take half of the time of a new run.
+    host_error: BaseException | None = None
+    host_name = ""
+    """The full name of the import whose function raised `host_error`."""
+    host_calls = 0
+    host_s = 0.0
+    """The seconds that host functions took, without those that have not returned."""
+    host_entered_at = 0.0
+    """The time of `monotonic` at which the last host function was entered."""
+    thread: int | None = None
+    """The identity of the guest's thread, once guest code of this process is entered on it."""
+    in_host = False
+    may_block = False
+    """Whether wasmtime itself may block the guest, in functions of WASI."""
+    loop: asyncio.AbstractEventLoop | None = None
+    """The event loop of the coroutine that waits for the run; `None` if there is none."""
+    new_host_coroutine: Callable[[Coroutine[Any, Any, Any]], Any] | None = None
+    """The function that makes a `HostCoroutine` of that loop."""
+    leave_caller: Callable[[], object] | None = None
+    """The function that sends the thread of the event loop back to its loop, if it may be waiting for the guest."""
+    stop_host: Callable[[], object] | None = None
+    """The function that ends the wait for the server of an import, and returns False if somebody else does that.
+
+    `None` if nothing is waited for.
+    """
+    exit_status: int | None = None
+    """The status that a module passed to `proc_exit`; `None` unless it did."""
+    copies: int | None = None
+    """The number of texts and lists in the result of a call by a scalar lift; `None` for other calls."""
+    must_return = False
+    """Whether the execution has a result, so that a guest that exits with status 0 has not done what it should."""
+    value: Any = None
+    error: BaseException | None = None
+    fuel_left: int | None = None
+    """The remaining fuel at the end, or at the last host call."""
+    fuel_meter: Callable[[], int] | None = None
+    is_in_process = False
+    """Whether the guest runs in this process, so that its time begins when guest code is entered."""
+    is_direct = False
+    """Whether the guest runs on the thread of its caller."""
+    after_ns = after_cpu_ns = 0
+    """The time in nanoseconds, and the processor time, in which the result was converted after the guest had returned.
+    """
+    grace_s = GRACE_S
+    """The time in seconds that the guest has to return after it was stopped."""
+    finished_at: float | None = None
+    wake: Callable[[Run], None] | None = None
+    """The function that ends the wait of a caller that does not only wait for `done`."""
+    wake_loop: Callable[[], None] | None = None
+    """The function that wakes the event loop of the caller when the guest's thread has finished."""
+    finished = False
+    abandoned = False
+    _is_host_ending = False
+    _waited_ns = 0
 
     def __init__(
         self, limits: ResourceLimits, fuel_budget: int | None, account: GuardRun, *, has_ended: bool = False
@@ -121,64 +133,10 @@ class Run:
         """The resource handles that conversions own. They are freed when the guest's thread has finished."""
         self.denied: list[str] = []
         """The capabilities that the guest requested but was not granted."""
-        self.host_error: BaseException | None = None
-        self.host_name = ""
-        """The full name of the import whose function raised `host_error`."""
-        self.host_calls = 0
-        self.host_s = 0.0
-        """The seconds that host functions took, without those that have not returned."""
-        self.host_entered_at = 0.0
-        """The time of `monotonic` at which the last host function was entered."""
-        self.thread: int | None = None
-        """The identity of the guest's thread, once guest code of this process is entered on it."""
-        self.in_host = False
-        self.may_block = False
-        """Whether wasmtime itself may block the guest, in functions of WASI."""
-        self.loop: asyncio.AbstractEventLoop | None = None
-        """The event loop of the coroutine that waits for the run; `None` if there is none."""
-        self.new_host_coroutine: Callable[[Coroutine[Any, Any, Any]], Any] | None = None
-        """The function that makes a `HostCoroutine` of that loop."""
-        self.leave_caller: Callable[[], object] | None = None
-        """The function that sends the thread of the event loop back to its loop, if it may be waiting for the guest."""
-        self.stop_host: Callable[[], object] | None = None
-        """The function that ends the wait for the server of an import, and returns False if somebody else does that.
-
-        `None` if nothing is waited for.
-        """
-        self.exit_status: int | None = None
-        """The status that a module passed to `proc_exit`; `None` unless it did."""
-        self.copies: int | None = None
-        """The number of texts and lists in the result of a call by a scalar lift; `None` for other calls."""
-        self.must_return = False
-        """Whether the execution has a result, so that a guest that exits with status 0 has not done what it should."""
-        self.value: Any = None
-        self.error: BaseException | None = None
-        self.fuel_left: int | None = None
-        """The remaining fuel at the end, or at the last host call."""
-        self.fuel_meter: Callable[[], int] | None = None
-        self.is_in_process = False
-        """Whether the guest runs in this process, so that its time begins when guest code is entered."""
-        self.is_direct = False
-        """Whether the guest runs on the thread of its caller."""
-        self.after_ns = self.after_cpu_ns = 0
-        """The time in nanoseconds, and the processor time, in which the result was converted after the guest had
-        returned.
-        """
-        self.grace_s = GRACE_S
-        """The time in seconds that the guest has to return after it was stopped."""
         self.done = allocate_lock()
         self.done.acquire()
         self._begun_at = monotonic()
-        self._is_host_ending = False
         self._mutex = allocate_lock()
-        self._waited_ns = 0
-        self.finished_at: float | None = None
-        self.wake: Callable[[Run], None] | None = None
-        """The function that ends the wait of a caller that does not only wait for `done`."""
-        self.wake_loop: Callable[[], None] | None = None
-        """The function that wakes the event loop of the caller when the guest's thread has finished."""
-        self.finished = False
-        self.abandoned = False
 
     @property
     def fuel_at_start(self) -> int:

@@ -13,6 +13,7 @@ from msgspec import UNSET, structs
 
 from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime, LoopThread
 from pytest_airssys_wasm.conformance.loader import find_chapters
+from pytest_airssys_wasm.conformance.model import WholeExpect
 from pytest_airssys_wasm.conformance.runner import CaseRunner, missing_capabilities
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
@@ -89,12 +90,14 @@ def _cases(runtime: InProcessRuntime) -> Iterator[tuple[str, Case]]:
 
 
 def _once(case: Case) -> Case:
-    """The case for one store at a time; without a clock, where its first step is not there to be ended by it."""
+    """The case for one store at a time, without what is measured of a process that others share; without a clock, where
+    its first step is not there to be ended by it.
+    """
     first = case.steps[0].expect.verdicts
     limits = case.limits
     if Verdict.TIMEOUT not in first and (limits.timeout_ms is UNSET or _is_positive(limits.timeout_ms)):
         limits = structs.replace(limits, timeout_ms=_PLENTY_MS)
-    return structs.replace(case, repeat=1, concurrency=1, limits=limits)
+    return structs.replace(case, repeat=1, concurrency=1, limits=limits, expect=WholeExpect())
 
 
 def _is_positive(timeout_ms: Any) -> bool:

@@ -129,7 +129,8 @@ class Transfer:
         """
         self._limit_bytes = limit_bytes
         self._stop = stop
-        self._pause_at = 0
+        # Small values take no time worth looking at.
+        self._pause_at = _CHECK_EVERY_BYTES if limit_bytes is None else min(_CHECK_EVERY_BYTES, limit_bytes + 1)
 
     def charge(self, size_bytes: int) -> None:
         """Count bytes before they are transferred.

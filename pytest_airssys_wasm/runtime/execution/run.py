@@ -127,7 +127,7 @@ class Run:
         self.fuel_budget = fuel_budget
         self.account = account
         if not has_ended:
-            begin_run(account, self.fuel_at_start, limits.timeout_ms)
+            begin_run(account, MAX_U64 if fuel_budget is None else fuel_budget, limits.timeout_ms)
         self.transfer = Transfer(limits.transfer, self.is_stopped)
         self.handles: list[int] = []
         """The resource handles that conversions own. They are freed when the guest's thread has finished."""

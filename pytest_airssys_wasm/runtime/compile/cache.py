@@ -235,7 +235,7 @@ class CompileCache:
             return found
 
     def _noted(self, path: Path, signature: Signature, translator: str) -> GuestFacts | None:
-        return noted_facts(self.directory / name_of_note(path), signature, translator) if self._usable() else None
+        return noted_facts(f"{self.directory}/{name_of_note(path)}", signature, translator) if self._usable() else None
 
     def _store(self, key: str, save: Callable[[Path], object]) -> None:
         try:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import zlib
 from contextlib import suppress
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import msgspec
 
 from pytest_airssys_wasm.runtime.base.regular_files import read_open
 from pytest_airssys_wasm.runtime.compile.private_files import open_own
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 T = TypeVar("T")
 
@@ -30,7 +27,7 @@ def encode_note(content: msgspec.Struct) -> bytes | None:
     return _checksum(text) + text if len(text) <= _MOST_NOTE_BYTES - _CHECKSUM_BYTES else None
 
 
-def read_note(path: Path, decoder: msgspec.json.Decoder[T]) -> T | None:
+def read_note(path: str, decoder: msgspec.json.Decoder[T]) -> T | None:
     """Return the data in a note; `None` if there is no note, or if it is damaged or not a file of this user alone."""
     with suppress(OSError, ValueError, RecursionError):
         with open_own(path, _MOST_NOTE_BYTES) as descriptor:

@@ -30,7 +30,7 @@ class ForeignFile(OSError):
 
 
 @contextmanager
-def open_own(path: Path, most_bytes: int) -> Iterator[int]:
+def open_own(path: str | os.PathLike[str], most_bytes: int) -> Iterator[int]:
     """Yield a descriptor of a regular file of at most `most_bytes` that only this user can have written.
 
     Raises `ForeignFile` or `UnfitFile` for anything else at the path, and any other `OSError` of opening.
@@ -45,7 +45,7 @@ def open_own(path: Path, most_bytes: int) -> Iterator[int]:
         elif status.st_nlink > 1:
             reason = "it has other names"
         if reason is not None:
-            raise ForeignFile(errno.EPERM, reason, str(path))
+            raise ForeignFile(errno.EPERM, reason, os.fspath(path))
         yield descriptor
 
 

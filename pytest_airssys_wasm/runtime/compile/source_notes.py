@@ -70,7 +70,7 @@ def new_note(signature: Signature, facts: GuestFacts, translator: str) -> bytes 
     return encode_note(_SourceNote(REVISION, translator, signature, facts))
 
 
-def noted_facts(note: Path, signature: Signature, translator: str) -> GuestFacts | None:
+def noted_facts(note: str, signature: Signature, translator: str) -> GuestFacts | None:
     """Return the facts in a note about a file in the state of a signature.
 
     Returns `None` if the note is about another state, is damaged, or was made by another version.

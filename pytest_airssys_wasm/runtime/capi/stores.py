@@ -19,9 +19,7 @@ MOST = 2**63 - 1
 
 def address(managed: Any) -> int:
     """Return the C address that a wasmtime-py object owns."""
-    value = cast(managed.ptr(), c_void_p).value
-    assert value is not None
-    return value
+    return addressof(managed.ptr().contents)  # a cast takes five times as long
 
 
 class Memories:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, TypeVar
 from pytest_airssys_wasm.runtime.execution.host_call_context import RUN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from pytest_airssys_wasm.runtime.capi.guard import GuardRun
+    from pytest_airssys_wasm.runtime.execution.run import Run
 
 T = TypeVar("T")
 
@@ -64,3 +65,16 @@ class ExclusiveUse:
         """Prevent further use of the store, also by those who only look for the first claim."""
         self._over = why
         self.claims.insert(0, why)
+
+
+def end_and_release(use: ExclusiveUse, release: Callable[[], None], running: Sequence[Run]) -> None:
+    """Release a store that was closed or garbage-collected, or at the end of the process.
+
+    Only at the end may another thread still call guests in it. The next call is refused, and the store stays if the
+    present one has no run in `running`, since nobody can wait for it.
+    """
+    is_in_use = bool(use.claims) and not use.is_over
+    if not use.is_over:
+        use.end("the process is ending")
+    if running or not is_in_use:
+        release()

@@ -158,6 +158,12 @@ def test_an_argument_names_a_binary_as_the_option_does(author, option):
     assert author.run("--airssys-wasm", "missing.wat").code == pytest.ExitCode.USAGE_ERROR
 
 
+def test_an_argument_that_cannot_be_looked_at_is_told_by_pytest(project):
+    ran = project.run("--airssys-wasm", "x" * 300 + ".wasm")
+    assert ran.code == pytest.ExitCode.USAGE_ERROR
+    assert "file or directory not found" in ran.text
+
+
 def test_a_folder_names_no_binary(project):
     shutil.copy(FIXTURES / "guests/text-transform/text-transform.wasm", project.path("bin/it.wasm"))
     assert project.run("--airssys-wasm", "bin").code == pytest.ExitCode.NO_TESTS_COLLECTED

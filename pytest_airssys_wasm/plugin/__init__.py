@@ -208,10 +208,10 @@ def _record(config: pytest.Config, settings: Settings) -> None:
 
     collection = Collection()
     config.pluginmanager.register(collection)
-    config.pluginmanager.register(Summary(config, collection, _earlier_report(settings)))
+    config.pluginmanager.register(Summary(config, collection, _earlier_report(config, settings)))
 
 
-def _earlier_report(settings: Settings) -> Report | None:
+def _earlier_report(config: pytest.Config, settings: Settings) -> Report | None:
     """Read the report of `--wasm-report-against` before this run can replace the file."""
     if settings.wasm_report_against is None:
         return None
@@ -221,7 +221,9 @@ def _earlier_report(settings: Settings) -> Report | None:
     try:
         return json_report.read(settings.wasm_report_against)
     except InvalidConfiguration as error:
-        raise pytest.UsageError(f"wasm_report_against: {error}") from None
+        flag = "--wasm-report-against"
+        where = "ini value wasm_report_against" if config.getoption(flag) is None else flag
+        raise pytest.UsageError(f"{where}: {error}") from None
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:

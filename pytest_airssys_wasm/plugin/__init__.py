@@ -6,7 +6,6 @@ modules that every run imports.
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -137,10 +136,10 @@ def _run_suite(config: pytest.Config, settings: Settings, selection: Selection) 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:  # a WorkerController of xdist, which has no types
-    """Tell an xdist worker the path of the user's root directory, because the worker may run on a copy elsewhere."""
-    from pytest_airssys_wasm.plugin.stash import ROOT_FROM_START
+    """Tell an xdist worker the paths of the user's directories, because the worker may run on a copy elsewhere."""
+    from pytest_airssys_wasm.plugin.stash import ROOT_AND_START
 
-    node.workerinput[ROOT_FROM_START] = os.path.relpath(node.config.rootpath, node.config.invocation_params.dir)
+    node.workerinput[ROOT_AND_START] = (str(node.config.rootpath), str(node.config.invocation_params.dir))
 
 
 @pytest.hookimpl(optionalhook=True)

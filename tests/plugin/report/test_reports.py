@@ -227,6 +227,11 @@ def test_the_command_that_reproduces_a_test_works_where_pytest_was_started(guest
     told = section(guest.run("..", cwd=below))
     assert "rerun    pytest ../test_a.py::test_boom" in told
     assert guest.run("../test_a.py::test_boom", cwd=below).count("failed") == 1
+    guest.path("test_a.py").rename(below / "test_a.py")
+    guest.path("kernels.wat").rename(below / "kernels.wat")
+    guest.write(pytest_ini="[pytest]\n")
+    for workers in ("0", "1"):
+        assert "rerun    pytest test_a.py::test_boom" in section(guest.run("-n", workers, cwd=below))
 
 
 @pytest.mark.slow

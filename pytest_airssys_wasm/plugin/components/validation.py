@@ -16,7 +16,7 @@ from pytest_airssys_wasm.plugin.report.failure_text import failure_text
 from pytest_airssys_wasm.plugin.report.mishaps import in_words
 from pytest_airssys_wasm.plugin.settings import SETTINGS
 from pytest_airssys_wasm.plugin.sources import MANIFEST_NAME, Source, load_component, path_of, read_manifest
-from pytest_airssys_wasm.plugin.stash import CHECKED_EXPORT, CUT_OFF, FINDINGS, KIND, NOTE, OVERRULED, RERUN_FLAGS
+from pytest_airssys_wasm.plugin.stash import CHECKED_EXPORT, CUT_OFF, FINDINGS, KIND, NOTE, RERUN_FLAGS
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration, UnfitHost
 from pytest_airssys_wasm.validation import WITHOUT_LIMITS
 from pytest_airssys_wasm.validation.cut_off import SearchCutOff
@@ -219,8 +219,7 @@ class CheckItem(pytest.Function):
         lines: tuple[str, ...]
         match excinfo.value:
             case Unfit(reason=reason, remedy=remedy, details=details):
-                overruled = [str(value) for name, value in self.user_properties if name == OVERRULED]
-                lines = (reason, *details, *overruled, f"to do: {remedy}")
+                lines = (reason, *details, f"to do: {remedy}")
             case (Blocked() | UnfitHost()) as error:
                 lines = (str(error),)
             case _:

@@ -129,6 +129,19 @@ def test_a_binary_is_validated_without_a_manifest_when_it_is_named(project):
     assert list(alone.results) == ["bin/it.wasm::loads"]
 
 
+@pytest.mark.parametrize("under", ["", "sub/"])
+def test_a_binary_can_be_deselected_by_its_own_name_as_it_can_be_named(author, under):
+    for name in ("guest.wat", "Component.toml", "conftest.py"):
+        author.path(name).rename(author.path(under + name))
+    author.path("pytest.ini").write_text("[pytest]\n")
+    named, folder = f"{under}guest.wat", author.path(under)
+    ran = author.run("--airssys-wasm", "--wasm-conformance=never", "--deselect", f"{named}::loads", cwd=folder)
+    assert "Component.toml::imports" in ran.results, ran.text  # relative to the folder
+    assert "Component.toml::loads" not in ran.results
+    whole = author.run("--wasm-component", "guest.wat", "--deselect", named, cwd=folder)
+    assert whole.results == {}, whole.text
+
+
 def test_a_binary_without_any_memory_limit_fails_the_check_limits(project):
     shutil.copy(FIXTURES / "guests/text-transform/text-transform.wasm", project.path("it.wasm"))
     project.environment["COLUMNS"] = "1000"

@@ -81,9 +81,9 @@ class Candidate(Struct, frozen=True, kw_only=True):
         except (ResourceLimitExceeded, RuntimeDied) as error:
             raise Unfit(str(error), "split it, or compile it with --wasm-isolation=thread if you trust it") from error
         except InvalidComponent as error:
+            reason, *details = str(error).split("\n")
             raise Unfit(
-                f"it is not a valid component or module: {error}",
-                "build it for WebAssembly (for example wasm32-wasip2), and inspect it with `wasm-tools validate`",
+                f"it is not a valid component or module: {reason}", _make_it_valid(self.wasm), details
             ) from error
 
     def read(self) -> bytes:
@@ -147,6 +147,12 @@ class Candidate(Struct, frozen=True, kw_only=True):
             return get()
         except Unfit as unfit:
             raise Blocked(check, unfit.reason) from unfit
+
+
+def _make_it_valid(wasm: Path) -> str:
+    if wasm.suffix == ".wat":
+        return "correct the text, and check it with `wasm-tools validate`"
+    return "build it for WebAssembly (for example wasm32-wasip2), and inspect it with `wasm-tools validate`"
 
 
 def _build_it(manifest: Manifest | None) -> str:

@@ -186,6 +186,29 @@ def test_a_guest_that_cannot_start_fails_the_check_that_says_why(validate, chang
     assert reason in told
 
 
+def test_a_text_that_is_not_valid_is_quoted_in_lines_with_the_name_of_its_file(validate, faults):
+    name, told = the_failure(validate(guest='(module\n  (func (export "half") (result i32))))'))
+    assert (name, told) == (
+        "loads",
+        "it is not a valid component or module: guest.wat: not valid WebAssembly text: extra tokens remaining after parse",
+    )
+    assert faults["loads"].details == (
+        "     --> guest.wat:2:39",
+        "      |",
+        '    2 |   (func (export "half") (result i32))))',
+        "      |                                       ^",
+    )
+    assert faults["loads"].remedy == "correct the text, and check it with `wasm-tools validate`"
+
+
+def test_what_wasmtime_says_about_a_truncated_binary_is_told_in_lines(validate, faults):
+    text = r'(component binary "\00asm\0d\00\01\00\01\7f")'
+    _, told = the_failure(validate(guest=text))
+    assert told == "it is not a valid component or module: guest.wat: failed to parse WebAssembly module"
+    assert faults["loads"].details[:2] == ("", "Caused by:")
+    assert faults["loads"].details[-1].strip()
+
+
 def test_a_missing_binary_fails_loads(validate):
     name, told = the_failure(validate(guest=None))
     assert name == "loads"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
@@ -105,7 +107,8 @@ class Candidate(Struct, frozen=True, kw_only=True):
         if error.given is NOTHING:
             raise Unfit(
                 "no memory limit is given, and there is no default",
-                "write max_bytes under [resources.memory] of a Component.toml beside it, or use --wasm-memory '1 MiB'",
+                'use --wasm-memory "4 MiB", or write a Component.toml beside it, with measured limits: '
+                f"pytest --wasm-init {shlex.quote(os.path.relpath(self.wasm))}",
             )
         first, *others = str(error).split("\n")
         raise Unfit(first, "give limits that the ini file allows, where each of them is given", others) from None

@@ -39,9 +39,10 @@ def misfit_of(value: Any, types: Sequence[Any]) -> str | None:
     return None
 
 
-def check_type(where: str, written: Any, types: Sequence[Any]) -> None:
-    """Raise `Unfit`, which begins with `where`, unless a value of `returns` fits the types of the results of a
-    function.
+def check_type(where: str, written: Any, types: Sequence[Any], *, key: str = "returns = ") -> None:
+    """Raise `Unfit`, which begins with `where`, unless a value from TOML fits the types of the results of a function.
+
+    `key` precedes the example in the remedy.
     """
     type_ = types[0] if len(types) == 1 else f"({', '.join(map(str, types))})"
     try:
@@ -50,7 +51,7 @@ def check_type(where: str, written: Any, types: Sequence[Any]) -> None:
         misfit = str(error)
     if misfit is not None:
         try:
-            example = f", such as returns = {placeholder(type_)}"
+            example = f", such as {key}{placeholder(type_)}"
         except NoPlaceholder:
             example = ""
         raise Unfit(f"{where}: {misfit}", f"write a value of type {type_}{example}")

@@ -14,6 +14,7 @@ from pytest_airssys_wasm.runtime.binary.types import CoreFunction
 from pytest_airssys_wasm.runtime.guest.component import similar_names
 from pytest_airssys_wasm.runtime.host.functions import HostFunctions
 from pytest_airssys_wasm.runtime.wave import write_call, write_value
+from pytest_airssys_wasm.runtime.wit.handles import has_handle
 from pytest_airssys_wasm.runtime.wit.types import FunctionType
 from pytest_airssys_wasm.runtime.wit.world import functions
 from pytest_airssys_wasm.validation.misfits import check_type, decode_results
@@ -161,6 +162,9 @@ def _check(one: _Served) -> None:
                 f"got {len(answer.args)}",
                 "write one value in args for each parameter",
             )
+        for position, (arg, type_) in enumerate(zip(answer.args, one.params), 1):
+            if not has_handle(type_):
+                check_type(f"[[imports]] {stub.name}, when {number}: argument {position}", arg, (type_,), key="")
     answers: list[ImportStub | StubAnswer] = [stub, *stub.when]
     for number, any_answer in enumerate(answers):
         where = f"[[imports]] {stub.name}" + (f", when {number}" if number else "")

@@ -18,6 +18,8 @@ T = TypeVar("T")
 class StoreUnusable(RuntimeError):
     """The store is closed, was abandoned, or is in use by a call that has not returned."""
 
+    __module__ = "pytest_airssys_wasm"  # where users import it from, and what pytest shows
+
 
 class ExclusiveUse:
     """The right to run executions in the store to which `account` belongs."""
@@ -44,12 +46,16 @@ class ExclusiveUse:
         """
         self.claims.append(claim)
         if self._over is not None:
-            raise StoreUnusable(f"this store cannot be used any more: {self._over}")
+            raise StoreUnusable(f"this store cannot be used any more: {self._over}; use another store")
         if self.claims[0] is not claim:
             running = RUN.get(None)
             if running is not None and running.account is self._account:
-                raise StoreUnusable("a host function may not call back into the store that is calling it")
-            raise StoreUnusable("this store is in use: a store runs one execution at a time")
+                raise StoreUnusable(
+                    "a host function may not call back into the store that is calling it; use another store"
+                )
+            raise StoreUnusable(
+                "this store is in use: a store runs one execution at a time, so wait for it or use another store"
+            )
 
     def if_free(self, work: Callable[[], T]) -> T | None:
         """Call a function while nothing else uses the store, and return its result; `None` if something does."""

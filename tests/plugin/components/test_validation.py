@@ -145,9 +145,28 @@ def test_a_binary_can_be_deselected_by_its_own_name_as_it_can_be_named(author, u
 def test_a_binary_without_any_memory_limit_fails_the_check_limits(project):
     shutil.copy(FIXTURES / "guests/text-transform/text-transform.wasm", project.path("it.wasm"))
     project.environment["COLUMNS"] = "1000"
-    found = failures(project.run("--wasm-component", "it.wasm"))
+    ran = project.run("--wasm-component", "it.wasm")
+    found = failures(ran)
     assert list(found) == ["limits"]
     assert found["limits"] == "no memory limit is given, and there is no default"
+    assert 'to do: use --wasm-memory "4 MiB", or write' in ran.text
+    assert "pytest --wasm-init it.wasm\n" in ran.text
+
+
+def test_advice_for_imports_names_each_place_once(project):
+    project.path("it.wat").write_text(
+        """(component (import "demo:a/b@1.0.0" (instance
+          (export "counter" (type (sub resource))) (export "bag" (type (sub resource))) (export "now" (func)))))"""
+    )
+    project.environment["COLUMNS"] = "1000"
+    ran = project.run("--airssys-wasm", "it.wat", "--wasm-memory", "1 MiB", "it.wat::imports")
+    advice = next(line for line in ran.text.splitlines() if line.startswith("to do: "))
+    assert advice == (
+        "to do: answer it with [[imports]] in a Component.toml beside it, or register it in a conftest.py beside it, "
+        "in a fixture that overrides `wasm_host` or in the hook `pytest_wasm_host`: "
+        "host.register('demo:a/b@1.0.0#now', function); register classes there: "
+        "host.register_resource('demo:a/b@1.0.0#counter', class), host.register_resource('demo:a/b@1.0.0#bag', class)"
+    )
 
 
 @pytest.mark.slow

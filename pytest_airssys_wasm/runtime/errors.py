@@ -181,13 +181,8 @@ NOTHING = _Nothing()
 """The value of `InvalidConfiguration.given` if a required value is missing."""
 
 
-<<<<<<< HEAD
 class Described(str):
     """A description of a wrong value, for `InvalidConfiguration.given`. Its `repr` is the text itself."""
-=======
-class Words(str):
-    """A description of what was given, in place of a value. Its `repr` is the text itself."""
->>>>>>> h/messages
 
     __slots__ = ()
 
@@ -218,11 +213,7 @@ class InvalidConfiguration(WasmError, ValueError):
         try:
             pickle.dumps(self.given)
         except Exception:  # noqa: BLE001 pickling runs the code of whatever was given
-<<<<<<< HEAD
             given = Described(short_repr(self.given))
-=======
-            given = Words(short_repr(self.given))
->>>>>>> h/messages
             return _restore, (type(self), (self.where, given, self.wanted), {**self.__dict__, "given": given}, None)
         return super().__reduce__()
 

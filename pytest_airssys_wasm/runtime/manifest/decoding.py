@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
 import msgspec
 
-from pytest_airssys_wasm.runtime.errors import NOTHING, Words
+from pytest_airssys_wasm.runtime.errors import NOTHING, Described
 from pytest_airssys_wasm.runtime.manifest.model import ComponentTable, Document, ResourcesTable
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def decode_table(raw: Any, model: type[S], keys: Keys, problems: Problems) -> S 
         meant.update(near)
         known = [] if near == [*fields] else [", ".join(fields)]
         known += [f"did you mean {one}?" for one in near]
-        given = Words("a table") if isinstance(raw[key], dict) else raw[key]
+        given = Described("a table") if isinstance(raw[key], dict) else raw[key]
         problems.add((*keys, key), given, f"a known key ({'; '.join(known)})")
     values = {}
     for name, field in fields.items():

@@ -10,7 +10,7 @@ from pytest_airssys_wasm.runtime.base.figures import exact_size, widened_range
 from pytest_airssys_wasm.runtime.base.printable import is_printable
 from pytest_airssys_wasm.runtime.base.regular_files import MANIFEST_BYTES, read_regular
 from pytest_airssys_wasm.runtime.budget.limits import parse_count, parse_duration_ms, parse_size
-from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidConfiguration, Words
+from pytest_airssys_wasm.runtime.errors import NOTHING, Described, InvalidConfiguration
 from pytest_airssys_wasm.runtime.manifest.decoding import decode_document
 from pytest_airssys_wasm.runtime.manifest.entries import check_stubs, checked_tests
 from pytest_airssys_wasm.runtime.manifest.fuzz import check_fuzz
@@ -71,7 +71,7 @@ def parse_manifest(
     except toml.TOMLDecodeError as error:
         number, reason = toml.located(text, error)
         lines = text.splitlines()
-        given = lines[number - 1] if number <= len(lines) else Words("the end of the file")
+        given = lines[number - 1] if number <= len(lines) else Described("the end of the file")
         raise InvalidConfiguration(f"{path}:{number}", given, f"valid TOML: {reason}") from None
     except RecursionError:
         raise InvalidConfiguration(str(path), "deeply nested values", "valid TOML") from None

@@ -256,6 +256,8 @@ def _flags(file: pytest.File) -> tuple[str, ...]:
     if file.path.name == MANIFEST_NAME:
         return ("--airssys-wasm",)
     wasi = ("--wasm-wasi",) if config.stash[SETTINGS].wasm_wasi else ()
+    if file.path.suffix in _BINARIES:
+        return ("--airssys-wasm", *wasi)
     return ("--wasm-component", os.path.relpath(file.path, config.invocation_params.dir), *wasi)
 
 

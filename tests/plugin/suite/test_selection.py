@@ -152,4 +152,4 @@ def test_a_failure_of_such_a_binary_is_run_again_with_wasi(project):
         ' (memory (export "memory") 1) (func $s unreachable) (start $s))'
     )
     text = project.run("--wasm-component=boom.wat", "--wasm-memory=1 MiB", "--wasm-wasi").text
-    assert "rerun    pytest --wasm-component boom.wat --wasm-wasi" in text
+    assert "rerun    pytest --airssys-wasm --wasm-wasi --wasm-memory '1 MiB' boom.wat::instantiates" in text

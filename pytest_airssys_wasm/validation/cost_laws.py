@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from pytest_airssys_wasm.analysis.errors import CannotRepeat, NoLaw
 from pytest_airssys_wasm.analysis.laws.cost_law import cost_law
+from pytest_airssys_wasm.analysis.laws.law import sizes_text
 from pytest_airssys_wasm.analysis.repeatable import RepeatableGuest
 from pytest_airssys_wasm.analysis.tightest import bisect
 from pytest_airssys_wasm.analysis.worst.values import other_contents
@@ -34,6 +36,7 @@ _FRESH = 24
 """The number of new random points at which a law is tried."""
 _CONTENTS = 8
 """The number of calls with other contents of the same sizes."""
+_LOWER = "lower max_size of [fuzz] to the sizes that are possible"
 _LIMITS = (Verdict.OUT_OF_FUEL, Verdict.OUT_OF_MEMORY)
 
 
@@ -80,10 +83,11 @@ class _Check:
             return f"no law: calls with small arguments end with {error.verdict}"
         for point in self._fresh(law):
             self._try(law, point)
+        left_out = [*self._left_out(law)]
         self._candidate.tell(law)
         shares = [share for direction in self._directions(law) if (share := self._share(law, direction))]
         cut = "" if law.is_complete else "; cut off"
-        texts = (f"{law.text}{cut}", *shares[:1], self._met(law), self._contents(law))
+        texts = (f"{law.text}{cut}", *left_out, *shares[:1], self._met(law), self._contents(law))
         return "; ".join(filter(None, texts))
 
     def _learnt(self) -> CostLaw:
@@ -152,6 +156,29 @@ class _Check:
             f"{printable(self._export)}{_at(law, point)} {said}; {predicted}",
             "look at what the guest does differently at this size; if that is right, exclude the export under [fuzz]",
         )
+
+    def _left_out(self, law: CostLaw) -> Iterator[str]:
+        """Yield how calls end whose sizes are too small for the law, and the first one that is too large for it.
+
+        Raises `Unfit` if such a size within `max_size` reaches a limit.
+        """
+        lows = [low for low, _ in law.ranges.values()]
+        for index, (name, (low, high)) in enumerate(law.ranges.items()):
+            next_ = [high + 1] if len(lows) == 1 and high < self._max_size else []
+            ends: dict[int, Verdict] = {}
+            for x in (*range(min(low, self._max_size + 1)), *next_):
+                point = (*lows[:index], x, *lows[index + 1 :])
+                try:
+                    done = self._run(law, point)
+                except (TypeError, ValueError, OverflowError):  # the integer type does not have so large a value
+                    continue
+                if done.verdict in _LIMITS:
+                    self._meets(law, point, done)
+                ends[x] = done.verdict
+            for verdict, group in groupby(ends, ends.__getitem__):
+                sizes = [*group]
+                if verdict is not Verdict.OK:
+                    yield f"ends with {verdict} for {sizes_text(name, sizes[0], sizes[-1])}"
 
     def _directions(self, law: CostLaw) -> tuple[Point, ...]:
         """Return the points with the largest sizes whose sum is within `max_size`."""
@@ -228,10 +255,12 @@ class _Check:
         """Raise `Unfit` for sizes that reach a limit, unless the manifest allows it."""
         if done.error is None or str(done.verdict) in self._allowed:
             return
+        is_small = any(x < low for x, (low, _) in zip(point, law.ranges.values()))
+        instead = f"allow {done.verdict} under [fuzz.allow]" if is_small else _LOWER
         raise Unfit(
             f"{printable(self._export)}{_at(law, point)} ended with {done.verdict}, within max_size = "
             f"{self._max_size:,}; {law.text}",
-            f"{self._raise_it(done.error)}; or lower max_size of [fuzz] to the sizes that are possible",
+            f"{self._raise_it(done.error)}; or {instead}",
         ) from done.error
 
     def _raise_it(self, error: WasmError) -> str:

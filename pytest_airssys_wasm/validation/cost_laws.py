@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pytest_airssys_wasm.analysis.errors import CannotRepeat, NoLaw
 from pytest_airssys_wasm.analysis.laws.cost_law import cost_law
 from pytest_airssys_wasm.analysis.laws.law import sizes_text
+from pytest_airssys_wasm.analysis.laws.sizes import arguments_of
 from pytest_airssys_wasm.analysis.repeatable import RepeatableGuest
 from pytest_airssys_wasm.analysis.tightest import bisect
 from pytest_airssys_wasm.analysis.worst.values import other_contents
@@ -36,6 +37,8 @@ _FRESH = 24
 """The number of new random points at which a law is tried."""
 _CONTENTS = 8
 """The number of calls with other contents of the same sizes."""
+_MADE_OF = {"bytes of": "texts of the letter x", "elements of": "lists of equal elements"}
+"""The contents of the arguments that are made for a law, by the beginning of the meaning of their size."""
 _LOWER = "lower max_size of [fuzz] to the sizes that are possible"
 _LIMITS = (Verdict.OUT_OF_FUEL, Verdict.OUT_OF_MEMORY)
 
@@ -87,7 +90,7 @@ class _Check:
         self._candidate.tell(law)
         shares = [share for direction in self._directions(law) if (share := self._share(law, direction))]
         cut = "" if law.is_complete else "; cut off"
-        texts = (f"{law.text}{cut}", *left_out, *shares[:1], self._met(law), self._contents(law))
+        texts = (f"{law.text}{self._made_of(law)}{cut}", *left_out, *shares[:1], self._met(law), self._contents(law))
         return "; ".join(filter(None, texts))
 
     def _learnt(self) -> CostLaw:
@@ -232,6 +235,16 @@ class _Check:
 
     def _run(self, law: CostLaw, point: Point) -> Rerun:
         return self._guest.run_to_its_end(self._export, *law.make(point), limits=self._guest.limits)
+
+    def _made_of(self, law: CostLaw) -> str:
+        """Return the end of the law's text that names the contents of which it speaks; empty if it is about all."""
+        meanings = [one.meaning for one in arguments_of(self._guest.component, self._export, self._max_size).sizes]
+        found = [
+            contents
+            for beginning, contents in _MADE_OF.items()
+            if any(meaning.startswith(beginning) for meaning in meanings)
+        ]
+        return f" {'and' if law.sizes else 'for'} {' and '.join(found)}" if found else ""
 
     def _contents(self, law: CostLaw) -> str | None:
         """Return a text with the costs of other contents of the same sizes; `None` if all cost what the law says."""

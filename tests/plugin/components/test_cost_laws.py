@@ -150,6 +150,7 @@ def test_a_note_says_what_other_contents_of_the_same_size_cost(author):
     author.path("guest.wat").write_text(READER)
     text = laws(author).text
     notes = {line.split(":")[0].strip(): line for line in text.splitlines() if "fuel = " in line}
+    assert " ≤ n ≤ 64 and texts of the letter x; " in notes["law[any]"], text
     assert "other contents" not in notes["law[any]"], text
     assert "; other contents at n = 53 cost " in notes["law[small]"], text
     assert "; other contents at n = 53 end with out-of-fuel" in notes["law[never]"], text
@@ -206,3 +207,29 @@ def test_small_calls_have_the_fuel_that_the_manifest_allows(author):
     assert "even the smallest arguments of dearer end with out-of-fuel" in ran.text
     assert "call     dearer(0)" in ran.text
     assert "fuel     30,000,000 of 30,000,000 (100 %)" in ran.text
+
+
+@pytest.mark.slow
+def test_a_note_says_of_which_contents_its_law_speaks(author):
+    author.path("guest.wat").write_text("""(component
+        (core module $m (memory (export "memory") 1)
+            (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024))
+            (func (export "both") (param i32 i32 i32 i32)) (func (export "values") (param i32 i32)))
+        (core instance $i (instantiate $m))
+        (alias core export $i "memory" (core memory $memory))
+        (alias core export $i "realloc" (core func $realloc))
+        (func (export "both") (param "name" string) (param "codes" (list u32))
+            (canon lift (core func $i "both") (memory $memory) (realloc $realloc)))
+        (func (export "values") (param "codes" (list u32))
+            (canon lift (core func $i "values") (memory $memory) (realloc $realloc)))
+        (func (export "plain") (param "a" u32) (param "b" u32) (canon lift (core func $i "values"))))""")
+    text = laws(author).text
+    ends = {
+        export: re.search(rf"law\[{export}\]: fuel = .*; (exact[^;\n]*)", text)[1]
+        for export in ("both", "values", "plain")
+    }
+    assert ends == {
+        "both": "exact for texts of the letter x and lists of equal elements",
+        "values": "exact for lists of equal elements",
+        "plain": "exact",
+    }

@@ -1425,9 +1425,9 @@ static void relax(void) {
 static int32_t state_of(guard_parked *parked) { return __atomic_load_n(&parked->state, __ATOMIC_ACQUIRE); }
 
 /* Look in a loop, for a moment, whether the state of a parked thread is still `state`. */
-static void spin_while(guard_parked *parked, int32_t state) {
-  if (!has_processors) return;
-  int64_t until_ns = now() + SPIN_NS;
+static void spin_while(guard_parked *parked, int32_t state, int64_t most_ns) {
+  if (!has_processors || most_ns <= 0) return;
+  int64_t until_ns = now() + least(most_ns, SPIN_NS);
   do {
     for (int times = 0; times < 32; times++) {
       if (state_of(parked) != state) return;
@@ -1486,7 +1486,7 @@ int32_t guard_parked_serve(guard_parked *parked) {
     int32_t state = state_of(parked);
     if (state == PARKED_CLOSED) return GUARD_SERVED_CLOSED;
     if (state != PARKED_ASKED && state != PARKED_LEFT) {
-      if (LOAD(parked->is_close) && LOAD(parked->pace.is_looping)) spin_while(parked, state);
+      if (LOAD(parked->is_close) && LOAD(parked->pace.is_looping)) spin_while(parked, state, SPIN_NS);
       if (state_of(parked) == state) wait_while(parked, state, NEVER);
       continue;
     }
@@ -1504,18 +1504,20 @@ int32_t guard_parked_serve(guard_parked *parked) {
 
 int32_t guard_parked_wait(guard_parked *parked, int64_t wait_ns) {
   int64_t until_ns = wait_ns < 0 ? NEVER : later(now(), wait_ns);
+  /* A signal that comes before the system call does not end it. So Python looks for signals after each beat. */
+  int64_t beat_ns = is_main_thread() ? later(now(), BEAT_NS) : NEVER;
   while (state_of(parked) == PARKED_ASKED) {
-    int64_t left_ns = until_ns == NEVER ? NEVER : until_ns - now();
-    if (left_ns <= 0) return GUARD_PARKED_LATE;
+    int64_t next_ns = least(until_ns, beat_ns), left_ns = next_ns == NEVER ? NEVER : next_ns - now();
+    if (left_ns <= 0) return until_ns <= beat_ns ? GUARD_PARKED_LATE : GUARD_PARKED_INTERRUPTED;
     if (!wait_while(parked, PARKED_ASKED, left_ns) && errno == EINTR) return GUARD_PARKED_INTERRUPTED;
   }
   int32_t state = state_of(parked);
   return state == PARKED_LEFT || state == PARKED_TOLD ? GUARD_PARKED_LEFT : GUARD_PARKED_DONE;
 }
 
-/* Ask the parked thread for a call, and return when. */
+/* Ask the parked thread for a call, look for its end in a loop for `spin_ns` at most, and return when it was asked. */
 static int64_t ask(guard_parked *parked, guard_run *run, void *function, const void *arguments, size_t count,
-                void *results, size_t result_count) {
+                   void *results, size_t result_count, int64_t spin_ns) {
   STORE(run->due_ns, NEVER); /* until the run begins */
   int64_t asked_ns = now();
   STORE(parked->is_close, asked_ns - LOAD(parked->ended_ns) < CLOSE_NS);
@@ -1527,7 +1529,7 @@ static int64_t ask(guard_parked *parked, guard_run *run, void *function, const v
   parked->result_count = result_count;
   /* Between two calls, nobody else changes the state. */
   change_state(parked, state_of(parked), PARKED_ASKED);
-  if (LOAD(parked->was_short) && LOAD(parked->pace.is_looping)) spin_while(parked, PARKED_ASKED);
+  if (LOAD(parked->was_short) && LOAD(parked->pace.is_looping)) spin_while(parked, PARKED_ASKED, spin_ns);
   return asked_ns;
 }
 
@@ -1540,15 +1542,12 @@ static void note_call(guard_parked *parked, int64_t asked_ns) {
 
 int32_t guard_parked_call(guard_parked *parked, guard_run *run, void *function, const void *arguments, size_t count,
                           void *results, size_t result_count) {
-  int64_t asked_ns = ask(parked, run, function, arguments, count, results, result_count);
+  int64_t asked_ns = ask(parked, run, function, arguments, count, results, result_count, SPIN_NS);
   int64_t wait_ns = run->timeout_ns;
   for (;;) {
-    /* A signal that came before this wait does not end it. So Python looks for signals after a beat, as for others. */
-    bool has_beat = is_main_thread() && (wait_ns < 0 || wait_ns > BEAT_NS);
-    int32_t ended = guard_parked_wait(parked, has_beat ? BEAT_NS : wait_ns);
+    int32_t ended = guard_parked_wait(parked, wait_ns);
     if (ended == GUARD_PARKED_DONE) note_call(parked, asked_ns);
     if (ended != GUARD_PARKED_LATE) return ended;
-    if (has_beat) return GUARD_PARKED_INTERRUPTED;
     /* It has begun later than it was asked for, or not yet: then it has all of its time. */
     int64_t due_ns = LOAD(run->due_ns);
     if (due_ns != NEVER) wait_ns = due_ns - now();
@@ -1558,8 +1557,9 @@ int32_t guard_parked_call(guard_parked *parked, guard_run *run, void *function, 
 
 int32_t guard_parked_ask(guard_parked *parked, guard_run *run, void *function, const void *arguments, size_t count,
                          void *results, size_t result_count, int64_t wait_ns) {
-  int64_t asked_ns = ask(parked, run, function, arguments, count, results, result_count);
-  if (guard_parked_wait(parked, wait_ns) == GUARD_PARKED_DONE) {
+  int64_t asked_ns = ask(parked, run, function, arguments, count, results, result_count, wait_ns);
+  int64_t left_ns = asked_ns + wait_ns - now();
+  if (guard_parked_wait(parked, left_ns > 0 ? left_ns : 0) == GUARD_PARKED_DONE) {
     note_call(parked, asked_ns);
     return GUARD_PARKED_DONE;
   }

@@ -26,7 +26,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         description="Compare reports of the conformance suite, and print the comparison as Markdown.",
     )
     parser.add_argument("report", nargs="+", type=Path, help="a file that `pytest --wasm-report x.json` has written")
-    paths = list(dict.fromkeys(parser.parse_args(arguments).report))
+    given = parser.parse_args(arguments).report
+    paths = list(dict.fromkeys(given))
+    if len(paths) == 1 and len(given) > 1:
+        parser.error(f"{paths[0]} would be compared with itself; give two different reports or more")
     if len(paths) < 2:
         parser.error("give two reports or more; --wasm-report x.md shows a single one")
     try:

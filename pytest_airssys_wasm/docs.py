@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _HEADING = re.compile(r"(#+) +(.+?) *")
+_COMMENT = re.compile(r"<!--.*-->")
 _FENCE = re.compile(r" *(```|~~~)")
 
 
@@ -28,7 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     given = parser.parse_args(arguments).page
     folder = data_folder("docs")
-    pages = {path.stem: path for path in sorted(folder.glob("*.md"))}
+    paths = sorted(folder.rglob("*.md"), key=lambda path: (path.parent, path))
+    pages = {path.relative_to(folder).with_suffix("").as_posix(): path for path in paths}
     if given is None:
         text = "".join(f"{line}\n" for line in _listed(pages, folder))
     else:
@@ -36,9 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         page = pages.get(name.removeprefix("docs/").removesuffix(".md"))
         if page is None:
             parser.error(f"there is no page {name!r}; the pages are {', '.join(pages)}")
-        text = page.read_text("utf-8")
-        if section:
-            text = "".join(f"{line}\n" for line in _section(text, section))
+        content = page.read_text("utf-8")
+        lines = _section(content, section) if section else (line for _, _, line in _lines(content))
+        text = "".join(f"{line}\n" for line in lines)
         if not text:
             parser.error(f"{page.stem} has no section {section!r}; it has {', '.join(_anchors(page))}")
     sys.stdout.buffer.write(text.encode())  # UTF-8, whatever the terminal's encoding
@@ -53,10 +55,18 @@ def _listed(pages: dict[str, Path], folder: Path) -> Iterator[str]:
 
 
 def _lines(text: str) -> Iterator[tuple[int, str, str]]:
-    """Yield each line with the depth and the title of the heading that it is; 0 and nothing for other lines."""
-    is_code = False
+    """Yield each line with the depth and the title of the heading that it is; 0 and nothing for other lines.
+
+    Comments, which are for the tools of the project, are left out with the blank line after them.
+    """
+    is_code = is_after_comment = False
     for line in text.splitlines():
         is_code ^= _FENCE.match(line) is not None
+        is_comment = not is_code and _COMMENT.fullmatch(line) is not None
+        is_left_out = is_comment or (is_after_comment and not line)
+        is_after_comment = is_comment
+        if is_left_out:
+            continue
         heading = None if is_code else _HEADING.fullmatch(line)
         yield (0, "", line) if heading is None else (len(heading[1]), heading[2].replace("`", ""), line)
 

@@ -91,8 +91,12 @@ def decode_toml(path: Path, model: type[Model]) -> Model:
     """
     try:
         text = read_regular(path, TEXT_BYTES).decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidConfiguration(str(path), str(error), "a readable UTF-8 file") from error
+    except OSError as error:
+        raise InvalidConfiguration(str(path), error.strerror or str(error), "a readable UTF-8 file") from error
+    except UnicodeDecodeError as error:
+        raise InvalidConfiguration(
+            str(path), f"byte 0x{error.object[error.start]:02x}", "a readable UTF-8 file"
+        ) from error
     try:
         data = toml.loads(text)
     except toml.TOMLDecodeError as error:

@@ -13,6 +13,7 @@ from pytest_airssys_wasm.isolation.spawn import ChildLimits, cannot_start, lack_
 from pytest_airssys_wasm.protocol.transcript import Transcript, line_text
 from pytest_airssys_wasm.runtime.base.originals import monotonic
 from pytest_airssys_wasm.runtime.base.regular_files import GUEST_BYTES, UnfitFile, read_regular, write_new
+from pytest_airssys_wasm.runtime.binary.formats import refusal
 from pytest_airssys_wasm.runtime.budget.limit_text import limit_text
 from pytest_airssys_wasm.runtime.budget.machine import is_short_of_addresses, no_memory
 from pytest_airssys_wasm.runtime.compile.scratch import ScratchFolder, explained, unfit
@@ -86,7 +87,7 @@ def _make(what: str, source: bytes, name: str, result: Path, timeout_ms: float, 
     if answer.unwritable is not None:
         raise unfit(f"a folder that can be written to ({answer.unwritable})")
     if answer.invalid is not None:
-        raise InvalidComponent(f"{name}: {answer.invalid}")
+        raise refusal(name, answer.invalid)
     if (answer.mapped_bytes or 0) > _MOST_MAPPED_BYTES:
         text = f"{name}: once compiled, it takes {answer.mapped_bytes:,} bytes of memory in each process that loads it"
         raise ResourceLimitExceeded(f"{text}; the limit is {_MOST_MAPPED_BYTES:,}", "compile-memory")

@@ -6,7 +6,6 @@ modules that every run imports.
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -137,10 +136,10 @@ def _run_suite(config: pytest.Config, settings: Settings, selection: Selection) 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:  # a WorkerController of xdist, which has no types
-    """Tell an xdist worker the path of the user's root directory, because the worker may run on a copy elsewhere."""
-    from pytest_airssys_wasm.plugin.stash import ROOT_FROM_START
+    """Tell an xdist worker the paths of the user's directories, because the worker may run on a copy elsewhere."""
+    from pytest_airssys_wasm.plugin.stash import ROOT_AND_START
 
-    node.workerinput[ROOT_FROM_START] = os.path.relpath(node.config.rootpath, node.config.invocation_params.dir)
+    node.workerinput[ROOT_AND_START] = (str(node.config.rootpath), str(node.config.invocation_params.dir))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -208,10 +207,10 @@ def _record(config: pytest.Config, settings: Settings) -> None:
 
     collection = Collection()
     config.pluginmanager.register(collection)
-    config.pluginmanager.register(Summary(config, collection, _earlier_report(settings)))
+    config.pluginmanager.register(Summary(config, collection, _earlier_report(config, settings)))
 
 
-def _earlier_report(settings: Settings) -> Report | None:
+def _earlier_report(config: pytest.Config, settings: Settings) -> Report | None:
     """Read the report of `--wasm-report-against` before this run can replace the file."""
     if settings.wasm_report_against is None:
         return None
@@ -221,7 +220,9 @@ def _earlier_report(settings: Settings) -> Report | None:
     try:
         return json_report.read(settings.wasm_report_against)
     except InvalidConfiguration as error:
-        raise pytest.UsageError(f"wasm_report_against: {error}") from None
+        flag = "--wasm-report-against"
+        where = "ini value wasm_report_against" if config.getoption(flag) is None else flag
+        raise pytest.UsageError(f"{where}: {error}") from None
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:

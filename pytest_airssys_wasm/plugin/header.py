@@ -12,6 +12,8 @@ from pytest_airssys_wasm.plugin.settings import DEFAULT, SETTINGS
 from pytest_airssys_wasm.runtime.budget.limit_text import WORDS, limit_text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     import pytest
 
     from pytest_airssys_wasm.plugin.settings import Given, Settings
@@ -21,8 +23,8 @@ def header_lines(config: pytest.Config) -> list[str]:
     """Return the lines of the plugin in the header of a run."""
     settings = config.stash[SETTINGS]
     folder = settings.wasm_cache_dir or user_cache_path("pytest-airssys-wasm", appauthor=False)
-    isolation = f", isolation {settings.wasm_isolation}" if settings.wasm_isolation else ""
-    lines = [f"wasm: wasmtime {version('wasmtime')}, {limits_text(settings)}{isolation}, cache {folder}"]
+    isolation = f"isolation {settings.wasm_isolation}, " if settings.wasm_isolation else ""
+    lines = [f"wasm: wasmtime {version('wasmtime')}; {limits_text(settings)}; {isolation}cache {folder}"]
     limits, scale = _limits(settings), settings.wasm_timeout_scale
     timeout_ms = limits["timeout_ms"].value
     lines.extend(session_lines(config, limits["fuel"].value, None if timeout_ms is None else timeout_ms * scale))
@@ -35,15 +37,24 @@ def header_lines(config: pytest.Config) -> list[str]:
 
 
 def limits_text(settings: Settings) -> str:
-    """Return the limits of tests without markers. A manifest overrides those of the ini file, and the defaults."""
-    found = _limits(settings)
-    parts = ["memory as each test says"] if "memory" not in found else []
-    for name, word in WORDS.items():
-        if name in found:
-            origin = "" if found[name].where == DEFAULT else f" ({found[name].where.removeprefix('ini value ')})"
-            parts.append(f"{word} {limit_text(name, found[name].value)}{origin}")
+    """Return the limits that the command line gives, and those of tests whose markers and manifest give none."""
+    ordered = settings.limits(from_command_line=True)
+    defaults = {name: one for name, one in _limits(settings).items() if name not in ordered}
+    no_memory = [] if "memory" in {**ordered, **defaults} else ["memory as each test says"]
+    parts = [", ".join(_each(ordered)), ", ".join([*no_memory, *_each(defaults)])]
+    if parts[1]:
+        parts[1] = f"defaults: {parts[1]}"
     scale = settings.wasm_timeout_scale
-    return ", ".join(parts) + (f", timeouts times {scale:g}" if scale != 1 else "")
+    if scale != 1:
+        parts.append(f"timeouts times {scale:g}")
+    return "; ".join(filter(None, parts))
+
+
+def _each(limits: Mapping[str, Given]) -> Iterator[str]:
+    for name, word in WORDS.items():
+        if name in limits:
+            origin = "" if limits[name].where == DEFAULT else f" ({limits[name].where.removeprefix('ini value ')})"
+            yield f"{word} {limit_text(name, limits[name].value)}{origin}"
 
 
 def _limits(settings: Settings) -> dict[str, Given]:

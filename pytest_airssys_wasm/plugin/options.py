@@ -79,8 +79,8 @@ def _parse_path(wanted: str) -> Callable[[Any, str], Path]:
 OPTIONS = (
     Option(
         key="airssys_wasm",
-        help="Validate every Component.toml under the path arguments. Without path arguments also run the bundled "
-        "conformance suite for WebAssembly resource limits.",
+        help="Validate every Component.toml under the path arguments, and every binary or WAT file that they name. "
+        "Without path arguments also run the bundled conformance suite for WebAssembly resource limits.",
     ),
     Option(
         key="wasm_conformance",
@@ -108,7 +108,7 @@ OPTIONS = (
     ),
     Option(
         key="wasm_wasi",
-        help="Link WASI without any grants for guests of --wasm-component that have no Component.toml.",
+        help="Link WASI without any grants for validated binaries that have no Component.toml.",
     ),
     Option(
         key="wasm_runtime",

@@ -164,7 +164,7 @@ def _given(config: pytest.Config, option: Option) -> Given | None:
     placed = [_placed(one, base) for one in parsed]
     must_exist = option.must_exist and not (option.made_by and _is_on(config, option.made_by))
     for one in placed if must_exist else ():
-        if not one.is_file():
+        if not os.path.isfile(one):  # noqa: PTH113 never raises an error
             refuse(where, str(one), "an existing file")
     return Given(
         value=tuple(placed) if option.is_list else placed[0],
@@ -175,14 +175,14 @@ def _given(config: pytest.Config, option: Option) -> Given | None:
 
 def _check_folder(folder: Given | None) -> None:
     """Raise `InvalidConfiguration` if something else than a directory is where one is to be made."""
-    if folder is not None and os.path.lexists(folder.value) and not folder.value.is_dir():
+    if folder is not None and os.path.lexists(folder.value) and not os.path.isdir(folder.value):  # noqa: PTH112
         refuse(folder.where, str(folder.value), "a directory, which is made if it does not exist")
 
 
 def _check_profile_folders(profile: Given | None, against: Given | None) -> None:
     """Raise `InvalidConfiguration` unless `--wasm-profile` and `--wasm-profile-against` can be used."""
     _check_folder(profile)
-    if against is not None and not against.value.is_dir():
+    if against is not None and not os.path.isdir(against.value):  # noqa: PTH112
         refuse(against.where, str(against.value), "an existing directory")
     if against is not None and profile is None:
         refuse(against.where, str(against.value), "--wasm-profile DIR beside it")

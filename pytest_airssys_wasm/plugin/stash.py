@@ -29,10 +29,9 @@ RUNNING: pytest.StashKey[pytest.Item] = pytest.StashKey()
 COST_CHANGES = pytest.StashKey[tuple[str, ...]]()
 """The lines about the entries of the fuel snapshot that are not as recorded, in `config.stash` at the end of a session
 that has one."""
-ROOT_FROM_START = "wasm_root_from_start"
-"""The key, in the input of an xdist worker, of the path from the folder in which pytest was started to the root
-directory.
-"""
+ROOT_AND_START = "wasm_root_and_start"
+"""The key, in the input of an xdist worker, of the paths of the root directory and of the folder in which pytest was
+started."""
 LIMIT_PAIRS = "airssys_wasm_limit_pairs"
 """The key, in the output of an xdist worker, of the fuel limits and timeouts of its tests that are to be judged."""
 NOTE = "wasm_note"

@@ -10,7 +10,7 @@ import msgspec
 from pytest_airssys_wasm.conformance.loader import convert
 from pytest_airssys_wasm.reporting.model import FORMAT, Report
 from pytest_airssys_wasm.runtime.base.regular_files import REPORT_BYTES, read_regular
-from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
+from pytest_airssys_wasm.runtime.errors import Described, InvalidConfiguration
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,10 +35,22 @@ def read(path: Path) -> Report:
     try:
         data = json.loads(read_regular(path, REPORT_BYTES).decode("utf-8"))
     except OSError as error:
-        raise InvalidConfiguration(str(path), str(error), "a readable file") from error
+        raise InvalidConfiguration(str(path), error.strerror or str(error), "a readable file") from error
     except (ValueError, RecursionError) as error:  # of decoding and of parsing
-        raise InvalidConfiguration(str(path), str(error), "JSON") from error
+        wanted = "JSON, as --wasm-report x.json writes it"
+        raise InvalidConfiguration(str(path), Described(_reason(error)), wanted) from error
     written = data.get("format", "nothing") if isinstance(data, dict) else FORMAT
     if written != FORMAT:
         raise InvalidConfiguration(f"{path}: format", written, f"{FORMAT}, which this version reads")
     return convert(data, Report, str(path))
+
+
+def _reason(error: ValueError | RecursionError) -> str:
+    match error:
+        case UnicodeDecodeError():
+            return "a file that is not text in UTF-8"
+        case json.JSONDecodeError(lineno=line, colno=column):
+            return f"something else at line {line}, column {column}"
+        case RecursionError():
+            return "values that are nested too deeply"
+    return str(error)  # that of an int of thousands of digits

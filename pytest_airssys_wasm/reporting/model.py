@@ -115,7 +115,10 @@ class SessionInfo(Struct, frozen=True, kw_only=True):
     platform: str
     started_at: Annotated[str, Meta(description="ISO 8601, UTC")]
     duration_s: Annotated[Amount, Meta(description="seconds")]
-    limits: Annotated[str, Meta(description="the limits of tests that do not set their own")]
+    limits: Annotated[
+        str,
+        Meta(description="the limits of the command line, and the defaults of tests and manifests that set no others"),
+    ]
 
 
 class Report(Struct, frozen=True, kw_only=True):

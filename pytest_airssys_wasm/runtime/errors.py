@@ -181,8 +181,8 @@ NOTHING = _Nothing()
 """The value of `InvalidConfiguration.given` if a required value is missing."""
 
 
-class _Text(str):
-    """The text of a value that cannot be pickled. Its `repr` is the text itself."""
+class Described(str):
+    """A description of a wrong value, for `InvalidConfiguration.given`. Its `repr` is the text itself."""
 
     __slots__ = ()
 
@@ -213,7 +213,7 @@ class InvalidConfiguration(WasmError, ValueError):
         try:
             pickle.dumps(self.given)
         except Exception:  # noqa: BLE001 pickling runs the code of whatever was given
-            given = _Text(short_repr(self.given))
+            given = Described(short_repr(self.given))
             return _restore, (type(self), (self.where, given, self.wanted), {**self.__dict__, "given": given}, None)
         return super().__reduce__()
 

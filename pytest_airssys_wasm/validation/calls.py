@@ -15,6 +15,7 @@ from pytest_airssys_wasm.runtime.guest.component import UnknownExport
 from pytest_airssys_wasm.runtime.manifest.entries import saved_name
 from pytest_airssys_wasm.runtime.wave import write_call, write_value
 from pytest_airssys_wasm.runtime.wit.handles import has_handle
+from pytest_airssys_wasm.validation.misfits import check_type, decode_results
 from pytest_airssys_wasm.validation.unfit import Unfit, remedy
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class PlannedCall(Struct, frozen=True, kw_only=True):
 
     def encoded(self, written: Any) -> Any:
         """Return the expected result in a manifest, in the encoding of `CallResult.value`."""
-        return encode(_decode_results(wire.from_toml(written), self.results))
+        return encode(decode_results(written, self.results))
 
     @property
     def returns_handles(self) -> bool:
@@ -143,14 +144,6 @@ def make_call(instance: Instance, planned: PlannedCall) -> CallResult:
     )
 
 
-def _decode_results(value: Any, types: Sequence[Any]) -> Any:
-    if len(types) == 1:
-        return decode(value, types[0])
-    if isinstance(value, list) and len(value) == len(types):
-        return tuple(map(decode, value, types))
-    return value
-
-
 def refusals(denied_growths: int) -> str:
     """Return the words for a note that the memory limit refused growths, which a guest may survive; else nothing."""
     if not denied_growths:
@@ -170,6 +163,11 @@ def judge(planned: PlannedCall, result: CallResult, step: ManifestStep, origins:
                 f"{planned.text} {outcome_text(planned, result)}, whose resources cannot be written in TOML",
                 "leave out returns, and use the resource in later steps with save",
             )
+        if planned.results:
+            check_type(f"returns does not fit the result of {planned.function}", step.returns, planned.results)
+        elif step.returns != {}:
+            said = f"{planned.function} has no result, got returns = {step.returns!r}"
+            raise Unfit(said, "write verdict = 'ok' instead of returns")
         expected = planned.encoded(step.returns)
         wanted = f"expected {planned.result_text(expected)}"
         if error is not None:

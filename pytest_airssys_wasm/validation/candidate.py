@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
@@ -81,9 +83,9 @@ class Candidate(Struct, frozen=True, kw_only=True):
         except (ResourceLimitExceeded, RuntimeDied) as error:
             raise Unfit(str(error), "split it, or compile it with --wasm-isolation=thread if you trust it") from error
         except InvalidComponent as error:
+            reason, *details = str(error).split("\n")
             raise Unfit(
-                f"it is not a valid component or module: {error}",
-                "build it for WebAssembly (for example wasm32-wasip2), and inspect it with `wasm-tools validate`",
+                f"it is not a valid component or module: {reason}", _make_it_valid(self.wasm), details
             ) from error
 
     def read(self) -> bytes:
@@ -105,7 +107,8 @@ class Candidate(Struct, frozen=True, kw_only=True):
         if error.given is NOTHING:
             raise Unfit(
                 "no memory limit is given, and there is no default",
-                "write max_bytes under [resources.memory] of a Component.toml beside it, or use --wasm-memory '1 MiB'",
+                'use --wasm-memory "4 MiB", or write a Component.toml beside it, with measured limits: '
+                f"pytest --wasm-init {shlex.quote(os.path.relpath(self.wasm))}",
             )
         first, *others = str(error).split("\n")
         raise Unfit(first, "give limits that the ini file allows, where each of them is given", others) from None
@@ -147,6 +150,12 @@ class Candidate(Struct, frozen=True, kw_only=True):
             return get()
         except Unfit as unfit:
             raise Blocked(check, unfit.reason) from unfit
+
+
+def _make_it_valid(wasm: Path) -> str:
+    if wasm.suffix == ".wat":
+        return "correct the text, and check it with `wasm-tools validate`"
+    return "build it for WebAssembly (for example wasm32-wasip2), and inspect it with `wasm-tools validate`"
 
 
 def _build_it(manifest: Manifest | None) -> str:

@@ -38,6 +38,7 @@ class _Groups:
 
     def __init__(self, unmet: Sequence[UnmetImport], *, has_manifest: bool) -> None:
         self._has_manifest = has_manifest
+        self._manifest = "its Component.toml" if has_manifest else "a Component.toml beside it"
         self._reasons: list[str] = []
         self._details: list[str] = []
         self._remedies: list[str] = []
@@ -60,10 +61,10 @@ class _Groups:
         self._reasons.append(f"it imports WASI, which is not granted: {_some([*interfaces])}")
         if len(interfaces) > _FEW or self._is_mixed:
             self._list("WASI, by interface", [f"{name}: {', '.join(of)}" for name, of in interfaces.items()])
-        place = "its Component.toml" if self._has_manifest else "a Component.toml beside it"
         flag = "" if self._has_manifest else "; so does --wasm-wasi, for guests without one"
         self._remedies.append(
-            f"write a table [wasi] into {place}: an empty one links WASI and grants no access to the machine{flag}"
+            f"write a table [wasi] into {self._manifest}: an empty one links WASI and grants no access to the machine"
+            f"{flag}"
         )
 
     def _say_own(self, own: Sequence[UnmetImport]) -> None:
@@ -73,16 +74,17 @@ class _Groups:
         if len(own) > _FEW:
             self._list("imports that nothing provides", texts)
         functions = [one for one in own if not one.name.rpartition("#")[2].startswith("[") and one.type != "resource"]
-        it = "it" if len(functions) == 1 else "them"
         if functions:
+            it = "it" if len(functions) == 1 else "them"
             self._remedies.append(
-                f"answer {it} with [[imports]] in the manifest, or register {it} in {_IN_PYTHON}: "
+                f"answer {it} with [[imports]] in {self._manifest}, or register {it} in {_IN_PYTHON}: "
                 f"host.register({functions[0].name!r}, function)"
             )
-        self._remedies.extend(
-            f"register a class in {_IN_PYTHON}: host.register_resource({one.name!r}, class)"
-            for one in [one for one in own if one.type == "resource"][:_FEW]
-        )
+        resources = [one for one in own if one.type == "resource"]
+        if resources:
+            class_ = "a class" if len(resources) == 1 else "classes"
+            calls = ", ".join(f"host.register_resource({one.name!r}, class)" for one in resources[:_FEW])
+            self._remedies.append(f"register {class_} {'there' if functions else f'in {_IN_PYTHON}'}: {calls}")
 
     def _say_odd(self, odd: Sequence[UnmetImport]) -> None:
         self._reasons.append(f"this host cannot provide {counted(len(odd), 'import')}: {_some([o.name for o in odd])}")

@@ -14,10 +14,10 @@ from pytest_airssys_wasm.runtime.binary.types import CoreFunction
 from pytest_airssys_wasm.runtime.guest.component import similar_names
 from pytest_airssys_wasm.runtime.host.functions import HostFunctions
 from pytest_airssys_wasm.runtime.wave import write_call, write_value
+from pytest_airssys_wasm.runtime.wit.handles import has_handle
 from pytest_airssys_wasm.runtime.wit.types import FunctionType
 from pytest_airssys_wasm.runtime.wit.world import functions
-from pytest_airssys_wasm.validation.misfits import misfit_of
-from pytest_airssys_wasm.validation.placeholders import NoPlaceholder, placeholder
+from pytest_airssys_wasm.validation.misfits import check_type, decode_results
 from pytest_airssys_wasm.validation.stub_errors import NoAnswer, StubFailed
 from pytest_airssys_wasm.validation.unfit import Unfit
 
@@ -52,7 +52,7 @@ class _Served(Struct, kw_only=True):
             raise NoAnswer(f"the stub has no answer for {call}")
         if answer.fails is not UNSET:
             raise StubFailed(answer.fails)
-        value = None if answer.returns is UNSET else _decoded(answer.returns, self.results)
+        value = None if answer.returns is UNSET else decode_results(answer.returns, self.results)
         if self.results:
             self.answers.append((self, args, value))
         return value
@@ -152,13 +152,6 @@ def imported_functions(component: Component) -> dict[str, tuple[tuple[Any, ...],
     return found
 
 
-def _decoded(written: Any, types: Sequence[Any]) -> Any:
-    value = wire.from_toml(written)
-    if len(types) > 1 and isinstance(value, list) and len(value) == len(types):
-        return tuple(map(decode, value, types))
-    return decode(value, types[0]) if types else value
-
-
 def _check(one: _Served) -> None:
     """Raise `Unfit` for answers that can be seen not to fit the type of the import."""
     stub = one.stub
@@ -169,6 +162,9 @@ def _check(one: _Served) -> None:
                 f"got {len(answer.args)}",
                 "write one value in args for each parameter",
             )
+        for position, (arg, type_) in enumerate(zip(answer.args, one.params), 1):
+            if not has_handle(type_):
+                check_type(f"[[imports]] {stub.name}, when {number}: argument {position}", arg, (type_,), key="")
     answers: list[ImportStub | StubAnswer] = [stub, *stub.when]
     for number, any_answer in enumerate(answers):
         where = f"[[imports]] {stub.name}" + (f", when {number}" if number else "")
@@ -177,22 +173,7 @@ def _check(one: _Served) -> None:
         if number and one.results and any_answer.returns is UNSET and any_answer.fails is UNSET:
             raise Unfit(f"{where}: it says neither returns nor fails", "write returns with a value, or fails")
         if any_answer.returns is not UNSET and one.results:
-            _check_type(where, any_answer.returns, one.results)
-
-
-def _check_type(where: str, written: Any, types: tuple[Any, ...]) -> None:
-    """Raise `Unfit` unless a written answer fits the types of the results of an import."""
-    type_ = types[0] if len(types) == 1 else f"({', '.join(map(str, types))})"
-    try:
-        misfit = misfit_of(_decoded(written, types), types)
-    except (TypeError, ValueError) as error:
-        misfit = str(error)
-    if misfit is not None:
-        try:
-            example = f", such as returns = {placeholder(type_)}"
-        except NoPlaceholder:
-            example = ""
-        raise Unfit(f"{where}: returns: {misfit}", f"write a value of type {type_}{example}")
+            check_type(f"{where}: returns", any_answer.returns, one.results)
 
 
 def _imports(name: str, known: Iterable[str]) -> str:

@@ -123,12 +123,12 @@ def test_an_error_in_a_requirement_names_the_requirement(tmp_path):
 def test_a_file_that_is_not_utf_8_is_an_error_of_its_own(tmp_path):
     file = tmp_path / "case.toml"
     file.write_bytes(b"\xff\xfe")
-    with pytest.raises(InvalidConfiguration, match="a readable UTF-8 file"):
+    with pytest.raises(InvalidConfiguration, match=r"a readable UTF-8 file, got 'byte 0xff'$"):
         decode_toml(file, Case)
 
 
 def test_a_file_that_is_not_there_is_an_error_of_its_own(tmp_path):
-    with pytest.raises(InvalidConfiguration, match="a readable UTF-8 file"):
+    with pytest.raises(InvalidConfiguration, match=r"a readable UTF-8 file, got 'No such file or directory'$"):
         decode_toml(tmp_path / "case.toml", Case)
 
 

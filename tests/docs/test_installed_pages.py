@@ -21,13 +21,24 @@ def printed(capfdbinary, *arguments):
 
 def test_all_pages_are_listed_with_their_titles(capfdbinary):
     lines = printed(capfdbinary).splitlines()
-    assert "manifest        Component.toml" in lines
-    assert len(lines) == len([*data_folder("docs").glob("*.md")]) + 1
+    assert re.search(r"^manifest +Component\.toml$", "\n".join(lines), re.MULTILINE)
+    assert len(lines) == len([*data_folder("docs").rglob("*.md")]) + 1
 
 
-@pytest.mark.parametrize("name", ["manifest", "docs/manifest.md"])
-def test_a_page_is_printed_as_it_is(capfdbinary, name):
-    assert printed(capfdbinary, name) == (data_folder("docs") / "manifest.md").read_text("utf-8")
+@pytest.mark.parametrize(
+    ("name", "page"),
+    [("manifest", "manifest"), ("docs/manifest.md", "manifest"), ("decisions/native-guard", "decisions/native-guard")],
+)
+def test_a_page_is_printed_as_it_is(capfdbinary, name, page):
+    assert printed(capfdbinary, name) == (data_folder("docs") / f"{page}.md").read_text("utf-8")
+
+
+def test_comments_for_the_tools_of_the_project_are_left_out(capfdbinary):
+    for page in data_folder("docs").rglob("*.md"):
+        text = printed(capfdbinary, page.relative_to(data_folder("docs")).as_posix())
+        assert not re.search("^<!--", text, re.MULTILINE), page
+    assert "<!--" not in printed(capfdbinary, "snapshots")
+    assert "\n\n\n" not in printed(capfdbinary, "reference")
 
 
 def test_a_section_ends_before_the_next_one_and_code_has_no_headings(capfdbinary):

@@ -1141,6 +1141,14 @@ static bool close_parked(parked_thread *one) {
   return end_parked(one);
 }
 
+/* Wait for the end of a call without looking for signals. */
+static int32_t wait_at(parked_thread *one) {
+  int32_t ended;
+  do ended = guard_parked_wait(&one->place, -1);
+  while (ended == GUARD_PARKED_INTERRUPTED);
+  return ended;
+}
+
 static int32_t call_at(parked_thread *one, guard_run *run, const guest *other) {
   return guard_parked_call(&one->place, run, value_of(other), NULL, 0, NULL, 0);
 }
@@ -1180,7 +1188,7 @@ TEST_IN_A_STORE(an_endless_guest_on_a_parked_thread_ends_at_its_deadline) {
   for (int64_t timeout = 0; timeout <= 20 * MS; timeout += 5 * MS) {
     prepare(run, timeout);
     if (call_at(parked, run, &endless) != GUARD_PARKED_DONE)
-      CHECK(guard_parked_wait(&parked->place, -1) == GUARD_PARKED_DONE);
+      CHECK(wait_at(parked) == GUARD_PARKED_DONE);
     CHECK(trap_of(parked->place.error) == INTERRUPTED);
     CHECK(run->stop == GUARD_TIMEOUT && run->finished_ns - run->started_ns >= timeout);
   }
@@ -1195,7 +1203,7 @@ TEST_IN_A_STORE(a_caller_waits_for_a_blocked_guest_to_the_deadline_and_as_long_a
   CHECK(call_at(parked, run, &waits) == GUARD_PARKED_LATE && clock_ns() - before >= 2 * MS);
   CHECK(guard_parked_wait(&parked->place, 0) == GUARD_PARKED_LATE);
   CHECK(guard_parked_wait(&parked->place, 1 * MS) == GUARD_PARKED_LATE);
-  CHECK(guard_parked_wait(&parked->place, -1) == GUARD_PARKED_DONE);
+  CHECK(wait_at(parked) == GUARD_PARKED_DONE);
   CHECK(trap_of(parked->place.error) == INTERRUPTED && run->stop == GUARD_TIMEOUT);
   CHECK(!guard_parked_give_up(&parked->place)); /* it has returned */
   CHECK(!close_parked(parked));
@@ -1223,10 +1231,10 @@ static void send_signals(void *data) {
   }
 }
 
-/* A call on a parked thread whose guest takes 150 ms, and how the wait for it ended, on a thread of its own. */
+/* A call on a parked thread whose guest takes 150 ms, and how often the wait for it was interrupted. */
 typedef struct slow_call {
   guard_run *run;
-  int32_t ended;
+  int interruptions;
   bool has_signals;
 } slow_call;
 
@@ -1238,8 +1246,8 @@ static void make_slow_call(void *data) {
   job sends = {send_signals, &caller};
   if (one->has_signals) sender = start(&sends, 0);
   prepare(one->run, -1);
-  int32_t ended = one->ended = call_at(parked, one->run, &waits);
-  while (ended == GUARD_PARKED_INTERRUPTED) ended = guard_parked_wait(&parked->place, -1);
+  int32_t ended = call_at(parked, one->run, &waits);
+  for (; ended == GUARD_PARKED_INTERRUPTED; one->interruptions++) ended = guard_parked_wait(&parked->place, -1);
   CHECK(ended == GUARD_PARKED_DONE && !parked->place.error && one->run->stop == GUARD_RUNNING);
   if (one->has_signals) pthread_join(sender, NULL);
   CHECK(!close_parked(parked));
@@ -1251,17 +1259,17 @@ TEST_IN_A_STORE(a_signal_ends_the_wait_of_a_caller_and_not_the_call) {
   slow_call one = {.run = run, .has_signals = true};
   job calls = {make_slow_call, &one};
   pthread_join(start(&calls, 0), NULL);
-  CHECK(one.ended == GUARD_PARKED_INTERRUPTED);
+  CHECK(one.interruptions);
   CHECK(!sigaction(SIGUSR1, &before, NULL));
 }
 
-TEST_IN_A_STORE(the_main_thread_looks_for_signals_that_came_before_its_wait) {
+TEST_IN_A_STORE(the_main_thread_looks_again_and_again_for_signals_that_came_before_its_wait) {
   slow_call here = {.run = run}, there = {.run = run};
   make_slow_call(&here);
-  CHECK(here.ended == GUARD_PARKED_INTERRUPTED);
+  CHECK(here.interruptions > 1);
   job calls = {make_slow_call, &there};
   pthread_join(start(&calls, 0), NULL);
-  CHECK(there.ended == GUARD_PARKED_DONE);
+  CHECK(!there.interruptions);
 }
 
 static bool has_processors(void) {
@@ -1279,11 +1287,29 @@ TEST_IN_A_STORE(threads_that_sleep_are_woken_for_a_call_and_for_its_end) {
   for (int i = 0; i < 30; i++) {
     sleep_ns(i % 3 * MS / 2);
     prepare(run, 5000 * MS);
+    int64_t until = clock_ns() + 5000 * MS;
     int32_t ended = call_at(parked, run, i % 2 ? &waits : &burns);
-    while (ended == GUARD_PARKED_INTERRUPTED) ended = guard_parked_wait(&parked->place, 5000 * MS);
+    while (ended == GUARD_PARKED_INTERRUPTED && clock_ns() < until) ended = guard_parked_wait(&parked->place, 5000 * MS);
     CHECK(ended == GUARD_PARKED_DONE);
   }
   CHECK(!close_parked(parked));
+}
+
+static int64_t thread_clock_ns(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return (int64_t)time.tv_sec * 1000 * MS + time.tv_nsec;
+}
+
+TEST_IN_A_STORE(a_caller_that_may_not_wait_does_not_look_in_a_loop) {
+  guard_parked unserved = {.was_short = 1, .pace = {.is_looping = 1}};
+  int64_t began = thread_clock_ns();
+  for (int i = 0; i < 1000; i++) {
+    prepare(run, -1);
+    CHECK(guard_parked_ask(&unserved, run, NULL, NULL, 0, NULL, 0, 0) == GUARD_PARKED_LEFT);
+    unserved.state = 0;
+  }
+  CHECK(thread_clock_ns() - began < 25 * MS); /* half of what the loops would take */
 }
 
 TEST_IN_A_STORE(only_calls_that_are_short_and_close_are_noted) {
@@ -1296,18 +1322,18 @@ TEST_IN_A_STORE(only_calls_that_are_short_and_close_are_noted) {
       CHECK(clock_ns() < until);
       prepare(run, -1);
       call_at(parked, run, &burns);
-      guard_parked_wait(&parked->place, -1);
+      wait_at(parked);
     } while (parked->place.pace.calls == calls && has_processors());
   }
   int64_t calls = parked->place.pace.calls;
   prepare(run, -1);
   call_at(parked, run, &waits);
-  guard_parked_wait(&parked->place, -1);
+  wait_at(parked);
   CHECK(!parked->place.was_short && parked->place.pace.calls == calls);
   sleep_ns(1 * MS);
   prepare(run, -1);
   call_at(parked, run, &burns);
-  guard_parked_wait(&parked->place, -1);
+  wait_at(parked);
   CHECK(!parked->place.is_close && parked->place.pace.calls == calls);
   CHECK(!close_parked(parked));
 }
@@ -1375,7 +1401,7 @@ TEST_IN_A_STORE(a_call_that_ends_within_the_wait_is_told_to_its_caller) {
   for (int i = 0; i < 200; i++) {
     prepare(run, 3600 * 1000 * MS);
     CHECK(ask_at(parked, run, &burns, 3600 * 1000 * MS) == GUARD_PARKED_DONE && !parked->place.error);
-    CHECK(guard_parked_wait(&parked->place, -1) == GUARD_PARKED_DONE);
+    CHECK(wait_at(parked) == GUARD_PARKED_DONE);
     CHECK(run->fuel_left == 970 && run->entries == 1);
   }
   CHECK(!close_parked(parked));
@@ -1389,11 +1415,11 @@ TEST_IN_A_STORE(a_call_that_takes_longer_than_the_wait_is_left_to_its_thread_whi
     is_released = false;
     prepare(run, -1);
     CHECK(ask_at(parked, run, &waits, i * MS) == GUARD_PARKED_LEFT);
-    CHECK(guard_parked_wait(&parked->place, -1) == GUARD_PARKED_LEFT); /* at once */
+    CHECK(wait_at(parked) == GUARD_PARKED_LEFT); /* at once */
     is_released = true;
     wait_for_told(parked, i + 1);
     CHECK(!parked->place.error && run->finished_ns && run->stop == GUARD_RUNNING);
-    CHECK(guard_parked_wait(&parked->place, -1) == GUARD_PARKED_LEFT);
+    CHECK(wait_at(parked) == GUARD_PARKED_LEFT);
     CHECK(!guard_parked_give_up(&parked->place));
   }
   /* The same thread takes calls of callers that wait. */
@@ -1435,12 +1461,11 @@ TEST_IN_A_STORE(a_host_function_can_send_the_caller_away) {
   CHECK(!close_parked(parked));
 }
 
-TEST_IN_A_STORE(a_signal_leaves_a_call_that_was_asked_for_to_its_thread) {
+static void ask_for_a_call_under_signals(void *data) {
+  guard_run *run = data;
   parked_thread *parked = open_parked();
   atomic_bool is_released = false;
   guest waits = {.run = wait_for_release, .pointer = &is_released};
-  struct sigaction noting = {.sa_handler = note_signal}, before;
-  CHECK(!sigaction(SIGUSR1, &noting, &before));
   pthread_t caller = pthread_self();
   job sends = {send_signals, &caller};
   pthread_t sender = start(&sends, 0);
@@ -1450,8 +1475,15 @@ TEST_IN_A_STORE(a_signal_leaves_a_call_that_was_asked_for_to_its_thread) {
   wait_for_told(parked, 1);
   CHECK(run->stop == GUARD_RUNNING);
   pthread_join(sender, NULL);
-  CHECK(!sigaction(SIGUSR1, &before, NULL));
   CHECK(!close_parked(parked));
+}
+
+TEST_IN_A_STORE(a_signal_leaves_a_call_that_was_asked_for_to_its_thread) {
+  struct sigaction noting = {.sa_handler = note_signal}, before;
+  CHECK(!sigaction(SIGUSR1, &noting, &before));
+  job asks = {ask_for_a_call_under_signals, run};
+  pthread_join(start(&asks, 0), NULL);
+  CHECK(!sigaction(SIGUSR1, &before, NULL));
 }
 
 /* --- scalar lifts -------------------------------------------------------------------------------------------------- */
@@ -1886,8 +1918,9 @@ static const struct {
     NAMED(a_caller_waits_for_a_blocked_guest_to_the_deadline_and_as_long_as_it_then_likes),
     NAMED(a_parked_thread_ends_when_a_guest_that_was_given_up_returns),
     NAMED(a_signal_ends_the_wait_of_a_caller_and_not_the_call),
-    NAMED(the_main_thread_looks_for_signals_that_came_before_its_wait),
+    NAMED(the_main_thread_looks_again_and_again_for_signals_that_came_before_its_wait),
     NAMED(threads_that_sleep_are_woken_for_a_call_and_for_its_end),
+    NAMED(a_caller_that_may_not_wait_does_not_look_in_a_loop),
     NAMED(only_calls_that_are_short_and_close_are_noted),
     NAMED(the_way_to_wait_that_costs_less_is_used_and_the_other_one_is_tried_now_and_then),
     NAMED(input_that_is_expected_soon_is_looked_for_in_a_loop),

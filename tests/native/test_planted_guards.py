@@ -189,8 +189,8 @@ DEFECTS = {
         "a_signal_ends_the_wait_of_a_caller_and_not_the_call",
     ),
     "a-caller-waits-on-a-parked-thread-beyond-the-deadline": (
-        "if (left_ns <= 0) return GUARD_PARKED_LATE;",
-        "",
+        "if (left_ns <= 0) return until_ns <= beat_ns ?",
+        "if (left_ns <= 0 && beat_ns < until_ns) return false ?",
         "a_caller_waits_for_a_blocked_guest_to_the_deadline_and_as_long_as_it_then_likes",
     ),
     "a-call-that-was-given-up-cannot-be-told": (
@@ -220,19 +220,24 @@ DEFECTS = {
         "a_host_function_can_send_the_caller_away",
     ),
     "a-signal-does-not-end-the-wait-of-a-caller-that-will-leave": (
-        "if (guard_parked_wait(parked, wait_ns) == GUARD_PARKED_DONE) {",
-        "while (guard_parked_wait(parked, wait_ns) == GUARD_PARKED_INTERRUPTED) continue;\n  if (false) {",
+        "if (guard_parked_wait(parked, left_ns > 0 ? left_ns : 0) == GUARD_PARKED_DONE) {",
+        "while (guard_parked_wait(parked, left_ns) == GUARD_PARKED_INTERRUPTED) continue;\n  if (false) {",
         "a_signal_leaves_a_call_that_was_asked_for_to_its_thread",
     ),
     "a-signal-that-came-before-the-wait-is-not-looked-for": (
-        "bool has_beat = is_main_thread() &&",
-        "bool has_beat = false &&",
-        "the_main_thread_looks_for_signals_that_came_before_its_wait",
+        "int64_t beat_ns = is_main_thread() ? later(now(), BEAT_NS) : NEVER;",
+        "int64_t beat_ns = NEVER;",
+        "the_main_thread_looks_again_and_again_for_signals_that_came_before_its_wait",
     ),
     "a-sleeping-thread-is-not-woken": (
         "if (__atomic_load_n(&parked->waiting, __ATOMIC_SEQ_CST))",
         "if (LOAD(parked->waiting) > 1)",
         "threads_that_sleep_are_woken_for_a_call_and_for_its_end",
+    ),
+    "a-caller-that-may-not-wait-looks-in-a-loop": (
+        "results, result_count, wait_ns);\n  int64_t left_ns",
+        "results, result_count, SPIN_NS);\n  int64_t left_ns",
+        "a_caller_that_may_not_wait_does_not_look_in_a_loop",
     ),
     "a-long-call-is-noted": (
         "if (!LOAD(parked->is_close) || !LOAD(parked->was_short)) return;",

@@ -34,6 +34,33 @@ def test_no_manifest(wasm_limits):
     assert "test_no_manifest: marker component: manifest: expected an existing file" in ran.text
 
 
+def test_a_hook_wrapper_of_another_plugin_is_no_part_of_the_message(guest):
+    guest.write(
+        conftest="""
+            import pytest
+            @pytest.hookimpl(wrapper=True)
+            def pytest_fixture_setup():  # as in pytest-asyncio
+                return (yield)
+        """,
+        test_a="""
+            import pytest
+            def test_unmarked(component):
+                pass
+            @pytest.mark.component("kernels.wat")
+            def test_without_memory(component):
+                pass
+            def test_in_the_user_s_code(component_factory):
+                component_factory("gone.wat", memory="1 MiB")
+        """,
+    )
+    ran = guest.run()
+    assert ran.count("error") == 2, ran.text
+    assert "\ntest_a.py::test_unmarked: marker component: expected @pytest.mark" in ran.text
+    assert "\ntest_a.py::test_without_memory: memory: expected a limit" in ran.text
+    assert "(yield)" not in ran.text
+    assert '>       component_factory("gone.wat", memory="1 MiB")' in ran.text
+
+
 def test_a_guest_may_stand_in_the_test_itself(project):
     passes(
         project,

@@ -329,6 +329,12 @@ def test_the_command_line_is_obeyed_and_each_test_that_it_touches_says_so(projec
     assert f"wasm limit: {OVERRULED} (5 checks and tests)" in quiet.text
     failing = project.run("test_a.py::test_a", "--wasm-memory=700 KiB")
     assert "limit    memory 700 KiB from --wasm-memory, the manifest says 512 KiB" in failing.text
+    checked = project.run("--airssys-wasm", "Component.toml::limits", "--wasm-memory=100").text
+    said = "memory 100 B from --wasm-memory, the manifest says 512 KiB"
+    assert [line for line in checked.splitlines() if said in line] == [
+        f"limit    {said}",
+        f"wasm limit: {said} (1 check or test)",
+    ]
     assert "memory   peak 64 KiB of 700 KiB (9.1 %) from --wasm-memory, 1 growth refused" in failing.text
 
 

@@ -205,7 +205,7 @@ def test_components_are_compiled_where_it_was_asked_for(project):
     ):
         ran = project.run(*options)
         assert ran.results == {"test_a.py::test_a": "failed", "test_b.py::test_a": "passed"}
-        assert re.search(r"^wasm: .*, isolation process, cache ", ran.text, re.M)
+        assert re.search(r"^wasm: .*; isolation process, cache ", ran.text, re.M)
 
 
 @pytest.mark.slow

@@ -141,7 +141,7 @@ def test_the_command_prints_utf_8_wherever_it_runs(written):
 def test_what_is_no_report_is_an_error_that_names_the_file(written, tmp_path, capsys):
     for arguments, told in (
         ([written[0]], "two reports or more"),
-        ([written[0], written[0]], "two reports or more"),
+        ([written[0], written[0]], "report.json would be compared with itself; give two different"),
         ([written[0], tmp_path / "none.json"], "none.json"),
     ):
         with pytest.raises(SystemExit) as ended:

@@ -197,6 +197,13 @@ def test_ok_is_no_error_and_what_is_incomplete_is_refused():
             error_of(Outcome(verdict=verdict, message="x"))
 
 
+def test_public_errors_and_warnings_are_shown_under_the_names_by_which_they_are_imported():
+    public = (getattr(pytest_airssys_wasm, name) for name in pytest_airssys_wasm.__all__)
+    raised = [one for one in public if isinstance(one, type) and issubclass(one, BaseException)]
+    assert {one.__module__ for one in raised} == {"pytest_airssys_wasm"}
+    assert len(raised) > 10
+
+
 def test_errors_are_what_python_calls_them():
     with pytest.raises(ValueError, match="expected"):
         ResourceLimits(memory=-1)

@@ -20,7 +20,7 @@ SESSION = SessionInfo(
     platform="Linux-x86_64",
     started_at="2025-03-14T15:09:26Z",
     duration_s=41.5,
-    limits="memory as each test says, fuel 1,000,000, timeout 100 ms",
+    limits="defaults: memory as each test says, fuel 1,000,000, timeout 100 ms",
 )
 HOSTILE = (
     "\x1b[31mred\x1b[0m",

@@ -22,9 +22,10 @@ def limits(timeout_ms, memory="64 MiB", fuel=None):
     return ResourceLimits(memory=memory, fuel=fuel, timeout_ms=timeout_ms)
 
 
-def script(text, **environment):
-    """Run a script with an engine in a process of its own."""
+def script(text, *, first="", **environment):
+    """Run a script with an engine in a process of its own; `first` comes before all imports."""
     head = f"""
+{first}
 import asyncio, os, signal, subprocess, sys, threading, time
 from pytest_airssys_wasm import LimitedStore, ResourceLimits, WasmEngine
 from pytest_airssys_wasm.runtime.errors import ExecutionTimeout

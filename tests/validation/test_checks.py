@@ -104,6 +104,7 @@ def test_a_sound_component_passes_every_check_and_its_own_tests(validate):
         ("trap = 'integer-overflow'", "[13]", "trap (unreachable); expected the verdict trap (integer-overflow)"),
         ("returns = 4", "[8, 8]", "half takes 1 argument, got 2"),
         ("returns = 4", "['eight']", "expected i32, got 'eight'"),
+        ("returns = 'four'", "[8]", "returns does not fit the result of half: value[0]: expected i32, got 'four'"),
     ],
 )
 def test_a_call_with_another_outcome_fails_its_own_entry_with_the_call_and_its_outcome(validate, outcome, args, reason):
@@ -186,6 +187,29 @@ def test_a_guest_that_cannot_start_fails_the_check_that_says_why(validate, chang
     assert reason in told
 
 
+def test_a_text_that_is_not_valid_is_quoted_in_lines_with_the_name_of_its_file(validate, faults):
+    name, told = the_failure(validate(guest='(module\n  (func (export "half") (result i32))))'))
+    assert (name, told) == (
+        "loads",
+        "it is not a valid component or module: guest.wat: not valid WebAssembly text: extra tokens remaining after parse",
+    )
+    assert faults["loads"].details == (
+        "     --> guest.wat:2:39",
+        "      |",
+        '    2 |   (func (export "half") (result i32))))',
+        "      |                                       ^",
+    )
+    assert faults["loads"].remedy == "correct the text, and check it with `wasm-tools validate`"
+
+
+def test_what_wasmtime_says_about_a_truncated_binary_is_told_in_lines(validate, faults):
+    text = r'(component binary "\00asm\0d\00\01\00\01\7f")'
+    _, told = the_failure(validate(guest=text))
+    assert told == "it is not a valid component or module: guest.wat: failed to parse WebAssembly module"
+    assert faults["loads"].details[:2] == ("", "Caused by:")
+    assert faults["loads"].details[-1].strip()
+
+
 def test_a_missing_binary_fails_loads(validate):
     name, told = the_failure(validate(guest=None))
     assert name == "loads"
@@ -199,6 +223,42 @@ LABELS = """(component
   (instance $api (export "label" (func $f)) (export "a1" (func $f)) (export "b2" (func $f)) (export "c3" (func $f))
     (export "d4" (func $f)) (export "e5" (func $f)))
   (export "demo:shop/api@1.0.0" (instance $api)))"""
+
+
+MINIFY = """(component
+  (core module $m (memory (export "memory") 1) (func (export "f") (result i32) i32.const 0) (func (export "g")))
+  (core instance $i (instantiate $m))
+  (func (export "minify") (result (result u32 (error string)))
+    (canon lift (core func $i "f") (memory (core memory $i "memory"))))
+  (func (export "clear") (canon lift (core func $i "g"))))"""
+
+
+@pytest.mark.parametrize(
+    ("call", "returns", "reason", "advice"),
+    [
+        (
+            "minify",
+            "'[1]'",
+            "returns does not fit the result of minify: expected Ok(…) or Err(…) for result<u32, string>, got '[1]'",
+            "write a value of type result<u32, string>, such as returns = { ok = 0 }",
+        ),
+        (
+            "minify",
+            "{ ok = 'one' }",
+            "returns does not fit the result of minify: .ok: expected u32, got 'one'",
+            "such as returns = { ok = 0 }",
+        ),
+        ("clear", "1", "clear has no result, got returns = 1", "write verdict = 'ok' instead of returns"),
+    ],
+)
+def test_returns_that_does_not_fit_the_type_of_the_result_is_told_with_what_to_write(
+    validate, faults, call, returns, reason, advice
+):
+    _, told = the_failure(validate(HEAD + entry("one", call, f"returns = {returns}"), MINIFY))
+    assert reason in told
+    assert advice in faults["tests[one]"].remedy
+    assert validate(HEAD + entry("one", "minify", "returns = { ok = 0 }"), MINIFY)[1] == {}
+    assert validate(HEAD + entry("one", "clear", "returns = {}"), MINIFY)[1] == {}
 
 
 @pytest.mark.parametrize("meant", ["label", "labels", "demo:shop/api#label", "demo:shop/api@1.0.1#label", "Label"])

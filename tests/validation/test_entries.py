@@ -233,6 +233,11 @@ def test_a_function_registered_in_python_wins_over_a_stub_and_the_check_says_so(
             "such as returns = 0",
         ),
         ("name = 'shop#price'\nwhen = [{ args = [1], returns = 2.5 }]", "shop#price, when 1: returns: "),
+        (
+            "name = 'shop#price'\nreturns = 1\nwhen = [{ args = [2], returns = 2 }, { args = ['one'], returns = 3 }]",
+            "[[imports]] shop#price, when 2: argument 1: value[0]: expected i32, got 'one'; to do: write a value of "
+            "type i32, such as 0",
+        ),
     ],
 )
 def test_a_stub_that_does_not_fit_the_guest_fails_the_check_imports_and_blocks_entries(checked, stub, said):

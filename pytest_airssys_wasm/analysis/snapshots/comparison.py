@@ -214,4 +214,4 @@ def _engine_changes(old: EngineCosts, new: EngineCosts) -> Iterator[str]:
         if old.calibration.get(name, fuel) != fuel
     ]
     if moved:
-        yield f"the engine's cost moved (kernels: {', '.join(moved)})"
+        yield f"kernels cost something else ({', '.join(moved)})"

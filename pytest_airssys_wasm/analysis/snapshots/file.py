@@ -21,7 +21,7 @@ from pytest_airssys_wasm.analysis.snapshots.model import Cost, EngineCosts, Entr
 from pytest_airssys_wasm.runtime.base.exhaustive import assert_never
 from pytest_airssys_wasm.runtime.base.originals import system
 from pytest_airssys_wasm.runtime.base.regular_files import TEXT_BYTES, read_regular
-from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
+from pytest_airssys_wasm.runtime.errors import Described, InvalidConfiguration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,24 +101,15 @@ def decode(content: bytes, where: str) -> Snapshot:
     """
     try:
         raw = msgspec.json.decode(content, type=list[msgspec.Raw])
-        found = msgspec.json.decode(raw[0], type=_AnyHeader).format if raw else None
+        version = msgspec.json.decode(raw[0], type=_AnyHeader).format if raw else None
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        conflict = "it has conflict markers of git: " if b"\n<<<<<<< " in b"\n" + content else ""
-        raise InvalidConfiguration(where, _Reason(f"{conflict}{error}"), f"a fuel snapshot; {_RESTORE}") from None
-    if found is not None and found > FORMAT:
+        has_markers = b"\n<<<<<<< " in b"\n" + content
+        found = "a file with conflict markers of git" if has_markers else f"a damaged file ({error})"
+        raise InvalidConfiguration(where, Described(found), f"a fuel snapshot; {_RESTORE}") from None
+    if version is not None and version > FORMAT:
         wanted = f"a fuel snapshot of format {FORMAT} or earlier; a later version of pytest-airssys-wasm wrote it"
-        raise InvalidConfiguration(where, f"format {found}", wanted)
+        raise InvalidConfiguration(where, f"format {version}", wanted)
     return _Decoding(where).snapshot(raw)
-
-
-class _Reason:
-    """A reason that messages show as it is."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def __repr__(self) -> str:
-        return self._text
 
 
 class _Decoding:
@@ -136,11 +127,11 @@ class _Decoding:
             try:
                 line = msgspec.json.decode(one, type=_Line)
             except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-                raise self._wrong(number, str(error)) from None
+                raise self._wrong(number, f"a damaged line ({error})") from None
             self._add(line, number)
         header = self._header
         if header is None or header.format < 1:
-            raise self._wrong(2, "there is no header")
+            raise self._wrong(2, "a file without a header")
         engine = EngineCosts(
             wasmtime=header.wasmtime, settings=tuple(sorted(header.settings)), calibration=self._kernels
         )
@@ -168,7 +159,7 @@ class _Decoding:
                 try:
                     recorded = line.recorded()
                 except ValueError as error:
-                    raise self._wrong(number, str(error)) from None
+                    raise self._wrong(number, f"a damaged line ({error})") from None
                 self._put(self._entries, EntryKey(line.test, "law", line.export), recorded, number)
 
     def _put(self, known: dict[Any, Any], key: Any, value: Any, number: int) -> None:
@@ -177,8 +168,8 @@ class _Decoding:
             raise self._wrong(number, f"a second line for {name}, as after a merge")
         known[key] = value
 
-    def _wrong(self, number: int, reason: str) -> InvalidConfiguration:
-        return InvalidConfiguration(f"{self._where}, line {number}", _Reason(reason), f"a fuel snapshot; {_RESTORE}")
+    def _wrong(self, number: int, found: str) -> InvalidConfiguration:
+        return InvalidConfiguration(f"{self._where}, line {number}", Described(found), f"a fuel snapshot; {_RESTORE}")
 
 
 def encode(snapshot: Snapshot) -> bytes:

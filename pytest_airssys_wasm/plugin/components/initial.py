@@ -13,7 +13,7 @@ import pytest
 from pytest_airssys_wasm.plugin.engine import the_engine
 from pytest_airssys_wasm.plugin.settings import SETTINGS
 from pytest_airssys_wasm.plugin.sources import MANIFEST_NAME
-from pytest_airssys_wasm.runtime.base.printable import printable
+from pytest_airssys_wasm.runtime.base.printable import printable, printable_lines
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration, WasmError
 from pytest_airssys_wasm.runtime.manifest.loading import PLATFORM_RANGE, parse_manifest
@@ -60,7 +60,7 @@ def _draft(config: pytest.Config, wasm: Path, path: Path) -> Draft:
         component = engine.load(wasm)
         draft = draft_manifest(engine, component, wasm.name, settings.ceilings.lower(limits), memory_range)
     except (WasmError, OSError) as error:
-        raise pytest.UsageError(f"--wasm-init: {wasm}: {printable(str(error))}") from None
+        raise pytest.UsageError(f"--wasm-init: {wasm}: {printable_lines(str(error))}") from None
     try:
         parse_manifest(draft.text, path, memory_range=(0, 2**48))
     except InvalidConfiguration as error:  # a guest with odd names: a manifest with mistakes is not written

@@ -16,7 +16,7 @@ from pytest_airssys_wasm.plugin.report.failure_text import failure_text
 from pytest_airssys_wasm.plugin.report.mishaps import in_words
 from pytest_airssys_wasm.plugin.settings import SETTINGS
 from pytest_airssys_wasm.plugin.sources import MANIFEST_NAME, Source, load_component, path_of, read_manifest
-from pytest_airssys_wasm.plugin.stash import CHECKED_EXPORT, CUT_OFF, FINDINGS, KIND, NOTE, OVERRULED, RERUN_FLAGS
+from pytest_airssys_wasm.plugin.stash import CHECKED_EXPORT, CUT_OFF, FINDINGS, KIND, NOTE, RERUN_FLAGS
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration, UnfitHost
 from pytest_airssys_wasm.validation import WITHOUT_LIMITS
 from pytest_airssys_wasm.validation.cut_off import SearchCutOff
@@ -45,13 +45,15 @@ class ValidationHooks:
         self._named = {subject_of(path, config) for path in settings.wasm_component}
         if settings.airssys_wasm:
             config.args[:] = [self._subject_of_argument(argument, config) for argument in config.args]
+        if config.option.deselect:
+            config.option.deselect = [_with_subject(node_id, config) for node_id in config.option.deselect]
         given = {path_of(argument, config) for argument in config.args}
         config.args.extend(str(path) for path in sorted(self._named - given))
 
     def _subject_of_argument(self, argument: str, config: pytest.Config) -> str:
         """Return an argument of the command line, with the manifest of a binary instead of the binary."""
         path = path_of(argument, config)
-        if path.suffix not in _BINARIES or not path.is_file():
+        if path.suffix not in _BINARIES or not os.path.isfile(path):  # noqa: PTH113 never raises an error
             return argument
         subject = subject_of(path, config)
         self._named.add(subject)
@@ -67,6 +69,18 @@ class ValidationHooks:
         if file_path.name == MANIFEST_NAME and (self._all_manifests or file_path in self._named):
             return ManifestFile.from_parent(parent, path=file_path, nodeid=_node_id(file_path, parent.config))
         return None
+
+
+def _with_subject(node_id: str, config: pytest.Config) -> str:
+    """Return the beginning of a node id, with the manifest of a binary instead of the binary."""
+    file, *check = node_id.partition("::")
+    path = Path(os.path.normpath(config.rootpath / file))
+    if path.suffix not in _BINARIES or not path.is_file():
+        return node_id
+    subject = subject_of(path, config)
+    if subject == path:
+        return node_id
+    return "".join([_node_id(subject, config) or subject.relative_to(config.rootpath).as_posix(), *check])
 
 
 def _node_id(path: Path, config: pytest.Config) -> str | None:
@@ -205,8 +219,7 @@ class CheckItem(pytest.Function):
         lines: tuple[str, ...]
         match excinfo.value:
             case Unfit(reason=reason, remedy=remedy, details=details):
-                overruled = [str(value) for name, value in self.user_properties if name == OVERRULED]
-                lines = (reason, *details, *overruled, f"to do: {remedy}")
+                lines = (reason, *details, f"to do: {remedy}")
             case (Blocked() | UnfitHost()) as error:
                 lines = (str(error),)
             case _:

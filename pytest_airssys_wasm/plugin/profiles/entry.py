@@ -14,6 +14,8 @@ class Profiled(Struct, frozen=True, kw_only=True):
     """The call in WAVE notation."""
     total: int = 0
     """The fuel of the call with the instantiation of the guest; without a profile, the fuel of the call in the test."""
+    call_fuel: int = 0
+    """The fuel of the call alone, in a fresh instance; without a profile 0."""
     reason: str | None = None
     """The reason why there is no profile; `None` if there is one."""
     file: str = ""

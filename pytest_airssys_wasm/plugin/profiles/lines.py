@@ -66,7 +66,7 @@ def _with_call(call: str, text: str, columns: int) -> str:
 
 def _cost(one: Profiled) -> str:
     """Return the fuel, and the shares of the dearest function and of the instantiation."""
-    parts = [f"{one.total:,} fuel"]
+    parts = [f"{one.total:,} fuel" + (" with the instantiation" if one.total != one.call_fuel else "")]
     if one.total and one.function:
         place = f" at {cut(one.place, _MOST_NAME)}" if one.place else ""
         parts.append(f"{percent(100 * one.own / one.total)} of it in {cut(one.function, _MOST_NAME)}{place}")

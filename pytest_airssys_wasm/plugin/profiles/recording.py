@@ -151,6 +151,7 @@ class Recorder:
             test=printable(item.nodeid),
             call=printable(profile.title),
             total=profile.total,
+            call_fuel=found.call_fuel,
             file=shown_path(page, self._shown_from),
             function=function,
             place=str(profile.places.get(function, "")),

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import shlex
 from itertools import groupby, islice, zip_longest
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +15,7 @@ import pytest
 from pytest_airssys_wasm.plugin.item_settings import origins_of
 from pytest_airssys_wasm.plugin.report.mishaps import telling
 from pytest_airssys_wasm.plugin.settings import SETTINGS
-from pytest_airssys_wasm.plugin.stash import DENIED_GROWTHS, OVERRULED, RERUN_FLAGS, ROOT_FROM_START, STORE
+from pytest_airssys_wasm.plugin.stash import DENIED_GROWTHS, OVERRULED, RERUN_FLAGS, ROOT_AND_START, STORE
 from pytest_airssys_wasm.runtime.base.figures import measured_ms, percent, size
 from pytest_airssys_wasm.runtime.base.originals import monotonic
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
@@ -182,10 +183,10 @@ def _blame(config: pytest.Config, error: WasmError) -> Iterator[str]:
 def _rerun_command(item: pytest.Item) -> str:
     """Return the command line that runs a test again under the same limits."""
     path, separator, names = item.nodeid.partition("::")
-    root = getattr(item.config, "workerinput", {}).get(ROOT_FROM_START)
-    if root is None:
-        root = os.path.relpath(item.config.rootpath, item.config.invocation_params.dir)
-    seen_from_here = os.path.normpath(os.path.join(root, path))  # noqa: PTH118 Path does not resolve a `..` after a name
+    here = (item.config.rootpath, item.config.invocation_params.dir)
+    root, start = getattr(item.config, "workerinput", {}).get(ROOT_AND_START, here)
+    # The node id of a file outside the root directory is its path.
+    seen_from_here = path if Path(path).is_absolute() else os.path.relpath(Path(root, path), start)
     flags = (*item.stash.get(RERUN_FLAGS, ()), *item.config.stash[SETTINGS].flags)
     return shlex.join(["pytest", *flags, seen_from_here + separator + names])
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from inspect import CO_GENERATOR
+from itertools import zip_longest
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -11,7 +13,9 @@ import pluggy
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+    from _pytest._code.code import TracebackEntry
 
 _PACKAGE = Path(__file__).resolve().parents[2]
 _MACHINERY = tuple(Path(module.__file__ or "").resolve().parent for module in (_pytest, pluggy))
@@ -28,7 +32,7 @@ def hide_package(config: pytest.Config, excinfo: pytest.ExceptionInfo[BaseExcept
         return False
     for cause in _causes(excinfo.value):
         cause.__traceback__ = _without_package(cause.__traceback__)
-    if not any(_is_users(Path(entry.path)) for entry in excinfo.traceback):
+    if not _has_frame_of_user(excinfo.traceback):
         return True
     # Built anew from the raw frames: pytest's own cutting goes back to them.
     excinfo.traceback = type(excinfo.traceback)(_without_package(excinfo.tb) or excinfo.tb)
@@ -40,7 +44,7 @@ def cut_interruption(excinfo: pytest.ExceptionInfo[BaseException]) -> None:
     entries = list(excinfo.traceback)
     while entries and _is_ours(Path(entries[-1].path)):
         entries.pop()
-    if any(_is_users(Path(entry.path)) for entry in entries):
+    if _has_frame_of_user(entries):
         excinfo.traceback = type(excinfo.traceback)(entries)
 
 
@@ -61,8 +65,19 @@ def _is_ours(path: Path) -> bool:
     return path.is_relative_to(_PACKAGE)
 
 
-def _is_users(path: Path) -> bool:
-    return not any(path.is_relative_to(folder) for folder in (_PACKAGE, *_MACHINERY))
+def _has_frame_of_user(entries: Sequence[TracebackEntry]) -> bool:
+    return any(
+        not any(Path(entry.path).is_relative_to(folder) for folder in (_PACKAGE, *_MACHINERY))
+        and not _is_hook_wrapper(entry, callee)
+        for entry, callee in zip_longest(entries, entries[1:])
+    )
+
+
+def _is_hook_wrapper(entry: TracebackEntry, callee: TracebackEntry | None) -> bool:
+    """Return whether a frame is that of a hook wrapper of any plugin that has only yielded, as pytest-asyncio's has."""
+    code = entry.frame.code.raw
+    is_wrapper = bool(code.co_flags & CO_GENERATOR) and code.co_name.startswith("pytest_")
+    return is_wrapper and callee is not None and not _is_ours(Path(callee.path))
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

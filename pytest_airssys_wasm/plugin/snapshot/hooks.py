@@ -182,7 +182,10 @@ class SnapshotHooks:
             return f"There is no {self._path.name} in {self._config.rootpath}: {command} records these costs."
         if comparison.engine_changes and comparison.of(State.INCOMPARABLE):
             return f"The costs were recorded with another engine: {command} in a run of all tests records them anew."
-        return f"to do: reduce the costs, or accept them with {command}"
+        if comparison.of(State.REGRESSED) or comparison.of(State.INCOMPARABLE):
+            return f"to do: reduce the costs, or accept them with {command}"
+        states = " and ".join(str(state) for state in (State.NEW, State.REMOVED) if comparison.of(state))
+        return f"to do: accept the {states} entries with {command}"
 
     def _tell(self, text: str, *, is_bad: bool = False) -> None:
         self._told.append((text, is_bad))

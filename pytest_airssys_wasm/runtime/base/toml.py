@@ -10,17 +10,18 @@ if sys.version_info >= (3, 11):
 else:
     from tomli import TOMLDecodeError, loads
 
-__all__ = ["TOMLDecodeError", "error_line", "loads"]
+__all__ = ["TOMLDecodeError", "loads", "located"]
 
-_PLACE = re.compile(r"\(at line (?P<number>\d+), column \d+\)")
+_PLACE = re.compile(r"\(at line (?P<number>\d+), (?P<column>column \d+)\)")
 
 
-def error_line(text: str, error: TOMLDecodeError) -> str | None:
-    """Return the number of the line of `text` at which the parser failed; `None` if it failed after the last line.
+def located(text: str, error: TOMLDecodeError) -> tuple[int, str]:
+    """Return the number of the line of `text` at which the parser failed, and its message, in which only the column is
+    left of the place. If the parser failed at the end, the number may be that of the line after the last one.
 
     The line is read from the message: the attribute `lineno` is new in Python 3.14 and tomli 2.1.
     """
     found = _PLACE.search(str(error))
-    lines = text.splitlines()
-    number = int(found["number"]) if found else text.count("\n") + 1  # "at end of document"
-    return lines[number - 1] if number <= len(lines) else None
+    if found is None:  # "(at end of document)"
+        return text.count("\n") + 1, str(error)
+    return int(found["number"]), _PLACE.sub(r"(\g<column>)", str(error))

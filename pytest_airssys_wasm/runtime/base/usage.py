@@ -13,7 +13,11 @@ class FuelMetrics:
     max_fuel: int | None
     """The budget of the execution; `None` if unlimited."""
     consumed: int
-    """The units of fuel that were consumed."""
+    """The units of fuel that were consumed, at most the budget.
+
+    A call whose last instructions go beyond its budget, and that returns before wasmtime checks it again, has consumed
+    all of it.
+    """
     is_exact: bool = True
     """Whether `consumed` is exact; otherwise it is a lower bound. wasmtime does not charge the current frame after an
     interrupt or a hardware trap (out of bounds, division by zero), and the count of an abandoned execution cannot be

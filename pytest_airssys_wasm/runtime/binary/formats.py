@@ -44,7 +44,7 @@ def translate(text: bytes, name: str) -> bytes:
     try:
         return bytes(wasmtime.wat2wasm(text.decode("utf-8-sig")))
     except wasmtime.WasmtimeError as error:
-        raise InvalidComponent(f"{name}: not valid WebAssembly text: {brief(error)}") from None
+        raise refusal(name, f"not valid WebAssembly text: {brief(error)}") from None
 
 
 def to_binary(source: bytes, name: str, translate: Callable[[bytes, str], bytes] = translate) -> tuple[Kind, bytes]:
@@ -66,12 +66,17 @@ def to_binary(source: bytes, name: str, translate: Callable[[bytes, str], bytes]
     return _kind(binary, name), binary
 
 
+def refusal(name: str, reason: str) -> InvalidComponent:
+    """Return the error for a guest that wasmtime refuses for this reason, in which wasmtime calls a text `<anon>`."""
+    return InvalidComponent(f"{name}: {reason.replace('--> <anon>:', f'--> {name}:', 1)}")
+
+
 def brief(error: Exception) -> str:
     """Return the message of an error, bounded in length and printable.
 
     wasmtime quotes lines and names of guests, which may be megabytes long.
     """
-    lines = str(error)[:_MOST_CHARACTERS].split("\n")
+    lines = str(error)[:_MOST_CHARACTERS].rstrip().split("\n")
     shown = (line if len(line) <= _MOST_COLUMNS else line[:_MOST_COLUMNS] + "…" for line in lines)
     return printable_lines("\n".join(shown))
 

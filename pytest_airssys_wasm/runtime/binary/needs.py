@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from pytest_airssys_wasm.runtime.base.printable import counted
 from pytest_airssys_wasm.runtime.binary.byte_reader import Malformed, as_invalid_component
 from pytest_airssys_wasm.runtime.binary.component_reader import (
     COMPONENT,
@@ -177,7 +178,7 @@ def _size(size_bytes: int) -> str:
     for unit, unit_bytes in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
         if size_bytes and not size_bytes % unit_bytes:
             return f"{size_bytes // unit_bytes:,} {unit}"
-    return f"{size_bytes:,} bytes"
+    return counted(size_bytes, "byte")
 
 
 def _together(parts: Iterable[Needs]) -> Needs:

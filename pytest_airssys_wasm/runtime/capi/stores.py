@@ -78,12 +78,6 @@ class RawStore:
         self.context: int = self.run.context
         """The address of the `wasmtime_context_t`."""
 
-    @property
-    def is_entered(self) -> bool:
-        """Whether a guest is running in the store."""
-        run = self.run
-        return bool(run.started_ns) and not run.finished_ns and not run.refused
-
     def fuel_left(self) -> int:
         """Return the value of the fuel counter. The guest's thread may call this method in a host function."""
         return int(self.guard.fuel(self.address))

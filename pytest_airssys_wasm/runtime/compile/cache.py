@@ -59,6 +59,8 @@ _FAULTS_OF_THE_MACHINE = (errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EIO)
 class CacheUnavailable(UserWarning):
     """The warning that the compile cache is not used, with the reason. Guests are compiled without it."""
 
+    __module__ = "pytest_airssys_wasm"  # where users import it from, and what warnings show
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompileProgress:

@@ -12,7 +12,7 @@ import wasmtime.component
 
 from pytest_airssys_wasm.runtime.base.originals import system
 from pytest_airssys_wasm.runtime.binary.data_images import find_image
-from pytest_airssys_wasm.runtime.binary.formats import brief, to_binary
+from pytest_airssys_wasm.runtime.binary.formats import brief, refusal, to_binary
 from pytest_airssys_wasm.runtime.budget.machine import check_threads
 from pytest_airssys_wasm.runtime.budget.native_threads import COMPILING
 from pytest_airssys_wasm.runtime.capi import abi
@@ -140,7 +140,7 @@ class Compiler:
         try:
             return class_of(kind)(self._engine, binary)
         except wasmtime.WasmtimeError as error:
-            raise InvalidComponent(f"{name}: {with_feature(brief(error))}") from None
+            raise refusal(name, with_feature(brief(error))) from None
 
     def _fetch(
         self,

@@ -46,9 +46,10 @@ class Entries:
         Listing a folder with thousands of entries for each guest would take longer than loading the guest.
         """
         if self._seen is None:
-            self._seen = {}
+            seen: dict[str, str] = {}
             with suppress(OSError), os.scandir(self._directory) as found:  # or the folder was removed
-                self._seen.update((key_of(one.name), one.name) for one in found if one.name.endswith(".cwasm"))
+                seen.update((key_of(one.name), one.name) for one in found if one.name.endswith(".cwasm"))
+            self._seen = seen  # now that it is complete, because other threads look into it
         if key in self._seen:
             yield self._directory / self._seen[key]
 

@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.runtime.base.exhaustive import assert_never
+from pytest_airssys_wasm.runtime.base.printable import counted
 from pytest_airssys_wasm.runtime.capi.arena import Arena
 from pytest_airssys_wasm.runtime.errors import ResourceLimitExceeded
 from pytest_airssys_wasm.runtime.wit.types import (
@@ -167,8 +168,8 @@ class Transfer:
         limit_bytes = self._limit_bytes
         if limit_bytes is not None and moved_bytes > limit_bytes:
             raise ResourceLimitExceeded(
-                f"a value of {size_bytes:,} bytes exceeds the transfer limit: "
-                f"{self.moved_bytes:,} of {limit_bytes:,} bytes are used",
+                f"a value of {counted(size_bytes, 'byte')} exceeds the transfer limit: "
+                f"{self.moved_bytes:,} of {counted(limit_bytes, 'byte')} are used",
                 "host-transfer",
             )
         self.check()

@@ -35,6 +35,7 @@ from pytest_airssys_wasm.runtime.execution.run import GuestFailed, Run, Stop
 
 if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.capi.failures import Failure
+    from pytest_airssys_wasm.runtime.capi.guard import GuardRun
 
 # Causes that carry no trap code: (pattern of the beginning of the innermost cause, resource that ran out). Patterns are
 # compiled when they are first needed, which most sessions never do.
@@ -49,6 +50,8 @@ _RESOURCES = (
         "handles",
     ),
 )
+# What the guard says when it refuses a memory its initial size.
+_INITIAL_SIZE = r"memory of (?P<bytes>\d+) bytes exceeds the memory limit of the store"
 # A size beyond all addresses is refused before the account is asked.
 _TOO_LARGE = r"memory minimum size of \d+ pages exceeds memory limits"
 # The same for traps, with the name of the trap code that the same fault has elsewhere.
@@ -185,7 +188,9 @@ def _verdict(run: Run) -> BaseException | None:
             f"the timeout of {limit_text('timeout_ms', run.limits.timeout_ms)} ran out{_where_time_went(run)}"
         )
     if run.stop is Stop.OUTPUT:
-        return ResourceLimitExceeded(f"the guest wrote more than {run.limits.output:,} bytes of output", "output")
+        return ResourceLimitExceeded(
+            f"the guest wrote more than {counted(run.limits.output, 'byte')} of output", "output"
+        )
     if run.stop is Stop.FILES:
         return ResourceLimitExceeded(
             f"the guest held more than {MOST_OPEN_FILES} files open, or more than this process can spare, which needs "
@@ -211,13 +216,7 @@ def _verdict(run: Run) -> BaseException | None:
     if run.account.was_refused_by_host:
         return no_memory()
     if run.account.denied_growths:
-        return _caused_by(
-            OutOfMemory(
-                f"the memory limit of {run.account.limit_bytes:,} bytes refused "
-                f"{counted(run.account.denied_growths, 'growth')}, and the guest failed: {failure.cause}"
-            ),
-            _trap(failure),
-        )
+        return _caused_by(OutOfMemory(_refused_memory(run.account, kind, failure.cause)), _trap(failure))
     if kind is None and re.match(_TOO_LARGE, failure.cause):
         return _caused_by(OutOfMemory(failure.cause), _trap(failure))
     for pattern, resource in _RESOURCES:
@@ -232,6 +231,16 @@ def exit_status(run: Run) -> int | None:
     if failure is None or failure.exit_status is None:
         return None if failure is None else run.exit_status
     return failure.exit_status
+
+
+def _refused_memory(account: GuardRun, kind: str | None, cause: str) -> str:
+    refused = f"the memory limit of {counted(account.limit_bytes, 'byte')} refused"
+    initial = re.match(_INITIAL_SIZE, cause) if kind is None else None
+    if initial is None:
+        return f"{refused} {counted(account.denied_growths, 'growth')}, and the guest failed: {cause}"
+    before = account.denied_growths - 1
+    growths = f"{counted(before, 'growth')}, and then " if before else ""
+    return f"{refused} {growths}an initial size of {counted(int(initial['bytes']), 'byte')}"
 
 
 def host_failure(name: str, raised: BaseException) -> BaseException:

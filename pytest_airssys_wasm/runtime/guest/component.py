@@ -251,7 +251,8 @@ def choose(guest: object, attribute: str, names: Sequence[str]) -> str:
     """Return the only one of these names. Raises `AttributeError`, which lists them, if there are several."""
     if len(names) > 1:
         listed = " or ".join(map(repr, names))
-        raise AttributeError(f"{attribute!r} of {guest!r} may be {listed}: call it by its exact name")
+        text = f"{attribute!r} of {guest!r} may be {listed}: call it by its exact name"
+        raise AttributeError(text, name=attribute, obj=None)  # with an object, Python would suggest another attribute
     return names[0]
 
 

@@ -365,8 +365,6 @@ def _release_store(raw: RawStore, output: CapturedOutput | None, _engine: Engine
         if all(cancel(run, _nothing) for run in running):
             raw.delete()
         return
-    if raw.is_entered:
-        return  # the same for a guest without a run, whose thread cannot be waited for
     raw.delete()
     if output is not None:
         output.close()

@@ -196,4 +196,5 @@ def _attribute(instance: Instance, interface: str, attribute: str) -> Function |
     if attribute.startswith("__"):
         raise AttributeError(attribute)
     elsewhere = (full for full in instance.component.function_names() if full.rpartition("#")[0] != interface)
-    raise AttributeError(str(UnknownExport.among(instance.component, attribute, [*known, *elsewhere])))
+    text = str(UnknownExport.among(instance.component, attribute, [*known, *elsewhere]))
+    raise AttributeError(text, name=attribute, obj=None)  # with an object, Python would add a suggestion of its own

@@ -170,5 +170,8 @@ def _short(type_text: str) -> str:
 
 def _near(full: str, host: HostFunctions | None) -> str:
     names = host.names if host is not None else ()
-    near = difflib.get_close_matches(full, names, n=1, cutoff=0.8)
+    # Names of one interface are similar as a whole, whatever they end with.
+    last = full.rpartition("#")[2]
+    alike = [one for one in names if difflib.get_close_matches(last, [one.rpartition("#")[2]])]
+    near = difflib.get_close_matches(full, alike, n=1, cutoff=0.8)
     return f"a similar name is registered: {near[0]}" if near else ""

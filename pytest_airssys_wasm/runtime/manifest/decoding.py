@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
 import msgspec
 
-from pytest_airssys_wasm.runtime.errors import NOTHING
+from pytest_airssys_wasm.runtime.errors import NOTHING, Described
 from pytest_airssys_wasm.runtime.manifest.model import ComponentTable, Document, ResourcesTable
 
 if TYPE_CHECKING:
@@ -56,8 +56,10 @@ def decode_table(raw: Any, model: type[S], keys: Keys, problems: Problems) -> S 
             continue
         near = difflib.get_close_matches(key, fields, n=1)
         meant.update(near)
-        known = ", ".join(fields) + (f"; did you mean {near[0]}?" if near else "")
-        problems.add((*keys, key), raw[key], f"a known key ({known})")
+        known = [] if near == [*fields] else [", ".join(fields)]
+        known += [f"did you mean {one}?" for one in near]
+        given = Described("a table") if isinstance(raw[key], dict) else raw[key]
+        problems.add((*keys, key), given, f"a known key ({'; '.join(known)})")
     values = {}
     for name, field in fields.items():
         if name in raw:
@@ -78,8 +80,8 @@ def _fields(model: type[msgspec.Struct]) -> dict[str, msgspec.structs.FieldInfo]
 def _add_missing(keys: Keys, problems: Problems) -> None:
     if keys in (("resources",), ("resources", "memory")):
         keys = ("resources", "memory", "max_bytes")
-    why = ", because memory has no default" if keys[-1] == "max_bytes" else ""
-    problems.add((*keys, keys[0]) if len(keys) == 1 else keys, NOTHING, f"a value: the key is required{why}")
+    why = ": memory has no default" if keys[-1] == "max_bytes" else ""
+    problems.add((*keys, keys[0]) if len(keys) == 1 else keys, NOTHING, f"a value (the key is required{why})")
 
 
 def _decode(raw: Any, type_: Any, keys: Keys, problems: Problems) -> Any:

@@ -11,7 +11,7 @@ from msgspec import UNSET
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.base.printable import is_printable
 from pytest_airssys_wasm.runtime.budget.limits import parse_count, parse_size
-from pytest_airssys_wasm.runtime.errors import NOTHING
+from pytest_airssys_wasm.runtime.errors import NOTHING, Described
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +56,7 @@ def check_stubs(stubs: Sequence[ImportStub | None], keys: Keys, problems: Proble
         answers += [((*at, "when", n), one) for n, one in enumerate(stub.when)]
         for place, answer in answers:
             if answer.returns is not UNSET and answer.fails is not UNSET:
-                problems.add(place, "both", "either returns or fails")
+                problems.add(place, Described("both"), "either returns or fails")
         if stub.calls is not UNSET:
             with problems.collected(*at, "calls"):
                 parse_count(stub.calls, problems.place.name(*at, "calls"))
@@ -76,7 +76,7 @@ def _check_calls(test: ManifestTest, keys: Keys, problems: Problems) -> None:
     if test.call is UNSET and not test.steps:
         problems.add((*keys, "call"), NOTHING, "call, or steps with several calls")
     elif test.call is not UNSET and test.steps:
-        problems.add((*keys, "steps"), "both", "either call or steps")
+        problems.add((*keys, "steps"), Described("both"), "either call or steps")
     elif not test.steps:
         if all(getattr(test, key) is UNSET for key in ("returns", "verdict", "trap")):
             wanted = "returns, verdict or trap: one of them says how the call must end"
@@ -127,7 +127,7 @@ def _check_end(step: ManifestStep | ManifestTest, keys: Keys, problems: Problems
     """Check that what a call is expected to do does not contradict itself."""
     returns, verdict, trap = (given is not UNSET for given in (step.returns, step.verdict, step.trap))
     if returns and (verdict or trap):
-        problems.add(keys, "both", "either returns, or verdict and trap")
+        problems.add(keys, Described("both"), "either returns, or verdict and trap")
     known = [str(one) for one in Verdict]
     if verdict and step.verdict not in known:
         near = difflib.get_close_matches(str(step.verdict), known, n=1)

@@ -10,7 +10,7 @@ from pytest_airssys_wasm.runtime.base.figures import exact_size, widened_range
 from pytest_airssys_wasm.runtime.base.printable import is_printable
 from pytest_airssys_wasm.runtime.base.regular_files import MANIFEST_BYTES, read_regular
 from pytest_airssys_wasm.runtime.budget.limits import parse_count, parse_duration_ms, parse_size
-from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidConfiguration
+from pytest_airssys_wasm.runtime.errors import NOTHING, Described, InvalidConfiguration
 from pytest_airssys_wasm.runtime.manifest.decoding import decode_document
 from pytest_airssys_wasm.runtime.manifest.entries import check_stubs, checked_tests
 from pytest_airssys_wasm.runtime.manifest.fuzz import check_fuzz
@@ -69,8 +69,10 @@ def parse_manifest(
     try:
         raw = toml.loads(text)
     except toml.TOMLDecodeError as error:
-        line = toml.error_line(text, error) or "this text"
-        raise InvalidConfiguration(str(path), line, f"valid TOML: {error}") from None
+        number, reason = toml.located(text, error)
+        lines = text.splitlines()
+        given = lines[number - 1] if number <= len(lines) else Described("the end of the file")
+        raise InvalidConfiguration(f"{path}:{number}", given, f"valid TOML: {reason}") from None
     except RecursionError:
         raise InvalidConfiguration(str(path), "deeply nested values", "valid TOML") from None
     except ValueError as error:  # Python itself refuses an integer of several thousand digits

@@ -69,8 +69,8 @@ class _Scanner:
             place = (*place, key)
             if is_array and number == len(keys):
                 self._entries[place] = self._entries.get(place, -1) + 1
+            self._mark(place, self._at)
             if place in self._entries:
-                self._mark(place, self._at)
                 place = (*place, self._entries[place])
         return place
 

@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING, TypeVar
 from pytest_airssys_wasm.runtime.execution.host_call_context import RUN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from pytest_airssys_wasm.runtime.capi.guard import GuardRun
+    from pytest_airssys_wasm.runtime.execution.run import Run
 
 T = TypeVar("T")
 
 
 class StoreUnusable(RuntimeError):
     """The store is closed, was abandoned, or is in use by a call that has not returned."""
+
+    __module__ = "pytest_airssys_wasm"  # where users import it from, and what pytest shows
 
 
 class ExclusiveUse:
@@ -43,12 +46,16 @@ class ExclusiveUse:
         """
         self.claims.append(claim)
         if self._over is not None:
-            raise StoreUnusable(f"this store cannot be used any more: {self._over}")
+            raise StoreUnusable(f"this store cannot be used any more: {self._over}; use another store")
         if self.claims[0] is not claim:
             running = RUN.get(None)
             if running is not None and running.account is self._account:
-                raise StoreUnusable("a host function may not call back into the store that is calling it")
-            raise StoreUnusable("this store is in use: a store runs one execution at a time")
+                raise StoreUnusable(
+                    "a host function may not call back into the store that is calling it; use another store"
+                )
+            raise StoreUnusable(
+                "this store is in use: a store runs one execution at a time, so wait for it or use another store"
+            )
 
     def if_free(self, work: Callable[[], T]) -> T | None:
         """Call a function while nothing else uses the store, and return its result; `None` if something does."""
@@ -64,3 +71,16 @@ class ExclusiveUse:
         """Prevent further use of the store, also by those who only look for the first claim."""
         self._over = why
         self.claims.insert(0, why)
+
+
+def end_and_release(use: ExclusiveUse, release: Callable[[], None], running: Sequence[Run]) -> None:
+    """Release a store that was closed or garbage-collected, or at the end of the process.
+
+    Only at the end may another thread still call guests in it. The next call is refused, and the store stays if the
+    present one has no run in `running`, since nobody can wait for it.
+    """
+    is_in_use = bool(use.claims) and not use.is_over
+    if not use.is_over:
+        use.end("the process is ending")
+    if running or not is_in_use:
+        release()

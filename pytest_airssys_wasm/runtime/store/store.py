@@ -28,7 +28,7 @@ from pytest_airssys_wasm.runtime.guest.instance import Instance
 from pytest_airssys_wasm.runtime.guest.operations import Instantiate, name_of
 from pytest_airssys_wasm.runtime.store.arguments import check_component, check_fuel_scope, check_parts
 from pytest_airssys_wasm.runtime.store.direct_ends import DirectEnds
-from pytest_airssys_wasm.runtime.store.exclusive_use import ExclusiveUse
+from pytest_airssys_wasm.runtime.store.exclusive_use import ExclusiveUse, end_and_release
 from pytest_airssys_wasm.runtime.store.ledger import Ledger
 from pytest_airssys_wasm.runtime.store.repetition import call_of
 
@@ -104,7 +104,7 @@ class LimitedStore:
             self._backend = engine.backends.new_backend(settings, self)
         self._use = ExclusiveUse(self._backend.account)
         self._on_loop: OnLoop | None = None
-        self._release = weakref.finalize(self, self._backend.release)
+        self._release = weakref.finalize(self, end_and_release, self._use, self._backend.release, self._backend.running)
 
     def instantiate(self, component: Component) -> Instance:
         """Link and instantiate a component as one execution.

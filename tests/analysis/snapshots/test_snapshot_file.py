@@ -126,21 +126,21 @@ def test_branches_that_change_different_tests_merge_without_a_conflict(tmp_path)
 
 WRONG = {
     b"": "fuel snapshot",
-    b"{}": "fuel snapshot",
-    b"[]": "there is no header",
+    b"{}": "got a damaged file (Expected `array`, got `object`)",
+    b"[]": "got a file without a header",
     b"[\n1]": "fuel snapshot",
     b"\xff": "fuel snapshot",
     b"[" * 100_000: "fuel snapshot",
     b'[\n{"line": "header", "format": 2, "later": []}\n]': "a later version of pytest-airssys-wasm wrote it",
-    b'[\n{"line": "header", "format": 0, "wasmtime": "1", "settings": []}\n]': "there is no header",
+    b'[\n{"line": "header", "format": 0, "wasmtime": "1", "settings": []}\n]': "got a file without a header",
     encode(SNAPSHOT).replace(b'"fuel": 4', b'"fuel": -4'): "line 5",
     encode(SNAPSHOT).replace(b'"fuel": 4', b'"fuel": 4.5'): "line 5",
-    encode(SNAPSHOT).replace(b'"fuel": 4', b'"fule": 4'): "fule",
+    encode(SNAPSHOT).replace(b'"fuel": 4', b'"fule": 4'): "got a damaged line (Object contains unknown field `fule`)",
     encode(SNAPSHOT).replace(b"0" * 64, b"0" * 63): "sha256",
     encode(SNAPSHOT).replace(b"\n]", b"\n," + encode(SNAPSHOT).splitlines()[-2][1:] + b"\n]"): "a second line for "
     "test_a.py::test_a export add, as after a merge",
     encode(SNAPSHOT).replace(b"\n]", b"\n," + encode(SNAPSHOT).splitlines()[1] + b"\n]"): "a second header",
-    encode(SNAPSHOT).replace(b"\n,", b"\n<<<<<<< HEAD\n,", 1): "it has conflict markers of git",
+    encode(SNAPSHOT).replace(b"\n,", b"\n<<<<<<< HEAD\n,", 1): "got a file with conflict markers of git",
 }
 
 LAW = (
@@ -164,7 +164,7 @@ def test_a_law_is_read_from_its_line():
 
 WRONG |= {
     with_law(b'"n": 5', b'"m": 5'): "names a size that the law does not have",
-    with_law(b'"n": 5', b'"n^9": 5'): "'n^9' is not a term",
+    with_law(b'"n": 5', b'"n^9": 5'): "got a damaged line ('n^9' is not a term)",
     with_law(b'"n": 5', b'"n//99999": 5'): "is not a term",
     with_law(b'"n": 5', b'"min(n,m)": 5'): "is not a term",
     with_law(b'"n": 5', b'"n%0>0": 5'): "is not a term",

@@ -218,7 +218,7 @@ def test_a_manifest_is_never_overwritten(project):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [("(module", "guest.wat"), (None, "--wasm-init: expected an existing file, got")]
+    ("content", "said"), [("(module", "--> guest.wat:1:8\n"), (None, "--wasm-init: expected an existing file, got")]
 )
 def test_a_binary_that_cannot_be_read_is_a_usage_error(project, content, said):
     ran = init(project, "guest", content) if content else project.run("--wasm-init=guest/guest.wat")

@@ -129,12 +129,44 @@ def test_a_binary_is_validated_without_a_manifest_when_it_is_named(project):
     assert list(alone.results) == ["bin/it.wasm::loads"]
 
 
+@pytest.mark.parametrize("under", ["", "sub/"])
+def test_a_binary_can_be_deselected_by_its_own_name_as_it_can_be_named(author, under):
+    for name in ("guest.wat", "Component.toml", "conftest.py"):
+        author.path(name).rename(author.path(under + name))
+    author.path("pytest.ini").write_text("[pytest]\n")
+    named, folder = f"{under}guest.wat", author.path(under)
+    ran = author.run("--airssys-wasm", "--wasm-conformance=never", "--deselect", f"{named}::loads", cwd=folder)
+    assert "Component.toml::imports" in ran.results, ran.text  # relative to the folder
+    assert "Component.toml::loads" not in ran.results
+    whole = author.run("--wasm-component", "guest.wat", "--deselect", named, cwd=folder)
+    assert whole.results == {}, whole.text
+
+
 def test_a_binary_without_any_memory_limit_fails_the_check_limits(project):
     shutil.copy(FIXTURES / "guests/text-transform/text-transform.wasm", project.path("it.wasm"))
     project.environment["COLUMNS"] = "1000"
-    found = failures(project.run("--wasm-component", "it.wasm"))
+    ran = project.run("--wasm-component", "it.wasm")
+    found = failures(ran)
     assert list(found) == ["limits"]
     assert found["limits"] == "no memory limit is given, and there is no default"
+    assert 'to do: use --wasm-memory "4 MiB", or write' in ran.text
+    assert "pytest --wasm-init it.wasm\n" in ran.text
+
+
+def test_advice_for_imports_names_each_place_once(project):
+    project.path("it.wat").write_text(
+        """(component (import "demo:a/b@1.0.0" (instance
+          (export "counter" (type (sub resource))) (export "bag" (type (sub resource))) (export "now" (func)))))"""
+    )
+    project.environment["COLUMNS"] = "1000"
+    ran = project.run("--airssys-wasm", "it.wat", "--wasm-memory", "1 MiB", "it.wat::imports")
+    advice = next(line for line in ran.text.splitlines() if line.startswith("to do: "))
+    assert advice == (
+        "to do: answer it with [[imports]] in a Component.toml beside it, or register it in a conftest.py beside it, "
+        "in a fixture that overrides `wasm_host` or in the hook `pytest_wasm_host`: "
+        "host.register('demo:a/b@1.0.0#now', function); register classes there: "
+        "host.register_resource('demo:a/b@1.0.0#counter', class), host.register_resource('demo:a/b@1.0.0#bag', class)"
+    )
 
 
 @pytest.mark.slow
@@ -156,6 +188,12 @@ def test_an_argument_names_a_binary_as_the_option_does(author, option):
     ran = author.run("--airssys-wasm", "guest.wat", "--wasm-memory=1 MiB", *option)
     assert set(ran.results) == {f"guest.wat::{name}" for name in CHECKS[1:]}
     assert author.run("--airssys-wasm", "missing.wat").code == pytest.ExitCode.USAGE_ERROR
+
+
+def test_an_argument_that_cannot_be_looked_at_is_told_by_pytest(project):
+    ran = project.run("--airssys-wasm", "x" * 300 + ".wasm")
+    assert ran.code == pytest.ExitCode.USAGE_ERROR
+    assert "file or directory not found" in ran.text
 
 
 def test_a_folder_names_no_binary(project):

@@ -105,8 +105,15 @@ def test_names_in_an_earlier_profile_are_made_printable(tmp_path):
 
 
 def entry(number, **options):
-    options = {"call": "f()", "total": number, "function": "main", "own": number // 2, "file": "x.html", **options}
-    return Profiled(test=f"test_{number:02}", **options)
+    options = {
+        "total": number,
+        "call_fuel": number,
+        "function": "main",
+        "own": number // 2,
+        "file": "x.html",
+        **options,
+    }
+    return Profiled(test=f"test_{number:02}", **{"call": "f()", **options})
 
 
 def test_only_the_dearest_are_listed_unless_asked_for():
@@ -144,6 +151,10 @@ def test_the_part_of_the_instantiation_is_told_if_it_counts():
         lines = [*profile_lines(found, folder="p", columns=80, is_verbose=False)]
         assert lines[1] == f"  f(): 100 fuel, 50 % of it in main{shown}"
     assert "  f(): 0 fuel" in profile_lines([entry(0)], folder="p", columns=80, is_verbose=False)
+    both = entry(100, call_fuel=60)
+    assert "  f(): 100 fuel with the instantiation, 50 % of it in main" in profile_lines(
+        [both], folder="p", columns=80, is_verbose=False
+    )
 
 
 def test_a_directory_elsewhere_is_shown_whole(tmp_path):

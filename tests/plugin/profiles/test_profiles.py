@@ -92,7 +92,11 @@ def test_a_profile_tells_when_the_memory_grew(worker):
         work_wat=WORK.removesuffix(")") + grow + ")", test_a=HEAD + "def test_take(component): component.take()\n"
     )
     ran = worker.run("--wasm-profile=prof", "test_a.py")
-    _, grown, file = section(ran)["test_a.py::test_take"]
+    fuel, grown, file = section(ran)["test_a.py::test_take"]
+    assert " fuel, " in fuel  # without an instantiation, which takes none here
+    page = worker.path(file).read_text()
+    assert "</strong> fuel, with the instantiation<" in page
+    assert re.search(r"The total is exact; its parts are estimated from \d+ samples\.", page)
     assert grown == "the memory grew from 64 KiB to 256 KiB in 1 step, the largest in take"
     assert "The memory grew from 64 KiB to 256 KiB in 1 step, the largest in take." in worker.path(file).read_text()
 
@@ -402,3 +406,13 @@ def test_a_plugin_that_ends_tests_ends_only_the_profile(worker):
     ran = worker.run("--wasm-profile=prof", "-k", "work")
     assert (ran.code, ran.count("passed")) == (0, 1), ran.text
     assert "could not be made again: Failed: Timeout" in section(ran)["test_a.py::test_work"][0]
+
+
+@pytest.mark.slow
+def test_fuel_of_the_instantiation_is_told(worker):
+    data = f'(data (i32.const 0) "{"x" * 400}")'
+    worker.write(
+        work_wat=WORK.removesuffix(")") + data + ")", test_a=HEAD + "def test_more(component): component.more()\n"
+    )
+    told = section(worker.run("--wasm-profile=prof", "test_a.py"))["test_a.py::test_more"][0]
+    assert re.match(r"more\(\): [\d,]+ fuel with the instantiation, ", told)

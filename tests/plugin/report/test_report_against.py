@@ -56,16 +56,19 @@ def test_the_report_may_replace_the_one_that_it_is_compared_with(recorded):
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        ("{", "expected JSON"),
+        ("{", "expected JSON, as --wasm-report x.json writes it, got something else at line 1, column 2"),
+        ("\udcff", "expected JSON, as --wasm-report x.json writes it, got a file that is not text in UTF-8"),
         ("[]", "old.json"),
         (json.dumps({"format": 2}), "old.json: format: expected 1, which this version reads, got 2"),
     ],
 )
 def test_a_file_that_is_not_a_report_is_a_usage_error_that_names_it(project, content, told):
-    project.path("old.json").write_text(content)
+    project.path("old.json").write_text(content, errors="surrogateescape")
     ran = project.run("--wasm-report-against=old.json")
     assert ran.code == pytest.ExitCode.USAGE_ERROR
-    assert "ERROR: wasm_report_against: " in ran.text
+    assert "ERROR: --wasm-report-against: " in ran.text
     assert "old.json" in ran.text
     assert told in ran.text
     assert "Traceback" not in ran.text
+    project.write(pytest_ini="[pytest]\nwasm_report_against = old.json\n")
+    assert "ERROR: ini value wasm_report_against: " in project.run().text

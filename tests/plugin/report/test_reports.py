@@ -22,15 +22,19 @@ def section(ran) -> str:
 
 
 def test_the_header_names_version_limits_and_cache(project):
-    line = r"^wasm: wasmtime \d+\.\S+, memory as each test says, fuel 1,000,000, timeout 100 ms, cache /"
+    line = r"^wasm: wasmtime \d+\.\S+; defaults: memory as each test says, fuel 1,000,000, timeout 100 ms; cache /"
     for flag in ("-v", "--airssys-wasm"):
         assert re.search(line, project.run(flag, "--co").text, re.M)
     assert "wasm:" not in project.run().text
     text = project.run("--wasm-memory=2 MiB", "--wasm-fuel=500", "--wasm-timeout-ms=2 s", "--wasm-cache-dir=c").text
     assert (
-        f"memory 2 MiB (--wasm-memory), fuel 500 (--wasm-fuel), timeout 2,000 ms (--wasm-timeout-ms), cache {project.folder}/c"
+        f"memory 2 MiB (--wasm-memory), fuel 500 (--wasm-fuel), timeout 2,000 ms (--wasm-timeout-ms); cache {project.folder}/c"
         in text
     )
+    project.write(pytest_ini="[pytest]\nwasm_memory = 1 MiB\n")
+    text = project.run("--wasm-fuel=500", "--wasm-timeout-scale=2").text
+    line = "; fuel 500 (--wasm-fuel); defaults: memory 1 MiB (wasm_memory), timeout 100 ms; timeouts times 2; cache"
+    assert line in text
 
 
 @pytest.mark.slow
@@ -223,6 +227,11 @@ def test_the_command_that_reproduces_a_test_works_where_pytest_was_started(guest
     told = section(guest.run("..", cwd=below))
     assert "rerun    pytest ../test_a.py::test_boom" in told
     assert guest.run("../test_a.py::test_boom", cwd=below).count("failed") == 1
+    guest.path("test_a.py").rename(below / "test_a.py")
+    guest.path("kernels.wat").rename(below / "kernels.wat")
+    guest.write(pytest_ini="[pytest]\n")
+    for workers in ("0", "1"):
+        assert "rerun    pytest test_a.py::test_boom" in section(guest.run("-n", workers, cwd=below))
 
 
 @pytest.mark.slow

@@ -182,6 +182,7 @@ def test_each_excess_says_what_is_declared_and_what_the_limit_is():
     lower = structs.replace(needs, is_complete=False, memory_bytes=PAGE, memories=1)
     (excess, *_) = exceeded(lower, ResourceLimits(memory=100))
     assert str(excess) == "declares at least 64 KiB of initial memory (1 memory), the limit is 100 bytes"
+    assert str(exceeded(lower, ResourceLimits(memory=1))[0]).endswith("the limit is 1 byte")
     assert exceeded(needs, exactly(needs)) == exceeded(needs, limits)[-1:]
 
 

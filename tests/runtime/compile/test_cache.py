@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from pathlib import Path
@@ -145,6 +146,24 @@ def test_what_is_there_is_looked_for_once(cache, monkeypatch):
     looked.clear()
     again.fetch("two")
     assert (again.events[3:], looked) == (["compile", "load"], [])
+
+
+def test_a_thread_finds_what_another_is_listing(cache, monkeypatch):
+    Counted(cache).fetch("one")
+    again, scandir, found = CompileCache(cache.directory), os.scandir, []
+
+    def scan(path):
+        monkeypatch.undo()
+        other = threading.Thread(target=lambda: found.append(again._entries._seen))
+        other.start()
+        other.join()
+        return scandir(path)
+
+    for note in cache.directory.glob("*.checked"):
+        note.unlink()
+    monkeypatch.setattr(os, "scandir", scan)
+    assert Counted(again).fetch("one") == b"artefact"
+    assert found == [None]  # neither all of it nor a part
 
 
 def test_clearing_leaves_loaded_guests_usable(cache):

@@ -207,12 +207,12 @@ def test_two_threads_on_one_store_are_refused_not_run(engine):
     thread = threading.Thread(target=instance.once)
     thread.start()
     assert inside.wait(10)
-    with pytest.raises(StoreUnusable, match="in use"):
+    with pytest.raises(StoreUnusable, match=r"in use: .* use another store"):
         instance.once()
     leave.set()
     thread.join()
     store.close()
-    with pytest.raises(StoreUnusable, match="closed"):
+    with pytest.raises(StoreUnusable, match="it was closed; use another store"):
         instance.once()
 
 

@@ -41,6 +41,50 @@ def test_an_interpreter_ends_while_a_guest_runs_without_a_run():
     assert (done.returncode, done.stdout, done.stderr) == (0, "ends\n", "")
 
 
+@pytest.mark.parametrize("imports", ["", '(import "" "host" (func))'], ids=["on its thread", "on a parked thread"])
+def test_a_store_is_not_entered_after_the_process_has_begun_to_end(imports):
+    done = script(
+        f"""
+        from pytest_airssys_wasm import HostFunctions, StoreUnusable
+
+        def late():
+            try:
+                instance.nop()
+            except StoreUnusable as error:
+                print(error)
+
+        guest = engine.load('(module {imports} (memory 1) (func (export "nop")))')
+        host = HostFunctions()
+        host.register("host", print)
+        instance = LimitedStore(engine, limits(LONG_MS), host=host).instantiate(guest)
+        instance.nop(), instance.nop()
+        """,
+        first="import atexit; atexit.register(lambda: late())",  # what is registered first is called last
+    )
+    assert (done.returncode, done.stdout) == (0, "this store cannot be used any more: the process is ending\n")
+
+
+def test_threads_go_on_calling_while_the_interpreter_ends():
+    done = script(
+        """
+        guest = engine.load('(module (memory 1) (func (export "nop")))')
+        def work():
+            instance = LimitedStore(engine, limits(LONG_MS)).instantiate(guest)
+            began.append(instance.nop())
+            while True:
+                instance.nop()
+
+        threading.excepthook = lambda _: None  # the store is refused at the end
+
+        began = []
+        for _ in range(4): threading.Thread(target=work, daemon=True).start()
+        while len(began) < 4: time.sleep(0.01)
+        print("ends")
+        """
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "ends\n", "")
+
+
 def test_a_guest_may_run_when_the_interpreter_ends_and_not_afterwards():
     done = script(
         """

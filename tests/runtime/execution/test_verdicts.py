@@ -157,6 +157,25 @@ def test_the_initial_size_counts(engine, kernels):
     assert engine.execute(kernels, "add", 1, 2, limits=ResourceLimits(memory=65_536, timeout_ms=20_000)).value == 3
 
 
+@pytest.mark.parametrize(
+    ("starts", "said"),
+    [
+        ("", "the memory limit of 1 byte refused an initial size of 655,360 bytes"),
+        (
+            "(core module $first (memory 0) (func $f (drop (memory.grow (i32.const 1)))) (start $f))"
+            "(core instance (instantiate $first))",
+            "the memory limit of 1 byte refused 1 growth, and then an initial size of 655,360 bytes",
+        ),
+    ],
+)
+def test_an_initial_size_that_is_refused_is_not_called_a_growth(engine, starts, said):
+    guest = engine.load(f"(component {starts} (core module $m (memory 10)) (core instance (instantiate $m)))")
+    limits = ResourceLimits(memory=1, timeout_ms=20_000)
+    with LimitedStore(engine, limits) as store, pytest.raises(OutOfMemory) as caught:
+        store.instantiate(guest)
+    assert str(caught.value) == said
+
+
 def test_all_memories_of_a_store_share_one_account(engine):
     guest = engine.load('(module (memory 8) (memory 8) (func (export "f") (result i32) i32.const 1 memory.grow 1))')
     assert engine.execute(guest, "f", limits=LIMITS).value == -1

@@ -202,7 +202,7 @@ def test_a_store_in_use_or_closed_refuses_a_direct_instantiation(engine):
     with LimitedStore(engine, limits(), host=host) as store:
         store.instantiate(waits).f()
     assert begun.is_set()
-    assert found == ["a host function may not call back into the store that is calling it"]
+    assert found == ["a host function may not call back into the store that is calling it; use another store"]
     with pytest.raises(StoreUnusable, match="closed"):
         store.instantiate(guest)
 

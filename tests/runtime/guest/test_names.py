@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from pytest_airssys_wasm import (
@@ -69,6 +71,14 @@ def test_an_attribute_is_the_export_of_exactly_that_name_or_the_only_similar_one
 def test_several_similar_names_are_an_error_that_lists_them(instance):
     with pytest.raises(AttributeError, match="may be 'a-b-c' or 'a_b-c': call it by its exact name"):
         _ = instance.a_b_c
+
+
+def test_a_similar_name_is_suggested_once(instance, capsys):
+    with pytest.raises(AttributeError) as caught:
+        _ = instance.foo_baz
+    sys.__excepthook__(caught.type, caught.value, caught.tb)
+    assert capsys.readouterr().err.lower().count("did you mean") == 1
+    assert caught.value.name == "foo_baz"
 
 
 @pytest.mark.parametrize(

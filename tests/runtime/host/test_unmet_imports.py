@@ -105,3 +105,11 @@ def test_another_function_of_that_name_has_types_of_its_own(engine):
     host.register("env#sleep", lambda ms: None)
     guest = '(module (import "env" "sleep" (func (param i32))) (func (export "g")))'
     assert engine.execute(engine.load(guest), "g", limits=LIMITS, host=host).value is None
+
+
+@pytest.mark.parametrize(("registered", "is_similar"), [("now", False), ("counters", True)])
+def test_a_name_is_similar_only_if_it_ends_similarly(engine, registered, is_similar):
+    interface = "demo:long-names/measurements@1.0.0"
+    guest = f'(component (import "{interface}" (instance (export "counter" (type (sub resource))))))'
+    error = refused(engine, guest, serving(f"{interface}#{registered}", lambda: 1))
+    assert (f"a similar name is registered: {interface}#{registered}" in str(error)) is is_similar

@@ -41,6 +41,8 @@ _PATIENCE = 2
 class Blame:
     """The limit that is to blame for the end of a call. Its `str()` says what the call needs, in a sentence."""
 
+    is_instantiation: bool
+    """Whether the failed call was the instantiation of a guest, and not a call of an export."""
     limit: str | None
     """The name of the limit, as in `ResourceLimits`, that ended the call, or that alone keeps it from returning;
     `None` if no limit does.
@@ -93,7 +95,7 @@ class Blame:
             return "; ".join(self.sentences)
         if not self.is_complete:
             return "unknown: the time for re-runs was too short"
-        return f"no limit is to blame: the call ends with {self.verdict} whatever it is given"
+        return f"no limit is to blame: {self._what} ends with {self.verdict} whatever it is given"
 
     def _sentences(self) -> Iterator[str]:
         if self.limit is not None:
@@ -103,6 +105,10 @@ class Blame:
         if self.slowed_by is not None:
             yield _SLOW[self.slowed_by]
 
+    @property
+    def _what(self) -> str:
+        return "the instantiation" if self.is_instantiation else "the call"
+
     def _of_the_limit(self, limit: str) -> str:
         given = limit_text(limit, self.given)
         if self.timeout_ms is None:
@@ -110,18 +116,22 @@ class Blame:
             return f"not lifted, because {why}"
         if self.first_host_call is not None and self.used_until_then is not None:
             used, host = limit_text(limit, self.used_until_then), printable(self.first_host_call)
-            return f"the call uses {used} before it calls {host}, and is not repeated from there on"
+            return f"{self._what} uses {used} before it calls {host}, and is not repeated from there on"
         if self.verdict is Verdict.TIMEOUT:
             with_more = f"{self._with_more(limit)} " if limit != "timeout_ms" else ""
-            return f"{with_more}the call had not returned after {seconds(self.timeout_ms / 1_000)} s; it may never end"
+            after = f"{seconds(self.timeout_ms / 1_000)} s"
+            return f"{with_more}{self._what} had not returned after {after}; it may never end"
         if self.verdict is not Verdict.OK:
-            return f"{self._with_more(limit)} the call ends with {self.verdict}"
+            return f"{self._with_more(limit)} {self._what} ends with {self.verdict}"
         if self.needed is None:
-            return f"{self._with_more(limit)} the call returns"
+            return f"{self._with_more(limit)} {self._what} returns"
         if limit == "timeout_ms":
-            return f"the call returns after about {measured_ms(self.needed)} ms, the limit was {given}"
+            took = f"after about {measured_ms(self.needed)} ms"
+            if self.given is not None and self.needed <= self.given:
+                return f"run again with more time, {self._what} returned {took}, which is within the limit of {given}"
+            return f"{self._what} returns {took}, the limit was {given}"
         at_most = "" if self.is_complete else "at most "
-        return f"the call needs {at_most}{limit_text(limit, self.needed)}{self._exactly()}, the limit was {given}"
+        return f"{self._what} needs {at_most}{limit_text(limit, self.needed)}{self._exactly()}, the limit was {given}"
 
     def _with_more(self, limit: str) -> str:
         if self.tried is None:
@@ -199,6 +209,7 @@ class _Search:
         name = limit_of(self._error)
         trial = self._silent() if name is None else self._lifted(name)
         found = Blame(
+            is_instantiation=self._error.call is not None and self._error.call.export is None,
             limit=None,
             given=None,
             tried=None,

@@ -134,7 +134,7 @@ def _own_obstacle(error: WasmError) -> CannotRepeat | None:
     if (call.export or "").find("[drop]") >= 0 or any(isinstance(one, Resource) for one in repetition.args):
         return CannotRepeat(f"{name} takes a resource of the store in which it failed")
     if call.nth > 1 or (call.nth == 1 and call.export is None):
-        return CannotRepeat(f"{name} was not the first call in its store: what came before is not known")
+        return CannotRepeat(f"{name} was not the first call in its store, and only a first call is run again")
     if error.usage is not None and error.usage.fuel.max_fuel != repetition.limits.fuel:
         return CannotRepeat(f"{name}: {_SHARED_FUEL}")
     return None

@@ -198,8 +198,8 @@ OPTIONS = (
     ),
     Option(
         key="wasm_summary",
-        help="Show at the end of the run how much of its limits each export used, as -v does, and how long the fuel of "
-        "each limit lasts on this machine.",
+        help="Show at the end of the run how much of its limits each export used, as -v does, and about how long the "
+        "fuel of each limit lasts in ordinary code on this machine.",
     ),
     Option(
         key="wasm_fuel_snapshot",

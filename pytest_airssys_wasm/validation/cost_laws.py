@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import random
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from pytest_airssys_wasm.analysis.errors import CannotRepeat, NoLaw
 from pytest_airssys_wasm.analysis.laws.cost_law import cost_law
+from pytest_airssys_wasm.analysis.laws.law import sizes_text
+from pytest_airssys_wasm.analysis.laws.sizes import arguments_of
 from pytest_airssys_wasm.analysis.repeatable import RepeatableGuest
 from pytest_airssys_wasm.analysis.tightest import bisect
 from pytest_airssys_wasm.analysis.worst.values import other_contents
@@ -34,6 +37,9 @@ _FRESH = 24
 """The number of new random points at which a law is tried."""
 _CONTENTS = 8
 """The number of calls with other contents of the same sizes."""
+_MADE_OF = {"bytes of": "texts of the letter x", "elements of": "lists of equal elements"}
+"""The contents of the arguments that are made for a law, by the beginning of the meaning of their size."""
+_LOWER = "lower max_size of [fuzz] to the sizes that are possible"
 _LIMITS = (Verdict.OUT_OF_FUEL, Verdict.OUT_OF_MEMORY)
 
 
@@ -80,10 +86,11 @@ class _Check:
             return f"no law: calls with small arguments end with {error.verdict}"
         for point in self._fresh(law):
             self._try(law, point)
+        left_out = [*self._left_out(law)]
         self._candidate.tell(law)
         shares = [share for direction in self._directions(law) if (share := self._share(law, direction))]
         cut = "" if law.is_complete else "; cut off"
-        texts = (f"{law.text}{cut}", *shares[:1], self._met(law), self._contents(law))
+        texts = (f"{law.text}{self._made_of(law)}{cut}", *left_out, *shares[:1], self._met(law), self._contents(law))
         return "; ".join(filter(None, texts))
 
     def _learnt(self) -> CostLaw:
@@ -153,6 +160,29 @@ class _Check:
             "look at what the guest does differently at this size; if that is right, exclude the export under [fuzz]",
         )
 
+    def _left_out(self, law: CostLaw) -> Iterator[str]:
+        """Yield how calls end whose sizes are too small for the law, and the first one that is too large for it.
+
+        Raises `Unfit` if such a size within `max_size` reaches a limit.
+        """
+        lows = [low for low, _ in law.ranges.values()]
+        for index, (name, (low, high)) in enumerate(law.ranges.items()):
+            next_ = [high + 1] if len(lows) == 1 and high < self._max_size else []
+            ends: dict[int, Verdict] = {}
+            for x in (*range(min(low, self._max_size + 1)), *next_):
+                point = (*lows[:index], x, *lows[index + 1 :])
+                try:
+                    done = self._run(law, point)
+                except (TypeError, ValueError, OverflowError):  # the integer type does not have so large a value
+                    continue
+                if done.verdict in _LIMITS:
+                    self._meets(law, point, done)
+                ends[x] = done.verdict
+            for verdict, group in groupby(ends, ends.__getitem__):
+                sizes = [*group]
+                if verdict is not Verdict.OK:
+                    yield f"ends with {verdict} for {sizes_text(name, sizes[0], sizes[-1])}"
+
     def _directions(self, law: CostLaw) -> tuple[Point, ...]:
         """Return the points with the largest sizes whose sum is within `max_size`."""
         most = self._max_size
@@ -206,6 +236,16 @@ class _Check:
     def _run(self, law: CostLaw, point: Point) -> Rerun:
         return self._guest.run_to_its_end(self._export, *law.make(point), limits=self._guest.limits)
 
+    def _made_of(self, law: CostLaw) -> str:
+        """Return the end of the law's text that names the contents of which it speaks; empty if it is about all."""
+        meanings = [one.meaning for one in arguments_of(self._guest.component, self._export, self._max_size).sizes]
+        found = [
+            contents
+            for beginning, contents in _MADE_OF.items()
+            if any(meaning.startswith(beginning) for meaning in meanings)
+        ]
+        return f" {'and' if law.sizes else 'for'} {' and '.join(found)}" if found else ""
+
     def _contents(self, law: CostLaw) -> str | None:
         """Return a text with the costs of other contents of the same sizes; `None` if all cost what the law says."""
         point = tuple(max(low, min(high, self._max_size)) for low, high in law.ranges.values())
@@ -228,10 +268,12 @@ class _Check:
         """Raise `Unfit` for sizes that reach a limit, unless the manifest allows it."""
         if done.error is None or str(done.verdict) in self._allowed:
             return
+        is_small = any(x < low for x, (low, _) in zip(point, law.ranges.values()))
+        instead = f"allow {done.verdict} under [fuzz.allow]" if is_small else _LOWER
         raise Unfit(
             f"{printable(self._export)}{_at(law, point)} ended with {done.verdict}, within max_size = "
             f"{self._max_size:,}; {law.text}",
-            f"{self._raise_it(done.error)}; or lower max_size of [fuzz] to the sizes that are possible",
+            f"{self._raise_it(done.error)}; or {instead}",
         ) from done.error
 
     def _raise_it(self, error: WasmError) -> str:

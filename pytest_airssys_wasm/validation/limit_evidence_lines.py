@@ -33,7 +33,7 @@ def needs_beyond(evidence: Evidence, name: str, found: Found) -> Iterator[str]:
 def timeout_lines(longest: Longest) -> Iterator[str]:
     """Yield the key of the timeout, with a comment that says where it comes from."""
     suggested = suggested_timeout(longest)
-    yield f"# {suggested.margin} times the {_time(suggested)}"
+    yield f"# {suggested.margin} times {_time(suggested)}"
     yield f"timeout_ms = {suggested.timeout_ms}"
 
 
@@ -43,13 +43,9 @@ def timeout_text(longest: Longest) -> str:
 
 
 def _time(suggested: SuggestedTimeout) -> str:
-    kind = (
-        "wall-clock time of the longest execution, in which the guest may wait"
-        if suggested.is_waiting
-        else ("processor time of the longest execution")
-    )
+    kind = "wall-clock time, in which the guest may wait," if suggested.is_waiting else "processor time"
     test = f", in {printable(suggested.test)}" if suggested.test else ""
-    return f"{kind}: at most {suggested.taken_ms:,} ms on this machine{test}"
+    return f"{suggested.taken_ms:,} ms: the {kind} of the longest execution on this machine, rounded up{test}"
 
 
 def headroom_lines(table: str, suggested: Mapping[str, Found], keys: Mapping[str, tuple[str, str]]) -> Iterator[str]:

@@ -13,6 +13,7 @@ from pytest_airssys_wasm.analysis.laws.sizes import HELD, NAMES, arguments_by, a
 from pytest_airssys_wasm.analysis.laws.surface import learn_surface
 from pytest_airssys_wasm.analysis.laws.terms import Formula
 from pytest_airssys_wasm.analysis.repeatable import Deadline, RepeatableGuest
+from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.base.printable import printable
 from pytest_airssys_wasm.runtime.budget.limits import parse_count
 from pytest_airssys_wasm.runtime.guest.constants import special_sizes
@@ -36,7 +37,12 @@ _MOST_ALONE = 36
 _INSIDE = 20
 """The value of the first size while the second one is varied: small sizes often have formulas of their own."""
 _MOST_FUEL = 10_000_000
-"""The most fuel of one run, because dearer calls take too long to be run again and again."""
+"""The most fuel of one run, unless small calls are dear, because dearer calls take too long to be run again and again.
+"""
+_ROOM = 10
+"""The factor by which a run may use more fuel than a small call, if that is more than `_MOST_FUEL`."""
+_MOST_SMALL_FUEL = 2_000_000_000
+"""The most fuel of a call with small sizes, which mostly get as much as the limits of the guest allow."""
 _LEAST_RANGE = 24
 """The number of sizes in a row of which a law has to speak, unless the arguments have fewer."""
 _MOST_SUSPECTS = 200
@@ -68,7 +74,8 @@ def cost_law(
     Without it, texts are of the letter x, elements of a list are equal, and of more than two sizes only the first ones
     that matter are varied. A law is piecewise, of degree 3 or less, with whole blocks where loops are unrolled. It is
     returned only if it predicted fresh points to the unit. Sizes that are in the guest's code are tried, too; it cannot
-    know of exceptions at other single sizes.
+    know of exceptions at other single sizes. A law ends where a call would use more than 10,000,000 units of fuel, and
+    more than ten times as much as a small one.
 
     Raises `CannotRepeat`, the `WasmError` of calls that fail even for small sizes, and the errors of `execute`.
     """
@@ -94,11 +101,10 @@ class _Search:
         self._deadline = deadline
         self._chance = random.Random(export)
         self._figures: dict[Point, Figures | None] = {}
-        self._first_error: WasmError | None = None
+        self._errors: dict[Point, WasmError] = {}
         highest = max((size.high for size in arguments.sizes), default=0)
         self._suspects = tuple(islice(special_sizes(guest.component, export, 0, highest), _MOST_SUSPECTS))
-        fuel = guest.limits.fuel
-        self._limits = guest.under(fuel=_MOST_FUEL if fuel is None else min(fuel, _MOST_FUEL))
+        self._most_fuel = _MOST_FUEL
 
     def law(self) -> CostLaw:
         """Return the law. Raises `NoLaw`, and the `WasmError` of a call that never returns."""
@@ -114,7 +120,7 @@ class _Search:
                 inside[other] = min(sizes[other].high, _INSIDE)
             low, learnt = self._along(index, tuple(inside))
             is_whole = learnt.stretches != () and (low, learnt.stretches[-1].high) == (0, sizes[index].high)
-            if _is_constant(learnt) and not learnt.reason and (is_whole or len(sizes) > 1):
+            if _is_constant(learnt) and not learnt.reason and (is_whole or (low == 0 and len(sizes) > 1)):
                 constant[index] = low, learnt.stretches[0].high
                 continue
             varied.append((index, learnt, low))
@@ -129,13 +135,27 @@ class _Search:
     def _measure(self, point: Point) -> Figures | None:
         """Return the fuel and the peak memory of a call with arguments of these sizes; `None` if it does not return."""
         if point not in self._figures:
-            done = self._guest.run_to_its_end(self._export, *self._arguments.make(point), limits=self._limits)
-            self._first_error = self._first_error or done.error
+            most = _MOST_SMALL_FUEL if all(size <= _MOST_FAILING for size in point) else self._most_fuel
+            fuel = self._guest.limits.fuel
+            limits = self._guest.under(fuel=most if fuel is None else min(fuel, most))
+            done = self._guest.run_to_its_end(self._export, *self._arguments.make(point), limits=limits)
             self._figures[point] = (done.fuel, done.peak_memory_bytes) if done.error is None else None
+            if done.error is not None:
+                self._errors[point] = done.error
         return self._figures[point]
+
+    def _failure(self, point: Point) -> WasmError | NoLaw:
+        """Return the error of a call that did not return, unless the search gave it less fuel than its limits allow."""
+        error = self._errors[point]
+        given = None if error.usage is None else error.usage.fuel.max_fuel
+        if error.verdict is Verdict.OUT_OF_FUEL and given is not None and given != self._guest.limits.fuel:
+            return NoLaw(f"even calls with small arguments need more than {given:,} fuel, too much for so many runs")
+        return error
 
     def _check_that_it_repeats(self, base: Point) -> None:
         once = self._measure(base)
+        if once is not None:
+            self._most_fuel = max(_MOST_FUEL, _ROOM * once[0])
         self._figures.pop(base)
         again = self._measure(base)
         if once != again:
@@ -165,8 +185,7 @@ class _Search:
         try:
             low = next((x for x in range(min(high, _MOST_FAILING) + 1) if samples.at(x) is not None), None)
             if low is None:
-                assert self._first_error is not None
-                raise self._first_error
+                raise self._failure(at(0))
             while samples.at(high) is None and high > low + _LEAST_RANGE:
                 high = max(low + _LEAST_RANGE, low + (high - low) // 4)
         except OutOfRuns:
@@ -174,10 +193,10 @@ class _Search:
         return low, learn(samples, low, high, self._chance)
 
     def _constant(self, base: Point, ranges: Sequence[tuple[int, int]]) -> CostLaw:
-        figures = self._measure(tuple(max(size, low) for size, (low, _) in zip(base, ranges)))
+        point = tuple(max(size, low) for size, (low, _) in zip(base, ranges))
+        figures = self._measure(point)
         if figures is None:
-            assert self._first_error is not None
-            raise self._first_error
+            raise self._failure(point)
         for _ in range(MOST_RUNS * len(ranges) - self._guest.runs):
             point = tuple(self._chance.randint(low, high) for low, high in ranges)
             if self._measure(point) != figures:

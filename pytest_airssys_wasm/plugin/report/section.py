@@ -288,9 +288,14 @@ def _usage_lines(usage: Usage | None, timeout_ms: float | None, origins: Mapping
         yield "no guest code was started"
         return
     fuel = usage.fuel
-    used = f"{fuel.consumed:,}" if fuel.is_exact else f"at least {fuel.consumed:,}" if fuel.consumed else "unknown"
+    is_fuel_known = fuel.is_exact or fuel.consumed > 0
+    used = f"{'' if fuel.is_exact else 'at least '}{fuel.consumed:,}" if is_fuel_known else "unknown"
     limits = {"fuel": fuel.max_fuel, "timeout_ms": timeout_ms, "memory": usage.memory_limit_bytes}
-    measured = {"fuel": fuel.consumed, "timeout_ms": usage.wall_ms, "memory": usage.peak_memory_bytes}
+    measured = {
+        "fuel": fuel.consumed if is_fuel_known else None,
+        "timeout_ms": usage.wall_ms,
+        "memory": usage.peak_memory_bytes,
+    }
     share = {name: _of(name, limit, measured[name], origins) for name, limit in limits.items()}
     cpu = ""
     if usage.cpu_ms is not None and usage.wall_ms - usage.cpu_ms > max(_LEAST_WAIT_MS, usage.wall_ms / 4):
@@ -310,10 +315,10 @@ def _output_lines(stdout: bytes, stderr: bytes) -> Iterator[str]:
             yield from (f"  {printable(line)}" for line in _text(written).splitlines())
 
 
-def _of(name: str, limit: float | None, used: float, origins: Mapping[str, str]) -> str:
-    """Write a limit with the share of it that was used, and the place where it was given."""
+def _of(name: str, limit: float | None, used: float | None, origins: Mapping[str, str]) -> str:
+    """Write a limit with the share of it that was used, if that is known, and the place where it was given."""
     origin = f" from {origins[name]}" if name in origins else ""
-    if not limit:
+    if not limit or used is None:
         return limit_text(name, limit) + origin
     return f"{limit_text(name, limit)} ({percent(100 * used / limit)}){origin}"
 

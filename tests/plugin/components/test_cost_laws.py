@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 GUEST = """(module (memory (export "memory") 1)
@@ -148,6 +150,86 @@ def test_a_note_says_what_other_contents_of_the_same_size_cost(author):
     author.path("guest.wat").write_text(READER)
     text = laws(author).text
     notes = {line.split(":")[0].strip(): line for line in text.splitlines() if "fuel = " in line}
+    assert " ≤ n ≤ 64 and texts of the letter x; " in notes["law[any]"], text
     assert "other contents" not in notes["law[any]"], text
     assert "; other contents at n = 53 cost " in notes["law[small]"], text
     assert "; other contents at n = 53 end with out-of-fuel" in notes["law[never]"], text
+
+
+EXCEPTIONS = """(module
+  (func $loop (param i32) (loop (br_if 0 (i32.gt_s (local.tee 0 (i32.sub (local.get 0) (i32.const 1))) (i32.const 0)))))
+  (func (export "hangs") (param i32) (call $loop (local.get 0)) (if (i32.eqz (local.get 0)) (then (loop br 0))))
+  (func (export "traps") (param i32) (call $loop (local.get 0)) (if (i32.eqz (local.get 0)) (then unreachable)))
+  (func (export "small") (param i32) (call $loop (local.get 0))
+    (if (i32.lt_s (local.get 0) (i32.const 3)) (then unreachable)))
+  (func (export "second") (param i32 i32) (call $loop (local.get 0)) (if (i32.eqz (local.get 1)) (then (loop br 0))))
+  (func (export "constant") (param i32 i32) (if (i32.eqz (local.get 1)) (then (loop br 0))))
+  (func (export "inside") (param i32) (call $loop (local.get 0))
+    (if (i32.eq (local.get 0) (i32.const 40)) (then (loop br 0)))))"""
+
+
+@pytest.mark.slow
+def test_sizes_that_a_law_leaves_out_are_told_and_fail_if_they_reach_a_limit(author):
+    author.path("guest.wat").write_text(EXCEPTIONS)
+    ran = laws(author)
+    text = ran.text
+    assert checks(ran) == {
+        "law[hangs]": "failed",
+        "law[traps]": "passed",
+        "law[small]": "passed",
+        "law[second]": "failed",
+        "law[constant]": "failed",
+        "law[inside]": "failed",
+    }, text
+    assert "hangs at n = 0 ended with out-of-fuel, within max_size = 53; fuel = " in text
+    assert "an endless loop uses up any budget; or allow out-of-fuel under [fuzz.allow]" in text
+    assert re.search(r"exact for 1 ≤ n ≤ \d+; ends with trap for n = 0; ", text)
+    assert re.search(r"exact for 3 ≤ n ≤ \d+; ends with trap for 0 ≤ n ≤ 2; ", text)
+    assert "second at n = 1, m = 0 ended with out-of-fuel, within max_size = 53; fuel = " in text
+    assert "constant at n = 0 ended with out-of-fuel, within max_size = 53; fuel = " in text
+    assert "inside at n = 40 ended with out-of-fuel, within max_size = 53; fuel = " in text
+    author.path("Component.toml").write_text(MANIFEST + '[fuzz.allow]\nhangs = ["out-of-fuel"]\n')
+    ran = laws(author, "Component.toml::law[hangs]")
+    assert checks(ran)["law[hangs]"] == "passed", ran.text
+    assert re.search(r"exact for 1 ≤ n ≤ \d+; ends with out-of-fuel for n = 0; ", ran.text)
+
+
+@pytest.mark.slow
+def test_small_calls_have_the_fuel_that_the_manifest_allows(author):
+    author.path("guest.wat").write_text("""(module
+        (func $loop (param i32) (loop (br_if 0 (local.tee 0 (i32.sub (local.get 0) (i32.const 1))))))
+        (func (export "dear") (param i32) (call $loop (i32.const 3_000_000)) (call $loop (i32.add (local.get 0) (i32.const 1))))
+        (func (export "dearer") (param i32) (call $loop (i32.const 7_000_000))))""")
+    author.path("Component.toml").write_text(MANIFEST.replace("2_000", "30_000_000", 1))
+    ran = laws(author)
+    assert checks(ran) == {"law[dear]": "passed", "law[dearer]": "failed"}, ran.text
+    assert "50 % of the fuel limit at n = 53" in ran.text
+    assert "even the smallest arguments of dearer end with out-of-fuel" in ran.text
+    assert "call     dearer(0)" in ran.text
+    assert "fuel     30,000,000 of 30,000,000 (100 %)" in ran.text
+
+
+@pytest.mark.slow
+def test_a_note_says_of_which_contents_its_law_speaks(author):
+    author.path("guest.wat").write_text("""(component
+        (core module $m (memory (export "memory") 1)
+            (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024))
+            (func (export "both") (param i32 i32 i32 i32)) (func (export "values") (param i32 i32)))
+        (core instance $i (instantiate $m))
+        (alias core export $i "memory" (core memory $memory))
+        (alias core export $i "realloc" (core func $realloc))
+        (func (export "both") (param "name" string) (param "codes" (list u32))
+            (canon lift (core func $i "both") (memory $memory) (realloc $realloc)))
+        (func (export "values") (param "codes" (list u32))
+            (canon lift (core func $i "values") (memory $memory) (realloc $realloc)))
+        (func (export "plain") (param "a" u32) (param "b" u32) (canon lift (core func $i "values"))))""")
+    text = laws(author).text
+    ends = {
+        export: re.search(rf"law\[{export}\]: fuel = .*; (exact[^;\n]*)", text)[1]
+        for export in ("both", "values", "plain")
+    }
+    assert ends == {
+        "both": "exact for texts of the letter x and lists of equal elements",
+        "values": "exact for lists of equal elements",
+        "plain": "exact",
+    }

@@ -80,7 +80,7 @@ def test_a_plain_trap(component):
     )
     assert blamed(project.run()) == [
         "table elements: the call needs 30,001, the limit was 20,000",
-        "memories: the call needs 2, the limit was 1",
+        "memories: the instantiation needs 2, the limit was 1",
         "the trap is reached with 2 fuel",
     ]
 
@@ -144,7 +144,7 @@ def test_trap(component):
     )
     ran = guest.run()
     second, host, before, repeatable = blamed(ran)
-    assert second == "unknown: count was not the first call in its store: what came before is not known"
+    assert second == "unknown: count was not the first call in its store, and only a first call is run again"
     assert host.startswith("unknown: <module <text>> imports env#f: calls of host functions are repeated only if")
     found = re.fullmatch(
         r"fuel: the call uses ([\d,]+) before it calls env#f, and is not repeated from there on", before
@@ -201,6 +201,20 @@ def test_host(component, wasm_host):
     needed, cause = blamed(guest.run())
     assert re.fullmatch(r"timeout: the call returns after about \d+ ms, the limit was 50 ms", needed)
     assert cause == "host functions or WASI took the time"
+
+
+@pytest.mark.slow
+def test_fuel_that_is_not_known_has_no_share(guest):
+    guest.write(
+        test_a=HEAD
+        + """
+@pytest.mark.fuel(10**15)
+@pytest.mark.timeout_ms(50)
+def test_spins(component):
+    component.count(-1)
+"""
+    )
+    assert "\nfuel     unknown of 1,000,000,000,000,000 from marker fuel\n" in guest.run().text
 
 
 @pytest.mark.slow

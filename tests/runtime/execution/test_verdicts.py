@@ -355,3 +355,48 @@ def test_a_link_that_only_wasmtime_refuses_is_a_link_error_whatever_its_name_say
     judged = judge(run)
     assert isinstance(judged, LinkError)
     assert [one.startswith("env#f") for one in judged.imports] == [True]
+
+
+FAILING = """(component
+  (core module $m
+    (func (export "stop") (param i32) (if (i32.eqz (local.get 0)) (then (loop br 0))) unreachable)
+    (func (export "one") (result i32) (i32.const 1)))
+  (core instance $i (instantiate $m))
+  (func (export "stop") (param "how" u32) (canon lift (core func $i "stop")))
+  (func (export "one") (result u32) (canon lift (core func $i "one"))))"""
+
+
+@pytest.mark.parametrize(("how", "verdict"), [(0, "out-of-fuel"), (1, "trap")])
+def test_a_call_after_a_failure_names_the_failure(engine, how, verdict):
+    with LimitedStore(engine, LIMITS) as store:
+        instance = store.instantiate(engine.load(FAILING))
+        with pytest.raises((OutOfFuel, ComponentTrapped)):
+            instance.stop(how)
+        for _ in range(2):
+            with pytest.raises(ComponentTrapped) as caught:
+                instance.one()
+            assert caught.value.kind == "cannot-enter-component"
+            assert str(caught.value) == (
+                f"wasm trap: cannot enter component instance: since stop({how}) ended with {verdict}, only guests in a "
+                "new store can be called"
+            )
+
+
+@pytest.mark.parametrize("raised", [ValueError, KeyboardInterrupt])
+def test_a_call_after_a_failed_host_function_names_it(engine, raised):
+    def fail():
+        raise raised
+
+    guest = engine.load("""(component
+        (import "f" (func $f)) (core func $g (canon lower (func $f)))
+        (core module $m (import "" "g" (func)) (export "run" (func 0)))
+        (core instance $i (instantiate $m (with "" (instance (export "g" (func $g))))))
+        (func (export "run") (canon lift (core func $i "run"))))""")
+    host = HostFunctions()
+    host.register("f", fail)
+    with LimitedStore(engine, LIMITS, host=host) as store:
+        instance = store.instantiate(guest)
+        with pytest.raises((HostFunctionError, KeyboardInterrupt)):
+            instance.run()
+        with pytest.raises(ComponentTrapped, match=r"component instance: since run\(\) ended with host-error, only"):
+            instance.run()

@@ -63,17 +63,20 @@ laws = st.builds(
     st.none() | formulas,
     st.dictionaries(st.text(), counts, max_size=2),
 )
-snapshots = st.builds(
-    Snapshot,
-    engine=st.builds(
-        EngineCosts,
-        wasmtime=st.text(),
-        settings=st.lists(st.text(), unique=True).map(lambda names: tuple(sorted(names))),
-        calibration=st.dictionaries(st.text(), counts),
-    ),
-    guests=st.dictionaries(st.text(), st.text("0123456789abcdef", min_size=64, max_size=64)),
-    entries=st.dictionaries(keys, costs),
-)
+engines = st.fixed_dictionaries(
+    {
+        "wasmtime": st.text(),
+        "settings": st.lists(st.text(), unique=True).map(lambda names: tuple(sorted(names))),
+        "calibration": st.dictionaries(st.text(), counts),
+    }
+).map(lambda given: EngineCosts(**given))
+snapshots = st.fixed_dictionaries(
+    {
+        "engine": engines,
+        "guests": st.dictionaries(st.text(), st.text("0123456789abcdef", min_size=64, max_size=64)),
+        "entries": st.dictionaries(keys, costs),
+    }
+).map(lambda given: Snapshot(**given))
 
 
 @pytest.mark.slow

@@ -215,12 +215,12 @@ def flags_and_tuples_are_free(patch):
 def a_full_transfer_is_too_much(patch):
     """The limit is refused, and not only what is over it: with none, no call is possible."""
 
-    def pause(original, self, moved_bytes, size_bytes):
-        if self._limit_bytes is not None and moved_bytes >= self._limit_bytes:
+    def charge(original, self, size_bytes):
+        if self._limit_bytes is not None and self.moved_bytes + size_bytes >= self._limit_bytes:
             raise ResourceLimitExceeded("no more", "host-transfer")
-        original(self, moved_bytes, size_bytes)
+        original(self, size_bytes)
 
-    around(patch, Transfer, "_pause", pause)
+    around(patch, Transfer, "charge", charge)
 
 
 @FAMILY.mutant

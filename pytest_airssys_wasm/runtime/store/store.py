@@ -9,16 +9,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_airssys_wasm.runtime.base.originals import monotonic
-from pytest_airssys_wasm.runtime.base.outcome import Finished, Verdict
+from pytest_airssys_wasm.runtime.base.outcome import Finished
 from pytest_airssys_wasm.runtime.base.usage import Execution, Usage
 from pytest_airssys_wasm.runtime.budget.machine import naming_lacks
-from pytest_airssys_wasm.runtime.errors import (
-    ComponentTrapped,
-    ResourceLimitExceeded,
-    UnfitHost,
-    WasmError,
-    outcome_of,
-)
+from pytest_airssys_wasm.runtime.errors import ResourceLimitExceeded, UnfitHost, WasmError, outcome_of
 from pytest_airssys_wasm.runtime.execution.clock import cancel, keep_time, wait_done
 from pytest_airssys_wasm.runtime.execution.run import Run, Stop
 from pytest_airssys_wasm.runtime.guest.backend import StoreSettings
@@ -29,6 +23,7 @@ from pytest_airssys_wasm.runtime.guest.operations import Instantiate, name_of
 from pytest_airssys_wasm.runtime.store.arguments import check_component, check_fuel_scope, check_parts
 from pytest_airssys_wasm.runtime.store.direct_ends import DirectEnds
 from pytest_airssys_wasm.runtime.store.exclusive_use import ExclusiveUse, end_and_release
+from pytest_airssys_wasm.runtime.store.last_failure import LastFailure
 from pytest_airssys_wasm.runtime.store.ledger import Ledger
 from pytest_airssys_wasm.runtime.store.repetition import call_of
 
@@ -49,8 +44,6 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.guest.operations import InstanceHandle, Instantiated, Operation
     from pytest_airssys_wasm.runtime.host.functions import HostFunctions
     from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
-
-_IN_A_NEW_STORE = "only guests in a new store can be called"
 
 
 class LimitedStore:
@@ -95,7 +88,7 @@ class LimitedStore:
         self._fuel_left = limits.fuel if fuel_per == "store" else None
         self._ledger = Ledger(limits, is_shared=fuel_per == "store")
         self._is_rerun = False
-        self._last_failure = ""
+        self._last_failure = LastFailure()
         settings = StoreSettings(limits=limits, host=host, wasi=wasi, fuel_per=fuel_per, probes=engine.probes)
         self._backend: Backend
         if engine.backends is None:
@@ -401,19 +394,11 @@ class LimitedStore:
             if isinstance(error, WasmError):
                 error.call, error.stdout, error.stderr = call, self.stdout, self.stderr
         if error is not None:
-            self._note_failure(error, call.text)
+            self._last_failure.note(error, call)
         if watch is not None:
             watch(Finished(call=call, outcome=outcome_of(error, usage)))
         if error is not None:
             raise error
-
-    def _note_failure(self, error: BaseException, call: str) -> None:
-        """Remember how a call has failed, or add it to the error that refuses another one for this reason."""
-        if not (isinstance(error, ComponentTrapped) and error.kind == "cannot-enter-component"):
-            verdict = error.verdict if isinstance(error, WasmError) else Verdict.HOST_ERROR
-            self._last_failure = f"{call} ended with {verdict}"
-        elif self._last_failure and not error.args[0].endswith(_IN_A_NEW_STORE):  # which a worker process has said
-            error.args = (f"{error.args[0]}: since {self._last_failure}, {_IN_A_NEW_STORE}",)
 
     def _call(self, operation: Operation, nth: int) -> Call:
         return call_of(operation, self.engine, self.limits, self.host, self.wasi, nth, self._ledger)

@@ -61,7 +61,10 @@ def test_a_store_is_not_entered_after_the_process_has_begun_to_end(imports):
         """,
         first="import atexit; atexit.register(lambda: late())",  # what is registered first is called last
     )
-    assert (done.returncode, done.stdout) == (0, "this store cannot be used any more: the process is ending; use another store\n")
+    assert (done.returncode, done.stdout) == (
+        0,
+        "this store cannot be used any more: the process is ending; use another store\n",
+    )
 
 
 def test_threads_go_on_calling_while_the_interpreter_ends():

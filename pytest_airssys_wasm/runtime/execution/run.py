@@ -65,7 +65,7 @@ class Run:
     `has_ended` keeps the figures that are there: those of a run that turned out to have failed.
     """
 
-    # Most runs change few of these defaults, and setting all of them would take half of the time of a new run.
+    # Defaults of the class, because most runs change few of them, and setting them all would take a tenth of the time.
     host_error: BaseException | None = None
     host_name = ""
     """The full name of the import whose function raised `host_error`."""

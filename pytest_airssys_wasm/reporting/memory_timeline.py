@@ -104,7 +104,8 @@ class MemoryTimeline(Struct, frozen=True, kw_only=True):
         if not self.grown:
             return f"{'stayed at' if self.is_complete else 'began with'} {size(self.initial_bytes)}{tail}"
         steps = counted(len(self.grown), "step") + ("" if self.is_complete else " and more")
-        where = f", the largest in {cut(self.largest, _MOST_NAME)}" if self.largest else ""
+        which = "" if len(self.grown) == 1 and self.is_complete else "the largest "
+        where = f", {which}in {cut(self.largest, _MOST_NAME)}" if self.largest else ""
         return f"grew from {size(self.initial_bytes)} to {size(self.peak_bytes)} in {steps}{where}{tail}"
 
     def levels(self, total: int) -> Iterator[Level]:

@@ -49,7 +49,7 @@ def test_memory_that_the_instantiation_makes_late_is_there_at_first_and_has_not_
     late = [(10, 64 * KIB, 0, "instantiate"), (50, 128 * KIB, 0, "f")]
     steps = tuple(MemoryStep(fuel=fuel, memory_bytes=to, refused=0, functions=(name,)) for fuel, to, _, name in late)
     memory = MemoryTimeline.of(initial_bytes=0, steps=steps, is_complete=True)
-    assert memory.summary == "grew from 64 KiB to 128 KiB in 1 step, the largest in f"
+    assert memory.summary == "grew from 64 KiB to 128 KiB in 1 step, in f"
     assert [(one.start, one.width) for one in memory.levels(100)] == [(10, 40), (50, 50)]
     assert MemoryTimeline.of(initial_bytes=0, steps=steps[:1], is_complete=True).summary == "stayed at 64 KiB"
     assert MemoryTimeline.of(initial_bytes=0, steps=(), is_complete=True).summary == "stayed at 0 B"

@@ -18,7 +18,7 @@ from pytest_airssys_wasm.runtime.capi import abi, vals
 from pytest_airssys_wasm.runtime.convert import core_values
 from pytest_airssys_wasm.runtime.convert.lifting import compile_lift
 from pytest_airssys_wasm.runtime.convert.lowering import compile_lower
-from pytest_airssys_wasm.runtime.convert.plain_layout import FORMATS
+from pytest_airssys_wasm.runtime.convert.plain_layout import FORMATS, plain_reader
 from pytest_airssys_wasm.runtime.convert.transfer import fixed_size
 from pytest_airssys_wasm.runtime.errors import LinkError
 from pytest_airssys_wasm.runtime.host.functions import HostCallStopped, serve_import
@@ -89,7 +89,7 @@ def _define_exit(linker: wasmtime.Linker, module: CoreModule, context: StoreCont
         return
     runs = context.engine.runs
 
-    def serve(_context: int, args: int, _results: int) -> None:
+    def serve(args: int, _results: int) -> None:
         (status,) = core_values.lift(("i32",), (c_char * abi.VAL_BYTES).from_address(args))
         runs[get_ident()].exit_status = status % 2**32
         raise HostCallStopped
@@ -117,14 +117,17 @@ def _define(target: Any, interface: str, items: Mapping[str, Item], context: Sto
 
 def _serve_component(
     name: str, type_: FunctionType, function: Callable[..., Any], context: StoreContext
-) -> Callable[[int, int, int], None]:
+) -> Callable[[int, int], None]:
     resources = context.resources
     fixed_bytes = sum(map(fixed_size, value_types(type_)))
-    lifts = tuple(compile_lift(param) for _, param in type_.params)
+    params = [param for _, param in type_.params]
+    lifts, read = tuple(map(compile_lift, params)), plain_reader(params)
     lower = None if type_.result is None else compile_lower(type_.result)
 
     def lift_all(source: int, run: Run) -> Sequence[Any]:
         run.transfer.charge(fixed_bytes)
+        if read is not None:
+            return read(vals.MEMORY, source)
         return [lift(source + index * abi.VAL_BYTES, run.transfer) for index, lift in enumerate(lifts)]
 
     is_number = isinstance(type_.result, Primitive) and type_.result.name in FORMATS
@@ -154,7 +157,7 @@ def _serve_component(
 
 def _serve_module(
     name: str, type_: CoreFunction, function: Callable[..., Any], runs: Mapping[int, Run]
-) -> Callable[[int, int, int], None]:
+) -> Callable[[int, int], None]:
     params, results = type_.params, type_.results
 
     def lift(source: int, _run: Run) -> Sequence[Any]:

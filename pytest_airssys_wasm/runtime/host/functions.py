@@ -6,6 +6,7 @@ import re
 from inspect import Signature, signature
 from operator import itemgetter
 from types import CoroutineType
+from types import FunctionType as PythonFunction
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from pytest_airssys_wasm.runtime.base.originals import get_ident, monotonic
@@ -117,6 +118,8 @@ class HostFunctions:
         served: FunctionType | None = getattr(function, _SERVED_TYPE, None)
         if served is not None and not _is_same(served, type_):
             return f"the registered function serves only {served}"
+        if _surely_takes(function, len(type_.params)):
+            return None
         try:
             taken = signature(function) if function is not None else None
         except (TypeError, ValueError):  # some callables in C say nothing of their parameters
@@ -261,6 +264,14 @@ def drop_object(served: object, run: Run) -> None:
         run.host_error = error
         run.host_name = f"{type(served).__name__}.drop"
         raise
+
+
+def _surely_takes(function: object, count: int) -> bool:
+    """Return whether a plain function takes this many arguments, which its code tells sooner than its signature."""
+    if not isinstance(function, PythonFunction) or function.__dict__:  # such as `__wrapped__` and `__signature__`
+        return False
+    code = function.__code__
+    return code.co_argcount == count and not code.co_kwonlyargcount
 
 
 def _is_same(served: FunctionType, type_: FunctionType | CoreFunction) -> bool:

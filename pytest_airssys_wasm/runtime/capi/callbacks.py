@@ -76,9 +76,6 @@ class Callbacks:
 
         Raises `ValueError` if wasmtime refuses it.
         """
-        linker.callbacks = (
-            self  # they are called once more when the linker is deleted, perhaps together with the engine
-        )
         served = self._remember(GuardImport(serve=_address(self._module)), serve)
         first, second = module.encode(), name.encode()
         _check(

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -18,7 +19,6 @@
 #include <sys/stat.h>
 #ifdef __linux__
 #include <linux/futex.h>
-#include <poll.h>
 #include <sched.h>
 #include <sys/syscall.h>
 #endif
@@ -1585,16 +1585,44 @@ bool guard_parked_give_up(guard_parked *parked) { return change_state(parked, PA
 
 void guard_parked_close(guard_parked *parked) { change_state(parked, state_of(parked), PARKED_CLOSED); }
 
-bool guard_spin_for_input(int descriptor) {
+#endif
+
+/* --- pipes --------------------------------------------------------------------------------------------------------- */
+
+/* Look in a loop, for a moment, whether a descriptor can be read or has an error. */
+static bool spin_for_input(struct pollfd *asked) {
+#ifdef __linux__
   if (!has_processors) return false;
-  struct pollfd asked = {descriptor, POLLIN, 0};
   int64_t until_ns = now() + SPIN_NS;
   do
-    if (poll(&asked, 1, 0)) return true;
+    if (poll(asked, 1, 0)) return true;
   while (now() < until_ns);
+#else
+  (void)asked;
+#endif
   return false;
 }
-#endif
+
+/* Wait until a descriptor can be read or has an error, and return whether it is so. */
+static bool wait_for_input(struct pollfd *asked, int64_t wait_ns) {
+  int64_t until_ns = wait_ns < 0 ? NEVER : later(now(), wait_ns);
+  for (;;) {
+    int64_t left_ns = until_ns == NEVER ? 1000000000 : until_ns - now();
+    if (left_ns <= 0) return false;
+    int found = poll(asked, 1, (int)least(left_ns / 1000000 + 1, 1000));
+    if (found) return found > 0;
+  }
+}
+
+int64_t guard_exchange(guard_pipes *pipes) {
+  struct pollfd asked = {pipes->from, POLLIN, 0};
+  size_t size = (size_t)pipes->size;
+  /* The system writes frames, which are shorter than the room of a pipe, as a whole. */
+  if (size && write(pipes->to, pipes->written, size) != (ssize_t)size) return GUARD_NOT_WRITTEN;
+  if (!(pipes->is_looping && spin_for_input(&asked)) && !wait_for_input(&asked, pipes->wait_ns))
+    return GUARD_NOTHING_READ;
+  return read(pipes->from, pipes->read, sizeof pipes->read);
+}
 
 /* --- stores and the process ---------------------------------------------------------------------------------------- */
 

@@ -352,8 +352,27 @@ GUARD_API int32_t guard_parked_wait(guard_parked *parked, int64_t wait_ns);
 GUARD_API bool guard_parked_give_up(guard_parked *parked);
 /* Let `guard_parked_serve` return. No call may be open. */
 GUARD_API void guard_parked_close(guard_parked *parked);
-/* Wait in a loop, for a moment, until a descriptor can be read or has an error, and return whether it can. */
-GUARD_API bool guard_spin_for_input(int descriptor);
+#define GUARD_FRAME_BYTES 2048
+
+/* The ends of two pipes, in which frames are exchanged with another process. The memory of this struct belongs to the
+ * caller, which sets all fields but the last one. */
+typedef struct guard_pipes {
+  int32_t to;         /*  0: the descriptor to which frames are written */
+  int32_t from;       /*  4: that from which they are read */
+  int64_t wait_ns;    /*  8: the time in which one is to come; negative for any time */
+  int32_t size;       /* 16: the bytes of the frame in `written`; 0 for none */
+  int32_t is_looping; /* 20: whether to look for the next frame in a loop, for a moment, before sleeping */
+  char written[GUARD_FRAME_BYTES]; /* 24 */
+  char read[GUARD_FRAME_BYTES];
+} guard_pipes;
+
+/* Write a frame, unless there is none, and read the next one, or a part of something longer. Returns the number of bytes
+ * that were read, which is 0 at the end of the pipe, or one of the following. */
+GUARD_API int64_t guard_exchange(guard_pipes *pipes);
+enum {
+  GUARD_NOTHING_READ = -1, /* a signal came, nothing came in time, or the pipe cannot be read */
+  GUARD_NOT_WRITTEN = -2   /* in whole, because of a signal or an error */
+};
 
 /* Whether this thread has enough stack left for an entry. */
 GUARD_API bool guard_has_stack(void);

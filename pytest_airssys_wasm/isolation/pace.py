@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from ctypes import addressof
-from typing import TYPE_CHECKING
 
 from pytest_airssys_wasm.runtime.base.originals import monotonic
 from pytest_airssys_wasm.runtime.capi.guard import HAS_PARKED_THREADS, GuardPace, guard
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _CLOSE_S = 0.0002
 """The time in seconds within which one call follows another if it is expected at once."""
@@ -42,11 +38,6 @@ class Pace:
         if began_at - self._ended_at < _CLOSE_S and guest_ns < _SHORT_NS:
             self._note(self._address, int((ended_at - began_at) * 1e9) - guest_ns)
         self._ended_at = ended_at
-
-
-def input_spin() -> Callable[[int], object]:
-    """Return the function that looks for the input of a descriptor in a loop, for 50 µs at most."""
-    return guard().spin_for_input if HAS_PARKED_THREADS else _note_nothing
 
 
 def _note_nothing(*_: object) -> None:

@@ -13,8 +13,10 @@ from os import getpid
 from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.isolation.host_side import protocol_broken
+from pytest_airssys_wasm.isolation.plain_pipe import LOOK_MS
 from pytest_airssys_wasm.runtime.base.originals import monotonic
 from pytest_airssys_wasm.runtime.budget.limits import MAX_U64
+from pytest_airssys_wasm.runtime.capi.guard import FRAME_AT, READ_AT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,10 +46,22 @@ def compile_plain_call(
     beginning of a line of the protocol, or an exception), and the operation and its run, in which it stores the end.
     """
     claims, is_watched, note, finish = use.claims, use.is_watched, use.note, use.finish
-    classes, pack, numbers, ask, owner_id = frames.classes, frames.pack_call, worker.numbers, worker.call, getpid()
-    (session, index), pace = place, worker.pace
+    classes, write, call_bytes, answer_bytes = frames.classes, frames.write_call, frames.call_bytes, frames.answer_bytes
+    numbers, pipe, owner_id, (session, index) = worker.numbers, worker.pipe, getpid(), place
+    shared, exchange, address, pace = pipe.shared, pipe.exchange, pipe.address, pipe.pace
     most_ms = None if limits.timeout_ms is None else limits.timeout_ms + 1_000 * grace_s
-    read = _reader(frames, limits)
+    first_ms = LOOK_MS if most_ms is None else min(LOOK_MS, most_ms)
+    wait_ns, read = int(first_ms * 1e6), _reader(frames, limits)
+
+    def rest(count: int, began_at: float) -> bytes:
+        left_ms = None if most_ms is None else max(0.0, most_ms - 1_000 * (monotonic() - began_at))
+        return worker.rest(count, left_ms, most_ms)
+
+    def read_frame(answer: bytes, number: int) -> tuple[Any, Any]:
+        found = read(answer, 0, number) if len(answer) == answer_bytes else None
+        if found is None:
+            raise protocol_broken(f"the answer to call {number}: {answer[:_SHOWN_BYTES].hex()}")
+        return found
 
     def call(*args: Any) -> Any:
         if is_watched() or tuple(map(type, args)) != classes or getpid() != owner_id:
@@ -58,16 +72,21 @@ def compile_plain_call(
             if claims[0] is claim:
                 number = next(numbers)
                 try:
-                    frame = pack(number, session, index, pace.is_looping, *args)
+                    is_looping = pace.is_looping
+                    write(shared, FRAME_AT, wait_ns, call_bytes, is_looping, number, session, index, is_looping, *args)
                 except struct.error:  # out of the range of its type
                     pass
                 else:
                     end: bytes | BaseException
                     began_at = monotonic()
                     try:
-                        end = ask(frame, most_ms)
-                        if not end[0]:
-                            entry, value = read(end, number)
+                        count = exchange(address)
+                        done = read(shared, READ_AT, number) if count == answer_bytes else None
+                        if done is None:
+                            end = rest(count, began_at)
+                            done = None if end[0] else read_frame(end, number)
+                        if done is not None:
+                            entry, value = done
                             note(entry)
                             pace.note(began_at, entry[0][4] - entry[0][3])
                             return value
@@ -82,22 +101,21 @@ def compile_plain_call(
     return call
 
 
-def _reader(frames: PlainFrames, limits: ResourceLimits) -> Callable[[bytes, int], tuple[Any, Any]]:
-    """Return the function that reads the answer to a call with a number: its figures, and its value.
+def _reader(frames: PlainFrames, limits: ResourceLimits) -> Callable[[Any, int, int], tuple[Any, Any] | None]:
+    """Return the function that reads the answer to a call from a buffer and a place in it: its figures, and its value.
 
-    It raises `RuntimeDied` for an answer that a correct process cannot give.
+    It takes the number of the call, too, and returns `None` for something that is not the answer of a correct process.
     """
-    unpack, answer_bytes, moved_bytes = frames.unpack_answer, frames.answer_bytes, frames.moved_bytes
+    read_answer, moved_bytes = frames.read_answer, frames.moved_bytes
     fuel, limit_bytes = MAX_U64 if limits.fuel is None else limits.fuel, limits.memory
     is_single, has_none = frames.results == 1, not frames.results
 
-    def read(answer: bytes, number: int) -> tuple[Any, Any]:
-        if len(answer) == answer_bytes:
-            _, answered, left, started, ended, cpu, peak, denied, *values = unpack(answer)
-            if answered == number and left <= fuel and started <= ended and cpu >= 0 <= peak and denied >= 0:
-                # The fields of `Figures`.
-                entry = (0, fuel, left, started, ended, limit_bytes, cpu, peak, denied), moved_bytes, 0
-                return entry, values[0] if is_single else None if has_none else tuple(values)
-        raise protocol_broken(f"the answer to call {number}: {answer[:_SHOWN_BYTES].hex()}")
+    def read(buffer: Any, place: int, number: int) -> tuple[Any, Any] | None:
+        kind, answered, left, started, ended, cpu, peak, denied, *values = read_answer(buffer, place)
+        if kind or answered != number or left > fuel or started > ended or cpu < 0 or peak < 0 or denied < 0:
+            return None
+        # The fields of `Figures`.
+        entry = (0, fuel, left, started, ended, limit_bytes, cpu, peak, denied), moved_bytes, 0
+        return entry, values[0] if is_single else None if has_none else tuple(values)
 
     return read

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from pytest_airssys_wasm.runtime.capi.guard import EXCHANGE, FRAME_BYTES
 from pytest_airssys_wasm.runtime.convert.plain_layout import CORE_FORMATS, FORMATS
 from pytest_airssys_wasm.runtime.wit.types import Primitive
 
@@ -28,8 +29,6 @@ CALLED_PLACE = slice(8, 20)
 """The bytes of a call that name its session and its export."""
 CALLED_PACE = 20
 """The place of the byte of a call that says whether to look for the next one in a loop."""
-FRAME_BYTES = 2_048
-"""The maximum size of a frame. The system writes and reads smaller ones as a whole."""
 _ANSWERED = "<B7xQQ5q"
 """The beginning of an answer: 0, which no line begins with; the number of the call; the fuel that was left; the times
 of the beginning and of the end in nanoseconds, the processor time, the peak memory, and the denied growths.
@@ -43,12 +42,18 @@ class PlainFrames(Struct, frozen=True, kw_only=True):
 
     classes: tuple[type, ...]
     """The classes of the arguments. Only instances of exactly these can be packed."""
-    pack_call: Callable[..., bytes]
-    """A function that takes the fields of `CALLED` and the arguments. Raises `struct.error` for one out of range."""
+    write_call: Callable[..., None]
+    """A function that takes `GuardPipes`, `FRAME_AT`, the fields of `EXCHANGE` and `CALLED`, and the arguments.
+
+    Raises `struct.error` for one out of range.
+    """
+    call_bytes: int
+    """The size of a call."""
     unpack_call: Callable[[bytes], tuple[Any, ...]]
     pack_answer: Callable[..., bytes]
     """A function that takes the fields of an answer's beginning and the results."""
-    unpack_answer: Callable[[bytes], tuple[Any, ...]]
+    read_answer: Callable[[Any, int], tuple[Any, ...]]
+    """A function that takes `GuardPipes` and `READ_AT`, and returns the fields of an answer and the results."""
     answer_bytes: int
     """The size of an answer."""
     results: int
@@ -71,10 +76,11 @@ def plain_frames(component: Component, function: str) -> PlainFrames | None:
     is_module = component.kind == "module"
     return PlainFrames(
         classes=tuple(one[0] for one in arguments if one),
-        pack_call=call.pack,
+        write_call=struct.Struct(f"<{EXCHANGE}{call.format[1:]}").pack_into,
+        call_bytes=call.size,
         unpack_call=call.unpack,
         pack_answer=answer.pack,
-        unpack_answer=answer.unpack,
+        read_answer=answer.unpack_from,
         answer_bytes=answer.size,
         results=len(results),
         moved_bytes=8 * (len(params) + len(results)) if is_module else found.fixed_bytes,

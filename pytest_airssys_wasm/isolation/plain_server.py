@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+from ctypes import addressof
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pytest_airssys_wasm.isolation.pace import input_spin
 from pytest_airssys_wasm.isolation.plain_frames import (
     CALLED,
     CALLED_PACE,
     CALLED_PLACE,
-    FRAME_BYTES,
     plain_frames,
 )
 from pytest_airssys_wasm.protocol.envelope import fitting
 from pytest_airssys_wasm.protocol.messages import Refusal
 from pytest_airssys_wasm.protocol.server import refusal_text
 from pytest_airssys_wasm.runtime.base.originals import system
+from pytest_airssys_wasm.runtime.capi.guard import FRAME_AT, FRAME_BYTES, WRITE_EXCHANGE, GuardPipes, guard
 from pytest_airssys_wasm.runtime.errors import UnfitHost
 from pytest_airssys_wasm.runtime.guest.operations import CallExport
 
@@ -41,13 +41,17 @@ class PlainServer:
         """Answer calls until the end of the pipe `calls`. Raises `MemoryError` and `UnfitHost`, which end the
         process.
         """
-        spin = input_spin()
-        while frame := system.read(calls, FRAME_BYTES):
-            answer = self.answer(frame)
-            while answer:
+        shared, exchange, write = GuardPipes(to=answers, source=calls), guard().exchange, WRITE_EXCHANGE
+        address, read, answer, is_looping = addressof(shared), shared.read_bytes(), b"", False
+        while True:
+            write(shared, FRAME_AT, -1, len(answer), is_looping, answer)
+            count = exchange(address)
+            if count <= 0:
+                return  # the pipe was closed
+            frame: bytes = read[:count]
+            answer, is_looping = self.answer(frame), bool(frame[CALLED_PACE])
+            while len(answer) > FRAME_BYTES:
                 answer = answer[system.write(answers, answer) :]
-            if frame[CALLED_PACE]:
-                spin(calls)
 
     def answer(self, frame: bytes) -> bytes:
         """Return the answer to a call: a frame, or a line of the protocol."""

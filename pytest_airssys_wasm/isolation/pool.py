@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pytest_airssys_wasm.isolation.artefacts import GuestFiles
-    from pytest_airssys_wasm.isolation.pace import Pace
     from pytest_airssys_wasm.protocol.pending import PendingRequest
     from pytest_airssys_wasm.protocol.session_messages import HostCall, HostReply, SessionAnswer, SessionRequest
     from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
@@ -61,29 +60,25 @@ class WorkerProcess:
         self._has_answered = False
         limits = ChildLimits(data_bytes=memory_bytes, open_files=_OPEN_FILES)
         with naming_lacks():
-            self._pipe = PlainPipe(self._has_exited)
+            self.pipe = PlainPipe(self._has_exited)
+            """The pipe of plain calls."""
         try:
             self._process = spawn(
                 _MODULE,
                 limits,
                 line_bytes=WORKER_ROOM_BYTES,
                 transcript=self._transcript,
-                pipes=self._pipe.theirs,
+                pipes=self.pipe.theirs,
             )
         except BaseException:
-            self._pipe.close()
+            self.pipe.close()
             raise
         finally:
-            self._pipe.close_theirs()
+            self.pipe.close_theirs()
         self.numbers = count(1)
         """The numbers of requests and plain calls."""
         self._loaded: set[GuestFiles] = set()
         self._pending: PendingRequest | None = None
-
-    @property
-    def pace(self) -> Pace:
-        """The pace of plain calls."""
-        return self._pipe.pace
 
     @property
     def process_id(self) -> int:
@@ -130,12 +125,13 @@ class WorkerProcess:
         self._has_answered = True
         return answer
 
-    def call(self, frame: bytes, most_ms: float | None) -> bytes:
-        """Make a plain call, and return its answer, or the beginning of a line.
+    def rest(self, count: int, left_ms: float | None, most_ms: float | None) -> bytes:
+        """Return the answer to a plain call, or the beginning of a line, for which `exchange` has returned `count`.
 
-        Raises `RuntimeDied` if there is no answer in time. The process is ended in this case.
+        Raises `RuntimeDied` if there is no answer in the rest of the time, `most_ms`. The process is ended in this
+        case.
         """
-        answer = self._pipe.ask(frame, most_ms)
+        answer = self.pipe.rest(count, left_ms)
         return answer or self._unanswered(answer, most_ms)
 
     def read_answer(self, begun: bytes, most_ms: float | None, line_bytes: int) -> SessionAnswer:
@@ -147,7 +143,7 @@ class WorkerProcess:
         while not line.endswith(b"\n"):
             if len(line) > line_bytes:
                 raise RuntimeDied(f"it wrote a line of more than {line_bytes:,} bytes", "garbage")
-            more = self._pipe.read(most_ms)
+            more = self.pipe.read(most_ms)
             line += more or self._unanswered(more, most_ms)
         return read_session_answer(bytes(line))
 
@@ -185,7 +181,7 @@ class WorkerProcess:
 
     def release(self) -> None:
         """Close the pipes of plain calls, because no store uses the process any more."""
-        self._pipe.close()
+        self.pipe.close()
 
     def join(self) -> None:
         """Kill the process, and wait for its end."""

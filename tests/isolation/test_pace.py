@@ -7,7 +7,7 @@ import os
 import pytest
 
 from pytest_airssys_wasm.isolation import pace as pace_module
-from pytest_airssys_wasm.isolation.pace import Pace, input_spin
+from pytest_airssys_wasm.isolation.pace import Pace
 from pytest_airssys_wasm.runtime.capi.guard import HAS_PARKED_THREADS
 
 pytestmark = pytest.mark.skipif(not HAS_PARKED_THREADS, reason="needs Linux")
@@ -42,13 +42,3 @@ def test_the_cheaper_way_is_used(clock):
         looped.append(pace.is_looping)
     assert looped[-1]
     assert not all(looped)
-
-
-def test_a_closed_pipe_ends_the_wait_in_a_loop():
-    reading, writing = os.pipe()
-    os.close(writing)
-    try:
-        input_spin()(reading)
-        assert os.read(reading, 1) == b""
-    finally:
-        os.close(reading)

@@ -28,13 +28,16 @@ SLOW = ("trap", "loop", "grow", "far", "text")
 @pytest.fixture
 def frames(monkeypatch):
     """The frames that were sent."""
-    sent, ask = [], PlainPipe.ask
+    sent, exchange = [], PlainPipe.exchange
 
-    def asked(self, frame, most_ms):
-        sent.append(frame)
-        return ask(self, frame, most_ms)
+    def recording(pipe):
+        def exchanged(address):
+            sent.append(bytes(pipe.shared.written[: pipe.shared.size]))
+            return exchange.__get__(pipe)(address)
 
-    monkeypatch.setattr(PlainPipe, "ask", asked)
+        return exchanged
+
+    monkeypatch.setattr(PlainPipe, "exchange", property(recording, exchange.__set__))
     return sent
 
 
@@ -164,7 +167,7 @@ def test_a_signal_handler_that_returns_lets_the_call_go_on(processes):
 
 def test_a_process_that_is_killed_in_the_middle_is_told(endless):
     loop, store = endless
-    process_id, pipe = store._backend._lease.worker.process_id, store._backend._lease.worker._pipe
+    process_id, pipe = store._backend._lease.worker.process_id, store._backend._lease.worker.pipe
     before = signal.signal(signal.SIGALRM, lambda *_: os.kill(process_id, signal.SIGKILL))
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.05)
@@ -175,7 +178,7 @@ def test_a_process_that_is_killed_in_the_middle_is_told(endless):
     assert caught.value.reason == "signal"
     assert not caught.value.usage.fuel.is_exact
     assert not store.is_usable
-    assert (pipe._calls, pipe._answers) == (-1, -1)  # closed, although the function that used it is still there
+    assert (pipe.shared.to, pipe.shared.source) == (-1, -1)  # closed, although the function that used it is still there
 
 
 def test_a_process_that_was_killed_before_is_told(endless):

@@ -1405,17 +1405,90 @@ TEST(the_way_to_wait_that_costs_less_is_used_and_the_other_one_is_tried_now_and_
   CHECK(pace_calls(&pace, 100000, -1, 10000) > 7000);
 }
 
-TEST(input_that_is_expected_soon_is_looked_for_in_a_loop) {
-  int ends[2];
-  CHECK(!pipe(ends));
-  CHECK(!guard_spin_for_input(ends[0]));
-  CHECK(write(ends[1], "x", 1) == 1);
-  CHECK(guard_spin_for_input(ends[0]) == has_processors());
-  char read_byte;
-  CHECK(read(ends[0], &read_byte, 1) == 1 && !guard_spin_for_input(ends[0]));
-  close(ends[1]);
-  CHECK(guard_spin_for_input(ends[0]) == has_processors()); /* its end is to be read */
-  close(ends[0]);
+/* The ends of two pipes, and the other ends of them. */
+typedef struct pipe_ends {
+  guard_pipes pipes;
+  int calls, answers;
+} pipe_ends;
+
+static void open_pipes(pipe_ends *ends) {
+  int calls[2], answers[2];
+  CHECK(!pipe(calls) && !pipe(answers));
+  ends->pipes.to = calls[1];
+  ends->pipes.from = answers[0];
+  ends->calls = calls[0];
+  ends->answers = answers[1];
+}
+
+static void close_pipes(pipe_ends *ends) {
+  close(ends->pipes.to);
+  close(ends->pipes.from);
+  close(ends->calls);
+  close(ends->answers);
+}
+
+/* Answer a frame with what is behind its first byte. */
+static void answer_frame(void *data) {
+  pipe_ends *ends = data;
+  char frame[16];
+  ssize_t size = read(ends->calls, frame, sizeof frame);
+  sleep_ns(2 * MS);
+  CHECK(size > 1 && write(ends->answers, frame + 1, (size_t)size - 1) == size - 1);
+}
+
+TEST(frames_are_exchanged_in_a_loop_or_asleep) {
+  for (int is_looping = 0; is_looping < 2; is_looping++) {
+    pipe_ends ends = {.pipes = {.wait_ns = -1, .size = 5, .is_looping = is_looping, .written = "hello"}};
+    open_pipes(&ends);
+    job answers = {answer_frame, &ends};
+    pthread_t thread = start(&answers, 0);
+    CHECK(guard_exchange(&ends.pipes) == 4 && !memcmp(ends.pipes.read, "ello", 4));
+    pthread_join(thread, NULL);
+    ends.pipes.size = 0;
+    CHECK(write(ends.answers, "x", 1) == 1 && guard_exchange(&ends.pipes) == 1);
+    close(ends.answers);
+    CHECK(guard_exchange(&ends.pipes) == 0);
+    ends.answers = dup(ends.calls);
+    close_pipes(&ends);
+  }
+}
+
+TEST(an_exchange_ends_in_time_and_with_a_pipe_that_nobody_reads) {
+  pipe_ends ends = {.pipes = {.wait_ns = 5 * MS}};
+  open_pipes(&ends);
+  int64_t began = clock_ns();
+  CHECK(guard_exchange(&ends.pipes) == GUARD_NOTHING_READ);
+  CHECK(clock_ns() - began >= 5 * MS);
+  signal(SIGPIPE, SIG_IGN);
+  close(ends.calls);
+  ends.pipes.size = 1;
+  CHECK(guard_exchange(&ends.pipes) == GUARD_NOT_WRITTEN);
+  ends.calls = dup(ends.answers);
+  close_pipes(&ends);
+}
+
+/* Send a signal to a thread that waits. */
+static void interrupt_thread(void *data) {
+  sleep_ns(20 * MS);
+  pthread_kill(*(pthread_t *)data, SIGUSR1);
+}
+
+static void ignore_signal(int number) { (void)number; }
+
+TEST(a_signal_ends_an_exchange) {
+  struct sigaction ignoring = {.sa_handler = ignore_signal}, before;
+  CHECK(!sigaction(SIGUSR1, &ignoring, &before));
+  pipe_ends ends = {.pipes = {.wait_ns = 10000 * MS}};
+  open_pipes(&ends);
+  int64_t began = clock_ns();
+  pthread_t own = pthread_self();
+  job interrupts = {interrupt_thread, &own};
+  pthread_t thread = start(&interrupts, 0);
+  CHECK(guard_exchange(&ends.pipes) == GUARD_NOTHING_READ);
+  CHECK(clock_ns() - began < 9000 * MS);
+  pthread_join(thread, NULL);
+  close_pipes(&ends);
+  CHECK(!sigaction(SIGUSR1, &before, NULL));
 }
 
 /* Wait until the test has seen that the call was left, or for ten seconds. */
@@ -1968,7 +2041,9 @@ static const struct {
     NAMED(a_caller_that_may_not_wait_does_not_look_in_a_loop),
     NAMED(only_calls_that_are_short_and_close_are_noted),
     NAMED(the_way_to_wait_that_costs_less_is_used_and_the_other_one_is_tried_now_and_then),
-    NAMED(input_that_is_expected_soon_is_looked_for_in_a_loop),
+    NAMED(frames_are_exchanged_in_a_loop_or_asleep),
+    NAMED(an_exchange_ends_in_time_and_with_a_pipe_that_nobody_reads),
+    NAMED(a_signal_ends_an_exchange),
     NAMED(a_call_that_ends_within_the_wait_is_told_to_its_caller),
     NAMED(a_call_that_takes_longer_than_the_wait_is_left_to_its_thread_which_tells_its_end),
     NAMED(short_calls_that_nobody_waits_for_are_told_too),

@@ -254,6 +254,21 @@ DEFECTS = {
         "  (void)context;",
         "the_fuel_that_is_left_is_noted_when_the_host_is_called",
     ),
+    "an-exchange-waits-on-after-a-signal": (
+        "if (found) return found > 0;",
+        "if (found > 0) return true;",
+        "a_signal_ends_an_exchange",
+    ),
+    "an-exchange-waits-for-half-of-the-time": (
+        "NEVER : later(now(), wait_ns);\n  for",
+        "NEVER : later(now(), wait_ns / 2);\n  for",
+        "an_exchange_ends_in_time_and_with_a_pipe_that_nobody_reads",
+    ),
+    "a-frame-that-was-not-written-is-waited-for": (
+        "return GUARD_NOT_WRITTEN;",
+        "size = 0;",
+        "an_exchange_ends_in_time_and_with_a_pipe_that_nobody_reads",
+    ),
     "a-long-call-is-noted": (
         "if (!LOAD(parked->is_close) || !LOAD(parked->was_short)) return;",
         "if (!LOAD(parked->is_close)) return;",
@@ -283,11 +298,6 @@ DEFECTS = {
         "if (pace->calls < (is_short ? TRIAL_CALLS : CALLS_BETWEEN_TRIALS)) return;",
         "if (!is_short || pace->calls < TRIAL_CALLS) return;",
         "the_way_to_wait_that_costs_less_is_used_and_the_other_one_is_tried_now_and_then",
-    ),
-    "input-is-not-found-in-the-loop": (
-        "if (poll(&asked, 1, 0)) return true;",
-        "if (poll(&asked, 1, 0) < 0) return true;",
-        "input_that_is_expected_soon_is_looked_for_in_a_loop",
     ),
 }
 FOUND_BY_SANITIZERS = {

@@ -81,9 +81,10 @@ def _written_out(text: str, pieces: dict[str, Repeated], where: str) -> str:
 
 
 def _times_over(piece: Repeated) -> str:
-    if "{#}" not in piece.text:
+    parts = piece.text.split("{#}")
+    if len(parts) == 1:
         return piece.text * piece.times
-    return "".join(piece.text.replace("{#}", str(number)) for number in range(piece.times))
+    return "".join([str(number).join(parts) for number in range(piece.times)])
 
 
 def _digest(content: bytes) -> str:

@@ -91,9 +91,10 @@ def mismatches(case: Case, observation: Observation) -> list[Mismatch]:
     traps may use other names for them. All other answers are compared.
     """
     actors = {actor.name: actor for actor in case.cast()}
+    limits = {name: limits_on_wire(actor.limits) for name, actor in actors.items()}
     found: list[Mismatch] = []
     for one_pass in observation.passes:
-        found += _in_pass(actors[one_pass.actor], one_pass, observation)
+        found += _in_pass(actors[one_pass.actor], limits[one_pass.actor], one_pass, observation)
     if any(one_pass.has_died for one_pass in observation.passes):
         return _counted(found)  # there is no whole to judge
     for actor in actors.values():
@@ -128,7 +129,7 @@ def as_bounds(value: Any) -> Bounds | None:
 # -- one pass of an actor
 
 
-def _in_pass(actor: Actor, one_pass: ActorPass, seen: Observation) -> Iterator[Mismatch]:
+def _in_pass(actor: Actor, limits: dict[str, Any], one_pass: ActorPass, seen: Observation) -> Iterator[Mismatch]:
     pairs = [*zip(actor.steps, one_pass.answers, strict=True)]
     named = {step.name: answer for step, answer in pairs if step.name and answer}
     is_over = False
@@ -137,7 +138,7 @@ def _in_pass(actor: Actor, one_pass: ActorPass, seen: Observation) -> Iterator[M
         if answer is None and is_over:
             continue  # it follows from the step that ended the store
         is_over = is_over or (answer is not None and answer.verdict is not Verdict.OK)
-        for found in (*_in_any_answer(actor, answer, seen), *_in_answer(step.expect, answer, named, seen)):
+        for found in (*_in_any_answer(limits, answer, seen), *_in_answer(step.expect, answer, named, seen)):
             yield structs.replace(
                 found,
                 actor=actor.name,
@@ -149,7 +150,7 @@ def _in_pass(actor: Actor, one_pass: ActorPass, seen: Observation) -> Iterator[M
             )
 
 
-def _in_any_answer(actor: Actor, answer: StepAnswer | None, seen: Observation) -> Iterator[Mismatch]:
+def _in_any_answer(limits: dict[str, Any], answer: StepAnswer | None, seen: Observation) -> Iterator[Mismatch]:
     """Yield a mismatch for each invariant that the answer violates.
 
     Invariants hold for every case on a correct runtime.
@@ -163,7 +164,6 @@ def _in_any_answer(actor: Actor, answer: StepAnswer | None, seen: Observation) -
     # A null is what many encoders write for what is absent.
     if answer.verdict is not Verdict.OK and answer.value is not UNSET and answer.value is not None:
         yield Mismatch(field="value", expected="none when the verdict is not ok", got=answer.value)
-    limits = limits_on_wire(actor.limits)
     for name, most, capability in (
         ("fuel_consumed", limits.get("fuel", ResourceLimits.DEFAULT_FUEL), "fuel-limit"),
         ("peak_memory_bytes", limits.get("memory_bytes"), "store-memory-limit"),

@@ -95,8 +95,9 @@ class CaseRunner(Struct):
         Raises `InvalidConfiguration`, whose message begins with `where`, if a component cannot be found.
         """
         copies = [
-            _ActorCopy(actor=actor, number=number, component=self._component_path(actor, where))
+            _ActorCopy(actor=actor, number=number, requests=requests)
             for actor in case.cast()
+            for requests in [_requests(actor, self._component_path(actor, where))]
             for number in range(case.concurrency)
         ]
         with self._temporary_folder(case) as folder:
@@ -151,28 +152,18 @@ class CaseRunner(Struct):
 
     def _run_copy(self, copy: _ActorCopy, repetition: int) -> ActorPass:
         answers: list[StepAnswer | None] = []
-        for steps in _by_store(copy.actor.steps):
-            given = self._run_steps(copy, steps)
+        for steps, request in copy.requests:
+            given = self._answers(copy.actor, request)
             known = [_without_unasked(step, answer) for step, answer in zip(steps, given)]
             answers += (known + [None] * len(steps))[: len(steps)]
         return ActorPass(actor=copy.actor.name, copy=copy.number, repetition=repetition, answers=tuple(answers))
 
-    def _run_steps(self, copy: _ActorCopy, steps: list[Step]) -> list[StepAnswer | None]:
-        actor = copy.actor
-        if steps[0].phase == "configure":
-            reading = ConfigureRequest(id=next(self._ids), manifest=actor.manifest or "")
-            return [*self.runtime.configure(reading).steps]
+    def _answers(self, actor: Actor, request: ConfigureRequest | RunRequest) -> list[StepAnswer | None]:
+        identifier = next(self._ids)
+        if isinstance(request, ConfigureRequest):
+            return [*self.runtime.configure(structs.replace(request, id=identifier)).steps]
         with self._granted(actor.wasi) as wasi:
-            request = RunRequest(
-                id=next(self._ids),
-                component=str(copy.component),
-                limits=limits_on_wire(actor.limits),
-                steps=[StepRequest(call=step.call, args=wire.from_toml(step.args)) for step in steps],
-                wasi=wasi,
-                imports=list(actor.imports or ()),
-                fuel_per=actor.fuel_per or "step",
-            )
-            return [*self.runtime.run(request).steps]
+            return [*self.runtime.run(structs.replace(request, id=identifier, wasi=wasi)).steps]
 
     @contextmanager
     def _granted(self, grant: WasiGrant | None) -> Iterator[dict[str, Any] | None]:
@@ -221,7 +212,26 @@ class _ActorCopy(Struct, frozen=True, kw_only=True):
 
     actor: Actor
     number: int
-    component: Path | None
+    requests: list[tuple[list[Step], ConfigureRequest | RunRequest]]
+    """The steps that share a store, and the request for them."""
+
+
+def _requests(actor: Actor, component: Path | None) -> list[tuple[list[Step], ConfigureRequest | RunRequest]]:
+    """Return the requests of an actor, without their ids and without what is granted anew to each repetition."""
+    return [(steps, _request(actor, component, steps)) for steps in _by_store(actor.steps)]
+
+
+def _request(actor: Actor, component: Path | None, steps: list[Step]) -> ConfigureRequest | RunRequest:
+    if steps[0].phase == "configure":
+        return ConfigureRequest(id=0, manifest=actor.manifest or "")
+    return RunRequest(
+        id=0,
+        component=str(component),
+        limits=limits_on_wire(actor.limits),
+        steps=[StepRequest(call=step.call, args=wire.from_toml(step.args)) for step in steps],
+        imports=list(actor.imports or ()),
+        fuel_per=actor.fuel_per or "step",
+    )
 
 
 def _without_unasked(step: Step, answer: StepAnswer | None) -> StepAnswer | None:

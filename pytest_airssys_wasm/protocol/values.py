@@ -94,6 +94,8 @@ def decode(value: Any, type_: Any, resource: Callable[[Any, Any], Any] = _as_it_
 
 def scalar(value: Any, name: str) -> Any:
     """Return the Python value of this primitive or core type from JSON, or the JSON value itself if it does not fit."""
+    if name in ("string", "char", "bool"):
+        return value
     number = wire.number(value)
     if name in ("f32", "f64"):
         if isinstance(value, str):
@@ -101,9 +103,7 @@ def scalar(value: Any, name: str) -> Any:
             if nan is not None or value in ("inf", "-inf"):
                 return float(value) if nan is None else nan
         return value if number is None else float(number)
-    if name not in ("string", "char", "bool") and isinstance(number, int):
-        return number
-    return value
+    return number if isinstance(number, int) else value
 
 
 def _list(value: Any, type_: ListType, resource: Callable[[Any, Any], Any]) -> Any:

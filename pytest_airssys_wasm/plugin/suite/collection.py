@@ -135,10 +135,16 @@ class ChapterCollector(pytest.Collector):
 
 
 def mixed(items: Sequence[pytest.Item]) -> list[pytest.Item]:
-    """Return the items in an order in which every chapter is spread evenly."""
-    chapters = [[*chapter] for _, chapter in groupby(items, key=lambda item: item.parent)]
+    """Return the items in an order in which every chapter is spread evenly.
+
+    The laws come first and stay together, so that one worker has them all. What they share, which is Hypothesis and all
+    guests of the suite, takes longer to load than a law takes.
+    """
+    laws = [item for item in items if isinstance(item, LawItem)]
+    cases = [item for item in items if not isinstance(item, LawItem)]
+    chapters = [[*chapter] for _, chapter in groupby(cases, key=lambda item: item.parent)]
     places = [((place + 0.5) / len(chapter), item) for chapter in chapters for place, item in enumerate(chapter)]
-    return [item for _, item in sorted(places, key=itemgetter(0))]
+    return laws + [item for _, item in sorted(places, key=itemgetter(0))]
 
 
 def _expected_failures(config: pytest.Config) -> dict[str, KnownFailure]:

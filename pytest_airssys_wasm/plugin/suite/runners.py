@@ -23,8 +23,8 @@ _ISOLATED_RUNNER: pytest.StashKey[CaseRunner] = pytest.StashKey()
 def the_runner(config: pytest.Config, needs: Collection[str] = ()) -> CaseRunner:
     """Return the runner of the conformance cases that need these capabilities.
 
-    Cases about the compiler have a separate engine. It has tight bounds, which keep the suite fast, and no cache,
-    because the guests of these cases would displace those of the user.
+    Cases about the compiler have a separate engine, with tight bounds that keep the suite fast. The harmless guests of
+    these cases come from the cache. Those whose compilation exceeds the bounds leave nothing there.
     """
     is_own = "isolated-compile" in needs and config.stash[SETTINGS].wasm_runtime is None
     key = _ISOLATED_RUNNER if is_own else _RUNNER
@@ -35,7 +35,7 @@ def the_runner(config: pytest.Config, needs: Collection[str] = ()) -> CaseRunner
 
         runtime: Runtime
         if is_own:
-            runtime = InProcessRuntime(new_engine(config, None, BOMB_ISOLATION))
+            runtime = InProcessRuntime(new_engine(config, the_engine(config).cache, BOMB_ISOLATION))
         else:
             runtime = the_adapter(config) or InProcessRuntime(the_engine(config))
         scratch = ScratchFolder("suite")

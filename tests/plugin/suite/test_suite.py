@@ -80,11 +80,11 @@ def test_two_workers_give_the_same_verdicts(suite):
 
 
 @pytest.mark.slow
-def test_a_worker_is_dealt_some_of_each_chapter(suite):
+def test_a_worker_is_dealt_all_laws_and_then_some_of_each_chapter(suite):
     suite.write(test_own="def test_own(): pass")
     text = suite.run("--airssys-wasm", "-n", "1", "-v").text
     places = [
-        text.index(f" {name}") for name in ("test_own.py", ADDS, UNREADABLE, HOLDS, TRAPS, SKIPPED, BROKEN, WRONG)
+        text.index(f" {name}") for name in ("test_own.py", HOLDS, BROKEN, ADDS, UNREADABLE, TRAPS, SKIPPED, WRONG)
     ]
     assert places == sorted(places)
 

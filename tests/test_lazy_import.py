@@ -120,6 +120,42 @@ def test_a_run_with_all_installed_plugins_loads_neither_wasmtime_nor_hypothesis(
     assert not loaded(text, "hypothesis")
 
 
+LOADERS = """
+import sys
+import pytest
+
+pytest.register_assert_rewrite("pytest_airssys_wasm")  # as pytest does where the package is installed
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config):
+    config.add_cleanup(tell)
+
+def tell():
+    ours = [module for name, module in sys.modules.items() if name.startswith("pytest_airssys_wasm.runtime")]
+    print("LOADERS", {type(module.__loader__).__name__ for module in ours})
+    print("FINDERS", [type(finder).__name__ for finder in sys.meta_path])
+"""
+WITH_A_GUEST = """
+import pytest
+
+@pytest.mark.component("(component)")
+@pytest.mark.memory(0)
+def test_it(component): pass
+"""
+
+
+@pytest.mark.slow
+def test_pytest_does_not_rewrite_this_package_and_finds_other_modules_as_before(tmp_path):
+    """It would mark all modules of the package that has the plugin, and read them in a way that takes much longer."""
+    (tmp_path / "loaders.py").write_text(LOADERS)
+    (tmp_path / "test_guest.py").write_text(WITH_A_GUEST)
+    command = [sys.executable, "-m", "pytest", "-p", "loaders", "-p", "pytest_airssys_wasm.plugin"]
+    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""}
+    ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    assert "LOADERS {'SourceFileLoader'}" in ran.stdout
+    assert "_PlainFinder" not in ran.stdout.partition("FINDERS ")[2]
+
+
 def test_every_public_name_is_there_and_nothing_else():
     assert sorted(pytest_airssys_wasm.__all__) == pytest_airssys_wasm.__all__
     for name in pytest_airssys_wasm.__all__:

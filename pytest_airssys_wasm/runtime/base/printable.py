@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from codecs import unicode_escape_encode
 
 _MOST_MARKS = 2
 """The number of combining marks that may follow each other. No language uses more, and longer sequences can cover the
@@ -73,4 +74,4 @@ def _without_commands(text: str) -> str:
 
 
 def _escape(character: str) -> str:
-    return character.encode("unicode_escape").decode("ascii")
+    return unicode_escape_encode(character)[0].decode("ascii")

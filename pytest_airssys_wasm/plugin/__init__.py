@@ -185,7 +185,12 @@ def _find_plainly(config: pytest.Config) -> None:
     """Find modules of this package before pytest does, until the session ends."""
     finder = _PlainFinder()
     sys.meta_path.insert(0, finder)
-    config.add_cleanup(lambda: sys.meta_path.remove(finder))
+
+    def remove() -> None:
+        if finder in sys.meta_path:  # unless a test has put another list there
+            sys.meta_path.remove(finder)
+
+    config.add_cleanup(remove)
 
 
 class _Interruptions:

@@ -967,9 +967,29 @@ void *guard_resource_drop(guard_run *run, void *resource) {
   return error;
 }
 
-uint64_t guard_fuel(guard_run *run) {
-  table.get_fuel(run->context, &run->fuel_left);
-  return run->fuel_left;
+/* --- imports ------------------------------------------------------------------------------------------------------- */
+
+/* Note the fuel that the guest of this thread has left. */
+static void note_fuel(void) { table.get_fuel(current->context, &current->fuel_left); }
+
+void *guard_serve_component(void *import, void *context, const void *type, const void *arguments, size_t count,
+                            void *results, size_t result_count) {
+  (void)context, (void)type, (void)count, (void)result_count;
+  note_fuel();
+  return ((guard_import *)import)->serve(import, arguments, results);
+}
+
+void *guard_serve_module(void *import, void *caller, const void *arguments, size_t count, void *results,
+                         size_t result_count) {
+  (void)caller, (void)count, (void)result_count;
+  note_fuel();
+  return ((guard_import *)import)->serve(import, arguments, results);
+}
+
+void *guard_serve_destructor(void *import, void *context, uint32_t representation) {
+  (void)context;
+  note_fuel();
+  return ((guard_import *)import)->destroy(import, representation);
 }
 
 /* --- scalar lifts -------------------------------------------------------------------------------------------------- */
@@ -1516,17 +1536,10 @@ int32_t guard_parked_wait(guard_parked *parked, int64_t wait_ns) {
 }
 
 /* Ask the parked thread for a call, look for its end in a loop for `spin_ns` at most, and return when it was asked. */
-static int64_t ask(guard_parked *parked, guard_run *run, void *function, const void *arguments, size_t count,
-                   void *results, size_t result_count, int64_t spin_ns) {
-  STORE(run->due_ns, NEVER); /* until the run begins */
+static int64_t ask(guard_parked *parked, int64_t spin_ns) {
+  STORE(parked->run->due_ns, NEVER); /* until the run begins */
   int64_t asked_ns = now();
   STORE(parked->is_close, asked_ns - LOAD(parked->ended_ns) < CLOSE_NS);
-  parked->run = run;
-  parked->function = function;
-  parked->arguments = arguments;
-  parked->count = count;
-  parked->results = results;
-  parked->result_count = result_count;
   /* Between two calls, nobody else changes the state. */
   change_state(parked, state_of(parked), PARKED_ASKED);
   if (LOAD(parked->was_short) && LOAD(parked->pace.is_looping)) spin_while(parked, PARKED_ASKED, spin_ns);
@@ -1540,9 +1553,9 @@ static void note_call(guard_parked *parked, int64_t asked_ns) {
   guard_pace_note(&parked->pace, now() - asked_ns - (run->finished_ns - run->started_ns));
 }
 
-int32_t guard_parked_call(guard_parked *parked, guard_run *run, void *function, const void *arguments, size_t count,
-                          void *results, size_t result_count) {
-  int64_t asked_ns = ask(parked, run, function, arguments, count, results, result_count, SPIN_NS);
+int32_t guard_parked_call(guard_parked *parked) {
+  int64_t asked_ns = ask(parked, SPIN_NS);
+  guard_run *run = parked->run;
   int64_t wait_ns = run->timeout_ns;
   for (;;) {
     int32_t ended = guard_parked_wait(parked, wait_ns);
@@ -1555,9 +1568,8 @@ int32_t guard_parked_call(guard_parked *parked, guard_run *run, void *function, 
   }
 }
 
-int32_t guard_parked_ask(guard_parked *parked, guard_run *run, void *function, const void *arguments, size_t count,
-                         void *results, size_t result_count, int64_t wait_ns) {
-  int64_t asked_ns = ask(parked, run, function, arguments, count, results, result_count, wait_ns);
+int32_t guard_parked_ask(guard_parked *parked, int64_t wait_ns) {
+  int64_t asked_ns = ask(parked, wait_ns);
   int64_t left_ns = asked_ns + wait_ns - now();
   if (guard_parked_wait(parked, left_ns > 0 ? left_ns : 0) == GUARD_PARKED_DONE) {
     note_call(parked, asked_ns);

@@ -25,7 +25,7 @@ extern "C" {
 #define GUARD_API __attribute__((visibility("default")))
 
 /* The version of everything in this file. Python refuses a library of another version. */
-#define GUARD_VERSION 7
+#define GUARD_VERSION 8
 
 /* The reasons for which a run is stopped. The first one counts. */
 enum {
@@ -98,7 +98,7 @@ typedef struct guard_run {
   int32_t entries;    /*   4: entries of this run so far. The first one begins the run */
   int64_t timeout_ns; /*   8: from the first entry on; negative for none */
   uint64_t fuel;      /*  16: the value of the fuel counter at the first entry */
-  uint64_t fuel_left; /*  24: after the last entry */
+  uint64_t fuel_left; /*  24: after the last entry; during an entry, at the last call of the host */
   int64_t started_ns; /*  32: when guest code was first entered */
   int64_t finished_ns; /* 40: when the last entry ended; 0 while it runs */
   /* Set by the caller before `guard_store_new`. */
@@ -299,16 +299,17 @@ GUARD_API void guard_pace_note(guard_pace *pace, int64_t lost_ns);
  * Neither needs the GIL, except in host functions. The memory of this struct belongs to the caller, is zero at first,
  * and must live until `guard_parked_serve` has returned. There are no parked threads on systems without futexes. */
 typedef struct guard_parked {
-  int32_t state;     /*  0: atomic. The caller may set it to 0 while no call is open */
-  int32_t entry;     /*  4: set by the caller before `guard_parked_call`: what the function is */
-  void *error;       /*  8: the error of the call that has ended */
+  /* Set by the caller before each call, as one piece. For modules `results` are the values. */
+  int32_t state;         /*  0: 0, no call was asked for. Atomic */
+  int32_t entry;         /*  4: what the function is */
+  void *error;           /*  8: NULL; the error of the call when it has ended */
+  guard_run *run;        /* 16 */
+  void *function;        /* 24 */
+  const void *arguments; /* 32 */
+  size_t count;          /* 40 */
+  void *results;         /* 48 */
+  size_t result_count;   /* 56 */
   /* Private to the guard. */
-  guard_run *run;
-  void *function;
-  const void *arguments;
-  size_t count;
-  void *results;
-  size_t result_count;
   int64_t ended_ns;  /* atomic: when the last guest ended */
   int32_t waiting;   /* atomic: the threads that wait for a change of `state`, and must be woken */
   int32_t was_short; /* atomic: whether the last guest ran so shortly that its caller may look in a loop for the end */
@@ -336,14 +337,12 @@ enum {
 
 /* Park this thread: make the calls that are asked for here, until one of the reasons above. */
 GUARD_API int32_t guard_parked_serve(guard_parked *parked);
-/* Have the parked thread make the first entry of a run, and wait for its end: to its deadline, or until this thread
- * gets a signal. For modules `results` are the values. */
-GUARD_API int32_t guard_parked_call(guard_parked *parked, guard_run *run, void *function, const void *arguments,
-                                    size_t count, void *results, size_t result_count);
+/* Have the parked thread make the call, which is the first entry of a run, and wait for its end: to its deadline, or
+ * until this thread gets a signal. */
+GUARD_API int32_t guard_parked_call(guard_parked *parked);
 /* Ask for the same, wait for the end for `wait_ns` at most, and then leave the call to the parked thread. Returns
  * GUARD_PARKED_DONE or GUARD_PARKED_LEFT. */
-GUARD_API int32_t guard_parked_ask(guard_parked *parked, guard_run *run, void *function, const void *arguments,
-                                   size_t count, void *results, size_t result_count, int64_t wait_ns);
+GUARD_API int32_t guard_parked_ask(guard_parked *parked, int64_t wait_ns);
 /* End the wait of `guard_parked_ask`, on the thread of the guest. Does nothing if it has ended. */
 GUARD_API void guard_parked_leave(guard_parked *parked);
 /* Wait again for the end of the call; `wait_ns` is negative for any time. If the caller has set `state` to 0 and no call
@@ -363,8 +362,19 @@ GUARD_API bool guard_has_stack(void);
  * the store. Does nothing if the run is stopped already. */
 GUARD_API void guard_stop(guard_run *run, int32_t reason);
 
-/* Read the fuel counter during an entry, on the thread of the guest. */
-GUARD_API uint64_t guard_fuel(guard_run *run);
+/* An import that the host serves. The memory of this struct belongs to the caller, and must outlive the linkers that
+ * have it as `env`. Both functions take the GIL, and return NULL, or the error or trap that ends the guest. */
+typedef struct guard_import {
+  void *(*serve)(struct guard_import *import, const void *arguments, void *results);
+  void *(*destroy)(struct guard_import *import, uint32_t representation); /* of a resource */
+} guard_import;
+
+/* The callbacks of imports, for wasmtime: they note the fuel that is left in `fuel_left` of the run, and serve. */
+GUARD_API void *guard_serve_component(void *import, void *context, const void *type, const void *arguments,
+                                      size_t count, void *results, size_t result_count);
+GUARD_API void *guard_serve_module(void *import, void *caller, const void *arguments, size_t count, void *results,
+                                   size_t result_count);
+GUARD_API void *guard_serve_destructor(void *import, void *context, uint32_t representation);
 
 #ifdef __cplusplus
 }

@@ -123,7 +123,7 @@ def a_host_call_refills_the_budget(patch):
         def serve_and_refill(*args):
             serve(*args)
             run = runs[get_ident()]
-            set_fuel(run.fuel_meter.__self__.context, run.fuel_at_start)
+            set_fuel(run.account.context, run.fuel_at_start)
 
         return serve_and_refill
 

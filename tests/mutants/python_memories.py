@@ -28,7 +28,6 @@ from mutants.mutant import around
 from pytest_airssys_wasm.runtime.base.originals import get_ident
 from pytest_airssys_wasm.runtime.capi import failures
 from pytest_airssys_wasm.runtime.capi.abi import short
-from pytest_airssys_wasm.runtime.capi.guard import guard as native_guard
 from pytest_airssys_wasm.runtime.guest import engine_core
 
 if TYPE_CHECKING:
@@ -53,6 +52,7 @@ _Finalizer = CFUNCTYPE(None, c_void_p)
 
 set_fuel = short("wasmtime_context_set_fuel", c_void_p, c_void_p, c_uint64)
 """A function `(context, fuel)` that sets the fuel counter of a store."""
+_get_fuel = short("wasmtime_context_get_fuel", c_void_p, c_void_p, c_void_p)
 _set_creator = short("wasmtime_config_host_memory_creator_set", None, c_void_p, c_void_p)
 
 
@@ -158,8 +158,9 @@ def _lay_image(engine: Any, mapping: Mapping) -> None:
     if image.memory_bytes == mapping.size_bytes:
         run.image = None
         memmove(mapping.base + image.offset, image.content, image.size_bytes)
-        fuel = native_guard().fuel(addressof(run))
-        set_fuel(run.context, fuel - min(fuel, image.units))
+        left = c_uint64()
+        _get_fuel(run.context, addressof(left))
+        set_fuel(run.context, left.value - min(left.value, image.units))
 
 
 def _whole_pages(size_bytes: int) -> int:

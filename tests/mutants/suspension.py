@@ -33,11 +33,11 @@ def _suspending(patch, suspend):
 
 
 def _waking(patch, wake):
-    """`wake(run, raw)` is called on a guest's thread before it goes on; `raw` is its store."""
+    """`wake(run, account)` is called on a guest's thread before it goes on; `account` is that of its store."""
 
     def wait_for(original, coroutine, run):
         value = original(coroutine, run)
-        wake(run, run.fuel_meter.__self__)
+        wake(run, run.account)
         return value
 
     around(patch, event_loop, "wait_for", wait_for)
@@ -213,13 +213,13 @@ def a_deadline_ends_all_that_are_suspended(patch):
 @FAMILY.mutant
 def a_guest_that_wakes_has_no_budget(patch):
     """After a suspension fuel is not counted any more."""
-    _waking(patch, lambda run, raw: set_fuel(raw.context, 2**64 - 1))
+    _waking(patch, lambda run, account: set_fuel(account.context, 2**64 - 1))
 
 
 @FAMILY.mutant
 def a_guest_that_wakes_has_its_whole_budget_again(patch):
     """A suspension counts as the beginning of an execution."""
-    _waking(patch, lambda run, raw: set_fuel(raw.context, run.fuel_at_start))
+    _waking(patch, lambda run, account: set_fuel(account.context, run.fuel_at_start))
 
 
 @FAMILY.mutant
@@ -229,9 +229,8 @@ def sleep_costs_fuel(patch):
     def wait_for(original, coroutine, run):
         began = time.monotonic()
         value = original(coroutine, run)
-        raw = run.fuel_meter.__self__
         slept_ms = int((time.monotonic() - began) * 1_000)
-        set_fuel(raw.context, max(0, raw.fuel_left() - slept_ms))
+        set_fuel(run.account.context, max(0, run.fuel_left - slept_ms))
         return value
 
     around(patch, event_loop, "wait_for", wait_for)

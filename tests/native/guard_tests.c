@@ -206,15 +206,44 @@ TEST_IN_A_STORE(an_entry_leaves_its_fuel_and_its_times) {
   CHECK(run->fuel_left == 1000 && run->started_ns >= started + 5 * MS && run->entries == 1);
 }
 
-static void *see_fuel(store *one, const guest *self, void *values, size_t count) {
+static void *ask_host(store *one, const guest *self, void *values, size_t count) {
   (void)values, (void)count;
   burn(one, 1);
-  return guard_fuel(self->pointer) == 999 ? NULL : new_failure(1, "wrong");
+  guard_import *import = self->pointer;
+  void *error = guard_serve_component(import, NULL, NULL, NULL, 0, NULL, 0);
+  if (error) return error;
+  burn(one, 1);
+  error = guard_serve_module(import, NULL, NULL, 0, NULL, 0);
+  if (error) return error;
+  burn(one, 1);
+  return guard_serve_destructor(import, NULL, 1);
 }
 
-TEST_IN_A_STORE(fuel_can_be_read_during_an_entry) {
-  guest reads = {.run = see_fuel, .pointer = run};
-  CHECK(!call(run, &reads));
+/* An import that knows the run of its guest, and the fuel that is left. */
+typedef struct known_import {
+  guard_import import;
+  guard_run *run;
+  uint64_t fuel;
+} known_import;
+
+static void *serve_known(guard_import *import, const void *arguments, void *results) {
+  known_import *known = (known_import *)import;
+  (void)arguments, (void)results;
+  return known->run->fuel_left == known->fuel-- ? NULL : new_failure(1, "wrong");
+}
+
+static void *destroy_known(guard_import *import, uint32_t representation) {
+  return representation == 1 ? serve_known(import, NULL, NULL) : new_failure(1, "wrong");
+}
+
+TEST_IN_A_STORE(the_fuel_that_is_left_is_noted_when_the_host_is_called) {
+  known_import known = {{serve_known, destroy_known}, run, 999};
+  guest asks = {.run = ask_host, .pointer = &known};
+  CHECK(!call(run, &asks));
+  CHECK(known.fuel == 996);
+  known.fuel = 0;
+  void *error = call(run, &asks);
+  CHECK(dispose(error));
 }
 
 static void *see_results(store *one, const guest *self, void *values, size_t count) {
@@ -1149,8 +1178,19 @@ static int32_t wait_at(parked_thread *one) {
   return ended;
 }
 
+/* Write a call without arguments and results, of the kind that is set. */
+static void ask_for(guard_parked *place, guard_run *run, void *function) {
+  __atomic_store_n(&place->state, 0, __ATOMIC_RELEASE);
+  place->error = NULL;
+  place->run = run;
+  place->function = function;
+  place->results = NULL;
+  place->result_count = 0;
+}
+
 static int32_t call_at(parked_thread *one, guard_run *run, const guest *other) {
-  return guard_parked_call(&one->place, run, value_of(other), NULL, 0, NULL, 0);
+  ask_for(&one->place, run, value_of(other));
+  return guard_parked_call(&one->place);
 }
 
 TEST_IN_A_STORE(a_call_on_a_parked_thread_leaves_what_a_call_on_this_thread_leaves) {
@@ -1166,7 +1206,8 @@ TEST_IN_A_STORE(a_call_on_a_parked_thread_leaves_what_a_call_on_this_thread_leav
   }
   parked->place.entry = GUARD_OF_MODULE;
   prepare(run, -1);
-  CHECK(guard_parked_call(&parked->place, run, &function, NULL, 0, NULL, 0) == GUARD_PARKED_DONE);
+  ask_for(&parked->place, run, &function);
+  CHECK(guard_parked_call(&parked->place) == GUARD_PARKED_DONE);
   CHECK(!parked->place.error);
   CHECK(run->fuel_left == 970);
   CHECK(!close_parked(parked));
@@ -1177,7 +1218,10 @@ TEST_IN_A_STORE(results_of_a_call_on_a_parked_thread_are_values_that_own_nothing
   unsigned char results[96];
   memset(results, 0xff, sizeof results);
   guest looks = {.run = see_results, .amount = 2};
-  CHECK(guard_parked_call(&parked->place, run, &looks, NULL, 0, results, 2) == GUARD_PARKED_DONE);
+  ask_for(&parked->place, run, &looks);
+  parked->place.results = results;
+  parked->place.result_count = 2;
+  CHECK(guard_parked_call(&parked->place) == GUARD_PARKED_DONE);
   CHECK(!parked->place.error);
   CHECK(results[63] == 0 && results[64] == 0xff);
   CHECK(!close_parked(parked));
@@ -1306,8 +1350,8 @@ TEST_IN_A_STORE(a_caller_that_may_not_wait_does_not_look_in_a_loop) {
   int64_t began = thread_clock_ns();
   for (int i = 0; i < 1000; i++) {
     prepare(run, -1);
-    CHECK(guard_parked_ask(&unserved, run, NULL, NULL, 0, NULL, 0, 0) == GUARD_PARKED_LEFT);
-    unserved.state = 0;
+    ask_for(&unserved, run, NULL);
+    CHECK(guard_parked_ask(&unserved, 0) == GUARD_PARKED_LEFT);
   }
   CHECK(thread_clock_ns() - began < 25 * MS); /* half of what the loops would take */
 }
@@ -1384,7 +1428,8 @@ static void *wait_for_release(store *one, const guest *self, void *values, size_
 }
 
 static int32_t ask_at(parked_thread *one, guard_run *run, const guest *other, int64_t wait_ns) {
-  return guard_parked_ask(&one->place, run, value_of(other), NULL, 0, NULL, 0, wait_ns);
+  ask_for(&one->place, run, value_of(other));
+  return guard_parked_ask(&one->place, wait_ns);
 }
 
 static void wait_for_told(parked_thread *one, int count) {
@@ -1861,7 +1906,7 @@ static const struct {
     NAMED(the_library_has_the_version_and_the_sizes_of_its_header),
     NAMED(a_store_has_the_limits_that_it_was_made_with_and_none_for_memory),
     NAMED(an_entry_leaves_its_fuel_and_its_times),
-    NAMED(fuel_can_be_read_during_an_entry),
+    NAMED(the_fuel_that_is_left_is_noted_when_the_host_is_called),
     NAMED(results_of_components_are_values_that_own_nothing_before_the_call),
     NAMED(a_trap_comes_back_from_every_entry_and_the_figures_are_kept),
     NAMED(one_entry_can_instantiate_a_component_and_call_it),

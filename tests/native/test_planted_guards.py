@@ -235,9 +235,24 @@ DEFECTS = {
         "threads_that_sleep_are_woken_for_a_call_and_for_its_end",
     ),
     "a-caller-that-may-not-wait-looks-in-a-loop": (
-        "results, result_count, wait_ns);\n  int64_t left_ns",
-        "results, result_count, SPIN_NS);\n  int64_t left_ns",
+        "ask(parked, wait_ns);\n  int64_t left_ns",
+        "ask(parked, SPIN_NS);\n  int64_t left_ns",
         "a_caller_that_may_not_wait_does_not_look_in_a_loop",
+    ),
+    "the-fuel-is-not-noted-when-a-component-calls-the-host": (
+        "(void)context, (void)type, (void)count, (void)result_count;\n  note_fuel();",
+        "(void)context, (void)type, (void)count, (void)result_count;",
+        "the_fuel_that_is_left_is_noted_when_the_host_is_called",
+    ),
+    "the-fuel-is-not-noted-when-a-module-calls-the-host": (
+        "(void)caller, (void)count, (void)result_count;\n  note_fuel();",
+        "(void)caller, (void)count, (void)result_count;",
+        "the_fuel_that_is_left_is_noted_when_the_host_is_called",
+    ),
+    "the-fuel-is-not-noted-when-the-host-drops-a-resource": (
+        "  (void)context;\n  note_fuel();",
+        "  (void)context;",
+        "the_fuel_that_is_left_is_noted_when_the_host_is_called",
     ),
     "a-long-call-is-noted": (
         "if (!LOAD(parked->is_close) || !LOAD(parked->was_short)) return;",

@@ -28,11 +28,10 @@ _address_of_bytes = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object)(("PyByt
 class Arena:
     """A bump allocator. Its allocations live as long as the arena, and are not initialized."""
 
-    __slots__ = ("_chunks", "_end", "_next")
+    _next = _end = 8  # not 0, so that even an empty allocation is not a null pointer
 
     def __init__(self) -> None:
         self._chunks: list[Any] = []
-        self._next = self._end = 8  # not 0, so that even an empty allocation is not a null pointer
 
     def allocate(self, size_bytes: int) -> int:
         """Allocate `size_bytes` bytes, and return their address, which is aligned to 8 bytes."""

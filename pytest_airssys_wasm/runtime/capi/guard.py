@@ -20,7 +20,7 @@ from wasmtime import _ffi
 from pytest_airssys_wasm.runtime.capi.guard_library import guard_library
 from pytest_airssys_wasm.runtime.errors import NOTHING, UnfitHost
 
-_VERSION = 7
+_VERSION = 8
 STACK_BYTES = 2**20
 """The bytes of stack that a thread must have left to enter a guest: wasmtime's limit of 512 KiB, and room for Python's
 frames in host functions and signal handlers.
@@ -174,14 +174,28 @@ NO_RESULT, SCALAR, POINTER, CHOICE = range(4)
 class GuardParkedThread(ctypes.Structure):
     """The place where a thread that waits for calls is asked to make them: `guard_parked` in `native/guard.h`."""
 
-    state: int
-    """The state of the thread. Between two calls it may be set to 0: no call was asked for."""
-    entry: int
-    """The kind of the function of the next call: `OF_COMPONENT`, `OF_MODULE` or `IS_LIFTED`."""
     error: int | None
     """The error of the call that has ended."""
 
     _fields_ = (("state", c_int32), ("entry", c_int32), ("error", c_void_p), ("private", c_void_p * 13))
+
+
+WRITE_CALL = Struct("iiPPPPNPN").pack_into
+"""The function that writes what is asked of a parked thread, while no call is open.
+
+It takes the struct, 0, and the fields: the state 0 (no call was asked for), the kind of the function (`OF_COMPONENT`,
+`OF_MODULE` or `IS_LIFTED`), the error 0, the addresses of the run, the function and the arguments, their number, the
+address of the results, and their number.
+"""
+
+
+class GuardImport(ctypes.Structure):
+    """An import that the host serves: `guard_import` in `native/guard.h`."""
+
+    serve: int | None
+    destroy: int | None
+
+    _fields_ = (("serve", c_void_p), ("destroy", c_void_p))
 
 
 class GuardPace(ctypes.Structure):
@@ -213,13 +227,14 @@ class Figures(NamedTuple):
 
 _LONGEST_NS = 2**62
 """The longest timeout in nanoseconds, 146 years."""
+_LONGEST_MS = _LONGEST_NS / 1e6
 _write_beginning = Struct("<iiqQQqq").pack_into
 """The function that writes the fields with which a run begins: `stop` to `finished_ns`."""
 
 
 def begin_run(run: GuardRun, fuel: int, timeout_ms: float | None) -> None:
     """Prepare the next run of a store, which begins with the first entry into guest code."""
-    timeout_ns = -1 if timeout_ms is None else int(min(timeout_ms * 1e6, _LONGEST_NS))
+    timeout_ns = -1 if timeout_ms is None else int(timeout_ms * 1e6) if timeout_ms < _LONGEST_MS else _LONGEST_NS
     _write_beginning(run, 0, RUNNING, 0, timeout_ns, fuel, fuel, 0, 0)
 
 
@@ -260,12 +275,15 @@ class Guard:
         self.free = short("free", None, pointer)
         self.resource_drop = long("resource_drop", pointer, pointer, pointer)
         self.stop = short("stop", None, pointer, c_int32)
-        self.fuel = short("fuel", c_uint64, pointer)
+        self.serve_component, self.serve_module, self.serve_destructor = (
+            ctypes.cast(getattr(library, f"guard_serve_{kind}"), pointer)
+            for kind in ("component", "module", "destructor")
+        )
         self.has_stack = short("has_stack", c_bool)
         if HAS_PARKED_THREADS:
             self.parked_serve = long("parked_serve", c_int32, pointer)
-            self.parked_call = long("parked_call", c_int32, *[pointer] * 4, c_size_t, pointer, c_size_t)
-            self.parked_ask = long("parked_ask", c_int32, *[pointer] * 4, c_size_t, pointer, c_size_t, c_int64)
+            self.parked_call = long("parked_call", c_int32, pointer)
+            self.parked_ask = long("parked_ask", c_int32, pointer, c_int64)
             self.parked_leave = short("parked_leave", None, pointer)
             self.parked_wait = long("parked_wait", c_int32, pointer, c_int64)
             self.parked_give_up = short("parked_give_up", c_bool, pointer)

@@ -78,10 +78,6 @@ class RawStore:
         self.context: int = self.run.context
         """The address of the `wasmtime_context_t`."""
 
-    def fuel_left(self) -> int:
-        """Return the value of the fuel counter. The guest's thread may call this method in a host function."""
-        return int(self.guard.fuel(self.address))
-
     def set_wasi(self, config: Any) -> None:
         """Set the `wasmtime.WasiConfig` of the store, which takes ownership of it.
 

@@ -16,7 +16,7 @@ from pytest_airssys_wasm.runtime.wit.types import Primitive
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pytest_airssys_wasm.runtime.wit.types import FunctionType
+    from pytest_airssys_wasm.runtime.wit.types import FunctionType, WitType
 
 CORE_FORMATS = {"i32": (int, "i", 12), "i64": (int, "q", 8), "f64": (float, "d", 8)}
 """The class and the `struct` format of values of modules, and the padding behind them in 16 bytes."""
@@ -66,6 +66,17 @@ def plain_layout(function: FunctionType) -> PlainLayout | None:
         write=struct.Struct("<" + "".join(f"B7x{FORMATS[name][1]}{FORMATS[name][2]}x" for name in params)).pack_into,
         read=struct.Struct(f"<{vals.PAYLOAD}x{''.join(FORMATS[name][1] for name in results)}").unpack_from,
     )
+
+
+def plain_reader(types: Sequence[WitType]) -> Callable[[Any, int], tuple[Any, ...]] | None:
+    """Return a function `(buffer, offset of the first C value)` that returns the values of the arguments of a host
+    function; `None` if one of the types is not a number or bool.
+    """
+    names = [type_.name for type_ in types if isinstance(type_, Primitive) and type_.name in FORMATS]
+    if len(names) != len(types):
+        return None
+    values = (f"{vals.PAYLOAD}x{code}{padding}x" for _, code, padding in map(FORMATS.__getitem__, names))
+    return struct.Struct("<" + "".join(values)).unpack_from
 
 
 class PlainCoreLayout(Struct, frozen=True, kw_only=True):

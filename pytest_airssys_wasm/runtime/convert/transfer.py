@@ -13,7 +13,7 @@ A value is charged before its Python object is created:
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pytest_airssys_wasm.runtime.base.exhaustive import assert_never
 from pytest_airssys_wasm.runtime.base.printable import counted
@@ -37,7 +37,6 @@ from pytest_airssys_wasm.runtime.wit.types import (
 )
 
 if TYPE_CHECKING:
-    from array import array
     from collections.abc import Callable
 
     from pytest_airssys_wasm.runtime.wit.types import WitType
@@ -90,44 +89,31 @@ def _never() -> bool:
     return False
 
 
-class Transfer:
+def _no_resources(*_: object) -> int:
+    raise TypeError("resources cannot be converted without a store")
+
+
+class Transfer(Arena):
     """The account of one execution's conversions, and the memory of the values that it lowered.
 
     It must be kept alive until the call that was given these values has returned.
     """
 
-    __slots__ = (
-        "_limit_bytes",
-        "_pause_at",
-        "_stop",
-        "allocate",
-        "borrow",
-        "hold",
-        "lift_resource",
-        "lower_resource",
-        "moved_bytes",
-    )
+    moved_bytes = 0
+    """The bytes that were charged so far, in both directions."""
+    lift_resource: Callable[[int, OwnType | BorrowType], object] = staticmethod(_no_resources)
+    """A function that takes ownership of the `wasmtime_component_resource_any_t` at an address, and returns its Python
+    value.
+    """
+    lower_resource: Callable[[object, OwnType | BorrowType], int] = staticmethod(_no_resources)
+    """A function that returns the address of the `wasmtime_component_resource_any_t` of a Python value.
+
+    The owner of the function keeps the ownership of the handle, which wasmtime copies at the beginning of the call.
+    Raises `WrongType` for a value that is not a resource.
+    """
 
     def __init__(self, limit_bytes: int | None, stop: Callable[[], bool] = _never) -> None:
-        self.moved_bytes = 0
-        """The bytes that were charged so far, in both directions."""
-        arena = Arena()
-        self.allocate: Callable[[int], int] = arena.allocate
-        """A function `(size_bytes) -> address` of memory that lives as long as this object."""
-        self.borrow: Callable[[str], int] = arena.borrow
-        """A function that returns the address of the bytes of an ASCII string, which it keeps as long."""
-        self.hold: Callable[[bytes | array[Any]], int] = arena.hold
-        """A function that returns the address of the content of an object, which it keeps as long."""
-        self.lift_resource: Callable[[int, OwnType | BorrowType], object] = _no_resources
-        """A function that takes ownership of the `wasmtime_component_resource_any_t` at an address, and returns its
-        Python value.
-        """
-        self.lower_resource: Callable[[object, OwnType | BorrowType], int] = _no_resources
-        """A function that returns the address of the `wasmtime_component_resource_any_t` of a Python value.
-
-        The owner of the function keeps the ownership of the handle, which wasmtime copies at the beginning of the call.
-        Raises `WrongType` for a value that is not a resource.
-        """
+        self._chunks = []
         self._limit_bytes = limit_bytes
         self._stop = stop
         # Small values take no time worth looking at.
@@ -175,7 +161,3 @@ class Transfer:
         self.check()
         pause_at = moved_bytes + _CHECK_EVERY_BYTES
         self._pause_at = pause_at if limit_bytes is None else min(pause_at, limit_bytes + 1)
-
-
-def _no_resources(*_: object) -> int:
-    raise TypeError("resources cannot be converted without a store")

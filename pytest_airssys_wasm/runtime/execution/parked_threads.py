@@ -18,6 +18,7 @@ from pytest_airssys_wasm.runtime.capi.guard import (
     PARKED_DONE,
     PARKED_LEFT,
     SERVED_CLOSED,
+    WRITE_CALL,
     GuardParkedThread,
     guard,
 )
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.execution.run import Run
 
     Entry: TypeAlias = tuple[int, int, int, int, int, int]
-    """The arguments of `guard_parked_call`, of which the fifth is the address of the results."""
+    """The fields of a call behind its error: see `WRITE_CALL`. The fifth is the address of the results."""
 
 _STACK_BYTES = 8 * 2**20
 """The size of the stack in bytes: enough for wasmtime's `max_wasm_stack` and Python's frames in host functions."""
@@ -81,12 +82,12 @@ class ParkedThread:
         is called with the run, the address of the results and the error when an abandoned guest has returned, on its
         thread.
         """
-        self._prepare(run, runs, kind)
+        self._prepare(run, runs, entry, kind)
         try:
-            if self._guard.parked_call(self._address, *entry):
+            if self._guard.parked_call(self._address):
                 keep_time(run, run.limits.timeout_ms, _nothing, self._wait)
             else:
-                run.finish()
+                run.finish_alone()
         except BaseException:
             self._end_interrupted(run)
             raise
@@ -112,13 +113,13 @@ class ParkedThread:
         error when it has, on the thread of the guest. It finishes the run, and returns False if the run was abandoned.
         Then the thread ends. Raises what a signal handler raises.
         """
-        self._prepare(run, runs, kind)
+        self._prepare(run, runs, entry, kind)
         run.leave_caller = self._leave
         self._on_end = partial(on_end, run, entry[4])
         try:
-            if self._guard.parked_ask(self._address, *entry, wait_ns) == PARKED_LEFT:
+            if self._guard.parked_ask(self._address, wait_ns) == PARKED_LEFT:
                 return False
-            run.finish()
+            run.finish_alone()
         except BaseException:
             self._end_interrupted(run)
             raise
@@ -146,11 +147,10 @@ class ParkedThread:
             run.finish()
         return run.finished
 
-    def _prepare(self, run: Run, runs: dict[int, Run], kind: int) -> None:
+    def _prepare(self, run: Run, runs: dict[int, Run], entry: Entry, kind: int) -> None:
         run.thread = self.identity
         runs[self.identity] = run
-        shared = self._shared
-        shared.state, shared.entry, shared.error = 0, kind, None
+        WRITE_CALL(self._shared, 0, 0, kind, 0, *entry)
 
     def _end_interrupted(self, run: Run) -> None:
         """End a call whose caller was interrupted, and delete its error, which nobody will take."""

@@ -100,7 +100,6 @@ class Run:
     error: BaseException | None = None
     fuel_left: int | None = None
     """The remaining fuel at the end, or at the last host call."""
-    fuel_meter: Callable[[], int] | None = None
     is_in_process = False
     """Whether the guest runs in this process, so that its time begins when guest code is entered."""
     is_direct = False
@@ -239,6 +238,14 @@ class Run:
                 self.finished = True
         self.done.release()
         return self.finished
+
+    def finish_alone(self) -> None:
+        """Mark the guest's thread as finished, for a caller that has waited for it where nobody else knows the run.
+
+        `finished_at` stays as it is: only runs that have failed need it.
+        """
+        self.transfer.end()
+        self.finished = True
 
     def abandon(self) -> bool:
         """Abandon the run. Return False if the guest's thread has already finished."""

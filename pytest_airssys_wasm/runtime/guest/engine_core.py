@@ -49,6 +49,10 @@ class EngineCore:
         """The linker of modules without imports."""
         self.bare_component_linker = wasmtime.component.Linker(self.raw)
         """The linker of components without imports."""
+        self.wasi_linker: wasmtime.Linker | None = None
+        """The linker of modules that import nothing but WASI; `None` as long as there are none."""
+        self.wasi_component_linker: wasmtime.component.Linker | None = None
+        """The linker of components that import nothing but WASI; `None` as long as there are none."""
 
     @cached_property
     def wakers(self) -> LoopWakers:

@@ -102,7 +102,6 @@ class InProcessBackend:
             WASI.need()  # again: the store may have been made before a fork
         run.is_in_process = True
         enter = self._entry(operation, run)
-        run.fuel_meter = self.raw.fuel_left
         run.may_block = self.context.wasi is not None
         run.is_direct = run.loop is None and self._may_run_here(operation, run)
         job = _direct_job if run.is_direct else _guest_job

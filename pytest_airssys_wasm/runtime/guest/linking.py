@@ -18,11 +18,11 @@ from pytest_airssys_wasm.runtime.capi import abi, vals
 from pytest_airssys_wasm.runtime.convert import core_values
 from pytest_airssys_wasm.runtime.convert.lifting import compile_lift
 from pytest_airssys_wasm.runtime.convert.lowering import compile_lower
-from pytest_airssys_wasm.runtime.convert.plain_layout import FORMATS
+from pytest_airssys_wasm.runtime.convert.plain_layout import FORMATS, plain_reader
 from pytest_airssys_wasm.runtime.convert.transfer import fixed_size
 from pytest_airssys_wasm.runtime.errors import LinkError
 from pytest_airssys_wasm.runtime.host.functions import HostCallStopped, serve_import
-from pytest_airssys_wasm.runtime.host.unmet_imports import WASI_P1, is_wasi, refusal
+from pytest_airssys_wasm.runtime.host.unmet_imports import WASI_P1, refusal
 from pytest_airssys_wasm.runtime.wit.types import FunctionType, Primitive, ResourceType, value_types
 from pytest_airssys_wasm.runtime.wit.world import InterfaceType, full_name
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.execution.run import Run
     from pytest_airssys_wasm.runtime.guest.component import Component
     from pytest_airssys_wasm.runtime.guest.core_module import CoreModule
+    from pytest_airssys_wasm.runtime.guest.engine_core import EngineCore
     from pytest_airssys_wasm.runtime.guest.store_context import StoreContext
     from pytest_airssys_wasm.runtime.guest.wit_component import WitComponent
     from pytest_airssys_wasm.runtime.host.functions import HostFunctions
@@ -57,22 +58,33 @@ def component_linker(component: WitComponent, context: StoreContext) -> wasmtime
     Raises `LinkError`, which names every import that is not provided, with its WIT type.
     """
     check_imports(component, context.host, context.wasi)
+    if not component.own_imports and context.wasi is not None:
+        return _shared_component_linker(context.engine)
     linker = wasmtime.component.Linker(context.engine.raw)
     if context.wasi is not None:
         linker.add_wasip2()
     with linker.root() as root:
-        own = {name: item for name, item in component.imports.items() if not is_wasi(name)}
-        _define(root, "", own, context)
+        _define(root, "", component.own_imports, context)
     return linker
+
+
+def _shared_component_linker(engine: EngineCore) -> wasmtime.component.Linker:
+    """Return the linker with WASI and nothing else. It takes 0.3 ms to make, more than most instantiations."""
+    if engine.wasi_component_linker is None:
+        linker = wasmtime.component.Linker(engine.raw)
+        linker.add_wasip2()
+        engine.wasi_component_linker = linker
+    return engine.wasi_component_linker
 
 
 def module_linker(module: CoreModule, context: StoreContext) -> wasmtime.Linker:
     """Return a linker with all imports of `module`, which `check_imports` must have checked."""
     engine = context.engine
-    linker = wasmtime.Linker(engine.raw)
-    if context.wasi is not None:
-        linker.define_wasi()
-        _define_exit(linker, module, context)
+    if context.wasi is not None and all(one.module == WASI_P1 for one in module.shape.imports):
+        if engine.wasi_linker is None:
+            engine.wasi_linker = _new_wasi_linker(engine)
+        return engine.wasi_linker
+    linker = wasmtime.Linker(engine.raw) if context.wasi is None else _new_wasi_linker(engine)
     for one in dict.fromkeys(module.shape.imports):  # some toolchains import a function several times
         if one.module == WASI_P1 and context.wasi is not None:
             continue
@@ -83,20 +95,23 @@ def module_linker(module: CoreModule, context: StoreContext) -> wasmtime.Linker:
     return linker
 
 
-def _define_exit(linker: wasmtime.Linker, module: CoreModule, context: StoreContext) -> None:
-    """Define `proc_exit`, because that of wasmtime refuses statuses above 125 without telling which one it was."""
-    if not any((one.module, one.name) == (WASI_P1, "proc_exit") for one in module.shape.imports):
-        return
-    runs = context.engine.runs
+def _new_wasi_linker(engine: EngineCore) -> wasmtime.Linker:
+    """Return a new linker with WASI.
 
-    def serve(_context: int, args: int, _results: int) -> None:
+    It has its own `proc_exit`, because that of wasmtime refuses statuses above 125 without telling which one it was.
+    """
+    linker, runs = wasmtime.Linker(engine.raw), engine.runs
+    linker.define_wasi()
+
+    def serve(args: int, _results: int) -> None:
         (status,) = core_values.lift(("i32",), (c_char * abi.VAL_BYTES).from_address(args))
         runs[get_ident()].exit_status = status % 2**32
         raise HostCallStopped
 
     linker.allow_shadowing = True
     exits = CoreFunction(("i32",), ())
-    context.engine.callbacks.define_in_module(linker, WASI_P1, "proc_exit", _function_type(exits), serve)
+    engine.callbacks.define_in_module(linker, WASI_P1, "proc_exit", _function_type(exits), serve)
+    return linker
 
 
 def _define(target: Any, interface: str, items: Mapping[str, Item], context: StoreContext) -> None:
@@ -117,14 +132,17 @@ def _define(target: Any, interface: str, items: Mapping[str, Item], context: Sto
 
 def _serve_component(
     name: str, type_: FunctionType, function: Callable[..., Any], context: StoreContext
-) -> Callable[[int, int, int], None]:
+) -> Callable[[int, int], None]:
     resources = context.resources
     fixed_bytes = sum(map(fixed_size, value_types(type_)))
-    lifts = tuple(compile_lift(param) for _, param in type_.params)
+    params = [param for _, param in type_.params]
+    lifts, read = tuple(map(compile_lift, params)), plain_reader(params)
     lower = None if type_.result is None else compile_lower(type_.result)
 
     def lift_all(source: int, run: Run) -> Sequence[Any]:
         run.transfer.charge(fixed_bytes)
+        if read is not None:
+            return read(vals.MEMORY, source)
         return [lift(source + index * abi.VAL_BYTES, run.transfer) for index, lift in enumerate(lifts)]
 
     is_number = isinstance(type_.result, Primitive) and type_.result.name in FORMATS
@@ -154,7 +172,7 @@ def _serve_component(
 
 def _serve_module(
     name: str, type_: CoreFunction, function: Callable[..., Any], runs: Mapping[int, Run]
-) -> Callable[[int, int, int], None]:
+) -> Callable[[int, int], None]:
     params, results = type_.params, type_.results
 
     def lift(source: int, _run: Run) -> Sequence[Any]:

@@ -50,6 +50,8 @@ class ParkedFunction(Struct, frozen=True, kw_only=True):
     """A function that returns the value at the address of the results."""
     release: Callable[[int], object] | None
     """A function that frees what the results at an address own; `None` if they own nothing."""
+    is_plain: bool
+    """Whether the result is a number or bool or nothing, so that lifting it takes no time worth measuring."""
 
 
 def module_function(found: CoreFunction) -> ParkedFunction | None:
@@ -73,7 +75,9 @@ def module_function(found: CoreFunction) -> ParkedFunction | None:
         value = read(values)
         return value[0] if is_single else value or None
 
-    return ParkedFunction(entry=OF_MODULE, count=len(params), counts=(count, 0), lower=lower, lift=lift, release=None)
+    return ParkedFunction(
+        entry=OF_MODULE, count=len(params), counts=(count, 0), lower=lower, lift=lift, release=None, is_plain=True
+    )
 
 
 def component_function(export: WitExport) -> ParkedFunction:
@@ -113,6 +117,7 @@ def component_function(export: WitExport) -> ParkedFunction:
         lower=lower,
         lift=lift,
         release=vals.val_delete if layout is None and has_result else None,
+        is_plain=layout is not None,
     )
 
 
@@ -131,6 +136,7 @@ def lifted_call(found: LiftedExport, export: WitExport) -> ParkedFunction:
         lower=lower,
         lift=found.lift or _nothing,
         release=guard().free if found.owns_results else None,
+        is_plain=False,
     )
 
 
@@ -187,12 +193,12 @@ def compile_preparing(
     That function takes the arguments, and a function that is told of the run before these are converted. The second
     result is `None` for arguments that have to go the general way, which raises their error with its place.
     """
-    account, meter, lower = raw.run, raw.fuel_left, found.lower
+    account, lower = raw.run, found.lower
     at, function_at, (argument_count, result_count) = raw.address, addressof(function), found.counts
 
     def prepare(args: Sequence[Any], adopt: Callable[[Run], object] | None = None) -> tuple[Run, Entry | None]:
         run = Run(limits, limits.fuel, account)
-        run.is_in_process, run.fuel_meter = True, meter
+        run.is_in_process = True
         if adopt is not None:
             adopt(run)
         try:
@@ -211,7 +217,7 @@ def compile_taking(found: ParkedFunction, use: DirectUse, running: list[Run]) ->
     That function takes the run, the address of the results, and the error. If the call has failed, it returns False,
     and the run holds how.
     """
-    account, note, lift, release = use.raw.run, use.note, found.lift, found.release
+    account, note, lift, release, is_plain = use.raw.run, use.note, found.lift, found.release, found.is_plain
 
     def is_late() -> bool:
         return bool(account.stop) or monotonic_ns() >= account.due_ns
@@ -220,6 +226,10 @@ def compile_taking(found: ParkedFunction, use: DirectUse, running: list[Run]) ->
         figures, failed, after_ns, transfer = READ_FIGURES(account), None, 0, run.transfer
         if not error and not figures[0]:
             running.clear()
+            if is_plain:
+                run.value = lift(results, transfer)
+                note((figures, transfer.moved_bytes, 0, run.host_calls, run.host_s, tuple(run.denied)))
+                return True
             began_ns = monotonic_ns()
             transfer.stop_at(is_late)
             try:
@@ -248,8 +258,7 @@ def _store_failure(run: Run, error: int | None, failed: Exception | None, after_
     run.error = GuestFailed(failures.take(error)) if error else failed
     run.fuel_left = run.account.fuel_left
     run.after_ns = run.after_cpu_ns = after_ns
-    if run.finished_at is not None:
-        run.finished_at += after_ns / 1e9
+    run.finished_at = ((run.account.finished_ns or monotonic_ns()) + after_ns) / 1e9
     if run.error is None and run.stop is None:
         run.stop = Stop.TIMEOUT
 

@@ -209,7 +209,9 @@ class Resources:
     def destroy(self, representation: int) -> None:
         """Release the object of a host resource whose last handle the guest has dropped."""
         served = self._objects.pop(representation, None)
-        drop_object(served, self._runs[get_ident()])
+        run = self._runs[get_ident()]
+        run.fuel_left = run.account.fuel_left
+        drop_object(served, run)
 
     def begin(self) -> None:
         """Begin to lower values that go to the guest together, or not at all."""

@@ -16,7 +16,7 @@ from pytest_airssys_wasm.runtime.convert.transfer import fixed_size
 from pytest_airssys_wasm.runtime.guest.class_names import by_class_name
 from pytest_airssys_wasm.runtime.guest.component import Component, Items, UnknownExport, check_argument_count
 from pytest_airssys_wasm.runtime.guest.wasi_provided import unprovided
-from pytest_airssys_wasm.runtime.host.unmet_imports import unmet_wit_imports
+from pytest_airssys_wasm.runtime.host.unmet_imports import is_wasi, unmet_wit_imports
 from pytest_airssys_wasm.runtime.lift.exported import lifted_export
 from pytest_airssys_wasm.runtime.lift.layout import signature_of
 from pytest_airssys_wasm.runtime.lift.names import CALL, POST_RETURN, REALLOC, function_name, instance_name
@@ -145,7 +145,14 @@ class WitComponent(Component):
         """Return the interface and the name under which this resource is imported."""
         return _place_of(self.imports, resource)
 
+    @cached_property
+    def own_imports(self) -> Mapping[str, Item]:
+        """The imports that are not those of WASI."""
+        return {name: item for name, item in self.imports.items() if not is_wasi(name)}
+
     def unmet_imports(self, host: HostFunctions | None, wasi: Wasi | None) -> Iterator[UnmetImport]:
+        if wasi is not None and not self._unprovided_wasi:
+            return unmet_wit_imports(self.own_imports, host, {})  # of WASI there are hundreds
         return unmet_wit_imports(self.imports, host, self._unprovided_wasi if wasi is not None else None)
 
     def needed_from_host(self) -> Iterator[tuple[str, str]]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from inspect import Signature, iscoroutine, signature
+from inspect import Signature, signature
 from operator import itemgetter
+from types import CoroutineType
+from types import FunctionType as PythonFunction
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from pytest_airssys_wasm.runtime.base.originals import get_ident, monotonic
@@ -116,6 +118,8 @@ class HostFunctions:
         served: FunctionType | None = getattr(function, _SERVED_TYPE, None)
         if served is not None and not _is_same(served, type_):
             return f"the registered function serves only {served}"
+        if _surely_takes(function, len(type_.params)):
+            return None
         try:
             taken = signature(function) if function is not None else None
         except (TypeError, ValueError):  # some callables in C say nothing of their parameters
@@ -208,7 +212,7 @@ def call_host(function: Callable[..., Any], values: Sequence[Any], run: Run) -> 
     token = RUN.set(run)
     try:
         value = function(*values)
-        if iscoroutine(value):
+        if isinstance(value, CoroutineType):
             from pytest_airssys_wasm.runtime.execution.awaiting.event_loop import wait_for
 
             value = wait_for(value, run)
@@ -227,17 +231,16 @@ def serve_import(
     lift: Callable[[int, Run], Sequence[Any]],
     lower: Callable[[Any, int, Run], None],
     runs: Mapping[int, Run],
-) -> Callable[[int, int, int], None]:
+) -> Callable[[int, int], None]:
     """Return the function that a C callback calls for the import `name`.
 
     An error of the host function is stored in the run.
     """
 
-    def serve(_context: int, args: int, results: int) -> None:
+    def serve(args: int, results: int) -> None:
         run = runs[get_ident()]
         run.host_calls += 1
-        if run.fuel_meter is not None:
-            run.fuel_left = run.fuel_meter()
+        run.fuel_left = run.account.fuel_left
         try:
             lower(call_host(function, lift(args, run), run), results, run)
         except BaseException as error:
@@ -255,14 +258,20 @@ def drop_object(served: object, run: Run) -> None:
     drop = getattr(served, "drop", None)
     if not callable(drop):
         return
-    if run.fuel_meter is not None:
-        run.fuel_left = run.fuel_meter()
     try:
         call_host(drop, (), run)
     except BaseException as error:
         run.host_error = error
         run.host_name = f"{type(served).__name__}.drop"
         raise
+
+
+def _surely_takes(function: object, count: int) -> bool:
+    """Return whether a plain function takes this many arguments, which its code tells sooner than its signature."""
+    if not isinstance(function, PythonFunction) or function.__dict__:  # such as `__wrapped__` and `__signature__`
+        return False
+    code = function.__code__
+    return code.co_argcount == count and not code.co_kwonlyargcount
 
 
 def _is_same(served: FunctionType, type_: FunctionType | CoreFunction) -> bool:

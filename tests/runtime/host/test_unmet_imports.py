@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import wraps
+
 import pytest
 
+from pytest_airssys_wasm.runtime.binary.types import CoreFunction
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.errors import LinkError
 from pytest_airssys_wasm.runtime.host.functions import HostFunctions
@@ -113,3 +116,32 @@ def test_a_name_is_similar_only_if_it_ends_similarly(engine, registered, is_simi
     guest = f'(component (import "{interface}" (instance (export "counter" (type (sub resource))))))'
     error = refused(engine, guest, serving(f"{interface}#{registered}", lambda: 1))
     assert (f"a similar name is registered: {interface}#{registered}" in str(error)) is is_similar
+
+
+def wrapping(function):
+    @wraps(function)
+    def wrapped(*args):
+        return function(*args)
+
+    return wrapped
+
+
+@pytest.mark.parametrize(
+    ("function", "does_take_two"),
+    [
+        (lambda a, b: None, True),
+        (lambda a, b=1, *more: None, True),
+        (lambda a, b, /, *, known=1: None, True),
+        (lambda *args: None, True),
+        (lambda a, b, c=1: None, True),
+        (lambda a=1, b=2, c=3: None, True),
+        (lambda a, b, *, needed: None, False),
+        (lambda a: None, False),
+        (lambda a, b, c: None, False),
+        (wrapping(lambda a, b: None), True),
+        (wrapping(lambda a: None), False),
+        (print, True),
+    ],
+)
+def test_a_host_function_that_takes_the_arguments_fits(function, does_take_two):
+    assert (serving("env#f", function).misfit("env", "f", CoreFunction(("i32", "i32"), ())) is None) is does_take_two

@@ -93,13 +93,6 @@ def test_filelock_gives_up_in_time_and_makes_a_private_file(tmp_path):
             raise AssertionError
 
 
-def test_platformdirs_follows_the_users_setting(tmp_path, monkeypatch):
-    from platformdirs import user_cache_path
-
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert user_cache_path("x") == tmp_path / "x"
-
-
 @pytest.mark.slow
 def test_xdist_tells_its_workers_from_other_processes(tmp_path):
     (tmp_path / "test_a.py").write_text("def test_a(request): assert request.config.workerinput['workerid']")

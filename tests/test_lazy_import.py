@@ -120,6 +120,103 @@ def test_a_run_with_all_installed_plugins_loads_neither_wasmtime_nor_hypothesis(
     assert not loaded(text, "hypothesis")
 
 
+LOADERS = """
+import sys
+import pytest
+
+pytest.register_assert_rewrite("pytest_airssys_wasm")  # as pytest does where the package is installed
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config):
+    config.add_cleanup(tell)
+
+def tell():
+    ours = [module for name, module in sys.modules.items() if name.startswith("pytest_airssys_wasm.runtime")]
+    print("LOADERS", {type(module.__loader__).__name__ for module in ours})
+    print("FINDERS", [type(finder).__name__ for finder in sys.meta_path])
+"""
+WITH_A_GUEST = """
+import pytest
+
+@pytest.mark.component("(component)")
+@pytest.mark.memory(0)
+def test_it(component): pass
+"""
+
+
+@pytest.mark.slow
+def test_pytest_does_not_rewrite_this_package_and_finds_other_modules_as_before(tmp_path):
+    """It would mark all modules of the package that has the plugin, and read them in a way that takes much longer."""
+    (tmp_path / "loaders.py").write_text(LOADERS)
+    (tmp_path / "test_guest.py").write_text(WITH_A_GUEST)
+    command = [sys.executable, "-m", "pytest", "-p", "loaders", "-p", "pytest_airssys_wasm.plugin"]
+    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""}
+    ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    assert "LOADERS {'SourceFileLoader'}" in ran.stdout
+    assert "_PlainFinder" not in ran.stdout.partition("FINDERS ")[2]
+
+
+IMPORTS = """
+import sys
+import pytest
+
+BEFORE = set()
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish(): BEFORE.update(sys.modules)
+
+def pytest_sessionfinish():
+    late = sorted(set(sys.modules) - BEFORE)
+    print("IMPORTED", [name for name in late if not name.startswith("pytest_airssys_wasm.")])
+"""
+ENDS = """
+import pytest
+
+pytestmark = pytest.mark.memory("1 MiB")
+GUEST = '(module (func (export "good")) (func (@name "b\u200bd") (export "bad") unreachable))'
+
+@pytest.mark.component(GUEST)
+def test_good(component): component.good()
+
+@pytest.mark.component(GUEST)
+def test_bad(component): component.bad()
+
+@pytest.mark.component("guest.wat")
+def test_with_manifest(component): component.good()
+"""
+MANIFEST = """
+[component]
+name = "guest"
+version = "1"
+wasm = "guest.wat"
+
+[resources.memory]
+max_bytes = "1 MiB"
+"""
+
+
+@pytest.mark.slow
+def test_once_tests_run_nothing_of_others_is_imported_any_more(tmp_path):
+    """A test may use up the file descriptors, and Python imports codecs, too. Of this package, only the reader of source
+    lines is imported late, whose process could not be started then, either.
+    """
+    (tmp_path / "imports.py").write_text(IMPORTS)
+    (tmp_path / "test_ends.py").write_text(ENDS, "utf-8")
+    (tmp_path / "guest.wat").write_text('(module (func (export "good")))')
+    (tmp_path / "Component.toml").write_text(MANIFEST)
+    command = [sys.executable, "-m", "pytest", "-p", "imports", "-p", "pytest_airssys_wasm.plugin"]
+    environment = {
+        **os.environ,
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        "PYTEST_ADDOPTS": "",
+        "XDG_CACHE_HOME": str(tmp_path),
+    }
+    for _ in range(2):  # now the guests come from the cache
+        ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert "1 failed, 2 passed" in ran.stdout, ran.stdout
+    assert "IMPORTED []" in ran.stdout, ran.stdout
+
+
 def test_every_public_name_is_there_and_nothing_else():
     assert sorted(pytest_airssys_wasm.__all__) == pytest_airssys_wasm.__all__
     for name in pytest_airssys_wasm.__all__:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import wasmtime
 
 from pytest_airssys_wasm.protocol.pipes import end_process_with, take_pipes
+from pytest_airssys_wasm.runtime.base.regular_files import decoded
 from pytest_airssys_wasm.runtime.binary.formats import brief
 from pytest_airssys_wasm.runtime.compile.artefacts import can_be_executed, class_of, load_artefact
 from pytest_airssys_wasm.runtime.compile.wasmtime_config import new_config, with_feature
@@ -37,7 +38,7 @@ def _carry_out(what: Kind | Literal["text"], source: Path, result: Path) -> dict
     content = source.read_bytes()
     try:
         if what == "text":
-            made = bytes(wasmtime.wat2wasm(content.decode("utf-8-sig")))
+            made = bytes(wasmtime.wat2wasm(decoded(content)))
         else:
             engine = wasmtime.Engine(new_config())
             made = bytes(class_of(what)(engine, content).serialize())

@@ -7,6 +7,7 @@ modules that every run imports.
 from __future__ import annotations
 
 import sys
+from importlib.machinery import PathFinder
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -26,7 +27,8 @@ from pytest_airssys_wasm.plugin.marker_checks import MarkerChecks
 from pytest_airssys_wasm.plugin.settings import SETTINGS, Settings, read_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
+    from importlib.machinery import ModuleSpec
 
     from pytest_airssys_wasm.plugin.suite.selection import Selection
     from pytest_airssys_wasm.reporting.model import Report
@@ -74,6 +76,7 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Check the settings, and register the parts of the plugin that this run needs."""
+    _find_plainly(config)
     marker_names.declare(config)
     settings = config.stash[SETTINGS] = read_settings(config)
     if settings.wasm_fuel or settings.wasm_memory or settings.wasm_timeout_ms:
@@ -163,6 +166,31 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         with telling(lambda mishap: terminalreporter.line(f"wasm: the limits cannot be judged: {mishap}")):
             for line in lines_at_the_end(config):
                 terminalreporter.line(line)
+
+
+class _PlainFinder:
+    """A finder of the modules of this package, which are then loaded as in any other program.
+
+    pytest would have their assertions show values, as those of all packages with a plugin. But they are for type
+    checkers, and never fail. pytest loads such modules from files of its own, which takes several times as long, and
+    compiles them in each run if it cannot write there.
+    """
+
+    @staticmethod
+    def find_spec(name: str, path: Sequence[str] | None = None, target: object = None) -> ModuleSpec | None:
+        return PathFinder.find_spec(name, path) if name.startswith("pytest_airssys_wasm.") else None
+
+
+def _find_plainly(config: pytest.Config) -> None:
+    """Find modules of this package before pytest does, until the session ends."""
+    finder = _PlainFinder()
+    sys.meta_path.insert(0, finder)
+
+    def remove() -> None:
+        if finder in sys.meta_path:  # unless a test has put another list there
+            sys.meta_path.remove(finder)
+
+    config.add_cleanup(remove)
 
 
 class _Interruptions:

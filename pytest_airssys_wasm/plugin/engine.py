@@ -42,9 +42,11 @@ def _one_after_the_other(
 def the_engine(config: pytest.Config) -> WasmEngine:
     """Return the engine of this process, with the compile cache and the isolation of the settings."""
     if _ENGINE not in config.stash:
-        from pytest_airssys_wasm.isolation.process_isolation import ProcessIsolation
+        isolation = None
+        if config.stash[SETTINGS].wasm_isolation == "process":
+            from pytest_airssys_wasm.isolation.process_isolation import ProcessIsolation
 
-        isolation = ProcessIsolation() if config.stash[SETTINGS].wasm_isolation == "process" else None
+            isolation = ProcessIsolation()
         config.stash[_ENGINE] = new_engine(config, _cache(config), isolation)
     return config.stash[_ENGINE]
 

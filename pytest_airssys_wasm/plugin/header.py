@@ -5,11 +5,10 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from platformdirs import user_cache_path
-
 from pytest_airssys_wasm.plugin.fuel_against_time import session_lines
 from pytest_airssys_wasm.plugin.settings import DEFAULT, SETTINGS
 from pytest_airssys_wasm.runtime.budget.limit_text import WORDS, limit_text
+from pytest_airssys_wasm.runtime.compile.user_folder import user_cache_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 def header_lines(config: pytest.Config) -> list[str]:
     """Return the lines of the plugin in the header of a run."""
     settings = config.stash[SETTINGS]
-    folder = settings.wasm_cache_dir or user_cache_path("pytest-airssys-wasm", appauthor=False)
+    folder = settings.wasm_cache_dir or user_cache_path()
     isolation = f"isolation {settings.wasm_isolation}, " if settings.wasm_isolation else ""
     lines = [f"wasm: wasmtime {version('wasmtime')}; {limits_text(settings)}; {isolation}cache {folder}"]
     limits, scale = _limits(settings), settings.wasm_timeout_scale

@@ -12,9 +12,10 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import islice
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
+from msgspec import Struct
 
 from pytest_airssys_wasm.plugin.ceilings import OverCeiling, check_ceilings
 from pytest_airssys_wasm.plugin.marker_names import COUNTS, FIXTURES, NAMES, SIGNATURES, marks_of
@@ -33,7 +34,7 @@ _LIMITS = ("fuel", "memory", "timeout_ms")
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
-class ComponentMark(NamedTuple):
+class ComponentMark(Struct, frozen=True, kw_only=True):
     """The guest of a test, with the paths as they were written."""
 
     source: str | os.PathLike[str] | bytes
@@ -41,21 +42,21 @@ class ComponentMark(NamedTuple):
     world: str | os.PathLike[str] | None
 
 
-class FuelMark(NamedTuple):
+class FuelMark(Struct, frozen=True, kw_only=True):
     """A fuel budget (`None` for unlimited), for each call or for the whole test."""
 
     fuel: int | None
     per: Literal["call", "test"]
 
 
-class WasiMark(NamedTuple):
+class WasiMark(Struct, frozen=True, kw_only=True):
     """The WASI grants of a test, with the host directories as they were written."""
 
     grants: Mapping[str, Any]
     preopen: Mapping[str, tuple[str | os.PathLike[str], Literal["ro", "rw"]]]
 
 
-class Marks(NamedTuple):
+class Marks(Struct, frozen=True, kw_only=True):
     """The data of the markers of an item.
 
     Of several markers of the same name the closest applies; `wasm_limits` markers are merged, limit by limit.
@@ -229,7 +230,7 @@ _MARKS = pytest.StashKey[Marks]()
 _MOST_TOLD = 20
 
 
-class WrongMarkers(NamedTuple):
+class WrongMarkers(Struct, frozen=True, kw_only=True):
     """The wrong markers that were found in the tests of one file or class."""
 
     text: str
@@ -248,7 +249,7 @@ def wrong_markers(items: Iterable[pytest.Item], settings: Settings) -> WrongMark
         except InvalidConfiguration as error:
             found.setdefault(str(error), []).append(item.nodeid)
             is_usage_error = is_usage_error or isinstance(error, OverCeiling)
-    return WrongMarkers("\n".join(_told(found)), is_usage_error) if found else None
+    return WrongMarkers(text="\n".join(_told(found)), is_usage_error=is_usage_error) if found else None
 
 
 def _check(item: pytest.Item, settings: Settings) -> None:

@@ -28,7 +28,6 @@ _GUESTS = (
     "plugin.lazy_instance",
     "plugin.report.progress",
     "plugin.sources",
-    "isolation.process_isolation",
     "runtime.compile.cache",
     "runtime.engine",
     "runtime.host.functions",
@@ -44,7 +43,7 @@ _FAILURES = (
     "analysis.blaming",
 )
 """The modules that show the failure of a test with a guest."""
-_PROCESSES = ("isolation.backend", "isolation.compile")
+_PROCESSES = ("isolation.backend", "isolation.compile", "isolation.process_isolation")
 _AWAITED = ("runtime.execution.awaiting.event_loop",)
 
 

@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 
     from pytest_airssys_wasm.runtime.guest.component import Component
 
-_COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
-_PACKAGE = re.compile(r"\bpackage\s+([^\s;@{]+)(@[^\s;{]+)?\s*;")
-_WORLD = re.compile(r"\bworld\s+%?([\w-]+)\s*\{")
-_GATES = re.compile(r"(@\w+\s*(\([^)]*\))?\s*)+")
-_STATEMENT = re.compile(r"(export|include)\s+(.+)", re.DOTALL)
-_INLINE = re.compile(r"%?([\w-]+)\s*:(?![\w-]+/)")
+# They are compiled on first use, because few tests name a world.
+_COMMENT = r"//[^\n]*|/\*(?s:.*?)\*/"
+_PACKAGE = r"\bpackage\s+([^\s;@{]+)(@[^\s;{]+)?\s*;"
+_WORLD = r"\bworld\s+%?([\w-]+)\s*\{"
+_GATES = r"(@\w+\s*(\([^)]*\))?\s*)+"
+_STATEMENT = r"(export|include)\s+((?s:.+))"
+_INLINE = r"%?([\w-]+)\s*:(?![\w-]+/)"
 
 
 def check_world(component: Component, file: Path, world: str | None) -> None:
@@ -45,12 +46,12 @@ def read_exports(file: Path, world: str | None) -> tuple[str, tuple[str, ...]]:
     Raises `InvalidConfiguration` if the file cannot be read, does not have the world, or has several and none is named.
     """
     try:
-        text = _COMMENT.sub(" ", read_regular(file, TEXT_BYTES).decode("utf-8"))
+        text = re.sub(_COMMENT, " ", read_regular(file, TEXT_BYTES).decode("utf-8"))
     except OSError as error:
         raise InvalidConfiguration(str(file), error.strerror, "a file that can be read") from None
     except UnicodeDecodeError:
         raise InvalidConfiguration(str(file), "other bytes", "WIT text in UTF-8") from None
-    bodies = {match[1]: _body(text, match.end()) for match in _WORLD.finditer(text)}
+    bodies = {match[1]: _body(text, match.end()) for match in re.finditer(_WORLD, text)}
     if world is None and len(bodies) == 1:
         world = next(iter(bodies))
     if world is None or world not in bodies:
@@ -61,9 +62,9 @@ def read_exports(file: Path, world: str | None) -> tuple[str, tuple[str, ...]]:
 
 def _exports(file: Path, text: str, bodies: dict[str, str], world: str, seen: set[str]) -> Iterator[str]:
     seen.add(world)
-    package = _PACKAGE.search(text)
+    package = re.search(_PACKAGE, text)
     for statement in _statements(bodies[world]):
-        match = _STATEMENT.fullmatch(statement)
+        match = re.fullmatch(_STATEMENT, statement)
         if match is None:
             continue
         what, rest = match[1], match[2].strip()
@@ -73,7 +74,7 @@ def _exports(file: Path, text: str, bodies: dict[str, str], world: str, seen: se
                 raise InvalidConfiguration(f"{file}: world {world}: include", included, "a world of the same file")
             if included not in seen:
                 yield from _exports(file, text, bodies, included, seen)
-        elif inline := _INLINE.match(rest):
+        elif inline := re.match(_INLINE, rest):
             yield inline[1]
         elif ":" in rest or package is None:
             yield rest
@@ -109,5 +110,5 @@ def _statements(body: str) -> Iterator[str]:
 
 def _plain(statement: str) -> str:
     statement = statement.strip()
-    gates = _GATES.match(statement)
+    gates = re.match(_GATES, statement)
     return statement[gates.end() :] if gates else statement

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from pytest_airssys_wasm.runtime.base.printable import counted, printable
 from pytest_airssys_wasm.runtime.base.values import Err, Ok, Record, Some, Variant, short_repr
@@ -18,7 +20,7 @@ _FULL = 2
 """The verbosity from which both values are shown in full."""
 
 
-class Difference(NamedTuple):
+class Difference(Struct, frozen=True):
     """The first difference of two values."""
 
     path: str

@@ -12,7 +12,7 @@ _SHIFT = 52 - 23
 """The number of bits by which the fraction of an f64 is longer than that of an f32."""
 _F32_INFINITY, _F32_FRACTION, _F32_QUIET = 0x7F80_0000, 0x7F_FFFF, 0x40_0000
 _F64_INFINITY, _F64_FRACTION, _F64_NAN = 0x7FF0_0000_0000_0000, 0xF_FFFF_FFFF_FFFF, 0x7FF8_0000_0000_0000
-_NAN = re.compile(r"nan:([0-9a-f]{16})")
+_NAN = r"nan:([0-9a-f]{16})"
 
 
 def f32_bits(value: float) -> int:
@@ -56,6 +56,6 @@ def read_nan(text: str) -> float | None:
     """Return the NaN that `write_nan` has written; `None` for another text."""
     if text == "nan":
         return f64_of(_F64_NAN)
-    match = _NAN.fullmatch(text)
+    match = re.fullmatch(_NAN, text)
     value = None if match is None else f64_of(int(match[1], 16))
     return value if value is not None and math.isnan(value) else None

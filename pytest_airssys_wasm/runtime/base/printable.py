@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from codecs import unicode_escape_encode
 
 _MOST_MARKS = 2
 """The number of combining marks that may follow each other. No language uses more, and longer sequences can cover the
@@ -11,7 +12,7 @@ lines above and below.
 """
 
 
-_INVISIBLE = re.compile(
+_INVISIBLE = (  # compiled on first use, because it takes a while and few texts are not ASCII
     # Default_Ignorable_Code_Point of Unicode, as far as `str.isprintable` lets it pass: joiners, fillers, selectors.
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0000-\U000e0fff"
     # Symbols and letters that are drawn as nothing.
@@ -53,7 +54,7 @@ def printable_lines(text: str) -> str:
 
 def prints(character: str) -> bool:
     """Return whether a character can be seen, or is the usual space."""
-    return character.isprintable() and (character.isascii() or not _INVISIBLE.match(character))
+    return character.isprintable() and (character.isascii() or not re.match(_INVISIBLE, character))
 
 
 def is_printable(text: str) -> bool:
@@ -73,4 +74,4 @@ def _without_commands(text: str) -> str:
 
 
 def _escape(character: str) -> str:
-    return character.encode("unicode_escape").decode("ascii")
+    return unicode_escape_encode(character)[0].decode("ascii")

@@ -8,6 +8,7 @@ lead to something else a moment later.
 from __future__ import annotations
 
 import errno
+from codecs import BOM_UTF8
 from contextlib import contextmanager
 from os import O_CLOEXEC, O_CREAT, O_EXCL, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY
 from stat import S_ISBLK, S_ISCHR, S_ISDIR, S_ISFIFO, S_ISREG, S_ISSOCK
@@ -105,6 +106,15 @@ def _check(status: os.stat_result, path: str | os.PathLike[str], most_bytes: int
 def _too_large(path: str | os.PathLike[str], found: str, most_bytes: int) -> UnfitFile:
     text = f"too large: it has {found} bytes, and at most {most_bytes:,} are read"
     return UnfitFile(errno.EFBIG, text, system.os.fspath(path))
+
+
+def decoded(content: bytes) -> str:
+    """Return the text of a file in UTF-8, without a byte order mark.
+
+    The codec `utf-8-sig` does the same, but Python would import it now, when files may not be found any more. Raises
+    `UnicodeDecodeError`.
+    """
+    return content.removeprefix(BOM_UTF8).decode()
 
 
 def write_new(path: str | os.PathLike[str], content: bytes) -> None:

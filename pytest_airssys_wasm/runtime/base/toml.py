@@ -12,7 +12,7 @@ else:
 
 __all__ = ["TOMLDecodeError", "loads", "located"]
 
-_PLACE = re.compile(r"\(at line (?P<number>\d+), (?P<column>column \d+)\)")
+_PLACE = r"\(at line (?P<number>\d+), (?P<column>column \d+)\)"
 
 
 def located(text: str, error: TOMLDecodeError) -> tuple[int, str]:
@@ -21,7 +21,7 @@ def located(text: str, error: TOMLDecodeError) -> tuple[int, str]:
 
     The line is read from the message: the attribute `lineno` is new in Python 3.14 and tomli 2.1.
     """
-    found = _PLACE.search(str(error))
+    found = re.search(_PLACE, str(error))
     if found is None:  # "(at end of document)"
         return text.count("\n") + 1, str(error)
-    return int(found["number"]), _PLACE.sub(r"(\g<column>)", str(error))
+    return int(found["number"]), re.sub(_PLACE, r"(\g<column>)", str(error))

@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from pytest_airssys_wasm.runtime.base.printable import printable_lines
+from pytest_airssys_wasm.runtime.base.regular_files import decoded
 from pytest_airssys_wasm.runtime.errors import InvalidComponent
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def translate(text: bytes, name: str) -> bytes:
     import wasmtime
 
     try:
-        return bytes(wasmtime.wat2wasm(text.decode("utf-8-sig")))
+        return bytes(wasmtime.wat2wasm(decoded(text)))
     except wasmtime.WasmtimeError as error:
         raise refusal(name, f"not valid WebAssembly text: {brief(error)}") from None
 
@@ -92,7 +93,7 @@ def _kind(binary: bytes, name: str) -> Kind:
 
 def _check_text(source: bytes, name: str) -> None:
     try:
-        text = source.decode("utf-8-sig")
+        text = decoded(source)
     except UnicodeDecodeError:
         raise InvalidComponent(
             f"{name}: neither a WebAssembly binary (it would begin with 00 61 73 6d) nor text"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, fields, replace
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from msgspec import Struct
@@ -41,12 +40,13 @@ def parse_size(value: object, where: str = "memory") -> int:
     Raises `InvalidConfiguration`, which names `where`, for anything else.
     """
     if isinstance(value, str):
-        size = _quantity(value, _SIZE_UNITS, where, "a size such as 1048576, 512 KiB or 1 MiB")
-        if size.denominator != 1:
+        number, divisor = _quantity(value, _SIZE_UNITS, where, "a size such as 1048576, 512 KiB or 1 MiB")
+        size, rest = divmod(number, divisor)
+        if rest:
             raise InvalidConfiguration(where, value, "a whole number of bytes")
         if size > _MAX_MEMORY_BYTES:
             raise InvalidConfiguration(where, value, f"a size from 0 to {_MAX_MEMORY_BYTES} bytes")
-        return int(size)
+        return size
     return _whole(value, where, _MAX_MEMORY_BYTES, "a size in bytes such as 1048576, or '1 MiB'")
 
 
@@ -57,7 +57,8 @@ def parse_duration_ms(value: object, where: str = "timeout_ms") -> float:
     """
     wanted = "a finite, non-negative number of milliseconds such as 100 or 2.5"
     if isinstance(value, str):
-        return float(_quantity(value, _DURATION_UNITS_MS, where, wanted + ", or '100ms', '2 s'"))
+        number, divisor = _quantity(value, _DURATION_UNITS_MS, where, wanted + ", or '100ms', '2 s'")
+        return number / divisor
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise InvalidConfiguration(where, value, wanted)
     try:
@@ -84,8 +85,8 @@ def parse_count(value: object, where: str) -> int:
     """
     wanted = f"a whole number from 0 to {MAX_U64}"
     if isinstance(value, str):
-        number = _quantity(value, {"": 1}, where, wanted)
-        value = int(number) if number.denominator == 1 else value
+        number, divisor = _quantity(value, {"": 1}, where, wanted)
+        value = value if number % divisor else number // divisor
     return _whole(value, where, MAX_U64, wanted)
 
 
@@ -97,12 +98,16 @@ def _whole(value: object, where: str, most: int, wanted: str) -> int:
     return value
 
 
-def _quantity(text: str, units: dict[str, int], where: str, wanted: str) -> Fraction:
-    """Return the exact number that a text denotes. As a float, 1.001 MB would not be a whole number of bytes."""
+def _quantity(text: str, units: dict[str, int], where: str, wanted: str) -> tuple[int, int]:
+    """Return the exact number that a text denotes, as a fraction of whole numbers.
+
+    As a float, 1.001 MB would not be a whole number of bytes.
+    """
     match = _QUANTITY.fullmatch(text) if len(text) <= _MAX_QUANTITY_CHARACTERS else None
     if match is None or match[2].upper() not in units:
         raise InvalidConfiguration(where, text, wanted)
-    return Fraction(match[1].replace("_", "")) * units[match[2].upper()]
+    whole, _, decimals = match[1].replace("_", "").partition(".")
+    return int(whole + decimals) * units[match[2].upper()], 10 ** len(decimals)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,9 @@ on all names remain mangled.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +21,7 @@ _LEGACY_HASH = r"::h[0-9a-f]{16}$"
 _CRATE_HASH = r"(?<=\w)\[[0-9a-f]{1,16}\]"
 
 
-class NamedFrame(NamedTuple):
+class NamedFrame(Struct, frozen=True):
     """The parts of the line of a frame in the text of a backtrace."""
 
     offset: int

@@ -27,8 +27,6 @@ from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 from typing import TYPE_CHECKING, TypeVar
 
-from platformdirs import user_cache_path
-
 from pytest_airssys_wasm.runtime.base.originals import allocate_lock, is_true_os, monotonic, start_thread
 from pytest_airssys_wasm.runtime.budget.machine import naming_lacks
 from pytest_airssys_wasm.runtime.compile.entries import LEFTOVERS, MOST_ENTRY_BYTES, Entries, checksum_of
@@ -42,6 +40,7 @@ from pytest_airssys_wasm.runtime.compile.source_notes import (
     read_source,
     signature_at,
 )
+from pytest_airssys_wasm.runtime.compile.user_folder import user_cache_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -88,7 +87,7 @@ class CompileCache:
         max_bytes: int = 2**30,
         on_progress: Callable[[CompileProgress], None] | None = None,
     ) -> None:
-        self.directory = Path(directory or user_cache_path("pytest-airssys-wasm", appauthor=False))
+        self.directory = Path(directory or user_cache_path())
         self.max_bytes = max_bytes
         self.on_progress = on_progress
         self._is_usable: bool | None = None

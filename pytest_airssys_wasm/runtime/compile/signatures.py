@@ -48,7 +48,7 @@ def signature_of(status: os.stat_result) -> Signature:
 def read_boot_id() -> str | None:
     """Return the identifier of the time since the machine was started, or `None` if the system does not tell it."""
     try:
-        with system.io.open(_BOOT_ID, encoding="ascii") as file:
+        with system.io.open(_BOOT_ID, encoding="utf-8") as file:
             return file.read(64).strip() or None
     except (OSError, ValueError):
         return None

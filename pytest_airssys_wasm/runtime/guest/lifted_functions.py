@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from ctypes import addressof, c_char
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from pytest_airssys_wasm.runtime.capi import abi
 from pytest_airssys_wasm.runtime.capi.guard import GuardLifted
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.lift.exported import LiftedExport
 
 
-class LiftedFunction(NamedTuple):
+class LiftedFunction(Struct, frozen=True):
     """An export of an instance that is called by its scalar lift."""
 
     export: LiftedExport

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from pytest_airssys_wasm.runtime.base.floats import f32_of
 from pytest_airssys_wasm.runtime.base.values import field_name, make_record
@@ -29,7 +31,7 @@ MAKERS: dict[str, Callable[[int], Any]] = {"bool": bool, "char": chr, "f32": f32
 _MOST_TEXT_BYTES = 2**20
 
 
-class _Texts(NamedTuple):
+class _Texts(Struct, frozen=True):
     """The texts of some rows, which lie together in the copies and are ASCII."""
 
     text: str
@@ -96,7 +98,7 @@ def _column(type_: WitType, places: list[int], width: list[int]) -> Build | None
 
 def _texts(columns: Iterator[Column], texts: _Texts | None) -> list[str]:
     assert texts is not None
-    text, start = texts
+    text, start = texts.text, texts.offset
     return [text[at - start : at - start + size] for at, size in zip(next(columns), next(columns))]
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
 import msgspec
 
+from pytest_airssys_wasm.runtime.base.originals import allocate_lock
 from pytest_airssys_wasm.runtime.errors import NOTHING, Described
 from pytest_airssys_wasm.runtime.manifest.model import ComponentTable, Document, ResourcesTable
 
@@ -38,9 +39,23 @@ _IN_PARTS = (Document, ComponentTable, ResourcesTable)
 
 def decode_document(raw: dict[str, Any], problems: Problems) -> Document:
     """Return the decoded content of a manifest, in which tables that are missing or wrong are `None`."""
+    with _INSPECTING:
+        _inspect()
     document = decode_table(raw, Document, (), problems)
     assert document is not None
     return document
+
+
+_INSPECTING = allocate_lock()
+
+
+@cache
+def _inspect() -> None:
+    """Have msgspec inspect all tables, which it does when they are first needed.
+
+    It crashes when two threads need it at once.
+    """
+    msgspec.json.Decoder(Document)
 
 
 def decode_table(raw: Any, model: type[S], keys: Keys, problems: Problems) -> S | None:

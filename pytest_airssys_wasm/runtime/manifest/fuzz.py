@@ -28,7 +28,7 @@ _VERDICTS = (
 """The verdicts that an export may be allowed to end with. The others are never right."""
 ALLOWANCES = (*map(str, _VERDICTS), GROWTH)
 """The words that `[fuzz.allow]` accepts, beside `trap:<kind>`."""
-_TRAP = re.compile(r"trap:[a-z0-9]+(-[a-z0-9]+)*")
+_TRAP = r"trap:[a-z0-9]+(-[a-z0-9]+)*"
 
 
 def check_fuzz(table: FuzzTable, problems: Problems) -> None:
@@ -37,7 +37,7 @@ def check_fuzz(table: FuzzTable, problems: Problems) -> None:
         problems.add(("fuzz", "max_size"), table.max_size, f"a size from 0 to {MOST_SIZE:,}")
     for export, allowances in table.allow.items():
         for allowance in allowances:
-            if allowance not in ALLOWANCES and not _TRAP.fullmatch(allowance):
+            if allowance not in ALLOWANCES and not re.fullmatch(_TRAP, allowance):
                 near = difflib.get_close_matches(allowance, ALLOWANCES, n=1)
                 wanted = f"trap:<kind>, or one of {', '.join(ALLOWANCES)}" + (
                     f"; did you mean {near[0]}?" if near else ""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from pytest_airssys_wasm.runtime.base import toml
 from pytest_airssys_wasm.runtime.base.figures import exact_size, widened_range
 from pytest_airssys_wasm.runtime.base.printable import is_printable
-from pytest_airssys_wasm.runtime.base.regular_files import MANIFEST_BYTES, read_regular
+from pytest_airssys_wasm.runtime.base.regular_files import MANIFEST_BYTES, decoded, read_regular
 from pytest_airssys_wasm.runtime.budget.limits import parse_count, parse_duration_ms, parse_size
 from pytest_airssys_wasm.runtime.errors import NOTHING, Described, InvalidConfiguration
 from pytest_airssys_wasm.runtime.manifest.decoding import decode_document
@@ -46,7 +46,7 @@ def load_manifest(
     if places is not None and not _is_within(path, path, places):
         raise InvalidConfiguration(str(path), str(path.resolve()), f"a link to a file {_WITHIN}")
     try:
-        text = read_regular(path, MANIFEST_BYTES).decode("utf-8-sig")
+        text = decoded(read_regular(path, MANIFEST_BYTES))
     except OSError as error:
         raise InvalidConfiguration(str(path), error.strerror, "a file that can be read") from None
     except UnicodeDecodeError as error:

@@ -203,10 +203,6 @@ class Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     fuzz: FuzzTable | None = None
 
 
-# msgspec inspects a type when it is first needed, and crashes when two threads need it at once.
-msgspec.json.Decoder(Document)
-
-
 _NO_FUZZ = FuzzTable()
 
 

@@ -11,14 +11,12 @@ from pytest_airssys_wasm.runtime.base import toml
 Keys = tuple[str | int, ...]
 """The place of a value in a document: keys, and indices from 0 in arrays, such as `("tests", 1, "call")`."""
 
-_BLANK = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
-_SPACE = re.compile(r"[ \t]*")
-_BARE = re.compile(r"[A-Za-z0-9_-]+")
-_STRING = re.compile(
-    r'"""(?:[^\\]|\\.)*?"{3,5}(?!")' r"|'''.*?'{3,5}(?!')" r'|"(?:[^"\\\n]|\\.)*"' r"|'[^'\n]*'",
-    re.DOTALL,
-)
-_SCALAR = re.compile(r"[^,\]}#\n]*")
+# They are compiled on first use, because only messages about wrong manifests need them.
+_BLANK = r"(?:[ \t\r\n]|#[^\n]*)*"
+_SPACE = r"[ \t]*"
+_BARE = r"[A-Za-z0-9_-]+"
+_STRING = r'"""(?:[^\\]|\\.)*?"{3,5}(?!")' r"|'''.*?'{3,5}(?!')" r'|"(?:[^"\\\n]|\\.)*"' r"|'[^'\n]*'"
+_SCALAR = r"[^,\]}#\n]*"
 
 
 def lines_of(text: str) -> dict[Keys, int]:
@@ -129,8 +127,8 @@ class _Scanner:
             self._at += len(text)
         return is_next
 
-    def _skip(self, pattern: re.Pattern[str]) -> bool:
-        found = pattern.match(self._text, self._at)
+    def _skip(self, pattern: str) -> bool:
+        found = re.compile(pattern, re.DOTALL).match(self._text, self._at)
         if found is None:
             return False
         self._at = found.end()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from pytest_airssys_wasm.runtime.base.outcome import Frame
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
@@ -154,9 +155,9 @@ def test_a_name_that_holds_the_very_line_of_the_next_frame_does_not_name_it():
     plain, mangled = b"x\n" + line + b"forged", b"_ZN37a\n" + line + b"forged\nE"
     rest = b"\n" + line + b"run\n"
     text = HEAD + b"    0:     0x21 - m!" + plain + rest
-    assert demangle(text, [FOO._replace(symbol=plain), outer], is_whole=True) == [plain.decode(), "run"]
+    assert demangle(text, [replace(FOO, symbol=plain), outer], is_whole=True) == [plain.decode(), "run"]
     text = HEAD + b"    0:     0x21 - m!a\n" + line + b"forged\n" + rest
-    assert demangle(text, [FOO._replace(symbol=mangled), outer], is_whole=True) == [mangled.decode(), "_ZN3runE"]
+    assert demangle(text, [replace(FOO, symbol=mangled), outer], is_whole=True) == [mangled.decode(), "_ZN3runE"]
 
 
 def test_the_last_frame_is_believed_where_the_backtrace_ends():

@@ -28,23 +28,23 @@ def refuse(where: str, value: Any, wanted: str) -> NoReturn:
 
 def parse_fuel(value: Any, where: str) -> int:
     """Parse a number of units of fuel."""
-    from pytest_airssys_wasm.runtime.budget import limits
+    from pytest_airssys_wasm.runtime.budget import units
 
-    return limits.parse_fuel(value, where)
+    return units.parse_fuel(value, where)
 
 
 def parse_size(value: Any, where: str) -> int:
     """Parse a size in bytes, such as `1 MiB`."""
-    from pytest_airssys_wasm.runtime.budget import limits
+    from pytest_airssys_wasm.runtime.budget import units
 
-    return limits.parse_size(value, where)
+    return units.parse_size(value, where)
 
 
 def parse_duration_ms(value: Any, where: str) -> float:
     """Parse a duration in milliseconds, such as `2 s`."""
-    from pytest_airssys_wasm.runtime.budget import limits
+    from pytest_airssys_wasm.runtime.budget import units
 
-    return limits.parse_duration_ms(value, where)
+    return units.parse_duration_ms(value, where)
 
 
 def parse_command(value: Any, where: str) -> Command:
@@ -102,7 +102,7 @@ def parse_fuzz(value: Any, where: str) -> str:
 
 def parse_seed(value: Any, where: str) -> int:
     """Parse a seed, a whole number from 0 to 2**64 - 1."""
-    from pytest_airssys_wasm.runtime.budget.limits import parse_count
+    from pytest_airssys_wasm.runtime.budget.units import parse_count
 
     return parse_count(value, where)
 

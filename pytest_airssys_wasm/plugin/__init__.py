@@ -230,7 +230,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
     There are none in a run in which nothing is set, which may not have any guests, except with `-v`.
     """
-    if config.stash[SETTINGS] == Settings() and config.get_verbosity() <= 0:
+    if config.stash[SETTINGS].are_defaults and config.get_verbosity() <= 0:
         return []
     from pytest_airssys_wasm.plugin.header import header_lines
 

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import pytest
 
 from pytest_airssys_wasm.plugin.marker_names import COUNTS, NAMES, SIGNATURES, marks_of, uses_guests
-from pytest_airssys_wasm.plugin.option_values import refuse
 from pytest_airssys_wasm.plugin.settings import Given
 from pytest_airssys_wasm.runtime.budget.units import parse_duration_ms, parse_fuel, parse_size
+from pytest_airssys_wasm.runtime.refusal import refuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

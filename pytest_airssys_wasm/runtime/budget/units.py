@@ -1,13 +1,14 @@
 """The units in which sizes, durations and counts are written, and the numbers that they denote.
 
-Every run with a marker loads this module, so its functions import what only wrong values need.
+Every run with a marker loads this module, which therefore loads little else.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from typing import NoReturn
+
+from pytest_airssys_wasm.runtime.refusal import refuse
 
 MAX_U64 = 2**64 - 1
 _A_COUNT = f"a whole number from 0 to {MAX_U64}"
@@ -41,9 +42,9 @@ def parse_size(value: object, where: str = "memory") -> int:
         numerator, denominator = _quantity(value, _SIZE_UNITS, where, "a size such as 1048576, 512 KiB or 1 MiB")
         size, rest = divmod(numerator, denominator)
         if rest:
-            _refuse(where, value, "a whole number of bytes")
+            refuse(where, value, "a whole number of bytes")
         if size > _MAX_MEMORY_BYTES:
-            _refuse(where, value, f"a size from 0 to {_MAX_MEMORY_BYTES} bytes")
+            refuse(where, value, f"a size from 0 to {_MAX_MEMORY_BYTES} bytes")
         return size
     return _whole(value, where, _MAX_MEMORY_BYTES, "a size in bytes such as 1048576, or '1 MiB'")
 
@@ -58,13 +59,13 @@ def parse_duration_ms(value: object, where: str = "timeout_ms") -> float:
         numerator, denominator = _quantity(value, _DURATION_UNITS_MS, where, wanted + ", or '100ms', '2 s'")
         return numerator / denominator
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        _refuse(where, value, wanted)
+        refuse(where, value, wanted)
     try:
         milliseconds = float(value)
     except OverflowError:
-        _refuse(where, value, wanted)
+        refuse(where, value, wanted)
     if not math.isfinite(milliseconds) or milliseconds < 0:
-        _refuse(where, value, wanted)
+        refuse(where, value, wanted)
     return milliseconds
 
 
@@ -90,9 +91,9 @@ def parse_count(value: object, where: str) -> int:
 
 def _whole(value: object, where: str, most: int, wanted: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        _refuse(where, value, wanted)
+        refuse(where, value, wanted)
     if not 0 <= value <= most:
-        _refuse(where, value, f"{wanted} (from 0 to {most})" if most != MAX_U64 else wanted)
+        refuse(where, value, f"{wanted} (from 0 to {most})" if most != MAX_U64 else wanted)
     return value
 
 
@@ -103,12 +104,6 @@ def _quantity(text: str, units: dict[str, int], where: str, wanted: str) -> tupl
     """
     match = _QUANTITY.fullmatch(text) if len(text) <= _MAX_QUANTITY_CHARACTERS else None
     if match is None or match[2].upper() not in units:
-        _refuse(where, text, wanted)
+        refuse(where, text, wanted)
     digits, _, decimals = match[1].replace("_", "").partition(".")
     return int(digits + decimals) * units[match[2].upper()], 10 ** len(decimals)
-
-
-def _refuse(where: str, value: object, wanted: str) -> NoReturn:
-    from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
-
-    raise InvalidConfiguration(where, value, wanted) from None

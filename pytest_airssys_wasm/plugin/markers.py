@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import pytest
 
 from pytest_airssys_wasm.plugin.marker_names import COUNTS, NAMES, SIGNATURES, marks_of, uses_guests
-from pytest_airssys_wasm.plugin.settings import Given
 from pytest_airssys_wasm.runtime.budget.units import parse_duration_ms, parse_fuel, parse_size
 from pytest_airssys_wasm.runtime.refusal import refuse
 
@@ -263,6 +262,7 @@ def _check(item: pytest.Item, marks: Iterable[pytest.Mark], settings: Settings, 
             right.add(id(mark))
     if settings.has_ceilings:
         from pytest_airssys_wasm.plugin.ceilings import check_ceilings
+        from pytest_airssys_wasm.plugin.given import Given
 
         limits = of_item(item, bare_ones=uses_guests(item)).limits
         check_ceilings(settings, {name: Given(value=value, where=f"marker {name}") for name, value in limits.items()})

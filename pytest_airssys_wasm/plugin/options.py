@@ -280,6 +280,8 @@ OPTIONS = (
     ),
 )
 """All options and ini keys, in the order of `pytest --help`."""
+LIMITS = ("wasm_fuel", "wasm_memory", "wasm_timeout_ms")
+"""The keys of the limits, whose settings also say where they were given."""
 
 
 def declare(parser: "pytest.Parser") -> None:

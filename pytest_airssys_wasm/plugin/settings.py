@@ -6,29 +6,20 @@ wrong value is a usage error even in a run that does not use it. Every run of py
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_airssys_wasm.plugin.options import OPTIONS
+from pytest_airssys_wasm.plugin.options import LIMITS, OPTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from fractions import Fraction
     from pathlib import Path
 
+    from pytest_airssys_wasm.plugin.given import Given
     from pytest_airssys_wasm.plugin.option_values import Command
     from pytest_airssys_wasm.plugin.options import Option
     from pytest_airssys_wasm.runtime.budget.limits import Ceilings
-
-
-class Given(NamedTuple):
-    """A value with its source, such as `--wasm-fuel`, for messages."""
-
-    value: Any
-    where: str
-    is_from_command_line: bool = False
-    """Whether the value was given on the command line, and not in the ini file."""
 
 
 class Settings:
@@ -112,7 +103,7 @@ class Settings:
 
     def limits(self, *, from_command_line: bool) -> dict[str, Given]:
         """Return the limits that the command line gives, or those that only the ini file gives, by their names."""
-        stated = {key.removeprefix("wasm_"): getattr(self, key) for key in _LIMITS}
+        stated = {key.removeprefix("wasm_"): getattr(self, key) for key in LIMITS}
         return {
             name: one
             for name, one in stated.items()
@@ -121,6 +112,7 @@ class Settings:
 
     def default_limits(self) -> dict[str, Given]:
         """Return the built-in default limits. Nobody asked for them, so a lower ceiling lowers them."""
+        from pytest_airssys_wasm.plugin.given import Given
         from pytest_airssys_wasm.runtime.budget.limit_text import DEFAULT_FUEL, DEFAULT_TIMEOUT_MS
 
         built_in: dict[str, float] = {"fuel": DEFAULT_FUEL, "timeout_ms": DEFAULT_TIMEOUT_MS}
@@ -141,100 +133,27 @@ DEFAULT = "the built-in default"
 SETTINGS = pytest.StashKey[Settings]()
 """The key of the settings in `config.stash`."""
 
-_LIMITS = ("wasm_fuel", "wasm_memory", "wasm_timeout_ms")
-
 
 def read_settings(config: pytest.Config) -> Settings:
     """Return the settings of a session, after checking each value.
 
     Raises `pytest.UsageError`, which names the option or the ini key, for a wrong value.
     """
-    try:
-        given = {option.key: one for option in OPTIONS if (one := _given(config, option)) is not None}
-        if given:
-            _check_together(given)
-        return _collect(config, given)
-    except ValueError as error:
-        from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
+    written = {option.key: text for option in OPTIONS if (text := _written(config, option)) is not None}
+    if not written:
+        return Settings()
+    from pytest_airssys_wasm.plugin import given
 
-        if not isinstance(error, InvalidConfiguration):
-            raise
-        raise pytest.UsageError(str(error)) from None
+    return Settings(**given.checked_values(config, written))
 
 
-def _given(config: pytest.Config, option: Option) -> Given | None:
+def _written(config: pytest.Config, option: Option) -> tuple[Any, str] | None:
+    """Return what is set for an option, and where; `None` if nothing is, or if it is a switch that is off."""
     value, where = (config.getoption(option.flag), option.flag) if option.has_flag else (None, "")
     if value is None and option.has_key:
-        value, where = _ini(config, option.key), f"ini value {option.key}"
-    if value is None or value is False:  # a switch that is off is as good as none
-        return None
-    is_from_command_line = option.has_flag and where == option.flag
-    if option.kind is None:
-        return Given(value=value, where=where, is_from_command_line=is_from_command_line)
-    from pytest_airssys_wasm.plugin import option_values
-
-    is_from_ini = not is_from_command_line and config.inipath is not None
-    base = config.inipath.parent if is_from_ini and config.inipath else config.invocation_params.dir
-    # Paths are relative to where they were written.
-    parsed = [option.parse(one, where) for one in (value if option.is_list else [value])]
-    placed = [option_values.placed(one, base) for one in parsed]
-    if option.must_exist and not (option.made_by and _is_on(config, option.made_by)):
-        for one in placed:
-            option_values.check_file(one, where)
-    return Given(
-        value=tuple(placed) if option.is_list else placed[0],
-        where=where,
-        is_from_command_line=is_from_command_line,
-    )
-
-
-def _check_together(given: Mapping[str, Given]) -> None:
-    """Raise `InvalidConfiguration` for a folder that cannot be used, and for an option that needs another one."""
-    from pytest_airssys_wasm.plugin.option_values import check_folder, check_old_folder
-    from pytest_airssys_wasm.runtime.refusal import refuse
-
-    if "wasm_expectations_update" in given and "wasm_expectations" not in given:
-        refuse("--wasm-expectations-update", "no file", "--wasm-expectations FILE beside it")
-    for key in ("wasm_coverage", "wasm_profile"):
-        if key in given:
-            check_folder(given[key].value, given[key].where)
-    against = given.get("wasm_profile_against")
-    if against is not None:
-        check_old_folder(against.value, against.where)
-        if "wasm_profile" not in given:
-            refuse(against.where, str(against.value), "--wasm-profile DIR beside it")
-
-
-def _is_on(config: pytest.Config, key: str) -> bool:
-    """Return whether a switch is on, on the command line or in the ini file."""
-    return bool(config.getoption("--" + key.replace("_", "-")) or _ini(config, key))
-
-
-def _ini(config: pytest.Config, key: str) -> Any:
-    try:
-        return config.getini(key)
-    except (ValueError, TypeError, pytest.UsageError) as error:  # pytest's own parsing; some name no key
-        raise pytest.UsageError(f"ini value {key}: {error}") from None
-
-
-def _collect(config: pytest.Config, given: Mapping[str, Given]) -> Settings:
-    values: dict[str, Any] = {key: one if key in _LIMITS else one.value for key, one in given.items()}
-    flags = tuple(
-        text
-        for option in OPTIONS
-        if option.key in _REPRODUCING and option.key in given and config.getoption(option.flag) is not None
-        for text in (option.flag, str(config.getoption(option.flag)))
-    )
-    if flags:
-        values["flags"] = flags
-    if (
-        "airssys_wasm" in given
-        or config.getoption("--wasm-runtime") is not None
-        or config.getoption("--wasm-conformance") == "always"
-    ):
-        values["may_run_suite"] = True
-    return Settings(**values)
-
-
-_REPRODUCING = (*_LIMITS, "wasm_timeout_scale", "wasm_isolation", "wasm_fuzz", "wasm_fuzz_seed")
-"""The options that commands which reproduce a test have."""
+        where = f"ini value {option.key}"
+        try:
+            value = config.getini(option.key)
+        except (ValueError, TypeError, pytest.UsageError) as error:  # pytest's own parsing; some name no key
+            raise pytest.UsageError(f"{where}: {error}") from None
+    return None if value is None or value is False else (value, where)

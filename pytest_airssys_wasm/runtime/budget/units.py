@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from functools import lru_cache
 
 from pytest_airssys_wasm.runtime.refusal import refuse
 
@@ -102,8 +103,21 @@ def _quantity(text: str, units: dict[str, int], where: str, wanted: str) -> tupl
 
     As a float, 1.001 MB would not be a whole number of bytes.
     """
-    match = _QUANTITY.fullmatch(text) if len(text) <= _MAX_QUANTITY_CHARACTERS else None
-    if match is None or match[2].upper() not in units:
+    found = _number_and_unit(text) if len(text) <= _MAX_QUANTITY_CHARACTERS else None
+    if found is None or found[2] not in units:
         refuse(where, text, wanted)
+    numerator, denominator, unit = found
+    return numerator * units[unit], denominator
+
+
+@lru_cache(maxsize=256)
+def _number_and_unit(text: str) -> tuple[int, int, str] | None:
+    """Return the numerator, the denominator and the unit in a text; `None` for something else.
+
+    Results are cached, because most tests of a project have the same limits.
+    """
+    match = _QUANTITY.fullmatch(text)
+    if match is None:
+        return None
     digits, _, decimals = match[1].replace("_", "").partition(".")
-    return int(digits + decimals) * units[match[2].upper()], 10 ** len(decimals)
+    return int(digits + decimals), 10 ** len(decimals), match[2].upper()

@@ -77,7 +77,6 @@ OF_EVERY_RUN = {
     "pytest_airssys_wasm.plugin.hookspecs",
     "pytest_airssys_wasm.plugin.marker_checks",
     "pytest_airssys_wasm.plugin.marker_names",
-    "pytest_airssys_wasm.plugin.option_values",
     "pytest_airssys_wasm.plugin.options",
     "pytest_airssys_wasm.plugin.settings",
 }

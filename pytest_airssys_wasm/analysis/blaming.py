@@ -15,7 +15,7 @@ from pytest_airssys_wasm.runtime.base.figures import measured_ms, seconds
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.base.printable import printable
 from pytest_airssys_wasm.runtime.budget.limit_text import WORDS, limit_text
-from pytest_airssys_wasm.runtime.budget.limits import MAX_U64
+from pytest_airssys_wasm.runtime.budget.units import MAX_U64
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,7 @@ from pytest_airssys_wasm.analysis.growths import growths_of
 from pytest_airssys_wasm.analysis.repeatable import Deadline, RepeatableGuest
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.base.printable import printable
-from pytest_airssys_wasm.runtime.budget.limits import parse_count
+from pytest_airssys_wasm.runtime.budget.units import parse_count
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 from pytest_airssys_wasm.runtime.wave import write_call
 

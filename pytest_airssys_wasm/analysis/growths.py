@@ -10,7 +10,7 @@ from pytest_airssys_wasm.analysis.failed_call import FailedCall
 from pytest_airssys_wasm.analysis.lifted_limits import MOST_MS, NO_CEILINGS
 from pytest_airssys_wasm.analysis.repeatable import Deadline
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
-from pytest_airssys_wasm.runtime.budget.limits import MAX_U64
+from pytest_airssys_wasm.runtime.budget.units import MAX_U64
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -12,7 +12,7 @@ from msgspec import Struct, structs
 from pytest_airssys_wasm.analysis.tightest import bisect
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.base.printable import printable
-from pytest_airssys_wasm.runtime.budget.limits import MAX_U64
+from pytest_airssys_wasm.runtime.budget.units import MAX_U64
 from pytest_airssys_wasm.runtime.errors import WasmError
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from pytest_airssys_wasm.analysis.errors import CannotRepeat
 from pytest_airssys_wasm.analysis.repeatable import Deadline, RepeatableGuest
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.base.printable import printable
-from pytest_airssys_wasm.runtime.budget.limits import MAX_U64, ResourceLimits
+from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
+from pytest_airssys_wasm.runtime.budget.units import MAX_U64
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 from pytest_airssys_wasm.runtime.wave import write_call
 

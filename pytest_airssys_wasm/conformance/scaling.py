@@ -8,7 +8,7 @@ from msgspec import UNSET, structs
 
 from pytest_airssys_wasm.conformance.model import Bounds
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
-from pytest_airssys_wasm.runtime.budget.limits import parse_duration_ms
+from pytest_airssys_wasm.runtime.budget.units import parse_duration_ms
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
 if TYPE_CHECKING:

@@ -34,7 +34,8 @@ from pytest_airssys_wasm.fuzzing.strategies import (
     resource_limits,
 )
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
-from pytest_airssys_wasm.runtime.budget.limits import MAX_U64, ResourceLimits
+from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
+from pytest_airssys_wasm.runtime.budget.units import MAX_U64
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration, UnfitHost, WasmError
 from pytest_airssys_wasm.runtime.manifest.loading import parse_manifest
 

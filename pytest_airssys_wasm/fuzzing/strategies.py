@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from hypothesis import strategies as st
 
-from pytest_airssys_wasm.runtime.budget.limits import MAX_U64, ResourceLimits
+from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
+from pytest_airssys_wasm.runtime.budget.units import MAX_U64
 from pytest_airssys_wasm.runtime.manifest.loading import PLATFORM_RANGE
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_airssys_wasm.isolation.host_side import protocol_broken
 from pytest_airssys_wasm.isolation.plain_pipe import LOOK_MS
 from pytest_airssys_wasm.runtime.base.originals import monotonic
-from pytest_airssys_wasm.runtime.budget.limits import MAX_U64
+from pytest_airssys_wasm.runtime.budget.units import MAX_U64
 from pytest_airssys_wasm.runtime.capi.guard import FRAME_AT, READ_AT
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
-from pytest_airssys_wasm.runtime.budget.limits import parse_duration_ms, parse_size
+from pytest_airssys_wasm.runtime.budget.units import parse_duration_ms, parse_size
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
 if TYPE_CHECKING:

@@ -24,14 +24,12 @@ from pytest_airssys_wasm.plugin.fixtures import (
     wasm_limits,
 )
 from pytest_airssys_wasm.plugin.marker_checks import MarkerChecks
-from pytest_airssys_wasm.plugin.settings import SETTINGS, Settings, read_settings
+from pytest_airssys_wasm.plugin.settings import SETTINGS, read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
     from importlib.machinery import ModuleSpec
 
-    from pytest_airssys_wasm.plugin.suite.selection import Selection
-    from pytest_airssys_wasm.reporting.model import Report
 
 __all__ = [
     "_wasm_source",
@@ -79,62 +77,23 @@ def pytest_configure(config: pytest.Config) -> None:
     _find_plainly(config)
     marker_names.declare(config)
     settings = config.stash[SETTINGS] = read_settings(config)
-    if settings.wasm_fuel or settings.wasm_memory or settings.wasm_timeout_ms:
-        from pytest_airssys_wasm.plugin.ceilings import check_settings
-
-        check_settings(settings)
     config.pluginmanager.register(MarkerChecks(settings))
     if not config.getoption("fulltrace"):
         config.pluginmanager.register(_Interruptions())
-    if settings.wasm_cache_clear:
-        from pytest_airssys_wasm.plugin.engine import clear_cache
+    shows_executions = _shows_executions(config)
+    if shows_executions or not settings.are_defaults:
+        from pytest_airssys_wasm.plugin import parts
 
-        clear_cache(config)
-    _record(config, settings)
-    if settings.wasm_fuel_snapshot not in (None, "off") and not config.option.collectonly:
-        from pytest_airssys_wasm.plugin.snapshot.hooks import register
-
-        register(config)
-    if settings.wasm_profile is not None and not config.option.collectonly:
-        from pytest_airssys_wasm.plugin.profiles import hooks
-
-        hooks.register(config)
-    if settings.wasm_coverage is not None and not config.option.collectonly:
-        from pytest_airssys_wasm.plugin.coverage import hooks as coverage_hooks
-
-        coverage_hooks.register(config)
-    if settings.wasm_suggest_limits is not None and not config.option.collectonly:
-        from pytest_airssys_wasm.plugin.suggestions import hooks as suggestion_hooks
-
-        suggestion_hooks.register(config)
-    # Before the suite, which divides the arguments that this one adds to into cases and files.
-    if settings.airssys_wasm or settings.wasm_component:
-        from pytest_airssys_wasm.plugin.components.validation import ValidationHooks
-
-        config.pluginmanager.register(ValidationHooks(config))
-    if settings.may_run_suite:
-        from pytest_airssys_wasm.plugin.suite.selection import select
-
-        selection = select(config)
-        if selection.node_ids:
-            _run_suite(config, settings, selection)
+        parts.register(config, settings, shows_executions=shows_executions)
 
 
-def _run_suite(config: pytest.Config, settings: Settings, selection: Selection) -> None:
-    """Register what runs the selected cases of the suite, and shows their results."""
-    from pytest_airssys_wasm.plugin import adapter
-    from pytest_airssys_wasm.plugin.suite.collection import SuiteHooks
-
-    config.pluginmanager.register(SuiteHooks(config, selection))
-    if settings.wasm_expectations_update:
-        from pytest_airssys_wasm.plugin.suite.expectations import ExpectationsUpdate
-
-        config.pluginmanager.register(ExpectationsUpdate(config))
-    adapter.introduce(config)
-    if settings.wasm_runtime is not None and not hasattr(config, "workerinput"):
-        from pytest_airssys_wasm.plugin.suite.tally import Tally
-
-        config.pluginmanager.register(Tally())
+def _shows_executions(config: pytest.Config) -> bool:
+    """Return whether options of pytest itself have executions shown or written, also those of passed tests."""
+    return bool(
+        config.get_verbosity() > 0
+        or not set("AP").isdisjoint(config.getoption("reportchars", None) or "")
+        or config.getoption("xmlpath", None)
+    )
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -209,56 +168,12 @@ class _Interruptions:
             tracebacks.cut_interruption(excinfo)
 
 
-def _record(config: pytest.Config, settings: Settings) -> None:
-    """Record executions if they will be shown or written."""
-    shows_passed = not set("AP").isdisjoint(config.getoption("reportchars", None) or "")
-    is_wanted = (
-        settings.wasm_report
-        or settings.wasm_report_against
-        or settings.wasm_summary
-        or config.get_verbosity() > 0
-        or shows_passed
-        or settings.limits(from_command_line=True)  # which may replace those of manifests
-        or config.getoption("xmlpath", None)
-    )
-    if not is_wanted:
-        return
-    from pytest_airssys_wasm.plugin import engine
-    from pytest_airssys_wasm.plugin.report.records import Collection, Recorder
-
-    recorder = Recorder(config.rootpath)
-    config.pluginmanager.register(recorder)
-    engine.listen(config, recorder.see)
-    if hasattr(config, "workerinput"):
-        return
-    from pytest_airssys_wasm.plugin.report.summary import Summary
-
-    collection = Collection()
-    config.pluginmanager.register(collection)
-    config.pluginmanager.register(Summary(config, collection, _earlier_report(config, settings)))
-
-
-def _earlier_report(config: pytest.Config, settings: Settings) -> Report | None:
-    """Read the report of `--wasm-report-against` before this run can replace the file."""
-    if settings.wasm_report_against is None:
-        return None
-    from pytest_airssys_wasm.reporting import json_report
-    from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
-
-    try:
-        return json_report.read(settings.wasm_report_against)
-    except InvalidConfiguration as error:
-        flag = "--wasm-report-against"
-        where = "ini value wasm_report_against" if config.getoption(flag) is None else flag
-        raise pytest.UsageError(f"{where}: {error}") from None
-
-
 def pytest_report_header(config: pytest.Config) -> list[str]:
     """Return the header lines: one with version, limits and cache, and one with the runtime behind an adapter.
 
     There are none in a run in which nothing is set, which may not have any guests, except with `-v`.
     """
-    if config.stash[SETTINGS] == Settings() and config.get_verbosity() <= 0:
+    if config.stash[SETTINGS].are_defaults and config.get_verbosity() <= 0:
         return []
     from pytest_airssys_wasm.plugin.header import header_lines
 
@@ -295,7 +210,16 @@ def pytest_runtest_makereport(
     """Shorten the traceback of a failure to the frames of the test, and add a section with the limits and the usage of
     the guest. After the last report of the test, release its store.
     """
-    made = yield from _told(item, call)
+    if call.excinfo is not None and _ERRORS in sys.modules:
+        from pytest_airssys_wasm.plugin.report import making
+
+        made = yield from making.told(item, call, call.excinfo)
+    else:  # no failure, or one with which no guest and no setting of one can have anything to do
+        made = yield
+    if call.excinfo is None and item.user_properties:  # there are remarks among them
+        from pytest_airssys_wasm.plugin.report import making
+
+        making.add_remarks(item, made)
     if call.when == "teardown" and _STASH in sys.modules:
         from pytest_airssys_wasm.plugin.stash import STORE
 
@@ -303,38 +227,3 @@ def pytest_runtest_makereport(
         if STORE in item.stash:
             del item.stash[STORE]
     return made
-
-
-def _told(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    if call.excinfo is None:
-        made = yield
-        if item.user_properties:  # there are remarks among them
-            _add_remarks(item, made)
-        return made
-    if _ERRORS not in sys.modules:
-        return (yield)  # no guest, and no setting of one, can have anything to do with it
-    from pytest_airssys_wasm.plugin.report import mishaps, section, tracebacks
-
-    told: list[str] = []
-    message_is_enough = False
-    with mishaps.telling(told.append):
-        message_is_enough = tracebacks.hide_package(item.config, call.excinfo)
-    made = yield
-    with mishaps.telling(told.append):
-        if message_is_enough and made.failed and not isinstance(made.longrepr, str):
-            made.longrepr = call.excinfo.getrepr(style="value")
-    with mishaps.telling(told.append):
-        section.add_section(item, made, call.excinfo.value)
-    if told:
-        made.sections.append((mishaps.SECTION, "\n".join(told)))
-    return made
-
-
-def _add_remarks(item: pytest.Item, made: pytest.TestReport) -> None:
-    from pytest_airssys_wasm.plugin.report import mishaps, section
-
-    told: list[str] = []
-    with mishaps.telling(told.append):
-        section.add_remarks(item, made)
-    if told:
-        made.sections.append((mishaps.SECTION, "\n".join(told)))

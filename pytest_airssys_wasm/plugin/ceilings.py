@@ -11,7 +11,8 @@ from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pytest_airssys_wasm.plugin.settings import Given, Settings
+    from pytest_airssys_wasm.plugin.given import Given
+    from pytest_airssys_wasm.plugin.settings import Settings
 
 
 def check_settings(settings: Settings) -> None:

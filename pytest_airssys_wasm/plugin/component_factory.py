@@ -7,9 +7,10 @@ from contextlib import AsyncExitStack, ExitStack
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+from pytest_airssys_wasm.plugin.given import Given
 from pytest_airssys_wasm.plugin.item_settings import limits_from, note_overruled, register_limits
 from pytest_airssys_wasm.plugin.markers import ComponentMark
-from pytest_airssys_wasm.plugin.settings import SETTINGS, Given
+from pytest_airssys_wasm.plugin.settings import SETTINGS
 from pytest_airssys_wasm.plugin.sources import load_component, source_of
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from pytest_airssys_wasm.plugin.settings import Given, Settings
+    from pytest_airssys_wasm.plugin.given import Given
+    from pytest_airssys_wasm.plugin.settings import Settings
 
 
 def header_lines(config: pytest.Config) -> list[str]:

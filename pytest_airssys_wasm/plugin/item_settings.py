@@ -11,7 +11,8 @@ from msgspec import Struct
 from pytest_airssys_wasm.plugin import markers
 from pytest_airssys_wasm.plugin.ceilings import check_ceilings
 from pytest_airssys_wasm.plugin.fuel_against_time import note_limits
-from pytest_airssys_wasm.plugin.settings import SETTINGS, Given
+from pytest_airssys_wasm.plugin.given import Given
+from pytest_airssys_wasm.plugin.settings import SETTINGS
 from pytest_airssys_wasm.plugin.sources import find_folder, find_source
 from pytest_airssys_wasm.plugin.stash import OVERRULED, RUNNING
 from pytest_airssys_wasm.runtime.base.figures import milliseconds

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_airssys_wasm.plugin.marker_names import is_marked
+from pytest_airssys_wasm.plugin.marker_names import marks_of, ours_among
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -29,7 +29,14 @@ class MarkerChecks:
     ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
         """Turn a wrong marker into a collection error that names the test."""
         collected = yield
-        marked = [item for item in collected.result or () if isinstance(item, pytest.Item) and is_marked(item)]
+        # All items of a file or class have its markers, which are looked through only once.
+        outer = ours_among(marks_of(collector))
+        marked = [
+            (item, marks)
+            for item in collected.result or ()
+            if outer or item.own_markers
+            if (marks := ours_among(item.own_markers) + outer) and isinstance(item, pytest.Item)
+        ]
         if not marked:
             return collected
         from pytest_airssys_wasm.plugin import markers

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     import pytest
 
@@ -53,15 +53,15 @@ def uses_guests(item: pytest.Item) -> bool:
     return not FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
 
 
-def marks_of(item: pytest.Item) -> Iterator[pytest.Mark]:
-    """Yield the markers of an item, the closest first.
+def marks_of(node: pytest.Item | pytest.Collector) -> Iterator[pytest.Mark]:
+    """Yield the markers of an item or collector, the closest first.
 
-    `item.iter_markers` does the same, and takes twice as long.
+    `node.iter_markers` does the same, and takes twice as long.
     """
-    for node in item.iter_parents():
-        yield from node.own_markers
+    for one in node.iter_parents():
+        yield from one.own_markers
 
 
-def is_marked(item: pytest.Item) -> bool:
-    """Return whether an item has a marker of this plugin with data."""
-    return any(mark.name in NAMES for mark in marks_of(item))
+def ours_among(marks: Iterable[pytest.Mark]) -> list[pytest.Mark]:
+    """Return the markers of this plugin with data among some markers."""
+    return [mark for mark in marks if mark.name in NAMES]

@@ -1,4 +1,7 @@
-"""The meaning of the markers, which are read into data once for each item, when the item is collected.
+"""The meaning of the markers. All are read when an item is collected, to check them, and once more into its data when
+a fixture needs that.
+
+Every run with a marker loads this module. So it imports what few markers, or only wrong ones, need when they need it.
 
 A limit over its ceiling is a usage error. The process that collects finds it. Under xdist this is a worker, whose
 `UsageError` would not be shown. So it is reported like any other collection error, and changes the exit code.
@@ -9,7 +12,6 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from itertools import islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,12 +19,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 from msgspec import Struct
 
-from pytest_airssys_wasm.plugin.ceilings import OverCeiling, check_ceilings
-from pytest_airssys_wasm.plugin.marker_names import COUNTS, FIXTURES, NAMES, SIGNATURES, marks_of
-from pytest_airssys_wasm.plugin.settings import Given
-from pytest_airssys_wasm.runtime.base.printable import counted
-from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits, parse_duration_ms, parse_fuel, parse_size
-from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
+from pytest_airssys_wasm.plugin.marker_names import COUNTS, NAMES, SIGNATURES, marks_of, uses_guests
+from pytest_airssys_wasm.runtime.budget.units import parse_duration_ms, parse_fuel, parse_size
+from pytest_airssys_wasm.runtime.refusal import refuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -88,10 +87,10 @@ class Written:
 
 def _component(source: Any, *, manifest: Any = None, world: Any = None) -> ComponentMark:
     if not isinstance(source, (str, bytes, os.PathLike)) or not source:
-        raise InvalidConfiguration("source", source, "a path, WebAssembly text or bytes")
+        refuse("source", source, "a path, WebAssembly text or bytes")
     for name, value in (("manifest", manifest), ("world", world)):
         if value is not None and (not isinstance(value, (str, os.PathLike)) or not value):
-            raise InvalidConfiguration(name, value, "the path of a " + _FILES[name])
+            refuse(name, value, "the path of a " + _FILES[name])
     return ComponentMark(source=source, manifest=manifest, world=world)
 
 
@@ -100,7 +99,7 @@ _FILES = {"manifest": "Component.toml", "world": "WIT file"}
 
 def _fuel(n: Any, *, per: Any = "call") -> FuelMark:
     if per not in ("call", "test"):
-        raise InvalidConfiguration("per", per, "'call' or 'test'")
+        refuse("per", per, "'call' or 'test'")
     return FuelMark(fuel=None if n is None else parse_fuel(n, "n"), per=per)
 
 
@@ -113,11 +112,13 @@ def _timeout_ms(n: Any) -> float | None:
 
 
 def _wasm_limits(**counts: Any) -> Mapping[str, int]:
+    from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
+
     for name, value in counts.items():
         if name not in COUNTS:
             has_own = name in ("fuel", "memory", "timeout_ms")
             hint = f"; use the marker {name}" if has_own else ""
-            raise InvalidConfiguration("wasm_limits", {name: value}, f"one of {', '.join(COUNTS)}{hint}")
+            refuse("wasm_limits", {name: value}, f"one of {', '.join(COUNTS)}{hint}")
     checked = ResourceLimits(memory=0, **counts)
     return {name: getattr(checked, name) for name in counts}
 
@@ -130,11 +131,11 @@ def _wasi(
     grants = {"args": args, "env": env, "stdin": stdin, "inherit": inherit}
     Wasi(**grants)
     if not isinstance(preopen, Mapping):
-        raise InvalidConfiguration("preopen", preopen, "{guest directory: (host directory, 'ro' or 'rw')}")
+        refuse("preopen", preopen, "{guest directory: (host directory, 'ro' or 'rw')}")
     for guest, grant in preopen.items():
         is_pair = isinstance(grant, Sequence) and not isinstance(grant, (str, bytes)) and len(grant) == 2
         if not is_pair or not isinstance(grant[0], (str, os.PathLike)) or grant[1] not in ("ro", "rw"):
-            raise InvalidConfiguration(f"preopen[{guest!r}]", grant, "(host directory, 'ro' or 'rw')")
+            refuse(f"preopen[{guest!r}]", grant, "(host directory, 'ro' or 'rw')")
     return WasiMark(grants=grants, preopen=preopen)
 
 
@@ -160,43 +161,30 @@ def read(mark: pytest.Mark) -> Any:
 
     Raises `InvalidConfiguration`, which quotes the argument and states the valid values, for a wrong marker.
     """
-    arguments = (*mark.args, *mark.kwargs.values())
     try:
-        if _PLAIN.issuperset(map(type, arguments)):
-            return _read_plain(mark.name, *mark.args, **mark.kwargs)
         return _READERS[mark.name](*mark.args, **mark.kwargs)
-    except InvalidConfiguration as error:
+    except ValueError as error:
+        from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
+
+        if not isinstance(error, InvalidConfiguration):
+            raise
         where = f"marker {mark.name}" + ("" if error.where == mark.name else f": {error.where}")
-        raise InvalidConfiguration(where, error.given, error.wanted) from None
+        refuse(where, error.given, error.wanted)
     except TypeError:
         try:  # only now, because a signature takes longer than all the rest
             inspect.signature(_READERS[mark.name]).bind(*mark.args, **mark.kwargs)
         except TypeError as error:
-            where = f"marker {mark.name}: {error}"
-            raise InvalidConfiguration(where, Written(mark), SIGNATURES[mark.name]) from None
+            refuse(f"marker {mark.name}: {error}", Written(mark), SIGNATURES[mark.name])
         raise
 
 
-_PLAIN = frozenset([str, bytes, int, float, bool, type(None)])
-
-
-@lru_cache(maxsize=256, typed=True)
-def _read_plain(marker: str, /, *args: Any, **kwargs: Any) -> Any:
-    """Return the data of a marker with plain arguments.
-
-    Results are cached, because most tests of a project have the same markers.
-    """
-    return _READERS[marker](*args, **kwargs)
-
-
 def of_item(item: pytest.Item, *, bare_ones: bool = True) -> Marks:
-    """Return the data of the markers of an item. Each marker is read once; all are read again if markers were added or
-    removed.
+    """Return the data of the markers of an item, which are read on first use, and again if some were added or removed.
 
     Markers without any arguments are left out unless `bare_ones` is set. Raises `InvalidConfiguration` for a wrong
     marker, even if a closer marker overrides it.
     """
-    ours = tuple(mark for mark in marks_of(item) if mark.name in NAMES and (bare_ones or mark.args or mark.kwargs))
+    ours = [mark for mark in marks_of(item) if mark.name in NAMES and (bare_ones or mark.args or mark.kwargs)]
     known = item.stash.get(_MARKS, None)
     if known is None or list(map(id, known.read_from)) != list(map(id, ours)):
         known = item.stash[_MARKS] = read_all(ours)
@@ -239,29 +227,52 @@ class WrongMarkers(Struct, frozen=True, kw_only=True):
     """Whether a limit is over its ceiling."""
 
 
-def wrong_markers(items: Iterable[pytest.Item], settings: Settings) -> WrongMarkers | None:
-    """Return what is wrong with the markers of these items; `None` if nothing is."""
+def wrong_markers(
+    marked: Iterable[tuple[pytest.Item, Iterable[pytest.Mark]]], settings: Settings
+) -> WrongMarkers | None:
+    """Return what is wrong with the markers of these items, given with each item from the closest to the test outwards;
+    `None` if nothing is.
+    """
     found: dict[str, list[str]] = {}
     is_usage_error = False
-    for item in items:
+    right: set[int] = set()
+    for item, marks in marked:
         try:
-            _check(item, settings)
-        except InvalidConfiguration as error:
+            _check(item, marks, settings, right)
+        except ValueError as error:
+            from pytest_airssys_wasm.plugin.ceilings import OverCeiling
+            from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
+
+            if not isinstance(error, InvalidConfiguration):
+                raise
             found.setdefault(str(error), []).append(item.nodeid)
             is_usage_error = is_usage_error or isinstance(error, OverCeiling)
     return WrongMarkers(text="\n".join(_told(found)), is_usage_error=is_usage_error) if found else None
 
 
-def _check(item: pytest.Item, settings: Settings) -> None:
-    # A bare `@pytest.mark.component` on a test that uses none of the fixtures is somebody else's marker.
-    is_ours = not FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
-    limits = of_item(item, bare_ones=is_ours).limits
+def _check(item: pytest.Item, marks: Iterable[pytest.Mark], settings: Settings, right: set[int]) -> None:
+    """Raise `InvalidConfiguration` for a wrong marker of an item.
+
+    `right` has the identities of markers that are known to be right: the tests of a class share its markers, and so do
+    all tests of a parametrised function.
+    """
+    for mark in marks:
+        # A bare `@pytest.mark.component` on a test that uses none of the fixtures is somebody else's marker.
+        if id(mark) not in right and (mark.args or mark.kwargs or uses_guests(item)):
+            read(mark)
+            right.add(id(mark))
     if settings.has_ceilings:
+        from pytest_airssys_wasm.plugin.ceilings import check_ceilings
+        from pytest_airssys_wasm.plugin.given import Given
+
+        limits = of_item(item, bare_ones=uses_guests(item)).limits
         check_ceilings(settings, {name: Given(value=value, where=f"marker {name}") for name, value in limits.items()})
 
 
 def _told(found: Mapping[str, Sequence[str]]) -> Iterator[str]:
     """Yield each error once, with the first test that has it and the number of the others."""
+    from pytest_airssys_wasm.runtime.base.printable import counted
+
     for error, (first, *others) in islice(found.items(), _MOST_TOLD):
         also = f" (and {counted(len(others), 'more test')})" if others else ""
         yield f"{first}{also}: {error}"

@@ -1,10 +1,20 @@
-"""The values of options: the functions that parse the text of the command line and the ini file, one for each kind.
+"""The values of options: the functions that parse the text of the command line and the ini file, one for each kind, and
+those that check paths.
 
-Every run of pytest loads this module, so they import what they need when a value is given: see `options`.
+Runs in which an option is set load this module, and each parser imports what it needs.
 """
 
+from __future__ import annotations
+
+import os
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pytest_airssys_wasm.runtime.budget.units import parse_count, parse_duration_ms, parse_fuel, parse_size
+from pytest_airssys_wasm.runtime.refusal import refuse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 
 class Command(NamedTuple):
@@ -19,32 +29,18 @@ class Command(NamedTuple):
         return shlex.join(self.words)
 
 
-def refuse(where: str, value: Any, wanted: str) -> NoReturn:
-    """Raise the `InvalidConfiguration` for a value that should be what `wanted` says."""
-    from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
-
-    raise InvalidConfiguration(where, value, wanted) from None
-
-
-def parse_fuel(value: Any, where: str) -> int:
-    """Parse a number of units of fuel."""
-    from pytest_airssys_wasm.runtime.budget import limits
-
-    return limits.parse_fuel(value, where)
+def parse_choice(value: Any, where: str, choices: Sequence[str]) -> str:
+    """Parse one of these words."""
+    if value not in choices:
+        refuse(where, value, f"{', '.join(choices[:-1])} or {choices[-1]}")
+    return str(value)
 
 
-def parse_size(value: Any, where: str) -> int:
-    """Parse a size in bytes, such as `1 MiB`."""
-    from pytest_airssys_wasm.runtime.budget import limits
-
-    return limits.parse_size(value, where)
-
-
-def parse_duration_ms(value: Any, where: str) -> float:
-    """Parse a duration in milliseconds, such as `2 s`."""
-    from pytest_airssys_wasm.runtime.budget import limits
-
-    return limits.parse_duration_ms(value, where)
+def parse_path(value: Any, where: str, wanted: str) -> Path:
+    """Parse a path, which should lead to what `wanted` says."""
+    if not str(value).strip():
+        refuse(where, value, wanted)
+    return Path(value).expanduser()
 
 
 def parse_command(value: Any, where: str) -> Command:
@@ -100,13 +96,6 @@ def parse_fuzz(value: Any, where: str) -> str:
     return str(value)
 
 
-def parse_seed(value: Any, where: str) -> int:
-    """Parse a seed, a whole number from 0 to 2**64 - 1."""
-    from pytest_airssys_wasm.runtime.budget.limits import parse_count
-
-    return parse_count(value, where)
-
-
 def parse_tolerance(value: Any, where: str) -> Any:
     """Parse a share in percent, such as `2 %`."""
     from pytest_airssys_wasm.analysis.snapshots import tolerance
@@ -129,3 +118,46 @@ def parse_toml(value: Any, where: str) -> Path:
     if path.suffix != ".toml" or path.name in ("Component.toml", "pyproject.toml"):
         refuse(where, value, "the path of a .toml file to be written, which is not a Component.toml")
     return path
+
+
+PARSERS: dict[str, Callable[[Any, str], Any]] = {
+    "command": parse_command,
+    "duration_ms": parse_duration_ms,
+    "fuel": parse_fuel,
+    "fuzz": parse_fuzz,
+    "memory_range": parse_memory_range,
+    "report": parse_report,
+    "scale": parse_scale,
+    "seed": parse_count,
+    "size": parse_size,
+    "tolerance": parse_tolerance,
+    "toml": parse_toml,
+}
+"""The parsers by the kind of an option, other than `parse_choice` and `parse_path`. Each takes the text and its source,
+and raises `InvalidConfiguration`, which names the source, for a wrong value.
+"""
+
+
+def placed(value: Any, base: Path) -> Any:
+    """Return a value whose paths, if it has any, are relative to `base` no longer."""
+    if isinstance(value, Command):
+        return value._replace(folder=base)
+    return Path(os.path.normpath(base / value)) if isinstance(value, Path) else value
+
+
+def check_file(path: Path, where: str) -> None:
+    """Raise `InvalidConfiguration` unless there is a file."""
+    if not os.path.isfile(path):  # noqa: PTH113 never raises an error
+        refuse(where, str(path), "an existing file")
+
+
+def check_folder(path: Path, where: str) -> None:
+    """Raise `InvalidConfiguration` if something else than a directory is where one is to be made."""
+    if os.path.lexists(path) and not os.path.isdir(path):  # noqa: PTH112
+        refuse(where, str(path), "a directory, which is made if it does not exist")
+
+
+def check_old_folder(path: Path, where: str) -> None:
+    """Raise `InvalidConfiguration` unless there is a directory."""
+    if not os.path.isdir(path):  # noqa: PTH112
+        refuse(where, str(path), "an existing directory")

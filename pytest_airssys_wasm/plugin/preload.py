@@ -37,6 +37,7 @@ _GUESTS = (
 """The modules that run guests."""
 _FAILURES = (
     "plugin.report.differences",
+    "plugin.report.making",
     "plugin.report.mishaps",
     "plugin.report.section",
     "plugin.report.tracebacks",

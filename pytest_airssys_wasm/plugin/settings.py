@@ -4,32 +4,29 @@ A value on the command line wins over the one in the ini file. Every value is ch
 wrong value is a usage error even in a run that does not use it. Every run of pytest loads this module: see `options`.
 """
 
-import os
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_airssys_wasm.plugin.option_values import Command, refuse
-from pytest_airssys_wasm.plugin.options import OPTIONS, Option
+from pytest_airssys_wasm.plugin.options import LIMITS, OPTIONS
 
 if TYPE_CHECKING:
     from fractions import Fraction
+    from pathlib import Path
 
+    from pytest_airssys_wasm.plugin.given import Given
+    from pytest_airssys_wasm.plugin.option_values import Command
+    from pytest_airssys_wasm.plugin.options import Option
     from pytest_airssys_wasm.runtime.budget.limits import Ceilings
 
 
-class Given(NamedTuple):
-    """A value with its source, such as `--wasm-fuel`, for messages."""
+class Settings:
+    """The checked values of the command line and the ini file, which never change. A value that neither sets is `None`.
 
-    value: Any
-    where: str
-    is_from_command_line: bool = False
-    """Whether the value was given on the command line, and not in the ini file."""
-
-
-class Settings(NamedTuple):
-    """The checked values of the command line and the ini file. A value that neither sets is `None`."""
+    A named tuple with so many fields takes ten times as long to define, and a dataclass longer.
+    """
 
     airssys_wasm: bool = False
     wasm_conformance: str = "auto"
@@ -49,7 +46,7 @@ class Settings(NamedTuple):
     wasm_report_against: Path | None = None
     wasm_summary: bool = False
     wasm_fuel_snapshot: str | None = None
-    wasm_fuel_tolerance: "Fraction | None" = None
+    wasm_fuel_tolerance: Fraction | None = None
     wasm_profile: Path | None = None
     wasm_profile_against: Path | None = None
     wasm_coverage: Path | None = None
@@ -74,6 +71,14 @@ class Settings(NamedTuple):
     `wasm_runtime` in the ini file only selects the runtime.
     """
 
+    def __init__(self, **values: Any) -> None:
+        vars(self).update(values)
+
+    @property
+    def are_defaults(self) -> bool:
+        """Whether all values are as if nothing were set."""
+        return all(value == getattr(type(self), key) for key, value in vars(self).items())
+
     @property
     def makes_items(self) -> bool:
         """Whether the plugin adds items of its own to the run: cases, or checks of components."""
@@ -85,7 +90,7 @@ class Settings(NamedTuple):
         return (self.wasm_max_fuel, self.wasm_max_memory, self.wasm_max_timeout_ms) != (None, None, None)
 
     @property
-    def ceilings(self) -> "Ceilings":
+    def ceilings(self) -> Ceilings:
         """The ceilings of the ini file, for limits whose timeout is scaled already."""
         from pytest_airssys_wasm.runtime.budget.limits import Ceilings
 
@@ -98,7 +103,7 @@ class Settings(NamedTuple):
 
     def limits(self, *, from_command_line: bool) -> dict[str, Given]:
         """Return the limits that the command line gives, or those that only the ini file gives, by their names."""
-        stated = {key.removeprefix("wasm_"): getattr(self, key) for key in _LIMITS}
+        stated = {key.removeprefix("wasm_"): getattr(self, key) for key in LIMITS}
         return {
             name: one
             for name, one in stated.items()
@@ -107,6 +112,7 @@ class Settings(NamedTuple):
 
     def default_limits(self) -> dict[str, Given]:
         """Return the built-in default limits. Nobody asked for them, so a lower ceiling lowers them."""
+        from pytest_airssys_wasm.plugin.given import Given
         from pytest_airssys_wasm.runtime.budget.limit_text import DEFAULT_FUEL, DEFAULT_TIMEOUT_MS
 
         built_in: dict[str, float] = {"fuel": DEFAULT_FUEL, "timeout_ms": DEFAULT_TIMEOUT_MS}
@@ -127,98 +133,27 @@ DEFAULT = "the built-in default"
 SETTINGS = pytest.StashKey[Settings]()
 """The key of the settings in `config.stash`."""
 
-_LIMITS = ("wasm_fuel", "wasm_memory", "wasm_timeout_ms")
-
 
 def read_settings(config: pytest.Config) -> Settings:
     """Return the settings of a session, after checking each value.
 
     Raises `pytest.UsageError`, which names the option or the ini key, for a wrong value.
     """
-    try:
-        given = {option.key: _given(config, option) for option in OPTIONS}
-        settings = _collect(config, given)
-        if settings.wasm_expectations_update and settings.wasm_expectations is None:
-            refuse("--wasm-expectations-update", "no file", "--wasm-expectations FILE beside it")
-        _check_folder(given["wasm_coverage"])
-        _check_profile_folders(given["wasm_profile"], given["wasm_profile_against"])
-    except ValueError as error:
-        from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
+    written = {option.key: text for option in OPTIONS if (text := _written(config, option)) is not None}
+    if not written:
+        return Settings()
+    from pytest_airssys_wasm.plugin import given
 
-        if not isinstance(error, InvalidConfiguration):
-            raise
-        raise pytest.UsageError(str(error)) from None
-    return settings
+    return Settings(**given.checked_values(config, written))
 
 
-def _given(config: pytest.Config, option: Option) -> Given | None:
+def _written(config: pytest.Config, option: Option) -> tuple[Any, str] | None:
+    """Return what is set for an option, and where; `None` if nothing is, or if it is a switch that is off."""
     value, where = (config.getoption(option.flag), option.flag) if option.has_flag else (None, "")
     if value is None and option.has_key:
-        value, where = _ini(config, option.key), f"ini value {option.key}"
-    if value is None or option.parse is None:
-        return None if value is None else Given(value=value, where=where)
-    parsed = [option.parse(one, where) for one in (value if option.is_list else [value])]
-    is_from_ini = where != option.flag and config.inipath is not None
-    base = config.inipath.parent if is_from_ini and config.inipath else config.invocation_params.dir
-    # Paths are relative to where they were written.
-    placed = [_placed(one, base) for one in parsed]
-    must_exist = option.must_exist and not (option.made_by and _is_on(config, option.made_by))
-    for one in placed if must_exist else ():
-        if not os.path.isfile(one):  # noqa: PTH113 never raises an error
-            refuse(where, str(one), "an existing file")
-    return Given(
-        value=tuple(placed) if option.is_list else placed[0],
-        where=where,
-        is_from_command_line=option.has_flag and where == option.flag,
-    )
-
-
-def _check_folder(folder: Given | None) -> None:
-    """Raise `InvalidConfiguration` if something else than a directory is where one is to be made."""
-    if folder is not None and os.path.lexists(folder.value) and not os.path.isdir(folder.value):  # noqa: PTH112
-        refuse(folder.where, str(folder.value), "a directory, which is made if it does not exist")
-
-
-def _check_profile_folders(profile: Given | None, against: Given | None) -> None:
-    """Raise `InvalidConfiguration` unless `--wasm-profile` and `--wasm-profile-against` can be used."""
-    _check_folder(profile)
-    if against is not None and not os.path.isdir(against.value):  # noqa: PTH112
-        refuse(against.where, str(against.value), "an existing directory")
-    if against is not None and profile is None:
-        refuse(against.where, str(against.value), "--wasm-profile DIR beside it")
-
-
-def _is_on(config: pytest.Config, key: str) -> bool:
-    """Return whether a switch is on, on the command line or in the ini file."""
-    return bool(config.getoption("--" + key.replace("_", "-")) or _ini(config, key))
-
-
-def _placed(value: Any, base: Path) -> Any:
-    if isinstance(value, Command):
-        return value._replace(folder=base)
-    return Path(os.path.normpath(base / value)) if isinstance(value, Path) else value
-
-
-def _ini(config: pytest.Config, key: str) -> Any:
-    try:
-        return config.getini(key)
-    except (ValueError, TypeError, pytest.UsageError) as error:  # pytest's own parsing; some name no key
-        raise pytest.UsageError(f"ini value {key}: {error}") from None
-
-
-def _collect(config: pytest.Config, given: dict[str, Given | None]) -> Settings:
-    said = {key: one for key, one in given.items() if one is not None}
-    values: dict[str, Any] = {key: one if key in _LIMITS else one.value for key, one in said.items()}
-    values["flags"] = tuple(
-        text
-        for option in OPTIONS
-        if option.key in (*_LIMITS, "wasm_timeout_scale", "wasm_isolation", "wasm_fuzz", "wasm_fuzz_seed")
-        and config.getoption(option.flag) is not None
-        for text in (option.flag, str(config.getoption(option.flag)))
-    )
-    values["may_run_suite"] = (
-        values.get("airssys_wasm", False)
-        or config.getoption("--wasm-runtime") is not None
-        or config.getoption("--wasm-conformance") == "always"
-    )
-    return Settings(**values)
+        where = f"ini value {option.key}"
+        try:
+            value = config.getini(option.key)
+        except (ValueError, TypeError, pytest.UsageError) as error:  # pytest's own parsing; some name no key
+            raise pytest.UsageError(f"{where}: {error}") from None
+    return None if value is None or value is False else (value, where)

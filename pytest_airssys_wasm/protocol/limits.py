@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from msgspec import UNSET, Struct, structs
 
 from pytest_airssys_wasm.protocol import wire
-from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits, parse_count, parse_duration_ms, parse_size
+from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
+from pytest_airssys_wasm.runtime.budget.units import parse_count, parse_duration_ms, parse_size
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
 if TYPE_CHECKING:

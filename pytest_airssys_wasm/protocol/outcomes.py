@@ -10,7 +10,7 @@ from pytest_airssys_wasm.protocol.session_messages import EndAnswer, UsageAnswer
 from pytest_airssys_wasm.runtime.base.outcome import Frame, Outcome, Verdict
 from pytest_airssys_wasm.runtime.base.printable import printable_lines
 from pytest_airssys_wasm.runtime.base.usage import FuelMetrics, Usage
-from pytest_airssys_wasm.runtime.budget.limits import MAX_U64
+from pytest_airssys_wasm.runtime.budget.units import MAX_U64
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

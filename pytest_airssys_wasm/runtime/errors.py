@@ -1,7 +1,7 @@
 """The hierarchy of errors, with one class for each verdict that is not `ok`, and the conversions from and to
 `Outcome`.
 
-Every run with a marker loads this module: functions import what only few errors need.
+Every run with a guest loads this module: functions import what only few errors need.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from mutants.mutant import Family, answering, around, ending, is_component, read
 from mutants.python_memories import set_fuel
 from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
-from pytest_airssys_wasm.runtime.budget.limits import MAX_U64
+from pytest_airssys_wasm.runtime.budget.units import MAX_U64
 from pytest_airssys_wasm.runtime.execution import run as run_module
 from pytest_airssys_wasm.runtime.guest import linking
 from pytest_airssys_wasm.runtime.store.store import LimitedStore

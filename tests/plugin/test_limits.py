@@ -10,7 +10,8 @@ import pytest
 
 from pytest_airssys_wasm.plugin import item_settings, markers
 from pytest_airssys_wasm.plugin.ceilings import OverCeiling
-from pytest_airssys_wasm.plugin.settings import Given, Settings
+from pytest_airssys_wasm.plugin.given import Given
+from pytest_airssys_wasm.plugin.settings import Settings
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
 LAYERS = ("ini", "manifest", "command line", "marker")

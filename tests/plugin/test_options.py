@@ -67,7 +67,7 @@ def test_a_cache_that_cannot_be_used_is_one_warning_and_fails_nothing(guest):
 
 def test_every_setting_is_tried_here():
     assert set(BAD) == {option.key for option in OPTIONS}
-    assert set(BAD) | {"flags", "may_run_suite"} == set(Settings._fields)
+    assert set(BAD) | {"flags", "may_run_suite"} == set(Settings.__annotations__)
 
 
 @pytest.mark.parametrize(("key", "value"), [(one.key, BAD[one.key][0]) for one in OPTIONS if one.has_key])
@@ -79,7 +79,7 @@ def test_a_bad_ini_value_is_a_usage_error_even_when_nothing_uses_it(project, key
     assert "Traceback" not in ran.text
 
 
-@pytest.mark.parametrize("key", [option.key for option in OPTIONS if option.has_flag and option.parse])
+@pytest.mark.parametrize("key", [option.key for option in OPTIONS if option.has_flag and option.kind])
 def test_a_bad_value_on_the_command_line_is_a_usage_error(project, key):
     flag = "--" + key.replace("_", "-")
     ran = project.run(f"{flag}={BAD[key][0]}")
@@ -88,7 +88,7 @@ def test_a_bad_value_on_the_command_line_is_a_usage_error(project, key):
     assert "Traceback" not in ran.text
 
 
-@pytest.mark.parametrize("option", [one for one in OPTIONS if one.parse], ids=lambda option: option.key)
+@pytest.mark.parametrize("option", [one for one in OPTIONS if one.kind], ids=lambda option: option.key)
 def test_no_bad_value_is_read_as_something(option):
     for value in BAD[option.key][option.must_exist :]:  # whether a file is there is seen where its folder is known
         with pytest.raises(InvalidConfiguration, match=r"^here: expected"):

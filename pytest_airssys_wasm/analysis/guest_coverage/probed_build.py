@@ -13,7 +13,7 @@ from pytest_airssys_wasm.runtime.base.printable import printable
 from pytest_airssys_wasm.runtime.base.probes import ProbeFile
 from pytest_airssys_wasm.runtime.base.regular_files import write_new
 from pytest_airssys_wasm.runtime.binary.probes import MOST_CODE_BYTES, CannotInstrument, instrument
-from pytest_airssys_wasm.runtime.budget.limits import MAX_U64
+from pytest_airssys_wasm.runtime.budget.units import MAX_U64
 from pytest_airssys_wasm.runtime.compile.scratch import ScratchFolder, explained
 from pytest_airssys_wasm.runtime.engine import ProbedEngine
 from pytest_airssys_wasm.runtime.errors import WasmError

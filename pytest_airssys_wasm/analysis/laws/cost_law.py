@@ -15,7 +15,7 @@ from pytest_airssys_wasm.analysis.laws.terms import Formula
 from pytest_airssys_wasm.analysis.repeatable import Deadline, RepeatableGuest
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.base.printable import printable
-from pytest_airssys_wasm.runtime.budget.limits import parse_count
+from pytest_airssys_wasm.runtime.budget.units import parse_count
 from pytest_airssys_wasm.runtime.guest.constants import special_sizes
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ from pytest_airssys_wasm.analysis.worst.values import (
 )
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.base.printable import counted, printable
-from pytest_airssys_wasm.runtime.budget.limits import parse_count
+from pytest_airssys_wasm.runtime.budget.units import parse_count
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 from pytest_airssys_wasm.runtime.guest.constants import constants_of
 from pytest_airssys_wasm.runtime.wave import write_call

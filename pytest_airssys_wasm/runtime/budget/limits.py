@@ -1,113 +1,14 @@
-"""The resource limits of a store and its executions, the units in which they are written, and their ceilings."""
+"""The resource limits of a store and its executions, and their ceilings."""
 
 from __future__ import annotations
 
-import math
-import re
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from msgspec import Struct
 
 from pytest_airssys_wasm.runtime.budget.limit_text import DEFAULT_FUEL, DEFAULT_TIMEOUT_MS
-from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
-
-MAX_U64 = 2**64 - 1
-
-# More than any address space: a larger number is a mistake, and wasmtime-py would wrap it silently.
-_MAX_MEMORY_BYTES = 2**48
-
-_SIZE_UNITS = {
-    "": 1,
-    "B": 1,
-    "KB": 10**3,
-    "MB": 10**6,
-    "GB": 10**9,
-    "KIB": 2**10,
-    "MIB": 2**20,
-    "GIB": 2**30,
-}
-_DURATION_UNITS_MS = {"": 1, "MS": 1, "S": 1_000, "MIN": 60_000}
-_QUANTITY = re.compile(r"\s*([0-9](?:_?[0-9])*(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*")
-
-# Longer than any number in range: Python itself refuses to read one of several thousand digits.
-_MAX_QUANTITY_CHARACTERS = 64
-
-
-def parse_size(value: object, where: str = "memory") -> int:
-    """Return the number of bytes in an int (`1048576`) or a string (`"1 MiB"`, `"512KiB"`, `"1_000_000"`).
-
-    Raises `InvalidConfiguration`, which names `where`, for anything else.
-    """
-    if isinstance(value, str):
-        number, divisor = _quantity(value, _SIZE_UNITS, where, "a size such as 1048576, 512 KiB or 1 MiB")
-        size, rest = divmod(number, divisor)
-        if rest:
-            raise InvalidConfiguration(where, value, "a whole number of bytes")
-        if size > _MAX_MEMORY_BYTES:
-            raise InvalidConfiguration(where, value, f"a size from 0 to {_MAX_MEMORY_BYTES} bytes")
-        return size
-    return _whole(value, where, _MAX_MEMORY_BYTES, "a size in bytes such as 1048576, or '1 MiB'")
-
-
-def parse_duration_ms(value: object, where: str = "timeout_ms") -> float:
-    """Return the number of milliseconds in a number or a string with a unit (`"100ms"`, `"0.5 s"`, `"1 min"`).
-
-    Raises `InvalidConfiguration`, which names `where`, for anything that is not finite and non-negative.
-    """
-    wanted = "a finite, non-negative number of milliseconds such as 100 or 2.5"
-    if isinstance(value, str):
-        number, divisor = _quantity(value, _DURATION_UNITS_MS, where, wanted + ", or '100ms', '2 s'")
-        return number / divisor
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise InvalidConfiguration(where, value, wanted)
-    try:
-        milliseconds = float(value)
-    except OverflowError:
-        raise InvalidConfiguration(where, value, wanted) from None
-    if not math.isfinite(milliseconds) or milliseconds < 0:
-        raise InvalidConfiguration(where, value, wanted)
-    return milliseconds
-
-
-def parse_fuel(value: object, where: str = "fuel") -> int:
-    """Return the units of fuel in an int or a string of digits (`"10_000"`).
-
-    Raises `InvalidConfiguration`, which names `where`, for anything that is not a whole number within u64.
-    """
-    return parse_count(value, where)
-
-
-def parse_count(value: object, where: str) -> int:
-    """Return the number in an int or a string of digits, from 0 to 2**64 - 1.
-
-    Raises `InvalidConfiguration`, which names `where`, for anything else.
-    """
-    wanted = f"a whole number from 0 to {MAX_U64}"
-    if isinstance(value, str):
-        number, divisor = _quantity(value, {"": 1}, where, wanted)
-        value = value if number % divisor else number // divisor
-    return _whole(value, where, MAX_U64, wanted)
-
-
-def _whole(value: object, where: str, most: int, wanted: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise InvalidConfiguration(where, value, wanted)
-    if not 0 <= value <= most:
-        raise InvalidConfiguration(where, value, f"{wanted} (from 0 to {most})" if most != MAX_U64 else wanted)
-    return value
-
-
-def _quantity(text: str, units: dict[str, int], where: str, wanted: str) -> tuple[int, int]:
-    """Return the exact number that a text denotes, as a fraction of whole numbers.
-
-    As a float, 1.001 MB would not be a whole number of bytes.
-    """
-    match = _QUANTITY.fullmatch(text) if len(text) <= _MAX_QUANTITY_CHARACTERS else None
-    if match is None or match[2].upper() not in units:
-        raise InvalidConfiguration(where, text, wanted)
-    whole, _, decimals = match[1].replace("_", "").partition(".")
-    return int(whole + decimals) * units[match[2].upper()], 10 ** len(decimals)
+from pytest_airssys_wasm.runtime.budget.units import parse_count, parse_duration_ms, parse_size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from pytest_airssys_wasm.runtime.base.originals import (
     monotonic_ns,
     thread_time_ns,
 )
-from pytest_airssys_wasm.runtime.budget.limits import MAX_U64
+from pytest_airssys_wasm.runtime.budget.units import MAX_U64
 from pytest_airssys_wasm.runtime.capi.guard import CANCELLED, FILES, OUTPUT, TIMEOUT, begin_run, guard
 from pytest_airssys_wasm.runtime.convert.transfer import Transfer
 

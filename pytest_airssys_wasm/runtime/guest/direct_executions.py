@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.runtime.base.originals import monotonic_ns
 from pytest_airssys_wasm.runtime.base.usage import Execution, FuelMetrics, Usage
-from pytest_airssys_wasm.runtime.budget.limits import MAX_U64
+from pytest_airssys_wasm.runtime.budget.units import MAX_U64
 from pytest_airssys_wasm.runtime.capi import abi, failures
 from pytest_airssys_wasm.runtime.capi.guard import (
     NO_STACK,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ctypes import c_char
 from typing import TYPE_CHECKING
 
-from pytest_airssys_wasm.runtime.budget.limits import MAX_U64
+from pytest_airssys_wasm.runtime.budget.units import MAX_U64
 from pytest_airssys_wasm.runtime.capi import abi, failures
 from pytest_airssys_wasm.runtime.capi.guard import NO_STACK, begin_run
 from pytest_airssys_wasm.runtime.capi.memory_images import image_address

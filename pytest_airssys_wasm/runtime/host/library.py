@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_airssys_wasm.runtime.base.values import Err, Ok, Record, Variant
-from pytest_airssys_wasm.runtime.budget.limits import parse_size
+from pytest_airssys_wasm.runtime.budget.units import parse_size
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 from pytest_airssys_wasm.runtime.execution.awaiting.event_loop import off_the_loop
 from pytest_airssys_wasm.runtime.execution.awaiting.loop_waker import LoopWakers, loop_wakers

@@ -10,7 +10,7 @@ from msgspec import UNSET
 
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from pytest_airssys_wasm.runtime.base.printable import is_printable
-from pytest_airssys_wasm.runtime.budget.limits import parse_count, parse_size
+from pytest_airssys_wasm.runtime.budget.units import parse_count, parse_size
 from pytest_airssys_wasm.runtime.errors import NOTHING, Described
 
 if TYPE_CHECKING:

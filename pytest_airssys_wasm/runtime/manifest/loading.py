@@ -9,7 +9,7 @@ from pytest_airssys_wasm.runtime.base import toml
 from pytest_airssys_wasm.runtime.base.figures import exact_size, widened_range
 from pytest_airssys_wasm.runtime.base.printable import is_printable
 from pytest_airssys_wasm.runtime.base.regular_files import MANIFEST_BYTES, decoded, read_regular
-from pytest_airssys_wasm.runtime.budget.limits import parse_count, parse_duration_ms, parse_size
+from pytest_airssys_wasm.runtime.budget.units import parse_count, parse_duration_ms, parse_size
 from pytest_airssys_wasm.runtime.errors import NOTHING, Described, InvalidConfiguration
 from pytest_airssys_wasm.runtime.manifest.decoding import decode_document
 from pytest_airssys_wasm.runtime.manifest.entries import check_stubs, checked_tests

@@ -6,9 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_airssys_wasm.runtime.base.usage import FuelMetrics, Usage, UsageTotals
-from pytest_airssys_wasm.runtime.budget.limits import (
-    MAX_U64,
-)
+from pytest_airssys_wasm.runtime.budget.units import MAX_U64
 
 
 def test_fuel_figures_of_a_budget():

@@ -9,14 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_airssys_wasm.runtime.budget.limits import (
-    MAX_U64,
-    ResourceLimits,
-    parse_count,
-    parse_duration_ms,
-    parse_fuel,
-    parse_size,
-)
+from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
+from pytest_airssys_wasm.runtime.budget.units import MAX_U64, parse_count, parse_duration_ms, parse_fuel, parse_size
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
 MOST_BYTES = 2**48

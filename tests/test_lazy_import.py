@@ -101,6 +101,27 @@ def test_a_run_that_uses_nothing_of_the_plugin_loads_these_modules_and_no_others
     assert with_plugin - modules_of_a_run(tmp_path) == OF_EVERY_RUN
 
 
+MARKED = """
+import sys
+import pytest
+pytestmark = pytest.mark.fuel(1_000)
+@pytest.mark.memory("1 MiB")
+@pytest.mark.timeout_ms("50 ms")
+def test_that_passes(): print("MODULES", *sorted(sys.modules))
+"""
+
+
+@pytest.mark.slow
+def test_a_run_whose_markers_are_right_loads_neither_msgspec_nor_the_errors(tmp_path):
+    (tmp_path / "test_marked.py").write_text(MARKED)
+    command = [sys.executable, "-m", "pytest", "-s", "-p", "no:cacheprovider", "-p", "pytest_airssys_wasm.plugin"]
+    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""}
+    ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    modules = set(ran.stdout.rpartition("MODULES ")[2].split())
+    assert "pytest_airssys_wasm.plugin.markers" in modules
+    assert not modules & {*HEAVY, "pytest_airssys_wasm.runtime.errors"}
+
+
 @pytest.mark.slow
 def test_a_run_that_uses_nothing_of_the_plugin_shows_nothing_of_it(tmp_path):
     (tmp_path / "test_plain.py").write_text("def test_a(): pass")

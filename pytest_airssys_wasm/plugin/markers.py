@@ -14,10 +14,9 @@ import os
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import pytest
-from msgspec import Struct
 
 from pytest_airssys_wasm.plugin.marker_names import COUNTS, NAMES, SIGNATURES, marks_of, uses_guests
 from pytest_airssys_wasm.runtime.budget.units import parse_duration_ms, parse_fuel, parse_size
@@ -33,7 +32,7 @@ _LIMITS = ("fuel", "memory", "timeout_ms")
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
-class ComponentMark(Struct, frozen=True, kw_only=True):
+class ComponentMark(NamedTuple):
     """The guest of a test, with the paths as they were written."""
 
     source: str | os.PathLike[str] | bytes
@@ -41,21 +40,21 @@ class ComponentMark(Struct, frozen=True, kw_only=True):
     world: str | os.PathLike[str] | None
 
 
-class FuelMark(Struct, frozen=True, kw_only=True):
+class FuelMark(NamedTuple):
     """A fuel budget (`None` for unlimited), for each call or for the whole test."""
 
     fuel: int | None
     per: Literal["call", "test"]
 
 
-class WasiMark(Struct, frozen=True, kw_only=True):
+class WasiMark(NamedTuple):
     """The WASI grants of a test, with the host directories as they were written."""
 
     grants: Mapping[str, Any]
     preopen: Mapping[str, tuple[str | os.PathLike[str], Literal["ro", "rw"]]]
 
 
-class Marks(Struct, frozen=True, kw_only=True):
+class Marks(NamedTuple):
     """The data of the markers of an item.
 
     Of several markers of the same name the closest applies; `wasm_limits` markers are merged, limit by limit.
@@ -218,7 +217,7 @@ _MARKS = pytest.StashKey[Marks]()
 _MOST_TOLD = 20
 
 
-class WrongMarkers(Struct, frozen=True, kw_only=True):
+class WrongMarkers(NamedTuple):
     """The wrong markers that were found in the tests of one file or class."""
 
     text: str

@@ -970,7 +970,9 @@ void *guard_resource_drop(guard_run *run, void *resource) {
 /* --- imports ------------------------------------------------------------------------------------------------------- */
 
 /* Note the fuel that the guest of this thread has left. */
-static void note_fuel(void) { table.get_fuel(current->context, &current->fuel_left); }
+static void note_fuel(void) {
+  if (current) table.get_fuel(current->context, &current->fuel_left);
+}
 
 void *guard_serve_component(void *import, void *context, const void *type, const void *arguments, size_t count,
                             void *results, size_t result_count) {

@@ -60,6 +60,7 @@
 #define FUNCTION_BYTES 16 /* wasmtime_func_t */
 #define COMPONENT_FUNCTION_BYTES 32 /* wasmtime_component_func_t, and room behind it */
 #define VALUE_BYTES 32 /* wasmtime_component_val_t */
+#define MODULE_VALUE_BYTES 16 /* wasmtime_val_raw_t */
 #define NEVER INT64_MAX
 
 static guard_table table;
@@ -1421,6 +1422,33 @@ void guard_free(void *results) {
   *owned = 0;
 }
 
+/* --- the pace of calls -------------------------------------------------------------------------------------------- */
+
+/* Begin another stretch of calls that wait in this way. */
+static void begin_stretch(guard_pace *pace, bool is_looping, bool is_trial) {
+  STORE(pace->is_looping, is_looping);
+  pace->is_trial = is_trial;
+  pace->calls = 0;
+}
+
+void guard_pace_note(guard_pace *pace, int64_t lost_ns) {
+  if (!has_processors) return;
+  bool is_looping = LOAD(pace->is_looping);
+  int64_t *cost = &pace->cost_ns[is_looping], other = pace->cost_ns[!is_looping];
+  if (++pace->calls > LAST_UNCOUNTED) {
+    int64_t lost = lost_ns < 1 ? 1 : least(lost_ns, MOST_LOST_NS);
+    bool is_first = pace->calls == LAST_UNCOUNTED + 1;
+    *cost = is_first && (pace->is_trial || !*cost) ? lost : *cost + (lost - *cost) / 8;
+  }
+  /* The other way is tried at once if this one has become dearer than that was. */
+  bool is_short = pace->is_trial || *cost / 4 * 3 > other;
+  if (pace->calls < (is_short ? TRIAL_CALLS : CALLS_BETWEEN_TRIALS)) return;
+  if (!pace->is_trial)
+    begin_stretch(pace, !is_looping, true);
+  else /* A loop costs processor time as well, so it has to be clearly quicker. */
+    begin_stretch(pace, pace->cost_ns[1] < pace->cost_ns[0] / 4 * 3, false);
+}
+
 /* --- parked threads ------------------------------------------------------------------------------------------------ */
 
 /* PARKED_LEFT: the caller of the call does not wait here. PARKED_TOLD: such a call has ended. */
@@ -1476,31 +1504,6 @@ static bool change_state(guard_parked *parked, int32_t from, int32_t to) {
   if (__atomic_load_n(&parked->waiting, __ATOMIC_SEQ_CST))
     syscall(SYS_futex, &parked->state, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
   return true;
-}
-
-/* Begin another stretch of calls that wait in this way. */
-static void begin_stretch(guard_pace *pace, bool is_looping, bool is_trial) {
-  STORE(pace->is_looping, is_looping);
-  pace->is_trial = is_trial;
-  pace->calls = 0;
-}
-
-void guard_pace_note(guard_pace *pace, int64_t lost_ns) {
-  if (!has_processors) return;
-  bool is_looping = LOAD(pace->is_looping);
-  int64_t *cost = &pace->cost_ns[is_looping], other = pace->cost_ns[!is_looping];
-  if (++pace->calls > LAST_UNCOUNTED) {
-    int64_t lost = lost_ns < 1 ? 1 : least(lost_ns, MOST_LOST_NS);
-    bool is_first = pace->calls == LAST_UNCOUNTED + 1;
-    *cost = is_first && (pace->is_trial || !*cost) ? lost : *cost + (lost - *cost) / 8;
-  }
-  /* The other way is tried at once if this one has become dearer than that was. */
-  bool is_short = pace->is_trial || *cost / 4 * 3 > other;
-  if (pace->calls < (is_short ? TRIAL_CALLS : CALLS_BETWEEN_TRIALS)) return;
-  if (!pace->is_trial)
-    begin_stretch(pace, !is_looping, true);
-  else /* A loop costs processor time as well, so it has to be clearly quicker. */
-    begin_stretch(pace, pace->cost_ns[1] < pace->cost_ns[0] / 4 * 3, false);
 }
 
 int32_t guard_parked_serve(guard_parked *parked) {
@@ -1589,7 +1592,7 @@ void guard_parked_close(guard_parked *parked) { change_state(parked, state_of(pa
 
 #endif
 
-/* --- pipes --------------------------------------------------------------------------------------------------------- */
+/* --- calls between processes --------------------------------------------------------------------------------------------------------- */
 
 /* Look in a loop, for a moment, whether a descriptor can be read or has an error. */
 static bool spin_for_input(struct pollfd *asked) {
@@ -1616,7 +1619,9 @@ static bool wait_for_input(struct pollfd *asked, int64_t wait_ns) {
   }
 }
 
-int64_t guard_exchange(guard_pipes *pipes) {
+/* Write a frame, unless there is none, and read the next one, or a part of something longer. Returns the number of bytes
+ * that were read, which is 0 at the end of the pipe, or a reason for which there are none. */
+static int64_t exchange(guard_pipes *pipes) {
   struct pollfd asked = {pipes->from, POLLIN, 0};
   size_t size = (size_t)pipes->size;
   /* The system writes frames, which are shorter than the room of a pipe, as a whole. */
@@ -1624,6 +1629,81 @@ int64_t guard_exchange(guard_pipes *pipes) {
   if (!(pipes->is_looping && spin_for_input(&asked)) && !wait_for_input(&asked, pipes->wait_ns))
     return GUARD_NOTHING_READ;
   return read(pipes->from, pipes->read, sizeof pipes->read);
+}
+
+int64_t guard_ask(guard_pipes *pipes) {
+  guard_call_frame *call = &pipes->call_written;
+  const guard_answer_frame *answer = &pipes->answer_read;
+  int64_t asked_ns = now();
+  call->is_looping = LOAD(pipes->pace.is_looping);
+  pipes->is_looping = call->is_looping != 0;
+  int64_t count = exchange(pipes);
+  /* The other side may write anything. */
+  if (count < (int64_t)sizeof *answer || answer->kind || answer->number != call->number) return count;
+  int64_t guest_ns, answered_ns = now();
+  bool is_short = !__builtin_sub_overflow(answer->finished_ns, answer->started_ns, &guest_ns) && guest_ns >= 0 &&
+                  guest_ns < SPIN_NS;
+  if (is_short && asked_ns - pipes->answered_ns < CLOSE_NS)
+    guard_pace_note(&pipes->pace, answered_ns - asked_ns - guest_ns);
+  pipes->answered_ns = answered_ns;
+  return count;
+}
+
+static size_t value_bytes(const guard_export *called) {
+  return called->entry == GUARD_OF_MODULE ? MODULE_VALUE_BYTES : VALUE_BYTES;
+}
+
+/* Return the export that the frame of `count` bytes in `read` calls; NULL if there is none with so many arguments. */
+static guard_export *called_export(guard_export *const *exports, const guard_pipes *pipes, int64_t count) {
+  const guard_call_frame *call = &pipes->call_read;
+  if (count < (int64_t)sizeof *call) return NULL;
+  guard_export *found = __atomic_load_n(exports, __ATOMIC_ACQUIRE);
+  while (found && (found->session != call->session || found->index != call->index)) found = found->next;
+  bool fits = found && (size_t)count == sizeof *call + found->arguments * value_bytes(found);
+  return fits ? found : NULL;
+}
+
+/* Make the call in `read`, and write its answer. Return false if the guest has failed. */
+static bool answer_call(guard_pipes *pipes, guard_export *called) {
+  const guard_call_frame *call = &pipes->call_read;
+  guard_answer_frame *answer = &pipes->answer_written;
+  guard_run *run = called->run;
+  size_t count = called->arguments;
+  pipes->is_looping = call->is_looping != 0;
+  if (called->entry == GUARD_OF_MODULE) {
+    memcpy(answer + 1, call + 1, count * MODULE_VALUE_BYTES);
+    if (count < called->results) count = called->results;
+    called->error = guard_module_call_anew(run, called->function, answer + 1, count);
+  } else
+    called->error = guard_component_call_anew(run, called->function, call + 1, count, answer + 1, called->results);
+  if (called->error || LOAD(run->stop)) return false;
+  *answer = (guard_answer_frame){
+      .number = call->number,
+      .fuel_left = run->fuel_left,
+      .started_ns = run->started_ns,
+      .finished_ns = run->finished_ns,
+      .cpu_ns = run->cpu_ns,
+      .peak = LOAD(run->peak),
+      .denied = LOAD(run->denied),
+  };
+  pipes->size = (int32_t)(sizeof *answer + called->results * value_bytes(called));
+  return true;
+}
+
+int64_t guard_serve(guard_pipes *pipes, guard_export *const *exports, int64_t count) {
+  for (;; count = 0) {
+    while (!count) {
+      errno = 0;
+      count = exchange(pipes);
+      if (!count || count == GUARD_NOT_WRITTEN) return GUARD_NOTHING_READ;
+      pipes->size = 0;
+      if (count < 0 && errno != EINTR) return GUARD_NOTHING_READ;
+      if (count < 0) count = 0;
+    }
+    guard_export *called = called_export(exports, pipes, count);
+    if (!called) return count;
+    if (!answer_call(pipes, called)) return GUARD_CALL_FAILED;
+  }
 }
 
 /* --- stores and the process ---------------------------------------------------------------------------------------- */

@@ -25,7 +25,7 @@ extern "C" {
 #define GUARD_API __attribute__((visibility("default")))
 
 /* The version of everything in this file. Python refuses a library of another version. */
-#define GUARD_VERSION 8
+#define GUARD_VERSION 9
 
 /* The reasons for which a run is stopped. The first one counts. */
 enum {
@@ -352,26 +352,80 @@ GUARD_API int32_t guard_parked_wait(guard_parked *parked, int64_t wait_ns);
 GUARD_API bool guard_parked_give_up(guard_parked *parked);
 /* Let `guard_parked_serve` return. No call may be open. */
 GUARD_API void guard_parked_close(guard_parked *parked);
+
+/* The frame in which one process asks another for a call of plain numbers. Behind it are the C values of the arguments:
+ * 16 bytes each for an export of a module, and 32 for one of a component. */
+typedef struct guard_call_frame {
+  uint64_t number;     /*  0: the answer repeats it */
+  uint64_t session;    /*  8: with `index`, the export */
+  uint32_t index;      /* 16 */
+  uint32_t is_looping; /* 20: whether to look for the next frame in a loop, for a moment, before sleeping */
+} guard_call_frame;
+
+/* The frame that answers a call whose guest has returned in time. Behind it are the C values of the results. In its place
+ * there may be something else, which begins with another byte than 0, and may be longer than a frame. */
+typedef struct guard_answer_frame {
+  uint64_t kind;       /*  0: 0 */
+  uint64_t number;     /*  8 */
+  uint64_t fuel_left;  /* 16: this and what follows are figures of the run */
+  int64_t started_ns;  /* 24 */
+  int64_t finished_ns; /* 32 */
+  int64_t cpu_ns;      /* 40 */
+  int64_t peak;        /* 48 */
+  int64_t denied;      /* 56 */
+} guard_answer_frame;
+
 #define GUARD_FRAME_BYTES 2048
 
 /* The ends of two pipes, in which frames are exchanged with another process. The memory of this struct belongs to the
- * caller, which sets all fields but the last one. */
+ * caller, which sets the fields up to the frame that is written. Everything else is zero at first. */
 typedef struct guard_pipes {
   int32_t to;         /*  0: the descriptor to which frames are written */
   int32_t from;       /*  4: that from which they are read */
   int64_t wait_ns;    /*  8: the time in which one is to come; negative for any time */
   int32_t size;       /* 16: the bytes of the frame in `written`; 0 for none */
-  int32_t is_looping; /* 20: whether to look for the next frame in a loop, for a moment, before sleeping */
-  char written[GUARD_FRAME_BYTES]; /* 24 */
-  char read[GUARD_FRAME_BYTES];
+  int32_t is_looping; /* 20: as in the frame of the call; private to the guard */
+  union {
+    char written[GUARD_FRAME_BYTES]; /* 24 */
+    guard_call_frame call_written;
+    guard_answer_frame answer_written;
+  };
+  union {
+    char read[GUARD_FRAME_BYTES];
+    guard_call_frame call_read;
+    guard_answer_frame answer_read;
+  };
+  /* Private to the guard. */
+  guard_pace pace;
+  int64_t answered_ns;
 } guard_pipes;
 
-/* Write a frame, unless there is none, and read the next one, or a part of something longer. Returns the number of bytes
- * that were read, which is 0 at the end of the pipe, or one of the following. */
-GUARD_API int64_t guard_exchange(guard_pipes *pipes);
+/* Write the frame of a call, and read its answer, or a part of something longer. Returns the number of bytes that were
+ * read, which is 0 at the end of the pipe, or one of the reasons below. */
+GUARD_API int64_t guard_ask(guard_pipes *pipes);
+
+/* An export that is called by frames. The caller writes everything once. */
+typedef struct guard_export {
+  struct guard_export *next; /*  0: in a list, or NULL */
+  uint64_t session;          /*  8 */
+  guard_run *run;            /* 16 */
+  void *function;            /* 24 */
+  void *error;               /* 32: of the last call, if it has failed */
+  uint32_t index;            /* 40 */
+  int32_t entry;             /* 44: GUARD_OF_COMPONENT or GUARD_OF_MODULE */
+  uint32_t arguments;        /* 48: their number; they fit in a frame, as do the results */
+  uint32_t results;          /* 52 */
+} guard_export;
+
+/* Answer calls of the exports in a list, beginning with the frame of `count` bytes in `read`, or with the next one if it
+ * is 0. Before that, the frame in `written` is written, unless there is none. The list may be changed while no call is
+ * open. Returns the size of a frame that calls something else, or one of the reasons below. */
+GUARD_API int64_t guard_serve(guard_pipes *pipes, guard_export *const *exports, int64_t count);
+
 enum {
-  GUARD_NOTHING_READ = -1, /* a signal came, nothing came in time, or the pipe cannot be read */
-  GUARD_NOT_WRITTEN = -2   /* in whole, because of a signal or an error */
+  GUARD_NOTHING_READ = -1, /* a signal came, nothing came in time, or the pipe is closed or cannot be read */
+  GUARD_NOT_WRITTEN = -2,  /* in whole, because of a signal or an error */
+  GUARD_CALL_FAILED = -3   /* the call in `read` has failed, or its run is stopped: its export has the error, or NULL */
 };
 
 /* Whether this thread has enough stack left for an entry. */

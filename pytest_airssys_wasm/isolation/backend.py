@@ -171,6 +171,9 @@ class WorkerBackend:
         place = handle.raw, [*component.function_names()].index(name)
         return compile_plain_call(name, frames, place, worker, limits, self._grace_s, use, general, settle)
 
+    def plain_export(self, *_: object) -> None:
+        """Return `None`: the process of the guest calls its exports."""
+
     def awaited_call(self, *_: object) -> None:
         """Return `None`: the thread of a guest waits for the process."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from functools import partial
+from itertools import chain
 from os import getpid
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from pytest_airssys_wasm.isolation.host_side import protocol_broken
 from pytest_airssys_wasm.isolation.plain_pipe import LOOK_MS
 from pytest_airssys_wasm.runtime.base.originals import monotonic
 from pytest_airssys_wasm.runtime.budget.units import MAX_U64
-from pytest_airssys_wasm.runtime.capi.guard import FRAME_AT, READ_AT
+from pytest_airssys_wasm.runtime.capi.guard_frames import FRAME_AT, READ_AT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +49,7 @@ def compile_plain_call(
     claims, is_watched, note, finish = use.claims, use.is_watched, use.note, use.finish
     classes, write, call_bytes, answer_bytes = frames.classes, frames.write_call, frames.call_bytes, frames.answer_bytes
     numbers, pipe, owner_id, (session, index) = worker.numbers, worker.pipe, getpid(), place
-    shared, exchange, address, pace = pipe.shared, pipe.exchange, pipe.address, pipe.pace
+    shared, ask, address, kinds, flat = pipe.shared, pipe.ask, pipe.address, frames.kinds, chain.from_iterable
     most_ms = None if limits.timeout_ms is None else limits.timeout_ms + 1_000 * grace_s
     first_ms = LOOK_MS if most_ms is None else min(LOOK_MS, most_ms)
     wait_ns, read = int(first_ms * 1e6), _reader(frames, limits)
@@ -72,15 +73,15 @@ def compile_plain_call(
             if claims[0] is claim:
                 number = next(numbers)
                 try:
-                    is_looping = pace.is_looping
-                    write(shared, FRAME_AT, wait_ns, call_bytes, is_looping, number, session, index, is_looping, *args)
+                    values = args if kinds is None else flat(zip(kinds, args))
+                    write(shared, FRAME_AT, wait_ns, call_bytes, number, session, index, *values)
                 except struct.error:  # out of the range of its type
                     pass
                 else:
                     end: bytes | BaseException
                     began_at = monotonic()
                     try:
-                        count = exchange(address)
+                        count = ask(address)
                         done = read(shared, READ_AT, number) if count == answer_bytes else None
                         if done is None:
                             end = rest(count, began_at)
@@ -88,7 +89,6 @@ def compile_plain_call(
                         if done is not None:
                             entry, value = done
                             note(entry)
-                            pace.note(began_at, entry[0][4] - entry[0][3])
                             return value
                     except BaseException as raised:  # noqa: BLE001 judged with all other ends, or raised there
                         end = raised

@@ -8,9 +8,9 @@ from __future__ import annotations
 from ctypes import addressof
 from typing import TYPE_CHECKING
 
-from pytest_airssys_wasm.isolation.pace import Pace
 from pytest_airssys_wasm.runtime.base.originals import POLLIN, poll, system
-from pytest_airssys_wasm.runtime.capi.guard import FRAME_BYTES, NOT_WRITTEN, GuardPipes, guard
+from pytest_airssys_wasm.runtime.capi.guard import guard
+from pytest_airssys_wasm.runtime.capi.guard_frames import FRAME_BYTES, NOT_WRITTEN, GuardPipes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,19 +24,17 @@ this one while the worker was started may hold the worker's end of a pipe open.
 class PlainPipe:
     """The pipes of one worker. Only one thread at a time may use them, which the claim on the store ensures."""
 
-    __slots__ = ("_is_over", "_poll", "address", "exchange", "pace", "shared", "theirs")
+    __slots__ = ("_is_over", "_poll", "address", "ask", "shared", "theirs")
 
     def __init__(self, is_over: Callable[[], bool]) -> None:
         self._is_over = is_over
-        self.pace = Pace()
-        """The pace of the calls."""
         self.theirs: tuple[int, ...] = ()
         """The descriptors of the worker: of the pipe from which it reads calls, and of that to which it writes answers.
         """
         self.shared = GuardPipes(to=-1, source=-1)
         """The struct in which calls are written and answers are read."""
         self.address = addressof(self.shared)
-        self.exchange: Callable[[int], int] = guard().exchange
+        self.ask: Callable[[int], int] = guard().ask
         """A function that takes the address, writes a call, and returns how many bytes of its answer were read."""
         read_calls, self.shared.to = system.pipe()
         self.theirs = (read_calls,)
@@ -67,16 +65,16 @@ class PlainPipe:
                 system.close(descriptor)
 
     def rest(self, count: int, most_ms: float | None) -> bytes | None:
-        """Return the answer to a call, or the beginning of a longer one, for which `exchange` has returned `count`.
+        """Return the answer to a call, or the beginning of a longer one, for which `ask` has returned `count`.
 
         The answer is empty if the process has closed its pipes or is over, and `None` if none comes in time.
         """
         shared = self.shared
         if count >= 0:
-            return bytes(shared.read_bytes()[:count])
+            return shared.read_bytes(count)
         if count == NOT_WRITTEN:
             try:
-                system.write(shared.to, bytes(shared.written[: shared.size]))
+                system.write(shared.to, shared.written_bytes())
             except BrokenPipeError:
                 return b""
         return self.read(most_ms)

@@ -1,24 +1,24 @@
-"""The server of plain calls in a worker process, which makes them on a thread that only reads and answers them."""
+"""The server of plain calls in a worker process: a thread on which the guard reads, makes and answers them.
+
+Python is asked for the first call of an export, and for the verdicts of guests that have failed.
+"""
 
 from __future__ import annotations
 
+import struct
 from ctypes import addressof
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pytest_airssys_wasm.isolation.plain_frames import (
-    CALLED,
-    CALLED_PACE,
-    CALLED_PLACE,
-    plain_frames,
-)
+from pytest_airssys_wasm.isolation.plain_frames import arguments_of, plain_frames
 from pytest_airssys_wasm.protocol.envelope import fitting
 from pytest_airssys_wasm.protocol.messages import Refusal
 from pytest_airssys_wasm.protocol.server import refusal_text
 from pytest_airssys_wasm.runtime.base.originals import system
-from pytest_airssys_wasm.runtime.capi.guard import FRAME_AT, FRAME_BYTES, WRITE_EXCHANGE, GuardPipes, guard
+from pytest_airssys_wasm.runtime.capi.guard import guard
+from pytest_airssys_wasm.runtime.capi.guard_frames import CALL_FAILED, FRAME_BYTES, GuardPipes
 from pytest_airssys_wasm.runtime.errors import UnfitHost
 from pytest_airssys_wasm.runtime.guest.operations import CallExport
 
@@ -26,9 +26,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pytest_airssys_wasm.isolation.sessions import ServedStore, Sessions
+    from pytest_airssys_wasm.runtime.guest.operations import InstanceHandle
 
 STACK_BYTES = 2 * 2**20
 """The stack of the thread that makes plain calls: twice what entering a guest needs."""
+_CALLED = struct.Struct("<QQI")
+"""The beginning of a call: its number, the number of its session, and the index of the export."""
 
 
 class PlainServer:
@@ -41,71 +44,57 @@ class PlainServer:
         """Answer calls until the end of the pipe `calls`. Raises `MemoryError` and `UnfitHost`, which end the
         process.
         """
-        shared, exchange, write = GuardPipes(to=answers, source=calls), guard().exchange, WRITE_EXCHANGE
-        address, read, answer, is_looping = addressof(shared), shared.read_bytes(), b"", False
+        pipes, serve = GuardPipes(to=answers, source=calls, wait_ns=-1), guard().serve
+        address, exports, count = addressof(pipes), self._sessions.plain_exports.address, 0
         while True:
-            write(shared, FRAME_AT, -1, len(answer), is_looping, answer)
-            count = exchange(address)
-            if count <= 0:
+            count = serve(address, exports, count)
+            has_failed = count == CALL_FAILED
+            if count <= 0 and not has_failed:
                 return  # the pipe was closed
-            frame: bytes = read[:count]
-            answer, is_looping = self.answer(frame), bool(frame[CALLED_PACE])
-            while len(answer) > FRAME_BYTES:
-                answer = answer[system.write(answers, answer) :]
+            line = self._answer(pipes.read_bytes(FRAME_BYTES if has_failed else count), has_failed=has_failed)
+            if line is not None:
+                count = 0
+                while line:
+                    line = line[system.write(answers, line) :]
 
-    def answer(self, frame: bytes) -> bytes:
-        """Return the answer to a call: a frame, or a line of the protocol."""
+    def _answer(self, frame: bytes, *, has_failed: bool) -> bytes | None:
+        """Return the answer to a call that the guard cannot give; `None` if it can now."""
+        number, session, index = _CALLED.unpack_from(frame)
         try:
-            call = self._sessions.plain_calls.get(frame[CALLED_PLACE]) or self._prepare(frame)
-            return call(frame)
+            served, instance = self._sessions.session(session)
+            if instance is None:
+                raise LookupError(f"session {session} has no instance")
+            name = [*instance.component.function_names()][index]
+            if not has_failed and self._add(session, index, served, instance, name, len(frame)):
+                return None
+            args = arguments_of(instance.component, name, frame)
+            end = self._failure(session, index, args) if has_failed else None
+            execute = end or partial(served.store.run, CallExport(instance, name, args))
+            return fitting(served.answer_of(number, execute), self._sessions.line_bytes) + b"\n"
         except (MemoryError, UnfitHost):
             raise
         except Exception as error:  # noqa: BLE001 the answer tells it
-            number = CALLED.unpack_from(frame)[0]
             return msgspec.json.encode(Refusal(id=number, error=refusal_text(error))) + b"\n"
 
-    def _prepare(self, frame: bytes) -> Callable[[bytes], bytes]:
-        """Return the function that answers the calls of the same export, and keep it until a session closes."""
-        _, session, index, _ = CALLED.unpack_from(frame)
-        served, instance = self._sessions.session(session)
-        if instance is None:
-            raise LookupError(f"session {session} has no instance")
-        component, store = instance.component, served.store
-        name = [*component.function_names()][index]
+    def _add(
+        self, session: int, index: int, served: ServedStore, instance: InstanceHandle, name: str, frame_bytes: int
+    ) -> bool:
+        """Let the guard call an export from now on, and return whether it can."""
+        component, exports = instance.component, self._sessions.plain_exports
         frames = plain_frames(component, name)
         if frames is None:
             raise TypeError(f"{name} takes or returns something else than numbers")
-        noted: list[tuple[Any, int, int]] = []
+        if frame_bytes != frames.call_bytes:
+            raise ValueError(f"a call of {name} has {frames.call_bytes} bytes, not {frame_bytes}")
+        export = served.store.plain_export(instance, name)
+        if export is None:
+            return False
+        exports.add(session, index, export, len(frames.classes), frames.results)
+        return True
 
-        def general(*args: Any) -> Any:
-            return store.run(CallExport(instance, name, args))
-
-        direct = store.direct_call(instance, name, general, noted.append) or general
-        unpack, pack, results = frames.unpack_call, frames.pack_answer, frames.results
-
-        def call(frame: bytes) -> bytes:
-            number, _, _, _, *args = unpack(frame)
-            try:
-                value = direct(*args)
-            except Exception as error:  # noqa: BLE001 it is raised again where errors of guests are told
-                return self._line(number, served, partial(_raise, error))
-            if not noted:  # it went the general way
-                return self._line(number, served, partial(_same, value))
-            (_, _, left, started, ended, _, cpu, peak, denied), _, _ = noted.pop()
-            values = (value,) if results == 1 else value or ()
-            return pack(0, number, left, started, ended, cpu, peak, denied, *values)
-
-        self._sessions.plain_calls[frame[CALLED_PLACE]] = call
-        return call
-
-    def _line(self, number: int, served: ServedStore, end: Callable[[], Any]) -> bytes:
-        """Return the answer to a call as a line; `end` returns its value, or raises its error."""
-        return fitting(served.answer_of(number, end), self._sessions.line_bytes) + b"\n"
-
-
-def _raise(error: Exception) -> Any:
-    raise error
-
-
-def _same(value: Any) -> Any:
-    return value
+    def _failure(self, session: int, index: int, args: tuple[Any, ...]) -> Callable[[], Any] | None:
+        """Return the function that raises the verdict of a call that has failed; `None` if it was not made."""
+        exports = self._sessions.plain_exports
+        export = exports.get(session, index)
+        assert export is not None
+        return export.fail(args, exports.take_error(session, index))

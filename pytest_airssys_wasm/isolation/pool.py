@@ -126,7 +126,7 @@ class WorkerProcess:
         return answer
 
     def rest(self, count: int, left_ms: float | None, most_ms: float | None) -> bytes:
-        """Return the answer to a plain call, or the beginning of a line, for which `exchange` has returned `count`.
+        """Return the answer to a plain call, or the beginning of a line, for which `ask` has returned `count`.
 
         Raises `RuntimeDied` if there is no answer in the rest of the time, `most_ms`. The process is ended in this
         case.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import structs
 
 from pytest_airssys_wasm.isolation.codec import wasi_from_wire
+from pytest_airssys_wasm.isolation.plain_exports import PlainExports
 from pytest_airssys_wasm.isolation.proxies import Objects, proxy_host
 from pytest_airssys_wasm.protocol.envelope import LINE_BYTES, WORKER_ROOM_BYTES, worker_line_bytes
 from pytest_airssys_wasm.protocol.host_calls import HostCallUnanswered
@@ -66,8 +67,8 @@ class Sessions:
         """The store and the instance of each session. The instance is missing after a failed instantiation, which the
         store outlives.
         """
-        self.plain_calls: dict[bytes, Callable[[bytes], bytes]] = {}
-        """The functions that answer plain calls, by session and export. They are made again after a session closed."""
+        self.plain_exports = PlainExports()
+        """The exports that plain calls have called since a session closed."""
         self.line_bytes = WORKER_ROOM_BYTES if is_worker else LINE_BYTES
         """The maximum length of a line that the driver reads at present, in bytes."""
 
@@ -167,7 +168,7 @@ class Sessions:
         return ServedStore(store)
 
     def _close(self, served: ServedStore) -> None:
-        self.plain_calls.clear()
+        self.plain_exports.clear()
         with self._lock:
             self._open = {number: one for number, one in self._open.items() if one[0] is not served}
         served.close()

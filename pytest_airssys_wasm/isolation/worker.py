@@ -55,6 +55,7 @@ def main() -> None:
     requests, answers = take_pipes()
     end_process_with(requests)
     serve_sessions(requests, answers, [*map(int, sys.argv[1:])])
+    os._exit(0)  # an orderly end would free stores whose guests may still run, for a driver that is gone
 
 
 def ending_if_unfit(work: Callable[..., object], *args: Any) -> None:
@@ -67,6 +68,10 @@ def ending_if_unfit(work: Callable[..., object], *args: Any) -> None:
     except MemoryError:
         # Its name on stderr tells why; an orderly end may take memory that there is not.
         sys.stderr.write("MemoryError\n")
+        sys.stderr.flush()
+        os._exit(1)
+    except Exception:  # noqa: BLE001 on a thread, it would end only that, and nobody would answer any more
+        sys.excepthook(*sys.exc_info())
         sys.stderr.flush()
         os._exit(1)
 

@@ -6,10 +6,10 @@ import json
 import os
 import struct
 import sys
+import threading
 import time
 from pathlib import Path
 
-from pytest_airssys_wasm.isolation.plain_server import PlainServer
 from pytest_airssys_wasm.isolation.worker import serve_sessions
 from pytest_airssys_wasm.protocol.pipes import end_process_with, take_pipes
 
@@ -54,24 +54,26 @@ class Liar:
         self._answers.flush()
 
 
-def lie_in_frames():
-    """Make the answers to plain calls lies, too: `frame` is a function of the true one."""
-    answer = PlainServer.answer
+def lie_in_frames(calls, answers):
+    """Return the pipes for a server of plain calls whose answers become lies: `frame` is a function of the true one."""
+    (served_calls, to_server), (from_server, served_answers) = os.pipe(), os.pipe()
 
-    def lie(self, frame):
-        found = answer(self, frame)
-        if LIE.exists():
-            told = json.loads(LIE.read_text())
-            if "exit" in told:
-                os._exit(told["exit"])
-            found = eval(told["frame"], {"true": found, "json": json, "struct": struct})
-        return found
+    def relay():
+        while call := os.read(calls, 2_048):
+            os.write(to_server, call)
+            found = os.read(from_server, 65_536)
+            if LIE.exists():
+                told = json.loads(LIE.read_text())
+                if "exit" in told:
+                    os._exit(told["exit"])
+                found = eval(told["frame"], {"true": found, "json": json, "struct": struct})
+            os.write(answers, found)
 
-    PlainServer.answer = lie
+    threading.Thread(target=relay, daemon=True).start()
+    return served_calls, served_answers
 
 
 if __name__ == "__main__":
-    lie_in_frames()
     requests, answers = take_pipes()
     end_process_with(requests)
-    sys.exit(serve_sessions(requests, Liar(answers), [*map(int, sys.argv[1:])]))
+    sys.exit(serve_sessions(requests, Liar(answers), lie_in_frames(*map(int, sys.argv[1:]))))

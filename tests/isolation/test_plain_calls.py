@@ -5,14 +5,16 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import struct
+import threading
 import time
 from functools import partial
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from pytest_airssys_wasm import ExecutionTimeout, LimitedStore, RuntimeDied, StoreUnusable, WasmEngine
-from pytest_airssys_wasm.isolation.plain_frames import CALLED
 from pytest_airssys_wasm.isolation.plain_pipe import PlainPipe
 from pytest_airssys_wasm.isolation.plain_server import PlainServer
 from pytest_airssys_wasm.isolation.sessions import Sessions
@@ -28,16 +30,16 @@ SLOW = ("trap", "loop", "grow", "far", "text")
 @pytest.fixture
 def frames(monkeypatch):
     """The frames that were sent."""
-    sent, exchange = [], PlainPipe.exchange
+    sent, ask = [], PlainPipe.ask
 
     def recording(pipe):
-        def exchanged(address):
-            sent.append(bytes(pipe.shared.written[: pipe.shared.size]))
-            return exchange.__get__(pipe)(address)
+        def asked(address):
+            sent.append(pipe.shared.written_bytes())
+            return ask.__get__(pipe)(address)
 
-        return exchanged
+        return asked
 
-    monkeypatch.setattr(PlainPipe, "exchange", property(recording, exchange.__set__))
+    monkeypatch.setattr(PlainPipe, "ask", property(recording, ask.__set__))
     return sent
 
 
@@ -246,14 +248,56 @@ def test_a_store_that_nobody_holds_gives_its_process_back(make_engine):
     assert len(process_ids) == 1
 
 
-def test_a_closed_session_leaves_no_function_in_its_process(tmp_path):
+@pytest.fixture
+def served(tmp_path):
+    """The sessions of a worker in this process, a function that sends the frame of a call to its server and returns the
+    answer, and the numbers of a session and of its export `none`."""
     (tmp_path / "guest.wat").write_text(CORE)
+    to_server, from_server = os.pipe(), os.pipe()
     with WasmEngine() as engine:
         sessions = Sessions(engine, is_worker=True)
-        server, wire = PlainServer(sessions), plain_limits(limits())
+        wire = plain_limits(limits(fuel=1_000))
         opened = sessions.answer(OpenRequest(id=1, component=str(tmp_path / "guest.wat"), limits=wire), None)
-        place = [*sessions.session(opened.session)[1].component.function_names()].index("none")
-        assert server.answer(CALLED.pack(2, opened.session, place, False)).startswith(b"\0")
-        sessions.answer(CloseRequest(id=5, session=opened.session), None)
-        assert sessions.plain_calls == {}
-        assert b"no session" in server.answer(CALLED.pack(6, opened.session, place, False))
+        names = [*sessions.session(opened.session)[1].component.function_names()]
+        server = threading.Thread(target=PlainServer(sessions).serve, args=(to_server[0], from_server[1]))
+        server.start()
+
+        def ask(number, session, name, *values):
+            index = name if isinstance(name, int) else names.index(name)
+            os.write(to_server[1], struct.pack(f"<QQI4x{'q8x' * len(values)}", number, session, index, *values))
+            return os.read(from_server[0], 65_536)
+
+        yield sessions, ask, opened.session
+        os.close(to_server[1])
+        server.join()
+    for descriptor in (to_server[0], *from_server):
+        os.close(descriptor)
+
+
+def test_a_closed_session_leaves_no_function_in_its_process(served):
+    sessions, ask, session = served
+    assert ask(2, session, "none").startswith(b"\0")
+    assert ask(3, session, "none").startswith(b"\0")
+    assert len(sessions.plain_exports) == 1
+    sessions.answer(CloseRequest(id=5, session=session), None)
+    assert len(sessions.plain_exports) == 0
+    assert b"no session" in ask(6, session, "none")
+
+
+def test_a_worker_refuses_calls_that_its_driver_does_not_make_and_serves_on(served):
+    _, ask, session = served
+    assert b"no session 77 is open" in ask(2, 77, "none")
+    assert b"out of range" in ask(3, session, 999)
+    assert b"has 24 bytes, not 40" in ask(4, session, "none", 1)
+    assert ask(5, session, "none").startswith(b"\0")
+    assert b"has 24 bytes, not 40" in ask(6, session, "none", 1)
+    assert ask(7, session, "none").startswith(b"\0")
+
+
+def test_the_first_call_of_an_export_and_later_ones_may_fail(served):
+    _, ask, session = served
+    first, second = ask(2, session, "trap", 1), ask(3, session, "trap", 1)
+    for number, line in ((2, first), (3, second)):
+        answer = msgspec.json.decode(line)
+        assert (answer["id"], answer["end"]["verdict"]) == (number, "trap")
+    assert ask(4, session, "none").startswith(b"\0")

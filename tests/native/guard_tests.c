@@ -1438,16 +1438,16 @@ static void answer_frame(void *data) {
 
 TEST(frames_are_exchanged_in_a_loop_or_asleep) {
   for (int is_looping = 0; is_looping < 2; is_looping++) {
-    pipe_ends ends = {.pipes = {.wait_ns = -1, .size = 5, .is_looping = is_looping, .written = "hello"}};
+    pipe_ends ends = {.pipes = {.wait_ns = -1, .size = 5, .written = "hello", .pace = {.is_looping = is_looping}}};
     open_pipes(&ends);
     job answers = {answer_frame, &ends};
     pthread_t thread = start(&answers, 0);
-    CHECK(guard_exchange(&ends.pipes) == 4 && !memcmp(ends.pipes.read, "ello", 4));
+    CHECK(guard_ask(&ends.pipes) == 4 && !memcmp(ends.pipes.read, "ello", 4));
     pthread_join(thread, NULL);
     ends.pipes.size = 0;
-    CHECK(write(ends.answers, "x", 1) == 1 && guard_exchange(&ends.pipes) == 1);
+    CHECK(write(ends.answers, "x", 1) == 1 && guard_ask(&ends.pipes) == 1);
     close(ends.answers);
-    CHECK(guard_exchange(&ends.pipes) == 0);
+    CHECK(guard_ask(&ends.pipes) == 0);
     ends.answers = dup(ends.calls);
     close_pipes(&ends);
   }
@@ -1457,12 +1457,12 @@ TEST(an_exchange_ends_in_time_and_with_a_pipe_that_nobody_reads) {
   pipe_ends ends = {.pipes = {.wait_ns = 5 * MS}};
   open_pipes(&ends);
   int64_t began = clock_ns();
-  CHECK(guard_exchange(&ends.pipes) == GUARD_NOTHING_READ);
+  CHECK(guard_ask(&ends.pipes) == GUARD_NOTHING_READ);
   CHECK(clock_ns() - began >= 5 * MS);
   signal(SIGPIPE, SIG_IGN);
   close(ends.calls);
   ends.pipes.size = 1;
-  CHECK(guard_exchange(&ends.pipes) == GUARD_NOT_WRITTEN);
+  CHECK(guard_ask(&ends.pipes) == GUARD_NOT_WRITTEN);
   ends.calls = dup(ends.answers);
   close_pipes(&ends);
 }
@@ -1484,10 +1484,222 @@ TEST(a_signal_ends_an_exchange) {
   pthread_t own = pthread_self();
   job interrupts = {interrupt_thread, &own};
   pthread_t thread = start(&interrupts, 0);
-  CHECK(guard_exchange(&ends.pipes) == GUARD_NOTHING_READ);
+  CHECK(guard_ask(&ends.pipes) == GUARD_NOTHING_READ);
   CHECK(clock_ns() - began < 9000 * MS);
   pthread_join(thread, NULL);
   close_pipes(&ends);
+  CHECK(!sigaction(SIGUSR1, &before, NULL));
+}
+
+/* Answer a call as a guest would that has run for so long. */
+static void answer_call_of(pipe_ends *ends, uint64_t number, int64_t guest_ns, size_t size) {
+  guard_answer_frame answer = {.number = number, .started_ns = 5, .finished_ns = 5 + guest_ns};
+  CHECK(write(ends->answers, &answer, size) == (ssize_t)size);
+  CHECK(guard_ask(&ends->pipes) == (int64_t)size);
+}
+
+TEST(only_answers_of_short_guests_to_calls_that_are_close_are_noted) {
+  if (!has_processors()) return;
+  const size_t whole = sizeof(guard_answer_frame);
+  pipe_ends ends = {.pipes = {.wait_ns = -1, .call_written = {.number = 7}}};
+  guard_pipes *pipes = &ends.pipes;
+  open_pipes(&ends);
+  answer_call_of(&ends, 7, 0, whole);
+  int64_t until = clock_ns() + 10000 * MS, calls = pipes->pace.calls; /* a busy machine may lie between two calls */
+  while (pipes->pace.calls == calls && clock_ns() < until) answer_call_of(&ends, 7, 0, whole);
+  CHECK(pipes->pace.calls > calls);
+  calls = pipes->pace.calls;
+  for (int i = 0; i < 50; i++) {
+    answer_call_of(&ends, 7, MS, whole);          /* a long guest */
+    answer_call_of(&ends, 7, -1, whole);          /* and what no guest is */
+    answer_call_of(&ends, 7, INT64_MAX - 5, whole);
+    answer_call_of(&ends, 8, 0, whole);           /* to another call */
+    answer_call_of(&ends, 7, 0, whole - 1);       /* not a whole one */
+  }
+  sleep_ns(1 * MS);
+  answer_call_of(&ends, 7, 0, whole);
+  CHECK(pipes->pace.calls == calls);
+  close_pipes(&ends);
+}
+
+/* A server of calls on a thread of its own, and the caller. */
+typedef struct call_server {
+  guard_pipes caller, served;
+  guard_export *first;
+  int64_t ended; /* the last result of `guard_serve` */
+  pthread_t thread;
+  job job;
+} call_server;
+
+static void serve_calls(void *data) {
+  call_server *server = data;
+  server->ended = guard_serve(&server->served, &server->first, 0);
+  char end = 'x';
+  CHECK(write(server->served.to, &end, 1) == 1);
+}
+
+static void open_server(call_server *server, guard_export *first) {
+  int calls[2], answers[2];
+  CHECK(!pipe(calls) && !pipe(answers));
+  *server = (call_server){
+      .caller = {.to = calls[1], .from = answers[0], .wait_ns = -1},
+      .served = {.to = answers[1], .from = calls[0], .wait_ns = -1},
+      .first = first,
+  };
+  server->job = (job){serve_calls, server};
+  server->thread = start(&server->job, 0);
+}
+
+/* Call an export with an argument, and return the answer; NULL if the server has ended instead. */
+static const guard_answer_frame *call_by_frame(call_server *server, uint64_t session, uint32_t index, size_t bytes) {
+  guard_pipes *pipes = &server->caller;
+  pipes->call_written.number++;
+  pipes->call_written.session = session;
+  pipes->call_written.index = index;
+  pipes->size = (int32_t)(sizeof pipes->call_written + bytes);
+  int64_t count = guard_ask(pipes);
+  if (count == 1) return NULL;
+  CHECK(count >= (int64_t)sizeof pipes->answer_read && pipes->answer_read.kind == 0);
+  CHECK(pipes->answer_read.number == pipes->call_written.number);
+  pipes->size = (int32_t)count;
+  return &pipes->answer_read;
+}
+
+static int64_t close_server(call_server *server) {
+  close(server->caller.to);
+  pthread_join(server->thread, NULL);
+  close(server->caller.from);
+  close(server->served.from);
+  close(server->served.to);
+  return server->ended;
+}
+
+/* Double the first value, of `amount` bytes, with its kind before it in a component. */
+static void *double_value(store *one, const guest *self, void *values, size_t count) {
+  burn(one, 11);
+  if (self->amount == 16) {
+    CHECK(count == 2);
+    ((int64_t *)values)[0] *= 2;
+    ((int64_t *)values)[2] = -1;
+  } else {
+    CHECK(count == 1);
+    ((int64_t *)values)[1] = 2 * ((const int64_t *)one->arguments)[1];
+  }
+  return NULL;
+}
+
+TEST_IN_A_STORE(calls_are_answered_with_their_values_and_figures) {
+  guest of_module = {.run = double_value, .amount = 16}, of_component = {.run = double_value, .amount = 32};
+  module_function function = {&of_module, 0};
+  guard_export one = {NULL, 3, run, &function, NULL, 5, GUARD_OF_MODULE, 1, 2};
+  guard_export other = {&one, 3, run, &of_component, NULL, 6, GUARD_OF_COMPONENT, 1, 1};
+  call_server server;
+  open_server(&server, &other);
+  for (int64_t i = 0; i < 100; i++) {
+    int64_t *value = (int64_t *)(server.caller.written + sizeof(guard_call_frame));
+    *value = i;
+    const guard_answer_frame *answer = call_by_frame(&server, 3, 5, 16);
+    CHECK(answer && answer->fuel_left == 989 && answer->started_ns > 0 && answer->finished_ns >= answer->started_ns);
+    CHECK(server.caller.size == sizeof *answer + 32);
+    CHECK(((const int64_t *)(answer + 1))[0] == 2 * i && ((const int64_t *)(answer + 1))[2] == -1);
+    value[1] = -i;
+    answer = call_by_frame(&server, 3, 6, 32);
+    CHECK(answer && answer->fuel_left == 989 && server.caller.size == sizeof *answer + 32);
+    CHECK(((const int64_t *)(answer + 1))[1] == -2 * i);
+  }
+  CHECK(close_server(&server) == GUARD_NOTHING_READ);
+}
+
+TEST_IN_A_STORE(calls_of_other_exports_and_with_other_sizes_are_left_to_the_caller) {
+  guest of_module = {.run = double_value, .amount = 16};
+  module_function function = {&of_module, 0};
+  guard_export one = {NULL, 3, run, &function, NULL, 5, GUARD_OF_MODULE, 1, 2};
+  const int wrong[][3] = {{4, 5, 16}, {3, 6, 16}, {3, 5, 0}, {3, 5, 32}, {3, 5, -20}};
+  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+    call_server server;
+    open_server(&server, &one);
+    CHECK(!call_by_frame(&server, (uint64_t)wrong[i][0], (uint32_t)wrong[i][1], (size_t)wrong[i][2]));
+    CHECK(close_server(&server) == (int64_t)sizeof(guard_call_frame) + wrong[i][2] && run->entries == 0);
+  }
+}
+
+TEST_IN_A_STORE(a_call_that_was_left_is_answered_once_its_export_is_known) {
+  guest of_module = {.run = double_value, .amount = 16};
+  module_function function = {&of_module, 0};
+  guard_export one = {NULL, 3, run, &function, NULL, 5, GUARD_OF_MODULE, 1, 2}, *first = NULL;
+  pipe_ends ends = {.pipes = {.wait_ns = -1}};
+  open_pipes(&ends);
+  guard_pipes *pipes = &ends.pipes;
+  struct {
+    guard_call_frame frame;
+    int64_t value[2];
+  } call = {{.number = 9, .session = 3, .index = 5}, {21, 0}};
+  CHECK(write(ends.answers, &call, sizeof call) == sizeof call);
+  CHECK(guard_serve(pipes, &first, 0) == sizeof call && run->entries == 0);
+  first = &one;
+  close(ends.answers);
+  CHECK(guard_serve(pipes, &first, sizeof call) == GUARD_NOTHING_READ && run->entries == 1);
+  struct {
+    guard_answer_frame frame;
+    int64_t values[4];
+  } answer;
+  CHECK(read(ends.calls, &answer, sizeof answer) == sizeof answer);
+  CHECK(answer.frame.number == 9 && answer.values[0] == 42);
+  ends.answers = dup(ends.calls);
+  close_pipes(&ends);
+}
+
+TEST_IN_A_STORE(a_call_that_fails_or_is_late_is_left_to_the_caller_with_its_error) {
+  guest traps = {.run = trap_with_amount, .amount = 3}, late = {.run = sleep_for_amount, .amount = 4 * MS};
+  const guest *failing[] = {&traps, &endless, &late};
+  const int codes[] = {3, INTERRUPTED, INTERRUPTED};
+  for (int i = 0; i < 3; i++) {
+    module_function function = {failing[i], 0}, returning = {&idle, 0};
+    guard_run *other = open_store(engine); /* which has no timeout */
+    guard_export good = {NULL, 3, other, &returning, NULL, 4, GUARD_OF_MODULE, 0, 0};
+    guard_export one = {&good, 3, run, &function, NULL, 5, GUARD_OF_MODULE, 0, 0};
+    call_server server;
+    prepare(run, i ? 2 * MS : -1);
+    open_server(&server, &one);
+    CHECK(call_by_frame(&server, 3, 4, 0));
+    CHECK(!call_by_frame(&server, 3, 5, 0));
+    CHECK(close_server(&server) == GUARD_CALL_FAILED && server.served.size == 0);
+    CHECK(run->stop == (i ? GUARD_TIMEOUT : GUARD_RUNNING) && trap_of(one.error) == codes[i]);
+    close_store(other);
+  }
+}
+
+static void *stop_and_return(store *one, const guest *self, void *values, size_t count) {
+  (void)one, (void)values, (void)count;
+  guard_stop(self->pointer, GUARD_CANCELLED);
+  return NULL;
+}
+
+TEST_IN_A_STORE(a_run_that_was_stopped_as_its_guest_returned_is_not_answered) {
+  guest returns = {.run = stop_and_return, .pointer = run};
+  module_function function = {&returns, 0};
+  guard_export one = {NULL, 3, run, &function, NULL, 5, GUARD_OF_MODULE, 0, 0};
+  call_server server;
+  open_server(&server, &one);
+  CHECK(!call_by_frame(&server, 3, 5, 0));
+  CHECK(close_server(&server) == GUARD_CALL_FAILED && !one.error && run->stop == GUARD_CANCELLED);
+}
+
+TEST_IN_A_STORE(a_signal_does_not_end_a_server) {
+  struct sigaction ignoring = {.sa_handler = ignore_signal}, before;
+  CHECK(!sigaction(SIGUSR1, &ignoring, &before));
+  module_function function = {&idle, 0};
+  guard_export one = {NULL, 3, run, &function, NULL, 5, GUARD_OF_MODULE, 0, 0};
+  call_server server;
+  open_server(&server, &one);
+  for (int i = 0; i < 5; i++) {
+    CHECK(call_by_frame(&server, 3, 5, 0));
+    sleep_ns(1 * MS);
+    CHECK(!pthread_kill(server.thread, SIGUSR1));
+    sleep_ns(1 * MS);
+  }
+  CHECK(call_by_frame(&server, 3, 5, 0));
+  CHECK(close_server(&server) == GUARD_NOTHING_READ);
   CHECK(!sigaction(SIGUSR1, &before, NULL));
 }
 
@@ -2044,6 +2256,13 @@ static const struct {
     NAMED(frames_are_exchanged_in_a_loop_or_asleep),
     NAMED(an_exchange_ends_in_time_and_with_a_pipe_that_nobody_reads),
     NAMED(a_signal_ends_an_exchange),
+    NAMED(only_answers_of_short_guests_to_calls_that_are_close_are_noted),
+    NAMED(calls_are_answered_with_their_values_and_figures),
+    NAMED(calls_of_other_exports_and_with_other_sizes_are_left_to_the_caller),
+    NAMED(a_call_that_was_left_is_answered_once_its_export_is_known),
+    NAMED(a_call_that_fails_or_is_late_is_left_to_the_caller_with_its_error),
+    NAMED(a_run_that_was_stopped_as_its_guest_returned_is_not_answered),
+    NAMED(a_signal_does_not_end_a_server),
     NAMED(a_call_that_ends_within_the_wait_is_told_to_its_caller),
     NAMED(a_call_that_takes_longer_than_the_wait_is_left_to_its_thread_which_tells_its_end),
     NAMED(short_calls_that_nobody_waits_for_are_told_too),

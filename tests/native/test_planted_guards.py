@@ -269,6 +269,81 @@ DEFECTS = {
         "size = 0;",
         "an_exchange_ends_in_time_and_with_a_pipe_that_nobody_reads",
     ),
+    "a-long-guest-of-another-process-is-noted": (
+        "guest_ns >= 0 &&\n                  guest_ns < SPIN_NS",
+        "guest_ns >= 0",
+        "only_answers_of_short_guests_to_calls_that_are_close_are_noted",
+    ),
+    "a-guest-that-ended-before-it-began-is-noted": (
+        "guest_ns >= 0 &&",
+        "",
+        "only_answers_of_short_guests_to_calls_that_are_close_are_noted",
+    ),
+    "a-call-of-another-process-after-a-while-is-noted": (
+        "is_short && asked_ns - pipes->answered_ns < CLOSE_NS",
+        "is_short",
+        "only_answers_of_short_guests_to_calls_that_are_close_are_noted",
+    ),
+    "an-answer-to-another-call-is-noted": (
+        "answer->kind || answer->number != call->number",
+        "answer->kind",
+        "only_answers_of_short_guests_to_calls_that_are_close_are_noted",
+    ),
+    "a-part-of-an-answer-is-noted": (
+        "count < (int64_t)sizeof *answer || ",
+        "count < 0 || ",
+        "only_answers_of_short_guests_to_calls_that_are_close_are_noted",
+    ),
+    "a-call-of-another-session-is-answered": (
+        "(found->session != call->session || found->index != call->index)",
+        "found->index != call->index",
+        "calls_of_other_exports_and_with_other_sizes_are_left_to_the_caller",
+    ),
+    "a-call-of-another-export-is-answered": (
+        "(found->session != call->session || found->index != call->index)",
+        "found->session != call->session",
+        "calls_of_other_exports_and_with_other_sizes_are_left_to_the_caller",
+    ),
+    "a-call-with-too-many-arguments-is-answered": (
+        "return fits ? found : NULL;",
+        "(void)fits;\n  return found;",
+        "calls_of_other_exports_and_with_other_sizes_are_left_to_the_caller",
+    ),
+    "a-module-has-no-room-for-more-results-than-arguments": (
+        "    if (count < called->results) count = called->results;\n",
+        "",
+        "calls_are_answered_with_their_values_and_figures",
+    ),
+    "an-answer-has-the-size-of-one-result": (
+        "called->results * value_bytes(called)",
+        "value_bytes(called)",
+        "calls_are_answered_with_their_values_and_figures",
+    ),
+    "a-call-that-was-left-is-waited-for-again": (
+        "for (;; count = 0) {\n    while (!count) {",
+        "for (count = 0;; count = 0) {\n    while (!count) {",
+        "a_call_that_was_left_is_answered_once_its_export_is_known",
+    ),
+    "a-call-that-was-stopped-is-answered": (
+        "if (called->error || LOAD(run->stop)) return false;",
+        "if (called->error) return false;",
+        "a_run_that_was_stopped_as_its_guest_returned_is_not_answered",
+    ),
+    "a-call-that-failed-is-answered": (
+        "if (called->error || LOAD(run->stop)) return false;",
+        "if (LOAD(run->stop)) return false;",
+        "a_call_that_fails_or_is_late_is_left_to_the_caller_with_its_error",
+    ),
+    "the-last-answer-is-written-again-after-a-failure": (
+        "      pipes->size = 0;\n",
+        "",
+        "a_call_that_fails_or_is_late_is_left_to_the_caller_with_its_error",
+    ),
+    "a-signal-ends-a-server": (
+        "if (count < 0 && errno != EINTR) return GUARD_NOTHING_READ;",
+        "if (count < 0) return GUARD_NOTHING_READ;",
+        "a_signal_does_not_end_a_server",
+    ),
     "a-long-call-is-noted": (
         "if (!LOAD(parked->is_close) || !LOAD(parked->was_short)) return;",
         "if (!LOAD(parked->is_close)) return;",

@@ -20,7 +20,7 @@ from wasmtime import _ffi
 from pytest_airssys_wasm.runtime.capi.guard_library import guard_library
 from pytest_airssys_wasm.runtime.errors import NOTHING, UnfitHost
 
-_VERSION = 8
+_VERSION = 9
 STACK_BYTES = 2**20
 """The bytes of stack that a thread must have left to enter a guest: wasmtime's limit of 512 KiB, and room for Python's
 frames in host functions and signal handlers.
@@ -198,49 +198,6 @@ class GuardImport(ctypes.Structure):
     _fields_ = (("serve", c_void_p), ("destroy", c_void_p))
 
 
-class GuardPace(ctypes.Structure):
-    """The way in which two sides wait for each other: `guard_pace` in `native/guard.h`."""
-
-    is_looping: int
-    """Whether to look in a loop now, before sleeping."""
-
-    _fields_ = (("is_looping", c_int32), ("private", c_int64 * 4))
-
-
-NOT_WRITTEN = -2
-"""The result of an exchange whose frame was not written. After any other negative result, no frame was read."""
-FRAME_BYTES = 2_048
-"""The maximum size of a frame."""
-FRAME_AT = 8
-"""The place in `GuardPipes` from which an exchange is written: `EXCHANGE`, and behind it the frame."""
-EXCHANGE = "qii"
-"""The format of what precedes a frame: the time in nanoseconds in which the next one is to come, negative for any; the
-size of the frame; and whether to look for the next one in a loop before sleeping.
-"""
-
-
-class GuardPipes(ctypes.Structure):
-    """The ends of two pipes in which frames are exchanged: `guard_pipes` in `native/guard.h`."""
-
-    to: int
-    source: int
-    size: int
-
-    _fields_ = (
-        *(("to", c_int32), ("source", c_int32), ("wait_ns", c_int64), ("size", c_int32), ("is_looping", c_int32)),
-        *(("written", ctypes.c_uint8 * FRAME_BYTES), ("read", ctypes.c_uint8 * FRAME_BYTES)),
-    )
-
-    def read_bytes(self) -> Any:
-        """Return the bytes that were read last: an array whose slices are `bytes`."""
-        return (ctypes.c_char * FRAME_BYTES).from_buffer(self, READ_AT)
-
-
-WRITE_EXCHANGE = Struct(f"<{EXCHANGE}{FRAME_BYTES}s").pack_into
-"""The function that takes `GuardPipes`, `FRAME_AT`, the fields of `EXCHANGE`, and a frame."""
-READ_AT = GuardPipes.read.offset
-"""The place in `GuardPipes` of the frame that was read."""
-
 READ_FIGURES = Struct("<i12xQQqqqq8xqq").unpack_from
 """The function that reads the `Figures` of a run."""
 
@@ -313,7 +270,8 @@ class Guard:
             ctypes.cast(getattr(library, f"guard_serve_{kind}"), pointer)
             for kind in ("component", "module", "destructor")
         )
-        self.exchange = long("exchange", c_int64, pointer)
+        self.ask = long("ask", c_int64, pointer)
+        self.serve = long("serve", c_int64, pointer, pointer, c_int64)
         self.has_stack = short("has_stack", c_bool)
         if HAS_PARKED_THREADS:
             self.parked_serve = long("parked_serve", c_int32, pointer)
@@ -323,7 +281,6 @@ class Guard:
             self.parked_wait = long("parked_wait", c_int32, pointer, c_int64)
             self.parked_give_up = short("parked_give_up", c_bool, pointer)
             self.parked_close = short("parked_close", None, pointer)
-            self.pace_note = short("pace_note", None, pointer, c_int64)
         self._equipped: set[int] = set()
         self._set_creator = CFUNCTYPE(None, pointer, pointer)(self._equip)
         self._check(library)

@@ -42,6 +42,10 @@ class PlainLayout(Struct, frozen=True, kw_only=True):
     """The classes of the arguments. Instances of exactly these can be written with `write`."""
     kinds: tuple[int, ...]
     """The kinds of the C values of the arguments."""
+    arguments: str
+    """The `struct` format of the arguments, each behind its kind."""
+    results: str
+    """The `struct` format of the result behind its kind; empty without one."""
     write: Callable[..., None]
     """A function `(buffer, offset, kind, argument, kind, argument, …)`.
 
@@ -60,10 +64,13 @@ def plain_layout(function: FunctionType) -> PlainLayout | None:
     if len(names) != len(both):
         return None
     params, results = names[: len(function.params)], names[len(function.params) :]
+    arguments = "".join(f"B7x{FORMATS[name][1]}{FORMATS[name][2]}x" for name in params)
     return PlainLayout(
         classes=tuple(FORMATS[name][0] for name in params),
         kinds=tuple(vals.KINDS[name] for name in params),
-        write=struct.Struct("<" + "".join(f"B7x{FORMATS[name][1]}{FORMATS[name][2]}x" for name in params)).pack_into,
+        arguments=arguments,
+        results="".join(f"{vals.PAYLOAD}x{FORMATS[name][1]}{FORMATS[name][2]}x" for name in results),
+        write=struct.Struct(f"<{arguments}").pack_into,
         read=struct.Struct(f"<{vals.PAYLOAD}x{''.join(FORMATS[name][1] for name in results)}").unpack_from,
     )
 
@@ -86,6 +93,10 @@ class PlainCoreLayout(Struct, frozen=True, kw_only=True):
     """The classes of the arguments. Instances of exactly these can be written with `write`."""
     size: int
     """The bytes of the arguments or the results, whichever are more; at least 16."""
+    arguments: str
+    """The `struct` format of the arguments."""
+    results: str
+    """The `struct` format of the results."""
     write: Callable[..., None]
     """A function `(buffer, offset, *arguments)`. Raises `struct.error` as that of `PlainLayout` does."""
     read: Callable[..., tuple[Any, ...]]
@@ -97,13 +108,16 @@ def plain_core_layout(params: tuple[str, ...], results: tuple[str, ...]) -> Plai
     """Return the layout of core values; `None` if one of the types is a float of 32 bits, a vector or a reference."""
     if any(type_ not in CORE_FORMATS for type_ in (*params, *results)):
         return None
+    arguments, values = _core_format(params), _core_format(results)
     return PlainCoreLayout(
         classes=tuple(CORE_FORMATS[type_][0] for type_ in params),
         size=16 * max(1, len(params), len(results)),
-        write=struct.Struct(_core_format(params)).pack_into,
-        read=struct.Struct(_core_format(results)).unpack_from,
+        arguments=arguments,
+        results=values,
+        write=struct.Struct(f"<{arguments}").pack_into,
+        read=struct.Struct(f"<{values}").unpack_from,
     )
 
 
 def _core_format(types: Sequence[str]) -> str:
-    return "<" + "".join(f"{format_}{padding}x" for _, format_, padding in map(CORE_FORMATS.__getitem__, types))
+    return "".join(f"{format_}{padding}x" for _, format_, padding in map(CORE_FORMATS.__getitem__, types))

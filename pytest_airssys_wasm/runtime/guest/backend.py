@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.guest.direct_calls import DirectUse
     from pytest_airssys_wasm.runtime.guest.direct_failure import Failed
     from pytest_airssys_wasm.runtime.guest.operations import InstanceHandle, Operation, Runner
+    from pytest_airssys_wasm.runtime.guest.plain_exports import PlainExport
     from pytest_airssys_wasm.runtime.host.functions import HostFunctions
     from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
 
@@ -88,6 +89,9 @@ class Backend(Protocol):
         self, handle: InstanceHandle, name: str, use: DirectUse, general: Callable[..., Any]
     ) -> Callable[..., Any] | None:
         """Return a function that calls an export directly, or `general`; `None` if that is not possible."""
+
+    def plain_export(self, handle: InstanceHandle, name: str, use: DirectUse) -> PlainExport | None:
+        """Return an export that the guard can call by itself; `None` if that is not possible."""
 
     def awaited_call(
         self,

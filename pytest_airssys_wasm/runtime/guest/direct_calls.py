@@ -100,8 +100,8 @@ def compile_module_call(name: str, found: CoreFunction, function: Any, use: Dire
                         note((figures, moved_bytes, 0))
                         found = read(values)
                         return found[0] if is_single else found or None
-                    if not _is_refused(run, error):
-                        failed = fail(name, args, _failure(error), 8 * len(args), 0)
+                    if not is_refused(run, error):
+                        failed = fail(name, args, failure_of(error), 8 * len(args), 0)
         finally:
             if claim in claims:
                 claims.remove(claim)
@@ -203,8 +203,8 @@ def _plain_call(
                     if not error and not figures[0]:
                         note((figures, moved_bytes, 0))
                         return read(area, result_offset)[0] if has_result else None
-                    if not _is_refused(run, error):
-                        failed = fail(name, args, _failure(error), moved_bytes, 0)
+                    if not is_refused(run, error):
+                        failed = fail(name, args, failure_of(error), moved_bytes, 0)
         finally:
             if claim in claims:
                 claims.remove(claim)
@@ -260,10 +260,10 @@ def _converting_call(name: str, export: WitExport, way: _Way, use: DirectUse, ge
                         finally:
                             if release is not None:
                                 release(place)
-                    elif not _is_refused(run, error):
+                    elif not is_refused(run, error):
                         if not error and lift is not None and release is not None:
                             release(place)
-                        failed = fail(name, args, _failure(error), transfer.moved_bytes, 0)
+                        failed = fail(name, args, failure_of(error), transfer.moved_bytes, 0)
         finally:
             if claim in claims:
                 claims.remove(claim)
@@ -284,7 +284,7 @@ def _may_move(use: DirectUse, moved_bytes: int) -> bool:
     return use.transfer_bytes is None or moved_bytes <= use.transfer_bytes
 
 
-def _is_refused(run: Any, error: int | None) -> bool:
+def is_refused(run: Any, error: int | None) -> bool:
     """Return whether a call was not made, because this thread has too little stack."""
     if error and run.refused == NO_STACK:
         abi.error_delete(error)
@@ -292,6 +292,6 @@ def _is_refused(run: Any, error: int | None) -> bool:
     return False
 
 
-def _failure(error: int | None) -> BaseException | None:
+def failure_of(error: int | None) -> BaseException | None:
     """Return the error of a guest that has failed; `None` if it has returned too late."""
     return GuestFailed(failures.take(error)) if error else None

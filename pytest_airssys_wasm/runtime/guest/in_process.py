@@ -38,6 +38,7 @@ from pytest_airssys_wasm.runtime.guest.operations import (
 )
 from pytest_airssys_wasm.runtime.guest.parked_calls import compile_parked_call
 from pytest_airssys_wasm.runtime.guest.placement import may_run_here, may_use_parked_thread
+from pytest_airssys_wasm.runtime.guest.plain_exports import PlainExport, plain_export
 from pytest_airssys_wasm.runtime.guest.store_context import StoreContext, wasi_config
 from pytest_airssys_wasm.runtime.guest.wit_component import WitComponent
 
@@ -134,6 +135,13 @@ class InProcessBackend:
                 export = component.check_call(name, len(component.parameter_types(name)))
                 return compile_component_call(name, export, function, use, general)
         return None
+
+    def plain_export(self, handle: InstanceHandle, name: str, use: DirectUse) -> PlainExport | None:
+        component, limits = handle.component, self._limits
+        if self.context.wasi is not None or not may_run_here(component, name, limits, limits.fuel):
+            return None
+        function, _ = look_up(handle, name, self.raw.context)
+        return None if function is None else plain_export(name, component, function, use)
 
     def awaited_call(
         self,

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.guest.direct_calls import DirectUse
     from pytest_airssys_wasm.runtime.guest.engine_core import EngineCore
     from pytest_airssys_wasm.runtime.guest.operations import InstanceHandle, Instantiated, Operation
+    from pytest_airssys_wasm.runtime.guest.plain_exports import PlainExport
     from pytest_airssys_wasm.runtime.host.functions import HostFunctions
     from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
 
@@ -264,24 +265,17 @@ class LimitedStore:
         state = "open" if self.is_usable else "not usable any more"
         return f"<store under {self.limits!r}, {state}>"
 
-    def direct_call(
-        self,
-        handle: InstanceHandle,
-        name: str,
-        general: Callable[..., Any],
-        note: Callable[[tuple[Any, ...]], object] | None = None,
-    ) -> Callable[..., Any] | None:
+    def direct_call(self, handle: InstanceHandle, name: str, general: Callable[..., Any]) -> Callable[..., Any] | None:
         """Return a function that calls an export with as little as possible around it, `general` if only that can;
         `None` if that cannot be told now.
 
-        The function calls `general` where it cannot do the same. With `note`, the figures of its calls are given to
-        that function, and `usage` and `total` do not know them.
+        The function calls `general` where it cannot do the same.
         """
         if self.fuel_per == "store":
             return general
         if self.engine.on_execution is not None or name not in handle.component.function_names():
             return None
-        use = self._direct_use(handle, note)
+        use = self._direct_use(handle)
         return self._use.if_free(lambda: self._backend.direct_call(handle, name, use, general) or general)
 
     def awaited_call(
@@ -294,13 +288,24 @@ class LimitedStore:
         """
         if self.fuel_per == "store" or not self.is_usable:
             return None
-        use = self._direct_use(handle, None)
+        use = self._direct_use(handle)
         return self._backend.awaited_call(handle, name, use, self._on_this_loop, general)
 
-    def _direct_use(self, handle: InstanceHandle, note: Callable[[tuple[Any, ...]], object] | None) -> DirectUse:
+    def plain_export(self, handle: InstanceHandle, name: str) -> PlainExport | None:
+        """Return an export that takes and returns only numbers and bools, as the guard calls it by itself; `None` if
+        that is not possible.
+
+        Such a call does not claim the store: the caller ensures that nothing else uses it meanwhile. Calls that return
+        are not part of `usage` and `total`.
+        """
+        if self.fuel_per == "store":
+            return None
+        return self._use.if_free(lambda: self._backend.plain_export(handle, name, self._direct_use(handle)))
+
+    def _direct_use(self, handle: InstanceHandle) -> DirectUse:
         engine = self.engine
         return self.direct_ends().use_of(
-            handle, self._use.claims, lambda: engine.on_execution is not None, note or self._ledger.note
+            handle, self._use.claims, lambda: engine.on_execution is not None, self._ledger.note
         )
 
     def _instantiate_directly(self, component: Component) -> InstanceHandle | None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from ctypes import addressof, c_void_p
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.runtime.capi.guard_frames import GuardExport
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pytest_airssys_wasm.runtime.guest.plain_exports import PlainExport
 
 
@@ -41,16 +43,13 @@ class PlainExports:
         self._known[session, index] = export, shared
         self._first.value = addressof(shared)
 
-    def get(self, session: int, index: int) -> PlainExport | None:
-        """Return an export that was added; `None` if it was not."""
-        found = self._known.get((session, index))
-        return None if found is None else found[0]
-
-    def take_error(self, session: int, index: int) -> int | None:
-        """Return the error of the last call of an export, which has failed, and forget it; `None` if there is none."""
-        shared = self._known[session, index][1]
+    def failure(self, session: int, index: int, args: tuple[Any, ...]) -> Callable[[], Any] | None:
+        """Return the function that raises the verdict of the last call of an export, which has failed; `None` if the
+        guest was not called.
+        """
+        export, shared = self._known[session, index]
         error, shared.error = shared.error, None
-        return error
+        return export.fail(args, error)
 
     def __len__(self) -> int:
         return len(self._known)

@@ -61,7 +61,7 @@ def plain_frames(component: Component, function: str) -> PlainFrames | None:
         return None
     return PlainFrames(
         classes=layout.classes,
-        kinds=getattr(layout, "kinds", None),
+        kinds=layout.kinds,
         write_call=struct.Struct(f"<{CALL}{layout.arguments}").pack_into,
         call_bytes=call_bytes,
         read_answer=answer.unpack_from,
@@ -76,4 +76,4 @@ def arguments_of(component: Component, function: str, frame: bytes) -> tuple[Any
     layout = layout_of(component, function)
     assert layout is not None
     values = struct.unpack_from(f"<{layout.arguments}", frame, CALL_BYTES)
-    return values[1::2] if hasattr(layout, "kinds") else values
+    return values if layout.kinds is None else values[1::2]

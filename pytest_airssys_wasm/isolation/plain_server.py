@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from ctypes import addressof
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -23,8 +23,6 @@ from pytest_airssys_wasm.runtime.errors import UnfitHost
 from pytest_airssys_wasm.runtime.guest.operations import CallExport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from pytest_airssys_wasm.isolation.sessions import ServedStore, Sessions
     from pytest_airssys_wasm.runtime.guest.operations import InstanceHandle
 
@@ -68,8 +66,8 @@ class PlainServer:
             if not has_failed and self._add(session, index, served, instance, name, len(frame)):
                 return None
             args = arguments_of(instance.component, name, frame)
-            end = self._failure(session, index, args) if has_failed else None
-            execute = end or partial(served.store.run, CallExport(instance, name, args))
+            failure = self._sessions.plain_exports.failure(session, index, args) if has_failed else None
+            execute = failure or partial(served.store.run, CallExport(instance, name, args))
             return fitting(served.answer_of(number, execute), self._sessions.line_bytes) + b"\n"
         except (MemoryError, UnfitHost):
             raise
@@ -91,10 +89,3 @@ class PlainServer:
             return False
         exports.add(session, index, export, len(frames.classes), frames.results)
         return True
-
-    def _failure(self, session: int, index: int, args: tuple[Any, ...]) -> Callable[[], Any] | None:
-        """Return the function that raises the verdict of a call that has failed; `None` if it was not made."""
-        exports = self._sessions.plain_exports
-        export = exports.get(session, index)
-        assert export is not None
-        return export.fail(args, exports.take_error(session, index))

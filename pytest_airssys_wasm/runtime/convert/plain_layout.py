@@ -101,6 +101,8 @@ class PlainCoreLayout(Struct, frozen=True, kw_only=True):
     """A function `(buffer, offset, *arguments)`. Raises `struct.error` as that of `PlainLayout` does."""
     read: Callable[..., tuple[Any, ...]]
     """A function `(buffer)` that returns the results."""
+    kinds: None = None
+    """There are no kinds in the C values of modules."""
 
 
 @lru_cache(maxsize=512)

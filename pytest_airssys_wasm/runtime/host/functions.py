@@ -268,7 +268,7 @@ def drop_object(served: object, run: Run) -> None:
 
 def _surely_takes(function: object, count: int) -> bool:
     """Return whether a plain function takes this many arguments, which its code tells sooner than its signature."""
-    if not isinstance(function, PythonFunction) or function.__dict__:  # such as `__wrapped__` and `__signature__`
+    if not isinstance(function, PythonFunction):
         return False
     code = function.__code__
     return code.co_argcount == count and not code.co_kwonlyargcount

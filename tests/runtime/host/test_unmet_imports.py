@@ -140,6 +140,7 @@ def wrapping(function):
         (lambda a, b, c: None, False),
         (wrapping(lambda a, b: None), True),
         (wrapping(lambda a: None), False),
+        (wraps(lambda a: None)(lambda a, b: None), True),  # whatever it says of itself
         (print, True),
     ],
 )

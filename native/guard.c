@@ -1635,8 +1635,8 @@ int64_t guard_ask(guard_pipes *pipes) {
   guard_call_frame *call = &pipes->call_written;
   const guard_answer_frame *answer = &pipes->answer_read;
   int64_t asked_ns = now();
-  call->is_looping = LOAD(pipes->pace.is_looping);
-  pipes->is_looping = call->is_looping != 0;
+  pipes->is_looping = LOAD(pipes->pace.is_looping) != 0;
+  call->is_looping = pipes->is_looping != 0;
   int64_t count = exchange(pipes);
   /* The other side may write anything. */
   if (count < (int64_t)sizeof *answer || answer->kind || answer->number != call->number) return count;

@@ -359,7 +359,7 @@ typedef struct guard_call_frame {
   uint64_t number;     /*  0: the answer repeats it */
   uint64_t session;    /*  8: with `index`, the export */
   uint32_t index;      /* 16 */
-  uint32_t is_looping; /* 20: whether to look for the next frame in a loop, for a moment, before sleeping */
+  int32_t is_looping;  /* 20: whether to look for the next frame in a loop, for a moment, before sleeping */
 } guard_call_frame;
 
 /* The frame that answers a call whose guest has returned in time. Behind it are the C values of the results. In its place

@@ -413,8 +413,8 @@ typedef struct guard_export {
   void *error;               /* 32: of the last call, if it has failed */
   uint32_t index;            /* 40 */
   int32_t entry;             /* 44: GUARD_OF_COMPONENT or GUARD_OF_MODULE */
-  uint32_t arguments;        /* 48: their number; they fit in a frame, as do the results */
-  uint32_t results;          /* 52 */
+  uint32_t arguments;        /* 48: their number; they fit in the frame of an answer, as do the results */
+  uint32_t results;          /* 52: their number */
 } guard_export;
 
 /* Answer calls of the exports in a list, beginning with the frame of `count` bytes in `read`, or with the next one if it

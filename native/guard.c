@@ -67,9 +67,7 @@ static guard_table table;
 static bool is_loaded;
 static size_t needed_stack_bytes;
 static size_t page_bytes;
-#ifdef __linux__
-static bool has_processors; /* for several threads at once */
-#endif
+static bool has_processors; /* for several threads at once; only Linux is asked */
 
 /* `lock` protects the list of runs and the state of the keeper, which is the thread that keeps deadlines. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -1422,7 +1420,7 @@ void guard_free(void *results) {
   *owned = 0;
 }
 
-/* --- the pace of calls -------------------------------------------------------------------------------------------- */
+/* --- the pace of calls --------------------------------------------------------------------------------------------- */
 
 /* Begin another stretch of calls that wait in this way. */
 static void begin_stretch(guard_pace *pace, bool is_looping, bool is_trial) {
@@ -1592,19 +1590,15 @@ void guard_parked_close(guard_parked *parked) { change_state(parked, state_of(pa
 
 #endif
 
-/* --- calls between processes --------------------------------------------------------------------------------------------------------- */
+/* --- calls between processes --------------------------------------------------------------------------------------- */
 
 /* Look in a loop, for a moment, whether a descriptor can be read or has an error. */
 static bool spin_for_input(struct pollfd *asked) {
-#ifdef __linux__
   if (!has_processors) return false;
   int64_t until_ns = now() + SPIN_NS;
   do
     if (poll(asked, 1, 0)) return true;
   while (now() < until_ns);
-#else
-  (void)asked;
-#endif
   return false;
 }
 
@@ -1635,8 +1629,7 @@ int64_t guard_ask(guard_pipes *pipes) {
   guard_call_frame *call = &pipes->call_written;
   const guard_answer_frame *answer = &pipes->answer_read;
   int64_t asked_ns = now();
-  pipes->is_looping = LOAD(pipes->pace.is_looping) != 0;
-  call->is_looping = pipes->is_looping != 0;
+  pipes->is_looping = call->is_looping = LOAD(pipes->pace.is_looping);
   int64_t count = exchange(pipes);
   /* The other side may write anything. */
   if (count < (int64_t)sizeof *answer || answer->kind || answer->number != call->number) return count;
@@ -1669,7 +1662,7 @@ static bool answer_call(guard_pipes *pipes, guard_export *called) {
   guard_answer_frame *answer = &pipes->answer_written;
   guard_run *run = called->run;
   size_t count = called->arguments;
-  pipes->is_looping = call->is_looping != 0;
+  pipes->is_looping = call->is_looping;
   if (called->entry == GUARD_OF_MODULE) {
     memcpy(answer + 1, call + 1, count * MODULE_VALUE_BYTES);
     if (count < called->results) count = called->results;

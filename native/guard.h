@@ -359,7 +359,7 @@ typedef struct guard_call_frame {
   uint64_t number;     /*  0: the answer repeats it */
   uint64_t session;    /*  8: with `index`, the export */
   uint32_t index;      /* 16 */
-  uint32_t is_looping; /* 20: whether to look for the next frame in a loop, for a moment, before sleeping */
+  int32_t is_looping;  /* 20: whether to look for the next frame in a loop, for a moment, before sleeping */
 } guard_call_frame;
 
 /* The frame that answers a call whose guest has returned in time. Behind it are the C values of the results. In its place
@@ -413,8 +413,8 @@ typedef struct guard_export {
   void *error;               /* 32: of the last call, if it has failed */
   uint32_t index;            /* 40 */
   int32_t entry;             /* 44: GUARD_OF_COMPONENT or GUARD_OF_MODULE */
-  uint32_t arguments;        /* 48: their number; they fit in a frame, as do the results */
-  uint32_t results;          /* 52 */
+  uint32_t arguments;        /* 48: their number; they fit in the frame of an answer, as do the results */
+  uint32_t results;          /* 52: their number */
 } guard_export;
 
 /* Answer calls of the exports in a list, beginning with the frame of `count` bytes in `read`, or with the next one if it

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from pytest_airssys_wasm.runtime.capi.guard_frames import ANSWER, CALL, CALL_BYTES, FRAME_BYTES
+from pytest_airssys_wasm.runtime.capi.guard_frames import ANSWER, ANSWER_BYTES, CALL, CALL_BYTES, FRAME_BYTES
 from pytest_airssys_wasm.runtime.guest.plain_exports import layout_of, moved_bytes
 
 if TYPE_CHECKING:
@@ -56,14 +56,15 @@ def plain_frames(component: Component, function: str) -> PlainFrames | None:
     if layout is None:
         return None
     answer = struct.Struct(f"<{ANSWER}{layout.results}")
-    call_bytes = CALL_BYTES + struct.calcsize(f"<{layout.arguments}")
-    if max(call_bytes, answer.size) > FRAME_BYTES:
+    argument_bytes = struct.calcsize(f"<{layout.arguments}")
+    # The guard copies the arguments of a module to where its results will be, behind the longer head of an answer.
+    if max(ANSWER_BYTES + argument_bytes, answer.size) > FRAME_BYTES:
         return None
     return PlainFrames(
         classes=layout.classes,
         kinds=layout.kinds,
         write_call=struct.Struct(f"<{CALL}{layout.arguments}").pack_into,
-        call_bytes=call_bytes,
+        call_bytes=CALL_BYTES + argument_bytes,
         read_answer=answer.unpack_from,
         answer_bytes=answer.size,
         results=len(component.result_types(function)),

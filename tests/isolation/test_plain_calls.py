@@ -89,6 +89,28 @@ def test_calls_of_numbers_are_frames_and_others_are_not(processes, frames):
         assert len(frames) == 7
 
 
+def module_of(counts):
+    """A module whose export `f<params>-<results>` returns its last parameter as its last result, and zeros before."""
+    exports = []
+    for params, results in counts:
+        values = f"{'(i64.const 0) ' * (results - 1)}(local.get {params - 1})"
+        signature = f"(param {'i64 ' * params}) (result {'i64 ' * results})"
+        exports.append(f'(func (export "f{params}-{results}") {signature} {values})')
+    return f"(module {''.join(exports)})"
+
+
+def test_as_many_numbers_as_fit_in_an_answer_are_frames(processes, frames):
+    counts = [(params, results) for params in (1, 124, 125, 126, 127) for results in (1, 124, 125)]
+    with LimitedStore(processes, limits()) as store:
+        instance = store.instantiate(processes.load(module_of(counts)))
+        for params, results in counts:
+            frames.clear()
+            for number in range(2):
+                found = instance.call(f"f{params}-{results}", *range(params - 1), number)
+                assert found == (number if results == 1 else (*[0] * (results - 1), number))
+            assert len(frames) == (2 if max(params, results) <= 124 else 0)
+
+
 @pytest.mark.slow
 def test_two_stores_by_turns_and_one_after_the_other_get_their_own_answers(processes):
     for _ in range(2):

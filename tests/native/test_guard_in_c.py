@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 
+import build_guard
 import pytest
 
 from support.guard_in_c import HERE, NATIVE, SANITIZERS, WARNINGS, command_of, toolchain
@@ -32,6 +33,17 @@ def test_no_compiler_has_a_warning(compiler, tmp_path):
         output = ["-o", str(tmp_path / f"{source.stem}.o")]
         done = subprocess.run([*command, *flags, str(source), *output], capture_output=True, text=True)
         assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", build_guard.TARGETS.values(), ids=build_guard.TARGETS)
+def test_no_platform_has_a_warning(target, tmp_path):
+    command = command_of("zig")
+    if command is None:
+        pytest.skip("needs zig")
+    flags = [*WARNINGS, "-target", target.zig, "-std=gnu11", "-O2", "-fPIC", "-c", str(NATIVE / "guard.c")]
+    done = subprocess.run([*command, *flags, "-o", str(tmp_path / "guard.o")], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.slow

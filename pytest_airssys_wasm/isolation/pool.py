@@ -21,7 +21,7 @@ from pytest_airssys_wasm.protocol.pending import HostCallLine
 from pytest_airssys_wasm.protocol.process_group import exited
 from pytest_airssys_wasm.protocol.session_messages import CloseRequest, LoadRequest
 from pytest_airssys_wasm.protocol.transcript import Transcript
-from pytest_airssys_wasm.runtime.base.originals import Empty, SimpleQueue, allocate_lock
+from pytest_airssys_wasm.runtime.base.originals import Empty, SimpleQueue, allocate_lock, monotonic
 from pytest_airssys_wasm.runtime.budget.machine import is_short_of_addresses, naming_lacks, no_memory
 from pytest_airssys_wasm.runtime.errors import RuntimeDied
 from pytest_airssys_wasm.runtime.store.exclusive_use import StoreUnusable
@@ -134,16 +134,16 @@ class WorkerProcess:
         answer = self.pipe.rest(count, left_ms)
         return answer or self._unanswered(answer, most_ms)
 
-    def read_answer(self, begun: bytes, most_ms: float | None, line_bytes: int) -> SessionAnswer:
+    def read_answer(self, begun: bytes, most_ms: float, line_bytes: int) -> SessionAnswer:
         """Return the answer to a plain call that is a line of at most `line_bytes` bytes and begins with `begun`.
 
-        Raises `RuntimeDied` if it does not come in time, or is not valid. The process is ended in this case.
+        Raises `RuntimeDied` if the rest of it does not come within `most_ms`, or if it is not valid.
         """
-        line = bytearray(begun)
+        line, began_at = bytearray(begun), monotonic()
         while not line.endswith(b"\n"):
             if len(line) > line_bytes:
                 raise RuntimeDied(f"it wrote a line of more than {line_bytes:,} bytes", "garbage")
-            more = self.pipe.read(most_ms)
+            more = self.pipe.read(max(0.0, most_ms - 1_000 * (monotonic() - began_at)))
             line += more or self._unanswered(more, most_ms)
         return read_session_answer(bytes(line))
 

@@ -67,6 +67,9 @@ def lie_in_frames(calls, answers):
                 if "exit" in told:
                     os._exit(told["exit"])
                 found = eval(told["frame"], {"true": found, "json": json, "struct": struct})
+                for at in range(told.get("pauses", 0)):
+                    os.write(answers, found[at : at + 1])
+                    time.sleep(0.1)
             os.write(answers, found)
 
     threading.Thread(target=relay, daemon=True).start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -219,3 +220,16 @@ def test_a_lie_in_a_frame_is_told_and_the_next_store_works(engine, tell, lie):
     with LimitedStore(engine, LIMITS) as store:
         instance = store.instantiate(guest)
         assert [instance.add(1, 2), instance.add(2, 2)] == [3, 4]
+
+
+@pytest.mark.slow
+def test_a_line_that_comes_byte_by_byte_does_not_hold_its_caller(engine, tell):
+    with LimitedStore(engine, LIMITS) as store:
+        instance = store.instantiate(engine.load(NUMBERS))
+        assert [instance.add(1, 2), instance.add(2, 2)] == [3, 4]
+        tell({"frame": "b'x' * 100", "pauses": 100})
+        started = time.monotonic()
+        with pytest.raises(RuntimeDied, match=r"no answer in 0\.5 s") as caught:
+            instance.add(1, 2)
+        assert 0.5 <= time.monotonic() - started < 5
+        assert caught.value.reason == "silence"

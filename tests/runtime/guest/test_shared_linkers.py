@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import wasmtime
 
 from pytest_airssys_wasm import GuestExit, HostFunctions, LimitedStore, ResourceLimits, Wasi
 
@@ -27,6 +28,15 @@ COUNTS_ARGUMENTS = """(component
   (core instance $i (instantiate $m (with ""
     (instance (export "get" (func $get)) (export "memory" (memory $libc "memory"))))))
   (func (export "count") (result u32) (canon lift (core func $i "count"))))"""
+ASKS = f"""(module {EXIT} (import "env" "ask" (func $ask (result i32))) (memory (export "memory") 1)
+  (func (export "ask") (result i32) call $ask))"""
+ASKS_TOO = """(component
+  (import "wasi:cli/environment@0.2.0" (instance (export "get-arguments" (func (result (list string))))))
+  (import "env" (instance $env (export "ask" (func (result u32)))))
+  (core func $ask (canon lower (func $env "ask")))
+  (core module $m (import "" "ask" (func $ask (result i32))) (func (export "ask") (result i32) call $ask))
+  (core instance $i (instantiate $m (with "" (instance (export "ask" (func $ask))))))
+  (func (export "ask") (result u32) (canon lift (core func $i "ask"))))"""
 
 
 @pytest.mark.parametrize("source", [COUNTS, COUNTS_ARGUMENTS], ids=["module", "component"])
@@ -50,17 +60,30 @@ def test_exit_statuses_of_guests_at_once_are_their_own(engine):
         assert [*pool.map(leave, statuses)] == statuses
 
 
-def test_functions_of_the_host_are_those_of_the_store(engine):
-    asks = engine.load(
-        f"""(module {EXIT} (import "env" "ask" (func $ask (result i32))) (memory (export "memory") 1)
-          (func (export "ask") (result i32) call $ask))"""
-    )
-    stores = []
+@pytest.mark.parametrize("source", [ASKS, ASKS_TOO], ids=["module", "component"])
+def test_functions_of_the_host_are_those_of_the_store(engine, source):
+    guest, stores = engine.load(source), []
     for answer in (1, 2):
         host = HostFunctions()
         host.register("env#ask", lambda answer=answer: answer)
         stores.append(LimitedStore(engine, LIMITS, host=host, wasi=Wasi()))
-    made = [store.instantiate(asks) for store in stores]
+    made = [store.instantiate(guest) for store in stores]
     assert [one.call("ask") for one in made] == [1, 2]
     for store in stores:
         store.close()
+
+
+def test_the_linker_is_made_once_and_functions_of_the_host_do_not_get_into_it(engine):
+    def linkers():
+        engine.execute(engine.load(COUNTS), "count", limits=LIMITS, wasi=Wasi())
+        engine.execute(engine.load(COUNTS_ARGUMENTS), "count", limits=LIMITS, wasi=Wasi())
+        return engine.wasi_linker, engine.wasi_component_linker
+
+    before, host = linkers(), HostFunctions()
+    host.register("env#ask", lambda: 1)
+    for source in (ASKS, ASKS_TOO):
+        engine.execute(engine.load(source), "ask", limits=LIMITS, host=host, wasi=Wasi())
+    assert None not in before
+    assert linkers() == before
+    with pytest.raises(wasmtime.WasmtimeError):
+        before[0].get(wasmtime.Store(engine.raw), "env", "ask")

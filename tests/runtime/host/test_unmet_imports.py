@@ -126,6 +126,16 @@ def wrapping(function):
     return wrapped
 
 
+class Unknown:
+    """A callable whose signature nobody can tell."""
+
+    @property
+    def __signature__(self):
+        raise ValueError
+
+    def __call__(self, one, other): ...
+
+
 @pytest.mark.parametrize(
     ("function", "does_take_two"),
     [
@@ -142,6 +152,7 @@ def wrapping(function):
         (wrapping(lambda a: None), False),
         (wraps(lambda a: None)(lambda a, b: None), True),  # whatever it says of itself
         (print, True),
+        (Unknown(), True),  # as some callables in C
     ],
 )
 def test_a_host_function_that_takes_the_arguments_fits(function, does_take_two):

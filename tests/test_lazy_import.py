@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import pytest_airssys_wasm
+from support.manifests import HEAD
 
 HEAVY = ("wasmtime", "hypothesis", "msgspec", "tomli", "tomllib", "filelock", "jinja2")
 
@@ -204,13 +205,7 @@ def test_bad(component): component.bad()
 @pytest.mark.component("guest.wat")
 def test_with_manifest(component): component.good()
 """
-MANIFEST = """
-[component]
-name = "guest"
-version = "1"
-wasm = "guest.wat"
-
-[resources.memory]
+MANIFEST = f"""{HEAD}[resources.memory]
 max_bytes = "1 MiB"
 """
 

@@ -6,6 +6,8 @@ import re
 
 import pytest
 
+from support.manifests import HEAD
+
 GUEST = """(module (memory (export "memory") 1)
   (func $loop (param i32) (loop (br_if 0 (i32.gt_s (local.tee 0 (i32.sub (local.get 0) (i32.const 1))) (i32.const 0)))))
   (func (export "linear") (param i32) (call $loop (local.get 0)))
@@ -17,12 +19,7 @@ GUEST = """(module (memory (export "memory") 1)
   (func (export "traps") (param i32) unreachable)
   (func (export "grows") (param i32)
     (if (i32.eq (memory.grow (local.get 0)) (i32.const -1)) (then unreachable))))"""
-MANIFEST = """
-[component]
-name = "guest"
-version = "1"
-wasm = "guest.wat"
-[resources.memory]
+MANIFEST = f"""{HEAD}[resources.memory]
 max_bytes = "2 MiB"
 [resources.cpu]
 max_fuel = 2_000

@@ -7,14 +7,10 @@ import re
 
 import pytest
 
+from support.manifests import HEAD
 from support.planted_guests import OFF_BY_ONE, RARE_STRING, SOUND
 
-MANIFEST = """
-[component]
-name = "guest"
-version = "1"
-wasm = "guest.wat"
-[resources.memory]
+MANIFEST = f"""{HEAD}[resources.memory]
 max_bytes = 1048576
 [resources.cpu]
 timeout_ms = 20_000

@@ -7,18 +7,15 @@ import re
 
 import pytest
 
+from support.manifests import HEAD
+
 NAME = ".fuel-snapshot.json"
 GUEST = """(module (memory (export "memory") 1 4)
   (func $work (param i32) (loop
     (br_if 0 (i32.gt_s (local.tee 0 (i32.sub (local.get 0) (i32.const 1))) (i32.const 0)))))
   (func (export "linear") (param i32) (call $work (local.get 0)))
   (func (export "plain") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1))))"""
-MANIFEST = """
-[component]
-name = "guest"
-version = "1"
-wasm = "guest.wat"
-[resources.memory]
+MANIFEST = f"""{HEAD}[resources.memory]
 max_bytes = "2 MiB"
 [resources.cpu]
 max_fuel = 100_000

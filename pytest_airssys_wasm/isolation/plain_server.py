@@ -18,7 +18,7 @@ from pytest_airssys_wasm.protocol.messages import Refusal
 from pytest_airssys_wasm.protocol.server import refusal_text
 from pytest_airssys_wasm.runtime.base.originals import system
 from pytest_airssys_wasm.runtime.capi.guard import guard
-from pytest_airssys_wasm.runtime.capi.guard_frames import CALL_FAILED, FRAME_BYTES, GuardPipes
+from pytest_airssys_wasm.runtime.capi.guard_frames import CALL_FAILED, FRAME_BYTES, NOTHING_READ, GuardPipes
 from pytest_airssys_wasm.runtime.errors import UnfitHost
 from pytest_airssys_wasm.runtime.guest.operations import CallExport
 
@@ -46,9 +46,9 @@ class PlainServer:
         address, exports, count = addressof(pipes), self._sessions.plain_exports.address, 0
         while True:
             count = serve(address, exports, count)
-            has_failed = count == CALL_FAILED
-            if count <= 0 and not has_failed:
+            if count == NOTHING_READ:
                 return  # the pipe was closed
+            has_failed = count == CALL_FAILED
             line = self._answer(pipes.read_bytes(FRAME_BYTES if has_failed else count), has_failed=has_failed)
             if line is not None:
                 count = 0

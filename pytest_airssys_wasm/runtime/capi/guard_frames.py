@@ -6,8 +6,8 @@ import ctypes
 from ctypes import c_char, c_int32, c_int64, c_uint32, c_uint64, c_void_p
 
 NOTHING_READ, NOT_WRITTEN, CALL_FAILED = -1, -2, -3
-"""The reasons for which the guard has no frame. `NOT_WRITTEN`: a frame was not written. `CALL_FAILED`: the guest of the
-call that was read has failed.
+"""What the guard returns in place of the size of a frame. `NOTHING_READ`: none came, or the pipe is closed.
+`NOT_WRITTEN`: the frame was not written as a whole. `CALL_FAILED`: the guest of the call that was read has failed.
 """
 FRAME_BYTES = 2_048
 """The maximum size of a frame."""
@@ -36,7 +36,7 @@ class GuardPipes(ctypes.Structure):
 
     _fields_ = (
         *(("to", c_int32), ("source", c_int32), ("wait_ns", c_int64), ("size", c_int32), ("is_looping", c_int32)),
-        *(("written", c_char * FRAME_BYTES), ("read", c_char * FRAME_BYTES), ("private", c_int64 * 6)),
+        *(("written", c_char * FRAME_BYTES), ("read", c_char * FRAME_BYTES), ("private", c_int64 * 5)),
     )
 
     def written_bytes(self) -> bytes:
@@ -60,8 +60,7 @@ class GuardExport(ctypes.Structure):
     """The error of the last call, if it has failed. It must be taken."""
 
     _fields_ = (
-        *((name, c_void_p) for name in ("next",)),
-        ("session", c_uint64),
+        *(("next", c_void_p), ("session", c_uint64)),
         *((name, c_void_p) for name in ("run", "function", "error")),
         *(("index", c_uint32), ("entry", c_int32), ("arguments", c_uint32), ("results", c_uint32)),
     )

@@ -1,9 +1,8 @@
 """The frames of plain calls, in which a worker process gets a call of numbers and answers it.
 
-A call is plain if its export takes and returns only numbers and bools, of a guest that cannot call out. It has two
-pipes of its own beside the lines of the protocol: a frame is one small piece of bytes, which is written and read at
-once, and has the C values of the arguments and the results. All other answers, such as those of guests that failed, are
-lines of the protocol.
+A call is plain if its guest cannot call out, and its export takes and returns only numbers and bools. Plain calls have
+two pipes of their own. A frame is small, so it is written and read as a whole, and holds the C values of the arguments
+or of the results. All other answers, such as those about guests that failed, are lines of the protocol.
 """
 
 from __future__ import annotations

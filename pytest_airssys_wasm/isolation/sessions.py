@@ -68,7 +68,7 @@ class Sessions:
         store outlives.
         """
         self.plain_exports = PlainExports()
-        """The exports that plain calls have called since a session closed."""
+        """The exports that plain calls have called since the last session was closed."""
         self.line_bytes = WORKER_ROOM_BYTES if is_worker else LINE_BYTES
         """The maximum length of a line that the driver reads at present, in bytes."""
 

@@ -29,6 +29,7 @@ from pytest_airssys_wasm.plugin.settings import SETTINGS, read_settings
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
     from importlib.machinery import ModuleSpec
+    from types import ModuleType
 
 
 __all__ = [
@@ -136,8 +137,8 @@ class _PlainFinder:
     """
 
     @staticmethod
-    def find_spec(name: str, path: Sequence[str] | None = None, target: object = None) -> ModuleSpec | None:
-        return PathFinder.find_spec(name, path) if name.startswith("pytest_airssys_wasm.") else None
+    def find_spec(name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
+        return PathFinder.find_spec(name, path, target) if name.startswith("pytest_airssys_wasm.") else None
 
 
 def _find_plainly(config: pytest.Config) -> None:
@@ -213,7 +214,7 @@ def pytest_runtest_makereport(
     if call.excinfo is not None and _ERRORS in sys.modules:
         from pytest_airssys_wasm.plugin.report import making
 
-        made = yield from making.told(item, call, call.excinfo)
+        made = yield from making.tell_failure(item, call.excinfo)
     else:  # no failure, or one with which no guest and no setting of one can have anything to do
         made = yield
     if call.excinfo is None and item.user_properties:  # there are remarks among them

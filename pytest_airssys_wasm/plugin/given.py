@@ -63,10 +63,10 @@ def _given(config: pytest.Config, option: Option, text: Any, where: str, written
     is_from_command_line = option.has_flag and where == option.flag
     if option.kind is None:
         return Given(value=text, where=where, is_from_command_line=is_from_command_line)
-    is_from_ini = not is_from_command_line and config.inipath is not None
-    base = config.inipath.parent if is_from_ini and config.inipath else config.invocation_params.dir
     parsed = [option.parse(one, where) for one in (text if option.is_list else [text])]
     # Paths are relative to where they were written.
+    inifile = None if is_from_command_line else config.inipath
+    base = config.invocation_params.dir if inifile is None else inifile.parent
     found = [placed(one, base) for one in parsed]
     if option.must_exist and option.made_by not in written:
         for one in found:

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     import pytest
 
 
-def told(
-    item: pytest.Item, call: pytest.CallInfo[None], excinfo: pytest.ExceptionInfo[BaseException]
+def tell_failure(
+    item: pytest.Item, excinfo: pytest.ExceptionInfo[BaseException]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Shorten the traceback of a failure before its report is made, and add a section to the report."""
     told: list[str] = []

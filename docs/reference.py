@@ -58,7 +58,7 @@ INTERNAL = {
     "CompileCache": ("facts", "fetch", "read", "recall", "remember"),
     "CostLaw": ("full_text", "make", "ranges_text"),
     "HostFunctions": ("find", "find_resource", "is_repeatable", "lack", "misfit"),
-    "LimitedStore": ("as_rerun", "run", "run_async"),
+    "LimitedStore": ("as_rerun", "awaited_call", "direct_call", "direct_ends", "plain_export", "run", "run_async"),
     "ProcessIsolation": ("compile", "new_backends", "translate"),
     "UnknownExport": ("among",),
     "Wasi": ("check_directories",),

@@ -1630,9 +1630,11 @@ int64_t guard_ask(guard_pipes *pipes) {
   const guard_answer_frame *answer = &pipes->answer_read;
   int64_t asked_ns = now();
   pipes->is_looping = call->is_looping = LOAD(pipes->pace.is_looping);
+  pipes->is_open = true;
   int64_t count = exchange(pipes);
   /* The other side may write anything. */
   if (count < (int64_t)sizeof *answer || answer->kind || answer->number != call->number) return count;
+  pipes->is_open = false;
   int64_t guest_ns, answered_ns = now();
   bool is_short = !__builtin_sub_overflow(answer->finished_ns, answer->started_ns, &guest_ns) && guest_ns >= 0 &&
                   guest_ns < SPIN_NS;

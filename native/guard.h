@@ -395,13 +395,16 @@ typedef struct guard_pipes {
     guard_call_frame call_read;
     guard_answer_frame answer_read;
   };
+  int32_t is_open; /* whether a call was written that this frame has not answered; the caller clears it after others */
+  int32_t reserved;
   /* Private to the guard. */
   guard_pace pace;
   int64_t answered_ns;
 } guard_pipes;
 
 /* Write the frame of a call, and read its answer, or a part of something longer. Returns the number of bytes that were
- * read, which is 0 at the end of the pipe, or one of the reasons below. */
+ * read, which is 0 at the end of the pipe, or one of the reasons below. `is_open` is set, and cleared if the frame of the
+ * answer was read. */
 GUARD_API int64_t guard_ask(guard_pipes *pipes);
 
 /* An export that is called by frames. The caller writes everything once. */

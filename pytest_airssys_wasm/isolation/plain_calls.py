@@ -62,6 +62,7 @@ def compile_plain_call(
         found = read(answer, 0, number) if len(answer) == answer_bytes else None
         if found is None:
             raise protocol_broken(f"the answer to call {number}: {answer[:_SHOWN_BYTES].hex()}")
+        pipe.note_answer()
         return found
 
     def call(*args: Any) -> Any:

@@ -49,6 +49,15 @@ class PlainPipe:
         waiting.register(self.shared.source, POLLIN)
         self._poll = waiting.poll
 
+    @property
+    def is_open(self) -> bool:
+        """Whether a call was written and has not been answered."""
+        return bool(self.shared.is_open)
+
+    def note_answer(self) -> None:
+        """Note that the call was answered, by something else than a frame that the guard has read."""
+        self.shared.is_open = False
+
     def close_theirs(self) -> None:
         """Close the worker's descriptors, which it has inherited."""
         theirs, self.theirs = self.theirs, ()

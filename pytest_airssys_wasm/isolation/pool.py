@@ -145,7 +145,9 @@ class WorkerProcess:
                 raise RuntimeDied(f"it wrote a line of more than {line_bytes:,} bytes", "garbage")
             more = self.pipe.read(max(0.0, most_ms - 1_000 * (monotonic() - began_at)))
             line += more or self._unanswered(more, most_ms)
-        return read_session_answer(bytes(line))
+        answer = read_session_answer(bytes(line))
+        self.pipe.note_answer()
+        return answer
 
     def last_words(self, wait_s: float) -> SessionAnswer | None:
         """Return the answer to an abandoned request, or `None` if it does not arrive in time.
@@ -350,8 +352,9 @@ class Lease:
         worker = self._take()
         if worker is None:
             return
-        is_well = True
-        if self.session is not None:
+        # Signals may have interrupted a plain call, and then its judgement. Nobody else may get its answer.
+        is_well = not worker.pipe.is_open
+        if is_well and self.session is not None:
             try:
                 worker.close_session(self.session)
             except RuntimeDied:

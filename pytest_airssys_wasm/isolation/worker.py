@@ -39,7 +39,7 @@ def serve_sessions(requests: IO[bytes], answers: IO[bytes], plain_pipes: Sequenc
     sessions = Sessions(engine, is_worker=True)
     if plain_pipes:
         server = PlainServer(sessions)
-        start_thread(lambda: ending_if_unfit(server.serve, *plain_pipes), "airssys-wasm-plain", STACK_BYTES)
+        start_thread(lambda: ending_on_error(server.serve, *plain_pipes), "airssys-wasm-plain", STACK_BYTES)
     serve(None, requests, answers, sessions, threads=None)
 
 
@@ -58,8 +58,8 @@ def main() -> None:
     os._exit(0)  # an orderly end would free stores whose guests may still run, for a driver that is gone
 
 
-def ending_if_unfit(work: Callable[..., object], *args: Any) -> None:
-    """Call a function, and end this process with a text on stderr if the machine lacks something, or memory."""
+def ending_on_error(work: Callable[..., object], *args: Any) -> None:
+    """Call a function, and end this process with a text on stderr if it raises an error."""
     try:
         work(*args)
     except UnfitHost as error:
@@ -77,4 +77,4 @@ def ending_if_unfit(work: Callable[..., object], *args: Any) -> None:
 
 
 if __name__ == "__main__":
-    ending_if_unfit(main)
+    ending_on_error(main)

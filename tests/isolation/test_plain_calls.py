@@ -20,6 +20,7 @@ from pytest_airssys_wasm.isolation.plain_server import PlainServer
 from pytest_airssys_wasm.isolation.sessions import Sessions
 from pytest_airssys_wasm.protocol.limits import plain_limits
 from pytest_airssys_wasm.protocol.session_messages import CloseRequest, OpenRequest
+from pytest_airssys_wasm.runtime.store.direct_ends import DirectEnds
 from runtime.guest.test_direct_calls import CALLS, CORE, WIT, limits, outcome
 from support.bombs import wait_for
 from support.descriptors import no_file_stays_open
@@ -169,6 +170,33 @@ def test_what_a_signal_handler_raises_ends_an_endless_call(endless, error):
     with pytest.raises(StoreUnusable, match="its process has ended"):
         loop(1)
     wait_for(lambda: not Path(f"/proc/{process_id}").exists())
+
+
+def test_a_process_with_an_open_call_is_not_given_to_another_store(make_engine, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt("again")
+
+    def handle(*_):
+        raise KeyboardInterrupt("now")
+
+    monkeypatch.setattr(DirectEnds, "call_finished", interrupted)  # a second signal, before the first one is judged
+    engine = make_engine()
+    guest = engine.load(WIT)
+    with LimitedStore(engine, limits(fuel=None, timeout_ms=None)) as store:
+        loop = store.instantiate(guest).loop
+        loop(1)
+        before = signal.signal(signal.SIGALRM, handle)
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            with pytest.raises(KeyboardInterrupt, match="again"):
+                loop(0)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+    monkeypatch.undo()
+    with LimitedStore(engine, limits()) as store:
+        instance = store.instantiate(guest)
+        assert [instance.add(1, 2), instance.add(2, 2)] == [3, 4]
 
 
 @pytest.mark.slow

@@ -1522,6 +1522,21 @@ TEST(only_answers_of_short_guests_to_calls_that_are_close_are_noted) {
   close_pipes(&ends);
 }
 
+TEST(a_call_is_open_until_the_frame_that_answers_it_was_read) {
+  const size_t whole = sizeof(guard_answer_frame);
+  pipe_ends ends = {.pipes = {.wait_ns = 1 * MS, .call_written = {.number = 7}}};
+  guard_pipes *pipes = &ends.pipes;
+  open_pipes(&ends);
+  CHECK(!pipes->is_open && guard_ask(pipes) == GUARD_NOTHING_READ && pipes->is_open);
+  answer_call_of(&ends, 7, 0, whole);
+  CHECK(!pipes->is_open);
+  answer_call_of(&ends, 8, 0, whole);
+  CHECK(pipes->is_open);
+  answer_call_of(&ends, 7, 0, whole - 1);
+  CHECK(pipes->is_open);
+  close_pipes(&ends);
+}
+
 /* A server of calls on a thread of its own, and the caller. */
 typedef struct call_server {
   guard_pipes caller, served;
@@ -2257,6 +2272,7 @@ static const struct {
     NAMED(an_exchange_ends_in_time_and_with_a_pipe_that_nobody_reads),
     NAMED(a_signal_ends_an_exchange),
     NAMED(only_answers_of_short_guests_to_calls_that_are_close_are_noted),
+    NAMED(a_call_is_open_until_the_frame_that_answers_it_was_read),
     NAMED(calls_are_answered_with_their_values_and_figures),
     NAMED(calls_of_other_exports_and_with_other_sizes_are_left_to_the_caller),
     NAMED(a_call_that_was_left_is_answered_once_its_export_is_known),

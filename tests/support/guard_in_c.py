@@ -130,3 +130,12 @@ def _find(compiler: str, sanitizer: str) -> Toolchain | str:
     finally:
         program.unlink(missing_ok=True)
     return f"programs with {compiler}'s sanitizer of {sanitizer} do not run here"
+
+
+def planted(old, new, folder):
+    """Write `guard.c` with one piece replaced into a folder, and return its path."""
+    text = (NATIVE / "guard.c").read_text("utf-8")
+    assert text.count(old) == 1, f"guard.c no longer has this piece once: {old}"
+    guard = folder / "guard.c"
+    guard.write_text(text.replace(old, new), "utf-8")
+    return guard

@@ -33,10 +33,13 @@ class GuardPipes(ctypes.Structure):
     source: int
     size: int
     """The size of the frame in `written`; 0 for none."""
+    is_open: int
+    """Whether a call was written and has not been answered."""
 
     _fields_ = (
         *(("to", c_int32), ("source", c_int32), ("wait_ns", c_int64), ("size", c_int32), ("is_looping", c_int32)),
-        *(("written", c_char * FRAME_BYTES), ("read", c_char * FRAME_BYTES), ("private", c_int64 * 5)),
+        *(("written", c_char * FRAME_BYTES), ("read", c_char * FRAME_BYTES)),
+        *(("is_open", c_int32), ("reserved", c_int32), ("private", c_int64 * 5)),
     )
 
     def written_bytes(self) -> bytes:

@@ -22,32 +22,31 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.capi.guard import GuardRun
     from pytest_airssys_wasm.runtime.guest.backend import Backend
     from pytest_airssys_wasm.runtime.guest.component import Component
+    from pytest_airssys_wasm.runtime.guest.engine_core import EngineCore
     from pytest_airssys_wasm.runtime.guest.operations import InstanceHandle, Operation
+    from pytest_airssys_wasm.runtime.store.exclusive_use import ExclusiveUse
     from pytest_airssys_wasm.runtime.store.ledger import Ledger
 
 
 class DirectEnds(Struct, frozen=True):
     """The part of a store that ends direct calls. A store makes it when it is needed, so that it can be freed."""
 
+    _engine: EngineCore
     _limits: ResourceLimits
     _backend: Backend
+    _use: ExclusiveUse
     _ledger: Ledger
     _end: Callable[[Operation, Run], None]
     _conclude: Callable[[Operation, Run], None]
 
-    def use_of(
-        self,
-        handle: InstanceHandle,
-        claims: list[object],
-        is_watched: Callable[[], bool],
-        note: Callable[[tuple[Any, ...]], object],
-    ) -> DirectUse:
+    def use_of(self, handle: InstanceHandle) -> DirectUse:
         """Return the store as direct calls of an instance see it."""
+        engine = self._engine
         return DirectUse(
             raw=self._backend.raw,
-            claims=claims,
-            is_watched=is_watched,
-            note=note,
+            claims=self._use.claims,
+            is_watched=lambda: engine.on_execution is not None,
+            note=self._ledger.note,
             fail=partial(self.call_failed, handle),
             finish=partial(self.call_finished, handle),
             ended=partial(self.call_ended, handle),

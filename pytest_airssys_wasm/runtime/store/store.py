@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from pytest_airssys_wasm.runtime.execution.guest_threads import Job
     from pytest_airssys_wasm.runtime.guest.backend import Backend
     from pytest_airssys_wasm.runtime.guest.component import Component
-    from pytest_airssys_wasm.runtime.guest.direct_calls import DirectUse
     from pytest_airssys_wasm.runtime.guest.engine_core import EngineCore
     from pytest_airssys_wasm.runtime.guest.operations import InstanceHandle, Instantiated, Operation
     from pytest_airssys_wasm.runtime.guest.plain_exports import PlainExport
@@ -275,7 +274,7 @@ class LimitedStore:
             return general
         if self.engine.on_execution is not None or name not in handle.component.function_names():
             return None
-        use = self._direct_use(handle)
+        use = self.direct_ends().use_of(handle)
         return self._use.if_free(lambda: self._backend.direct_call(handle, name, use, general) or general)
 
     def awaited_call(
@@ -288,7 +287,7 @@ class LimitedStore:
         """
         if self.fuel_per == "store" or not self.is_usable:
             return None
-        use = self._direct_use(handle)
+        use = self.direct_ends().use_of(handle)
         return self._backend.awaited_call(handle, name, use, self._on_this_loop, general)
 
     def plain_export(self, handle: InstanceHandle, name: str) -> PlainExport | None:
@@ -300,13 +299,8 @@ class LimitedStore:
         """
         if self.fuel_per == "store":
             return None
-        return self._use.if_free(lambda: self._backend.plain_export(handle, name, self._direct_use(handle)))
-
-    def _direct_use(self, handle: InstanceHandle) -> DirectUse:
-        engine = self.engine
-        return self.direct_ends().use_of(
-            handle, self._use.claims, lambda: engine.on_execution is not None, self._ledger.note
-        )
+        use = self.direct_ends().use_of(handle)
+        return self._use.if_free(lambda: self._backend.plain_export(handle, name, use))
 
     def _instantiate_directly(self, component: Component) -> InstanceHandle | None:
         """Instantiate a guest that needs nothing but itself, with as little as possible around it; `None` if that is
@@ -323,7 +317,7 @@ class LimitedStore:
 
     def direct_ends(self) -> DirectEnds:
         """Return the part of the store that ends direct executions."""
-        return DirectEnds(self.limits, self._backend, self._ledger, self._end, self._conclude)
+        return DirectEnds(self.engine, self.limits, self._backend, self._use, self._ledger, self._end, self._conclude)
 
     def _open(self, operation: Operation) -> Run:
         check_component(operation.component, self.engine)

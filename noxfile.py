@@ -302,7 +302,8 @@ def run_tests(session: nox.Session, *arguments: str, processes: int = 2) -> None
 def run_pytest(session: nox.Session, *arguments: str, again: Sequence[str] = ()) -> None:
     """Run pytest in the session's environment. `again` are arguments for the run of what has failed."""
     cache = SCRATCH / f"cache-of-{session.name}"
-    command = ("pytest", "-q", "-o", f"cache_dir={cache}", *arguments, *session.posargs)
+    slowest = ("--durations=10", "--durations-min=10")
+    command = ("pytest", "-q", *slowest, "-o", f"cache_dir={cache}", *arguments, *session.posargs)
     try_failures_again(session, cache, partial(run, session, *command), again)
 
 

@@ -38,9 +38,12 @@ def parse_choice(value: Any, where: str, choices: Sequence[str]) -> str:
 
 def parse_path(value: Any, where: str, wanted: str) -> Path:
     """Parse a path, which should lead to what `wanted` says."""
-    if not str(value).strip():
+    if not str(value).strip() or "\0" in str(value):
         refuse(where, value, wanted)
-    return Path(value).expanduser()
+    try:
+        return Path(value).expanduser()
+    except RuntimeError:  # no home directory is known
+        refuse(where, value, f"{wanted} ({Path(value).parts[0]} has no home directory)")
 
 
 def parse_command(value: Any, where: str) -> Command:
@@ -107,16 +110,17 @@ def parse_report(value: Any, where: str) -> Path:
     """Parse the path of a report, whose suffix must name a format."""
     from pytest_airssys_wasm.reporting.write import check_path
 
-    path = Path(value).expanduser()
+    path = parse_path(value, where, "the path of a report")
     check_path(path, where)
     return path
 
 
 def parse_toml(value: Any, where: str) -> Path:
     """Parse the path of a TOML file to be written, which must not be a manifest."""
-    path = Path(value).expanduser()
+    wanted = "the path of a .toml file to be written, which is not a Component.toml"
+    path = parse_path(value, where, wanted)
     if path.suffix != ".toml" or path.name in ("Component.toml", "pyproject.toml"):
-        refuse(where, value, "the path of a .toml file to be written, which is not a Component.toml")
+        refuse(where, value, wanted)
     return path
 
 

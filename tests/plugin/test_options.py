@@ -96,6 +96,17 @@ def test_no_bad_value_is_read_as_something(option):
 
 
 @pytest.mark.parametrize(
+    "option", [one for one in OPTIONS if one.kind in ("path", "report", "toml")], ids=lambda one: one.key
+)
+@pytest.mark.parametrize("given", ["~nobody-of-this-name/{}", "a\0{}"])
+def test_a_path_that_cannot_be_is_a_usage_error(option, given):
+    value = given.format("report.json" if option.kind == "report" else "limits.toml")
+    with pytest.raises(InvalidConfiguration, match=r"^here: expected ") as caught:
+        option.parse(value, "here")
+    assert repr(value) in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("limit", "asked", "ceiling"),
     [("fuel", "11", "10"), ("memory", "2 MiB", "1 MiB"), ("timeout_ms", "2 s", "1 s")],
 )

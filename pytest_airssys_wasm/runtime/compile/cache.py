@@ -188,6 +188,8 @@ class CompileCache:
             weakness = folder_weakness(self.directory)
         except OSError as error:
             return str(error)
+        except ValueError as error:
+            return f"not the path of a folder ({error})"
         if weakness is None and not os.access(self.directory, os.W_OK | os.X_OK):
             return "it cannot be written to"
         return weakness

@@ -178,10 +178,10 @@ def test_a_call_that_always_fails_raises_its_own_error(engine):
         analysis.cost_law(spin, "f", limits=ResourceLimits(memory="1 MiB", fuel=10_000, timeout_ms=20_000))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("export", ["always", "together"])
 def test_a_call_that_ends_under_less_fuel_than_its_limit_has_no_law(engine, export):
-    guest = engine.load("""(module (func (export "always") (param i32) (loop br 0))
+    dear = "(drop (i32.const 0))" * 1_000  # so much fuel for so little time
+    guest = engine.load(f"""(module (func (export "always") (param i32) (loop {dear} br 0))
         (func (export "together") (param i32 i32) (if (i32.eq (local.get 0) (i32.const 20)) (then (loop br 0)))))""")
     with pytest.raises(analysis.NoLaw) as caught:
         analysis.cost_law(guest, export, limits=ResourceLimits(memory=2**20, fuel=None, timeout_ms=60_000), strict=True)

@@ -156,6 +156,8 @@ class _Search:
         once = self._measure(base)
         if once is not None:
             self._most_fuel = max(_MOST_FUEL, _ROOM * once[0])
+        elif isinstance(failure := self._failure(base), NoLaw):
+            raise failure  # a law could only begin above this size, and each of the smaller ones may take as long
         self._figures.pop(base)
         again = self._measure(base)
         if once != again:

@@ -57,7 +57,9 @@ class Machine:
             "HOME": str(self.home),
             "GITHUB_STEP_SUMMARY": str(self.summary),
             "PATH": os.pathsep.join([str(tools), str(Path(sys.executable).parent), kept.get("PATH", os.defpath)]),
-            "PYTEST_ADDOPTS": f"-p no:asyncio -p no:randomly {IN_NO_HURRY}",
+            # Plugins of others take each pytest and each of its workers a second to import.
+            "PYTEST_ADDOPTS": f"-p xdist -p airssys_wasm {IN_NO_HURRY}",
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
             "PYTEST_XDIST_AUTO_NUM_WORKERS": "1",
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
         }

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from hypothesis import strategies as st
 
+from pytest_airssys_wasm.fuzzing.characters import ANY_CHARACTER
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.budget.units import MAX_U64
 from pytest_airssys_wasm.runtime.manifest.loading import PLATFORM_RANGE
@@ -78,7 +79,7 @@ def manifest_texts() -> SearchStrategy[str]:
     value = st.one_of(
         st.integers(-(2**65), 2**65).map(str),
         st.floats().map(str),
-        st.text(max_size=12).map(lambda text: '"' + text.replace("\\", "").replace('"', "") + '"'),
+        st.text(ANY_CHARACTER, max_size=12).map(lambda text: '"' + text.replace("\\", "").replace('"', "") + '"'),
         st.sampled_from(["true", "[]", "{}", "1048576", "[1]", "1979-05-27"]),
     )
     key = st.sampled_from(
@@ -90,4 +91,4 @@ def manifest_texts() -> SearchStrategy[str]:
     )
     minimal = '[component]\nname = "a"\nversion = "1"\n[resources.memory]\nmax_bytes = 1048576\n'
     lines = st.lists(line, max_size=12).map("\n".join)
-    return st.one_of(lines, lines.map(lambda text: minimal + text), st.text(max_size=60))
+    return st.one_of(lines, lines.map(lambda text: minimal + text), st.text(ANY_CHARACTER, max_size=60))

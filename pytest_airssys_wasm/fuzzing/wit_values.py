@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
+from pytest_airssys_wasm.fuzzing.characters import ANY_CHARACTER
 from pytest_airssys_wasm.runtime.base.exhaustive import assert_never
 from pytest_airssys_wasm.runtime.base.floats import f32_bits, f32_of, f64_of
 from pytest_airssys_wasm.runtime.base.values import Err, Ok, Some, Variant
@@ -94,8 +95,6 @@ TEXTS: tuple[str, ...] = (
     "18446744073709551616",
 )
 """The strings that programs forget."""
-_ANY_CHARACTER = st.characters(exclude_categories=["Cs"])
-"""The strategy of all characters, which are the code points without surrogates."""
 
 
 def values(
@@ -201,7 +200,7 @@ class _Makers:
             case "bool":
                 return st.booleans()
             case "char":
-                return _ANY_CHARACTER | st.sampled_from(CHARACTERS)
+                return ANY_CHARACTER | st.sampled_from(CHARACTERS)
             case "string":
                 return self._strings()
             case "f32" | "f64":
@@ -244,11 +243,11 @@ class _Makers:
         )
 
     def _strings(self) -> SearchStrategy[str]:
-        plain = st.text(_ANY_CHARACTER, max_size=self.max_size)
+        plain = st.text(ANY_CHARACTER, max_size=self.max_size)
         known = st.sampled_from(_Elements(self._texts))
         odd = st.text(st.sampled_from(CHARACTERS), max_size=self.max_size)
         most = self.max_size
-        long = _ANY_CHARACTER.map(lambda one: one * max(1, most))
+        long = ANY_CHARACTER.map(lambda one: one * max(1, most))
         around = st.tuples(plain, known, plain).map("".join)
         short = st.text(st.sampled_from("a0 -"), max_size=self.max_size)
         return _one_of(plain, short, known, around, odd, long).map(self._cut_text)

@@ -17,6 +17,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pytest_airssys_wasm import Err, Ok, Record, ResourceLimitExceeded, Some, Variant
+from pytest_airssys_wasm.fuzzing.characters import ANY_CHARACTER
 from pytest_airssys_wasm.isolation.codec import Handle, ValueCodec, encode_core_values, handle_to_json
 from pytest_airssys_wasm.protocol import values
 from pytest_airssys_wasm.runtime.base.values import Mismatch, WrongType, field_name
@@ -86,7 +87,9 @@ NUMBER = st.sampled_from(
     [s * (2**n + d) for n in (0, 7, 8, 15, 16, 24, 31, 32, 53, 63, 64) for d in (-1, 0, 1) for s in (1, -1)]
 )
 FLOAT = st.floats() | st.floats(width=32) | st.sampled_from([-0.0, math.nan, -math.nan, math.inf, 1e39, 3.5e38])
-TEXT = st.text(max_size=3) | st.sampled_from(["é", "\U0001f600", "\ud800", "a\udfffb", "ab", *NAMES, Colour.RED])
+TEXT = st.text(ANY_CHARACTER, max_size=3) | st.sampled_from(
+    ["é", "\U0001f600", "\ud800", "a\udfffb", "ab", *NAMES, Colour.RED]
+)
 OTHER = st.one_of(
     st.sampled_from([None, True, Level.HIGH, Real(0.1), object, b"\x00\xff", bytearray(b"ab"), memoryview(b"ab")]),
     st.sampled_from([Ok(), Err(1), Some(1), Variant("a-b"), Variant("a-b", 1), Variant(3), Record(a_b=1), {"more": 1}]),

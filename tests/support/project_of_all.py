@@ -55,7 +55,7 @@ TESTS_OF_TEXT = """
     @settings(phases=[Phase.explicit], database=None, deadline=None, suppress_health_check=list(HealthCheck))
     @example("one")
     @example("abc")
-    @given(strategies.text())
+    @given(strategies.just("one"))
     def test_any_word(component, word):
         assert component.transform(word) == Ok(word.title())
 

@@ -6,6 +6,7 @@ from collections import UserDict, UserList
 
 from hypothesis import strategies as st
 
+from pytest_airssys_wasm.fuzzing.characters import ANY_CHARACTER
 from pytest_airssys_wasm.runtime.base.values import Err, Mismatch, Ok, Record, Some, Variant
 from pytest_airssys_wasm.runtime.convert.lowering import compile_lower
 from pytest_airssys_wasm.runtime.convert.transfer import Transfer
@@ -26,10 +27,10 @@ BOOL, U8, S8, U32, U64, F32, F64, CHAR, STRING = map(
 )
 
 
-LABELS = st.from_regex(r"[a-z][a-z0-9]{0,3}(-[a-z][a-z0-9]{0,3})?", fullmatch=True) | st.sampled_from(
-    ["ok", "err", "none", "class", "as-dict", "true"]
-)
-TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
+LABELS = st.from_regex(
+    r"[a-z][a-z0-9]{0,3}(-[a-z][a-z0-9]{0,3})?", fullmatch=True, alphabet=ANY_CHARACTER
+) | st.sampled_from(["ok", "err", "none", "class", "as-dict", "true"])
+TEXTS = st.text(ANY_CHARACTER, max_size=6)
 
 
 def integers(name, low, high):
@@ -43,7 +44,7 @@ SCALARS = st.one_of(
     st.just((BOOL, st.booleans())),
     st.just((F64, st.floats())),
     st.just((F32, st.floats(width=32))),
-    st.just((CHAR, st.characters(exclude_categories=["Cs"]))),
+    st.just((CHAR, ANY_CHARACTER)),
     st.just((STRING, TEXTS)),
     st.just((ListType(U8), st.binary(max_size=6))),
 )
@@ -104,13 +105,18 @@ def compound(inner):
 
 FITTING = st.recursive(SCALARS, compound, max_leaves=6).flatmap(lambda pair: st.tuples(st.just(pair[0]), pair[1]))
 ANYTHING = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.binary(max_size=5),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(ANY_CHARACTER, max_size=5)
+    | st.binary(max_size=5),
     lambda inner: st.one_of(
         st.lists(inner, max_size=3),
         st.tuples(inner, inner),
-        st.dictionaries(st.text(max_size=3) | st.integers(), inner, max_size=3),
+        st.dictionaries(st.text(ANY_CHARACTER, max_size=3) | st.integers(), inner, max_size=3),
         inner.map(Ok) | inner.map(Err) | inner.map(Some),
-        st.builds(Variant, st.text(max_size=3), inner),
+        st.builds(Variant, st.text(ANY_CHARACTER, max_size=3), inner),
         st.builds(Variant, inner, inner),
     ),
     max_leaves=5,

@@ -17,6 +17,7 @@ from pytest_airssys_wasm.analysis.snapshots.file import decode, encode, read_sna
 from pytest_airssys_wasm.analysis.snapshots.law_lines import record_law
 from pytest_airssys_wasm.analysis.snapshots.model import Cost, EngineCosts, EntryKey, Snapshot
 from pytest_airssys_wasm.analysis.snapshots.tolerance import parse_tolerance
+from pytest_airssys_wasm.fuzzing.characters import ANY_CHARACTER
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 
 ENGINE = EngineCosts(wasmtime="50.0.1", settings=("consume_fuel",), calibration={"calls": 7})
@@ -24,17 +25,18 @@ ADD = EntryKey("test_a.py::test_a", "export", "add")
 COST = Cost(fuel=4, peak_memory_bytes=65536, executions=1, guests=("a.wat",))
 SNAPSHOT = Snapshot(engine=ENGINE, guests={"a.wat": "0" * 64}, entries={ADD: COST})
 
+TEXTS = st.text(ANY_CHARACTER)
 counts = st.integers(0, 2**63)
 keys = st.one_of(
-    st.builds(EntryKey, st.text(), st.sampled_from(["export", "section"]), st.text()),
-    st.builds(EntryKey, st.text(), st.just("instantiation"), st.just("")),
+    st.builds(EntryKey, TEXTS, st.sampled_from(["export", "section"]), TEXTS),
+    st.builds(EntryKey, TEXTS, st.just("instantiation"), st.just("")),
 )
 costs = st.builds(
     Cost,
     fuel=counts,
     peak_memory_bytes=counts,
     executions=counts,
-    guests=st.lists(st.text(), unique=True).map(lambda paths: tuple(sorted(paths))),
+    guests=st.lists(TEXTS, unique=True).map(lambda paths: tuple(sorted(paths))),
 )
 sizes = st.integers(0, 1)
 exponents = st.integers(1, 3)
@@ -61,19 +63,19 @@ laws = st.builds(
     ),
     formulas,
     st.none() | formulas,
-    st.dictionaries(st.text(), counts, max_size=2),
+    st.dictionaries(TEXTS, counts, max_size=2),
 )
 engines = st.fixed_dictionaries(
     {
-        "wasmtime": st.text(),
-        "settings": st.lists(st.text(), unique=True).map(lambda names: tuple(sorted(names))),
-        "calibration": st.dictionaries(st.text(), counts),
+        "wasmtime": TEXTS,
+        "settings": st.lists(TEXTS, unique=True).map(lambda names: tuple(sorted(names))),
+        "calibration": st.dictionaries(TEXTS, counts),
     }
 ).map(lambda given: EngineCosts(**given))
 snapshots = st.fixed_dictionaries(
     {
         "engine": engines,
-        "guests": st.dictionaries(st.text(), st.text("0123456789abcdef", min_size=64, max_size=64)),
+        "guests": st.dictionaries(TEXTS, st.text("0123456789abcdef", min_size=64, max_size=64)),
         "entries": st.dictionaries(keys, costs),
     }
 ).map(lambda given: Snapshot(**given))

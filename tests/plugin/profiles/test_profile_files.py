@@ -10,6 +10,7 @@ from hypothesis import example, given, strategies
 
 from pytest_airssys_wasm.analysis.backtraces import SourceLine
 from pytest_airssys_wasm.analysis.fuel_profile import Profile
+from pytest_airssys_wasm.fuzzing.characters import ANY_CHARACTER
 from pytest_airssys_wasm.plugin.profiles.earlier import Unreadable, read_profile
 from pytest_airssys_wasm.plugin.profiles.entry import Profiled
 from pytest_airssys_wasm.plugin.profiles.lines import profile_lines
@@ -32,7 +33,7 @@ HOSTILE = (
 )
 
 
-@given(strategies.text())
+@given(strategies.text(ANY_CHARACTER))
 @example("test_a.py::test_b[../../x]")
 def test_a_name_is_safe_whatever_the_node_id_is(test):
     for one in (test, *HOSTILE):

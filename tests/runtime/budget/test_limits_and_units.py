@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_airssys_wasm.fuzzing.characters import ANY_CHARACTER
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.budget.units import MAX_U64, parse_count, parse_duration_ms, parse_fuel, parse_size
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
@@ -146,8 +147,8 @@ def test_what_is_no_count_within_u64_is_an_error_that_names_the_field(written):
 
 
 quantities = st.one_of(
-    st.text(),
-    st.from_regex(r"\s*[0-9_]*\.?[0-9]*\s*([KMG]i?B|ms|s|min)?", fullmatch=True),
+    st.text(ANY_CHARACTER),
+    st.from_regex(r"\s*[0-9_]*\.?[0-9]*\s*([KMG]i?B|ms|s|min)?", fullmatch=True, alphabet=ANY_CHARACTER),
     st.integers(),
     st.floats(),
     st.booleans(),

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_airssys_wasm.fuzzing.characters import ANY_CHARACTER
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
 from pytest_airssys_wasm.runtime.manifest.loading import load_manifest, parse_manifest, parse_memory_range
 from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
@@ -305,7 +306,7 @@ def test_a_wrong_range_is_an_error(text):
         parse_memory_range(text)
 
 
-@given(st.text())
+@given(st.text(ANY_CHARACTER))
 def test_any_text_gives_a_manifest_or_an_error_that_names_the_place(text):
     _parses_or_names_the_place(text)
 
@@ -315,7 +316,7 @@ def test_any_mutation_of_a_manifest_gives_a_manifest_or_an_error_that_names_the_
     start = data.draw(st.integers(0, len(FULL)))
     end = data.draw(st.integers(start, min(len(FULL), start + 12)))
     inserted = data.draw(
-        st.one_of(st.text(max_size=8), st.sampled_from(["-", "nan", "[[", "1e999", "true", '"', "\n"]))
+        st.one_of(st.text(ANY_CHARACTER, max_size=8), st.sampled_from(["-", "nan", "[[", "1e999", "true", '"', "\n"]))
     )
     _parses_or_names_the_place(FULL[:start] + inserted + FULL[end:])
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from pytest_airssys_wasm.reporting.page import render_page
+from pytest_airssys_wasm.reporting.page import PageTemplate
 from pytest_airssys_wasm.runtime.base.figures import percent
 from pytest_airssys_wasm.runtime.base.printable import counted
 
@@ -24,6 +24,7 @@ MOST_BLOCKS_OF_ALL = 5_000
 """The number of missed blocks of a guest that the page shows."""
 _MOST_TEXT = 400
 _MOST_TESTS = 20
+_PAGE = PageTemplate("coverage", most_text=_MOST_TEXT)
 
 
 class GuestOnPage(Struct, frozen=True, kw_only=True):
@@ -59,7 +60,7 @@ def page(guests: Sequence[GuestOnPage], uninstrumented: Sequence[tuple[str, str]
         "percent": percent,
         "most_tests": _MOST_TESTS,
     }
-    return render_page("coverage", content, most_text=_MOST_TEXT)
+    return _PAGE.render(content)
 
 
 def _rows(functions: Sequence[ListedFunction]) -> list[_Row]:

@@ -16,7 +16,7 @@ from zlib import crc32
 from markupsafe import Markup
 from msgspec import Struct, field
 
-from pytest_airssys_wasm.reporting.page import render_page
+from pytest_airssys_wasm.reporting.page import PageTemplate
 from pytest_airssys_wasm.reporting.write import replace_file
 from pytest_airssys_wasm.runtime.base.figures import percent, size
 from pytest_airssys_wasm.runtime.errors import InvalidConfiguration
@@ -42,6 +42,7 @@ NOWHERE: Places = MappingProxyType({})
 _HUES = 6
 _MOST_NAME = 160
 _MOST_ROWS = 200
+_PAGE = PageTemplate("flamegraph", most_text=_MOST_NAME, filters={"size": size})
 
 
 class Origin(Struct, frozen=True, kw_only=True):
@@ -258,7 +259,7 @@ def page(
         "rows_left_out": max(0, len(rows) - _MOST_ROWS),
         "memory": memory,
     }
-    return render_page("flamegraph", content, most_text=_MOST_NAME, filters={"size": size})
+    return _PAGE.render(content)
 
 
 def _count(stacks: Stacks) -> int:

@@ -13,7 +13,7 @@ from pytest_airssys_wasm.reporting.changes import costs_more
 from pytest_airssys_wasm.reporting.components import by_component
 from pytest_airssys_wasm.reporting.costs import cost_texts
 from pytest_airssys_wasm.reporting.formatting import cut
-from pytest_airssys_wasm.reporting.page import render_page
+from pytest_airssys_wasm.reporting.page import PageTemplate
 from pytest_airssys_wasm.reporting.plots import plots
 from pytest_airssys_wasm.reporting.summaries import (
     CATEGORIES,
@@ -64,6 +64,7 @@ _FILTERS: dict[str, Callable[..., Any]] = {
     "costs_more": costs_more,
     "fuel": lambda amount, is_exact: formatting.fuel(amount, is_exact=is_exact),
 }
+_PAGE = PageTemplate("report", most_text=_MOST_TEXT, filters=_FILTERS)
 
 
 class _Entry(Struct, frozen=True, kw_only=True):
@@ -125,7 +126,7 @@ def render(report: Report, changes: Changes | None = None) -> str:
         "shown_tests": {one.test for one in failed_first(unfolded)[:MOST_TESTS]},
         "plots": to_builtins(plots(report)),
     }
-    return render_page("report", content, most_text=_MOST_TEXT, filters=_FILTERS)
+    return _PAGE.render(content)
 
 
 def _changes(changes: Changes | None) -> dict[str, Any]:

@@ -17,15 +17,18 @@ class Planting:
     setitem = staticmethod(operator.setitem)
 
 
-if __name__ == "__main__":
-    sys.path[0] = str(Path(__file__).resolve().parents[1])
-
+def serve(name: str) -> None:
+    """Be the adapter of this name from here on."""
     from mutants.catalogue import MUTANTS
     from pytest_airssys_wasm.adapter import main
 
-    name = sys.argv[1]
     if name in MUTANTS:
         MUTANTS[name].plant(Planting())
     elif name not in ("sound", "isolated"):
         sys.exit(f"there is no mutant {name!r}: the names are those of docs/matrix.md, in kebab case")
     main(["--isolation=process"] if name == "isolated" else [])
+
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+    serve(sys.argv[1])

@@ -23,7 +23,8 @@ import gc
 import os
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,12 +33,14 @@ if __name__ == "__main__":
 
 from mutants import page, record
 from mutants.catalogue import MUTANTS
+from mutants.forks import fork_adapters
 from mutants.kills import COMPILERS, ISOLATED, SOUND, find_kills, survived
 from mutants.proof import Proof
 from mutants.trial import CASES
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
+    from concurrent.futures import Executor
 
     from mutants.kills import Kills
     from mutants.record import Record
@@ -70,15 +73,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     gc.freeze()
     started = time.monotonic()
     known = record.read()
-    if options.renew:
-        known = renew(known, options.jobs)
-        is_well = True
-    elif options.check:
-        known = known.of_today()
-        is_well = check(known, options.jobs)
-    else:
-        known = known.of_today()
-        known, is_well = update(known, _asked(known, options), options.jobs)
+    # Forks have imported everything, and have no threads, so that they can be forked again.
+    with ProcessPoolExecutor(options.jobs, get_context("fork"), fork_adapters) as workers:
+        if options.renew:
+            known = renew(known, workers)
+            is_well = True
+        elif options.check:
+            known = known.of_today()
+            is_well = check(known, workers)
+        else:
+            known = known.of_today()
+            known, is_well = update(known, _asked(known, options), workers)
     print(f"{len(known.mutants)} mutants, {len(known.cases)} cases, {time.monotonic() - started:.0f} s")
     return 0 if is_well and _is_proof(known) else 1
 
@@ -105,14 +110,14 @@ def _asked(known: Record, options: argparse.Namespace) -> dict[str, list[str]]:
     return dict.fromkeys(options.mutant or MUTANTS, cases)
 
 
-def update(known: Record, asked: Mapping[str, Sequence[str]], jobs: int) -> tuple[Record, bool]:
+def update(known: Record, asked: Mapping[str, Sequence[str]], workers: Executor) -> tuple[Record, bool]:
     """Try these cases on these mutants, and all on the sound runtime; return the record then, and whether that passed."""
     every = {case for cases in asked.values() for case in cases}
     tried = {SOUND: every - COMPILERS, ISOLATED: every & COMPILERS}
     # What takes longest first, so that none of it is left alone at the end.
     tried.update({name: {*asked[name]} for name in sorted(asked, key=_is_quick)})
     is_sound = True
-    for kills in _all_kills(tried, jobs):
+    for kills in _all_kills(tried, workers):
         name, found = kills.name, kills.findings
         print(f"{name}: {len(found)} of {len(tried[name])} cases ({kills.took_s:.1f} s)", flush=True)
         if name not in MUTANTS or len(asked) <= _TOLD:
@@ -134,16 +139,16 @@ def _is_quick(name: str) -> bool:
     return not (MUTANTS[name].alone or MUTANTS[name].lasts)
 
 
-def _all_kills(tried: Mapping[str, Collection[str]], jobs: int) -> Iterator[Kills]:
+def _all_kills(tried: Mapping[str, Collection[str]], workers: Executor) -> Iterator[Kills]:
     """Yield the kills of each mutant as soon as they are found."""
-    with ThreadPoolExecutor(jobs) as threads:
-        runs = [threads.submit(find_kills, name, _in_order(cases)) for name, cases in tried.items()]
-        try:
-            for run in as_completed(runs):
-                yield run.result()
-        finally:
-            # When it is stopped, what has not begun never does.
-            threads.shutdown(wait=False, cancel_futures=True)
+    runs = [workers.submit(find_kills, name, _in_order(cases)) for name, cases in tried.items()]
+    try:
+        for run in as_completed(runs):
+            yield run.result()
+    finally:
+        # When it is stopped, what has not begun never does.
+        for run in runs:
+            run.cancel()
 
 
 def _in_order(cases: Collection[str]) -> list[str]:
@@ -151,16 +156,15 @@ def _in_order(cases: Collection[str]) -> list[str]:
     return [case for case in CASES if case in cases]
 
 
-def check(known: Record, jobs: int) -> bool:
+def check(known: Record, workers: Executor) -> bool:
     """Try one kill of each cell and of each case; return whether they are as on record."""
     proof = Proof(known, shy={name for name in MUTANTS if not _is_quick(name)})
     asked = proof.asked()
-    with ThreadPoolExecutor(1) as beside:
-        sound = beside.submit(find_kills, SOUND, _in_order({case for cases in asked.values() for case in cases}))
-        for _ in range(_ROUNDS):
-            # The mutants that take longest come first, so that none of them is left alone at the end.
-            proof.add(asked, _survived({name: asked[name] for name in sorted(asked, key=_is_quick)}, jobs))
-            asked = proof.asked()
+    sound = workers.submit(find_kills, SOUND, _in_order({case for cases in asked.values() for case in cases}))
+    for _ in range(_ROUNDS):
+        # The mutants that take longest come first, so that none of them is left alone at the end.
+        proof.add(asked, _survived({name: asked[name] for name in sorted(asked, key=_is_quick)}, workers))
+        asked = proof.asked()
     wrong = sound.result().findings
     print("".join(f"sound, {case}: {finding}\n" for case, finding in wrong.items()), end="")
     print("".join(f"{name} survives {case}\n" for name, case in sorted(proof.survivals)), end="")
@@ -172,14 +176,14 @@ def check(known: Record, jobs: int) -> bool:
     return not (wrong or faults) and len(chances) <= _CHANCES
 
 
-def renew(known: Record, jobs: int) -> Record:
+def renew(known: Record, workers: Executor) -> Record:
     """Write the record with today's digests of the mutants and cases that kill and are killed as before; return it.
 
     A mutant is tried on its quick case, a case on the first mutants that it killed. What cannot be renewed is printed, and
     not written: it stays as it was until it is tried.
     """
     asked = {name: [case] for name, case in known.reworded().items()}
-    again = _survived(asked, jobs)
+    again = _survived(asked, workers)
     killed = [name for name in asked if not again[name]]
     print("".join(f"{name} survives {asked[name][0]}\n" for name in asked if again[name]), end="")
     print(f"{len(killed)} of {len(asked)} changed mutants are killed again, and keep their rows")
@@ -189,7 +193,7 @@ def renew(known: Record, jobs: int) -> Record:
     by_mutant: dict[str, list[str]] = {}
     for case, names in reworded.items():
         by_mutant.setdefault(min(names, key=lambda name: (not _is_quick(name), name)), []).append(case)
-    survived_cases = {case for cases in _survived(by_mutant, jobs).values() for case in cases}
+    survived_cases = {case for cases in _survived(by_mutant, workers).values() for case in cases}
     print("".join(f"{case} does not kill again\n" for case in sorted(survived_cases)), end="")
     print(f"{len(reworded) - len(survived_cases)} of {len(reworded)} changed cases kill again, and keep their columns")
     known = known.with_cases_renewed(reworded.keys() - survived_cases)
@@ -197,10 +201,9 @@ def renew(known: Record, jobs: int) -> Record:
     return known.of_today()
 
 
-def _survived(asked: Mapping[str, Sequence[str]], jobs: int) -> dict[str, list[str]]:
+def _survived(asked: Mapping[str, Sequence[str]], workers: Executor) -> dict[str, list[str]]:
     """Return the cases of these that each mutant survives."""
-    with ThreadPoolExecutor(jobs) as threads:
-        return dict(zip(asked, threads.map(survived, asked, asked.values())))
+    return dict(zip(asked, workers.map(survived, asked, asked.values())))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,7 @@ def test_the_sound_runtime_must_pass_what_mutants_are_killed_by(monkeypatch, cap
     monkeypatch.setattr(matrix, "find_kills", find_kills)
     monkeypatch.setattr(matrix, "survived", lambda name, cases: [])
     known = record.read()
-    assert matrix.check(known, jobs=1) is (not findings)
+    with ThreadPoolExecutor(1) as worker:
+        assert matrix.check(known, worker) is (not findings)
     assert {*tried} == {*known.cases}
     assert ("sound, fuel/a: expected ok, got a trap" in capsys.readouterr().out) is bool(findings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from msgspec import structs
@@ -21,6 +22,12 @@ def today(monkeypatch):
         monkeypatch.setattr(record, "mutant_digests", lambda: mutants)
 
     return tell
+
+
+@pytest.fixture
+def worker():
+    with ThreadPoolExecutor(1) as executor:
+        yield executor
 
 
 KNOWN = Record(
@@ -66,17 +73,17 @@ def test_a_mutant_of_which_only_the_text_changed_is_renewed_with_its_row(today):
     }
 
 
-def test_a_renewal_keeps_the_rows_of_the_mutants_that_are_killed_again(today, monkeypatch, tmp_path):
+def test_a_renewal_keeps_the_rows_of_the_mutants_that_are_killed_again(today, worker, monkeypatch, tmp_path):
     today(KNOWN.cases, {"wide": "2", "narrow": "2"})
     monkeypatch.setattr(record, "DATA", tmp_path / "matrix.json")
     monkeypatch.setattr(page, "PAGE", tmp_path / "matrix.md")
     monkeypatch.setattr(page, "page", lambda known: "")
     monkeypatch.setattr(matrix, "survived", lambda name, cases: cases if name == "narrow" else [])
-    assert matrix.renew(KNOWN, jobs=1).untried == {"narrow": [*KNOWN.cases]}
+    assert matrix.renew(KNOWN, worker).untried == {"narrow": [*KNOWN.cases]}
     assert {name: row.digest for name, row in record.read().mutants.items()} == {"wide": "2", "narrow": "1"}
 
 
-def test_a_renewal_keeps_the_columns_of_the_cases_that_kill_again(today, monkeypatch, tmp_path):
+def test_a_renewal_keeps_the_columns_of_the_cases_that_kill_again(today, worker, monkeypatch, tmp_path):
     today({**KNOWN.cases, "fuel/b": "2", "memory/c": "2", "memory/new": "1"}, {"wide": "1", "narrow": "1"})
     monkeypatch.setattr(record, "DATA", tmp_path / "matrix.json")
     monkeypatch.setattr(page, "PAGE", tmp_path / "matrix.md")
@@ -84,7 +91,7 @@ def test_a_renewal_keeps_the_columns_of_the_cases_that_kill_again(today, monkeyp
     monkeypatch.setattr(matrix, "_is_quick", lambda name: True)
     monkeypatch.setattr(matrix, "survived", lambda name, cases: [case for case in cases if case == "fuel/b"])
     assert KNOWN.reworded_cases() == {"fuel/b": ["wide"], "memory/c": ["wide", "narrow"]}
-    assert matrix.renew(KNOWN, jobs=1).untried == {"wide": ["fuel/b", "memory/new"], "narrow": ["fuel/b", "memory/new"]}
+    assert matrix.renew(KNOWN, worker).untried == {"wide": ["fuel/b", "memory/new"], "narrow": ["fuel/b", "memory/new"]}
     assert record.read().cases == {"fuel/a": "1", "fuel/b": "1", "memory/c": "2"}
 
 
@@ -94,7 +101,7 @@ def test_new_mutants_are_tried_on_new_cases_first(today):
     assert matrix._asked(KNOWN.of_today(), options) == {"new": ["memory/new"]}
 
 
-def test_what_is_written_is_read_back_and_has_a_line_for_each_row(today, monkeypatch, tmp_path):
+def test_what_is_written_is_read_back_and_has_a_line_for_each_row(today, worker, monkeypatch, tmp_path):
     monkeypatch.setattr(record, "DATA", tmp_path / "matrix.json")
     record.write(KNOWN)
     assert record.read() == KNOWN

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from pytest_airssys_wasm.runtime.compile.cache import CompileCache
     from pytest_airssys_wasm.runtime.engine import WasmEngine
     from support.fork_server import Forks
 
@@ -59,11 +60,28 @@ def forks() -> Iterator[Forks]:
 
 
 @pytest.fixture(scope="session")
-def engine() -> Iterator[WasmEngine]:
-    """One engine for all tests of the runtime. `ISOLATION=process pytest tests/runtime` runs their guests elsewhere."""
+def compile_cache(tmp_path_factory: pytest.TempPathFactory) -> CompileCache:
+    """A cache for engines that compile in processes: the guest of many tests takes one process, and not one each."""
+    from pytest_airssys_wasm import CompileCache
+
+    return CompileCache(tmp_path_factory.mktemp("compiled"))
+
+
+@pytest.fixture(scope="session")
+def new_engine(compile_cache: CompileCache) -> Callable[[str], WasmEngine]:
+    """Makes an engine for guests in this process (`thread`) or in others (`process`)."""
     from pytest_airssys_wasm import ProcessIsolation, WasmEngine
 
-    engine = WasmEngine(isolation=ProcessIsolation() if os.environ.get("ISOLATION") == "process" else None)
+    def make(mode: str) -> WasmEngine:
+        return WasmEngine(compile_cache, isolation=ProcessIsolation()) if mode == "process" else WasmEngine()
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def engine(new_engine: Callable[[str], WasmEngine]) -> Iterator[WasmEngine]:
+    """One engine for all tests of the runtime. `ISOLATION=process pytest tests/runtime` runs their guests elsewhere."""
+    engine = new_engine(os.environ.get("ISOLATION", "thread"))
     yield engine
     engine.close()
 

@@ -10,17 +10,17 @@ _PATIENT = ProcessIsolation(compile_timeout_ms="2 min")
 
 
 @pytest.fixture(scope="session")
-def processes():
+def processes(new_engine):
     """Guests in processes of their own."""
-    engine = WasmEngine(isolation=ProcessIsolation())
+    engine = new_engine("process")
     yield engine
     engine.close()
 
 
 @pytest.fixture(scope="session")
-def threads():
+def threads(new_engine):
     """The same guests in this process."""
-    engine = WasmEngine()
+    engine = new_engine("thread")
     yield engine
     engine.close()
 

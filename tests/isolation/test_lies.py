@@ -70,14 +70,14 @@ LIES = {
 
 
 @pytest.fixture(scope="module")
-def liars(tmp_path_factory):
+def liars(compile_cache, tmp_path_factory):
     """An engine with lying workers, and the file that tells them their lie; they are honest where there is none."""
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("worker")
         shutil.copy(Path(__file__).with_name("lying_worker.py"), folder / "lying_worker_here.py")
         patch.syspath_prepend(folder)
         patch.setattr(pool, "_MODULE", "lying_worker_here")
-        engine = WasmEngine(isolation=ProcessIsolation(grace_ms=500))
+        engine = WasmEngine(compile_cache, isolation=ProcessIsolation(grace_ms=500))
         yield engine, folder / "lie.json"
         engine.close()
 

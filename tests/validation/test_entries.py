@@ -7,7 +7,6 @@ from functools import partial
 
 import pytest
 
-from pytest_airssys_wasm import ProcessIsolation, WasmEngine
 from pytest_airssys_wasm.runtime.host.functions import HostFunctions
 from pytest_airssys_wasm.runtime.manifest.loading import load_manifest
 from pytest_airssys_wasm.validation.candidate import Candidate
@@ -52,8 +51,8 @@ name = "shop#log"
 
 
 @pytest.fixture(scope="module", params=["thread", pytest.param("process", marks=pytest.mark.slow)])
-def either_engine(request):
-    with WasmEngine(isolation=ProcessIsolation() if request.param == "process" else None) as engine:
+def either_engine(request, new_engine):
+    with new_engine(request.param) as engine:
         yield engine
 
 

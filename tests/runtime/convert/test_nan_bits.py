@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from pytest_airssys_wasm import HostFunctions, ProcessIsolation, ResourceLimits, WasmEngine
+from pytest_airssys_wasm import HostFunctions, ResourceLimits
 from pytest_airssys_wasm.runtime.base.floats import f32_bits, f32_of, f64_bits, f64_of
 
 LIMITS = ResourceLimits(memory="1 MiB", timeout_ms=20_000)
@@ -55,8 +55,8 @@ COMPONENT = """(component
 
 
 @pytest.fixture(scope="module", params=["thread", "process"])
-def either_engine(request):
-    with WasmEngine(isolation=ProcessIsolation() if request.param == "process" else None) as engine:
+def either_engine(request, new_engine):
+    with new_engine(request.param) as engine:
         yield engine
 
 

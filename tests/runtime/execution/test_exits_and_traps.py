@@ -9,10 +9,8 @@ from pytest_airssys_wasm import (
     GuestExit,
     LimitedStore,
     Ok,
-    ProcessIsolation,
     ResourceLimits,
     Wasi,
-    WasmEngine,
 )
 from pytest_airssys_wasm.runtime.capi import failures
 from pytest_airssys_wasm.runtime.execution import verdict
@@ -45,8 +43,8 @@ COMPONENT = """(component
 
 
 @pytest.fixture(scope="module", params=["thread", pytest.param("process", marks=pytest.mark.slow)])
-def either_engine(request):
-    with WasmEngine(isolation=ProcessIsolation() if request.param == "process" else None) as engine:
+def either_engine(request, new_engine):
+    with new_engine(request.param) as engine:
         yield engine
 
 

@@ -11,9 +11,7 @@ from pytest_airssys_wasm import (
     HostFunctionError,
     HostFunctions,
     LimitedStore,
-    ProcessIsolation,
     ResourceLimits,
-    WasmEngine,
 )
 from pytest_airssys_wasm.runtime.store.exclusive_use import StoreUnusable
 
@@ -58,8 +56,8 @@ DESK = """(component
 
 
 @pytest.fixture(scope="module", params=["thread", "process"])
-def either_engine(request):
-    with WasmEngine(isolation=ProcessIsolation() if request.param == "process" else None) as engine:
+def either_engine(request, new_engine):
+    with new_engine(request.param) as engine:
         yield engine
 
 

@@ -10,10 +10,8 @@ from pytest_airssys_wasm import (
     HostFunctions,
     LimitedStore,
     LinkError,
-    ProcessIsolation,
     ResourceLimits,
     Wasi,
-    WasmEngine,
 )
 from pytest_airssys_wasm.runtime.capi import failures
 from pytest_airssys_wasm.runtime.guest import wasi_provided
@@ -33,8 +31,8 @@ def component(imports):
 
 
 @pytest.fixture(scope="module", params=["thread", pytest.param("process", marks=pytest.mark.slow)])
-def either_engine(request):
-    with WasmEngine(isolation=ProcessIsolation() if request.param == "process" else None) as engine:
+def either_engine(request, new_engine):
+    with new_engine(request.param) as engine:
         yield engine
 
 

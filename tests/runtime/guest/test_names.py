@@ -10,9 +10,7 @@ from pytest_airssys_wasm import (
     HostFunctions,
     InvalidConfiguration,
     LimitedStore,
-    ProcessIsolation,
     ResourceLimits,
-    WasmEngine,
 )
 
 LIMITS = ResourceLimits(memory="1 MiB", timeout_ms=20_000)
@@ -34,8 +32,8 @@ NAMES = [
 
 
 @pytest.fixture(scope="module", params=["thread", pytest.param("process", marks=pytest.mark.slow)])
-def either_engine(request):
-    with WasmEngine(isolation=ProcessIsolation() if request.param == "process" else None) as engine:
+def either_engine(request, new_engine):
+    with new_engine(request.param) as engine:
         yield engine
 
 

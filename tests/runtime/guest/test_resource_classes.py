@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_airssys_wasm import LimitedStore, ProcessIsolation, ResourceLimits, WasmEngine
+from pytest_airssys_wasm import LimitedStore, ResourceLimits
 from pytest_airssys_wasm.runtime.guest.class_names import by_class_name, class_name
 from support.checkout import GUESTS
 from support.inventory_guest import ECHO, ITEM, LIMITS, STOCK
@@ -12,8 +12,8 @@ from support.planted_guests import DROPPED_TWICE
 
 
 @pytest.fixture(scope="module", params=["thread", pytest.param("process", marks=pytest.mark.slow)])
-def either_engine(request):
-    with WasmEngine(isolation=ProcessIsolation() if request.param == "process" else None) as engine:
+def either_engine(request, new_engine):
+    with new_engine(request.param) as engine:
         yield engine
 
 

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from pytest_airssys_wasm import InvalidConfiguration, ProcessIsolation, ResourceLimits, Wasi, WasmEngine
+from pytest_airssys_wasm import InvalidConfiguration, ResourceLimits, Wasi
 
 LIMITS = ResourceLimits(memory="1 MiB", timeout_ms=20_000)
 GUEST = """(module (import "wasi_snapshot_preview1" "sched_yield" (func (result i32)))
@@ -14,8 +14,8 @@ GUEST = """(module (import "wasi_snapshot_preview1" "sched_yield" (func (result 
 
 
 @pytest.fixture(scope="module", params=["thread", "process"])
-def either_engine(request):
-    with WasmEngine(isolation=ProcessIsolation() if request.param == "process" else None) as engine:
+def either_engine(request, new_engine):
+    with new_engine(request.param) as engine:
         yield engine
 
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 import os
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from pytest_airssys_wasm.isolation import bootstrap as boot
+from pytest_airssys_wasm.isolation.unfit import told_unfit
 from pytest_airssys_wasm.protocol.process import AdapterProcess
 from pytest_airssys_wasm.runtime.budget.machine import lack_of, no_thread
 from pytest_airssys_wasm.runtime.errors import NOTHING, InvalidConfiguration, UnfitHost
@@ -75,26 +75,6 @@ def cannot_start(died: RuntimeDied, transcript: Transcript) -> UnfitHost:
     stderr = " / ".join(transcript.stderr[-3:])
     reason = f"{died}; its stderr ends with: {stderr}" if stderr else str(died)
     return UnfitHost("isolation", sys.executable, f"a Python that can start as a process of its own ({reason})")
-
-
-_SIGN = "the machine lacks something: "
-
-
-def tell_unfit(error: UnfitHost) -> None:
-    """Write an error to stderr, from which `told_unfit` reads it in the process that started this one."""
-    given = error.given if isinstance(error.given, (str, int)) else None
-    sys.stderr.write(f"{_SIGN}{json.dumps([error.where, given, error.wanted])}\n")
-    sys.stderr.flush()
-
-
-def told_unfit(transcript: Transcript) -> UnfitHost | None:
-    """Return the error that a child has told before it ended; `None` if it has told none."""
-    for line in transcript.stderr:
-        if line.startswith(_SIGN):
-            with suppress(ValueError, TypeError):
-                where, given, wanted = json.loads(line.removeprefix(_SIGN))
-                return UnfitHost(str(where), NOTHING if given is None else given, str(wanted))
-    return None
 
 
 _OUT_OF_MEMORY = (

@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from pytest_airssys_wasm.isolation.plain_server import STACK_BYTES, PlainServer
 from pytest_airssys_wasm.isolation.sessions import Sessions
-from pytest_airssys_wasm.isolation.spawn import tell_unfit
+from pytest_airssys_wasm.isolation.unfit import tell_unfit
 from pytest_airssys_wasm.protocol.pipes import end_process_with, take_pipes
 from pytest_airssys_wasm.protocol.server import serve
 from pytest_airssys_wasm.runtime.base.originals import start_thread

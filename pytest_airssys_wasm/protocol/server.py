@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -75,6 +74,8 @@ def serve(
         while server.serve_next():
             pass
         return
+    from concurrent.futures import ThreadPoolExecutor  # which worker processes do without
+
     server = Server(runtime, sessions, answers)
     with ThreadPoolExecutor(threads) as pool:
         while line := requests.readline(LINE_BYTES):

@@ -15,7 +15,7 @@ import pytest
 
 from pytest_airssys_wasm import ResourceLimits, UnfitHost, Wasi
 from pytest_airssys_wasm.isolation import compile as compiling
-from pytest_airssys_wasm.isolation import compile_worker, pool, spawn
+from pytest_airssys_wasm.isolation import compile_worker, pool, unfit
 from pytest_airssys_wasm.runtime.budget import machine
 from pytest_airssys_wasm.runtime.compile import artefacts
 from pytest_airssys_wasm.runtime.guest import store_context
@@ -181,13 +181,13 @@ def test_a_result_that_the_compiler_cannot_write_is_told(tmp_path):
     assert answer == {"unwritable": "No such file or directory"}
 
 
-@pytest.mark.parametrize("given", [1, "x", spawn.NOTHING])
+@pytest.mark.parametrize("given", [1, "x", unfit.NOTHING])
 def test_what_a_process_lacks_is_told_as_it_is(capsys, given):
     error = UnfitHost("/proc", given, "a folder")
-    spawn.tell_unfit(error)
-    told = spawn.told_unfit(SimpleNamespace(stderr=["x", *capsys.readouterr().err.splitlines()]))
+    unfit.tell_unfit(error)
+    told = unfit.told_unfit(SimpleNamespace(stderr=["x", *capsys.readouterr().err.splitlines()]))
     assert (type(told), str(told)) == (UnfitHost, str(error))
-    assert spawn.told_unfit(SimpleNamespace(stderr=["x", f"{spawn._SIGN}{json.dumps([1])}", f"{spawn._SIGN}x"])) is None
+    assert unfit.told_unfit(SimpleNamespace(stderr=["x", f"{unfit._SIGN}{json.dumps([1])}", f"{unfit._SIGN}x"])) is None
 
 
 def test_an_artefact_that_may_not_be_mapped_is_read(tmp_path, engine, monkeypatch):

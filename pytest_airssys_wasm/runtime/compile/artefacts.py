@@ -11,7 +11,6 @@ from os import O_CLOEXEC, O_RDONLY
 from typing import TYPE_CHECKING, Any
 
 import wasmtime
-import wasmtime.component
 from msgspec import Struct
 
 from pytest_airssys_wasm.runtime.base.originals import system
@@ -44,7 +43,11 @@ class CompiledGuest(Struct, frozen=True, kw_only=True):
 
 def class_of(kind: Kind) -> Any:
     """Return the class of wasmtime for a component or a module."""
-    return wasmtime.component.Component if kind == "component" else wasmtime.Module
+    if kind == "component":
+        from wasmtime.component import Component  # processes that compile modules do without it
+
+        return Component
+    return wasmtime.Module
 
 
 def place_of(data: DataImage) -> ImagePlace:

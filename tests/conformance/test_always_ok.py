@@ -7,12 +7,11 @@ import os
 import pytest
 from msgspec import structs
 
-from pytest_airssys_wasm.conformance.loader import find_chapters
 from pytest_airssys_wasm.conformance.matching import mismatches
 from pytest_airssys_wasm.conformance.runner import CaseRunner, missing_capabilities
 from pytest_airssys_wasm.protocol.messages import CAPABILITIES, PARTS
+from support.bundled_cases import CASES
 
-CASES = {file.node_id: file.load() for chapter in find_chapters() for file in chapter.cases()}
 FIGURES = {"fuel_consumed": 1, "elapsed_ms": 50.0, "peak_memory_bytes": 65_536, "denied_growths": 0}
 TEXTS = {"stdout": b"", "stderr": b""}
 TELLING = {"fuel-count", "memory-peak", "memory-denials", "output", "trap-kinds", *PARTS, "fuel-as-wasmtime"}

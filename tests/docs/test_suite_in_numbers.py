@@ -10,12 +10,11 @@ import pytest
 
 from pytest_airssys_wasm.conformance.adapter import AdapterRuntime, Patience
 from pytest_airssys_wasm.conformance.known_failures import read_known_failures
-from pytest_airssys_wasm.conformance.loader import find_chapters
 from pytest_airssys_wasm.conformance.runner import missing_capabilities
 from pytest_airssys_wasm.plugin.suite.laws import LAW_NAMES
+from support.bundled_cases import CASES
 from support.checkout import DOCS, ROOT
 
-CASES = {case.node_id: case.load() for chapter in find_chapters() for case in chapter.cases()}
 ADAPTERS = {
     "raw_wasmtime": (sys.executable, "raw_wasmtime.py"),
     "node": (shutil.which("node"), "node.mjs"),

@@ -64,7 +64,10 @@ def bundled():
                 yield file.name, source_text(case, file.name)
 
 
-@pytest.mark.parametrize("source", [pytest.param(source, id=name) for name, source in bundled()])
+BUNDLED = [*bundled()]
+
+
+@pytest.mark.parametrize("source", [pytest.param(source, id=name) for name, source in BUNDLED])
 def test_wasmtime_agrees_about_the_bundled_guests(engine, source):
     binary = source if isinstance(source, bytes) else bytes(wasmtime.wat2wasm(source))
     try:
@@ -141,7 +144,7 @@ def test_wasmtime_agrees_about_made_guests(engine, text):
 
 SEEDS = [
     source if isinstance(source, bytes) else bytes(wasmtime.wat2wasm(source))
-    for _, source in bundled()
+    for _, source in BUNDLED
     if len(source) < 40_000
 ]
 

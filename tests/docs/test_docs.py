@@ -12,6 +12,7 @@ import pytest
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 from support.checkout import ROOT
 from support.documents import Block, Folder, Untrue, blocks_of
+from support.fork_server import plain_environment
 
 PAGES = [*sorted(ROOT.glob("[CRS]*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 EXAMPLES = sorted((ROOT / "examples").rglob("README.md"))
@@ -77,19 +78,19 @@ def test_every_fence_belongs_to_a_block_that_is_tried():
         assert page.read_text("utf-8").count("\n```") == 2 * len(blocks_of(page)), page.name
 
 
-def test_the_examples_pass():
-    done = subprocess.run(
+def test_the_examples_pass(forks):
+    code, output = forks.run(
         [
-            *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
+            *("-q", "-p", "no:cacheprovider"),
             # With the checks of each Component.toml, but without the conformance suite.
-            *("--airssys-wasm", str(ROOT / "examples")),
+            *("--airssys-wasm", "examples"),
             "--wasm-timeout-scale=20",  # other tests run beside them
         ],
-        capture_output=True,
-        text=True,
-        timeout=300,
+        cwd=ROOT,
+        environment=plain_environment(),
+        timeout_s=300,
     )
-    assert done.returncode == 0, done.stdout
+    assert code == 0, output
 
 
 @pytest.mark.parametrize("page", [*PAGES, *EXAMPLES], ids=lambda page: str(page.relative_to(ROOT)))

@@ -52,7 +52,7 @@ PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 SCRATCH = Path(tempfile.mkdtemp(prefix="gates-"))
 atexit.register(shutil.rmtree, SCRATCH, ignore_errors=True)
 
-PIP_CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"), "pip")
+CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
 LOWEST_PYTHON = 10
 PYENV = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
 EVERYTHING_FAST_AND_SLOW = ["-m", "not guests and not matrix"]
@@ -92,7 +92,9 @@ def prepare(session: nox.Session) -> None:
     session.env.update(
         CI="true",  # property tests are repeatable
         XDG_CACHE_HOME=str(SCRATCH / "cache"),
-        PIP_CACHE_DIR=str(PIP_CACHE),
+        PIP_CACHE_DIR=str(CACHE / "pip"),
+        ZIG_GLOBAL_CACHE_DIR=str(CACHE / "zig"),  # the C library, which takes zig a minute
+        ZIG_LOCAL_CACHE_DIR=str(SCRATCH / "zig"),
         PIP_NO_COMPILE="1",  # most of what is installed is never imported
         PYTHONDONTWRITEBYTECODE=None,  # hundreds of processes would compile the same again
     )

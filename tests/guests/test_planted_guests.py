@@ -19,11 +19,6 @@ pytestmark = pytest.mark.guests
 PLANTED = ROOT / "tests" / "fuzzing" / "guests"
 
 
-@pytest.fixture(scope="module")
-def tools(tmp_path_factory):
-    return tmp_path_factory.mktemp("tools")
-
-
 def built(name, tools, folder):
     build = [sys.executable, PLANTED / "build_planted.py", name, "--out", folder, "--tools", tools]
     done = subprocess.run(build, capture_output=True, text=True, timeout=600)

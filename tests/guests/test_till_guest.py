@@ -17,11 +17,6 @@ from support.checkout import ROOT
 pytestmark = pytest.mark.guests
 
 
-@pytest.fixture(scope="module")
-def tools(tmp_path_factory):
-    return tmp_path_factory.mktemp("tools")
-
-
 def built_till(language, tools, folder):
     build = [sys.executable, till_guest.FOLDER / "build_till.py", language, folder / "built.wasm", "--tools", tools]
     done = subprocess.run(build, capture_output=True, text=True, timeout=600)

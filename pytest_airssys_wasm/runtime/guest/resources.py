@@ -58,8 +58,7 @@ class Resource:
         self._store = store
         self._component = component
         self._instance = instance
-        self._prefix = component.prefix_of(type_.resource)
-        self._name = type_.resource.name
+        self._type = type_.resource
 
     def drop(self) -> None:
         """Drop the handle, which runs the guest's destructor. Further calls do nothing."""
@@ -103,6 +102,14 @@ class Resource:
     def __dir__(self) -> list[str]:
         names = {} if self._instance is None else {**self._named("method"), **self._named("static")}
         return [*super().__dir__(), *filter(str.isidentifier, names)]
+
+    @property
+    def _name(self) -> str:
+        return self._type.name
+
+    @property
+    def _prefix(self) -> str:
+        return self._component.prefix_of(self._type)
 
     def _named(self, role: str) -> dict[str, tuple[str, ...]]:
         """Return the names of the functions of this resource with a role, by their attributes."""
@@ -258,6 +265,8 @@ class Resources:
         instance: InstanceHandle | None,
         run: Run,
     ) -> object:
+        if not self._types:  # asking wasmtime about a handle of the guest makes it write an error, for each of thousands
+            return Resource(pointer, type_, self._store, component, instance, abi.resource_any_delete)
         host = c_void_p()
         error = abi.resource_any_to_host(self._context, pointer, byref(host))
         if error:

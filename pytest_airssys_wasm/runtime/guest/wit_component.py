@@ -134,7 +134,7 @@ class WitComponent(Component):
 
     def prefix_of(self, resource: ResourceType) -> str:
         """Return the prefix of the names of this exported resource's functions: `iface#`, or an empty string."""
-        # Asked for each handle, of which a list may hold thousands.
+        # Asked for each handle that is dropped, of which there may be thousands.
         prefix = self._prefixes.get(resource)
         if prefix is None:
             place = _place_of(self.exports, resource)

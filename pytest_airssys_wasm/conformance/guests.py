@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from pytest_airssys_wasm.conformance.model import Actor, Repeated
 
+_BYTES = re.compile(r"\s*\((module|component) binary\b")
+_BEGINNING = 1_024
 _PIECE = re.compile(r"\{\{([a-z][a-z0-9-]*)\}\}")
 
 
@@ -41,6 +43,12 @@ def text_file(actor: Actor, where: str, folder: Path) -> Path:
     if not path.exists():
         path.write_text(text, encoding="utf-8")
     return path
+
+
+def spells_bytes(text: Path) -> bool:
+    """Return whether a WAT file is a binary that is written as text, byte by byte."""
+    with text.open(encoding="utf-8") as file:
+        return _BYTES.match(file.read(_BEGINNING)) is not None
 
 
 def translated(text: Path, folder: Path) -> Path:

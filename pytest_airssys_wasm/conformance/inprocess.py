@@ -93,7 +93,7 @@ SUITE_ISOLATION = ProcessIsolation(compile_timeout_ms=2_000, compile_memory_byte
 """The isolation of an engine that runs the whole suite. Its limits are generous, because the suite has large guests,
 but low enough for the drivers of adapters, which give up after some 20 seconds.
 """
-BOMB_ISOLATION = replace(SUITE_ISOLATION, compile_timeout_ms=500)
+BOMB_ISOLATION = replace(SUITE_ISOLATION, compile_timeout_ms=250)
 """The isolation of an engine that runs only the cases about compilers. These cases test that limits are enforced,
 whatever their values, and compiling their harmless guests takes a few milliseconds.
 """

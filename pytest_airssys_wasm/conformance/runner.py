@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import UNSET, Struct, field, structs
 
 from pytest_airssys_wasm.conformance import measure
-from pytest_airssys_wasm.conformance.guests import text_file, translated
+from pytest_airssys_wasm.conformance.guests import spells_bytes, text_file, translated
 from pytest_airssys_wasm.protocol import wire
 from pytest_airssys_wasm.protocol.limits import limits_on_wire
 from pytest_airssys_wasm.protocol.messages import ConfigureRequest, RunRequest, StepRequest, promised
@@ -182,7 +182,10 @@ class CaseRunner(Struct):
         if all(step.phase == "configure" for step in actor.steps):
             return None
         path = text_file(actor, where, self.scratch)
-        return path if "wat" in self.runtime.hello().capabilities else translated(path, self.scratch)
+        # Bytes are no text to a runtime, which might start a process to translate them.
+        if "wat" not in self.runtime.hello().capabilities or spells_bytes(path):
+            return translated(path, self.scratch)
+        return path
 
     def _temporary_folder(self, case: Case) -> AbstractContextManager[Path | None]:
         return nullcontext() if case.expect.temporary_files_growth is None else self.runtime.temporary_folder()

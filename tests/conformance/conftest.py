@@ -67,6 +67,7 @@ def scripted() -> type[ScriptedRuntime]:
 def no_guests(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Leave the guests of cases unwritten: a runtime that answers from a script does not read them."""
     monkeypatch.setattr(runner, "text_file", lambda *_: tmp_path / "unwritten.wat")
+    monkeypatch.setattr(runner, "spells_bytes", lambda _: False)
     monkeypatch.setattr(runner, "translated", lambda *_: tmp_path / "unwritten.wasm")
     # Nothing of a guest is there to be collected, and to look for it takes longer than the case.
     monkeypatch.setattr(runner, "gc", SimpleNamespace(collect=lambda: None))

@@ -1,4 +1,4 @@
-"""The exclusion of old objects from Python's garbage collection while a case runs."""
+"""The exclusion of old objects from Python's garbage collection while a case or a law runs."""
 
 from __future__ import annotations
 

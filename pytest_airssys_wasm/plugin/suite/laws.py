@@ -14,6 +14,7 @@ from pytest_airssys_wasm.plugin.extras import missing_extra
 from pytest_airssys_wasm.plugin.report.mishaps import in_words
 from pytest_airssys_wasm.plugin.settings import SETTINGS
 from pytest_airssys_wasm.plugin.stash import KIND
+from pytest_airssys_wasm.plugin.suite.garbage import new_garbage_only
 
 if TYPE_CHECKING:
     from pytest_airssys_wasm.fuzzing.law_tests import Subject
@@ -56,8 +57,9 @@ class LawItem(pytest.Item):
         from pytest_airssys_wasm.fuzzing.law_tests import LawTest
         from pytest_airssys_wasm.fuzzing.laws import LAWS
 
-        settings = self.config.stash[SETTINGS]
-        LAWS[self.name](LawTest(subjects=self._subjects(), seed=settings.wasm_fuzz_seed))
+        subjects = self._subjects()
+        with new_garbage_only():
+            LAWS[self.name](LawTest(subjects=subjects, seed=self.config.stash[SETTINGS].wasm_fuzz_seed))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Return the law and the smallest example that violates it; a traceback for any other error."""

@@ -9,14 +9,17 @@ import ast
 import re
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import msgspec
 import pytest
+import wasmtime
 from packaging.requirements import Requirement
 
 import pytest_airssys_wasm
 from pytest_airssys_wasm.runtime.base import toml
+from pytest_airssys_wasm.runtime.capi import abi
 from support import debug_info
 
 PACKAGE = Path(pytest_airssys_wasm.__file__).parent
@@ -34,6 +37,11 @@ def test_wasmtime_has_the_c_bindings_that_the_runtime_calls():
     code = "from pytest_airssys_wasm.runtime.capi import abi, failures, vals"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_version_of_wasmtime_stands_in_the_name_of_a_folder_beside_it():
+    assert metadata.version("wasmtime") == abi.WASMTIME_VERSION
+    assert Path(wasmtime.__file__).parents[1].joinpath(f"wasmtime-{abi.WASMTIME_VERSION}.dist-info").is_dir()
 
 
 class Inner(msgspec.Struct, forbid_unknown_fields=True):

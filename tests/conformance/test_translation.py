@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
-from pytest_airssys_wasm.conformance.guests import translated
+import pytest
+from msgspec.structs import replace
+
+from pytest_airssys_wasm.conformance.guests import spells_bytes, translated
+from pytest_airssys_wasm.conformance.runner import CaseRunner
 
 MAGIC = b"\0asm\x01\0\0\0"
 
@@ -39,3 +43,19 @@ def test_texts_of_one_name_are_told_apart(text_of, tmp_path):
 def test_what_is_no_text_is_handed_on(text_of, tmp_path):
     text = text_of("a", "(modul")
     assert translated(text, tmp_path) == text
+
+
+@pytest.mark.parametrize("text", ['(module binary "\\00asm")', '\n  (component binary "\\00asm")'])
+def test_a_binary_that_is_written_as_text_is_told_from_text(text_of, text):
+    assert spells_bytes(text_of("a", text))
+    assert not spells_bytes(text_of("b", text.replace("binary", "$binary")))
+
+
+@pytest.mark.parametrize(("text", "suffix"), [(r'(module binary "\00asm\01\00\00\00")', ".wasm"), ("(module)", ".wat")])
+def test_a_runtime_that_reads_text_is_given_bytes_where_a_case_spells_them(
+    make_case, scripted, answer, tmp_path, text, suffix
+):
+    runtime = scripted(answer())
+    case = make_case("[[steps]]\nphase = 'instantiate'")
+    CaseRunner(runtime, tmp_path).run(replace(case, wat=text))
+    assert [Path(request.component).suffix for request in runtime.requests] == [suffix]

@@ -265,7 +265,7 @@ class Resources:
         instance: InstanceHandle | None,
         run: Run,
     ) -> object:
-        if not self._types:  # asking wasmtime about a handle of the guest makes it write an error, for each of thousands
+        if not self._types:  # of a handle of the guest, wasmtime would write an error, for each of thousands
             return Resource(pointer, type_, self._store, component, instance, abi.resource_any_delete)
         host = c_void_p()
         error = abi.resource_any_to_host(self._context, pointer, byref(host))

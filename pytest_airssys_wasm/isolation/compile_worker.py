@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import wasmtime
 
+from pytest_airssys_wasm.isolation.ending import ending_on_error
 from pytest_airssys_wasm.protocol.pipes import end_process_with, take_pipes
 from pytest_airssys_wasm.runtime.base.regular_files import decoded
 from pytest_airssys_wasm.runtime.binary.formats import brief
@@ -79,4 +80,4 @@ def _private_bytes(status: Path) -> int:
 
 
 if __name__ == "__main__":
-    main()
+    ending_on_error(main)

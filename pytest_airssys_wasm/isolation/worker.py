@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
+from pytest_airssys_wasm.isolation.ending import ending_on_error
 from pytest_airssys_wasm.isolation.plain_server import STACK_BYTES, PlainServer
 from pytest_airssys_wasm.isolation.sessions import Sessions
-from pytest_airssys_wasm.isolation.unfit import tell_unfit
 from pytest_airssys_wasm.protocol.pipes import end_process_with, take_pipes
 from pytest_airssys_wasm.protocol.server import serve
 from pytest_airssys_wasm.runtime.base.originals import start_thread
 from pytest_airssys_wasm.runtime.budget.limits import ResourceLimits
 from pytest_airssys_wasm.runtime.engine import WasmEngine
-from pytest_airssys_wasm.runtime.errors import UnfitHost
 from pytest_airssys_wasm.runtime.manifest.wasi import Wasi
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 _MODULE = '(module (func (export "f")))'
 _COMPONENT = """(component (core module $m (func (export "g"))) (core instance $i (instantiate $m))
@@ -56,24 +55,6 @@ def main() -> None:
     end_process_with(requests)
     serve_sessions(requests, answers, [*map(int, sys.argv[1:])])
     os._exit(0)  # an orderly end would free stores whose guests may still run, for a driver that is gone
-
-
-def ending_on_error(work: Callable[..., object], *args: Any) -> None:
-    """Call a function, and end this process with a text on stderr if it raises an error."""
-    try:
-        work(*args)
-    except UnfitHost as error:
-        tell_unfit(error)
-        os._exit(1)
-    except MemoryError:
-        # Its name on stderr tells why; an orderly end may take memory that there is not.
-        sys.stderr.write("MemoryError\n")
-        sys.stderr.flush()
-        os._exit(1)
-    except Exception:  # noqa: BLE001 on a thread, it would end only that, and nobody would answer any more
-        sys.excepthook(*sys.exc_info())
-        sys.stderr.flush()
-        os._exit(1)
 
 
 if __name__ == "__main__":

@@ -92,3 +92,19 @@ def test_a_compiler_ends_when_the_process_that_asked_is_gone(tmp_path):
     # It has not ended because its work was done: that would have left an artefact.
     files = {path.name for path in scratch.rglob("*") if path.is_file() and not path.name.startswith(".")}
     assert files == {"source"}
+
+
+@pytest.mark.parametrize("program", ["compile_worker", "worker"])
+def test_a_process_in_which_an_error_is_raised_ends_at_once(program):
+    # The driver takes a process that ends slowly for one that is silent, and does not see why.
+    script = f"""
+        import atexit, runpy
+        atexit.register(print, "an orderly end")
+        runpy.run_module("pytest_airssys_wasm.isolation.{program}", run_name="__main__")
+        """
+    ran = subprocess.run(
+        [sys.executable, "-c", dedent(script), "no descriptor"], input="no JSON\n" * 2, capture_output=True, text=True
+    )
+    assert ran.returncode == 1
+    assert "Traceback" in ran.stderr
+    assert "an orderly end" not in ran.stdout + ran.stderr

@@ -61,11 +61,11 @@ class Project:
         self.forks = forks
         self.environment = plain_environment()
         self.environment["XDG_CACHE_HOME"] = str(folder.parent / "user-cache")
-        self.without: tuple[str, ...] = ("asyncio", "randomly")
-        """Plugins of others that are kept out: one warns about its own settings, one shuffles.
+        self.plugins: tuple[str, ...] | None = ("xdist", "airssys_wasm")
+        """The plugins that are loaded; `None` loads all that are installed.
 
-        If any are kept out, runs with xdist workers load none of them: each worker would import all of them anew, which
-        takes it two seconds.
+        Those of others take a fifth of a run, and each xdist worker would import all of them anew, which takes it two
+        seconds.
         """
 
     def write(self, **files: str) -> None:
@@ -85,12 +85,11 @@ class Project:
 
     def run(self, *arguments: str, cwd: Path | None = None) -> Ran:
         """Run pytest with `-W error`."""
-        plugins, environment = [f"-pno:{plugin}" for plugin in self.without], self.environment
-        if self.without and any(argument.startswith("-n") for argument in arguments):
-            plugins = ["-pxdist", "-pairssys_wasm"]
-            environment = {**environment, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+        environment = dict(self.environment)
+        if self.plugins is not None:
+            environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
         code, text = self.forks.run(
-            ["-rA", "-W", "error", *plugins, *arguments],
+            ["-rA", "-W", "error", *(f"-p{plugin}" for plugin in self.plugins or ()), *arguments],
             cwd=cwd or self.folder,
             environment=environment,
             timeout_s=120,

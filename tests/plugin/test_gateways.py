@@ -39,13 +39,7 @@ def second_python(tmp_path_factory):
 def spread(guest):
     """Runs a project with workers that have gateways of their own."""
     guest.write(test_a=TESTS, pytest_ini="[pytest]\n")  # the root directory, in each copy of the folder
-    guest.without = ()
-    guest.environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-
-    def run(*arguments):
-        return guest.run("-pxdist", "-pairssys_wasm", *arguments)
-
-    return run
+    return guest.run
 
 
 def compiled(cache):

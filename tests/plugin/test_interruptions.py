@@ -43,6 +43,7 @@ HEAD = """
 @pytest.fixture
 def run(project):
     """Runs tests on a guest that does not end by itself; returns how pytest ended, and its report."""
+    project.plugins = (*project.plugins, "timeout")
 
     def run(tests, *arguments):
         project.write(guest_wat=GUEST, test_it=HEAD + tests)

@@ -56,6 +56,7 @@ def test_no_guest(request):
 
 
 def test_another_attempt_may_add_its_marker_again(guest):
+    guest.plugins = (*guest.plugins, "rerunfailures")
     guest.write(
         test_a=HEAD
         + """

@@ -32,7 +32,7 @@ def project(tmp_path_factory, suite_at):
     folder = tmp_path_factory.mktemp("sessions") / "project"
     folder.mkdir()
     project = suite_at(folder)
-    project.without = ()
+    project.plugins = None
     project.environment["COLUMNS"] = "200"  # then no column of the table is left out
     with project.path("conftest.py").open("a") as conftest:
         conftest.write(CONFTEST)

@@ -49,7 +49,6 @@ def bare(project):
     path.mkdir()
     (path / "sitecustomize.py").write_text(HIDE_HYPOTHESIS)
     project.environment["PYTHONPATH"] = str(path)
-    project.without = (*project.without, "hypothesispytest")
     project.forks = Processes()
     return project
 

@@ -168,6 +168,7 @@ def test_state(component):
 
 @pytest.mark.slow
 def test_generated_arguments_are_not_profiled(worker):
+    worker.plugins = (*worker.plugins, "hypothesispytest")
     worker.write(
         test_c=HEAD
         + """
@@ -357,7 +358,7 @@ def test_frozen(component):
     with freezegun.freeze_time("2020-01-01"): component.work(5)
 """
     )
-    worker.without = ()
+    worker.plugins = None
     ran = worker.run("--wasm-profile=prof", "test_c.py", "-W", "default")
     assert ran.code == 0, ran.text
     assert len(files(worker, "prof")) == 6
@@ -378,6 +379,7 @@ def test_reports_and_snapshots_do_not_see_the_repeated_calls(worker):
 
 @pytest.mark.slow
 def test_the_last_attempt_at_a_test_counts(worker):
+    worker.plugins = (*worker.plugins, "rerunfailures")
     worker.write(
         test_c=HEAD
         + """

@@ -199,6 +199,7 @@ FAKE = """
     ("mode", "fixtures"), [("thread", "component, fs"), ("process", "component, fs"), ("thread", "fs, component")]
 )
 def test_another_file_system_under_os_is_not_seen(guest, mode, fixtures):
+    guest.plugins = (*guest.plugins, "fakefs")
     guest.write(test_a=FAKE.format(fixtures=fixtures))
     text = went_on(guest.run(f"--wasm-isolation={mode}", "--wasm-summary"), failed=2)
     assert text.count("verdict  out-of-fuel") == 2

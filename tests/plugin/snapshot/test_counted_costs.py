@@ -11,6 +11,7 @@ from support.snapshot_runs import content, edit, told
 
 @pytest.mark.slow
 def test_set_up_generated_tests_and_lower_bounds_do_not_count_and_sections_count_once(guest):
+    guest.plugins = (*guest.plugins, "hypothesispytest")
     guest.write(
         test_a="""
             import pytest
@@ -102,6 +103,7 @@ def test_the_tests_of_a_manifest_are_in_the_snapshot_but_its_checks_are_not(gues
 
 @pytest.mark.slow
 def test_another_attempt_and_subtests_count_once(guest):
+    guest.plugins = (*guest.plugins, "rerunfailures")
     guest.write(
         test_a="""
             import pytest

@@ -188,8 +188,6 @@ def test_a_component_that_does_not_load_has_not_lost_its_laws(author):
 def test_the_bytes_are_the_same_in_every_way_to_run(author, options):
     before = author.content
     author.project.path(NAME).unlink()
-    if "randomly" in options:
-        author.project.without = ("asyncio",)
     ran, _ = author.run("update", *options)
     assert (ran.code, author.content) == (0, before), ran.text
 

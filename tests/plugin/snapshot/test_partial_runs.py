@@ -111,7 +111,5 @@ def test_a_worker_that_crashed_loses_nothing(recorded):
 def test_the_bytes_are_the_same_in_every_way_to_run(recorded, options):
     before = content(recorded)
     recorded.path(NAME).unlink()
-    if "randomly" in options:
-        recorded.without = ("asyncio",)
     ran = recorded.run("--wasm-fuel-snapshot=update", *options)
     assert (ran.code, content(recorded)) == (0, before), ran.text

@@ -61,7 +61,7 @@ class Project:
         self.forks = forks
         self.environment = plain_environment()
         self.environment["XDG_CACHE_HOME"] = str(folder.parent / "user-cache")
-        self.plugins: tuple[str, ...] | None = ("xdist", "airssys_wasm")
+        self.plugins: tuple[str, ...] | None = ("xdist", "hypothesispytest", "airssys_wasm")
         """The plugins that are loaded; `None` loads all that are installed.
 
         Those of others take a fifth of a run, and each xdist worker would import all of them anew, which takes it two

@@ -32,12 +32,36 @@ _IMPORTED = (
     "xdist.workermanage",
     "hypothesis.internal.conjecture.engine",
     "hypothesis.strategies",
+    "pytest_airssys_wasm.analysis.blaming",
+    "pytest_airssys_wasm.analysis.failed_call",
+    "pytest_airssys_wasm.isolation.backend",
+    "pytest_airssys_wasm.isolation.compile",
     "pytest_airssys_wasm.isolation.process_isolation",
+    "pytest_airssys_wasm.plugin.components.worlds",
+    "pytest_airssys_wasm.plugin.coverage.hooks",
     "pytest_airssys_wasm.plugin.fixtures",
+    "pytest_airssys_wasm.plugin.fuel_against_time",
+    "pytest_airssys_wasm.plugin.header",
+    "pytest_airssys_wasm.plugin.late_markers",
+    "pytest_airssys_wasm.plugin.lazy_instance",
+    "pytest_airssys_wasm.plugin.parts",
+    "pytest_airssys_wasm.plugin.profiles.hooks",
+    "pytest_airssys_wasm.plugin.report.differences",
+    "pytest_airssys_wasm.plugin.report.making",
+    "pytest_airssys_wasm.plugin.report.progress",
+    "pytest_airssys_wasm.plugin.report.records",
+    "pytest_airssys_wasm.plugin.report.summary",
+    "pytest_airssys_wasm.plugin.report.tracebacks",
+    "pytest_airssys_wasm.plugin.snapshot.hooks",
+    "pytest_airssys_wasm.plugin.suggestions.hooks",
+    "pytest_airssys_wasm.reporting.html",
+    "pytest_airssys_wasm.reporting.markdown",
     "pytest_airssys_wasm.reporting.write",
     "pytest_airssys_wasm.runtime.compile.cache",
     "pytest_airssys_wasm.runtime.engine",
+    "pytest_airssys_wasm.runtime.execution.awaiting.event_loop",
     "pytest_airssys_wasm.validation.checks",
+    "pytest_airssys_wasm.validation.cost_laws",
 )
 """Modules that take time; none of `conformance`, in which projects replace the folder of the suite."""
 
@@ -137,9 +161,11 @@ def _end(status: str | int | None) -> None:
 
 
 def _import_all() -> None:
+    from _pytest.config import default_plugins
+
     before = {*sys.modules}
     plugins = (one.module for one in entry_points(group="pytest11") if one.name not in _LEFT_OUT)
-    for name in (*_IMPORTED, *plugins):
+    for name in (*_IMPORTED, *(f"_pytest.{name}" for name in default_plugins), *plugins):
         importlib.import_module(name)
     for name in sys.modules.keys() - before:
         # pytest warns of plugins that it cannot rewrite any more, but for those that ask for that.

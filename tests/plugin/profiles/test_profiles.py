@@ -168,7 +168,6 @@ def test_state(component):
 
 @pytest.mark.slow
 def test_generated_arguments_are_not_profiled(worker):
-    worker.plugins = (*worker.plugins, "hypothesispytest")
     worker.write(
         test_c=HEAD
         + """

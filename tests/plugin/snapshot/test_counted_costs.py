@@ -11,7 +11,6 @@ from support.snapshot_runs import content, edit, told
 
 @pytest.mark.slow
 def test_set_up_generated_tests_and_lower_bounds_do_not_count_and_sections_count_once(guest):
-    guest.plugins = (*guest.plugins, "hypothesispytest")
     guest.write(
         test_a="""
             import pytest

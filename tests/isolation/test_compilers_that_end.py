@@ -102,9 +102,13 @@ def test_a_process_in_which_an_error_is_raised_ends_at_once(program):
         atexit.register(print, "an orderly end")
         runpy.run_module("pytest_airssys_wasm.isolation.{program}", run_name="__main__")
         """
-    ran = subprocess.run(
-        [sys.executable, "-c", dedent(script), "no descriptor"], input="no JSON\n" * 2, capture_output=True, text=True
-    )
-    assert ran.returncode == 1
-    assert "Traceback" in ran.stderr
-    assert "an orderly end" not in ran.stdout + ran.stderr
+    command = [sys.executable, "-c", dedent(script), "no descriptor"]
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with subprocess.Popen(command, text=True, **pipes) as process:
+        # Its input stays open: at the end of it, the driver has ended, and so does the process.
+        process.stdin.write("no JSON\n" * 2)
+        process.stdin.flush()
+        assert process.wait(60) == 1
+        told = process.stdout.read() + process.stderr.read()
+    assert "Traceback" in told
+    assert "an orderly end" not in told

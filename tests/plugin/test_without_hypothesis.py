@@ -50,6 +50,7 @@ def bare(project):
     (path / "sitecustomize.py").write_text(HIDE_HYPOTHESIS)
     project.environment["PYTHONPATH"] = str(path)
     project.forks = Processes()
+    project.plugins = ("xdist", "airssys_wasm")
     return project
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _BYTES = re.compile(r"\s*\((module|component) binary\b")
 _BEGINNING = 1_024
+"""The number of characters of a file in which its first words are looked for."""
 _PIECE = re.compile(r"\{\{([a-z][a-z0-9-]*)\}\}")
 
 

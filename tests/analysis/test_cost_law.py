@@ -191,6 +191,19 @@ def test_a_call_that_ends_under_less_fuel_than_its_limit_has_no_law(engine, expo
     )
 
 
+def test_a_call_that_never_ends_is_run_once(engine):
+    guest = engine.load(f"""(module (func (export "f") (param i32) (loop {"(drop (i32.const 0))" * 1_000} br 0)))""")
+    made = []
+
+    def arguments(size):
+        made.append(size)
+        return [size]
+
+    limits = ResourceLimits(memory=2**20, fuel=None, timeout_ms=60_000)
+    assert analysis.cost_law(guest, "f", limits=limits, arguments=arguments) is None
+    assert len(made) == 1  # each of them takes seconds where fuel is used more slowly
+
+
 def test_a_call_without_sizes_that_fails_raises_its_own_error(engine):
     guest = engine.load('(module (func (export "f") unreachable))')
     with pytest.raises(ComponentTrapped):

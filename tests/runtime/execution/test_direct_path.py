@@ -139,12 +139,12 @@ def busy_thread():
 @pytest.mark.slow
 @pytest.mark.parametrize("is_main", [True, False])
 def test_a_deadline_needs_no_gil(engine, is_main):
-    guest, walls = engine.load(SPIN), []
+    guest, usages = engine.load(SPIN), []
 
     def run():
         with pytest.raises(ExecutionTimeout) as caught:
             engine.execute(guest, "spin", limits=limits(5))
-        walls.append(caught.value.usage.wall_ms)
+        usages.append(caught.value.usage)
 
     with busy_thread():
         if is_main:
@@ -153,7 +153,8 @@ def test_a_deadline_needs_no_gil(engine, is_main):
             thread = threading.Thread(target=run)
             thread.start()
             thread.join()
-    assert 5 <= walls[0] < 500
+    assert usages[0].wall_ms >= 5
+    assert usages[0].cpu_ms < 500  # of wall-clock time, a busy machine takes as much as it likes
 
 
 def test_engines_keep_their_deadlines_beside_each_other():

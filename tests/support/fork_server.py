@@ -173,7 +173,15 @@ def _import_all() -> None:
         module.__doc__ = f"{module.__doc__} PYTEST_DONT_REWRITE"
 
 
+def _try_hypothesis() -> None:
+    """Let Hypothesis make what it keeps for a process: tables of characters, and the constants in the modules there are."""
+    from hypothesis import given, settings, strategies
+
+    settings(max_examples=1, database=None)(given(strategies.text(), strategies.integers())(lambda text, integer: None))()
+
+
 if __name__ == "__main__":
     _import_all()
+    _try_hypothesis()
     gc.freeze()  # a collector that went through all of this in each child would copy its pages
     serve()

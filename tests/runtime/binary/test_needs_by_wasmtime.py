@@ -64,12 +64,17 @@ def bundled():
                 yield file.name, source_text(case, file.name)
 
 
-BUNDLED = [*bundled()]
+def binary_of(source):
+    return source if isinstance(source, bytes) else bytes(wasmtime.wat2wasm(source))
 
 
-@pytest.mark.parametrize("source", [pytest.param(source, id=name) for name, source in BUNDLED])
+BUNDLED = {source: name for name, source in bundled()}
+"""The names by what is the same in several cases."""
+
+
+@pytest.mark.parametrize("source", [pytest.param(source, id=name) for source, name in BUNDLED.items()])
 def test_wasmtime_agrees_about_the_bundled_guests(engine, source):
-    binary = source if isinstance(source, bytes) else bytes(wasmtime.wat2wasm(source))
+    binary = binary_of(source)
     try:
         guest = engine.load(binary)
     except InvalidComponent:
@@ -142,17 +147,13 @@ def test_wasmtime_agrees_about_made_guests(engine, text):
     check_against_wasmtime(engine, engine.load(binary), needs)
 
 
-SEEDS = [
-    source if isinstance(source, bytes) else bytes(wasmtime.wat2wasm(source))
-    for _, source in BUNDLED
-    if len(source) < 40_000
-]
+SEEDS = st.sampled_from([source for source in BUNDLED if len(source) < 40_000]) | GUESTS
 
 
 @st.composite
 def damaged(draw):
     """Valid binaries with bytes changed, removed, doubled or cut off."""
-    binary = bytearray(draw(st.sampled_from(SEEDS) | GUESTS.map(lambda text: bytes(wasmtime.wat2wasm(text)))))
+    binary = bytearray(binary_of(draw(SEEDS)))
     chance = random.Random(draw(st.integers()))
     for _ in range(draw(st.integers(1, 6))):
         at, size = chance.randrange(8, max(9, len(binary))), chance.randint(1, 8)

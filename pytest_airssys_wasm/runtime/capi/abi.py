@@ -6,7 +6,7 @@ beside a busy Python thread. `long` functions release it, because they enter gue
 
 from __future__ import annotations
 
-from ctypes import CFUNCTYPE, PYFUNCTYPE, c_bool, c_char_p, c_int, c_size_t, c_uint32, c_void_p, sizeof
+from ctypes import CFUNCTYPE, POINTER, PYFUNCTYPE, c_bool, c_char_p, c_int, c_size_t, c_uint32, c_void_p, sizeof
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -131,5 +131,6 @@ resource_host_rep = short("wasmtime_component_resource_host_rep", c_uint32, P)
 resource_host_to_any = short("wasmtime_component_resource_host_to_any", P, P, P, P)
 
 # modules
+linker_clone = short("wasmtime_linker_clone", POINTER(_bindings.wasmtime_linker_t), P)
 linker_define_func = short("wasmtime_linker_define_func", P, P, c_char_p, c_size_t, c_char_p, c_size_t, P, P, P, P)
 instance_export_get = short("wasmtime_instance_export_get", c_bool, P, P, c_char_p, c_size_t, P)

@@ -15,6 +15,7 @@ from pytest_airssys_wasm.runtime.base.printable import counted
 from pytest_airssys_wasm.runtime.base.values import Mismatch, short_repr
 from pytest_airssys_wasm.runtime.binary.types import CoreFunction
 from pytest_airssys_wasm.runtime.capi import abi, vals
+from pytest_airssys_wasm.runtime.capi.linkers import LinkerCopy
 from pytest_airssys_wasm.runtime.convert import core_values
 from pytest_airssys_wasm.runtime.convert.lifting import compile_lift
 from pytest_airssys_wasm.runtime.convert.lowering import compile_lower
@@ -81,10 +82,8 @@ def module_linker(module: CoreModule, context: StoreContext) -> wasmtime.Linker:
     """Return a linker with all imports of `module`, which `check_imports` must have checked."""
     engine = context.engine
     if context.wasi is not None and all(one.module == WASI_P1 for one in module.shape.imports):
-        if engine.wasi_linker is None:
-            engine.wasi_linker = _new_wasi_linker(engine)
-        return engine.wasi_linker
-    linker = wasmtime.Linker(engine.raw) if context.wasi is None else _new_wasi_linker(engine)
+        return _wasi_linker(engine)
+    linker = wasmtime.Linker(engine.raw) if context.wasi is None else LinkerCopy(_wasi_linker(engine))
     for one in dict.fromkeys(module.shape.imports):  # some toolchains import a function several times
         if one.module == WASI_P1 and context.wasi is not None:
             continue
@@ -93,6 +92,13 @@ def module_linker(module: CoreModule, context: StoreContext) -> wasmtime.Linker:
         serve = _serve_module(f"{one.module}#{one.name}", one.type, served, engine.runs)
         engine.callbacks.define_in_module(linker, one.module, one.name, _function_type(one.type), serve)
     return linker
+
+
+def _wasi_linker(engine: EngineCore) -> wasmtime.Linker:
+    """Return the linker of modules with WASI and nothing else."""
+    if engine.wasi_linker is None:
+        engine.wasi_linker = _new_wasi_linker(engine)
+    return engine.wasi_linker
 
 
 def _new_wasi_linker(engine: EngineCore) -> wasmtime.Linker:

@@ -20,6 +20,9 @@ from support.checkout import ROOT
 from support.kernels import EDIT, MORE, ONE_SIZE, TWO_SIZES, N, function, module, times, unrolled, when
 from support.law_guests import GUESTS, LIMITS, mismatches
 
+POINTS = 250
+"""The number of sizes at which a law is tried that nobody has tried before."""
+
 
 @pytest.fixture
 def law_of(engine):
@@ -31,25 +34,23 @@ def law_of(engine):
     return find
 
 
-@pytest.mark.parametrize("points", [40, pytest.param(1_000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("name", "params"), [*((name, "n") for name in ONE_SIZE), *((name, "nm") for name in TWO_SIZES)]
 )
-def test_the_law_of_a_kernel_holds_at_fresh_points(engine, law_of, name, params, points):
+def test_the_law_of_a_kernel_holds_at_fresh_points(engine, law_of, name, params):
     guest = engine.load(module(function({**ONE_SIZE, **TWO_SIZES}[name], params=params)))
     law = analysis.cost_law(guest, "f", limits=LIMITS, strict=True)
     assert law.executions <= 60 * len(params)
     assert law.is_complete
-    assert mismatches(engine, guest, "f", law, points) == []
+    assert mismatches(engine, guest, "f", law, POINTS) == []
 
 
-@pytest.mark.parametrize("points", [25, pytest.param(1_000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", GUESTS)
-def test_the_law_of_a_compiled_guest_holds_at_fresh_points(engine, name, points):
+def test_the_law_of_a_compiled_guest_holds_at_fresh_points(engine, name):
     path, export, arguments = GUESTS[name]
     guest = engine.load(ROOT / path)
     law = analysis.cost_law(guest, export, limits=LIMITS, strict=True, arguments=arguments)
-    assert mismatches(engine, guest, export, law, points) == []
+    assert mismatches(engine, guest, export, law, POINTS) == []
 
 
 def test_a_law_covers_what_loops_do(law_of):

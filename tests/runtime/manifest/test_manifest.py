@@ -254,11 +254,11 @@ repeat = 0
 @pytest.mark.parametrize(
     "text",
     [
-        "".join(f"[[tests]]\nname = 'n{number}'\nx = 1\n" for number in range(20_000)),
-        "[[tests]]\nname = 'q'\nsteps = [" + "{ a = 1, b = 2 }," * 20_000 + "]\n",
-        "[[tests]]\nname = 'q'\n" + "".join(f"k{number} = 1\n" for number in range(20_000)),
-        "[[imports]]\nname = 'q'\n" * 20_000,
-        "[[tests]]\nname = 'q'\ncall = 'f'\nreturns = 1\n" * 20_000,
+        "".join(f"[[tests]]\nname = 'n{number}'\nx = 1\n" for number in range(2_000)),
+        "[[tests]]\nname = 'q'\nsteps = [" + "{ a = 1, b = 2 }," * 2_000 + "]\n",
+        "[[tests]]\nname = 'q'\n" + "".join(f"k{number} = 1\n" for number in range(2_000)),
+        "[[imports]]\nname = 'q'\n" * 2_000,
+        "[[tests]]\nname = 'q'\ncall = 'f'\nreturns = 1\n" * 2_000,
     ],
     ids=["entries", "steps", "keys", "stubs", "names"],
 )

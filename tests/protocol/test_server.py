@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+from msgspec import structs
 
 from pytest_airssys_wasm.conformance.adapter import AdapterRuntime, Patience
 from pytest_airssys_wasm.conformance.inprocess import InProcessRuntime
@@ -180,8 +181,12 @@ SAMPLE = [
 def test_through_the_protocol_every_case_of_a_sample_passes(tmp_path):
     adapter = AdapterRuntime(COMMAND, patience=Patience(grace_s=10.0))
     try:
-        runner = CaseRunner(adapter, tmp_path)
-        found = {case.node_id: mismatches(case.load(), runner.run(case.load())) for case in SAMPLE}
+        runner, found = CaseRunner(adapter, tmp_path), {}
+        for file in SAMPLE:
+            case = file.load()
+            # `nox -s suite` makes all of the repetitions through this adapter.
+            case = structs.replace(case, repeat=min(case.repeat, 100))
+            found[file.node_id] = mismatches(case, runner.run(case))
     finally:
         adapter.close()
     assert {node_id: findings for node_id, findings in found.items() if findings} == {}

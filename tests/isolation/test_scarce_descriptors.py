@@ -46,7 +46,7 @@ def anew(mode, is_awaited, wasi):
 
 mode, is_awaited, wasi = sys.argv[1], sys.argv[2] == "awaited", Wasi(stdin="x", preopen={"/": ("/", "ro")})
 """
-ENOUGH = 5
+ENOUGH = 3
 """The number of executions in a row that work before more descriptors need not be tried."""
 LEAVE = f"""
 held, worked = [], 0

@@ -20,7 +20,11 @@ TIMEOUT_MS = 100
 """The limit of every execution."""
 ENDLESS_S = 20.0
 """The time after which a host function returns, though nobody waits for it any more."""
-CALLS = ("spin", "block", "suspend", "add", "spin awaited", "block awaited", "suspend awaited", "add awaited")
+CALLS = ("spin", "block", "spin awaited", "suspend", "add", "suspend awaited", "add awaited", "block awaited")
+"""The calls in an order in which few processes of guests are started, one of them for a call and one for an awaited one.
+
+A process whose guest is blocked is ended.
+"""
 
 
 class real:

@@ -18,7 +18,11 @@ from pytest_airssys_wasm.conformance.runner import CaseRunner, missing_capabilit
 from pytest_airssys_wasm.runtime.base.outcome import Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from pytest_airssys_wasm.conformance.matching import Mismatch
     from pytest_airssys_wasm.conformance.model import Case, CaseLimits
+    from pytest_airssys_wasm.conformance.runner import Observation
     from pytest_airssys_wasm.protocol.messages import Runtime
 
 _SLOW = ("cleanup", "hostile")
@@ -53,6 +57,8 @@ class Trial:
     """Whether a case that looks for what is left behind runs in full length; else it runs once."""
     hurries: bool = True
     """Whether long timeouts are cut."""
+    judge: Callable[[Case, Observation], Iterable[Mismatch]] = mismatches
+    """What is wrong with the observation of a case."""
 
     def findings(self, name: str) -> list[str]:
         """What the case of this name finds: nothing, or one sentence a finding."""
@@ -70,7 +76,7 @@ class Trial:
     def _findings(self, case: Case, name: str) -> list[str]:
         runner = CaseRunner(_Bounded(self.runtime), self.scratch)
         try:
-            return [finding.sentence for finding in mismatches(case, runner.run(case, name))]
+            return [finding.sentence for finding in self.judge(case, runner.run(case, name))]
         except _Over as over:
             return [str(over)]
 

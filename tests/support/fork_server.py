@@ -177,7 +177,9 @@ def _try_hypothesis() -> None:
     """Let Hypothesis make what it keeps for a process: tables of characters, and the constants in the modules there are."""
     from hypothesis import given, settings, strategies
 
-    settings(max_examples=1, database=None)(given(strategies.text(), strategies.integers())(lambda text, integer: None))()
+    settings(max_examples=1, database=None)(
+        given(strategies.text(), strategies.integers())(lambda text, integer: None)
+    )()
 
 
 if __name__ == "__main__":

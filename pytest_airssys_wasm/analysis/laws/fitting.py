@@ -30,8 +30,11 @@ Figures = tuple[int, ...]
 """The figures of one execution that are explained together, such as fuel and memory."""
 
 
-class Model(Struct, frozen=True):
-    """A family of formulas: all sums of the monomials of a basis."""
+class Model(Struct, frozen=True, eq=False):
+    """A family of formulas: all sums of the monomials of a basis.
+
+    It is equal to itself only: a hash of the whole basis would take longer than what `_row` remembers.
+    """
 
     basis: Basis
 
@@ -105,6 +108,12 @@ def contradicts(model: Model, points: Sequence[Point], figures: Sequence[Figures
     return _consistent(model, points, figures)[0] < len(points)
 
 
+@lru_cache(maxsize=4_096)
+def _row(model: Model, point: Point) -> tuple[int, ...]:
+    """Return the monomials of a model for these sizes: all models are tried at the same ones again and again."""
+    return tuple(value(monomial, point) % _PRIME for monomial in model.basis)
+
+
 def _consistent(model: Model, points: Sequence[Point], figures: Sequence[Figures]) -> tuple[int, int]:
     """Return how many of the first points one formula of the model explains, and how many of them determine it.
 
@@ -115,7 +124,7 @@ def _consistent(model: Model, points: Sequence[Point], figures: Sequence[Figures
     rows: list[tuple[int, list[int]]] = []  # with the column of the pivot, which is 1
     determined_by = len(points) + 1
     for index, (point, figure) in enumerate(zip(points, figures)):
-        row = [value(monomial, point) % _PRIME for monomial in model.basis] + [one % _PRIME for one in figure]
+        row = [*_row(model, point), *(one % _PRIME for one in figure)]
         for pivot, other in rows:
             if times := row[pivot]:
                 row = [(a - times * b) % _PRIME for a, b in zip(row, other)]

@@ -28,12 +28,15 @@ def test_skipped(component): ...
 def test_expected(component):
     component.boom()
 """
-ORDERS = ((), ("-n", "2"))
+REPORTS = ("--wasm-report=out/r.json", "--wasm-report", "a/r.md", "--wasm-report", "r.html", "--junitxml=j.xml")
 
 
-def report(project, *arguments):
-    ran = project.run("--wasm-report=out/r.json", *arguments)
-    return ran, json.loads(project.path("out/r.json").read_text())
+@pytest.fixture(scope="module", params=[(), ("-n", "1")], ids=["alone", "in a worker"])
+def reported(request, tmp_path_factory, guest_at):
+    """A project after a run that wrote every report, and that run."""
+    project = guest_at(tmp_path_factory.mktemp("reported") / "project")
+    project.write(test_a=TESTS)
+    return project, project.run(*REPORTS, *request.param)
 
 
 def executions(data):
@@ -41,10 +44,9 @@ def executions(data):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("arguments", ORDERS)
-def test_each_execution_is_recorded_once_wherever_it_ran(guest, arguments):
-    guest.write(test_a=TESTS)
-    ran, data = report(guest, *arguments)
+def test_each_execution_is_recorded_once_wherever_it_ran(reported):
+    project, ran = reported
+    data = json.loads(project.path("out/r.json").read_text())
     assert ran.code == 1
     assert executions(data) == [
         ("test_adds", "", "ok"),
@@ -68,9 +70,13 @@ def test_each_execution_is_recorded_once_wherever_it_ran(guest, arguments):
 
 
 @pytest.mark.slow
-def test_the_summary_is_quiet_unless_asked_for(guest):
+def test_without_an_option_there_is_no_summary(reported):
+    assert "WebAssembly executions" not in reported[1].text
+
+
+@pytest.mark.slow
+def test_the_summary_is_shown_when_it_is_asked_for(guest):
     guest.write(test_a=TESTS)
-    assert "WebAssembly executions" not in guest.run().text
     for flag in ("-v", "--wasm-summary"):
         text = guest.run(flag).text.partition("= WebAssembly executions =")[2]
         assert re.search(r"^  add +4 ", text, re.MULTILINE)
@@ -78,23 +84,19 @@ def test_the_summary_is_quiet_unless_asked_for(guest):
 
 
 @pytest.mark.slow
-def test_records_reach_junit_as_properties(guest):
-    guest.write(test_a=TESTS)
-    for arguments in ORDERS:
-        guest.run("--junitxml=j.xml", *arguments)
-        xml = guest.path("j.xml").read_text()
-        (case,) = re.findall(r'<testcase [^>]*name="test_counts".*?</testcase>', xml, re.DOTALL)
-        for name, value in (("executions", "2"), ("verdicts", "ok, out-of-fuel"), ("fuel", "100")):
-            assert f'<property name="wasm_{name}" value="{value}" />' in case
+def test_records_reach_junit_as_properties(reported):
+    xml = reported[0].path("j.xml").read_text()
+    (case,) = re.findall(r'<testcase [^>]*name="test_counts".*?</testcase>', xml, re.DOTALL)
+    for name, value in (("executions", "2"), ("verdicts", "ok, out-of-fuel"), ("fuel", "100")):
+        assert f'<property name="wasm_{name}" value="{value}" />' in case
 
 
 @pytest.mark.slow
-def test_each_format_is_written_and_told(guest):
-    guest.write(test_a=TESTS)
-    ran = guest.run("--wasm-report", "a/r.md", "--wasm-report", "r.html", "-n", "2")
-    assert "out-of-fuel" in guest.path("a/r.md").read_text()
-    assert guest.path("r.html").read_text().startswith("<!doctype html>")
-    assert f"wasm report: {guest.folder}/a/r.md, {guest.folder}/r.html" in ran.text
+def test_each_format_is_written_and_told(reported):
+    project, ran = reported
+    assert "out-of-fuel" in project.path("a/r.md").read_text()
+    assert project.path("r.html").read_text().startswith("<!doctype html>")
+    assert f"wasm report: {project.folder}/out/r.json, {project.folder}/a/r.md, {project.folder}/r.html" in ran.text
 
 
 def test_a_report_that_cannot_be_written_fails_the_run(guest):

@@ -1,7 +1,8 @@
 """A process that has imported what pytest and this package need, and forks for each run of pytest.
 
 A run in it is a run in a process of its own, without the second that the imports take. It is started as a script by
-`Forks`, and reads a line of JSON for each run.
+`Forks`, and reads a line of JSON for each run. The workers of xdist are such processes too, unless the run asks for
+another interpreter or folder.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import json
 import os
 import runpy
 import select
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -20,10 +23,15 @@ import threading
 from contextlib import suppress
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from execnet import gateway_io
+from execnet.gateway_base import ExecModel, Popen2IO
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from execnet import XSpec
 
 _IMPORTED = (
     "pytest",
@@ -111,32 +119,96 @@ class Forks:
         self._server.communicate()
 
 
+class ForkedWorker(Popen2IO):
+    """The pipes to a worker that the server forks, in place of those to an interpreter that execnet starts."""
+
+    def __init__(self, server: bytes, execmodel: ExecModel) -> None:
+        self._connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._connection.connect(server)
+        its_input, input_ = os.pipe()
+        output, its_output = os.pipe()
+        order = json.dumps({"cwd": str(Path.cwd()), "env": dict(os.environ)}).encode()
+        socket.send_fds(self._connection, [order], [its_input, its_output, 2])
+        os.close(its_input)
+        os.close(its_output)
+        self._process_id = int(self._connection.recv(32))
+        super().__init__(os.fdopen(input_, "wb"), os.fdopen(output, "rb"), execmodel)
+
+    def wait(self) -> None:
+        """Wait for the end of the worker, which closes its end of the connection."""
+        self._connection.recv(1)
+
+    def kill(self) -> None:
+        os.kill(self._process_id, signal.SIGKILL)
+
+
 def serve() -> None:
-    """Fork for each line on stdin, and write the exit status of the run to stdout."""
+    """Fork for each line on stdin, and write the exit status of the run to stdout; fork for the workers that it wants."""
     answers = os.dup(1)
     os.dup2(2, 1)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener.bind("")  # to a name that Linux chooses, and that is in no folder
+    listener.listen()
+    workers: set[int] = set()
     for line in iter(sys.stdin.readline, ""):
         order = json.loads(line)
         child = os.fork()
         if child == 0:
             os.close(answers)
-            _run(order)
+            server = listener.getsockname()
+            listener.close()
+            _run(order, server)
+        end = os.pidfd_open(child)
+        while end not in select.select([end, listener], [], [])[0]:
+            workers.add(_fork_worker(listener))
+        os.close(end)
         _, status = os.waitpid(child, 0)
         os.write(answers, b"%d\n" % os.waitstatus_to_exitcode(status))
+        workers -= {worker for worker in workers if os.waitpid(worker, os.WNOHANG)[0]}
 
 
-def _run(order: Mapping[str, str]) -> None:
-    """Be `python -m pytest`, in this folder and with this environment, from here on."""
-    output = os.open(order["output"], os.O_WRONLY)
-    for number in (1, 2):
-        os.dup2(output, number)
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+def _fork_worker(listener: socket.socket) -> int:
+    connection, _ = listener.accept()
+    order, descriptors, _, _ = socket.recv_fds(connection, 1 << 20, 3)
+    child = os.fork()
+    if child == 0:
+        listener.close()
+        _become(json.loads(order), descriptors)
+        connection.send(b"%d" % os.getpid())
+        sys.stdin = os.fdopen(0, closefd=False)
+        exec(eval(sys.stdin.readline()), {"__name__": "__main__"})  # as the interpreter that execnet starts
+        _end(0)
+    connection.close()
+    for descriptor in descriptors:
+        os.close(descriptor)
+    return child
+
+
+def _become(order: Mapping[str, Any], streams: Sequence[int]) -> None:
+    """Be a process with these streams, in this folder and with this environment, from here on."""
+    for number, descriptor in enumerate(streams):
+        os.dup2(descriptor, number)
+    for descriptor in {*streams}:
+        os.close(descriptor)
     os.environ.clear()
     os.environ.update(order["env"])
     os.chdir(order["cwd"])
     sys.path[0] = order["cwd"]
-    sys.argv = ["pytest", *order["argv"]]
     sys.modules["hypothesis.configuration"].set_hypothesis_home_dir(Path(order["cwd"], ".hypothesis"))
+
+
+def _run(order: Mapping[str, Any], server: bytes) -> None:
+    """Be `python -m pytest`, with workers that this server forks, from here on."""
+    output = os.open(order["output"], os.O_WRONLY)
+    _become(order, [os.open(os.devnull, os.O_RDONLY), output, output])
+    sys.argv = ["pytest", *order["argv"]]
+    create_io = gateway_io.create_io
+
+    def create_or_fork(spec: XSpec, execmodel: ExecModel) -> Popen2IO:
+        plain = spec.popen and not (spec.python or spec.chdir)
+        return ForkedWorker(server, execmodel) if plain else create_io(spec, execmodel)
+
+    gateway_io.create_io = create_or_fork
     try:
         runpy.run_module("pytest", run_name="__main__", alter_sys=True)
     except SystemExit as end:

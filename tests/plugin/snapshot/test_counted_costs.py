@@ -140,7 +140,9 @@ def test_tests_with_the_same_name_are_not_recorded_in_any_order_and_said_to_be_s
         conftest="def pytest_collection_modifyitems(items, config): config.option.verbose > 0 and items.reverse()",
         test_a="""
             import pytest
-            pytestmark = [pytest.mark.component("kernels.wat"), pytest.mark.memory("1 MiB")]
+            pytestmark = [
+                pytest.mark.component("kernels.wat"), pytest.mark.memory("1 MiB"), pytest.mark.timeout_ms(20_000)
+            ]
             @pytest.mark.parametrize("n", [pytest.param(5, id="a"), pytest.param(50, id="c-a")])
             @pytest.mark.parametrize("m", [pytest.param(1, id="b-c"), pytest.param(2, id="b")])
             def test_count(component, n, m): component.count(n + m)

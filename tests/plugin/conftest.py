@@ -168,8 +168,8 @@ def add_suite(project: Project) -> Project:
             from pytest_airssys_wasm.plugin.suite import laws as names
             from hypothesis import given, settings, strategies
 
-            @settings(database=None)
-            @given(strategies.integers())
+            @settings(database=None, report_multiple_bugs=False)
+            @given(strategies.integers(0, 20))
             def broken(number):
                 assert number < 10
 

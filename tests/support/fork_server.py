@@ -36,20 +36,28 @@ if TYPE_CHECKING:
 _IMPORTED = (
     "pytest",
     "wasmtime",
+    "email.message",  # metadata of distributions, which the header of pytest names
+    "email.parser",
+    "filelock",
     "xdist.dsession",
     "xdist.workermanage",
     "hypothesis.internal.conjecture.engine",
     "hypothesis.strategies",
     "pytest_airssys_wasm.analysis.blaming",
     "pytest_airssys_wasm.analysis.failed_call",
+    "pytest_airssys_wasm.conformance.model",
+    "pytest_airssys_wasm.fuzzing.exports",
+    "pytest_airssys_wasm.fuzzing.pasteable",
     "pytest_airssys_wasm.isolation.backend",
     "pytest_airssys_wasm.isolation.compile",
     "pytest_airssys_wasm.isolation.process_isolation",
+    "pytest_airssys_wasm.plugin.components.validation",
     "pytest_airssys_wasm.plugin.components.worlds",
     "pytest_airssys_wasm.plugin.coverage.hooks",
     "pytest_airssys_wasm.plugin.fixtures",
     "pytest_airssys_wasm.plugin.fuel_against_time",
     "pytest_airssys_wasm.plugin.header",
+    "pytest_airssys_wasm.plugin.hookspecs",
     "pytest_airssys_wasm.plugin.late_markers",
     "pytest_airssys_wasm.plugin.lazy_instance",
     "pytest_airssys_wasm.plugin.parts",
@@ -68,10 +76,13 @@ _IMPORTED = (
     "pytest_airssys_wasm.runtime.compile.cache",
     "pytest_airssys_wasm.runtime.engine",
     "pytest_airssys_wasm.runtime.execution.awaiting.event_loop",
+    "pytest_airssys_wasm.validation.candidate",
     "pytest_airssys_wasm.validation.checks",
     "pytest_airssys_wasm.validation.cost_laws",
 )
-"""Modules that take time; none of `conformance`, in which projects replace the folder of the suite."""
+"""Modules that take time; none that reads the suite or its laws, which projects replace, and not the one that would
+stand in its package in place of the fixture `component_factory`, before pytest has seen that.
+"""
 
 _LEFT_OUT = ("asyncio", "randomly")
 """Plugins of others that most runs do not load."""

@@ -64,8 +64,7 @@ class Project:
         self.plugins: tuple[str, ...] | None = ("xdist", "hypothesispytest", "airssys_wasm")
         """The plugins that are loaded; `None` loads all that are installed.
 
-        Those of others take a fifth of a run, and each xdist worker would import all of them anew, which takes it two
-        seconds.
+        Those of others double the time of a short run, and of each worker in it.
         """
 
     def write(self, **files: str) -> None:

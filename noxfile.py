@@ -396,7 +396,7 @@ def docs(session: nox.Session) -> None:
     ):
         text = session.run("python", script, silent=True, stderr=None)
         (ROOT / page).write_text(text, "utf-8")
-    session.run("pytest", "-q", "-p", "no:cacheprovider", "tests/docs", *session.posargs)
+    session.run("pytest", "-q", "-p", "no:cacheprovider", *EVERYTHING_FAST_AND_SLOW, "tests/docs", *session.posargs)
 
 
 # Releases

@@ -55,6 +55,7 @@ def test_the_benchmarks_do_not_import_each_other_in_a_circle():
     assert {*order} == {*files}
 
 
+@pytest.mark.slow
 def test_a_row_can_be_chosen_by_its_name():
     assert [name for name, *_ in rows_of("repeated", "module c")] == ["repeated call", "module call"]
 

@@ -34,6 +34,7 @@ def test_importing_loads_nothing_heavy(module):
     assert not [package for package in HEAVY if loaded(text, package)]
 
 
+@pytest.mark.slow
 def test_processes_of_guests_and_compilers_do_not_load_what_only_reads_a_version():
     for module in ("compile_worker", "worker"):
         text = imported("-c", f"import pytest_airssys_wasm.isolation.{module}")

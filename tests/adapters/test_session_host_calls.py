@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from pytest_airssys_wasm.adapter import _MOST_OPEN
 from support.checkout import GUESTS
 from support.session_client import LIMITS
@@ -19,6 +21,7 @@ THING = """(component
   (func (export "make") (result (own $thing)) (canon lift (core func $i "make"))))"""
 
 
+@pytest.mark.slow
 def test_calls_of_many_sessions_wait_at_once_and_each_gets_its_own_reply(client):
     sessions = [client.open()["session"] for _ in range(8)]
     calls = [client.say("call", session=session, call="ask", args=[session]) for session in sessions]
@@ -31,6 +34,7 @@ def test_calls_of_many_sessions_wait_at_once_and_each_gets_its_own_reply(client)
     assert [client.hear(call)["end"]["value"] for call in calls] == [call * 100 for call in calls]
 
 
+@pytest.mark.slow
 def test_beside_as_many_guests_that_wait_as_there_may_be_others_are_answered(client):
     sessions = [client.open()["session"] for _ in range(_MOST_OPEN)]
     calls = [client.say("call", session=session, call="ask", args=[1]) for session in sessions]
@@ -43,6 +47,7 @@ def test_beside_as_many_guests_that_wait_as_there_may_be_others_are_answered(cli
     assert {client.hear(call)["end"]["verdict"] for call in calls} == {"ok"}
 
 
+@pytest.mark.slow
 def test_a_driver_that_does_not_reply_costs_the_guest_its_time_and_nobody_else_anything(client):
     session = client.open(limits={**LIMITS, "timeout_ms": 300})["session"]
     call = client.say("call", session=session, call="ask", args=[1])
@@ -56,6 +61,7 @@ def test_a_driver_that_does_not_reply_costs_the_guest_its_time_and_nobody_else_a
     assert client.hear(again)["end"]["value"] == 8
 
 
+@pytest.mark.slow
 def test_what_is_no_reply_is_answered_and_the_guest_waits_on(client):
     session = client.open()["session"]
     call = client.say("call", session=session, call="ask", args=[1])
@@ -66,6 +72,7 @@ def test_what_is_no_reply_is_answered_and_the_guest_waits_on(client):
     assert client.hear(call)["end"]["verdict"] == "host-error"
 
 
+@pytest.mark.slow
 def test_objects_of_the_driver_and_of_guests_go_by_their_numbers(client, tmp_path):
     host = "demo:hosted/host@1.0.0"
     names = [f"{host}#{name}" for name in FUNCTIONS]

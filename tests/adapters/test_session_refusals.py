@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 
+@pytest.mark.slow
 def test_one_request_of_a_session_at_a_time(client):
     session = client.open()["session"]
     beside = client.open(**{"in": session})["session"]
@@ -23,6 +24,7 @@ def test_one_request_of_a_session_at_a_time(client):
     assert "no session" in client.call(session, "add", 1)["error"]
 
 
+@pytest.mark.slow
 def test_a_number_of_a_request_that_is_open_cannot_be_used_again(client):
     first, second = client.open()["session"], client.open()["session"]
     call = client.say("call", session=first, call="ask", args=[1])
@@ -33,6 +35,7 @@ def test_a_number_of_a_request_that_is_open_cannot_be_used_again(client):
     assert refused["error"] == f"ValueError: id: request {call} is still open"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fields", "verdict"),
     [
@@ -50,18 +53,21 @@ def test_what_cannot_be_opened_is_told_and_not_open(client, fields, verdict):
     assert ("error" in answer) == (verdict is None)
 
 
+@pytest.mark.slow
 def test_a_wrong_count_of_arguments_is_refused(client):
     session = client.open()["session"]
     assert "takes 1 argument, got 2" in client.call(session, "add", 1, 2)["error"]
     assert client.call(session, "add", 1)["end"]["value"] == 1
 
 
+@pytest.mark.slow
 def test_what_is_no_component_has_a_verdict_and_no_session(client, tmp_path):
     (tmp_path / "no.wat").write_text("(module oops)")
     answer = client.open(component=str(tmp_path / "no.wat"))
     assert (answer["end"]["verdict"], "session" in answer) == ("invalid-component", False)
 
 
+@pytest.mark.slow
 def test_what_a_request_says_something_was_compiled_to_is_not_believed(client, tmp_path):
     (tmp_path / "code").write_bytes(b"no code at all")
     session = client.open(artefact=str(tmp_path / "code"))["session"]

@@ -16,6 +16,7 @@ SLEEPER = """(module
     (drop (call $poll (i32.const 0) (i32.const 100) (i32.const 1) (i32.const 200)))))"""
 
 
+@pytest.mark.slow
 def test_a_session_keeps_its_state_until_it_is_closed(client):
     first, second = client.open()["session"], client.open()["session"]
     values = [client.call(session, "add", 5)["end"]["value"] for session in (first, first, second)]
@@ -25,6 +26,7 @@ def test_a_session_keeps_its_state_until_it_is_closed(client):
     assert client.call(second, "add", 5)["end"]["value"] == 10
 
 
+@pytest.mark.slow
 def test_limits_are_each_sessions_own(client):
     small = client.open(limits={**LIMITS, "memory_bytes": 65_536, "fuel": 1_000})["session"]
     large = client.open()["session"]
@@ -33,6 +35,7 @@ def test_limits_are_each_sessions_own(client):
     assert client.call(small, "spin")["end"]["verdict"] == "out-of-fuel"
 
 
+@pytest.mark.slow
 def test_so_many_sessions_are_open_at_most(client):
     sessions = [client.open()["session"] for _ in range(_MOST_OPEN)]
     assert client.open()["error"] == f"StoreUnusable: {_MOST_OPEN} sessions are open already: close some"
@@ -53,6 +56,7 @@ def test_an_endless_guest_ends_at_its_deadline_while_others_go_on(client):
     assert client.call(other, "add", 1)["end"]["value"] == 4
 
 
+@pytest.mark.slow
 def test_a_guest_that_was_given_up_leaves_a_session_that_says_so(client, tmp_path):
     guest = tmp_path / "sleeper.wat"
     guest.write_text(SLEEPER)
@@ -65,6 +69,7 @@ def test_a_guest_that_was_given_up_leaves_a_session_that_says_so(client, tmp_pat
     assert client.ask("close", session=session).keys() == {"id"}
 
 
+@pytest.mark.slow
 def test_guests_that_wait_for_a_driver_that_is_gone_end_at_once(tmp_path):
     guest = tmp_path / "guest.wat"
     guest.write_text(GUEST)

@@ -145,6 +145,7 @@ def test_the_time_of_a_slow_host_function_is_the_hosts(engine):
     assert "host functions or WASI took the time" in str(blame)
 
 
+@pytest.mark.slow
 def test_a_host_function_that_computes_is_not_taken_for_the_guest(engine):
     host = HostFunctions()
     host.register("env#compute", lambda: [sum(range(10_000_000))].clear(), repeatable=True)
@@ -168,6 +169,7 @@ def test_the_cause_of_a_timeout_is_where_most_of_the_time_went(engine, cpu_ms, h
     assert str(blame).startswith("timeout: not lifted, because there was no time")
 
 
+@pytest.mark.slow
 def test_a_guest_that_needs_longer_than_the_limit_is_slow_by_itself_on_a_busy_machine_too(engine):
     with pytest.raises(WasmError) as caught:
         engine.execute(engine.load(SPINNING), "f", limits=replace(LIMITS, fuel=None, timeout_ms=1))

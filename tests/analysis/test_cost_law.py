@@ -145,6 +145,7 @@ def test_an_exception_at_a_number_of_the_code_is_seen(engine, law_of, special):
     assert law.fuel({"n": special}) == fuel == law.fuel({"n": special - 1}) + 13 + 5 * 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("condition", ["equal", "between", "bytes of elements", "with a header", "a global"])
 def test_an_exception_is_seen_among_numbers_of_other_functions(engine, condition):
     loaded = engine.load(guest(condition, 2_345, 40, random.Random(condition)))
@@ -228,6 +229,7 @@ def test_a_search_without_time_says_that_it_is_not_complete(engine):
     assert law is None or not law.is_complete
 
 
+@pytest.mark.slow
 def test_the_search_is_the_same_each_time(law_of):
     source = module(function(ONE_SIZE["two-breaks"]))
     assert law_of(source) == law_of(source)

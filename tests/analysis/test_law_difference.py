@@ -78,6 +78,7 @@ def test_the_text_names_the_terms_by_what_they_count():
     )
 
 
+@pytest.mark.slow
 def test_a_law_without_sizes_is_compared_with_one_that_has_some():
     difference = law_difference(constant(351), law((0, 4096, LINEAR)))
     assert difference.grows()
@@ -117,6 +118,7 @@ def test_fewer_and_more_sizes_are_told_and_are_neither_dearer_nor_cheaper():
     assert difference_text(without) == "it says nothing about memory any more"
 
 
+@pytest.mark.slow
 def test_a_change_of_one_size_is_told_by_its_figures_and_of_many_ranges_the_widest():
     before = law(*((n, n, {(): 10 * n}) for n in range(5)), (5, 4096, LINEAR))
     after = law(*((n, n, {(): 11 * n}) for n in range(5)), (5, 4096, {**LINEAR, (N,): 54}))
@@ -155,6 +157,7 @@ _COSTS = {
 """What an instruction outside, in the outer and in the inner loop costs, by the number of turns of the inner one."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("turns", _COSTS)
 def test_an_instruction_in_a_loop_moves_the_coefficient_of_the_loop_by_its_exact_cost(turns, engine):
     limits = ResourceLimits(memory="1 MiB", fuel=10_000_000, timeout_ms=20_000)

@@ -39,6 +39,7 @@ def share(profile, name):
     return sum(fuel for stack, fuel in profile.stacks.items() if name in stack) / profile.total
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [200, 1_000, 4_321])
 def test_a_split_of_three_to_one_is_seen_within_two_percent(engine, n):
     profile = analysis.profile(engine.load(SPLIT), "f", n, limits=LIMITS, samples=400)
@@ -53,6 +54,7 @@ def test_a_split_of_three_to_one_is_seen_within_two_percent(engine, n):
     assert ("main", "slow", "inner") in profile.stacks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rounds", [100, 128, 400, 512])
 def test_samples_do_not_follow_the_period_of_the_guest(engine, rounds):
     profile = analysis.profile(engine.load(ALTERNATING), "f", rounds, limits=LIMITS, samples=400)
@@ -88,6 +90,7 @@ def test_stacks_that_are_too_deep_say_so(engine):
     assert profile.by_function()["f"][1] == profile.total
 
 
+@pytest.mark.slow
 def test_differences_sum_to_the_difference(engine):
     guest = engine.load(SPLIT)
     more, less = (analysis.profile(guest, "f", n, limits=LIMITS, samples=200) for n in (900, 500))
@@ -215,6 +218,7 @@ GROWING = """(module
     (call $step (i32.const 2)) (call $step (i32.const 500)) (call $step (i32.const 3)) (call $work (i32.const 300))))"""
 
 
+@pytest.mark.slow
 def test_a_profile_has_the_growths_of_memory_to_the_unit(engine):
     guest = engine.load(GROWING)
     memory = analysis.profile(guest, "f", limits=LIMITS, samples=20).memory

@@ -62,6 +62,7 @@ def test_code_that_the_compiler_added_has_the_line_before_it_in_the_same_functio
     assert texts(source_lines(error)) == [lines and f"src/t.c:{lines}", "src/t.c:21"]
 
 
+@pytest.mark.slow
 def test_functions_that_are_imported_are_counted_and_names_may_be_missing(engine):
     host = HostFunctions()
     host.register("env#f", lambda: None)
@@ -105,6 +106,7 @@ ENDLESS = debug_info.sized(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sections", "reason"),
     [

@@ -122,6 +122,7 @@ def test_a_limit_suffices_while_the_other_one_is_as_it_was(recorded):
     assert endings(fuel=fuel - 1) != before
 
 
+@pytest.mark.slow
 def test_a_very_long_history_keeps_its_figures_only(recorded):
     (history,) = recorded([("calls",)] * MOST_STEPS + [("count", 100)])
     assert len(history.steps) == MOST_STEPS

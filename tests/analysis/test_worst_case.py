@@ -50,6 +50,7 @@ def test_other_seeds_find_it_too(engine, seed):
         assert analysis.worst_case(guest, "f", limits=LIMITS, executions=1_000, seed=seed).fuel >= 0.95 * known, name
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same(engine):
     guest = engine.load(component(DEAR["keyword"]))
     first, second, other = (
@@ -77,6 +78,7 @@ def test_the_search_may_be_for_memory(engine):
     assert worst.peak_memory_bytes == 32 * 65536
 
 
+@pytest.mark.slow
 def test_arguments_of_all_types_are_made(engine):
     guest = engine.load(ROOT / "fixtures/guests/inventory/inventory.wasm")
     for name in (
@@ -96,6 +98,7 @@ def test_arguments_of_all_types_are_made(engine):
         assert sum(map(size_of, guest.parameter_types(export), worst.arguments)) <= 64, name
 
 
+@pytest.mark.slow
 def test_a_rust_guest_is_searched(engine):
     guest = engine.load(ROOT / "examples/rust/invoice.wasm")
     worst = analysis.worst_case(guest, "total-of", limits=LIMITS, executions=200)
@@ -191,6 +194,7 @@ def test_few_figures_have_no_growth():
     assert growth_of({3: 5, 4: 6}) is None
 
 
+@pytest.mark.slow
 @given(TYPES.flatmap(lambda type_: st.tuples(st.just(type_), values(type_, max_size=8))), st.integers(0, 9))
 @settings(max_examples=50)
 def test_a_changed_value_fits_its_type(pair, seed):

@@ -11,6 +11,7 @@ from pytest_airssys_wasm.conformance.matching import mismatches
 from pytest_airssys_wasm.conformance.runner import CaseRunner
 
 
+@pytest.mark.slow
 def test_the_suite_has_no_faults():
     assert faults() == []
 

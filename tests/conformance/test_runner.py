@@ -277,6 +277,7 @@ def test_what_a_runtime_leaves_behind_is_measured(make_case, scripted, answer, t
     assert (seen.temporary_files_growth, seen.threads_growth, seen.busy_threads) == (3, 3, 0)
 
 
+@pytest.mark.slow
 def test_a_thread_that_is_always_at_work_is_busy_whatever_runs_beside():
     with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as spinning:
         try:

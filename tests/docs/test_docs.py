@@ -78,6 +78,7 @@ def test_every_fence_belongs_to_a_block_that_is_tried():
         assert page.read_text("utf-8").count("\n```") == 2 * len(blocks_of(page)), page.name
 
 
+@pytest.mark.slow
 def test_the_examples_pass(forks):
     code, output = forks.run(
         [

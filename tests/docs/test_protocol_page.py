@@ -33,6 +33,7 @@ def block(language):
     return found
 
 
+@pytest.mark.slow
 def test_the_session_is_what_is_said(tmp_path):
     (tmp_path / "double.wat").write_text(block("wat"))
     lines = block("protocol").replace("/guests", str(tmp_path)).splitlines()

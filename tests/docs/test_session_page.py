@@ -21,6 +21,7 @@ def block(info):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", ["isolation.worker", "adapter"])
 def test_the_conversation_is_what_is_said(program, tmp_path):
     (tmp_path / "tally.wat").write_text(block("tally"))

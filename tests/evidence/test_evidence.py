@@ -22,6 +22,7 @@ def test_a_few_trials_show_no_fault(engine, make):
     assert (claim.trials, claim.wrong) == (3, ())
 
 
+@pytest.mark.slow
 def test_a_guest_without_a_law_is_counted(engine, tmp_path, monkeypatch):
     guest = tmp_path / "chaos.wat"
     mixed = f"(i32.mul {N} (i32.const 0x9E3779B1))"
@@ -49,6 +50,7 @@ def _with(**changed):
     return wrong
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changed", "said"),
     [

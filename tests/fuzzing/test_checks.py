@@ -212,6 +212,7 @@ IMPORTED = """(module (import "env" "price" (func $price (param i32) (result i32
     (if (i32.gt_u (call $price (i32.const 1)) (i32.const 200)) (then unreachable)) i32.const 0))"""
 
 
+@pytest.mark.slow
 def test_imports_are_served_by_the_stubs_of_the_manifest(engine):
     for price, is_fault in ((100, False), (300, True)):
         subject = candidate(engine, IMPORTED, fuzz=f"[[imports]]\nname = 'env#price'\nreturns = {price}\n")
@@ -242,6 +243,7 @@ def test_an_end_that_is_allowed_is_not_a_fault(engine):
     assert "as allowed: trap:unreachable" in note
 
 
+@pytest.mark.slow
 def test_an_allowance_that_nothing_needs_is_told(engine):
     fuzz = '[fuzz.allow]\n"size" = ["trap:unreachable", "growth"]\n'
     subject = candidate(engine, planted.SOUND, fuzz=fuzz)

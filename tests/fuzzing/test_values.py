@@ -132,6 +132,7 @@ def test_the_parts_of_a_value_share_one_size(value):
     assert size_of(value) <= 20
 
 
+@pytest.mark.slow
 @given(all_values([STRING, ListType(U8), ListType(STRING)], max_size=7))
 def test_the_arguments_of_a_call_share_one_size(args):
     assert size_of(args) <= 7
@@ -143,6 +144,7 @@ def test_records_have_their_fields_in_the_order_of_their_type(value):
     assert [*value] == ["quantity", "price", "code"]
 
 
+@pytest.mark.slow
 def test_a_size_of_zero_leaves_only_what_is_empty():
     assert find(values(DEEP, max_size=0), lambda value: True) == []
     with pytest.raises(NoSuchExample):
@@ -166,6 +168,7 @@ def test_values_shrink_towards_small_plain_ones(type_, condition, smallest):
     assert find(values(type_), condition) == smallest
 
 
+@pytest.mark.slow
 def test_constants_are_mixed_in_with_their_neighbours():
     known = Constants(integers=(-1_234_567,), floats=(0.15625,), texts=(b"MAGC", b"\xff\xfe"))
     for type_, value in (
@@ -217,6 +220,7 @@ def test_minimising_a_character_reaches_the_ends_of_ranges(start):
     assert minimise((start,), ["char"], lambda args: fails(args[0]), lambda: False) == ("\ud7ff",)
 
 
+@pytest.mark.slow
 @given(TYPES.flatmap(lambda type_: st.tuples(st.just(type_), values(type_, max_size=8))))
 @settings(max_examples=30)
 def test_simpler_values_fit_their_type_too(pair):
@@ -226,6 +230,7 @@ def test_simpler_values_fit_their_type_too(pair):
         assert not same(simpler, value)
 
 
+@pytest.mark.slow
 @given(TYPES.flatmap(lambda type_: st.tuples(st.just(type_), values(type_, max_size=8))), st.randoms())
 @settings(max_examples=50)
 def test_variations_fit_their_type_and_keep_to_the_size(pair, random):

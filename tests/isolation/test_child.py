@@ -134,6 +134,7 @@ def test_the_standard_library_comes_before_what_this_process_put_in_front(ask, t
     assert ask("import random; say(random.__file__)") != str(tmp_path / "random.py")
 
 
+@pytest.mark.slow
 def test_a_child_can_import_the_runtime_where_nothing_says_where_it_is(tmp_path):
     """Try a child as from a wheel: no PYTHONPATH, another folder, and a package that only `sys.path` knows."""
     code = f"""
@@ -160,6 +161,7 @@ def test_a_child_that_uses_up_its_processor_time_is_ended(ask):
     assert caught.value.reason == "signal"
 
 
+@pytest.mark.slow
 def test_children_can_be_started_from_threads_at_once(ask):
     found = []
     threads = [threading.Thread(target=lambda: found.append(ask("import os; say(os.getpid())"))) for _ in range(4)]

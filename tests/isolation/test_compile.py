@@ -219,6 +219,7 @@ def test_less_than_a_process_needs_to_start_is_refused_when_it_is_said(field, le
         ProcessIsolation(**{field: least_mib * 2**20 - 1})
 
 
+@pytest.mark.slow
 def test_the_least_is_enough_to_compile_and_to_run(make_engine):
     engine = make_engine(
         ProcessIsolation(memory_bytes="64 MiB", compile_memory_bytes="48 MiB", compile_timeout_ms="2 min")

@@ -94,6 +94,7 @@ def test_a_compiler_ends_when_the_process_that_asked_is_gone(tmp_path):
     assert files == {"source"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", ["compile_worker", "worker"])
 def test_a_process_in_which_an_error_is_raised_ends_at_once(program):
     # The driver takes a process that ends slowly for one that is silent, and does not see why.

@@ -45,6 +45,7 @@ def test_the_page_lists_every_death():
     assert [one.name for one in DEATHS if f"| {one.name} | RuntimeDied, `{one.reason}` |" not in page] == []
 
 
+@pytest.mark.slow
 def test_a_store_whose_process_died_is_over_and_others_live_on(engine, guest):
     host = host_that_strikes(engine, Death("kill", "signal"))
     with LimitedStore(engine, LIMITS, host=host) as one, LimitedStore(engine, LIMITS, host=host) as other:
@@ -60,6 +61,7 @@ def test_a_store_whose_process_died_is_over_and_others_live_on(engine, guest):
         assert lives.add(1, 2) == 3
 
 
+@pytest.mark.slow
 def test_a_process_that_died_while_it_was_idle_is_replaced_in_silence(engine, guest):
     host = host_that_strikes(engine, Death("none", ""))
     assert engine.execute(guest, "add", 1, 2, limits=LIMITS, host=host).value == 3

@@ -131,6 +131,7 @@ def test_all_instances_of_a_store_share_its_memory(engine, guest):
         assert store.usage.memory_limit_bytes == 2**17
 
 
+@pytest.mark.slow
 def test_grants_reach_the_guest(engine, threads, tmp_path, monkeypatch):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path)
@@ -197,6 +198,7 @@ def test_output_of_a_guest_that_is_given_up_in_a_host_function_is_not_lost(engin
     assert caught.value.usage.peak_memory_bytes == 65_536
 
 
+@pytest.mark.slow
 def test_plain_numbers_beyond_the_transfer_limit_are_refused_as_in_threads(engine, threads):
     module = '(module (func (export "f") (param i32) (result i32) local.get 0))'
     component = """(component (core module $m (func (export "f") (param i32) (result i32) local.get 0))
@@ -228,6 +230,7 @@ WORDS = f"""(component
     (canon lift (core func $i "some") (memory (core memory $i "memory")))))"""
 
 
+@pytest.mark.slow
 def test_a_value_that_is_much_longer_on_its_way_than_in_memory_is_over_the_transfer_limit(engine, threads):
     limits = replace(LIMITS, transfer="64 KiB", output=0)
     told = []
@@ -242,6 +245,7 @@ def test_a_value_that_is_much_longer_on_its_way_than_in_memory_is_over_the_trans
     assert len(told[1]().value) == 1_500  # three megabytes as text, and nothing here
 
 
+@pytest.mark.slow
 def test_a_guest_that_was_given_up_is_forgotten_when_its_host_function_returns(make_engine):
     """The caller has taken the answer of the process, so that nothing else comes to the thread that serves it."""
     engine, release = make_engine(ProcessIsolation(grace_ms=60_000)), threading.Event()

@@ -158,6 +158,7 @@ def test_a_value_where_there_is_none_is_garbage(engine, host, tell):
     assert caught.value.reason == "garbage"
 
 
+@pytest.mark.slow
 def test_a_worker_that_leaves_is_told_by_its_status(engine, host, tell):
     tell({"exit": 3})
     with pytest.raises(RuntimeDied, match="status 3") as caught:
@@ -173,6 +174,7 @@ def test_an_answer_after_the_grace_is_silence(engine, host, tell):
     assert caught.value.reason == "silence"
 
 
+@pytest.mark.slow
 def test_what_is_right_is_believed(engine, host, tell):
     tell({"end": {"value": {**RIGHT, "text": "liar", "maybe": [True, "a"]}}, "answer": {}})
     value = engine.execute(engine.load(GUEST), "f", limits=LIMITS, host=host).value

@@ -86,6 +86,7 @@ def test_cancelling_ends_the_process_of_the_guest(guest, engine):
     wait_for(lambda: not _is_alive(workers[0]))
 
 
+@pytest.mark.slow
 def test_a_cancelled_run_ends_its_process_also_where_the_guest_was_through_before(guest, engine):
     with LimitedStore(engine, LIMITS, host=asking(lambda n: n), wasi=Wasi()) as store:
         store.instantiate(guest)  # whose answer came
@@ -97,6 +98,7 @@ def test_a_cancelled_run_ends_its_process_also_where_the_guest_was_through_befor
         wait_for(lambda: not _is_alive(worker))
 
 
+@pytest.mark.slow
 def test_an_async_host_function_is_cancelled_at_the_deadline_and_the_store_lives_on(engine, guest):
     ends = []
 

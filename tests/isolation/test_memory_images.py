@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from pytest_airssys_wasm import LimitedStore, ResourceLimits
 from pytest_airssys_wasm.runtime.binary.data_images import LEAST_BYTES
 
@@ -15,6 +17,7 @@ GUEST = f"""(component
   (func (export "write") (canon lift (core func $i "write"))))"""
 
 
+@pytest.mark.slow
 def test_a_worker_maps_the_data_of_a_guest_and_charges_for_them(processes, threads):
     found = []
     for engine in (processes, threads):

@@ -100,6 +100,7 @@ def module_of(counts):
     return f"(module {''.join(exports)})"
 
 
+@pytest.mark.slow
 def test_as_many_numbers_as_fit_in_an_answer_are_frames(processes, frames):
     counts = [(params, results) for params in (1, 124, 125, 126, 127) for results in (1, 124, 125)]
     with LimitedStore(processes, limits()) as store:
@@ -172,6 +173,7 @@ def test_what_a_signal_handler_raises_ends_an_endless_call(endless, error):
     wait_for(lambda: not Path(f"/proc/{process_id}").exists())
 
 
+@pytest.mark.slow
 def test_a_process_with_an_open_call_is_not_given_to_another_store(make_engine, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt("again")
@@ -233,6 +235,7 @@ def test_a_process_that_is_killed_in_the_middle_is_told(endless):
     assert (pipe.shared.to, pipe.shared.source) == (-1, -1)  # closed, although the function that used it is still there
 
 
+@pytest.mark.slow
 def test_a_process_that_was_killed_before_is_told(endless):
     loop, store = endless
     process_id = store._backend._lease.worker.process_id
@@ -257,6 +260,7 @@ def test_a_process_that_stands_still_is_ended_after_the_grace(processes):
     assert caught.value.reason == "silence"
 
 
+@pytest.mark.slow
 def test_a_forked_process_does_not_touch_the_pipes_of_its_parent(processes):
     with LimitedStore(processes, limits()) as store:
         instance = store.instantiate(processes.load(WIT))

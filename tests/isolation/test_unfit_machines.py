@@ -69,6 +69,7 @@ def test_too_small_an_address_space_is_named():
         assert line.endswith("got 2048000000")
 
 
+@pytest.mark.slow
 def test_too_small_a_size_of_files_is_named():
     lines = ran("sh", "-c", 'ulimit -f 0; exec "$@"', "sh")
     assert lines[0] == "42"
@@ -77,6 +78,7 @@ def test_too_small_a_size_of_files_is_named():
     assert len(lines) == 4
 
 
+@pytest.mark.slow
 def test_a_temporary_folder_whose_name_is_not_utf_8_is_named(tmp_path):
     folder = tmp_path / os.fsdecode(b"\xff")
     folder.mkdir()
@@ -165,6 +167,7 @@ def test_what_bounds_the_memory_is_named(monkeypatch, limits, where):
     assert machine.is_short_of_addresses(2**30) == ("RLIMIT_AS" in limits)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [compiling, pool])
 def test_a_process_that_cannot_start_is_not_held_against_the_guest(make_engine, monkeypatch, place):
     engine = make_engine()

@@ -52,6 +52,7 @@ def session(say, hear, tmp_path):
     return hear()["session"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "identifier", "told"),
     [
@@ -73,6 +74,7 @@ def test_what_is_no_request_is_answered_with_an_error(say, hear, session, line, 
     assert hear() == {"id": 9}
 
 
+@pytest.mark.slow
 def test_only_its_reply_answers_a_question(say, hear, session):
     say('{"for": 3, "host_return": 1}')  # before it is asked
     say(json.dumps({"op": "call", "id": 3, "session": session, "call": "ask", "args": [8]}))
@@ -85,6 +87,7 @@ def test_only_its_reply_answers_a_question(say, hear, session):
     assert (answer["id"], answer["end"]["value"]) == (3, 42)
 
 
+@pytest.mark.slow
 def test_garbage_during_a_host_call_is_answered_and_the_guest_waits_on(say, hear, session):
     say(json.dumps({"op": "call", "id": 3, "session": session, "call": "ask", "args": [8]}))
     assert hear()["args"] == [8]
@@ -96,6 +99,7 @@ def test_garbage_during_a_host_call_is_answered_and_the_guest_waits_on(say, hear
     assert hear()["end"]["value"] == 42
 
 
+@pytest.mark.slow
 def test_what_cannot_be_opened_has_a_verdict_and_no_session(say, hear, tmp_path):
     for name, text, memory_bytes in (("yes", "(module)", -1), ("no", "(module oops)", 65_536)):
         (tmp_path / f"{name}.wat").write_text(text)

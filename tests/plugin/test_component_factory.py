@@ -144,6 +144,7 @@ def test_a(component_factory):
     )
 
 
+@pytest.mark.slow
 def test_its_executions_are_in_the_report_and_failures_name_the_limit(guest):
     guest.write(
         test_a=FIXTURE

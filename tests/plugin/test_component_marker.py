@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from support.passing import HEAD, passes
 
 
+@pytest.mark.slow
 def test_paths_are_relative_to_the_test_file_and_then_to_the_rootdir(guest):
     guest.path("below/own.wat").write_text('(module (func (export "run") (result i32) i32.const 7))')
     guest.path("below/test_a.py").write_text(
@@ -34,6 +37,7 @@ def test_no_manifest(wasm_limits):
     assert "test_no_manifest: marker component: manifest: expected an existing file" in ran.text
 
 
+@pytest.mark.slow
 def test_a_hook_wrapper_of_another_plugin_is_no_part_of_the_message(guest):
     guest.write(
         conftest="""
@@ -61,6 +65,7 @@ def test_a_hook_wrapper_of_another_plugin_is_no_part_of_the_message(guest):
     assert '>       component_factory("gone.wat", memory="1 MiB")' in ran.text
 
 
+@pytest.mark.slow
 def test_a_guest_may_stand_in_the_test_itself(project):
     passes(
         project,

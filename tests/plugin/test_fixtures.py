@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from support.passing import HEAD, passes
 
 
+@pytest.mark.slow
 def test_a_component_is_called_in_every_way(guest):
     guest.write(test_a=HEAD)
     with guest.path("test_a.py").open("a") as file:
@@ -27,6 +30,7 @@ def test_call(component, limited_store):
     assert guest.run().code == 0
 
 
+@pytest.mark.slow
 def test_a_test_can_expect_any_ending(guest):
     passes(
         guest,
@@ -255,6 +259,7 @@ def test_grants(limited_store, pytestconfig):
     )
 
 
+@pytest.mark.slow
 def test_a_grant_of_a_missing_directory_is_a_set_up_error(guest):
     guest.write(
         test_a="""
@@ -270,6 +275,7 @@ def test_a_grant_of_a_missing_directory_is_a_set_up_error(guest):
     assert "wasi.preopen['/d']: expected an existing directory of the host" in ran.text
 
 
+@pytest.mark.slow
 def test_two_workers_give_the_same_outcomes_and_share_the_cache(guest):
     guest.write(
         test_a=HEAD

@@ -68,11 +68,13 @@ def test_each_pair_of_limits_of_manifests_and_markers_is_told_once(author, worke
     assert ran.text.count(f"{SPEEDS} on this machine") == 1
 
 
+@pytest.mark.slow
 def test_the_checks_of_a_manifest_count(author):
     ran = author.run("--airssys-wasm", "-k", "instantiates", ".")
     assert notes(ran) == [f"{OF_THE_MANIFEST}1 check or test"]
 
 
+@pytest.mark.slow
 def test_limits_that_the_header_has_judged_are_not_told_again(author):
     ran = author.run("--wasm-fuel=1000000000000000", "--wasm-timeout-ms=20000", "-k", "not marked")
     assert len(notes(ran)) == 1
@@ -117,6 +119,7 @@ def test_the_summary_says_of_all_limits_which_of_them_comes_first(author, fuel, 
     assert "measured: 1" in ran.text
 
 
+@pytest.mark.slow
 def test_bulk_memory_operations_may_use_up_what_outlasts_the_timeout_of_other_code(author):
     author.write(
         Component_toml=MANIFEST.format(fuel=2 * 10**12, timeout_ms=20_000), test_a=TESTS.partition("@pytest.mark")[0]
@@ -125,6 +128,7 @@ def test_bulk_memory_operations_may_use_up_what_outlasts_the_timeout_of_other_co
     assert note.endswith("comes first, except in bulk memory operations; 2 checks and tests")
 
 
+@pytest.mark.slow
 def test_of_many_pairs_only_some_are_told(author):
     marks = "".join(
         f"@pytest.mark.fuel({n}_000_000_000_000)\n@pytest.mark.timeout_ms(30_000)\n"
@@ -140,6 +144,7 @@ def test_of_many_pairs_only_some_are_told(author):
     assert "wasm: and 3 other pairs of fuel limit and timeout" in ran.text
 
 
+@pytest.mark.slow
 def test_a_machine_that_cannot_be_measured_has_no_note(author):
     author.write(
         conftest="""

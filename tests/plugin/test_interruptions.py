@@ -137,6 +137,7 @@ def test_ctrl_c_shows_where_this_package_waited_when_the_full_trace_is_asked_for
     assert "def keep_time" in ran.text.partition("! KeyboardInterrupt !")[2]
 
 
+@pytest.mark.slow
 def test_a_host_function_may_skip_fail_and_xfail_its_test(run):
     ran, report = run(
         """
@@ -184,6 +185,7 @@ def test_a_crashed_worker_takes_only_the_test_that_ran_in_it(run):
     assert ran.code == pytest.ExitCode.TESTS_FAILED
 
 
+@pytest.mark.slow
 def test_an_engine_serves_threads_of_a_test_and_all_is_recorded(run):
     _, report = run(
         """

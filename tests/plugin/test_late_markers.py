@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from support.passing import HEAD, passes
 
 
+@pytest.mark.slow
 def test_a_marker_in_a_test_body_is_too_late(guest):
     passes(
         guest,
@@ -55,6 +58,7 @@ def test_no_guest(request):
     )
 
 
+@pytest.mark.slow
 def test_another_attempt_may_add_its_marker_again(guest):
     guest.plugins = (*guest.plugins, "rerunfailures")
     guest.write(
@@ -76,6 +80,7 @@ def test_a(component, wasm_limits):
     assert "added later" not in ran.text
 
 
+@pytest.mark.slow
 def test_the_failure_is_shown_at_the_line(guest):
     guest.write(
         test_a=HEAD

@@ -196,6 +196,7 @@ def test_a_ceiling_below_the_built_in_default_lowers_it():
     assert (found.fuel, found.timeout_ms) == (10, 5)
 
 
+@pytest.mark.slow
 def test_precedence_holds_from_end_to_end(guest):
     guest.write(
         pytest_ini="[pytest]\nwasm_fuel = 2000\nwasm_timeout_ms = 2 s\n",
@@ -241,6 +242,7 @@ def test_precedence_holds_from_end_to_end(guest):
     assert ran.code == 0, ran.text
 
 
+@pytest.mark.slow
 def test_a_test_without_memory_is_a_set_up_error_that_names_the_ways(guest):
     guest.write(
         test_a="""
@@ -288,6 +290,7 @@ def write_hungry(project):
     )
 
 
+@pytest.mark.slow
 def test_a_line_in_the_ini_file_does_not_void_the_limit_of_a_manifest(project):
     write_hungry(project)
     project.write(pytest_ini="[pytest]\nwasm_memory = 4 MiB\n")
@@ -300,6 +303,7 @@ def test_a_line_in_the_ini_file_does_not_void_the_limit_of_a_manifest(project):
     assert "raise max_bytes under [resources.memory]" in ran.text
 
 
+@pytest.mark.slow
 def test_each_limit_of_a_manifest_over_its_ceiling_has_a_line(project):
     write_hungry(project)
     project.write(
@@ -339,6 +343,7 @@ def test_the_command_line_is_obeyed_and_each_test_that_it_touches_says_so(projec
     assert "memory   peak 64 KiB of 700 KiB (9.1 %) from --wasm-memory, 1 growth refused" in failing.text
 
 
+@pytest.mark.slow
 def test_all_wrong_markers_of_a_file_are_told_once(guest):
     guest.write(
         pytest_ini="[pytest]\nwasm_max_fuel = 10\nwasm_max_memory = 1 KiB\n",

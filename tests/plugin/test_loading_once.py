@@ -66,6 +66,7 @@ def counts(project):
     return json.loads(project.path("counts.json").read_text())
 
 
+@pytest.mark.slow
 def test_a_marker_is_read_once_to_check_it_and_once_for_each_test(counted):
     counted.write(
         test_a="""
@@ -113,6 +114,7 @@ def test_a_component_and_its_manifest_are_loaded_once_for_checks_and_tests(count
     assert "  loads: from the cache in " in again
 
 
+@pytest.mark.slow
 def test_a_guest_that_changed_is_loaded_anew(guest):
     passes(
         guest,

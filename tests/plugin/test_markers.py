@@ -124,6 +124,7 @@ def test_a_wrong_marker_is_a_collection_error_that_names_the_test(project):
     assert project.run("--continue-on-collection-errors").results["test_b.py::test_fine"] == "passed"
 
 
+@pytest.mark.slow
 def test_every_marker_is_registered(guest):
     guest.write(
         test_a="""

@@ -271,6 +271,7 @@ def test_a_cache_folder_in_the_ini_file_is_relative_to_it(guest):
     assert guest.run("..", cwd=below).code == 0
 
 
+@pytest.mark.slow
 def test_without_the_plugin_its_options_are_unknown(project):
     project.write(test_a="def test_a(): pass")
     project.plugins = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from support.passing import HEAD
 
 TESTS = (
@@ -14,6 +16,7 @@ def test_count(component):
 )
 
 
+@pytest.mark.slow
 def test_a_group_of_xdist_is_in_no_record(guest):
     guest.write(test_a=TESTS)
     options = ("--wasm-fuel-snapshot=update", "--wasm-suggest-limits=limits.toml", "--wasm-coverage=coverage")

@@ -74,6 +74,7 @@ def test_the_records_tell_what_pytest_tells(plain):
     assert ["transform", str(len(transforms))] in [row[:2] for row in plain.table]
 
 
+@pytest.mark.slow
 def test_what_a_check_found_is_shown_with_v_alone(project, plain):
     note = "declares 131,072 of 1,048,576 bytes of memory"
     assert f"  limits: {note}" in plain.ran.text
@@ -140,6 +141,7 @@ def test_stepwise_goes_on_at_the_check_that_failed(project):
     assert Session(project, *arguments).in_order == [[SHOUTS, "failed"]]
 
 
+@pytest.mark.slow
 def test_x_stops_at_the_first_failure(project, plain):
     session = Session(project, "-x", "-p", "no:randomly")
     assert session.code == pytest.ExitCode.TESTS_FAILED
@@ -188,6 +190,7 @@ def test_named_binaries_outside_the_rootdir_have_node_ids_of_their_own(project, 
     assert Session(project, "--lf", *arguments).in_order == [[f"{broken}::loads", "failed"]]
 
 
+@pytest.mark.slow
 def test_a_binary_that_goes_after_collection_is_told_by_the_check_loads(project):
     shutil.copytree(project.folder / "text", project.folder / "gone")
     project.path("gone/conftest.py").write_text(
@@ -213,6 +216,7 @@ def test_node_ids_select_from_another_folder(project, workers):
     assert "rerun    pytest --airssys-wasm '../text/Component.toml::tests[shouts, wrongly]'" in session.ran.text
 
 
+@pytest.mark.slow
 def test_collecting_runs_nothing(project, plain):
     session = Session(project, "--collect-only", "-q", "-p", "no:randomly", "-n2")
     assert session.code == pytest.ExitCode.OK

@@ -55,6 +55,7 @@ sys.exit(0 if len(done) == 16 else 3)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FIRST)
 def test_many_threads_may_be_the_first_to_read(name):
     imports, read = FIRST[name]

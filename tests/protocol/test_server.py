@@ -60,12 +60,14 @@ def tell_process():
     return send
 
 
+@pytest.mark.slow
 def test_it_says_who_it_is(tell_process):
     (answer,) = tell_process(HELLO).values()
     assert answer["runtime"] == "pytest-airssys-wasm on wasmtime-py"
     assert set(answer["capabilities"]) == set(CAPABILITIES) - {"isolated-compile", "host-rss"}
 
 
+@pytest.mark.slow
 def test_with_an_isolation_it_says_that_loading_is_bounded():
     done = subprocess.run([*COMMAND, "--isolation=process"], input=HELLO.encode(), capture_output=True, timeout=60)
     capabilities = json.loads(done.stdout)["capabilities"]
@@ -73,6 +75,7 @@ def test_with_an_isolation_it_says_that_loading_is_bounded():
     assert "session" not in capabilities
 
 
+@pytest.mark.slow
 def test_input_that_ends_at_once_causes_no_error(tell_process):
     assert tell_process() == {}
 
@@ -122,6 +125,7 @@ def test_empty_lines_are_nothing(tell):
     assert set(tell("", "  ", HELLO)) == {99}
 
 
+@pytest.mark.slow
 def test_it_lives_on_after_every_verdict(tell_process, tmp_path):
     wat = tmp_path / "guest.wat"
     wat.write_text('(module (func (export "boom") unreachable) (func (export "spin") (loop br 0)))')
@@ -159,6 +163,7 @@ answers.flush()
     assert done.stderr.split(b"\n") == [b"from Python", b"from a child", b""]
 
 
+@pytest.mark.slow
 def test_a_driver_that_goes_away_ends_it_quietly():
     read, write = os.pipe()
     with subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=write, stderr=subprocess.PIPE) as adapter:

@@ -210,6 +210,7 @@ def may_be_bytes_of_numbers(type_, value):
     )
 
 
+@pytest.mark.slow
 @given(PAIRS)
 @example((Primitive("f64"), -0.0))
 @example((ListType(Primitive("f32")), [0.1, -0.0, math.nan, -math.inf]))
@@ -229,6 +230,7 @@ def test_what_is_sent_is_what_a_guest_would_be_given(pair):
     msgspec.json.encode(codec.encode(value, type_)) if got[0] is str else None
 
 
+@pytest.mark.slow
 @given(PAIRS)
 def test_what_arrives_is_what_was_sent(pair):
     type_, value = pair

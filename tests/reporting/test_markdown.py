@@ -135,6 +135,7 @@ def test_a_sentence_mentions_nobody():
     assert "&#64;<!-- -->all" in text
 
 
+@pytest.mark.slow
 def test_a_summary_stays_below_what_github_takes():
     long = "".join(HOSTILE) + "<" * 1_000
     tests = [outcome(test=f"{long}{n}", outcome="failed", reason=long) for n in range(MOST_FAILED + 5)]

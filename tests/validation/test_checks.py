@@ -233,6 +233,7 @@ MINIFY = """(component
   (func (export "clear") (canon lift (core func $i "g"))))"""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("call", "returns", "reason", "advice"),
     [
@@ -269,6 +270,7 @@ def test_an_export_is_found_in_the_interface_that_has_it(validate, meant):
     assert "#c3" not in told
 
 
+@pytest.mark.slow
 def test_an_export_is_found_in_every_interface_that_has_it(validate):
     several = LABELS.replace(
         '(export "demo:shop/api@1.0.0" (instance $api))',
@@ -350,6 +352,7 @@ def test_output_alone_may_differ_and_a_guest_without_wasi_is_told_to_look_at_its
     assert faults[name].remedy == "the host functions that it imports must return the same each time"
 
 
+@pytest.mark.slow
 def test_calls_that_end_by_the_clock_are_not_said_to_be_compared(validate):
     endless = GUEST.replace('(func (export "half")', '(func (export "spin") (loop br 0))\n(func (export "half")')
     head = HEAD.replace("max_fuel = 100_000", "max_fuel = 10_000_000_000_000").replace("20_000", "100")

@@ -340,6 +340,7 @@ steps = [{ call = "cost", args = [1], returns = 250 }, { call = "cost", args = [
 """
 
 
+@pytest.mark.slow
 def test_each_planted_fault_is_named_by_a_sentence_without_python(checked):
     told = checked(FAULTS, FAULTY, checks=("instantiates", "deterministic"))
     assert told["crash on one input"].startswith("crash(13) ended with trap (unreachable); expected 13; to do: ")

@@ -20,6 +20,7 @@ def validate(project, *arguments, **how):
     return project.run("--airssys-wasm", "--wasm-conformance=never", *arguments, **how)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("isolation", ["thread", "process"])
 def test_a_manifest_of_something_that_cannot_be_read_whole_fails_and_hangs_nothing(project, tmp_path, isolation):
     elsewhere = tmp_path / "elsewhere" / "secret.wat"
@@ -51,6 +52,7 @@ def test_a_manifest_of_something_that_cannot_be_read_whole_fails_and_hangs_nothi
     assert "secret of" not in ran.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["pipe", "sparse", "dangling", "device", "folder", "elsewhere"])
 def test_a_manifest_that_is_not_a_file_of_its_folder_is_never_passed_over(project, tmp_path, kind):
     """Its limits would be missing."""

@@ -56,6 +56,7 @@ def test_a_search_that_is_not_made_does_not_pass(author):
     assert re.search(r"^SKIPPED .*: not searched: .*env#now", ran.text, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_a_fault_is_shown_with_what_to_paste_and_how_to_run_it_again(author):
     ran = fuzz(author, "--wasm-fuzz-seed=7", "-k", "fuzz[parse]")
     assert checks(ran) == {"fuzz[parse]": "failed"}
@@ -173,6 +174,7 @@ for name, profile in PROFILES.items():
 """
 
 
+@pytest.mark.slow
 def test_checks_that_passed_because_their_time_was_up_are_named_without_v(author):
     author.path("conftest.py").write_text(NO_TIME)
     ran = fuzz(author, "-q", "-k", "fuzz[parse] or manifest", "--junit-xml=junit.xml", "--wasm-report=r.json")

@@ -119,6 +119,7 @@ TOOLED = """(component
     (canon lift (core func $i "init") (memory (core memory $i "memory")) (realloc (core func $i "realloc")))))"""
 
 
+@pytest.mark.slow
 def test_a_resource_of_the_guest_has_a_first_test_with_its_methods(project):
     init(project, "guest", OWNED)
     manifest = project.path("guest/Component.toml")
@@ -131,6 +132,7 @@ def test_a_resource_of_the_guest_has_a_first_test_with_its_methods(project):
     assert set(project.run("--airssys-wasm", "guest").results.values()) == {"passed"}
 
 
+@pytest.mark.slow
 def test_a_function_of_the_toolchain_has_no_test_and_is_not_fuzzed(project):
     init(project, "guest", TOOLED)
     text = project.path("guest/Component.toml").read_text()

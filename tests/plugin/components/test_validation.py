@@ -87,6 +87,7 @@ def test_an_import_that_nothing_provides_is_named_with_its_type_and_blocks_the_r
     assert "not checked, because imports fails" in ran.text
 
 
+@pytest.mark.slow
 def test_a_conftest_serves_imports_through_the_fixture_too(author):
     author.path("conftest.py").write_text(
         "import pytest\n@pytest.fixture\ndef wasm_host(wasm_host):\n"
@@ -129,6 +130,7 @@ def test_a_binary_is_validated_without_a_manifest_when_it_is_named(project):
     assert list(alone.results) == ["bin/it.wasm::loads"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("under", ["", "sub/"])
 def test_a_binary_can_be_deselected_by_its_own_name_as_it_can_be_named(author, under):
     for name in ("guest.wat", "Component.toml", "conftest.py"):
@@ -224,6 +226,7 @@ UNSTABLE_HOST = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fails", "failing", "said"),
     [

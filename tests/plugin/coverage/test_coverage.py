@@ -148,6 +148,7 @@ def test_repeatable(component, wasm_host):
     assert lcov(worker)[0] == {"log"}
 
 
+@pytest.mark.slow
 def test_checks_of_a_manifest_count(worker):
     worker.write(
         Component_toml="""
@@ -190,6 +191,7 @@ def test_run(component):
     assert "call deep  ;; src/t.c:21" in worker.path("cov/lines.wasm.txt").read_text()
 
 
+@pytest.mark.slow
 def test_a_store_of_several_tests_is_measured_as_a_whole(worker):
     worker.write(
         test_a="""
@@ -207,6 +209,7 @@ def test_two(guest): guest.f(0)
     assert section(ran)[0].startswith("coverage: 2 of 5 functions, 4 of 8 blocks of guest.wat")
 
 
+@pytest.mark.slow
 def test_guests_that_cannot_be_measured_are_named_and_fail_nothing(worker):
     worker.write(
         test_a=HEAD
@@ -224,6 +227,7 @@ def test_other(component): component.f()
     assert "other.wat" in worker.path("cov/index.html").read_text()
 
 
+@pytest.mark.slow
 def test_guests_beyond_a_number_are_counted(worker):
     worker.write(
         conftest="import pytest_airssys_wasm.plugin.coverage.recording as r; r.MOST_GUESTS = 1",
@@ -277,6 +281,7 @@ def test_a_path_that_is_not_a_directory_is_a_usage_error(worker, arguments, mess
     assert re.search(message, ran.text)
 
 
+@pytest.mark.slow
 def test_a_file_that_cannot_be_written_fails_the_run(worker):
     worker.path("cov/guest.wat.txt/below").write_text("")
     ran = worker.run("--wasm-coverage=cov")

@@ -133,6 +133,7 @@ def test_profiles_are_the_same_however_the_tests_run(worker):
         assert list(section(there)) == [line.replace("/here", f"/{folder}") for line in section(here)]
 
 
+@pytest.mark.slow
 def test_what_has_no_profile_is_named_with_the_reason_and_fails_nothing(worker):
     worker.write(
         log_wat='(module (import "env" "log" (func $log (param i32))) (func (export "f") (call $log (i32.const 1))))',
@@ -216,6 +217,7 @@ def test_entries_of_manifests_are_profiled_and_other_checks_are_not(worker):
     }
 
 
+@pytest.mark.slow
 def test_no_node_id_leads_out_of_the_directory(worker):
     worker.write(
         test_c=HEAD

@@ -23,6 +23,7 @@ def blamed(ran) -> list[str]:
     return [line.removeprefix("blame    ") for line in ran.text.splitlines() if line.startswith("blame    ")]
 
 
+@pytest.mark.slow
 def test_the_limit_and_what_the_call_needs_are_exact(guest):
     guest.write(
         test_a=HEAD
@@ -52,6 +53,7 @@ def test_memory(component):
     assert "3 failed, 1 passed" in ran.text
 
 
+@pytest.mark.slow
 def test_limits_without_a_marker_and_refusals_that_the_guest_hides_are_blamed(project):
     project.write(
         test_a=HEAD.replace('"kernels.wat"', "GUEST").replace(
@@ -85,6 +87,7 @@ def test_a_plain_trap(component):
     ]
 
 
+@pytest.mark.slow
 def test_runs_again_keep_the_ceilings(guest):
     guest.write(
         pytest_ini="[pytest]\nwasm_max_fuel = 20_000\nwasm_max_memory = 2 MiB\nwasm_max_timeout_ms = 25_000\n",
@@ -109,6 +112,7 @@ def test_memory(component):
     ]
 
 
+@pytest.mark.slow
 def test_what_cannot_be_run_again_says_why(guest):
     guest.write(
         test_a=HEAD
@@ -155,6 +159,7 @@ def test_trap(component):
     assert "called" not in ran.text.partition("FAILURES")[2].replace('print("called")', "")
 
 
+@pytest.mark.slow
 def test_the_stubs_of_a_manifest_are_called_again(project):
     project.write(
         guest_wat=ASKING.partition("'''")[2].rpartition("'''")[0],
@@ -183,6 +188,7 @@ def test_the_stubs_of_a_manifest_are_called_again(project):
     assert re.fullmatch(r"fuel: the call needs [\d,]+, the limit was 10,000", line)
 
 
+@pytest.mark.slow
 def test_a_timeout_says_what_took_the_time(guest):
     guest.write(
         test_a=HEAD

@@ -13,6 +13,7 @@ def test_count(component): component.count(10)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("colour", "has_colour"), [("yes", True), ("no", False)])
 def test_a_share_near_its_limit_is_yellow_unless_colours_are_off(guest, colour, has_colour):
     guest.write(test_a=TESTS)

@@ -25,6 +25,7 @@ def went_on(ran, failed=1, passed=1):
     return ran.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("place", "raising", "told"),
     [
@@ -104,6 +105,7 @@ def test_exit_and_interruptions_still_end_the_session(guest):
     assert "enough is enough" in ran.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["json", "md", "html"])
 def test_a_report_that_cannot_be_rendered_is_told(guest, suffix):
     guest.write(
@@ -123,6 +125,7 @@ def test_a_report_that_cannot_be_rendered_is_told(guest, suffix):
     assert ran.code == pytest.ExitCode.USAGE_ERROR
 
 
+@pytest.mark.slow
 def test_a_check_whose_failure_cannot_be_put_into_words_is_shown_all_the_same(project):
     project.write(
         Component_toml="""
@@ -169,6 +172,7 @@ EXHAUSTED = """
 """
 
 
+@pytest.mark.slow
 def test_a_failure_is_shown_when_no_descriptor_is_left(guest):
     guest.write(test_a=EXHAUSTED)
     text = went_on(guest.run("-p", "no:cacheprovider"))

@@ -21,6 +21,7 @@ def section(ran) -> str:
     return ran.text.partition("- WebAssembly -")[2].partition("\n====")[0]
 
 
+@pytest.mark.slow
 def test_the_header_names_version_limits_and_cache(project):
     line = r"^wasm: wasmtime \d+\.\S+; defaults: memory as each test says, fuel 1,000,000, timeout 100 ms; cache /"
     for flag in ("-v", "--airssys-wasm"):
@@ -86,6 +87,7 @@ def test_denied(component, wasm_host):
     ]
 
 
+@pytest.mark.slow
 def test_a_refused_growth_is_told(guest):
     guest.write(test_a=HEAD + "\ndef test_memory(component):\n    component.must_grow(100)\n")
     told = section(guest.run())
@@ -93,6 +95,7 @@ def test_a_refused_growth_is_told(guest):
     assert "1 growth refused" in told
 
 
+@pytest.mark.slow
 def test_the_growths_before_a_refused_one_are_bars(project):
     project.write(
         hoard_wat="""(module (memory 1)
@@ -109,6 +112,7 @@ def test_the_growths_before_a_refused_one_are_bars(project):
     )
 
 
+@pytest.mark.slow
 def test_a_failed_assertion_shows_the_last_execution_and_what_the_guest_wrote(guest):
     guest.write(
         test_a=HEAD
@@ -133,6 +137,7 @@ def test_value(component):
     assert "rerun    pytest test_a.py::test_value" in told
 
 
+@pytest.mark.slow
 def test_a_one_shot_execution_has_its_section_too(guest):
     guest.write(
         test_a="""
@@ -157,6 +162,7 @@ def test_one_shot(wasm_engine, wasm_limits):
         assert line in told
 
 
+@pytest.mark.slow
 def test_passing_tests_and_tests_without_a_guest_get_no_section(guest):
     guest.write(
         test_a=HEAD
@@ -171,6 +177,7 @@ def test_other():
     assert "WebAssembly" not in guest.run().text
 
 
+@pytest.mark.slow
 def test_wrong_names_and_arguments_are_shown_at_the_line_that_wrote_them(guest):
     guest.write(
         test_a=HEAD
@@ -195,6 +202,7 @@ def test_own_type_error():
     assert "len(3)" in text
 
 
+@pytest.mark.slow
 def test_the_cause_of_a_host_error_is_shown_from_its_own_line(guest):
     guest.write(
         importing_wat='(module (import "env" "f" (func $f)) (func (export "run") call $f))',
@@ -304,6 +312,7 @@ def test_the_section_of_a_failure_is_in_every_report(guest):
         assert lines[-1].startswith("rerun    pytest ")
 
 
+@pytest.mark.slow
 def test_growths_that_calls_survive_are_shown(guest):
     guest.write(
         test_a=HEAD
@@ -327,6 +336,7 @@ def test_needs_no_more(component):
     assert 'name="wasm_denied_growths" value="5"' in guest.path("j.xml").read_text()
 
 
+@pytest.mark.slow
 def test_a_check_that_is_skipped_leaves_no_row(project):
     project.write(
         guest_wat='(module (func $f unreachable) (start $f) (func (export "f")))',
@@ -343,6 +353,7 @@ def test_a_check_that_is_skipped_leaves_no_row(project):
     assert re.search(r"^  \(instantiate\) +1 .*trap 1$", text, re.M), text
 
 
+@pytest.mark.slow
 def test_a_timeout_shows_how_little_processor_time_the_guest_had(guest):
     guest.write(
         test_a="""

@@ -43,6 +43,7 @@ def test_the_frames_of_a_failure_have_their_lines_in_the_terminal_and_in_every_r
             assert line in text
 
 
+@pytest.mark.slow
 def test_information_that_cannot_be_read_is_a_line_and_the_frames_stay(project):
     write_guest(project, {**debug_info.dwarf(), ".debug_line": b"\xff" * 40})
     text = project.run().text
@@ -61,6 +62,7 @@ def test_growths_of_memory_have_the_lines_of_the_functions_in_which_they_happen(
     assert re.search(r"512 KiB with \d+ fuel, in need \(src/t\.c:10\) < run \(src/t\.c:20\)\n", text), text
 
 
+@pytest.mark.slow
 def test_equal_frames_of_a_recursion_take_one_line_with_their_number(project):
     code = '(func $run (export "run") (if (i32.eqz (i32.const 0)) (then (call $run))))'
     write_guest(project, {}, code=code)
@@ -77,6 +79,7 @@ SAYING = r"""
 """
 
 
+@pytest.mark.slow
 def test_the_traceback_of_an_interpreted_guest_stands_before_the_frames_of_its_interpreter(project):
     write_guest(project, {}, code=SAYING)
     path = project.path("test_a.py")

@@ -135,6 +135,7 @@ def test_another_attempt_and_subtests_count_once(guest):
     }
 
 
+@pytest.mark.slow
 def test_tests_with_the_same_name_are_not_recorded_in_any_order_and_said_to_be_so(guest):
     guest.write(
         conftest="def pytest_collection_modifyitems(items, config): config.option.verbose > 0 and items.reverse()",

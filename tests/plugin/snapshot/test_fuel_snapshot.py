@@ -10,6 +10,7 @@ import pytest
 from support.snapshot_runs import NAME, TESTS, content, edit, told
 
 
+@pytest.mark.slow
 def test_without_a_file_everything_is_new_and_the_check_fails(guest):
     guest.write(**TESTS)
     ran = guest.run("--wasm-fuel-snapshot=check")
@@ -43,6 +44,7 @@ def test_without_the_option_nothing_is_compared(recorded):
     assert recorded.run("-o", "wasm_fuel_snapshot=check", "--wasm-fuel-snapshot=off").code == 0
 
 
+@pytest.mark.slow
 def test_one_unit_more_has_regressed_and_fails_and_an_update_accepts_it(recorded):
     edit(
         recorded, "kernels.wat", "local.get 0 local.get 1 i32.add)", "i32.const 0 drop local.get 0 local.get 1 i32.add)"

@@ -92,11 +92,13 @@ def test_the_file_is_the_same_in_worker_processes_and_is_replaced(author):
     assert author.path("limits.toml").read_bytes() == alone
 
 
+@pytest.mark.slow
 def test_an_entry_of_the_manifest_can_be_the_witness(author):
     assert author.run("--airssys-wasm", OPTION, "Component.toml").code == 0
     assert written(author)[0]["Component.toml"]["witness"]["max_fuel"] == "Component.toml::tests[counts]"
 
 
+@pytest.mark.slow
 def test_a_binary_without_a_manifest_is_named_itself(guest):
     ran = guest.run("--wasm-component=kernels.wat", "--wasm-memory=1 MiB", OPTION)
     assert ran.code == 0, ran.text
@@ -105,6 +107,7 @@ def test_a_binary_without_a_manifest_is_named_itself(guest):
     assert "no max_fuel: no test needs any" in text
 
 
+@pytest.mark.slow
 def test_nothing_is_suggested_for_a_component_with_a_failing_test(author):
     author.write(
         test_b=TESTS.split("@pytest.mark.param")[0] + "def test_wrong(component): assert not component.add(1, 2)"
@@ -182,6 +185,7 @@ def test_a_run_without_guests_writes_nothing_and_passes(author):
     assert "no test has run a component" in ran.text
 
 
+@pytest.mark.slow
 def test_a_long_call_is_cut_and_its_end_is_still_told(author):
     author.path("kernels.wat").write_text(
         """(component (core module $m (memory (export "memory") 1)

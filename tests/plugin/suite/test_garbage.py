@@ -26,6 +26,7 @@ class Ring:
         self.is_there = weakref.ref(self)
 
 
+@pytest.mark.slow
 def test_the_collector_is_not_about_what_was_there_before():
     before = Ring().is_there
     with new_garbage_only():
@@ -46,6 +47,7 @@ def test_what_somebody_else_has_frozen_stays_so():
         gc.unfreeze()
 
 
+@pytest.mark.slow
 def test_a_case_runs_so(project):
     project.write(
         conftest="""

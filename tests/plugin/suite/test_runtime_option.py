@@ -77,6 +77,7 @@ def test_cases_about_what_a_runtime_does_not_name_do_not_read_like_failures(odd,
     assert "other" not in ran.text.rpartition("for which it names all capabilities")[2]
 
 
+@pytest.mark.slow
 def test_of_the_bundled_runtime_no_such_line_is_shown(suite):
     assert "for which it names all capabilities" not in suite.run("--airssys-wasm", ADDS).text
 
@@ -168,6 +169,7 @@ def test_a_runtime_that_does_not_say_hello_is_a_usage_error(suite, command, told
     assert "Traceback" not in ran.text
 
 
+@pytest.mark.slow
 def test_reports_name_the_foreign_runtime(odd):
     ran = odd.run(ODD, ADDS, WRONG, "--wasm-report=out.json")
     written = json.loads(odd.path("out.json").read_text())
@@ -190,6 +192,7 @@ def known_of(project, *entries, sometimes=False, reason="x"):
     return expect(project, f"{head}[failures.cases]\n{cases}")
 
 
+@pytest.mark.slow
 def test_known_failures_are_expected_with_their_reason(odd):
     known = expect(odd, f'[[failures]]\nreason = """a trap\nkills it"""\ncases = {{\'{TRAPS}\' = ["{DEATH}"]}}\n')
     ran = odd.run(ODD, known, ADDS, TRAPS, "--wasm-report=out.json")
@@ -210,6 +213,7 @@ def test_a_known_failure_that_passes_fails_the_run(odd, workers):
     assert "[XPASS(strict)] it is off by one" in ran.text
 
 
+@pytest.mark.slow
 def test_what_fails_sometimes_may_pass(odd):
     known = known_of(odd, (ADDS, "step 1: value = 3"), (WRONG, OFF_BY_ONE, "step 1: verdict = trap"), sometimes=True)
     ran = odd.run(ODD, known, ADDS, WRONG)
@@ -217,6 +221,7 @@ def test_what_fails_sometimes_may_pass(odd):
     assert ran.code == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pin", [OFF_BY_ONE, "value = 2", "step 1: value", "value"])
 def test_a_known_failure_names_its_finding_as_closely_as_it_likes(odd, pin):
     assert odd.run(ODD, known_of(odd, (WRONG, pin)), WRONG).results == {WRONG: "xfail"}
@@ -236,6 +241,7 @@ def test_another_finding_of_a_known_failure_still_fails(odd, pin):
         assert line in ran.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sometimes", [False, True])
 @pytest.mark.parametrize("pin", ["step 1: verdict = ok", "step 1: verdict", "verdict"])
 def test_no_other_finding_stands_for_the_death_of_a_runtime(odd, pin, sometimes):
@@ -251,6 +257,7 @@ def test_a_runtime_that_dies_of_each_request_has_no_known_failures(odd):
     assert odd.run(ODD, known, ADDS, WRONG).results == {ADDS: "failed", WRONG: "failed"}
 
 
+@pytest.mark.slow
 def test_a_finding_that_is_gone_fails_the_case_although_another_stays(odd):
     known = known_of(odd, (WRONG, OFF_BY_ONE, "step 1: fuel_consumed = null"))
     ran = odd.run(ODD, known, WRONG)

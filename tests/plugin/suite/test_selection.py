@@ -129,6 +129,7 @@ def test_a_chapter_takes_one_line_of_the_terminal(both):
     ]
 
 
+@pytest.mark.slow
 def test_verbose_names_every_case(both):
     text = both.run("--airssys-wasm", "-v", "conformance/alpha").text
     assert "conformance/alpha/adds-up PASSED" in text

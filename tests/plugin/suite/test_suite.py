@@ -24,6 +24,7 @@ def test_without_the_option_nothing_of_the_suite_is_there(suite):
     assert suite.run().results == {"test_own.py::test_own": "passed"}
 
 
+@pytest.mark.slow
 def test_the_suite_runs_in_a_folder_without_tests(suite):
     ran = suite.run("--airssys-wasm")
     assert ran.code == pytest.ExitCode.TESTS_FAILED
@@ -181,6 +182,7 @@ def test_junit_has_every_case(suite):
     assert failed == {one.replace("/", ".") for one in (WRONG, UNREADABLE, BROKEN)}
 
 
+@pytest.mark.slow
 def test_strict_markers_pass(suite):
     assert suite.run("--airssys-wasm", "--strict-markers", "--strict-config", ADDS).code == 0
 

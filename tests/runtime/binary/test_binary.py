@@ -166,6 +166,7 @@ def mutations(seed, count):
         yield bytes(binary)
 
 
+@pytest.mark.slow
 def test_two_thousand_damaged_binaries_load_or_are_invalid_components(engine):
     outcomes = {"loaded": 0, "refused": 0}
     for binary in mutations(seed=1, count=2_000):

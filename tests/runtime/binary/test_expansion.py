@@ -50,6 +50,7 @@ def doubling_by_instances(levels):
     return f"(component {nested} (instance (instantiate $c{levels})))"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("write", [doubling, doubling_by_arguments, doubling_by_instances])
 def test_nested_instances_are_counted_however_they_came_in(write):
     few, many = (expansion_of(write(levels)).nested_definitions for levels in (5, 10))
@@ -58,6 +59,7 @@ def test_nested_instances_are_counted_however_they_came_in(write):
     assert expansion_of(write(40)).nested_definitions > MOST_DEFINITIONS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("write", [doubling, doubling_by_arguments, doubling_by_instances])
 def test_a_component_whose_instances_multiply_is_refused_before_it_is_compiled(write):
     engine = WasmEngine()

@@ -51,6 +51,7 @@ def test_a_change_of_the_facts_that_are_read_needs_a_new_revision():
     assert (REVISION, hashlib.sha256(kept).hexdigest()[:16]) == (2, "91569c2041e9a51d")
 
 
+@pytest.mark.slow
 def test_guests_without_facts_are_refused():
     with pytest.raises(InvalidComponent, match="malformed module"):
         read_facts("module", b"\0asm\1\0\0\0\1\xff", "guest")

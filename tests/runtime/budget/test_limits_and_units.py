@@ -156,6 +156,7 @@ quantities = st.one_of(
 )
 
 
+@pytest.mark.slow
 @given(quantities, st.sampled_from(PARSERS))
 def test_whatever_is_written_gives_a_number_in_range_or_an_error_that_names_the_field(written, parse):
     try:

@@ -57,16 +57,19 @@ def tried(script):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_a_wasi_import_without_a_grant():
     assert tried('show(lambda: engine.execute(engine.load(WASI), "run", limits=LIMITS))').startswith("LinkError")
 
 
+@pytest.mark.slow
 def test_a_lone_surrogate_as_char():
     assert tried(r'show(lambda: engine.execute(engine.load(ECHO_CHAR), "run", "\ud800", limits=LIMITS))').startswith(
         "WrongValue args[0]: expected char"
     )
 
 
+@pytest.mark.slow
 def test_an_instance_called_after_its_store_is_closed_or_through_another_one():
     out = tried(
         """
@@ -79,6 +82,7 @@ def test_an_instance_called_after_its_store_is_closed_or_through_another_one():
     assert out.startswith("StoreUnusable")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("raised", ["KeyboardInterrupt()", "SystemExit(3)", "GeneratorExit()"])
 def test_an_exception_that_is_no_error_inside_a_host_function(raised):
     out = tried(
@@ -105,6 +109,7 @@ def test_pytest_fail_inside_a_host_function():
     assert out == "Failed no\n"
 
 
+@pytest.mark.slow
 def test_sigint_while_a_host_function_runs():
     out = tried(
         """
@@ -120,6 +125,7 @@ def test_sigint_while_a_host_function_runs():
     assert out.splitlines()[1].startswith("value")
 
 
+@pytest.mark.slow
 def test_deep_recursion_of_a_guest_and_of_a_host_function():
     out = tried(
         """
@@ -134,6 +140,7 @@ def test_deep_recursion_of_a_guest_and_of_a_host_function():
     assert "RecursionError" in out
 
 
+@pytest.mark.slow
 def test_small_thread_stacks():
     out = tried(
         """
@@ -145,6 +152,7 @@ def test_small_thread_stacks():
     assert "call stack exhausted" in out
 
 
+@pytest.mark.slow
 def test_faulthandler_enabled_before_the_engine():
     out = tried(
         """
@@ -155,6 +163,7 @@ def test_faulthandler_enabled_before_the_engine():
     assert out
 
 
+@pytest.mark.slow
 def test_two_threads_on_one_store():
     out = tried(
         """
@@ -175,6 +184,7 @@ def test_two_threads_on_one_store():
     assert "ComponentTrapped" not in out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "host", ["threading.Event().wait", "lambda: time.sleep(0.3)", "lambda: [None for _ in iter(int, 1)]"]
 )
@@ -184,6 +194,7 @@ def test_the_process_ends_while_a_host_function_blocks(host):
     assert out.startswith("ExecutionTimeout")
 
 
+@pytest.mark.slow
 def test_the_process_ends_while_output_is_captured():
     out = tried(
         r"""
@@ -203,6 +214,7 @@ def test_the_process_ends_while_output_is_captured():
     assert out == "flooding\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_process_whose_guest_never_does(number):
     process = subprocess.Popen(

@@ -174,6 +174,7 @@ NAMES = st.lists(
 ).map("".join)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(st.lists(NAMES, min_size=1, max_size=4), st.sampled_from(KINDS))
 def test_whatever_the_names_each_frame_keeps_its_own(engine, names, kind):

@@ -72,6 +72,7 @@ def test_component_model_async_is_refused_when_it_is_loaded(engine, guest):
         engine.load(guest)
 
 
+@pytest.mark.slow
 def test_a_compiler_in_another_process_names_the_feature_too():
     with (
         WasmEngine(isolation=ProcessIsolation()) as engine,

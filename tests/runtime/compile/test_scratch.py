@@ -186,6 +186,7 @@ def test_a_folder_that_cannot_be_marked_leaves_nothing(temporary, monkeypatch):
     assert [*temporary.iterdir()] == []
 
 
+@pytest.mark.slow
 def test_nobody_loses_a_folder_while_many_come_and_go(temporary):
     def come_and_go(_):
         with ScratchFolder("test") as path:

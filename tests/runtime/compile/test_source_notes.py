@@ -153,6 +153,7 @@ def test_a_guest_that_changes_while_it_is_read_is_what_was_read(cache, source, a
     assert load(cache, source)[2] == load(cache, TWO)[2]
 
 
+@pytest.mark.slow
 def test_no_flipped_bit_of_a_note_is_believed(cache, source, at_once, reads):
     first = load(cache, source)
     [note] = cache.directory.glob("*.source")

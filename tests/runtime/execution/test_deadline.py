@@ -94,6 +94,7 @@ def test_a_store_that_was_given_up_on_is_released_when_its_guest_comes_back(own_
     assert engine.live_memories == before
 
 
+@pytest.mark.slow
 def test_a_guest_that_comes_back_from_a_late_host_function_is_stopped(engine):
     calls = []
 
@@ -125,6 +126,7 @@ def test_a_guest_without_fuel_that_did_not_get_to_begin_has_spent_it():
     assert (error.usage.fuel.consumed, error.usage.fuel.is_exact) == (0, True)
 
 
+@pytest.mark.slow
 def test_different_deadlines_at_once_do_not_disturb_each_other(engine):
     guest, walls = engine.load(SPIN), {}
 
@@ -245,6 +247,7 @@ def test_signals_before_the_wait_and_while_it_ends_leave_no_guest_running(own_en
     assert engine.live_memories == live
 
 
+@pytest.mark.slow
 def test_exceptions_of_parallel_host_functions_do_not_mix(engine):
     guest, wrong = engine.load(CALLS), []
 

@@ -78,6 +78,7 @@ def test_ctrl_c_ends_an_endless_guest(engine):
     timer.join()
 
 
+@pytest.mark.slow
 def test_a_guest_goes_on_after_a_signal_handler_that_returns(engine):
     calls = []
     with alarm(lambda *_: calls.append(time.monotonic())), pytest.raises(ExecutionTimeout) as caught:
@@ -96,6 +97,7 @@ def test_a_signal_handler_may_not_call_back_into_the_store(engine):
     store.close()
 
 
+@pytest.mark.slow
 def test_a_signal_handler_may_run_another_store_and_close_it(engine):
     values = []
 
@@ -112,6 +114,7 @@ def test_a_signal_handler_may_run_another_store_and_close_it(engine):
     assert engine.live_memories == 0
 
 
+@pytest.mark.slow
 def test_memories_that_are_made_after_a_signal_handler_belong_to_the_interrupted_run(engine):
     guest = engine.load(
         """(component
@@ -197,6 +200,7 @@ def test_asyncio_interrupts_a_guest_that_blocks_its_loop_at_the_second_ctrl_c():
     assert done.stdout == "interrupted\n"
 
 
+@pytest.mark.slow
 def test_asyncio_interrupts_a_guest_that_is_awaited():
     done = script(
         """
@@ -257,6 +261,7 @@ def test_next():
     assert "Timeout (>0.3s)" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_deadline_holds_in_a_run_that_a_signal_handler_has_interrupted(engine):
     guest, other, seen = engine.load(SPIN), engine.load(SPIN), []
 

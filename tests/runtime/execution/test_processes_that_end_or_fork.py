@@ -10,6 +10,7 @@ import pytest
 from support.spinning_guest import script
 
 
+@pytest.mark.slow
 def test_an_interpreter_ends_while_a_guest_runs_on_a_thread():
     done = script(
         """
@@ -23,6 +24,7 @@ def test_an_interpreter_ends_while_a_guest_runs_on_a_thread():
     assert (done.returncode, done.stdout, done.stderr) == (0, "ends\n", "")
 
 
+@pytest.mark.slow
 def test_an_interpreter_ends_while_a_guest_runs_without_a_run():
     done = script(
         """
@@ -41,6 +43,7 @@ def test_an_interpreter_ends_while_a_guest_runs_without_a_run():
     assert (done.returncode, done.stdout, done.stderr) == (0, "ends\n", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("imports", ["", '(import "" "host" (func))'], ids=["on its thread", "on a parked thread"])
 def test_a_store_is_not_entered_after_the_process_has_begun_to_end(imports):
     done = script(
@@ -67,6 +70,7 @@ def test_a_store_is_not_entered_after_the_process_has_begun_to_end(imports):
     )
 
 
+@pytest.mark.slow
 def test_threads_go_on_calling_while_the_interpreter_ends():
     done = script(
         """
@@ -88,6 +92,7 @@ def test_threads_go_on_calling_while_the_interpreter_ends():
     assert (done.returncode, done.stdout, done.stderr) == (0, "ends\n", "")
 
 
+@pytest.mark.slow
 def test_a_guest_may_run_when_the_interpreter_ends_and_not_afterwards():
     done = script(
         """
@@ -112,6 +117,7 @@ def test_a_guest_may_run_when_the_interpreter_ends_and_not_afterwards():
     assert "the interpreter is ending" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_forked_child_keeps_deadlines():
     done = script(
         """
@@ -131,6 +137,7 @@ def test_a_forked_child_keeps_deadlines():
     assert done.stdout == "late 10\n", done.stderr
 
 
+@pytest.mark.slow
 def test_a_guest_that_is_forked_by_a_signal_handler_keeps_its_deadline_in_both_processes():
     done = script(
         """

@@ -65,6 +65,7 @@ def test_every_limit_of_time_holds(tool, when, mode):
         assert (0 if is_short else TIMEOUT_MS / 2) <= one["wall_ms"] < 1_000 * ENDLESS_S / 2, one
 
 
+@pytest.mark.slow
 def test_an_import_among_other_files_says_what_to_do_and_works_afterwards():
     script = """if True:
         from pyfakefs.fake_filesystem_unittest import Patcher

@@ -195,6 +195,7 @@ def test_a_store_that_is_closed_is_refused_by_direct_calls(engine):
         add(1, 2)
 
 
+@pytest.mark.slow
 def test_a_direct_call_of_a_store_in_use_is_refused(engine):
     store, guest = LimitedStore(engine, limits(fuel=None, timeout_ms=300)), engine.load(CORE)
     instance = store.instantiate(guest)

@@ -156,6 +156,7 @@ def greeter(engine):
     return engine.load(GUESTS / "greeter" / "greeter.wasm")
 
 
+@pytest.mark.slow
 def test_a_command_sees_what_it_is_granted_and_prints(engine, greeter, tmp_path):
     (tmp_path / "note.txt").write_text("from a file")
     wasi = Wasi(

@@ -162,6 +162,7 @@ def test_wasi_of_another_patch_version_is_served(either_engine):
     assert either_engine.execute(either_engine.load(source), "f", limits=LIMITS, wasi=Wasi()).value is None
 
 
+@pytest.mark.slow
 def test_the_questions_about_one_guest_are_bounded(engine):
     functions = "".join(f'(export "nope{n}" (func))' for n in range(2_000))
     guest = engine.load(component(f'(import "wasi:io/error@0.2.0" (instance {functions}))'))

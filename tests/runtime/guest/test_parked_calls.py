@@ -104,6 +104,7 @@ def test_too_many_blocked_guests_are_too_many_on_parked_threads_too(own_engine):
     wait_for(lambda: len(engine.abandoned_guests) == 0)
 
 
+@pytest.mark.slow
 def test_a_signal_handler_that_returns_lets_the_call_go_on(engine, parked_calls):
     handled = []
     store, instance = open_store(engine, fuel=None, timeout_ms=300)
@@ -167,6 +168,7 @@ def test_calls_on_a_parked_thread_keep_no_store_alive(own_engine):
     assert engine.live_memories == 0
 
 
+@pytest.mark.slow
 def test_many_threads_call_on_parked_threads_of_one_engine(engine):
     wrong = []
 

@@ -196,6 +196,7 @@ def test_a_sleep_is_over_when_its_time_is(ask):
     assert time.monotonic() - started >= 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("through_loop", [True, False])
 def test_a_sleep_follows_no_clock_of_a_test(ask, through_loop):
     with freeze_time("2020-01-01"):

@@ -311,6 +311,7 @@ def test_any_text_gives_a_manifest_or_an_error_that_names_the_place(text):
     _parses_or_names_the_place(text)
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_any_mutation_of_a_manifest_gives_a_manifest_or_an_error_that_names_the_place(data):
     start = data.draw(st.integers(0, len(FULL)))

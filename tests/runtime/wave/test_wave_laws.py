@@ -35,6 +35,7 @@ def test_what_cannot_be_passed_is_marked(type_, value):
         assert "<… " in write_value(value, type_, most_characters=10**6)
 
 
+@pytest.mark.slow
 @given(TYPES, ANYTHING, st.integers(0, 60))
 def test_what_is_written_is_short_and_safe_to_show(type_, value, most):
     text = write_value(value, type_, most_characters=most)

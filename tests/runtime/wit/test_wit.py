@@ -195,6 +195,7 @@ def test_a_world_of_more_names_than_can_be_listed_in_time_is_refused(engine, tex
         _ = component.world
 
 
+@pytest.mark.slow
 def test_a_world_of_more_resources_than_can_be_told_apart_in_time_is_refused(engine):
     text = "".join(f'(export "r{number}" (type (sub resource)))' for number in range(1_001))
     component = engine.load(f'(component (import "a:b/c" (instance {text})))')

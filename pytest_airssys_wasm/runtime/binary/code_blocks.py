@@ -94,7 +94,7 @@ def find_blocks(code: memoryview | bytes, at: int, end: int) -> list[int]:
     """
     found: list[int] = []
     constructs = [_Construct(_BLOCK, is_live=True)]
-    is_live = is_leader = True  # a leader is the first instruction of a block that was not met yet
+    is_live = is_leader = True  # a leader is the first instruction of a block that was not met yet; it is live
     while True:
         start = at
         opcode = code[at]
@@ -123,7 +123,7 @@ def find_blocks(code: memoryview | bytes, at: int, end: int) -> list[int]:
             elif ended.kind == _ELSE:
                 is_joined |= ended.has_live_consequence
             is_live |= is_joined
-            is_leader = is_live and (is_leader or is_joined)
+            is_leader |= is_joined
         elif kind == _BRANCH_IF:
             depth, at = _number(code, at)
             if is_live:

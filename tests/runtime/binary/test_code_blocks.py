@@ -63,8 +63,44 @@ def blocks(engine, body, *others):
             "block block local.get 0 br_table 0 1 end i32.const 1 drop end i32.const 2 drop",
             ["local.get 0; br_table 0 1", "i32.const 1; drop", "i32.const 2; drop"],
         ),
+        # what follows a conditional without `else` is reached without its part, too
+        (
+            "local.get 0 if i32.const 1 drop end i32.const 2 drop",
+            ["local.get 0; if", "i32.const 1; drop", "i32.const 2; drop"],
+        ),
+        ("local.get 0 if return end i32.const 2 drop", ["local.get 0; if", "return", "i32.const 2; drop"]),
+        (
+            "local.get 0 if return else loop i32.const 2 drop end end",
+            ["local.get 0; if", "return", "i32.const 2; drop"],
+        ),
+        (
+            "local.get 0 local.get 0 br_if 0 if i32.const 1 drop end",
+            ["local.get 0; local.get 0; br_if 0", "if", "i32.const 1; drop"],
+        ),
+        # a block begins without a branch to it, and a branch to a loop does not lead to its end
+        ("i32.const 1 drop block i32.const 2 drop end", ["i32.const 1; drop; i32.const 2; drop"]),
+        (
+            "loop local.get 0 br_if 0 i32.const 1 drop end i32.const 2 drop",
+            ["local.get 0; br_if 0", "i32.const 1; drop; i32.const 2; drop"],
+        ),
+        # behind a branch to its end, code is live again
+        (
+            "block local.get 0 br_if 0 return end loop i32.const 2 drop end",
+            ["local.get 0; br_if 0", "return", "i32.const 2; drop"],
+        ),
         # all branches to the end of the block are dead, so nothing reaches what follows
         ("block return br 0 end i32.const 2 drop", ["return; br 0; i32.const 2; drop"]),
+        ("block return local.get 0 br_if 0 end i32.const 2 drop", None),
+        ("block return local.get 0 br_table 0 end i32.const 2 drop", None),
+        ("block return try_table (catch_all 0) i32.const 1 drop end end i32.const 2 drop", None),
+        (
+            "block (result i31ref) return ref.null any br_on_cast 0 anyref i31ref drop ref.null i31 end drop i32.const 2 drop",
+            None,
+        ),
+        # nor does anything reach what would begin a block in living code
+        ("return local.get 0 br_if 0 i32.const 1 drop", None),
+        ("return local.get 0 if i32.const 1 drop else i32.const 2 drop end", None),
+        ("block br 0 loop i32.const 1 drop end end i32.const 2 drop", None),
     ],
 )
 def test_a_block_begins_where_control_can_arrive(engine, body, expected):
@@ -85,6 +121,10 @@ def test_handlers_of_exceptions_are_targets(engine):
 def test_branches_on_references_end_a_block(engine):
     body = "block ref.null func br_on_null 0 drop i32.const 1 drop end i32.const 2 drop"
     assert blocks(engine, body) == ["ref.null; br_on_null 0; drop", "i32.const 1; drop", "i32.const 2; drop"]
+    body = "block (result i31ref) ref.null any br_on_cast 0 anyref i31ref drop ref.null i31 end drop i32.const 2 drop"
+    first, *others = blocks(engine, body)
+    assert first.startswith("ref.null; object 24 ")  # br_on_cast
+    assert others == ["ref.null; drop", "i32.const 2; drop"]
 
 
 def test_the_end_of_each_instruction_is_found(engine):

@@ -93,3 +93,12 @@ def own_engine() -> Iterator[WasmEngine]:
 
     with WasmEngine() as engine:
         yield engine
+
+
+@pytest.fixture
+def uncollected() -> Iterator[None]:
+    """No garbage is collected meanwhile: Python drops what a signal handler raises in a callback of the collector."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()

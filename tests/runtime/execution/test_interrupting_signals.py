@@ -29,15 +29,6 @@ def engine(own_engine):
     return own_engine
 
 
-@pytest.fixture
-def uncollected():
-    """No garbage is collected meanwhile: Python drops what a signal handler raises in a callback of the collector."""
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
-
-
 @contextmanager
 def alarm(handler, after_s=0.05):
     previous = signal.signal(signal.SIGALRM, handler)

@@ -172,7 +172,7 @@ def test_a_blocked_guest_is_abandoned_at_its_deadline_and_leaves_nothing(own_eng
 
 @in_ways("called", "awaited at once")
 @pytest.mark.parametrize("where", ["guest", "host"])
-def test_what_a_signal_handler_raises_ends_a_call_at_once(own_engine, way, where):
+def test_what_a_signal_handler_raises_ends_a_call_at_once(own_engine, uncollected, way, where):
     engine, goes_on, is_armed = own_engine, threading.Event(), threading.Event()
 
     def ask(n):

@@ -170,7 +170,7 @@ def check_wheel_is_found(session: nox.Session) -> None:
 def readme(session: nox.Session) -> None:
     """Run the two commands of README.md, as a reader copies them, in a clone, with the oldest Python as `python3`."""
     prepare(session)
-    session.env["PIP_NO_COMPILE"] = None
+    session.env.update(PIP_NO_COMPILE=None, PYTEST_ADDOPTS=ENDS_HANGING_TESTS)
     session.env["PATH"] = f"{folder_with_python3(python(LOWEST_PYTHON))}{os.pathsep}{os.environ['PATH']}"
     clone = SCRATCH / "clone"
     session.run("git", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(clone), external=True)
@@ -304,12 +304,15 @@ def run_tests(session: nox.Session, *arguments: str, processes: int = 2) -> None
 
 def run_pytest(session: nox.Session, *arguments: str, again: Sequence[str] = ()) -> None:
     """Run pytest in the session's environment. `again` are arguments for the run of what has failed."""
+    session.env["PYTEST_ADDOPTS"] = ENDS_HANGING_TESTS
     cache = SCRATCH / f"cache-of-{session.name}"
     slowest = ("--durations=10", "--durations-min=10")
     command = ("pytest", "-q", *slowest, "-o", f"cache_dir={cache}", *arguments, *session.posargs)
     try_failures_again(session, cache, partial(run, session, *command), again)
 
 
+ENDS_HANGING_TESTS = "-o faulthandler_timeout=600 -o faulthandler_exit_on_timeout=true"
+"""The options with which a test that hangs shows where, and fails, instead of taking all the time of the gates."""
 IN_NO_HURRY = ["--wasm-timeout-scale=4"]
 """The argument with which cases that failed are tried again, on a machine that may be slow."""
 

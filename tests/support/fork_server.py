@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import warnings
 from contextlib import suppress
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -99,14 +100,7 @@ class Forks:
     """The other end of the pipe: runs of pytest, each in a process of its own."""
 
     def __init__(self) -> None:
-        self._server = subprocess.Popen(
-            [sys.executable, __file__],
-            env=plain_environment(),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            bufsize=1,
-        )
+        self._server = self._start()
 
     def run(
         self, arguments: Sequence[str], *, cwd: Path, environment: Mapping[str, str], timeout_s: float
@@ -120,14 +114,27 @@ class Forks:
             ready, _, _ = select.select([self._server.stdout], [], [], timeout_s)
             if not ready:
                 self.close()
+                self._server = self._start()
                 raise subprocess.TimeoutExpired([*arguments], timeout_s, output.read())
             status = json.loads(self._server.stdout.readline())
             return status, output.read()
 
     def close(self) -> None:
-        """End the server, and the run in it."""
-        self._server.kill()
+        """End the server, the run in it, and all workers."""
+        os.killpg(self._server.pid, signal.SIGKILL)
         self._server.communicate()
+
+    @staticmethod
+    def _start() -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, __file__],
+            env=plain_environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+            start_new_session=True,  # all that it forks stays in one group of processes
+        )
 
 
 class ForkedWorker(Popen2IO):
@@ -261,9 +268,11 @@ def _try_hypothesis() -> None:
     """Let Hypothesis make what it keeps for a process: tables of characters, and the constants in the modules there are."""
     from hypothesis import given, settings, strategies
 
-    settings(max_examples=1, database=None)(
-        given(strategies.text(), strategies.integers())(lambda text, integer: None)
-    )()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Hypothesis does not like to be used where it is imported
+        settings(max_examples=1, database=None)(
+            given(strategies.text(), strategies.integers())(lambda text, integer: None)
+        )()
 
 
 if __name__ == "__main__":

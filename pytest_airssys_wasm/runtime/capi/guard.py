@@ -177,6 +177,9 @@ class GuardParkedThread(ctypes.Structure):
     error: int | None
     """The error of the call that has ended."""
 
+    state: int
+    """0 from `WRITE_CALL` until the thread is asked for the call."""
+
     _fields_ = (("state", c_int32), ("entry", c_int32), ("error", c_void_p), ("private", c_void_p * 13))
 
 

@@ -129,6 +129,12 @@ class ParkedThread:
                 runs.pop(self.identity, None)
         return True
 
+    def withdraw(self, run: Run, runs: dict[int, Run]) -> None:
+        """Finish a run of which the thread knows nothing, because a signal handler has raised too early."""
+        if not run.finished and (run.thread is None or not self._shared.state):
+            run.finish()
+            runs.pop(self.identity, None)
+
     @property
     def error(self) -> int | None:
         """The address of the error of the call that has ended; `None` if it has returned."""
@@ -148,9 +154,9 @@ class ParkedThread:
         return run.finished
 
     def _prepare(self, run: Run, runs: dict[int, Run], entry: Entry, kind: int) -> None:
+        WRITE_CALL(self._shared, 0, 0, kind, 0, *entry)
         run.thread = self.identity
         runs[self.identity] = run
-        WRITE_CALL(self._shared, 0, 0, kind, 0, *entry)
 
     def _end_interrupted(self, run: Run) -> None:
         """End a call whose caller was interrupted, and delete its error, which nobody will take."""

@@ -114,6 +114,8 @@ class Run:
     """The function that ends the wait of a caller that does not only wait for `done`."""
     wake_loop: Callable[[], None] | None = None
     """The function that wakes the event loop of the caller when the guest's thread has finished."""
+    is_waiting = False
+    """Whether a guest thread is to run the guest, and has not begun."""
     finished = False
     abandoned = False
     _is_host_ending = False
@@ -247,9 +249,18 @@ class Run:
         self.transfer.end()
         self.finished = True
 
-    def abandon(self) -> bool:
-        """Abandon the run. Return False if the guest's thread has already finished."""
+    def begin(self) -> bool:
+        """Note that the guest's thread begins. Return False if the caller has finished the run before."""
         with self._mutex:
+            self.is_waiting = False
+            return not self.finished
+
+    def abandon(self) -> bool:
+        """Abandon the run. Return False if the guest's thread has already finished, or has not begun: then the run is
+        finished.
+        """
+        with self._mutex:
+            self.finished = self.finished or self.is_waiting
             self.abandoned = not self.finished
         return self.abandoned
 

@@ -59,8 +59,8 @@ def compile_awaited_call(
                 run, entry = prepare(args, on_loop.adopt)
                 if entry is not None:
                     thread = parked.take()
-                    running.append(run)
                     try:
+                        running.append(run)
                         # A guest that took longer the last time would only hold up the loop.
                         has_ended = thread.ask(run, runs, tell_end, entry, kind, _MOMENT_NS if is_short else 0)
                         error = thread.error
@@ -68,6 +68,7 @@ def compile_awaited_call(
                             await on_loop.wait(run, limits.timeout_ms)
                             is_short = account.finished_ns - account.started_ns < _MOMENT_NS
                     except BaseException:
+                        thread.withdraw(run, runs)
                         interrupted(name, args, run)
                         raise
                     finally:

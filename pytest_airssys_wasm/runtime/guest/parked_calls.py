@@ -166,10 +166,11 @@ def compile_parked_call(
                 run, entry = prepare(args)
                 if entry is not None:
                     thread = parked.take()
-                    running.append(run)
                     try:
+                        running.append(run)
                         error = thread.call(run, runs, leave, entry, kind)
                     except BaseException:
+                        thread.withdraw(run, runs)
                         interrupted(name, args, run)
                         raise
                     finally:

@@ -342,10 +342,13 @@ class LimitedStore:
         run.started_at = monotonic()
         if self.limits.timeout_ms == 0:
             run.stop = Stop.TIMEOUT
+        run.is_waiting = True
         self._backend.running.append(run)
         threads, abandoned_guests = self.engine.guest_threads, self.engine.abandoned_guests
 
         def job_to_its_end() -> Callable[[], None] | None:
+            if not run.begin():
+                return None
             farewell = job()
             if run.abandoned:
                 abandoned_guests.remove(run)

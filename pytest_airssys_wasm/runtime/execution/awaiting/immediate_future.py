@@ -8,72 +8,54 @@ not running.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
-    from contextvars import Context
+    from collections.abc import Generator
 
 
-class ImmediateFuture:
-    """A Future-like object (see `asyncio.isfuture`) that one task awaits once. It is used only on the loop's thread."""
+class ImmediateFuture(asyncio.Future[None]):
+    """A future that one task awaits once. It is used only on the loop's thread.
 
-    _asyncio_future_blocking = False
+    The task registers itself with the methods of `asyncio.Future`, which are not written in Python. If a signal handler
+    could raise there, the task would neither go on nor end when it is cancelled.
+    """
+
+    __slots__ = ("_is_resolved",)
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._is_done = False
-        self._is_cancelled = False
-        self._message: object = None
-        self._waiter: tuple[Callable[[Any], object], Context] | None = None
-
-    def get_loop(self) -> asyncio.AbstractEventLoop:
-        """Return the event loop of the awaiting task."""
-        return self._loop
-
-    def add_done_callback(self, wake: Callable[[Any], object], *, context: Context) -> None:
-        """Register the callback that wakes the awaiting task, with the context that the task runs in."""
-        self._waiter = (wake, context)
+        super().__init__(loop=loop)
+        self._is_resolved = False
 
     def done(self) -> bool:
         """Return whether the future is resolved or cancelled."""
-        return self._is_done
-
-    def cancel(self, msg: object = None) -> bool:
-        """Cancel the wait of the task in the next iteration of the loop, because the cancelling task may be running
-        now.
-        """
-        if self._is_done:
-            return False
-        self._is_done = self._is_cancelled = True
-        self._message = msg
-        if self._waiter is not None:
-            wake, context = self._waiter
-            self._loop.call_soon(wake, self, context=context)
-        return True
+        return self._is_resolved or super().done()
 
     def resolve(self) -> None:
         """Wake the task immediately.
 
         Only callbacks of the loop may call this method: while a task runs, another one cannot resume.
         """
-        if self._is_done:
+        if self.done():
             return
-        self._is_done = True
-        if self._waiter is not None:
-            wake, context = self._waiter
+        if self._callbacks:
+            ((wake, context),) = self._callbacks
             context.run(wake, self)
+        else:
+            self._is_resolved = True
 
     def result(self) -> None:
         """Return nothing to the task that was woken. Raises `CancelledError` if the wait was cancelled.
 
         The error has the message of the cancellation, by which anyio recognizes its own cancellations.
         """
-        if self._is_cancelled:
-            raise asyncio.CancelledError(*(() if self._message is None else (self._message,)))
+        if self.cancelled():
+            super().result()
+        # Noted by the task: one that was not woken, because a signal handler raised, can still be cancelled.
+        self._is_resolved = True
 
     def __await__(self) -> Generator[ImmediateFuture, None, None]:
-        if not self._is_done:
+        if not self.done():
             self._asyncio_future_blocking = True
             yield self
         self.result()

@@ -74,18 +74,27 @@ class LoopWaker:
             kept.discard(timer)
 
     def _answer(self, _kept: set[object]) -> None:
+        due = self._due
+        those_of_now = range(len(due))  # those that come meanwhile are for the next turn
         try:
-            for _ in range(len(self._due)):  # those that come meanwhile are for the next turn
-                through = self._due.popleft()()
+            for _ in those_of_now:
+                waiting = due[0]
+                due.popleft()
+                through = waiting()
                 if through is not None:
                     through.resolve()
+        except BaseException:
+            due.appendleft(waiting)  # a signal handler may have raised before; otherwise this does nothing
+            raise
         finally:
-            with suppress(BlockingIOError):  # a task that went on has run this loop within itself, which has read it
-                system.eventfd_read(self._descriptor)
-            self._is_rung = False
-            # Those that came meanwhile; and where a task has ended the loop's turn (SystemExit), the others.
-            if self._due:
-                self._ring()
+            try:
+                self._is_rung = False
+                with suppress(BlockingIOError):  # a task that went on has run this loop in itself, which has read it
+                    system.eventfd_read(self._descriptor)
+            finally:
+                # Those that came meanwhile; and where a task has ended the loop's turn (SystemExit), the others.
+                if due:
+                    self._ring()
 
     def _ring(self) -> None:
         # Noted before: afterwards, the loop may have answered already.

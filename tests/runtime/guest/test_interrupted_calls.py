@@ -31,6 +31,8 @@ def raising_at(number, error, reached):
 
     def profile(frame, event, function):
         nonlocal passed
+        if sys.version_info < (3, 11) and event == "call" and frame.f_lasti >= 0:
+            return  # Python 3.10 would leave a coroutine that it goes on with, without its `finally`
         if event in ("call", "c_return") and frame.f_code.co_filename.startswith(PACKAGE):
             passed += 1
             if passed == number:

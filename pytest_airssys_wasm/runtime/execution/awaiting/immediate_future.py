@@ -38,11 +38,13 @@ class ImmediateFuture(asyncio.Future[None]):
         """
         if self.done():
             return
-        if self._callbacks:
-            ((wake, context),) = self._callbacks
-            context.run(wake, self)
-        else:
+        if not self._callbacks:
             self._is_resolved = True
+            return
+        ((wake, context),) = self._callbacks
+        # A signal handler may raise before this line, and then in the task, but not between the two.
+        self._is_resolved = True
+        context.run(wake, self)
 
     def result(self) -> None:
         """Return nothing to the task that was woken. Raises `CancelledError` if the wait was cancelled.
@@ -51,8 +53,6 @@ class ImmediateFuture(asyncio.Future[None]):
         """
         if self.cancelled():
             super().result()
-        # Noted by the task: one that was not woken, because a signal handler raised, can still be cancelled.
-        self._is_resolved = True
 
     def __await__(self) -> Generator[ImmediateFuture, None, None]:
         if not self.done():

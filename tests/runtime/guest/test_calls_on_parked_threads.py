@@ -177,7 +177,9 @@ def test_what_a_signal_handler_raises_ends_a_call_at_once(own_engine, uncollecte
 
     def ask(n):
         if is_armed.is_set():
-            signal.setitimer(signal.ITIMER_REAL, 0.02)
+            # Well before the guard sends its caller back to Python for the first time: just afterwards the signal could
+            # come while Python begins to wait in its event loop, which would then not be woken.
+            signal.setitimer(signal.ITIMER_REAL, 0.005)
         return goes_on.wait(60) and n if n == 5 else n
 
     store, instance = open_store(engine, ask, fuel=None, timeout_ms=None)

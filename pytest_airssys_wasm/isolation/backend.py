@@ -246,7 +246,8 @@ class WorkerBackend:
         if run.abandoned or run.stop is Stop.CANCELLED:
             return judge(run)
         if outcome is None:
-            return run.error
+            # Without an error, its thread has not begun to ask for anything before its time was up.
+            return run.error or judge(run)
         if outcome.verdict is not Verdict.HOST_ERROR:
             return error_of(outcome)
         if run.stop is Stop.TIMEOUT:

@@ -178,19 +178,18 @@ def serve() -> None:
             _run(order, server)
         end = os.pidfd_open(child)
         while end not in select.select([end, listener], [], [])[0]:
-            workers.add(_fork_worker(listener, answers))
+            workers.add(_fork_worker(listener))
         os.close(end)
         _, status = os.waitpid(child, 0)
         os.write(answers, b"%d\n" % os.waitstatus_to_exitcode(status))
         workers -= {worker for worker in workers if os.waitpid(worker, os.WNOHANG)[0]}
 
 
-def _fork_worker(listener: socket.socket, answers: int) -> int:
+def _fork_worker(listener: socket.socket) -> int:
     connection, _ = listener.accept()
     order, descriptors, _, _ = socket.recv_fds(connection, 1 << 20, 3)
     child = os.fork()
     if child == 0:
-        os.close(answers)  # whoever closes the server reads to the end of them, and a worker may live on
         listener.close()
         _become(json.loads(order), descriptors)
         connection.send(b"%d" % os.getpid())
@@ -269,7 +268,7 @@ def _try_hypothesis() -> None:
     from hypothesis import given, settings, strategies
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Hypothesis does not like to be used where it is imported
+        warnings.simplefilter("ignore")  # Hypothesis warns of use before pytest has loaded its plugins
         settings(max_examples=1, database=None)(
             given(strategies.text(), strategies.integers())(lambda text, integer: None)
         )()

@@ -96,7 +96,8 @@ def test_a_call_leaves_nothing_behind_wherever_a_signal_handler_raises(own_engin
                 value = None
         if len(reached) < number:
             break
-        assert value is None or (call is awaited and error is Timeout), reached[-1]
+        print(reached[-1])
+        assert value is None or (call is awaited and error is Timeout)
         wait_for(lambda: not engine.abandoned_guests and not engine.runs)
         store.close()
         wait_for(lambda: engine.live_memories == 0)

@@ -78,6 +78,8 @@ class LoopWaker:
         those_of_now = range(len(due))  # those that come meanwhile are for the next turn
         try:
             for _ in those_of_now:
+                if not due:
+                    break  # a task that went on has run this loop within itself
                 waiting = due[0]
                 due.popleft()
                 through = waiting()
@@ -89,7 +91,7 @@ class LoopWaker:
         finally:
             try:
                 self._is_rung = False
-                with suppress(BlockingIOError):  # a task that went on has run this loop in itself, which has read it
+                with suppress(BlockingIOError):  # such a task has read it
                     system.eventfd_read(self._descriptor)
             finally:
                 # Those that came meanwhile; and where a task has ended the loop's turn (SystemExit), the others.

@@ -111,6 +111,29 @@ def test_a_task_that_runs_the_loop_within_itself_loses_no_bell(loop):
     assert told == []
 
 
+def test_a_task_that_runs_the_loop_within_itself_may_leave_nothing_to_be_woken(loop):
+    waker = LoopWaker(loop)
+    outer, inner = ImmediateFuture(loop), ImmediateFuture(loop)
+    told = []
+    loop.set_exception_handler(lambda _loop, context: told.append(context))
+
+    class Nested:
+        def resolve(self):
+            waker._answer(set())  # as the loop does that is run in here
+            loop.call_soon(outer.resolve)
+
+    nested = Nested()
+
+    async def rung():
+        waker.wake(weakref.ref(nested))
+        waker.wake(weakref.ref(inner))
+        await outer
+        assert inner.done()
+
+    loop.run_until_complete(asyncio.wait_for(rung(), 20))
+    assert told == []
+
+
 def test_a_task_that_ends_the_loop_when_it_is_woken_leaves_the_others_to_be_woken(loop):
     waker = LoopWaker(loop)
     futures = [ImmediateFuture(loop) for _ in range(3)]
